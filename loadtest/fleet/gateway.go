@@ -1,0 +1,154 @@
+package fleet
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+)
+
+// Config is the shape of a fleet.
+type Config struct {
+	// Prefix begins each gateway's name, so that two runs can be told apart.
+	Prefix string
+	Site   string
+	Seed   uint64
+	// Gateways, and machines behind each.
+	Gateways, Machines int
+	// Samples that one batch holds of each series. Events per batch are
+	// Machines × 10 metrics × Samples.
+	Samples int
+	// Horizon is how long faults are drawn for.
+	Horizon time.Duration
+	// Start is the time of offset zero.
+	Start time.Time
+}
+
+// Validate reports what can not be simulated.
+func (c Config) Validate() error {
+	if c.Gateways < 1 || c.Machines < 1 || c.Samples < 1 {
+		return fmt.Errorf("fleet: want at least one gateway, machine and sample; have %d, %d and %d", c.Gateways, c.Machines, c.Samples)
+	}
+	return nil
+}
+
+// EventsPerBatch returns the events that each batch holds.
+func (c Config) EventsPerBatch() int { return c.Machines * int(metricCount) * c.Samples }
+
+// Gateway samples its machines and writes batches. It is not safe for
+// concurrent use; different gateways are independent.
+type Gateway struct {
+	ID       string
+	Machines []*Machine
+	cfg      Config
+	prefix   [][]byte // of each series: everything before the time
+	sums     []Series
+	stamp    []byte
+}
+
+// Series sums up what a gateway has sent of one series, in a form that the
+// database can compute too.
+type Series struct {
+	Device, Metric string
+	Count          int64
+	// TimeSum is the sum of the events' times in µs since the fleet's start.
+	TimeSum int64
+	// ValueSum is the sum of the values in thousandths.
+	ValueSum int64
+}
+
+// New draws a fleet.
+func New(cfg Config) ([]*Gateway, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.Start = cfg.Start.Truncate(time.Microsecond)
+	out := make([]*Gateway, cfg.Gateways)
+	for i := range out {
+		g := &Gateway{ID: fmt.Sprintf("%s-%03d", cfg.Prefix, i+1), cfg: cfg}
+		for k := range cfg.Machines {
+			name := fmt.Sprintf("%s-%02d", [...]string{"press", "pump", "mill", "mixer"}[k%4], k+1)
+			m := newMachine(name, cfg.Seed, uint64(i)<<32|uint64(k), cfg.Horizon)
+			g.Machines = append(g.Machines, m)
+			for _, metric := range metricNames {
+				g.prefix = append(g.prefix, []byte(`{"device":"`+name+`","metric":"`+metric+`","time":"`))
+				g.sums = append(g.sums, Series{Device: name, Metric: metric})
+			}
+		}
+		out[i] = g
+	}
+	return out, nil
+}
+
+// Batch is one request's body and what it adds to each series' sums.
+type Batch struct {
+	Body   []byte
+	Events int
+	// Newest is the time of the last sample.
+	Newest time.Time
+	sums   []Series
+}
+
+// Fill writes the batch whose last sample is taken at newest and whose samples
+// are period apart. The sums go into the gateway's account only by Acknowledge.
+func (g *Gateway) Fill(b *Batch, newest time.Time, period time.Duration) {
+	if b.sums == nil {
+		b.sums = make([]Series, len(g.sums))
+	}
+	clear(b.sums)
+	newest = newest.Truncate(time.Microsecond)
+	b.Newest, b.Events = newest, g.cfg.EventsPerBatch()
+	dst := append(b.Body[:0], `{"events":[`...)
+	for s := range g.cfg.Samples {
+		at := newest.Add(-period * time.Duration(g.cfg.Samples-1-s)).Truncate(time.Microsecond)
+		offset := at.Sub(g.cfg.Start)
+		g.stamp = at.UTC().AppendFormat(g.stamp[:0], "2006-01-02T15:04:05.000000Z")
+		series := 0
+		for _, m := range g.Machines {
+			for _, v := range m.Step(offset) {
+				milli := int64(math.Round(v * 1000))
+				dst = append(dst, g.prefix[series]...)
+				dst = append(dst, g.stamp...)
+				dst = append(dst, `","value":`...)
+				dst = appendMilli(dst, milli)
+				dst = append(dst, `,"quality":"good"},`...)
+				sum := &b.sums[series]
+				sum.Count++
+				sum.TimeSum += offset.Microseconds()
+				sum.ValueSum += milli
+				series++
+			}
+		}
+	}
+	b.Body = append(dst[:len(dst)-1], `]}`...)
+}
+
+// Acknowledge adds a batch that was answered with 202 to the gateway's account.
+func (g *Gateway) Acknowledge(b *Batch) {
+	for i := range g.sums {
+		g.sums[i].Count += b.sums[i].Count
+		g.sums[i].TimeSum += b.sums[i].TimeSum
+		g.sums[i].ValueSum += b.sums[i].ValueSum
+	}
+}
+
+// Account returns what was acknowledged, by series.
+func (g *Gateway) Account() []Series { return g.sums }
+
+// appendMilli writes a number of thousandths as a decimal with at most three places.
+func appendMilli(dst []byte, milli int64) []byte {
+	if milli < 0 {
+		dst = append(dst, '-')
+		milli = -milli
+	}
+	dst = strconv.AppendInt(dst, milli/1000, 10)
+	rest := milli % 1000
+	if rest == 0 {
+		return dst
+	}
+	dst = append(dst, '.', byte('0'+rest/100), byte('0'+rest/10%10), byte('0'+rest%10))
+	for dst[len(dst)-1] == '0' {
+		dst = dst[:len(dst)-1]
+	}
+	return dst
+}
