@@ -1,0 +1,206 @@
+package postgres
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// passwordFile stands in the data directory, which only the server's account
+// (and root) may enter, and holds the superuser's password.
+const passwordFile = "insighthub.password"
+
+// account is who the server runs as; PostgreSQL refuses to run as root.
+type account struct {
+	uid, gid uint32
+	switches bool
+}
+
+func serverAccount() (account, error) {
+	if os.Geteuid() != 0 {
+		return account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}, nil //nolint:gosec // ids are not negative
+	}
+	nobody, err := user.Lookup("nobody")
+	if err != nil {
+		return account{}, fmt.Errorf("postgres does not run as root, and: %w", err)
+	}
+	uid, err := strconv.ParseUint(nobody.Uid, 10, 32)
+	if err != nil {
+		return account{}, fmt.Errorf("uid of nobody: %w", err)
+	}
+	gid, err := strconv.ParseUint(nobody.Gid, 10, 32)
+	if err != nil {
+		return account{}, fmt.Errorf("gid of nobody: %w", err)
+	}
+	return account{uid: uint32(uid), gid: uint32(gid), switches: true}, nil
+}
+
+func (a account) credential() *syscall.Credential {
+	if !a.switches {
+		return nil
+	}
+	return &syscall.Credential{Uid: a.uid, Gid: a.gid}
+}
+
+// reaches reports the first folder on the way to each path that the account may
+// not pass, because the server's own message about it ("could not access
+// directory") does not say which one it was.
+func (a account) reaches(paths ...string) error {
+	if !a.switches {
+		return nil
+	}
+	for _, path := range paths {
+		for at := path; ; at = filepath.Dir(at) {
+			info, err := os.Stat(at)
+			switch {
+			case errors.Is(err, fs.ErrNotExist): // made later, by this process
+			case err != nil:
+				return err
+			case !a.passes(info):
+				return fmt.Errorf("the server runs as nobody, who may not pass %s (mode %v); use another folder or chmod o+x it", at, info.Mode().Perm())
+			}
+			if at == filepath.Dir(at) {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func (a account) passes(info fs.FileInfo) bool {
+	mode := info.Mode().Perm()
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case ok && stat.Uid == a.uid:
+		return mode&0o100 != 0
+	case ok && stat.Gid == a.gid:
+		return mode&0o010 != 0
+	default:
+		return mode&0o001 != 0
+	}
+}
+
+// initialise makes the data directory if there is none and returns the
+// superuser's password. It works beside the goal and renames, so that an
+// interrupted initdb is not taken for a database.
+func initialise(ctx context.Context, config Config, account account) (string, error) {
+	password, err := os.ReadFile(filepath.Join(config.DataDir, passwordFile))
+	if err == nil {
+		return string(password), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if entries, err := os.ReadDir(config.DataDir); err == nil && len(entries) > 0 {
+		return "", fmt.Errorf("%s holds files of another kind", config.DataDir)
+	}
+
+	fresh := config.DataDir + ".new"
+	if err := os.RemoveAll(fresh); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(filepath.Dir(fresh), 0o755); err != nil { //nolint:gosec // the server's account has to pass
+		return "", err
+	}
+	if err := os.Mkdir(fresh, 0o700); err != nil {
+		return "", err
+	}
+	secret := rand.Text()
+	secretFile, err := os.CreateTemp("", "insighthub-initdb-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = os.Remove(secretFile.Name()) }()
+	_, err = secretFile.WriteString(secret)
+	if err := errors.Join(err, secretFile.Close()); err != nil {
+		return "", err
+	}
+	for _, path := range []string{fresh, secretFile.Name()} {
+		if err := account.own(path); err != nil {
+			return "", err
+		}
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(config.Tree, "bin", "initdb"), "--pgdata="+fresh, "--username="+Superuser, //nolint:gosec // the tree is ours
+		"--auth=scram-sha-256", "--pwfile="+secretFile.Name(), "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions")
+	cmd.Dir = fresh
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "TZ=UTC"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account.credential(), Pdeathsig: syscall.SIGKILL}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	kept := filepath.Join(fresh, passwordFile)
+	if err := os.WriteFile(kept, []byte(secret), 0o600); err != nil {
+		return "", err
+	}
+	if err := account.own(kept); err != nil {
+		return "", err
+	}
+	if err := os.Remove(config.DataDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	return secret, os.Rename(fresh, config.DataDir)
+}
+
+func (a account) own(path string) error {
+	if !a.switches {
+		return nil
+	}
+	return os.Chown(path, int(a.uid), int(a.gid))
+}
+
+// lockFile is what the server publishes about itself in postmaster.pid.
+type lockFile struct {
+	pid    int
+	status string
+}
+
+func readLockFile(dataDir string) (lockFile, error) {
+	content, err := os.ReadFile(filepath.Join(dataDir, "postmaster.pid")) //nolint:gosec // the folder is ours
+	if err != nil {
+		return lockFile{}, err
+	}
+	lines := strings.Split(string(content), "\n")
+	pid, err := strconv.Atoi(strings.TrimSpace(lines[0]))
+	if err != nil {
+		return lockFile{}, fmt.Errorf("postmaster.pid: %w", err)
+	}
+	lock := lockFile{pid: pid}
+	if len(lines) > 7 {
+		lock.status = strings.TrimSpace(lines[7])
+	}
+	return lock, nil
+}
+
+// awaitPredecessor waits for a server that still shuts down after its parent
+// died. One that stays is an error: two servers never share a folder.
+func awaitPredecessor(ctx context.Context, dataDir string) error {
+	deadline := time.After(20 * time.Second)
+	for {
+		lock, err := readLockFile(dataDir)
+		if err != nil || !isServer(lock.pid, dataDir) {
+			return nil //nolint:nilerr // no readable lock: nobody to wait for; the server judges a stale one itself
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline:
+			return fmt.Errorf("another server (pid %d) runs on it", lock.pid)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func isServer(pid int, dataDir string) bool {
+	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && strings.Contains(string(cmdline), dataDir)
+}

@@ -1,0 +1,255 @@
+// Package postgres runs a PostgreSQL server with TimescaleDB as a child of the
+// local stack, from the tree that install.sh unpacked. It starts, watches and
+// stops the process; talking to the database is lib/timescale's work.
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Superuser is the one role that a new data directory has.
+const Superuser = "postgres"
+
+// Config says which server to run on which files.
+type Config struct {
+	// Tree is the folder that install.sh made.
+	Tree string
+	// DataDir holds the database's files; it is initialised on first use. When
+	// the caller is root the server runs as nobody, who must be able to reach it.
+	DataDir string
+	// Port is the TCP port on 127.0.0.1; 0 takes a free one.
+	Port int
+	// Database is created if it is missing and is what DSN names; "" means postgres.
+	Database string
+	// SharedBuffersMB is the page cache of the server; 0 means 1024.
+	SharedBuffersMB int
+	// Settings overrides or adds to the server's settings.
+	Settings map[string]string
+	// Logs receives the server's log; nil discards it.
+	Logs io.Writer
+}
+
+// Server is a running server. Its methods may be called concurrently.
+type Server struct {
+	config   Config
+	password string
+	process  *os.Process
+	exited   chan struct{}
+	exitErr  error // valid once exited is closed
+	stop     sync.Mutex
+}
+
+// Start runs the server and returns when it accepts connections. A data
+// directory left behind by a crash is recovered by the server itself first. The
+// server is told to shut down when this process dies, however it dies.
+func Start(ctx context.Context, config Config) (_ *Server, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("start postgres on %s: %w", config.DataDir, err)
+		}
+	}()
+	config, err = config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	account, err := serverAccount()
+	if err != nil {
+		return nil, err
+	}
+	if err := account.reaches(config.Tree, filepath.Dir(config.DataDir)); err != nil {
+		return nil, err
+	}
+	if err := awaitPredecessor(ctx, config.DataDir); err != nil {
+		return nil, err
+	}
+	password, err := initialise(ctx, config, account)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{config: config, password: password, exited: make(chan struct{})}
+	if err := s.launch(ctx, account); err != nil {
+		return nil, err
+	}
+	if err := s.awaitReady(ctx); err != nil {
+		return nil, errors.Join(err, s.Stop(ctx))
+	}
+	if err := s.ensureDatabase(ctx); err != nil {
+		return nil, errors.Join(err, s.Stop(ctx))
+	}
+	return s, nil
+}
+
+// DSN names Config.Database for a client on this machine, as the superuser.
+func (s *Server) DSN() string {
+	return s.dsn(s.config.Database)
+}
+
+// PID is the server's main process.
+func (s *Server) PID() int { return s.process.Pid }
+
+// Exited is closed when the server has ended, asked or not.
+func (s *Server) Exited() <-chan struct{} { return s.exited }
+
+// Stop ends the server: open transactions are rolled back, a checkpoint is
+// written. If ctx ends first the server is ended at once, and the next start
+// recovers from the log; nothing committed is lost either way.
+func (s *Server) Stop(ctx context.Context) error {
+	s.stop.Lock()
+	defer s.stop.Unlock()
+	_ = s.process.Signal(syscall.SIGINT)
+	select {
+	case <-s.exited:
+	case <-ctx.Done():
+		_ = s.process.Signal(syscall.SIGQUIT)
+		select {
+		case <-s.exited:
+		case <-time.After(5 * time.Second):
+			_ = s.process.Kill()
+			<-s.exited
+		}
+	}
+	if s.exitErr != nil {
+		return fmt.Errorf("postgres ended: %w", s.exitErr)
+	}
+	return nil
+}
+
+func (c Config) withDefaults() (Config, error) {
+	var err error
+	if c.Tree, err = filepath.Abs(c.Tree); err != nil {
+		return c, err
+	}
+	if _, err := os.Stat(filepath.Join(c.Tree, "bin", "postgres")); err != nil {
+		return c, fmt.Errorf("no server in %s; run cdk/local/postgres/install.sh %s: %w", c.Tree, c.Tree, err)
+	}
+	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
+		return c, err
+	}
+	if c.Database == "" {
+		c.Database = "postgres"
+	}
+	if c.SharedBuffersMB == 0 {
+		c.SharedBuffersMB = 1024
+	}
+	if c.Logs == nil {
+		c.Logs = io.Discard
+	}
+	if c.Port == 0 {
+		if c.Port, err = freePort(); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+func freePort() (int, error) {
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	return port, l.Close()
+}
+
+// launch starts the process from a goroutine that keeps its thread until the
+// server has ended: Linux sends the parent-death signal when the thread that
+// forked ends, not the process.
+func (s *Server) launch(ctx context.Context, account account) error {
+	// The server outlives the call; only Stop ends it.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(s.config.Tree, "bin", "postgres"), s.arguments()...) //nolint:gosec // the tree is ours
+	cmd.Dir = s.config.DataDir
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
+	cmd.Stdout, cmd.Stderr = s.config.Logs, s.config.Logs
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Credential: account.credential(),
+		Pdeathsig:  syscall.SIGINT,
+		// A group of its own: Ctrl-C in the terminal is for the host, which ends
+		// the database after those who use it.
+		Setpgid: true,
+	}
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		s.exitErr = cmd.Wait()
+		close(s.exited)
+	}()
+	if err := <-started; err != nil {
+		return err
+	}
+	s.process = cmd.Process
+	return nil
+}
+
+// awaitReady reads the state that the server publishes in its lock file, as pg_ctl does.
+func (s *Server) awaitReady(ctx context.Context) error {
+	for {
+		lock, err := readLockFile(s.config.DataDir)
+		if err == nil && lock.pid == s.process.Pid && lock.status == "ready" {
+			return nil
+		}
+		select {
+		case <-s.exited:
+			return fmt.Errorf("the server ended while starting (%v); its log says why", s.exitErr)
+		case <-ctx.Done():
+			return fmt.Errorf("the server did not become ready: %w", ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Server) ensureDatabase(ctx context.Context) error {
+	name := s.config.Database
+	if name == "postgres" {
+		return nil
+	}
+	known, err := s.psql(ctx, "SELECT 1 FROM pg_database WHERE datname = '"+strings.ReplaceAll(name, "'", "''")+"'")
+	if err != nil || known != "" {
+		return err
+	}
+	_, err = s.psql(ctx, `CREATE DATABASE "`+strings.ReplaceAll(name, `"`, `""`)+`"`)
+	return err
+}
+
+func (s *Server) psql(ctx context.Context, statement string) (string, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.config.Tree, "bin", "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement) //nolint:gosec // the tree is ours
+	cmd.Env = []string{
+		"PATH=/usr/bin:/bin", "PGHOST=127.0.0.1", "PGPORT=" + strconv.Itoa(s.config.Port),
+		"PGUSER=" + Superuser, "PGPASSWORD=" + s.password, "PGDATABASE=postgres",
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("psql: %w: %s", err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+func (s *Server) dsn(database string) string {
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(Superuser, s.password),
+		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(s.config.Port)),
+		Path:     "/" + database,
+		RawQuery: "sslmode=disable",
+	}
+	return u.String()
+}

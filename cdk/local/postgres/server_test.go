@@ -1,0 +1,159 @@
+package postgres_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/postgres"
+)
+
+const tree = "../../../.local/timescale"
+
+// TestMain lets the test binary play a host that dies without stopping its server.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("POSTGRES_TEST_HOST"); dir != "" {
+		server, err := postgres.Start(context.Background(), postgres.Config{Tree: tree, DataDir: dir, SharedBuffersMB: 16})
+		if err != nil {
+			os.Stdout.WriteString(err.Error())
+			os.Exit(1)
+		}
+		os.Stdout.WriteString(strconv.Itoa(server.PID()) + "\n")
+		select {}
+	}
+	os.Exit(m.Run())
+}
+
+func needTree(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(tree, "bin", "postgres")); err == nil {
+		return
+	}
+	const message = "no server: run cdk/local/postgres/install.sh .local/timescale"
+	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+}
+
+// dataDir is a folder that the server's account can reach, which t.TempDir is not for root.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "insighthub-postgres-") //nolint:usetesting // see above
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // see above
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "data")
+}
+
+func start(t *testing.T, dir string) *postgres.Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s, err := postgres.Start(ctx, postgres.Config{Tree: tree, DataDir: dir, Database: "insighthub", SharedBuffersMB: 16, Logs: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Stop(context.Background()) })
+	return s
+}
+
+func sql(t *testing.T, s *postgres.Server, statement string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), tree+"/bin/psql", s.DSN(), "-XAtqc", statement).CombinedOutput()
+	if err != nil {
+		t.Fatalf("psql: %v: %s", err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestKeepsDataOverStopAndCrash(t *testing.T) {
+	needTree(t)
+	dir := dataDir(t)
+	s := start(t, dir)
+	if got := sql(t, s, "CREATE EXTENSION timescaledb; CREATE TABLE kept (n int); SELECT current_database()"); got != "insighthub" {
+		t.Errorf("database = %q, want insighthub", got)
+	}
+	if got := sql(t, s, "SHOW fsync") + sql(t, s, "SHOW synchronous_commit"); got != "onon" {
+		t.Errorf("fsync and synchronous_commit = %q, want on and on", got)
+	}
+	sql(t, s, "INSERT INTO kept VALUES (1)")
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatalf("Stop: %v", err)
+	}
+
+	s = start(t, dir)
+	sql(t, s, "INSERT INTO kept VALUES (2)")
+	if err := syscall.Kill(s.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-s.Exited()
+
+	s = start(t, dir)
+	if got := sql(t, s, "SELECT count(*) FROM kept"); got != "2" {
+		t.Errorf("after a crash %s rows, want 2", got)
+	}
+}
+
+func TestDiesWithItsHost(t *testing.T) {
+	needTree(t)
+	host := exec.CommandContext(t.Context(), os.Args[0])
+	host.Env = append(os.Environ(), "POSTGRES_TEST_HOST="+dataDir(t))
+	out, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 32)
+	n, err := out.Read(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(line[:n])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = host.Wait()
+	for range 500 {
+		if syscall.Kill(pid, 0) != nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("server %d lives on after its host was killed", pid)
+}
+
+func TestStartErrors(t *testing.T) {
+	needTree(t)
+	for name, config := range map[string]postgres.Config{
+		"no tree":       {Tree: t.TempDir(), DataDir: dataDir(t)},
+		"another thing": {Tree: tree, DataDir: filepath.Dir(dataDir(t))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if name == "another thing" {
+				if err := os.WriteFile(filepath.Join(config.DataDir, "file"), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s, err := postgres.Start(t.Context(), config); err == nil {
+				_ = s.Stop(t.Context())
+				t.Error("Start succeeded, want an error")
+			}
+		})
+	}
+}

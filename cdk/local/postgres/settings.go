@@ -1,0 +1,52 @@
+package postgres
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// arguments is the server's command line. Settings go there and not into the
+// data directory's file, so that the running version's own hold.
+func (s *Server) arguments() []string {
+	settings := map[string]string{
+		"listen_addresses":        "127.0.0.1",
+		"port":                    strconv.Itoa(s.config.Port),
+		"unix_socket_directories": "",
+		"max_connections":         "100",
+		"password_encryption":     "scram-sha-256",
+
+		"shared_preload_libraries":           "timescaledb",
+		"timescaledb.telemetry_level":        "off",
+		"timescaledb.max_background_workers": "4",
+
+		"shared_buffers": strconv.Itoa(s.config.SharedBuffersMB) + "MB",
+		"jit":            "off",
+		"timezone":       "UTC",
+		"log_timezone":   "UTC",
+
+		// Durable: what was acknowledged survives the machine's power cord.
+		"fsync":              "on",
+		"full_page_writes":   "on",
+		"synchronous_commit": "on",
+
+		// A steady insert load writes about 20 MB/s of log; a checkpoint every few
+		// seconds would write each hot page again and again.
+		"max_wal_size":                 "8GB",
+		"min_wal_size":                 "1GB",
+		"checkpoint_timeout":           "15min",
+		"checkpoint_completion_target": "0.9",
+		"wal_level":                    "minimal",
+		"max_wal_senders":              "0",
+
+		"autovacuum":                 "on",
+		"log_min_duration_statement": "1000",
+		"log_line_prefix":            "%m [%p] ",
+	}
+	maps.Copy(settings, s.config.Settings)
+	arguments := []string{"-D", s.config.DataDir}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		arguments = append(arguments, "-c", name+"="+settings[name])
+	}
+	return arguments
+}
