@@ -152,3 +152,6 @@ func appendMilli(dst []byte, milli int64) []byte {
 	}
 	return dst
 }
+
+// Samples returns how many samples of each series a batch holds.
+func (g *Gateway) Samples() int { return g.cfg.Samples }

@@ -148,7 +148,7 @@ func (m *Machine) noise() float64 {
 // Step moves the machine to the given offset from the start and returns its
 // readings, which are valid until the next call.
 func (m *Machine) Step(to time.Duration) *[metricCount]float64 {
-	dt := (to - m.now).Seconds()
+	dt := max(0, (to - m.now).Seconds()) // a first batch may reach back before the start
 	m.now = to
 	fault, severity := m.fault()
 	m.advanceState(fault)
