@@ -37,12 +37,12 @@ func TestRead(t *testing.T) {
 
 func TestReadNamesWhatIsWrong(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                                     "header",
-		"time;a\n":                             "datetime",
-		"datetime;a\nyesterday;1\n":            "line 2, column datetime",
-		"datetime;a\n2020-03-01 15:44:06;x\n":  "line 2, column a",
+		"":                                      "header",
+		"time;a\n":                              "datetime",
+		"datetime;a\nyesterday;1\n":             "line 2, column datetime",
+		"datetime;a\n2020-03-01 15:44:06;x\n":   "line 2, column a",
 		"datetime,a\n2020-03-01 15:44:06,NaN\n": "line 2, column a",
-		"datetime;a\n2020-03-01 15:44:06\n":    "line 2",
+		"datetime;a\n2020-03-01 15:44:06\n":     "line 2",
 	} {
 		_, err := Read(strings.NewReader(in), "d")
 		if !errors.Is(err, telemetry.ErrInvalid) || !strings.Contains(err.Error(), want) {
