@@ -1,0 +1,205 @@
+// Package config holds what differs between the stages of the platform, as
+// plain typed values that are checked before anything is synthesised.
+//
+// It imports nothing of the CDK, so that other programs can read a stage's
+// settings without the CDK's runtime.
+package config
+
+import "time"
+
+// StageName names one deployment of the whole platform.
+type StageName string
+
+// The stages. Each is deployed by itself, as a set of stacks whose names start
+// with InsightHub-<Stage>-.
+const (
+	Dev     StageName = "dev"
+	Staging StageName = "staging"
+	Prod    StageName = "prod"
+)
+
+// Stage is everything that one deployment of the platform may choose.
+type Stage struct {
+	Name StageName
+	// Account and Region pin the stacks. When both are empty the stacks fit any
+	// account and region: those of the credentials that deploy them.
+	Account, Region string
+	// AvailabilityZones must be named when Account and Region are, because the
+	// CDK would otherwise look them up or, offline, invent some.
+	AvailabilityZones []string
+	// Removal says what happens to stores of data when their stack goes away.
+	Removal Removal
+
+	Stream   Stream
+	Ingest   Ingest
+	Store    Store
+	Migrate  Function
+	API      API
+	Database Database
+	Network  Network
+	Log      Log
+	// AlarmEmail gets the alarms; when empty they only show in CloudWatch.
+	AlarmEmail string
+}
+
+// Removal says what happens to a store of data when its stack is deleted.
+type Removal string
+
+// Keep leaves the data; Destroy deletes it with its stack.
+const (
+	Keep    Removal = "keep"
+	Destroy Removal = "destroy"
+)
+
+// StreamMode is Kinesis's capacity mode.
+type StreamMode string
+
+// Provisioned has a fixed number of shards, each 1 MB/s and 1,000 records/s in
+// and 2 MB/s out. OnDemand follows the load and costs more per byte.
+const (
+	Provisioned StreamMode = "provisioned"
+	OnDemand    StreamMode = "on-demand"
+)
+
+// Stream sizes the telemetry stream.
+type Stream struct {
+	Mode StreamMode
+	// Shards is for Provisioned only.
+	Shards int
+	// Retention is how long a record can be read again, 24 hours to 365 days.
+	Retention time.Duration
+}
+
+// Function sizes one Lambda function.
+type Function struct {
+	// MemoryMB also buys processor time: 1,769 MB is one whole vCPU.
+	MemoryMB int
+	// Timeout ends an invocation, at most 15 minutes.
+	Timeout time.Duration
+	// ReservedConcurrency bounds the function's environments and keeps that
+	// many free for it; 0 sets none.
+	ReservedConcurrency int
+}
+
+// Compression is that of the records on the stream.
+type Compression string
+
+// NoCompression spends about 15 bytes an event, Zstd about 6 and some
+// processor time in the ingest function.
+const (
+	NoCompression Compression = "none"
+	Zstd          Compression = "zstd"
+)
+
+// Ingest configures the function that accepts events.
+type Ingest struct {
+	Function
+	Compression Compression
+	// RetentionDays is how far back an event's time may lie.
+	RetentionDays int
+	// MaxFuture is how far ahead of the platform's clock an event's time may lie.
+	MaxFuture time.Duration
+	// MaxInflatedBytes bounds a request's body after decompression.
+	MaxInflatedBytes int
+}
+
+// Store configures the function that writes the stream into the database.
+type Store struct {
+	Function
+	Consumer
+	// Connections is the number of database connections of one environment.
+	Connections int
+}
+
+// Consumer says how Lambda reads the stream for one function.
+type Consumer struct {
+	// BatchSize is the most records of one invocation, at most 10,000.
+	BatchSize int
+	// Window waits that long for a batch to fill, at most 5 minutes; 0 invokes
+	// as soon as there is anything, and batches grow by themselves under load.
+	Window time.Duration
+	// Parallelization is the number of concurrent invocations per shard, 1 to 10.
+	Parallelization int
+	// Retries bounds how often a failing batch is tried again, 1 to 10,000.
+	Retries int
+	// MaxRecordAge bounds for how long it is tried again, 1 minute to 7 days.
+	MaxRecordAge time.Duration
+	// EnhancedFanOut gives the consumer its own 2 MB/s of each shard and pushes
+	// records within about 70 ms instead of 200, for a price per shard and hour.
+	EnhancedFanOut bool
+	// KeepsShardState says that the function remembers things of its shard from
+	// one invocation to the next, and so must be alone on it.
+	KeepsShardState bool
+}
+
+// API configures the HTTP API's front.
+type API struct {
+	// Authorizer sizes the function that checks tokens.
+	Authorizer Function
+	// AuthorizerCache is how long its answer for a token is kept, at most an hour.
+	AuthorizerCache time.Duration
+	// RequestsPerSecond and Burst throttle all clients together.
+	RequestsPerSecond, Burst int
+}
+
+// DatabaseKind says whose database the events go to.
+type DatabaseKind string
+
+// OwnInstance runs TimescaleDB on an EC2 instance of the stack: the managed
+// PostgreSQL services of AWS do not offer the extension. ExistingDatabase takes
+// any other, for example of a managed Timescale service, by its secret.
+const (
+	OwnInstance      DatabaseKind = "own-instance"
+	ExistingDatabase DatabaseKind = "existing"
+)
+
+// Database says where events are stored.
+type Database struct {
+	Kind DatabaseKind
+	// SecretARN is the complete ARN of a secret with the database's address and
+	// password; for ExistingDatabase only.
+	SecretARN string
+	// InstanceType is that of an arm64 instance, for example "t4g.medium".
+	// This and what follows is for OwnInstance only.
+	InstanceType string
+	// VolumeGiB, VolumeIOPS and VolumeMBps size the gp3 data volume.
+	VolumeGiB, VolumeIOPS, VolumeMBps int
+	// BackupDays is how long daily snapshots of the volume are kept; 0 takes none.
+	BackupDays int
+}
+
+// Egress is how the private subnets reach the internet: the database's
+// instance installs its packages through it and functions reach AWS's APIs.
+type Egress string
+
+// A NAT instance costs about 7 dollars a month with its address and stands
+// still when it fails; a NAT gateway about 33 dollars and 0.045 per GB, and does not.
+const (
+	NATInstance Egress = "nat-instance"
+	NATGateway  Egress = "nat-gateway"
+)
+
+// Network configures the VPC, which exists only with a database in it.
+type Network struct {
+	// CIDR is the VPC's IPv4 range, /16 to /24.
+	CIDR   string
+	Egress Egress
+}
+
+// LogLevel is the least severe level that functions log.
+type LogLevel string
+
+// The levels of log/slog, in lower case.
+const (
+	Debug LogLevel = "debug"
+	Info  LogLevel = "info"
+	Warn  LogLevel = "warn"
+	Error LogLevel = "error"
+)
+
+// Log configures logging of functions and of the API's accesses.
+type Log struct {
+	Level LogLevel
+	// RetentionDays is one of the periods that CloudWatch Logs offers.
+	RetentionDays int
+}

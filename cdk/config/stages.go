@@ -1,0 +1,101 @@
+package config
+
+import (
+	"fmt"
+	"time"
+)
+
+const day = 24 * time.Hour
+
+// Stages returns every stage, in the order in which a change reaches them.
+func Stages() []Stage { return []Stage{dev(), staging(), prod()} }
+
+// Select returns the stage called name, or every stage when name is empty.
+func Select(name string) ([]Stage, error) {
+	if name == "" {
+		return Stages(), nil
+	}
+	for _, s := range Stages() {
+		if s.Name == StageName(name) {
+			return []Stage{s}, nil
+		}
+	}
+	return nil, fmt.Errorf("no stage %q: want dev, staging or prod", name)
+}
+
+// dev is what a developer deploys to an account of their own and what runs on
+// one machine: about 90 dollars a month, half of it for the four shards.
+func dev() Stage {
+	return Stage{
+		Name:    Dev,
+		Removal: Destroy,
+		Stream:  Stream{Mode: Provisioned, Shards: 4, Retention: day},
+		Ingest: Ingest{
+			Function:         Function{MemoryMB: 1024, Timeout: 20 * time.Second},
+			Compression:      NoCompression,
+			RetentionDays:    3653,
+			MaxFuture:        5 * time.Minute,
+			MaxInflatedBytes: 16 << 20,
+		},
+		Store: Store{
+			Function: Function{MemoryMB: 1024, Timeout: time.Minute},
+			// A record is one gateway's batch, at most 25 KB and typically 1,000
+			// events: 50 of them are a large COPY, and 1.7 MB of the 6 MB that an
+			// invocation can carry.
+			Consumer:    Consumer{BatchSize: 50, Parallelization: 1, Retries: 1000, MaxRecordAge: 12 * time.Hour},
+			Connections: 1,
+		},
+		Migrate: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
+		API: API{
+			Authorizer:        Function{MemoryMB: 256, Timeout: 5 * time.Second},
+			AuthorizerCache:   5 * time.Minute,
+			RequestsPerSecond: 1000,
+			Burst:             2000,
+		},
+		Database: Database{
+			Kind: OwnInstance, InstanceType: "t4g.medium",
+			VolumeGiB: 50, VolumeIOPS: 3000, VolumeMBps: 125,
+		},
+		Network: Network{CIDR: "10.40.0.0/20", Egress: NATInstance},
+		Log:     Log{Level: Info, RetentionDays: 7},
+	}
+}
+
+// staging is prod's shape at a fraction of its size.
+func staging() Stage {
+	s := prod()
+	s.Name = Staging
+	s.Stream = Stream{Mode: Provisioned, Shards: 2, Retention: 2 * day}
+	s.Store.MaxRecordAge = day
+	s.Database = Database{
+		Kind: OwnInstance, InstanceType: "t4g.large",
+		VolumeGiB: 100, VolumeIOPS: 3000, VolumeMBps: 125, BackupDays: 3,
+	}
+	s.Network = Network{CIDR: "10.41.0.0/20", Egress: NATInstance}
+	s.Log.RetentionDays = 30
+	return s
+}
+
+// prod keeps everything and grows by itself.
+func prod() Stage {
+	s := dev()
+	s.Name = Prod
+	s.Removal = Keep
+	s.Stream = Stream{Mode: OnDemand, Retention: 7 * day}
+	s.Ingest.MemoryMB = 1769
+	s.Ingest.Compression = Zstd
+	s.Store.MemoryMB = 1769
+	s.Store.Parallelization = 2
+	// A database that is down for days is repaired before records are given up.
+	s.Store.Retries = 10000
+	s.Store.MaxRecordAge = 6 * day
+	s.API.RequestsPerSecond = 5000
+	s.API.Burst = 10000
+	s.Database = Database{
+		Kind: OwnInstance, InstanceType: "r7g.xlarge",
+		VolumeGiB: 1000, VolumeIOPS: 6000, VolumeMBps: 500, BackupDays: 35,
+	}
+	s.Network = Network{CIDR: "10.42.0.0/20", Egress: NATGateway}
+	s.Log.RetentionDays = 90
+	return s
+}

@@ -1,0 +1,170 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// LogRetentionDays lists the periods that CloudWatch Logs offers and this
+// project uses.
+func LogRetentionDays() []int {
+	return []int{1, 3, 5, 7, 14, 30, 60, 90, 180, 365, 731, 1827, 3653}
+}
+
+// Validate returns every problem of s at once, joined, or nil.
+func (s Stage) Validate() error {
+	var p problems
+	p.expect(oneOf(s.Name, Dev, Staging, Prod), "name %q: want dev, staging or prod", s.Name)
+	p.expect((s.Account == "") == (s.Region == ""), "account %q and region %q: want both or neither", s.Account, s.Region)
+	p.expect(s.Account == "" || matches(`^\d{12}$`, s.Account), "account %q: want 12 digits", s.Account)
+	pinned := s.Account != ""
+	p.expect(pinned == (len(s.AvailabilityZones) > 0), "availability zones %q: name them if and only if account and region are set", s.AvailabilityZones)
+	for _, az := range s.AvailabilityZones {
+		p.expect(strings.HasPrefix(az, s.Region), "availability zone %q is not in region %q", az, s.Region)
+	}
+	p.expect(oneOf(s.Removal, Keep, Destroy), "removal %q: want keep or destroy", s.Removal)
+	p.expect(s.Name != Prod || s.Removal == Keep, "removal %q: prod keeps its data", s.Removal)
+	p.expect(s.AlarmEmail == "" || strings.Contains(s.AlarmEmail, "@"), "alarm e-mail %q: no @", s.AlarmEmail)
+
+	p.in("stream", s.Stream.problems())
+	p.in("ingest", s.Ingest.problems())
+	p.in("store", s.Store.problems(s.Stream.Retention))
+	p.in("migrate", s.Migrate.problems())
+	p.in("api", s.API.problems())
+	p.in("database", s.Database.problems())
+	p.in("network", s.Network.problems(s.Database.Kind))
+	p.in("log", s.Log.problems())
+	if err := errors.Join(p...); err != nil {
+		return fmt.Errorf("stage %q: %w", s.Name, err)
+	}
+	return nil
+}
+
+func (s Stream) problems() (p problems) {
+	p.expect(oneOf(s.Mode, Provisioned, OnDemand), "mode %q: want provisioned or on-demand", s.Mode)
+	p.expect(s.Mode != Provisioned || s.Shards >= 1, "%d shards: want at least 1", s.Shards)
+	p.expect(s.Mode != OnDemand || s.Shards == 0, "%d shards: on-demand takes none", s.Shards)
+	p.within("retention", s.Retention, 24*time.Hour, 365*24*time.Hour)
+	p.expect(s.Retention%time.Hour == 0, "retention %v: want whole hours", s.Retention)
+	return p
+}
+
+func (f Function) problems() (p problems) {
+	p.expect(f.MemoryMB >= 128 && f.MemoryMB <= 10240, "memory %d MB: want 128 to 10240", f.MemoryMB)
+	p.within("timeout", f.Timeout, time.Second, 15*time.Minute)
+	p.expect(f.ReservedConcurrency >= 0, "reserved concurrency %d: want 0 or more", f.ReservedConcurrency)
+	return p
+}
+
+func (i Ingest) problems() (p problems) {
+	p = i.Function.problems()
+	// An HTTP API answers 503 by itself after 30 s.
+	p.expect(i.Timeout < 30*time.Second, "timeout %v: the HTTP API gives up after 30s", i.Timeout)
+	p.expect(oneOf(i.Compression, NoCompression, Zstd), "compression %q: want none or zstd", i.Compression)
+	p.expect(i.RetentionDays >= 1, "retention of %d days: want at least 1", i.RetentionDays)
+	p.within("max future", i.MaxFuture, time.Second, 24*time.Hour)
+	p.expect(i.MaxInflatedBytes >= 1<<20, "max inflated bytes %d: want at least 1 MiB", i.MaxInflatedBytes)
+	return p
+}
+
+func (s Store) problems(retention time.Duration) (p problems) {
+	p = s.Function.problems()
+	p = append(p, s.Consumer.problems(s.Timeout, retention)...)
+	p.expect(s.Connections >= 1 && s.Connections <= 8, "%d connections: want 1 to 8", s.Connections)
+	return p
+}
+
+// Validate returns every problem of c at once, for a function with the given
+// timeout that reads a stream with the given retention.
+func (c Consumer) Validate(timeout, retention time.Duration) error {
+	return errors.Join(c.problems(timeout, retention)...)
+}
+
+func (c Consumer) problems(timeout, retention time.Duration) (p problems) {
+	p.expect(c.BatchSize >= 1 && c.BatchSize <= 10000, "batch size %d: want 1 to 10000", c.BatchSize)
+	p.within("window", c.Window, 0, 5*time.Minute)
+	p.expect(c.Window%time.Second == 0, "window %v: want whole seconds", c.Window)
+	p.expect(c.Parallelization >= 1 && c.Parallelization <= 10, "parallelization %d: want 1 to 10", c.Parallelization)
+	p.expect(!c.KeepsShardState || c.Parallelization == 1, "parallelization %d: a function that keeps its shard's state must be alone on it", c.Parallelization)
+	// Left out, both are infinite and one poison batch blocks its shard for good.
+	p.expect(c.Retries >= 1 && c.Retries <= 10000, "retries %d: want 1 to 10000", c.Retries)
+	p.within("max record age", c.MaxRecordAge, time.Minute, 7*24*time.Hour)
+	p.expect(c.MaxRecordAge < retention, "max record age %v: a record leaves the stream after %v, before it would reach the failure destination", c.MaxRecordAge, retention)
+	p.expect(c.Window+timeout < c.MaxRecordAge, "window %v and timeout %v: one attempt outlives the max record age %v", c.Window, timeout, c.MaxRecordAge)
+	return p
+}
+
+func (a API) problems() (p problems) {
+	p.in("authorizer", a.Authorizer.problems())
+	// An HTTP API waits 10 s for an authorizer.
+	p.expect(a.Authorizer.Timeout <= 10*time.Second, "authorizer timeout %v: the HTTP API gives up after 10s", a.Authorizer.Timeout)
+	p.within("authorizer cache", a.AuthorizerCache, 0, time.Hour)
+	p.expect(a.RequestsPerSecond >= 1, "%d requests per second: want at least 1", a.RequestsPerSecond)
+	p.expect(a.Burst >= a.RequestsPerSecond, "burst of %d: want at least the %d requests of one second", a.Burst, a.RequestsPerSecond)
+	return p
+}
+
+func (d Database) problems() (p problems) {
+	switch d.Kind {
+	case ExistingDatabase:
+		p.expect(matches(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+-[A-Za-z0-9]{6}$`, d.SecretARN),
+			"secret ARN %q: want the complete ARN of a secret", d.SecretARN)
+		p.expect(d.InstanceType == "" && d.VolumeGiB == 0, "an existing database takes no instance type or volume")
+	case OwnInstance:
+		p.expect(d.SecretARN == "", "secret ARN %q: an own instance has a generated secret", d.SecretARN)
+		// Graviton instances: the image is built for arm64.
+		p.expect(matches(`^[a-z]\d+g[a-z]*\.\w+$`, d.InstanceType), "instance type %q: want an arm64 one, as t4g.medium", d.InstanceType)
+		p.expect(d.VolumeGiB >= 20 && d.VolumeGiB <= 16384, "volume of %d GiB: want 20 to 16384", d.VolumeGiB)
+		p.expect(d.VolumeIOPS >= 3000 && d.VolumeIOPS <= 16000, "volume with %d IOPS: want 3000 to 16000", d.VolumeIOPS)
+		p.expect(d.VolumeMBps >= 125 && d.VolumeMBps <= 1000, "volume with %d MB/s: want 125 to 1000", d.VolumeMBps)
+		p.expect(d.BackupDays >= 0, "backups for %d days: want 0 or more", d.BackupDays)
+	default:
+		p.expect(false, "kind %q: want own-instance or existing", d.Kind)
+	}
+	return p
+}
+
+func (n Network) problems(kind DatabaseKind) (p problems) {
+	if kind == ExistingDatabase {
+		p.expect(n == Network{}, "an existing database needs no network")
+		return p
+	}
+	prefix, err := netip.ParsePrefix(n.CIDR)
+	p.expect(err == nil && prefix.Addr().Is4() && prefix.Bits() >= 16 && prefix.Bits() <= 24, "CIDR %q: want an IPv4 range of /16 to /24", n.CIDR)
+	p.expect(oneOf(n.Egress, NATInstance, NATGateway), "egress %q: want nat-instance or nat-gateway", n.Egress)
+	return p
+}
+
+func (l Log) problems() (p problems) {
+	p.expect(oneOf(l.Level, Debug, Info, Warn, Error), "level %q: want debug, info, warn or error", l.Level)
+	p.expect(slices.Contains(LogRetentionDays(), l.RetentionDays), "retention of %d days: want one of %v", l.RetentionDays, LogRetentionDays())
+	return p
+}
+
+// problems collects what is wrong, so that all of it can be said at once.
+type problems []error
+
+func (p *problems) expect(ok bool, format string, args ...any) {
+	if !ok {
+		*p = append(*p, fmt.Errorf(format, args...))
+	}
+}
+
+func (p *problems) within(what string, d, least, most time.Duration) {
+	p.expect(d >= least && d <= most, "%s %v: want %v to %v", what, d, least, most)
+}
+
+func (p *problems) in(part string, inner problems) {
+	for _, err := range inner {
+		*p = append(*p, fmt.Errorf("%s: %w", part, err))
+	}
+}
+
+func oneOf[T comparable](v T, allowed ...T) bool { return slices.Contains(allowed, v) }
+
+func matches(pattern, s string) bool { return regexp.MustCompile(pattern).MatchString(s) }
