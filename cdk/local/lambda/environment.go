@@ -1,0 +1,221 @@
+package lambda
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// environment is one process and its Runtime API.
+type environment struct {
+	f    *Function
+	cmd  *exec.Cmd
+	pid  int
+	work chan *invocation // holds at most the one that is current
+	// ready is closed by the first request for an invocation, exited when the
+	// process has been reaped.
+	ready  chan struct{}
+	exited chan struct{}
+
+	// The rest is guarded by Function.mu.
+
+	current *invocation
+	timer   *time.Timer
+	// pending is the error that the process has reported for current; it counts
+	// once the process asks for more or exits.
+	pending *Result
+	// initError is the document of /runtime/init/error.
+	initError []byte
+	isReady   bool
+	dead      bool
+	// condemned: a signal is on its way, nothing new is given to it.
+	condemned bool
+	// overtime and overMemory say why it was killed.
+	overtime, overMemory bool
+	waitErr              error
+	idleSince            time.Time
+
+	// response is reused by the Runtime API for each body; the process sends
+	// one at a time.
+	response []byte
+}
+
+// coldStart starts a process and waits until it asks for work. Without an
+// environment and an error the Result says how the start failed.
+func (f *Function) coldStart(requestID string) (*environment, Result, error) {
+	if wait := f.startDelay(); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-f.stop:
+			return nil, Result{}, ErrClosed
+		}
+	}
+	env, err := f.spawn()
+	if err != nil {
+		f.startEnded(false)
+		return nil, Result{}, err
+	}
+	timeout := time.NewTimer(f.cfg.InitTimeout)
+	defer timeout.Stop()
+	late := false
+	select {
+	case <-env.ready:
+		f.startEnded(true)
+		return env, Result{}, nil
+	case <-timeout.C:
+		late = true
+		env.kill()
+		<-env.exited
+	case <-env.exited:
+	}
+	f.startEnded(false)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.closed:
+		return nil, Result{}, ErrClosed
+	case late:
+		return nil, timedOut(requestID, f.cfg.InitTimeout), nil
+	case env.initError != nil:
+		return nil, Result{Payload: env.initError, FunctionError: Unhandled}, nil
+	default:
+		return nil, exited(requestID, env.waitErr), nil
+	}
+}
+
+// spawn starts the process, its Runtime API and its log.
+func (f *Function) spawn() (*environment, error) {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("runtime api: %w", err)
+	}
+	output, input, err := os.Pipe()
+	if err != nil {
+		_ = listener.Close()
+		return nil, fmt.Errorf("log pipe: %w", err)
+	}
+	root := filepath.Dir(f.cfg.Binary)
+	cmd := exec.Command(f.cfg.Binary) //nolint:gosec,noctx // running the given binary is the purpose; it ends by signal
+	cmd.Dir = root
+	cmd.Env = f.cfg.environ(listener.Addr().String(), f.logStream(), root)
+	cmd.Stdout, cmd.Stderr = input, input
+	env := &environment{
+		f:      f,
+		cmd:    cmd,
+		work:   make(chan *invocation, 1),
+		ready:  make(chan struct{}),
+		exited: make(chan struct{}),
+	}
+	err = f.spawner.start(cmd)
+	_ = input.Close() // the process has its own
+	if err != nil {
+		_ = listener.Close()
+		_ = output.Close()
+		return nil, fmt.Errorf("start %s: %w", f.cfg.Binary, err)
+	}
+	env.pid = cmd.Process.Pid
+	server := &http.Server{Handler: env.runtimeAPI(), ReadHeaderTimeout: time.Minute}
+
+	f.mu.Lock()
+	f.live[env] = struct{}{}
+	f.counts.coldStarts++
+	if f.closed {
+		env.terminate()
+	}
+	f.mu.Unlock()
+	f.running.Go(func() { _ = server.Serve(listener) })
+	f.running.Go(func() { env.reap(server, output) })
+	return env, nil
+}
+
+// reap waits for the end of the process and settles what it leaves.
+func (e *environment) reap(server *http.Server, output *os.File) {
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		e.f.logs.copyLines(output)
+	}()
+	err := e.cmd.Wait()
+	// A child of the process may hold the log open: it goes too.
+	_ = syscall.Kill(-e.pid, syscall.SIGKILL)
+	_ = output.SetReadDeadline(time.Now().Add(time.Second)) //nolint:forbidigo // a deadline of the operating system
+	<-copied
+	_ = output.Close()
+	_ = server.Close()
+
+	f := e.f
+	f.mu.Lock()
+	e.dead, e.waitErr = true, err
+	delete(f.live, e)
+	for i, other := range f.idle {
+		if other == e {
+			f.idle = append(f.idle[:i], f.idle[i+1:]...)
+			break
+		}
+	}
+	f.counts.addDead(e.cmd.ProcessState)
+	if inv := e.current; inv != nil {
+		f.settle(e, e.lastWords(inv))
+	}
+	f.mu.Unlock()
+	close(e.exited)
+}
+
+// lastWords is the outcome of the invocation during which the process ended.
+func (e *environment) lastWords(inv *invocation) outcome {
+	switch {
+	case e.f.closed && e.pending == nil:
+		return outcome{err: ErrClosed}
+	case e.overtime:
+		return outcome{result: timedOut(inv.id, e.f.cfg.Timeout)}
+	case e.pending != nil:
+		return outcome{result: *e.pending}
+	case !inv.fetched:
+		return outcome{lost: true}
+	default:
+		return outcome{result: exited(inv.id, e.waitErr)}
+	}
+}
+
+// assign gives the environment its next invocation. Callers hold mu and have
+// taken it from the idle ones.
+func (e *environment) assign(inv *invocation) {
+	inv.started = e.f.cfg.Now()
+	inv.deadline = inv.started.Add(e.f.cfg.Timeout)
+	e.current = inv
+	e.timer = time.AfterFunc(e.f.cfg.Timeout, func() { e.overrun(inv) })
+	e.work <- inv
+}
+
+// overrun kills the process when inv is still its invocation.
+func (e *environment) overrun(inv *invocation) {
+	e.f.mu.Lock()
+	defer e.f.mu.Unlock()
+	if e.current != inv || e.dead {
+		return
+	}
+	e.overtime = true
+	e.condemned = true
+	e.kill()
+}
+
+// terminate asks the process to end. Callers hold mu.
+func (e *environment) terminate() {
+	e.condemned = true
+	if !e.dead {
+		_ = e.cmd.Process.Signal(syscall.SIGTERM)
+	}
+}
+
+// kill ends the process. Signal, unlike a kill by number, never reaches a
+// process that was reaped and whose number was given to another.
+func (e *environment) kill() { _ = e.cmd.Process.Kill() }

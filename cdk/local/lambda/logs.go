@@ -1,0 +1,51 @@
+package lambda
+
+import (
+	"bytes"
+	"io"
+	"sync"
+)
+
+// maxLineBytes is where a line without an end is cut, the size of the largest
+// log event.
+const maxLineBytes = 256 << 10
+
+// lineWriter lets several environments share one writer without mixing lines.
+type lineWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// write passes whole lines on. A log that can not be written must not stop a
+// function; its error is dropped.
+func (l *lineWriter) write(lines []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, _ = l.w.Write(lines)
+}
+
+// copyLines passes on what it reads in whole lines until the reader ends.
+func (l *lineWriter) copyLines(r io.Reader) {
+	buf := make([]byte, 0, 8<<10)
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch end := bytes.LastIndexByte(buf, '\n'); {
+		case end >= 0:
+			l.write(buf[:end+1])
+			buf = buf[:copy(buf, buf[end+1:])]
+		case len(buf) >= maxLineBytes:
+			l.write(append(buf, '\n'))
+			buf = buf[:0]
+		}
+		if err != nil { // the end, or the deadline set when the process is gone
+			if len(buf) > 0 {
+				l.write(append(buf, '\n'))
+			}
+			return
+		}
+	}
+}
