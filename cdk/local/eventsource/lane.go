@@ -1,0 +1,237 @@
+package eventsource
+
+import (
+	"sync"
+	"time"
+)
+
+// lane delivers the records of some partition keys of a shard, one invocation at a
+// time.
+type lane struct {
+	p    *poller
+	wake chan struct{}
+
+	mu     sync.Mutex
+	queue  []item
+	closed bool // the shard has ended: nothing more will come
+
+	// These belong to run.
+	batch   []item
+	payload []byte
+	streak  int // failures in a row, for the pause
+}
+
+// part is a batch, or what is left of one, that is to be delivered.
+type part struct {
+	items    []item
+	attempts int // used up
+	invokes  int
+	last     Response
+}
+
+// push adds a record to the queue; signal lets the lane see it.
+func (l *lane) push(it item) {
+	l.mu.Lock()
+	l.queue = append(l.queue, it)
+	l.mu.Unlock()
+}
+
+// close says that nothing more will be pushed.
+func (l *lane) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.signal()
+}
+
+func (l *lane) signal() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run delivers until the lane is closed and empty, or the mapping stops.
+func (l *lane) run() {
+	for {
+		batch, ok := l.gather()
+		if !ok || !l.deliver(batch) {
+			return
+		}
+	}
+}
+
+// gather waits for the next batch, and returns false when there will be none.
+func (l *lane) gather() ([]item, bool) {
+	for {
+		n, hold, over := l.take()
+		switch {
+		case l.p.m.stop.Err() != nil || over:
+			return nil, false
+		case n > 0:
+			return l.batch, true
+		}
+		if !l.await(hold) {
+			return nil, false
+		}
+	}
+}
+
+// take moves the next batch out of the queue when it is time; otherwise it returns
+// how long to hold (negative: until something comes), or that the lane is over.
+func (l *lane) take() (n int, hold time.Duration, over bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		return 0, -1, l.closed
+	}
+	s := &l.p.m.settings
+	n, full := cut(func(i int) int { return l.queue[i].size }, len(l.queue), s.BatchSize, payloadBytes)
+	if hold = holdFor(s.Window, full, l.closed, l.queue[0].since, l.p.m.now()); hold > 0 {
+		return 0, hold, false
+	}
+	l.batch = append(l.batch[:0], l.queue[:n]...)
+	rest := copy(l.queue, l.queue[n:])
+	clear(l.queue[rest:])
+	l.queue = l.queue[:rest]
+	return n, 0, false
+}
+
+// await waits for a push, or for hold to pass if it is not negative.
+func (l *lane) await(hold time.Duration) bool {
+	var after <-chan time.Time
+	if hold >= 0 {
+		t := time.NewTimer(hold)
+		defer t.Stop()
+		after = t.C
+	}
+	select {
+	case <-l.p.m.stop.Done():
+		return false
+	case <-l.wake:
+	case <-after:
+	}
+	return true
+}
+
+// deliver invokes until every record of the batch is finished; false means that the
+// mapping stopped before.
+func (l *lane) deliver(batch []item) bool {
+	s := &l.p.m.settings
+	todo := []part{{items: batch}} // the next part is the last element
+	for len(todo) > 0 {
+		if l.p.m.stop.Err() != nil {
+			return false
+		}
+		b := &todo[len(todo)-1]
+		arrival := func(i int) time.Time { return b.items[i].record.Arrival }
+		if n := expired(arrival, len(b.items), s.MaxRecordAge, l.p.m.now()); n > 0 {
+			if !l.discard(b, n, recordAgeExceeded) {
+				return false
+			}
+		}
+		if len(b.items) == 0 {
+			todo = todo[:len(todo)-1]
+			continue
+		}
+		o := l.invoke(b)
+		if l.p.m.work.Err() != nil {
+			return false
+		}
+		after := next(s, len(b.items), b.attempts, o)
+		if after.done > 0 {
+			l.p.finish(b.items[:after.done])
+			b.items = b.items[after.done:]
+			l.streak = 0
+		}
+		if after.discard > 0 && !l.discard(b, after.discard, retriesExhausted) {
+			return false
+		}
+		b.attempts = after.attempts
+		if after.split > 0 {
+			second := *b
+			second.items = b.items[after.split:]
+			first := *b
+			first.items = b.items[:after.split]
+			todo = append(todo[:len(todo)-1], second, first)
+		}
+		if after.pause {
+			l.streak++
+			if !l.p.m.sleep(s.Backoff.pause(l.streak)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// invoke sends a part to the function and judges the answer.
+func (l *lane) invoke(b *part) outcome {
+	m := l.p.m
+	l.payload = l.p.enc.appendEvent(l.payload[:0], b.items)
+	r, err := m.invoker.Invoke(m.work, l.payload)
+	o := judge(r, err, m.settings.ReportItemFailures, func(sequence string) (int, bool) {
+		for i := range b.items {
+			if b.items[i].record.SequenceNumber == sequence {
+				return i, true
+			}
+		}
+		return 0, false
+	})
+	if o.kind == notInvoked {
+		m.notInvoked.Add(1)
+		return o
+	}
+	b.invokes++
+	b.last = Response{FunctionError: r.FunctionError}
+	m.invocations.Add(1)
+	m.sentBytes.Add(int64(len(l.payload)))
+	if o.kind != succeeded {
+		m.failed.Add(1)
+		m.log.Debug("batch failed", "shard", l.p.shard, "records", len(b.items), "attempts", b.attempts,
+			"error", r.FunctionError, "first", o.first)
+	}
+	return o
+}
+
+// discard gives up the first n records of a part: they go to the failure sink and
+// count as finished. It returns false when the mapping stopped before that.
+func (l *lane) discard(b *part, n int, condition string) bool {
+	m := l.p.m
+	items := b.items[:n]
+	m.log.Warn("records given up", "shard", l.p.shard, "records", n, "condition", condition,
+		"first", items[0].record.SequenceNumber, "invocations", b.invokes)
+	if m.failures != nil {
+		d := discarded{
+			shard: l.p.shard, items: items, condition: condition, invokes: b.invokes, last: b.last,
+			payload: l.p.enc.appendEvent(nil, items),
+		}
+		if !l.hand(d) {
+			return false
+		}
+	}
+	m.discards.Add(int64(n))
+	l.p.finish(items)
+	b.items = b.items[n:]
+	l.streak = 0
+	return true
+}
+
+// hand writes discarded records to the failure sink, as often as it takes; false
+// means that the mapping stopped before it was done.
+func (l *lane) hand(d discarded) bool {
+	m := l.p.m
+	for tries := 1; ; tries++ {
+		key, body, err := d.object(&m.settings, m.newID, m.now())
+		if err == nil {
+			err = m.failures.Put(m.work, key, body)
+		}
+		if err == nil {
+			return true
+		}
+		m.log.Warn("write to failure destination", "key", key, "error", err)
+		if !m.sleep(m.settings.Backoff.pause(tries)) {
+			return false
+		}
+	}
+}

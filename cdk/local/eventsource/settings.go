@@ -1,0 +1,125 @@
+package eventsource
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// MappingID is the UUID of an event source mapping.
+type MappingID string
+
+// Position says where a mapping starts in a shard that has no checkpoint yet.
+type Position string
+
+// The starting positions of the API.
+const (
+	TrimHorizon Position = "TRIM_HORIZON"
+	Latest      Position = "LATEST"
+	AtTimestamp Position = "AT_TIMESTAMP"
+)
+
+// Infinite stands for "no bound" in MaxRetries and MaxRecordAge.
+const Infinite = -1
+
+// Bounds of the API, and of an invocation's payload.
+const (
+	maxBatchSize       = 10_000
+	maxParallelization = 10
+	maxWindow          = 300 * time.Second
+	maxRetries         = 10_000
+	maxRecordAge       = 604_800 * time.Second
+	// payloadBytes is Lambda's bound on a synchronous invocation's payload (6 MB).
+	payloadBytes = 6 * 1024 * 1024
+)
+
+// ErrSettings says that a mapping's settings are outside of what AWS accepts, or
+// name something that this package does not do.
+var ErrSettings = errors.New("event source mapping settings")
+
+// Settings are those of an AWS::Lambda::EventSourceMapping on a Kinesis stream.
+type Settings struct {
+	ID          MappingID
+	Stream      string // the stream's name
+	StreamARN   string
+	FunctionARN string
+	RoleARN     string // invokeIdentityArn of each record
+	Region      string
+
+	BatchSize       int           // records of one invocation, 1 to 10,000
+	Window          time.Duration // MaximumBatchingWindowInSeconds
+	Parallelization int           // lanes of a shard, 1 to 10
+	BisectOnError   bool
+	MaxRetries      int           // attempts after the first, or Infinite
+	MaxRecordAge    time.Duration // or Infinite
+	// ReportItemFailures is FunctionResponseTypes: ReportBatchItemFailures.
+	ReportItemFailures bool
+	StartingPosition   Position
+	StartingTimestamp  time.Time // with AtTimestamp
+	TumblingWindow     time.Duration
+	// Filtered says that the mapping has FilterCriteria.
+	Filtered bool
+
+	Backoff Backoff
+}
+
+// Backoff bounds the pauses between attempts; each is twice the one before.
+type Backoff struct {
+	Min, Max time.Duration
+}
+
+// DefaultBackoff is used where Settings.Backoff is zero.
+func DefaultBackoff() Backoff { return Backoff{Min: 100 * time.Millisecond, Max: 30 * time.Second} }
+
+// pause returns the wait after the n-th failure in a row, n ≥ 1.
+func (b Backoff) pause(n int) time.Duration {
+	d := b.Min
+	for ; n > 1 && d < b.Max; n-- {
+		d *= 2
+	}
+	return min(d, b.Max)
+}
+
+// Validate reports everything that is wrong with s; the error wraps ErrSettings.
+func (s Settings) Validate() error {
+	var problems []error
+	wrong := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf(format, args...))
+	}
+	if s.ID == "" || s.Stream == "" {
+		wrong("ID and Stream are required")
+	}
+	if s.BatchSize < 1 || s.BatchSize > maxBatchSize {
+		wrong("BatchSize %d is not within 1..%d", s.BatchSize, maxBatchSize)
+	}
+	if s.Window < 0 || s.Window > maxWindow {
+		wrong("MaximumBatchingWindowInSeconds %v is not within 0..%v", s.Window, maxWindow)
+	}
+	if s.Parallelization < 1 || s.Parallelization > maxParallelization {
+		wrong("ParallelizationFactor %d is not within 1..%d", s.Parallelization, maxParallelization)
+	}
+	if s.MaxRetries < Infinite || s.MaxRetries > maxRetries {
+		wrong("MaximumRetryAttempts %d is not within -1..%d", s.MaxRetries, maxRetries)
+	}
+	if s.MaxRecordAge != Infinite && (s.MaxRecordAge < time.Minute || s.MaxRecordAge > maxRecordAge) {
+		wrong("MaximumRecordAgeInSeconds %v is neither -1 nor within 1m..%v", s.MaxRecordAge, maxRecordAge)
+	}
+	switch s.StartingPosition {
+	case TrimHorizon, Latest, AtTimestamp:
+	default:
+		wrong("StartingPosition %q is none of TRIM_HORIZON, LATEST, AT_TIMESTAMP", s.StartingPosition)
+	}
+	if s.TumblingWindow != 0 {
+		wrong("TumblingWindowInSeconds is not supported")
+	}
+	if s.Filtered {
+		wrong("FilterCriteria is not supported")
+	}
+	if s.Backoff.Min < 0 || s.Backoff.Max < s.Backoff.Min {
+		wrong("Backoff %v is not an interval", s.Backoff)
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w %s: %w", ErrSettings, s.ID, errors.Join(problems...))
+}
