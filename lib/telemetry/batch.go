@@ -1,5 +1,7 @@
 package telemetry
 
+import "fmt"
+
 // Batch is a gateway's events in columns: the form in which they are encoded,
 // decoded and stored. Event i is (Devices[Device[i]], Metrics[Metric[i]],
 // Time[i], Value[i], Quality[i]); the five columns have the same length.
@@ -66,11 +68,9 @@ func (b *Batch) AppendIndexed(device, metric uint32, t Micros, value float64, q 
 
 // DeviceIndex returns the dictionary index of name and adds the name if it is new.
 func (b *Batch) DeviceIndex(name DeviceName) uint32 {
+	b.deviceIndex = indexed(b.deviceIndex, b.Devices)
 	if i, ok := b.deviceIndex[name]; ok {
 		return i
-	}
-	if b.deviceIndex == nil {
-		b.deviceIndex = make(map[DeviceName]uint32)
 	}
 	i := uint32(len(b.Devices))
 	b.Devices = append(b.Devices, name)
@@ -80,14 +80,53 @@ func (b *Batch) DeviceIndex(name DeviceName) uint32 {
 
 // MetricIndex returns the dictionary index of name and adds the name if it is new.
 func (b *Batch) MetricIndex(name MetricName) uint32 {
+	b.metricIndex = indexed(b.metricIndex, b.Metrics)
 	if i, ok := b.metricIndex[name]; ok {
 		return i
-	}
-	if b.metricIndex == nil {
-		b.metricIndex = make(map[MetricName]uint32)
 	}
 	i := uint32(len(b.Metrics))
 	b.Metrics = append(b.Metrics, name)
 	b.metricIndex[name] = i
 	return i
+}
+
+// indexed returns index, filled from names where the dictionary came from
+// elsewhere: Decode leaves that work to the few who append to a decoded batch.
+func indexed[S ~string](index map[S]uint32, names []S) map[S]uint32 {
+	if index == nil {
+		index = make(map[S]uint32)
+	}
+	if len(index) != len(names) {
+		clear(index)
+		for i, name := range names {
+			index[name] = uint32(i)
+		}
+	}
+	return index
+}
+
+// check reports what keeps b from being encoded, names apart: columns of
+// different lengths, an index outside its dictionary, an unknown quality.
+func (b *Batch) check() error {
+	n := len(b.Time)
+	if len(b.Device) != n || len(b.Metric) != n || len(b.Value) != n || len(b.Quality) != n {
+		return fmt.Errorf("%w: batch: columns differ in length: device %d, metric %d, time %d, value %d, quality %d",
+			ErrInvalid, len(b.Device), len(b.Metric), n, len(b.Value), len(b.Quality))
+	}
+	for i, d := range b.Device {
+		if int(d) >= len(b.Devices) {
+			return fmt.Errorf("%w: batch: event %d: device %d of %d", ErrInvalid, i, d, len(b.Devices))
+		}
+	}
+	for i, m := range b.Metric {
+		if int(m) >= len(b.Metrics) {
+			return fmt.Errorf("%w: batch: event %d: metric %d of %d", ErrInvalid, i, m, len(b.Metrics))
+		}
+	}
+	for i, q := range b.Quality {
+		if !q.Valid() {
+			return fmt.Errorf("%w: batch: event %d: quality %d", ErrInvalid, i, q)
+		}
+	}
+	return nil
 }

@@ -1,0 +1,68 @@
+// Package telemetry holds the words of the domain (site, gateway, device,
+// metric, event, batch) and the record codec: the bytes in which a batch
+// travels from a gateway to the stream and from the stream to its consumers.
+//
+// # The record
+//
+//	byte 0   version, 1
+//	byte 1   flags: bit 0 = the message is compressed with zstd (RFC 8878)
+//	byte 2…  message insighthub.telemetry.v1.Batch of record.proto, in protobuf
+//
+// A version other than 1 or a flag other than bit 0 is an error: a reader never
+// guesses. New fields of the message are skipped by older readers.
+//
+// The message is columnar. The dictionaries (devices, metrics) name each
+// machine and quantity once; the series dictionary (series_device,
+// series_metric) pairs them; each event then has one entry in each column:
+//
+//	series     difference from the event before, sint64, optional run lengths
+//	times      difference from the event before, sint64, optional run lengths
+//	qualities  0 good, 1 uncertain, 2 bad, optional run lengths; left out = all good
+//	values     double        the metric's scale is 0
+//	decimals   sint64        the metric's scale is 1+e or 17+e
+//
+// A column with run lengths (series_runs, time_runs, quality_runs) has one entry
+// per run; each run length is at least 1 and they sum to the number of events.
+// For series and times every event of the run repeats the difference: series
+// (0, +1, −2) with runs (1, 2, 1) is 0, 1, 2, 0. Sums wrap at 64 bits.
+//
+// Industrial readings are short decimals, so a metric whose values are all
+// exactly k/10^e for integers |k| < 2^53 and 0 ≤ e ≤ 9 is written as those
+// integers, absolute (scale 1+e) or as differences within each series (scale
+// 17+e). Exactly means that float64(k)/10^e has the bits of the value, so every
+// float64 comes back bit for bit; a metric with one value that has no such form
+// (−0, an infinity, NaN, more digits) goes to values whole.
+//
+// The Encoder writes run lengths, scales and compression where they save bytes;
+// the Decoder reads each with or without them, fields in any order, packed or
+// not, in one piece or several, as every protobuf reader must. It is stricter
+// than a stock reader in one respect: a known field of the wrong wire type is
+// an error, not an unknown field.
+//
+// # The raw form
+//
+// A sender may leave out run lengths, qualities, scales, decimals and
+// compression. What remains, for two devices with a temperature each, sampled
+// twice:
+//
+//	bytes 1, 0, then the protobuf message
+//	devices        "press-1", "press-2"
+//	metrics        "temperature"
+//	series_device  0, 1
+//	series_metric  0, 0
+//	series         0, +1, −1, +1                  (0, 1, 0, 1)
+//	times          1795425713123456, 0, 100000, 0
+//	values         71.25, 68.5, 71.5, 68.25
+//
+// Any protobuf library writes it from record.proto.
+//
+// # Errors and bounds
+//
+// Every error of the Decoder wraps ErrInvalid and says which field and which
+// event is wrong. The Decoder checks the form (lengths, indexes, names,
+// qualities) and bounds its memory by its Limits before it allocates; it does
+// not judge times and values, which is for whoever accepts an event.
+//
+// Encoder, Decoder and Batch are made to be reused: once their memory has grown
+// to the size of the batches at hand, they allocate nothing per event.
+package telemetry
