@@ -1,0 +1,218 @@
+package kinesis
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/segmentio/asm/base64"
+)
+
+// Bounds of a request, from the API reference of PutRecords.
+const (
+	maxPutEntries    = 500
+	maxPutBytes      = 10 << 20 // data and partition keys of one PutRecords
+	maxPartitionKey  = 256      // characters
+	maxInternedKeys  = 4096
+	serializationMsg = "The request body is not JSON of this operation's shape."
+)
+
+// putRequest is a decoded PutRecords or PutRecord. It is reused: entries keep
+// nothing of the body.
+type putRequest struct {
+	stream, arn string
+	entries     []PutEntry
+	dryRun      bool
+	missing     bool // Records was absent or null
+
+	keys map[string]internedKey
+}
+
+// internedKey saves hashing and allocating a partition key that comes again and again.
+type internedKey struct {
+	key  string
+	hash hashKey
+}
+
+func (p *putRequest) reset() {
+	p.stream, p.arn, p.dryRun, p.missing = "", "", false, true
+	clear(p.entries)
+	p.entries = p.entries[:0]
+	if p.keys == nil || len(p.keys) > maxInternedKeys {
+		p.keys = make(map[string]internedKey)
+	}
+}
+
+// decodeMany reads the body of PutRecords.
+func (p *putRequest) decodeMany(body []byte) error {
+	p.reset()
+	s := scanner{buf: body}
+	err := s.object(func(name []byte) error {
+		switch string(name) {
+		case "Records":
+			clear(p.entries)
+			p.entries = p.entries[:0]
+			if p.missing = s.null(); p.missing {
+				return nil
+			}
+			return s.array(func() error { return p.entry(&s) })
+		default:
+			return p.common(&s, name)
+		}
+	})
+	return p.finish(&s, err)
+}
+
+// decodeOne reads the body of PutRecord.
+func (p *putRequest) decodeOne(body []byte) error {
+	p.reset()
+	s := scanner{buf: body}
+	var f entryFields
+	err := s.object(func(name []byte) error {
+		if known, err := f.member(&s, name); known {
+			return err
+		}
+		return p.common(&s, name)
+	})
+	if err == nil {
+		err = p.add(&f)
+	}
+	p.missing = false
+	return p.finish(&s, err)
+}
+
+func (p *putRequest) finish(s *scanner, err error) error {
+	if err == nil && (s.peek() != 0 || s.pos != len(s.buf)) {
+		err = errSyntax
+	}
+	if err == errSyntax { //nolint:errorlint // never wrapped
+		return &Error{Serialization, serializationMsg}
+	}
+	if err != nil {
+		return err
+	}
+	return p.validate()
+}
+
+// common reads the members that both operations have.
+func (p *putRequest) common(s *scanner, name []byte) error {
+	switch string(name) {
+	case "StreamName":
+		v, err := s.optionalText()
+		p.stream = string(v)
+		return err
+	case "StreamARN":
+		v, err := s.optionalText()
+		p.arn = string(v)
+		return err
+	case "DryRun":
+		start := s.pos
+		err := s.skip()
+		switch string(bytes.TrimSpace(s.buf[start:s.pos])) {
+		case "true":
+			p.dryRun = true
+		case "false", "null":
+			p.dryRun = false
+		default:
+			return errSyntax
+		}
+		return err
+	default:
+		return s.skip()
+	}
+}
+
+// entryFields are the members of one record, still encoded.
+type entryFields struct {
+	key, data, explicit          []byte
+	hasKey, hasData, hasExplicit bool
+}
+
+func (f *entryFields) member(s *scanner, name []byte) (known bool, err error) {
+	switch string(name) {
+	case "Data":
+		if s.null() {
+			f.data, f.hasData = nil, false
+			return true, nil
+		}
+		f.data, err = s.blob()
+		f.hasData = true
+	case "PartitionKey":
+		f.key, err = s.optionalText()
+		f.hasKey = f.key != nil
+	case "ExplicitHashKey":
+		f.explicit, err = s.optionalText()
+		f.hasExplicit = f.explicit != nil
+	default:
+		return false, nil
+	}
+	return true, err
+}
+
+func (p *putRequest) entry(s *scanner) error {
+	var f entryFields
+	err := s.object(func(name []byte) error {
+		if known, err := f.member(s, name); known {
+			return err
+		}
+		return s.skip()
+	})
+	if err != nil {
+		return err
+	}
+	return p.add(&f)
+}
+
+// add decodes one record into storage of its own.
+func (p *putRequest) add(f *entryFields) error {
+	switch {
+	case !f.hasData:
+		return invalid("null", "data", "Member must not be null")
+	case !f.hasKey:
+		return invalid("null", "partitionKey", "Member must not be null")
+	case len(f.key) == 0:
+		return invalid("", "partitionKey", "Member must have length greater than or equal to 1")
+	case len(f.key) > maxPartitionKey && utf8.RuneCount(f.key) > maxPartitionKey:
+		return invalid(string(f.key), "partitionKey", "Member must have length less than or equal to 256")
+	case len(p.entries) == maxPutEntries:
+		return invalid("[...]", "records", "Member must have length less than or equal to 500")
+	}
+	k, ok := p.keys[string(f.key)]
+	if !ok {
+		key := string(f.key)
+		k = internedKey{key, hashOf(key)}
+		p.keys[key] = k
+	}
+	e := PutEntry{PartitionKey: k.key, hash: k.hash}
+	if f.hasExplicit {
+		h, ok := parseHashKey(string(f.explicit))
+		if !ok {
+			return errorf(InvalidArgument, "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was %.64s", f.explicit)
+		}
+		e.hash = h
+	}
+	e.Data = make([]byte, base64.StdEncoding.DecodedLen(len(f.data)))
+	n, err := base64.StdEncoding.Decode(e.Data, f.data)
+	if err != nil {
+		return errSyntax
+	}
+	e.Data = e.Data[:n]
+	p.entries = append(p.entries, e)
+	return nil
+}
+
+func (p *putRequest) validate() error {
+	if p.missing {
+		return invalid("null", "records", "Member must not be null")
+	}
+	if len(p.entries) == 0 {
+		return invalid("[]", "records", "Member must have length greater than or equal to 1")
+	}
+	total := 0
+	for i := range p.entries {
+		total += len(p.entries[i].Data) + len(p.entries[i].PartitionKey)
+	}
+	if total > maxPutBytes {
+		return errorf(InvalidArgument, "Records size exceeds 10 MB limit")
+	}
+	return nil
+}

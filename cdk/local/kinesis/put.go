@@ -1,0 +1,131 @@
+package kinesis
+
+import (
+	"fmt"
+	"time"
+)
+
+// PutEntry is one record to write.
+type PutEntry struct {
+	PartitionKey string
+	// Data is the server's from the call on.
+	Data []byte
+	// hash is where it goes: the MD5 of the key, or the explicit hash key.
+	hash hashKey
+}
+
+// NewPutEntry returns an entry that goes where its key's MD5 says.
+func NewPutEntry(partitionKey string, data []byte) PutEntry {
+	return PutEntry{PartitionKey: partitionKey, Data: data, hash: hashOf(partitionKey)}
+}
+
+// PutResult says what became of one entry: a sequence number, or an error.
+type PutResult struct {
+	SequenceNumber string
+	Shard          uint32
+	Error          ErrorType // "" when it was stored
+	Message        string
+}
+
+// PutRecords writes entries in their order and appends one result for each.
+// Entries fail alone, when their shard's limit or the memory is used up.
+func (s *Server) PutRecords(name string, entries []PutEntry, results []PutResult) ([]PutResult, error) {
+	st, err := s.find(name)
+	if err != nil {
+		return nil, err
+	}
+	now := s.cfg.Now()
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	if err := s.usable(st, now); err != nil {
+		return nil, err
+	}
+	if err := st.check(entries); err != nil {
+		return nil, err
+	}
+	if err := s.reserve(st, entries, now); err != nil {
+		for range entries {
+			results = append(results, PutResult{Error: err.Type, Message: err.Message})
+		}
+		return results, nil
+	}
+	var touched [16]*shard
+	wake := touched[:0]
+	for i := range entries {
+		e := &entries[i]
+		sh := st.route(e.hash)
+		size := len(e.Data) + len(e.PartitionKey)
+		sh.mu.Lock()
+		if !sh.admit(size, now) {
+			sh.mu.Unlock()
+			s.memory.Add(-e.cost())
+			results = append(results, PutResult{Shard: sh.number, Error: ThroughputExceeded, Message: fmt.Sprintf(
+				"Rate exceeded for shard %s in stream %s under account %s.", shardName(sh.number), name, s.cfg.Account)})
+			continue
+		}
+		seq := sh.append(e.PartitionKey, e.Data, now)
+		if sh.wait != nil && (len(wake) == 0 || wake[len(wake)-1] != sh) {
+			wake = append(wake, sh)
+		}
+		sh.mu.Unlock()
+		results = append(results, PutResult{SequenceNumber: seq, Shard: sh.number})
+	}
+	// Readers are woken once the whole request is stored, so that they see it in one piece.
+	for _, sh := range wake {
+		sh.mu.Lock()
+		sh.wake()
+		sh.mu.Unlock()
+	}
+	return results, nil
+}
+
+func (e *PutEntry) cost() int64 {
+	return int64(len(e.Data)+len(e.PartitionKey)) + recordOverhead
+}
+
+// check refuses the request when one of its records is larger than the stream takes.
+func (st *stream) check(entries []PutEntry) error {
+	for i := range entries {
+		if size := len(entries[i].Data) + len(entries[i].PartitionKey); size > st.maxRecordBytes {
+			return errorf(Validation, "1 validation error detected: Value at 'records.%d.member.data' failed to satisfy constraint: a record of this stream has at most %d bytes, its partition key included; this one has %d",
+				i+1, st.maxRecordBytes, size)
+		}
+	}
+	return nil
+}
+
+// reserve takes the entries' memory, trimming what may be trimmed if it must. Hold st.mu for reading.
+func (s *Server) reserve(st *stream, entries []PutEntry, now time.Time) *Error {
+	var cost int64
+	for i := range entries {
+		cost += entries[i].cost()
+	}
+	if s.memory.Add(cost) <= s.cfg.MemoryBytes {
+		return nil
+	}
+	s.trim(st, now)
+	if s.memory.Load() <= s.cfg.MemoryBytes {
+		return nil
+	}
+	s.memory.Add(-cost)
+	return &Error{ThroughputExceeded, memoryMessage}
+}
+
+// trim gives back the memory of records that are older than their stream's
+// retention, and of those that every registered consumer has finished with.
+// The caller holds the lock of held, or passes nil.
+func (s *Server) trim(held *stream, now time.Time) {
+	for _, st := range *s.streams.Load() {
+		if st != held && !st.mu.TryRLock() {
+			continue // being resharded; its memory is found by the next call
+		}
+		for _, sh := range st.shards {
+			sh.mu.Lock()
+			s.memory.Add(-sh.drop(sh.done(st.consumers), st.horizon(now)))
+			sh.mu.Unlock()
+		}
+		if st != held {
+			st.mu.RUnlock()
+		}
+	}
+}
