@@ -31,7 +31,7 @@ func (l *lineWriter) copyLines(r io.Reader) {
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
 		}
-		n, err := r.Read(buf[len(buf):cap(buf)])
+		n, err := r.Read(buf[len(buf):min(cap(buf), maxLineBytes)])
 		buf = buf[:len(buf)+n]
 		switch end := bytes.LastIndexByte(buf, '\n'); {
 		case end >= 0:

@@ -1,0 +1,323 @@
+package lambda_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/lambda"
+)
+
+// eventually waits for something that another process or goroutine brings about.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for range 2000 {
+		if ok() {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("never: %s", what)
+}
+
+func TestInitFailures(t *testing.T) {
+	tests := []struct {
+		name, mode, kind, text string
+	}{
+		{"exit", "exit", "Runtime.ExitError", "exit status 7"},
+		{"hang", "hang", "Sandbox.Timedout", "Task timed out after 0.50 seconds"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFunction(t, func(c *lambda.Config) {
+				c.Env = []string{"ECHO_INIT=" + tt.mode}
+				c.InitTimeout = 500 * time.Millisecond
+			})
+			for range 3 { // each waits for the backoff and tries again
+				wantFailure(t, invoke(t, f, `{}`), tt.kind, tt.text)
+			}
+			if s := f.Stats(); s.ColdStarts != 3 || s.Errors != 3 || s.Environments != 0 || s.Busy != 0 {
+				t.Errorf("stats %+v", s)
+			}
+		})
+	}
+}
+
+func TestMissingBinary(t *testing.T) {
+	f := newFunction(t, func(c *lambda.Config) { c.Binary = "/nonexistent/bootstrap" })
+	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	if s := f.Stats(); s.Busy != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestConfigProblems(t *testing.T) {
+	_, err := lambda.New(lambda.Config{Timeout: -1, Env: []string{"NOVALUE"}})
+	for _, want := range []string{"no name", "no binary", "negative", "NOVALUE"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v lacks %q", err, want)
+		}
+	}
+}
+
+func TestConcurrencyAndThrottle(t *testing.T) {
+	f := newFunction(t, func(c *lambda.Config) { c.MaxConcurrency = 3 })
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 3 {
+		wg.Go(func() {
+			if _, err := f.Invoke(ctx, []byte(`{"do":"sleep","millis":60000}`)); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	eventually(t, "three environments busy", func() bool { s := f.Stats(); return s.Busy == 3 && s.Environments == 3 })
+	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, lambda.ErrThrottled) {
+		t.Errorf("a fourth: %v", err)
+	}
+	if s := f.Stats(); s.Throttles != 1 || s.ColdStarts != 3 {
+		t.Errorf("stats %+v", s)
+	}
+	cancel()
+	wg.Wait()
+	// The callers are gone, the function goes on.
+	if s := f.Stats(); s.Busy != 3 {
+		t.Errorf("%d busy after the callers left, want 3", s.Busy)
+	}
+}
+
+func TestReservedConcurrency(t *testing.T) {
+	for _, tt := range []struct{ reserved, ok int }{{0, 0}, {1, 1}, {2, 2}, {-1, 3}} {
+		t.Run(strconv.Itoa(tt.reserved), func(t *testing.T) {
+			f := newFunction(t, func(c *lambda.Config) {
+				c.ReservedConcurrency = tt.reserved
+				c.MaxConcurrency = 3
+			})
+			var served, throttled atomic.Int32
+			var wg sync.WaitGroup
+			for range 5 {
+				wg.Go(func() {
+					switch _, err := f.Invoke(t.Context(), []byte(`{"do":"sleep","millis":3000}`)); {
+					case err == nil:
+						served.Add(1)
+					case errors.Is(err, lambda.ErrThrottled):
+						throttled.Add(1)
+					default:
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if int(served.Load()) != tt.ok || int(throttled.Load()) != 5-tt.ok {
+				t.Errorf("%d served, %d throttled, want %d and %d", served.Load(), throttled.Load(), tt.ok, 5-tt.ok)
+			}
+		})
+	}
+}
+
+// TestMany sends many payloads through few environments: each gets its own
+// answer, and one caller at a time never sees a second cold start.
+func TestMany(t *testing.T) {
+	f := newFunction(t, func(c *lambda.Config) { c.MaxConcurrency = 4 })
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			buf := make([]byte, 0, 200_000)
+			for i := range 100 {
+				text := strings.Repeat(strconv.Itoa(worker), 1000*i) + strconv.Itoa(i)
+				buf = append(append(append(buf[:0], `{"text":"`...), text...), `"}`...)
+				got, err := f.Invoke(t.Context(), buf)
+				if err != nil || string(got.Payload) != string(buf) {
+					t.Errorf("worker %d, call %d: %d bytes, %v", worker, i, len(got.Payload), err)
+					return
+				}
+				clear(buf) // the payload is the caller's again
+			}
+		})
+	}
+	wg.Wait()
+	if s := f.Stats(); s.Invocations != 400 || s.ColdStarts > 4 || s.Throttles != 0 || s.CPU <= 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestWarmReuseTakesTheLastUsed(t *testing.T) {
+	f := newFunction(t, nil)
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() { invoke(t, f, `{"do":"sleep","millis":500}`) })
+	}
+	wg.Wait()
+	first := describe(t, f, t.Context()).PID
+	for range 5 {
+		if got := describe(t, f, t.Context()).PID; got != first {
+			t.Fatalf("environment %d after %d", got, first)
+		}
+	}
+}
+
+func TestIdleEnvironmentsStop(t *testing.T) {
+	f := newFunction(t, func(c *lambda.Config) { c.IdleTimeout = 100 * time.Millisecond })
+	invoke(t, f, `{}`)
+	pid := f.Stats().PIDs[0]
+	eventually(t, "the idle environment stopped", func() bool { return f.Stats().Environments == 0 })
+	if alive(pid) {
+		t.Errorf("process %d lives", pid)
+	}
+	if s := f.Stats(); s.CPU <= 0 {
+		t.Errorf("the processor time of a dead process is %v", s.CPU)
+	}
+	if got := invoke(t, f, `{}`); string(got.Payload) != `{}` {
+		t.Errorf("after the stop: %s", got.Payload)
+	}
+}
+
+func TestKilledWhileIdle(t *testing.T) {
+	f := newFunction(t, nil)
+	invoke(t, f, `{}`)
+	process, err := os.FindProcess(f.Stats().PIDs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// At once: the host may not have noticed, and must not lose the payload.
+	if got := invoke(t, f, `{"text":"kept"}`); got.FunctionError != "" && !strings.Contains(string(got.Payload), "Runtime.ExitError") {
+		t.Errorf("got %s %s", got.FunctionError, got.Payload)
+	}
+	if got := invoke(t, f, `{}`); string(got.Payload) != `{}` {
+		t.Errorf("got %s", got.Payload)
+	}
+}
+
+func TestMemoryBound(t *testing.T) {
+	f := newFunction(t, func(c *lambda.Config) { c.MemoryMB = 64 })
+	result := invoke(t, f, `{"do":"allocate","bytes":200000000,"millis":15000}`)
+	wantFailure(t, result, "Runtime.ExitError", "signal: killed")
+}
+
+func TestCallerGoesDuringStart(t *testing.T) {
+	f := newFunction(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := f.Invoke(ctx, []byte(`{}`)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if s := f.Stats(); s.Busy != 0 || s.Environments != 1 {
+		t.Errorf("stats %+v", s)
+	}
+	if got := invoke(t, f, `{}`); string(got.Payload) != `{}` {
+		t.Errorf("got %s", got.Payload)
+	}
+}
+
+func TestLogs(t *testing.T) {
+	var log logBuffer
+	f := newFunction(t, func(c *lambda.Config) {
+		c.Logs = &log
+		c.Platform = true
+	})
+	long := strings.Repeat("l", 300<<10)
+	invoke(t, f, `{"do":"log","text":"one line"}`)
+	invoke(t, f, `{"do":"log","text":"`+long+`"}`)
+	invoke(t, f, `{"do":"exit"}`)
+	eventually(t, "everything logged", func() bool {
+		s := log.String()
+		return strings.Contains(s, "one line\nstderr: one line\n") &&
+			strings.Count(s, "l") > 2*len(long) &&
+			strings.Contains(s, `"status":"error"`) && strings.Contains(s, `"platform.report"`)
+	})
+	for line := range strings.Lines(log.String()) {
+		if len(line) > 256<<10+1 {
+			t.Errorf("a line of %d bytes", len(line))
+		}
+	}
+}
+
+func TestCloseLeavesNothing(t *testing.T) {
+	f := newFunction(t, nil)
+	child, err := strconv.Atoi(string(invoke(t, f, `{"do":"child"}`).Payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			if _, err := f.Invoke(t.Context(), []byte(`{"do":"sleep","millis":60000}`)); !errors.Is(err, lambda.ErrClosed) {
+				t.Errorf("under way at Close: %v", err)
+			}
+		})
+	}
+	eventually(t, "three busy", func() bool { return f.Stats().Busy == 3 && f.Stats().Environments == 3 })
+	pids := append(f.Stats().PIDs, child)
+	if err := f.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	for _, pid := range pids[:3] {
+		if alive(pid) {
+			t.Errorf("process %d lives", pid)
+		}
+	}
+	// The child's death is its new parent's to reap; a zombie is dead.
+	eventually(t, "the function's own child dead", func() bool { return !running(child) })
+	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, lambda.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if err := f.Close(t.Context()); err != nil {
+		t.Errorf("second Close: %v", err)
+	}
+}
+
+// running reports whether pid is a process and not a zombie.
+func running(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+// TestHostKilled kills a host outright: its functions must not outlive it.
+func TestHostKilled(t *testing.T) {
+	if os.Getenv("LAMBDA_TEST_HOST") != "" {
+		f := newFunction(t, func(c *lambda.Config) { c.Binary = os.Getenv("LAMBDA_TEST_HOST") })
+		_, _ = os.Stdout.WriteString("pid " + string(invoke(t, f, `{"do":"describe"}`).Payload) + "\n")
+		time.Sleep(time.Minute)
+		return
+	}
+	host := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHostKilled$") //nolint:gosec // this test's own binary
+	host.Env = append(os.Environ(), "LAMBDA_TEST_HOST="+echo)
+	var out logBuffer
+	host.Stdout = &out
+	host.WaitDelay = time.Second
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := 0
+	eventually(t, "the host runs a function", func() bool {
+		_, after, ok := strings.Cut(out.String(), `"pid":`)
+		if !ok || !strings.Contains(after, "\n") {
+			return false
+		}
+		digits := after[:strings.IndexAny(after, ",}")]
+		n, err := strconv.Atoi(digits)
+		pid = n
+		return err == nil
+	})
+	if !running(pid) {
+		t.Fatalf("function %d does not run", pid)
+	}
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = host.Wait()
+	eventually(t, "the function died with its host", func() bool { return !running(pid) })
+}
