@@ -21,6 +21,8 @@ func laneOf(partitionKey string, n int) int {
 	x ^= x >> 16
 	x *= 0x85ebca6b
 	x ^= x >> 13
+	x *= 0xc2b2ae35
+	x ^= x >> 16
 	return int(x % uint32(n))
 }
 

@@ -1,0 +1,331 @@
+package eventsource
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// fakeStream is a stream in memory whose readers wait.
+type fakeStream struct {
+	mu      sync.Mutex
+	changed chan struct{}
+	order   []string
+	shards  map[string]*fakeShard
+	last    int
+	broken  int // reads that fail before one succeeds
+}
+
+type fakeShard struct {
+	info    Shard
+	records []Record
+	closed  bool
+}
+
+func newFakeStream(shards ...Shard) *fakeStream {
+	s := &fakeStream{changed: make(chan struct{}), shards: make(map[string]*fakeShard), last: 100}
+	for _, i := range shards {
+		s.open(i)
+	}
+	return s
+}
+
+func (s *fakeStream) update(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *fakeStream) open(i Shard) {
+	s.update(func() {
+		s.order = append(s.order, i.ID)
+		s.shards[i.ID] = &fakeShard{info: i}
+	})
+}
+
+func (s *fakeStream) end(shard string) { s.update(func() { s.shards[shard].closed = true }) }
+
+// put appends records with these partition keys; their data is the sequence number.
+func (s *fakeStream) put(shard string, keys ...string) {
+	s.update(func() {
+		for _, k := range keys {
+			s.last++
+			n := fmt.Sprintf("%056d", s.last)
+			sh := s.shards[shard]
+			sh.records = append(sh.records, Record{
+				SequenceNumber: n, PartitionKey: k, Data: []byte(n), Arrival: time.Now(),
+			})
+		}
+	})
+}
+
+func (s *fakeStream) Shards(string) ([]Shard, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []Shard
+	for _, id := range s.order {
+		list = append(list, s.shards[id].info)
+	}
+	return list, nil
+}
+
+func (s *fakeStream) Read(ctx context.Context, _, shard, after string, maxRecords, _ int) ([]Record, bool, error) {
+	for {
+		s.mu.Lock()
+		sh, changed := s.shards[shard], s.changed
+		if s.broken > 0 {
+			s.broken--
+			s.mu.Unlock()
+			return nil, false, fmt.Errorf("read %s: connection lost", shard)
+		}
+		from := 0
+		for from < len(sh.records) && sh.records[from].SequenceNumber <= after {
+			from++
+		}
+		to := min(from+maxRecords, len(sh.records))
+		got, end := sh.records[from:to:to], sh.closed && to == len(sh.records)
+		s.mu.Unlock()
+		if len(got) > 0 || end {
+			return got, end, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false, ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// fakeFunction records what it was invoked with and answers by a script.
+type fakeFunction struct {
+	mu       sync.Mutex
+	answer   func(call int, sequences []string) (Response, error)
+	takes    time.Duration
+	calls    int
+	batches  [][]string // of calls that were answered
+	keys     map[string]string
+	seen     []string        // first deliveries, in order
+	did      map[string]bool // successfully processed
+	inFlight map[string]bool // partition keys
+	atOnce   int
+	maxAt    int
+	overlap  string
+}
+
+func newFakeFunction(answer func(int, []string) (Response, error)) *fakeFunction {
+	return &fakeFunction{
+		answer: answer, keys: map[string]string{}, did: map[string]bool{}, inFlight: map[string]bool{},
+	}
+}
+
+func (f *fakeFunction) Invoke(ctx context.Context, payload []byte) (Response, error) {
+	var e events.KinesisEvent
+	if err := json.Unmarshal(payload, &e); err != nil {
+		panic(err)
+	}
+	var sequences []string
+	f.mu.Lock()
+	f.calls++
+	call := f.calls
+	own := map[string]bool{}
+	for _, r := range e.Records {
+		k := r.Kinesis
+		sequences = append(sequences, k.SequenceNumber)
+		if f.inFlight[k.PartitionKey] && !own[k.PartitionKey] {
+			f.overlap = k.PartitionKey
+		}
+		own[k.PartitionKey], f.inFlight[k.PartitionKey] = true, true
+		if _, again := f.keys[k.SequenceNumber]; !again {
+			f.keys[k.SequenceNumber] = k.PartitionKey
+			f.seen = append(f.seen, k.SequenceNumber)
+		}
+	}
+	f.atOnce++
+	f.maxAt = max(f.maxAt, f.atOnce)
+	f.mu.Unlock()
+	var r Response
+	var err error
+	if f.answer != nil {
+		r, err = f.answer(call, sequences)
+	}
+	if f.takes > 0 {
+		select {
+		case <-time.After(f.takes):
+		case <-ctx.Done():
+			r, err = Response{}, ctx.Err()
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.atOnce--
+	for k := range own {
+		delete(f.inFlight, k)
+	}
+	if err != nil {
+		return r, err
+	}
+	f.batches = append(f.batches, sequences)
+	o := judge(r, err, true, func(s string) (int, bool) {
+		for i := range sequences {
+			if sequences[i] == s {
+				return i, true
+			}
+		}
+		return 0, false
+	})
+	n := 0
+	switch o.kind {
+	case succeeded:
+		n = len(sequences)
+	case partly:
+		n = o.first
+	case failed, notInvoked:
+	}
+	for _, s := range sequences[:n] {
+		f.did[s] = true
+	}
+	return r, nil
+}
+
+func (f *fakeFunction) sizes() []int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var n []int
+	for _, b := range f.batches {
+		n = append(n, len(b))
+	}
+	return n
+}
+
+// fakeSink keeps the objects of the failure destination.
+type fakeSink struct {
+	mu      sync.Mutex
+	objects map[string][]byte
+	broken  int
+}
+
+func (s *fakeSink) Put(_ context.Context, key string, body []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken > 0 {
+		s.broken--
+		return fmt.Errorf("put %s: no such bucket", key)
+	}
+	if s.objects == nil {
+		s.objects = map[string][]byte{}
+	}
+	s.objects[key] = body
+	return nil
+}
+
+// all returns the objects.
+func (s *fakeSink) all() map[string][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.objects)
+}
+
+// sequences lists the records in all objects.
+func (s *fakeSink) sequences(t testing.TB) map[string]int {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got := map[string]int{}
+	for key, body := range s.objects {
+		var f failureRecord
+		if err := json.Unmarshal(body, &f); err != nil {
+			t.Fatalf("%s: %v", key, err)
+		}
+		var e events.KinesisEvent
+		if err := json.Unmarshal([]byte(f.Payload), &e); err != nil {
+			t.Fatalf("%s: payload: %v", key, err)
+		}
+		if len(e.Records) != f.Batch.BatchSize {
+			t.Fatalf("%s: %d records, batchSize %d", key, len(e.Records), f.Batch.BatchSize)
+		}
+		for _, r := range e.Records {
+			got[r.Kinesis.SequenceNumber]++
+		}
+	}
+	return got
+}
+
+// rig is a mapping on fakes.
+type rig struct {
+	stream *fakeStream
+	fn     *fakeFunction
+	sink   *fakeSink
+	saved  *Memory
+	ids    int
+}
+
+func newRig(answer func(int, []string) (Response, error)) *rig {
+	return &rig{
+		stream: newFakeStream(Shard{ID: "shardId-000000000000"}),
+		fn:     newFakeFunction(answer), sink: &fakeSink{}, saved: &Memory{},
+	}
+}
+
+const shard0 = "shardId-000000000000"
+
+func (r *rig) start(t testing.TB, change func(*Settings)) *Mapping {
+	t.Helper()
+	s := testSettings()
+	if change != nil {
+		change(&s)
+	}
+	var ids sync.Mutex
+	m, err := Start(t.Context(), Config{
+		Settings: s, Stream: r.stream, Invoker: r.fn, Checkpoints: r.saved, Failures: r.sink,
+		Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		NewID: func() string {
+			ids.Lock()
+			defer ids.Unlock()
+			r.ids++
+			return fmt.Sprintf("id-%d", r.ids)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (r *rig) checkpoint(t testing.TB) string {
+	t.Helper()
+	c, _ := r.saved.Load(testSettings().ID, shard0)
+	return strings.TrimLeft(c.Sequence, "0")
+}
+
+func failure(sequences ...string) Response {
+	var list []string
+	for _, s := range sequences {
+		list = append(list, fmt.Sprintf(`{"itemIdentifier":%q}`, s))
+	}
+	return Response{Payload: []byte(`{"batchItemFailures":[` + strings.Join(list, ",") + `]}`)}
+}
+
+func repeat(key string, n int) []string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = key
+	}
+	return keys
+}
+
+// settle lets d pass, and what is due then happen.
+func settle(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}

@@ -1,0 +1,551 @@
+package eventsource
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+func TestInvokesAtOnceWithoutWindow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(nil)
+		r.fn.takes = 50 * time.Millisecond
+		m := r.start(t, nil)
+		r.stream.put(shard0, "a")
+		synctest.Wait()
+		r.stream.put(shard0, "b", "c")
+		r.stream.put(shard0, "d")
+		settle(200 * time.Millisecond)
+		// One at once; the rest gathers while it is in flight.
+		if diff := cmp.Diff([]int{1, 3}, r.fn.sizes()); diff != "" {
+			t.Error(diff)
+		}
+		if got := r.checkpoint(t); got != "104" || !m.Idle() || m.Lag() != 0 {
+			t.Errorf("checkpoint %s, idle %v, lag %d", got, m.Idle(), m.Lag())
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWindow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(nil)
+		m := r.start(t, func(s *Settings) { s.Window, s.BatchSize = time.Second, 5 })
+		defer m.Close(t.Context())
+		r.stream.put(shard0, "a")
+		settle(600 * time.Millisecond)
+		r.stream.put(shard0, "a")
+		settle(399 * time.Millisecond)
+		if n := r.fn.sizes(); n != nil {
+			t.Errorf("invoked %v before the window's end", n)
+		}
+		settle(2 * time.Millisecond)
+		if diff := cmp.Diff([]int{2}, r.fn.sizes()); diff != "" {
+			t.Error("at the window's end:", diff)
+		}
+		r.stream.put(shard0, repeat("a", 7)...)
+		synctest.Wait()
+		if diff := cmp.Diff([]int{2, 5}, r.fn.sizes()); diff != "" {
+			t.Error("at the batch size:", diff)
+		}
+		settle(1001 * time.Millisecond)
+		if diff := cmp.Diff([]int{2, 5, 2}, r.fn.sizes()); diff != "" {
+			t.Error("the rest:", diff)
+		}
+	})
+}
+
+func TestPayloadBound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(nil)
+		r.stream.put(shard0, repeat("a", 10)...)
+		for i := range r.stream.shards[shard0].records {
+			r.stream.shards[shard0].records[i].Data = make([]byte, 1<<20)
+		}
+		m := r.start(t, nil)
+		settle(time.Second)
+		if diff := cmp.Diff([]int{4, 4, 2}, r.fn.sizes()); diff != "" {
+			t.Error(diff)
+		}
+		if bytes, calls := m.Stats().PayloadBytes, int64(3); bytes > calls*payloadBytes {
+			t.Errorf("%d bytes in %d invocations", bytes, calls)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestPartialResponseRetriesFromTheNumber(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(func(call int, s []string) (Response, error) {
+			if call == 1 {
+				return failure(s[3], s[2]), nil
+			}
+			return Response{Payload: []byte("null")}, nil
+		})
+		r.stream.put(shard0, repeat("a", 5)...)
+		m := r.start(t, nil)
+		synctest.Wait()
+		if got := r.checkpoint(t); got != "102" {
+			t.Errorf("checkpoint %s before the retry, want 102", got)
+		}
+		settle(time.Second)
+		if diff := cmp.Diff([]int{5, 3}, r.fn.sizes()); diff != "" {
+			t.Error(diff)
+		}
+		if got := r.checkpoint(t); got != "105" {
+			t.Errorf("checkpoint %s, want 105", got)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestBisectIsolatesPoison(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		poison := fmt.Sprintf("%056d", 103)
+		r := newRig(func(_ int, s []string) (Response, error) {
+			if slices.Contains(s, poison) {
+				return Response{FunctionError: "Unhandled"}, nil
+			}
+			return Response{}, nil
+		})
+		r.stream.put(shard0, repeat("a", 8)...)
+		m := r.start(t, func(s *Settings) { s.BisectOnError, s.MaxRetries = true, 1 })
+		settle(10 * time.Minute)
+		if diff := cmp.Diff(map[string]int{poison: 1}, r.sink.sequences(t)); diff != "" {
+			t.Error(diff)
+		}
+		// 8 → 4 → 2 → (101,102 done) 103,104 → 103, again, given up → 104 → 105..108
+		if diff := cmp.Diff([]int{8, 4, 2, 2, 1, 1, 1, 4}, r.fn.sizes()); diff != "" {
+			t.Error(diff)
+		}
+		if got := r.checkpoint(t); got != "108" {
+			t.Errorf("checkpoint %s, want 108", got)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestFailureObject(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(func(int, []string) (Response, error) { return Response{FunctionError: "Unhandled"}, nil })
+		r.sink.broken = 2
+		r.stream.put(shard0, "a", "b")
+		m := r.start(t, func(s *Settings) { s.MaxRetries = 2 })
+		settle(time.Minute)
+		if len(r.sink.all()) != 1 {
+			t.Fatalf("%d objects", len(r.sink.all()))
+		}
+		for key, body := range r.sink.all() {
+			want := "aws/lambda/7f0c2d0e-0000-4000-8000-000000000001/shardId-000000000000/2000/01/01/2000-01-01T00.00.00-id-6"
+			if key != want {
+				t.Errorf("key %s, want %s", key, want)
+			}
+			var got map[string]any
+			if err := json.Unmarshal(body, &got); err != nil {
+				t.Fatal(err)
+			}
+			payload, _ := got["payload"].(string)
+			if !strings.HasPrefix(payload, `{"Records":[{"kinesis":`) {
+				t.Errorf("payload %q", payload)
+			}
+			delete(got, "payload")
+			delete(got["requestContext"].(map[string]any), "requestId")
+			wantBody := map[string]any{
+				"requestContext": map[string]any{
+					"functionArn": testSettings().FunctionARN, "condition": "RetryAttemptsExhausted",
+					"approximateInvokeCount": 3.0,
+				},
+				"responseContext": map[string]any{
+					"statusCode": 200.0, "executedVersion": "$LATEST", "functionError": "Unhandled",
+				},
+				"version": "1.0", "timestamp": "2000-01-01T00:00:00.600Z",
+				"KinesisBatchInfo": map[string]any{
+					"shardId": shard0, "startSequenceNumber": fmt.Sprintf("%056d", 101),
+					"endSequenceNumber":               fmt.Sprintf("%056d", 102),
+					"approximateArrivalOfFirstRecord": "2000-01-01T00:00:00.000Z",
+					"approximateArrivalOfLastRecord":  "2000-01-01T00:00:00.000Z",
+					"batchSize":                       2.0, "streamArn": testSettings().StreamARN,
+				},
+			}
+			if diff := cmp.Diff(wantBody, got); diff != "" {
+				t.Error(diff)
+			}
+		}
+		if m.Stats().Discarded != 2 || r.checkpoint(t) != "102" {
+			t.Errorf("%+v, checkpoint %s", m.Stats(), r.checkpoint(t))
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestThrottlingIsNotAnAttempt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(func(call int, _ []string) (Response, error) {
+			if call <= 20 {
+				return Response{}, ErrThrottled
+			}
+			return Response{}, nil
+		})
+		r.stream.put(shard0, "a")
+		m := r.start(t, func(s *Settings) { s.MaxRetries, s.MaxRecordAge = 0, Infinite })
+		settle(time.Hour)
+		if s := m.Stats(); s.NotInvoked != 20 || s.Invocations != 1 || s.Discarded != 0 || s.Records != 1 {
+			t.Errorf("%+v", s)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRecordAge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(func(int, []string) (Response, error) { return Response{}, ErrThrottled })
+		r.stream.put(shard0, "a", "b")
+		settle(40 * time.Second)
+		r.stream.put(shard0, "a")
+		m := r.start(t, func(s *Settings) { s.MaxRetries, s.MaxRecordAge = Infinite, time.Minute })
+		settle(55 * time.Second)
+		if got := len(r.sink.sequences(t)); got != 2 {
+			t.Errorf("%d records given up after 95 s, want the 2 older than a minute", got)
+		}
+		for _, body := range r.sink.all() {
+			if !bytes.Contains(body, []byte(`"condition":"RecordAgeExceeded"`)) ||
+				bytes.Contains(body, []byte("responseContext")) {
+				t.Errorf("%s", body)
+			}
+		}
+		settle(time.Minute)
+		if got := len(r.sink.sequences(t)); got != 3 {
+			t.Errorf("%d records given up at last, want 3", got)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestChildrenWaitForTheirParents(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var stuck atomic.Bool
+		stuck.Store(true)
+		r := newRig(func(int, []string) (Response, error) {
+			if stuck.Load() {
+				return Response{FunctionError: "Unhandled"}, nil
+			}
+			return Response{}, nil
+		})
+		const left, right, merged = "shardId-000000000001", "shardId-000000000002", "shardId-000000000003"
+		r.stream.put(shard0, "a", "a")
+		r.stream.end(shard0)
+		r.stream.open(Shard{ID: left, ParentID: shard0})
+		r.stream.open(Shard{ID: right, ParentID: shard0})
+		r.stream.open(Shard{ID: merged, ParentID: left, AdjacentParentID: right})
+		r.stream.put(merged, "a")
+		r.stream.put(left, "a")
+		r.stream.end(left)
+		r.stream.put(right, "z")
+		m := r.start(t, func(s *Settings) { s.MaxRetries = Infinite })
+		settle(10 * time.Second)
+		if got := len(r.fn.seen); got != 2 {
+			t.Fatalf("%d records delivered while the parent is stuck, want its 2", got)
+		}
+		stuck.Store(false)
+		settle(time.Minute)
+		if got := len(r.fn.did); got != 4 {
+			t.Fatalf("%d records done, want all but the merged shard's", got)
+		}
+		r.stream.end(right)
+		settle(time.Minute)
+		if got := len(r.fn.did); got != 5 {
+			t.Fatalf("%d records done, want 5", got)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		// A restart does not read finished shards again.
+		before := r.fn.calls
+		m = r.start(t, nil)
+		settle(10 * time.Second)
+		if r.fn.calls != before {
+			t.Errorf("%d invocations after a restart", r.fn.calls-before)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestParallelLanes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(nil)
+		r.fn.takes = time.Second
+		for i := range 40 {
+			r.stream.put(shard0, fmt.Sprintf("gw-%d", i/2))
+		}
+		m := r.start(t, func(s *Settings) { s.Parallelization, s.BatchSize = 4, 3 })
+		settle(time.Minute)
+		if r.fn.maxAt != 4 || r.fn.overlap != "" || len(r.fn.did) != 40 {
+			t.Errorf("%d at once, overlap %q, %d done", r.fn.maxAt, r.fn.overlap, len(r.fn.did))
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStartingPositions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for position, want := range map[Position]int{TrimHorizon: 3, AtTimestamp: 2, Latest: 1} {
+			r := newRig(nil)
+			r.stream.put(shard0, "a")
+			settle(time.Second)
+			at := time.Now()
+			r.stream.put(shard0, "a")
+			settle(time.Second)
+			m := r.start(t, func(s *Settings) { s.StartingPosition, s.StartingTimestamp = position, at })
+			r.stream.put(shard0, "a")
+			settle(time.Second)
+			if got := len(r.fn.did); got != want {
+				t.Errorf("%s: %d records, want %d", position, got, want)
+			}
+			if err := m.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			// With a checkpoint the position no longer counts.
+			r.stream.put(shard0, "a")
+			settle(time.Second)
+			m = r.start(t, func(s *Settings) { s.StartingPosition, s.StartingTimestamp = position, at })
+			settle(time.Second)
+			if got := len(r.fn.did); got != want+1 {
+				t.Errorf("%s: %d records after a restart, want %d", position, got, want+1)
+			}
+			if err := m.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+func TestCloseDrainsAndAborts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(nil)
+		r.fn.takes = 5 * time.Second
+		r.stream.put(shard0, repeat("a", 250)...)
+		m := r.start(t, nil)
+		settle(time.Second)
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := r.checkpoint(t); got != "200" || len(r.fn.sizes()) != 1 {
+			t.Errorf("drained to %s after %v", got, r.fn.sizes())
+		}
+		m = r.start(t, nil)
+		settle(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := m.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Close past its deadline: %v", err)
+		}
+		if got := r.checkpoint(t); got != "200" {
+			t.Errorf("checkpoint %s after an aborted invocation", got)
+		}
+	})
+}
+
+func TestReadErrorsAreRetried(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(nil)
+		r.stream.broken = 5
+		r.stream.put(shard0, "a")
+		m := r.start(t, nil)
+		settle(time.Minute)
+		if len(r.fn.did) != 1 {
+			t.Error("nothing delivered")
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestStartRefuses(t *testing.T) {
+	t.Parallel()
+	s := testSettings()
+	s.TumblingWindow = time.Minute
+	c := Config{Settings: s, Stream: newFakeStream(), Log: slog.New(slog.DiscardHandler), Now: time.Now}
+	if _, err := Start(t.Context(), c); !errors.Is(err, ErrSettings) {
+		t.Errorf("with a tumbling window: %v", err)
+	}
+	c.Settings = testSettings()
+	if _, err := Start(t.Context(), c); err == nil {
+		t.Error("without a shard: no error")
+	}
+}
+
+// Whatever fails, however often and wherever the mapping is stopped and started
+// again: each record is processed or in the failure sink, and the first deliveries of
+// a partition key are in its order.
+func TestNothingIsLost(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		seed := rapid.Uint64().Draw(rt, "seed")
+		change := func(s *Settings) {
+			s.BatchSize = rapid.IntRange(1, 20).Draw(rt, "batch size")
+			s.Parallelization = rapid.IntRange(1, 4).Draw(rt, "lanes")
+			s.BisectOnError = rapid.Bool().Draw(rt, "bisect")
+			s.MaxRetries = rapid.IntRange(0, 3).Draw(rt, "retries")
+			s.Window = time.Duration(rapid.IntRange(0, 2).Draw(rt, "window")) * time.Second
+			if rapid.Bool().Draw(rt, "age") {
+				s.MaxRecordAge = time.Minute
+			} else {
+				s.MaxRecordAge = Infinite
+			}
+		}
+		records := rapid.IntRange(1, 120).Draw(rt, "records")
+		restarts := rapid.IntRange(0, 3).Draw(rt, "restarts")
+		synctest.Test(t, func(t *testing.T) {
+			if problem := survive(t, rand.New(rand.NewPCG(seed, 1)), change, records, restarts); problem != "" {
+				rt.Fatal(problem)
+			}
+		})
+	})
+}
+
+func survive(t *testing.T, random *rand.Rand, change func(*Settings), records, restarts int) string {
+	t.Helper()
+	settings := testSettings()
+	change(&settings)
+	fixed := func(s *Settings) { *s = settings }
+	r := newRig(nil)
+	faults := rand.New(rand.NewPCG(random.Uint64(), 2))
+	r.fn.answer = func(_ int, s []string) (Response, error) {
+		r.fn.mu.Lock()
+		defer r.fn.mu.Unlock()
+		switch faults.IntN(10) {
+		case 0:
+			return Response{FunctionError: "Unhandled"}, nil
+		case 1:
+			return Response{}, ErrThrottled
+		case 2, 3:
+			return failure(s[faults.IntN(len(s))]), nil
+		case 4:
+			return failure("unknown"), nil
+		default:
+			return Response{}, nil
+		}
+	}
+	r.fn.takes = 20 * time.Millisecond
+	const child = "shardId-000000000001"
+	r.stream.open(Shard{ID: child, ParentID: shard0})
+	m := r.start(t, fixed)
+	for i := range records {
+		shard := shard0
+		if i > records/2 {
+			shard = child
+		}
+		r.stream.put(shard, fmt.Sprintf("gw-%d", random.IntN(7)))
+		time.Sleep(time.Duration(random.IntN(30)) * time.Millisecond)
+		if i == records/2 {
+			r.stream.end(shard0)
+		}
+		if restarts > 0 && random.IntN(records) < 3 {
+			restarts--
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(40))*time.Millisecond)
+			if err := m.Close(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+			cancel()
+			m = r.start(t, fixed)
+		}
+	}
+	for range 24 * 60 {
+		if settle(time.Minute); m.Idle() {
+			break
+		}
+	}
+	idle, lag := m.Idle(), m.Lag()
+	if err := m.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if !idle || lag != 0 {
+		return fmt.Sprintf("idle %v, lag %d after a day", idle, lag)
+	}
+	if r.fn.overlap != "" {
+		return "two invocations at once for " + r.fn.overlap
+	}
+	given := r.sink.sequences(t)
+	for i := 101; i <= 100+records; i++ {
+		if s := fmt.Sprintf("%056d", i); !r.fn.did[s] && given[s] == 0 {
+			return "lost record " + s
+		}
+	}
+	last := map[string]string{}
+	for _, s := range r.fn.seen {
+		key := r.fn.keys[s]
+		if s < last[key] {
+			return fmt.Sprintf("%s: %s delivered after %s", key, s, last[key])
+		}
+		last[key] = s
+	}
+	return ""
+}
+
+func TestMemorySnapshot(t *testing.T) {
+	t.Parallel()
+	var a, b Memory
+	a.Save("m", "s", Checkpoint{Sequence: "7"})
+	a.Save("m", "done", Checkpoint{Sequence: "9", Finished: true})
+	var buf bytes.Buffer
+	if err := a.Snapshot(&buf); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Restore(&buf); err != nil {
+		t.Fatal(err)
+	}
+	if c, ok := b.Load("m", "done"); !ok || c != (Checkpoint{Sequence: "9", Finished: true}) {
+		t.Errorf("%+v %v", c, ok)
+	}
+	if _, ok := b.Load("m", "other"); ok {
+		t.Error("a checkpoint that was never saved")
+	}
+	if err := b.Restore(strings.NewReader("{")); err == nil {
+		t.Error("a broken snapshot was restored")
+	}
+}
