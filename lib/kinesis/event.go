@@ -1,0 +1,306 @@
+package kinesis
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Event is what Lambda delivers from a stream: records of one shard, in their order.
+// It is reused and not safe for concurrent use.
+type Event struct {
+	Records []EventRecord
+
+	data  []byte // what the records' Data refers to
+	text  []byte // keys and sequence numbers, before they become one string
+	spans []span
+}
+
+// EventRecord is one record of an Event.
+type EventRecord struct {
+	// SequenceNumber names the record in its shard, and in a Response.
+	SequenceNumber string
+	PartitionKey   string
+	// Data is valid until the Event is decoded into again. The strings stay valid.
+	Data []byte
+	// Arrival is when the stream took the record, zero when the event does not say.
+	Arrival time.Time
+	// Shard is the shard's name, such as shardId-000000000006, or empty.
+	Shard string
+	// StreamARN is the ARN of the stream, or of the consumer with enhanced fan-out.
+	StreamARN string
+}
+
+// span holds the bounds of a record's strings within Event.text: the partition
+// key from key to sequence, the sequence number from there to end.
+type span struct{ key, sequence, end int }
+
+// DecodeEvent decodes the payload of a Kinesis event source mapping into the
+// event, whose memory it reuses; nothing in the result refers to the payload.
+//
+// It is stricter than encoding/json: the names of members are case-sensitive, a
+// member that it reads may not occur twice, each record must have a partition
+// key, a sequence number and data, strings that it reads must be UTF-8, and base64 must be
+// canonical (padded, no line breaks, no stray bits). Members that it does not
+// read, those of a tumbling window among them, must be well-formed JSON nested
+// at most 64 deep. Errors wrap telemetry.ErrInvalid and name the byte at which
+// the payload is wrong; the event is then empty.
+//
+// Memory is bounded by the payload: three quarters of its size for the data.
+func DecodeEvent(payload []byte, into *Event) error {
+	into.Records, into.text, into.spans = into.Records[:0], into.text[:0], into.spans[:0]
+	// All base64 in the payload fits into three quarters of it, so that the
+	// buffer never moves while records refer to it.
+	into.data = slices.Grow(into.data[:0], len(payload)/4*3+3)
+	d := eventDecoder{scanner: scanner{in: payload}, event: into, encoding: base64.StdEncoding.Strict()}
+	if err := d.decode(); err != nil {
+		into.Records = into.Records[:0]
+		return fmt.Errorf("kinesis event: byte %d: %w: %w", d.at, telemetry.ErrInvalid, err)
+	}
+	text := string(into.text)
+	for i, s := range into.spans {
+		into.Records[i].PartitionKey = text[s.key:s.sequence]
+		into.Records[i].SequenceNumber = text[s.sequence:s.end]
+	}
+	return nil
+}
+
+type eventDecoder struct {
+	scanner
+	event    *Event
+	encoding *base64.Encoding
+}
+
+func (d *eventDecoder) decode() error {
+	found := false
+	err := d.object(func(name []byte) error {
+		if string(name) != "Records" {
+			return d.skip(0)
+		}
+		if found {
+			return errTwice
+		}
+		found = true
+		return d.array(d.record)
+	})
+	if err != nil {
+		return err
+	}
+	if !found {
+		return scanError("no member Records")
+	}
+	return d.end()
+}
+
+// The members of a record that are read, as bits of what has been seen.
+const (
+	seenKinesis = 1 << iota
+	seenEventID
+	seenARN
+	seenKey
+	seenSequence
+	seenData
+	seenArrival
+
+	seenRequired = seenKinesis | seenKey | seenSequence | seenData
+)
+
+func (d *eventDecoder) record() error {
+	e := d.event
+	e.Records = append(e.Records, EventRecord{})
+	r := &e.Records[len(e.Records)-1]
+	previous := &EventRecord{}
+	if n := len(e.Records); n > 1 {
+		previous = &e.Records[n-2]
+	}
+	var seen int
+	var key, sequence []byte
+	err := d.object(func(name []byte) error {
+		var bit int
+		switch string(name) {
+		case "kinesis":
+			bit = seenKinesis
+		case "eventID":
+			bit = seenEventID
+		case "eventSourceARN":
+			bit = seenARN
+		default:
+			return d.skip(0)
+		}
+		if seen&bit != 0 {
+			return errTwice
+		}
+		seen |= bit
+		if bit == seenKinesis {
+			return d.object(func(name []byte) error { return d.kinesis(name, r, &seen, &key, &sequence) })
+		}
+		v, err := d.text()
+		if err != nil {
+			return err
+		}
+		if bit == seenARN {
+			r.StreamARN = intern(v, previous.StreamARN)
+			return nil
+		}
+		for i, c := range v {
+			if c == ':' {
+				r.Shard = intern(v[:i], previous.Shard)
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if seen&seenRequired != seenRequired || len(sequence) == 0 {
+		return scanError("record without partitionKey, sequenceNumber or data")
+	}
+	s := span{key: len(e.text), sequence: len(e.text) + len(key)}
+	e.text = append(append(e.text, key...), sequence...)
+	s.end = len(e.text)
+	e.spans = append(e.spans, s)
+	return nil
+}
+
+// kinesis reads one member of a record's member of that name.
+func (d *eventDecoder) kinesis(name []byte, r *EventRecord, seen *int, key, sequence *[]byte) error {
+	var bit int
+	var err error
+	switch string(name) {
+	case "data":
+		bit = seenData
+		r.Data, err = d.base64()
+	case "partitionKey":
+		bit = seenKey
+		*key, err = d.text()
+	case "sequenceNumber":
+		bit = seenSequence
+		*sequence, err = d.text()
+	case "approximateArrivalTimestamp":
+		bit = seenArrival
+		r.Arrival, err = d.seconds()
+	default:
+		return d.skip(0)
+	}
+	if err == nil && *seen&bit != 0 {
+		return errTwice
+	}
+	*seen |= bit
+	return err
+}
+
+// intern returns b as a string, which is last if they are equal: records of one
+// event repeat their stream and their shard.
+func intern(b []byte, last string) string {
+	if string(b) == last {
+		return last
+	}
+	return string(b)
+}
+
+// base64 reads a string of base64 and appends what it stands for to the event's data.
+func (d *eventDecoder) base64() ([]byte, error) {
+	start := d.at
+	raw, escaped, err := d.string()
+	if err != nil {
+		return nil, err
+	}
+	if escaped {
+		if raw, err = unescape(raw); err != nil {
+			return nil, err
+		}
+	}
+	if len(raw)%4 != 0 {
+		d.at = start
+		return nil, scanError("data: base64 of a length that is no multiple of 4")
+	}
+	want := len(raw) / 4 * 3
+	for i := len(raw); i > 0 && i > len(raw)-2 && raw[i-1] == '='; i-- {
+		want--
+	}
+	from := len(d.event.data)
+	out := d.event.data[from : from+len(raw)/4*3]
+	n, err := d.encoding.Decode(out, raw)
+	// The standard decoder passes over line breaks, which shows in the length.
+	if err != nil || n != want {
+		d.at = start
+		return nil, scanError("data: not base64")
+	}
+	d.event.data = d.event.data[:from+n]
+	return out[:n:n], nil
+}
+
+// seconds reads a time in seconds since the Unix epoch, to the microsecond.
+func (d *eventDecoder) seconds() (time.Time, error) {
+	raw, err := d.number()
+	if err != nil {
+		return time.Time{}, err
+	}
+	if micros, ok := decimalMicros(raw); ok {
+		return time.UnixMicro(micros).UTC(), nil
+	}
+	f, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || math.Abs(f) > 1e11 {
+		return time.Time{}, scanError("approximateArrivalTimestamp: out of range")
+	}
+	return time.UnixMicro(int64(math.Round(f * 1e6))).UTC(), nil
+}
+
+// decimalMicros parses the usual form, digits and a fraction of up to six, without rounding.
+func decimalMicros(raw []byte) (int64, bool) {
+	if len(raw) > 18 {
+		return 0, false
+	}
+	var n int64
+	fraction := -1
+	for _, c := range raw {
+		switch {
+		case c >= '0' && c <= '9':
+			n = n*10 + int64(c-'0')
+			if fraction >= 0 {
+				fraction++
+			}
+		case c == '.' && fraction < 0:
+			fraction = 0
+		default:
+			return 0, false
+		}
+	}
+	if fraction > 6 {
+		return 0, false
+	}
+	digits := len(raw)
+	for i := max(fraction, 0); i < 6; i++ {
+		n *= 10
+		digits++
+	}
+	return n, digits <= 18 && n <= 1e17
+}
+
+// Response is a function's answer: the records that are to be delivered again.
+// Lambda starts again at the lowest of them, so the first that failed is enough.
+type Response struct {
+	// BatchItemFailures are sequence numbers; none means that all is done.
+	BatchItemFailures []string
+}
+
+// Encode returns the answer as Lambda wants it.
+func (r Response) Encode() []byte {
+	out := []byte(`{"batchItemFailures":[`)
+	for i, id := range r.BatchItemFailures {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(out, `{"itemIdentifier":`...)
+		quoted, _ := json.Marshal(id) //nolint:errchkjson // a string always encodes
+		out = append(append(out, quoted...), '}')
+	}
+	return append(out, `]}`...)
+}

@@ -1,0 +1,42 @@
+// Package lambdahost is the start-up that the functions share: settings from
+// the environment, the logger, the deadline, and the loop that takes
+// invocations. Its imports are few, since each is paid for in every cold start.
+package lambdahost
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+)
+
+// DefaultMargin is the part of an invocation's time that is kept for reporting what was done.
+const DefaultMargin = 0.1
+
+// Start takes invocations until the environment is shut down; it does not
+// return. A handler's payload is valid only until its response has been sent:
+// the loop reuses the buffer, so what outlives the handler must be copied.
+//
+// With onShutdown functions, Lambda is asked to send SIGTERM before it stops the
+// environment, and they run, in order, when it comes; Lambda allows them about
+// 300 ms. Asking costs a request to the Extensions API in each cold start, so a
+// function that has nothing to close names none.
+func Start(ctx context.Context, handler lambda.Handler, onShutdown ...func()) {
+	options := []lambda.Option{lambda.WithContext(ctx)}
+	if len(onShutdown) > 0 {
+		options = append(options, lambda.WithEnableSIGTERM(onShutdown...))
+	}
+	lambda.StartWithOptions(handler, options...)
+}
+
+// WithDeadlineMargin returns a context that ends before ctx does: the given
+// fraction (0 to 1) of the time that is left is kept for reporting what was
+// done. Without a deadline it returns a context that is merely cancellable.
+func WithDeadlineMargin(ctx context.Context, fraction float64) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	margin := time.Duration(float64(time.Until(deadline)) * fraction)
+	return context.WithDeadline(ctx, deadline.Add(-max(margin, 0)))
+}

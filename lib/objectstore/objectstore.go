@@ -1,0 +1,141 @@
+// Package objectstore keeps objects in Amazon S3.
+package objectstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Config says where the objects are.
+type Config struct {
+	// AWS is the SDK's configuration.
+	AWS    aws.Config
+	Bucket string
+	// PathStyle puts the bucket's name into the path instead of the host name,
+	// as S3-compatible servers on one machine want it.
+	PathStyle bool
+	// MaxBytes bounds what Get reads; 0 means DefaultMaxBytes.
+	MaxBytes int64
+}
+
+// DefaultMaxBytes bounds what Get reads when Config names no bound.
+const DefaultMaxBytes = 64 << 20
+
+// Store reads and writes the objects of one bucket. It is safe for concurrent
+// use. Every error wraps one of telemetry's sentinels where one fits:
+// ErrUnavailable when S3 can not be reached, throttles or fails inside;
+// ErrNotFound when the bucket or the key does not exist. The SDK has retried by
+// then. A write that failed may have been applied.
+type Store struct {
+	client   *s3.Client
+	bucket   string
+	maxBytes int64
+}
+
+// New returns a Store.
+func New(cfg Config) (*Store, error) {
+	if cfg.Bucket == "" {
+		return nil, fmt.Errorf("object store: bucket: empty: %w", telemetry.ErrInvalid)
+	}
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = DefaultMaxBytes
+	}
+	client := s3.NewFromConfig(cfg.AWS, func(o *s3.Options) { o.UsePathStyle = cfg.PathStyle })
+	return &Store{client: client, bucket: cfg.Bucket, maxBytes: cfg.MaxBytes}, nil
+}
+
+// Put writes an object and replaces one that is there.
+func (s *Store) Put(ctx context.Context, key string, body []byte, contentType string) error {
+	return s.put(ctx, "put", key, body, contentType, nil)
+}
+
+// PutIfAbsent writes an object unless there is one under that key: then nothing
+// changes and the error wraps telemetry.ErrConflict. When a first attempt was
+// applied and its answer lost, the retry meets the object that this very call
+// has written and reports the conflict too.
+func (s *Store) PutIfAbsent(ctx context.Context, key string, body []byte, contentType string) error {
+	return s.put(ctx, "put if absent", key, body, contentType, aws.String("*"))
+}
+
+func (s *Store) put(ctx context.Context, op, key string, body []byte, contentType string, ifNoneMatch *string) error {
+	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket:      &s.bucket,
+		Key:         &key,
+		Body:        bytes.NewReader(body),
+		ContentType: &contentType,
+		IfNoneMatch: ifNoneMatch,
+	})
+	return s.wrap(err, op, key)
+}
+
+// Get returns an object's content. An object that is larger than
+// Config.MaxBytes is an error that wraps telemetry.ErrInvalid.
+func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &key})
+	if err != nil {
+		return nil, s.wrap(err, "get", key)
+	}
+	defer out.Body.Close() //nolint:errcheck // read to its end or given up
+	body, err := io.ReadAll(io.LimitReader(out.Body, s.maxBytes+1))
+	if err != nil {
+		return nil, s.wrap(err, "get", key)
+	}
+	if int64(len(body)) > s.maxBytes {
+		return nil, fmt.Errorf("get s3://%s/%s: larger than %d bytes: %w", s.bucket, key, s.maxBytes, telemetry.ErrInvalid)
+	}
+	return body, nil
+}
+
+// wrap adds the operation, the object's name and the sentinel that err stands for.
+func (s *Store) wrap(err error, op, key string) error {
+	if err == nil {
+		return nil
+	}
+	if sentinel := classify(err); sentinel != nil {
+		return fmt.Errorf("%s s3://%s/%s: %w: %w", op, s.bucket, key, sentinel, err)
+	}
+	return fmt.Errorf("%s s3://%s/%s: %w", op, s.bucket, key, err)
+}
+
+func classify(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		switch api.ErrorCode() {
+		case "NoSuchKey", "NoSuchBucket", "NotFound":
+			return telemetry.ErrNotFound
+		case "PreconditionFailed":
+			return telemetry.ErrConflict
+		case "ConditionalRequestConflict", "OperationAborted", "SlowDown", "RequestTimeout", "Throttling":
+			return telemetry.ErrUnavailable
+		case "KeyTooLongError", "EntityTooLarge", "InvalidArgument":
+			return telemetry.ErrInvalid
+		}
+	}
+	var response interface{ HTTPStatusCode() int }
+	if !errors.As(err, &response) {
+		return telemetry.ErrUnavailable // the network
+	}
+	switch code := response.HTTPStatusCode(); {
+	case code == 404:
+		return telemetry.ErrNotFound
+	case code == 412:
+		return telemetry.ErrConflict
+	case code == 429, code >= 500:
+		return telemetry.ErrUnavailable
+	case code == 0, code < 300: // broken off within the response
+		return telemetry.ErrUnavailable
+	default:
+		return nil
+	}
+}

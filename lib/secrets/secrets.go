@@ -1,0 +1,75 @@
+// Package secrets reads secrets from AWS Secrets Manager.
+package secrets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Client is the part of the SDK's client that a Store needs.
+type Client interface {
+	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+}
+
+var _ Client = (*secretsmanager.Client)(nil)
+
+// Store reads secrets. It keeps nothing: a caller that wants to follow a
+// rotation asks again. It is safe for concurrent use.
+type Store struct{ client Client }
+
+// New returns a Store over the SDK's client for cfg.
+func New(cfg aws.Config) *Store { return NewFromClient(secretsmanager.NewFromConfig(cfg)) }
+
+// NewFromClient returns a Store over client.
+func NewFromClient(client Client) *Store { return &Store{client: client} }
+
+// Get returns the current value of the secret named by its ARN or name, text
+// or binary. Errors wrap telemetry.ErrNotFound when there is no such secret or
+// it is marked for deletion, telemetry.ErrUnavailable when the service can not
+// be reached or is overloaded; neither the error nor its text holds the value.
+func (s *Store) Get(ctx context.Context, arn string) ([]byte, error) {
+	out, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)})
+	if err != nil {
+		return nil, fmt.Errorf("get secret %q: %w", arn, classify(err))
+	}
+	switch {
+	case out.SecretString != nil:
+		return []byte(*out.SecretString), nil
+	case out.SecretBinary != nil:
+		return out.SecretBinary, nil
+	default:
+		return nil, fmt.Errorf("get secret %q: no value: %w", arn, telemetry.ErrNotFound)
+	}
+}
+
+// classify adds the sentinel that err stands for. Both stay visible to errors.Is and errors.As.
+func classify(err error) error {
+	var (
+		notFound *types.ResourceNotFoundException
+		request  *types.InvalidRequestException
+		internal *types.InternalServiceError
+		response interface{ HTTPStatusCode() int }
+	)
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.As(err, &notFound), errors.As(err, &request):
+		return fmt.Errorf("%w: %w", telemetry.ErrNotFound, err)
+	case errors.As(err, &internal):
+		return fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
+	case errors.As(err, &response):
+		if code := response.HTTPStatusCode(); code >= 500 || code == 429 {
+			return fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
+		}
+		return err
+	default:
+		return fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
+	}
+}
