@@ -1,0 +1,23 @@
+package constructs
+
+import (
+	"time"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/insighthub/insighthub/cdk/config"
+)
+
+// Duration is d in the CDK's form, to the second.
+func Duration(d time.Duration) awscdk.Duration {
+	return awscdk.Duration_Seconds(jsii.Number(d.Seconds()))
+}
+
+// RemovalPolicy is r in CloudFormation's words.
+func RemovalPolicy(r config.Removal) awscdk.RemovalPolicy {
+	if r == config.Destroy {
+		return awscdk.RemovalPolicy_DESTROY
+	}
+	return awscdk.RemovalPolicy_RETAIN
+}

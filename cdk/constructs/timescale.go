@@ -1,0 +1,192 @@
+package constructs
+
+import (
+	_ "embed" // the script of the database's machine
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsautoscaling"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsroute53"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/insighthub/insighthub/cdk/config"
+)
+
+//go:embed timescale.sh
+var timescaleScript string
+
+const (
+	postgresPort = 5432
+	databaseTag  = "insighthub:database"
+	databaseName = "insighthub"
+	databaseUser = "insighthub"
+)
+
+// TimescaleInstanceProps describes a database's machine.
+type TimescaleInstanceProps struct {
+	Stage config.Stage
+	VPC   awsec2.IVpc
+	// Client is the security group whose members may connect.
+	Client awsec2.ISecurityGroup
+}
+
+// TimescaleInstance is one machine with TimescaleDB, its data on an encrypted
+// volume of its own and its address under a private name, so that the machine
+// can be replaced and the data and the address stay. A group of one replaces a
+// machine that failed; a new image or script takes effect with the next one
+// and never by itself.
+type TimescaleInstance struct {
+	Scope constructs.Construct
+	// Secret is JSON with host, port, username, password, dbname and sslmode.
+	Secret awssecretsmanager.ISecret
+	Volume awsec2.Volume
+}
+
+// NewTimescaleInstance adds a database to scope.
+func NewTimescaleInstance(scope constructs.Construct, id string, props *TimescaleInstanceProps) TimescaleInstance {
+	part := constructs.NewConstruct(scope, jsii.String(id))
+	stage, settings := props.Stage, props.Stage.Database
+	// A volume lives in one zone, and so does the machine that uses it.
+	subnet := (*props.VPC.PrivateSubnets())[0]
+
+	zone := awsroute53.NewPrivateHostedZone(part, jsii.String("Zone"), &awsroute53.PrivateHostedZoneProps{
+		ZoneName: jsii.String(string(stage.Name) + ".insighthub.internal"),
+		Vpc:      props.VPC,
+	})
+	host := "db." + string(stage.Name) + ".insighthub.internal"
+	secret := databaseSecret(part, host, RemovalPolicy(stage.Removal))
+
+	volume := awsec2.NewVolume(part, jsii.String("Data"), &awsec2.VolumeProps{
+		AvailabilityZone: subnet.AvailabilityZone(),
+		Encrypted:        jsii.Bool(true),
+		VolumeType:       awsec2.EbsDeviceVolumeType_GP3,
+		Size:             awscdk.Size_Gibibytes(jsii.Number(settings.VolumeGiB)),
+		Iops:             jsii.Number(settings.VolumeIOPS),
+		RemovalPolicy:    RemovalPolicy(stage.Removal),
+	})
+	// In MiB/s; the higher-level property came to have another meaning per type.
+	volume.Node().DefaultChild().(awsec2.CfnVolume).SetThroughput(jsii.Number(settings.VolumeMBps))
+	awscdk.Tags_Of(volume).Add(jsii.String(databaseTag), jsii.String(string(stage.Name)), nil)
+
+	group := databaseGroup(part, props, subnet)
+	awscdk.Tags_Of(group).Add(jsii.String(databaseTag), jsii.String(string(stage.Name)), nil)
+
+	stack := awscdk.Stack_Of(part)
+	logicalID := stack.GetLogicalId(group.Node().DefaultChild().(awscdk.CfnElement))
+	addScript(group, map[string]*string{
+		"AWS_DEFAULT_REGION": stack.Region(),
+		"STACK":              stack.StackName(),
+		"GROUP":              logicalID,
+		"VOLUME":             volume.VolumeId(),
+		"SECRET":             secret.SecretArn(),
+		"ZONE":               zone.HostedZoneId(),
+		"NAME":               jsii.String(host),
+	})
+	grantMachine(group.Role(), stack, volume, zone, stage.Name)
+	secret.GrantRead(group.Role(), nil)
+	return TimescaleInstance{Scope: part, Secret: secret, Volume: volume}
+}
+
+func databaseSecret(scope constructs.Construct, host string, removal awscdk.RemovalPolicy) awssecretsmanager.Secret {
+	return awssecretsmanager.NewSecret(scope, jsii.String("Secret"), &awssecretsmanager.SecretProps{
+		Description: jsii.String("Address and password of the event database"),
+		GenerateSecretString: &awssecretsmanager.SecretStringGenerator{
+			SecretStringTemplate: jsii.String(fmt.Sprintf(
+				`{"host":%q,"port":%d,"username":%q,"dbname":%q,"sslmode":"require"}`,
+				host, postgresPort, databaseUser, databaseName)),
+			GenerateStringKey:  jsii.String("password"),
+			PasswordLength:     jsii.Number(40),
+			ExcludePunctuation: jsii.Bool(true),
+		},
+		RemovalPolicy: removal,
+	})
+}
+
+func databaseGroup(scope constructs.Construct, props *TimescaleInstanceProps, subnet awsec2.ISubnet) awsautoscaling.AutoScalingGroup {
+	firewall := awsec2.NewSecurityGroup(scope, jsii.String("Firewall"), &awsec2.SecurityGroupProps{
+		Vpc:         props.VPC,
+		Description: jsii.String("The database: connections from its clients, packages from the internet"),
+		// It fetches Debian's packages and talks to AWS's APIs.
+		AllowAllOutbound: jsii.Bool(true),
+	})
+	firewall.Connections().AllowFrom(props.Client, awsec2.Port_Tcp(jsii.Number(postgresPort)), jsii.String("PostgreSQL"))
+
+	template := awsec2.NewLaunchTemplate(scope, jsii.String("Template"), &awsec2.LaunchTemplateProps{
+		InstanceType: awsec2.NewInstanceType(jsii.String(props.Stage.Database.InstanceType)),
+		// The same distribution, and so the same build of PostgreSQL and
+		// TimescaleDB, as the local stack and the tests run.
+		MachineImage: awsec2.MachineImage_FromSsmParameter(
+			jsii.String("/aws/service/debian/release/13/latest/arm64"),
+			&awsec2.SsmParameterImageOptions{Os: awsec2.OperatingSystemType_LINUX}),
+		Role: awsiam.NewRole(scope, jsii.String("Role"), &awsiam.RoleProps{
+			AssumedBy: awsiam.NewServicePrincipal(jsii.String("ec2.amazonaws.com"), nil),
+		}),
+		SecurityGroup:      firewall,
+		UserData:           awsec2.UserData_ForLinux(nil),
+		RequireImdsv2:      jsii.Bool(true),
+		DetailedMonitoring: jsii.Bool(true),
+		EbsOptimized:       jsii.Bool(true),
+		BlockDevices: &[]*awsec2.BlockDevice{{
+			DeviceName: jsii.String("/dev/xvda"),
+			Volume: awsec2.BlockDeviceVolume_Ebs(jsii.Number(16), &awsec2.EbsDeviceOptions{
+				Encrypted:  jsii.Bool(true),
+				VolumeType: awsec2.EbsDeviceVolumeType_GP3,
+			}),
+		}},
+	})
+	return awsautoscaling.NewAutoScalingGroup(scope, jsii.String("Group"), &awsautoscaling.AutoScalingGroupProps{
+		Vpc:            props.VPC,
+		VpcSubnets:     &awsec2.SubnetSelection{Subnets: &[]awsec2.ISubnet{subnet}},
+		LaunchTemplate: template,
+		MinCapacity:    jsii.Number(1),
+		MaxCapacity:    jsii.Number(1),
+		// Deploying waits until the database answers.
+		Signals: awsautoscaling.Signals_WaitForMinCapacity(&awsautoscaling.SignalsOptions{
+			Timeout: awscdk.Duration_Minutes(jsii.Number(20)),
+		}),
+		UpdatePolicy: nil,
+	})
+}
+
+// addScript makes the script with its variables the machine's user data.
+func addScript(group awsautoscaling.AutoScalingGroup, variables map[string]*string) {
+	for _, name := range slices.Sorted(maps.Keys(variables)) {
+		group.UserData().AddCommands(jsii.String(fmt.Sprintf("export %s='%s'", name, *variables[name])))
+	}
+	group.UserData().AddCommands(jsii.String(timescaleScript))
+}
+
+// grantMachine allows taking over the volume and the name, and saying that it did.
+func grantMachine(role awsiam.IRole, stack awscdk.Stack, volume awsec2.Volume, zone awsroute53.IHostedZone, stage config.StageName) {
+	arn := func(service, resource string) *string {
+		return stack.FormatArn(&awscdk.ArnComponents{
+			Service:      jsii.String(service),
+			Resource:     jsii.String(resource),
+			ResourceName: jsii.String("*"),
+		})
+	}
+	role.AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Actions: jsii.Strings("ec2:AttachVolume"),
+		Resources: &[]*string{
+			arn("ec2", "instance"),
+			stack.FormatArn(&awscdk.ArnComponents{
+				Service: jsii.String("ec2"), Resource: jsii.String("volume"), ResourceName: volume.VolumeId(),
+			}),
+		},
+		Conditions: &map[string]any{"StringEquals": map[string]any{"aws:ResourceTag/" + databaseTag: string(stage)}},
+	}))
+	role.AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Actions:   jsii.Strings("route53:ChangeResourceRecordSets"),
+		Resources: &[]*string{zone.HostedZoneArn()},
+	}))
+	role.AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Actions:   jsii.Strings("cloudformation:SignalResource"),
+		Resources: &[]*string{stack.StackId()},
+	}))
+}

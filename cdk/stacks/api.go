@@ -1,0 +1,126 @@
+package stacks
+
+import (
+	"strconv"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2authorizers"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
+	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/insighthub/insighthub/cdk/config"
+	"github.com/insighthub/insighthub/cdk/constructs"
+)
+
+// API is the stack of the HTTP API and the functions behind it.
+type API struct {
+	Stack      awscdk.Stack
+	HTTP       awsapigatewayv2.HttpApi
+	Ingest     constructs.GoFunction
+	Authorizer constructs.GoFunction
+}
+
+// NewAPI adds the stack to scope.
+func NewAPI(scope cdkconstructs.Construct, props Props, telemetry Telemetry) API {
+	stage := props.Stage
+	stack := newStack(scope, props, "Api", "the HTTP API for gateways")
+	a := API{Stack: stack}
+
+	tokens := awssecretsmanager.NewSecret(stack, jsii.String("TokenSecret"), &awssecretsmanager.SecretProps{
+		Description: jsii.String("Key with which gateway tokens are signed"),
+		GenerateSecretString: &awssecretsmanager.SecretStringGenerator{
+			PasswordLength:     jsii.Number(64),
+			ExcludePunctuation: jsii.Bool(true),
+		},
+		RemovalPolicy: constructs.RemovalPolicy(stage.Removal),
+	})
+	a.Authorizer = constructs.NewGoFunction(stack, "Authorizer", &constructs.GoFunctionProps{
+		Name:        "authorizer",
+		Description: "Checks a gateway's token",
+		Stage:       stage,
+		Size:        stage.API.Authorizer,
+		Dir:         props.Functions,
+		Environment: map[string]*string{"TOKEN_SECRET_ARN": tokens.SecretArn()},
+	})
+	tokens.GrantRead(a.Authorizer.Role, nil)
+	a.Ingest = newIngest(stack, props, telemetry)
+
+	a.HTTP = newHTTPAPI(stack, stage)
+	a.HTTP.AddRoutes(&awsapigatewayv2.AddRoutesOptions{
+		Path:        jsii.String("/v1/telemetry"),
+		Methods:     &[]awsapigatewayv2.HttpMethod{awsapigatewayv2.HttpMethod_POST},
+		Integration: awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String("Ingest"), a.Ingest.Function, nil),
+		Authorizer: awsapigatewayv2authorizers.NewHttpLambdaAuthorizer(jsii.String("Token"), a.Authorizer.Function, &awsapigatewayv2authorizers.HttpLambdaAuthorizerProps{
+			ResponseTypes:   &[]awsapigatewayv2authorizers.HttpLambdaResponseType{awsapigatewayv2authorizers.HttpLambdaResponseType_SIMPLE},
+			IdentitySource:  jsii.Strings("$request.header.Authorization"),
+			ResultsCacheTtl: constructs.Duration(stage.API.AuthorizerCache),
+		}),
+	})
+
+	alarms := constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail)
+	alarms.AddFunction("Ingest", a.Ingest)
+	alarms.AddFunction("Authorizer", a.Authorizer)
+	alarms.Add("ServerErrors", constructs.Watch{
+		Metric:      a.HTTP.MetricServerError(constructs.EveryMinute("Sum")),
+		Description: "The API answered with a server error in each of 3 minutes.",
+		Minutes:     3,
+	})
+
+	output(stack, "ApiUrl", a.HTTP.ApiEndpoint(), "Base address of the API")
+	output(stack, "TokenSecretArn", tokens.SecretArn(), "Secret with the key that signs gateway tokens")
+	return a
+}
+
+func newIngest(stack awscdk.Stack, props Props, telemetry Telemetry) constructs.GoFunction {
+	settings := props.Stage.Ingest
+	ingest := constructs.NewGoFunction(stack, "Ingest", &constructs.GoFunctionProps{
+		Name:        "ingest",
+		Description: "Accepts a gateway's events and puts them on the stream",
+		Stage:       props.Stage,
+		Size:        settings.Function,
+		Dir:         props.Functions,
+		Environment: map[string]*string{
+			"STREAM_NAME":        telemetry.Stream.StreamName(),
+			"RECORD_COMPRESSION": jsii.String(string(settings.Compression)),
+			"RETENTION_DAYS":     jsii.String(strconv.Itoa(settings.RetentionDays)),
+			"MAX_FUTURE_SECONDS": jsii.String(strconv.Itoa(int(settings.MaxFuture.Seconds()))),
+			"MAX_INFLATED_BYTES": jsii.String(strconv.Itoa(settings.MaxInflatedBytes)),
+		},
+	})
+	ingest.Allow([]string{"kinesis:PutRecords"}, telemetry.Stream.StreamArn())
+	return ingest
+}
+
+// newHTTPAPI makes an API whose default stage throttles and logs each access.
+func newHTTPAPI(stack awscdk.Stack, stage config.Stage) awsapigatewayv2.HttpApi {
+	api := awsapigatewayv2.NewHttpApi(stack, jsii.String("Http"), &awsapigatewayv2.HttpApiProps{
+		Description:        jsii.String("IoT InsightHub " + string(stage.Name)),
+		CreateDefaultStage: jsii.Bool(false),
+	})
+	front := awsapigatewayv2.NewHttpStage(stack, jsii.String("Front"), &awsapigatewayv2.HttpStageProps{
+		HttpApi:    api,
+		StageName:  jsii.String("$default"),
+		AutoDeploy: jsii.Bool(true),
+		Throttle: &awsapigatewayv2.ThrottleSettings{
+			RateLimit:  jsii.Number(stage.API.RequestsPerSecond),
+			BurstLimit: jsii.Number(stage.API.Burst),
+		},
+	})
+	logs := awslogs.NewLogGroup(stack, jsii.String("AccessLogs"), &awslogs.LogGroupProps{
+		Retention:     constructs.LogRetention(stage.Log.RetentionDays),
+		RemovalPolicy: constructs.RemovalPolicy(stage.Removal),
+	})
+	// No token and no body; the gateway comes from the authorizer's answer.
+	front.Node().DefaultChild().(awsapigatewayv2.CfnStage).SetAccessLogSettings(&awsapigatewayv2.CfnStage_AccessLogSettingsProperty{
+		DestinationArn: logs.LogGroupArn(),
+		Format: jsii.String(`{"requestId":"$context.requestId","time":"$context.requestTimeEpoch","route":"$context.routeKey",` +
+			`"status":$context.status,"gateway":"$context.authorizer.gateway","ip":"$context.identity.sourceIp",` +
+			`"latencyMs":$context.responseLatency,"integrationLatencyMs":"$context.integrationLatency","bytes":$context.responseLength,` +
+			`"error":"$context.error.message","authorizerError":"$context.authorizer.error"}`),
+	})
+	return api
+}

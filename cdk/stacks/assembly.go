@@ -1,0 +1,122 @@
+package stacks
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/insighthub/insighthub/cdk/config"
+)
+
+// Assembly says what to synthesise, and where to.
+type Assembly struct {
+	// Stage is the name of one stage, or empty for the context's, or else all.
+	Stage string
+	// Out is the directory to write; empty for CDK_OUTDIR, or else cdk.out.
+	Out string
+	// Functions holds a directory per function with its built bootstrap.
+	Functions string
+	// Settings is the file with the feature flags, used when the CDK's command
+	// line has not passed them in CDK_CONTEXT_JSON.
+	Settings string
+
+	Getenv func(string) string
+	Setenv func(name, value string) error
+}
+
+// Synthesise writes the assembly.
+func (a Assembly) Synthesise() error {
+	if err := checkFunctions(a.Functions); err != nil {
+		return err
+	}
+	props, err := a.appProps()
+	if err != nil {
+		return err
+	}
+	// The runtime warns on each start about a Node.js that it still supports.
+	if err := a.Setenv("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20"); err != nil {
+		return fmt.Errorf("silence jsii: %w", err)
+	}
+	app := awscdk.NewApp(props)
+	name := a.Stage
+	if name == "" {
+		name, _ = app.Node().TryGetContext(jsii.String("stage")).(string)
+	}
+	stages, err := config.Select(name)
+	if err != nil {
+		return err
+	}
+	for _, stage := range stages {
+		if _, err := NewPlatform(app, Props{Stage: stage, Functions: a.Functions}); err != nil {
+			return err
+		}
+	}
+	app.Synth(nil)
+	return nil
+}
+
+func (a Assembly) appProps() (*awscdk.AppProps, error) {
+	props := &awscdk.AppProps{AnalyticsReporting: jsii.Bool(false)}
+	switch {
+	case a.Out != "":
+		props.Outdir = jsii.String(a.Out)
+	case a.Getenv("CDK_OUTDIR") == "":
+		props.Outdir = jsii.String("cdk.out")
+	}
+	if a.Getenv("CDK_CONTEXT_JSON") != "" {
+		return props, nil
+	}
+	context, err := Context(a.Settings)
+	if err != nil {
+		return nil, err
+	}
+	props.Context = &context
+	return props, nil
+}
+
+// Context reads the feature flags of a cdk.json, and adds what the CDK's command
+// line adds, so that both ways of running give the same templates.
+func Context(path string) (map[string]any, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("feature flags: %w", err)
+	}
+	var settings struct {
+		Context map[string]any `json:"context"`
+	}
+	if err := json.Unmarshal(raw, &settings); err != nil {
+		return nil, fmt.Errorf("feature flags: %s: %w", path, err)
+	}
+	context := settings.Context
+	if context == nil {
+		return nil, fmt.Errorf("feature flags: %s has no context", path)
+	}
+	context["aws:cdk:enable-path-metadata"] = true
+	context["aws:cdk:enable-asset-metadata"] = true
+	return context, nil
+}
+
+// Functions lists the functions that the stacks deploy.
+func Functions() []string { return []string{"authorizer", "ingest", "migrate", "store"} }
+
+// checkFunctions says which functions are not built, before the CDK stumbles
+// over the first.
+func checkFunctions(dir string) error {
+	var missing []string
+	for _, name := range Functions() {
+		if _, err := os.Stat(filepath.Join(dir, name, "bootstrap")); errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("functions not built under %s: %s", dir, strings.Join(missing, ", "))
+	}
+	return nil
+}

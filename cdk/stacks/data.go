@@ -1,0 +1,89 @@
+package stacks
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
+	"github.com/aws/aws-cdk-go/awscdk/v2/triggers"
+	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/insighthub/insighthub/cdk/config"
+	"github.com/insighthub/insighthub/cdk/constructs"
+)
+
+// Data is the stack of what must not be lost: the database and its network, and
+// the bucket of the records that could not be stored.
+type Data struct {
+	Stack awscdk.Stack
+	// DatabaseSecret holds the database's address and password.
+	DatabaseSecret awssecretsmanager.ISecret
+	// DatabaseNetwork is where functions that use the database run; nil when
+	// it is reached over the internet.
+	DatabaseNetwork *constructs.Network
+	// Failures takes what a consumer gave up, or could not read.
+	Failures awss3.Bucket
+}
+
+// FailuresMetrics is the name under which the failure bucket counts requests.
+const FailuresMetrics = "all"
+
+// NewData adds the stack to scope.
+func NewData(scope cdkconstructs.Construct, props Props) Data {
+	stage := props.Stage
+	stack := newStack(scope, props, "Data", "database, buckets and the network they need")
+	d := Data{Stack: stack, Failures: failureBucket(stack, stage)}
+
+	var ready []cdkconstructs.Construct
+	if stage.Database.Kind == config.OwnInstance {
+		network := newDatabaseNetwork(stack, stage)
+		database := constructs.NewTimescaleInstance(stack, "Database", &constructs.TimescaleInstanceProps{
+			Stage: stage, VPC: network.VPC, Client: network.SecurityGroups[0],
+		})
+		if stage.Database.BackupDays > 0 {
+			newBackups(stack, database.Volume, stage)
+		}
+		d.DatabaseSecret, d.DatabaseNetwork = database.Secret, network
+		ready = append(ready, network.VPC, database.Scope)
+	} else {
+		d.DatabaseSecret = awssecretsmanager.Secret_FromSecretCompleteArn(stack, jsii.String("Database"), jsii.String(stage.Database.SecretARN))
+	}
+
+	migrate := constructs.NewGoFunction(stack, "Migrate", &constructs.GoFunctionProps{
+		Name:        "migrate",
+		Description: "Brings the database's schema to this version",
+		Stage:       stage,
+		Size:        stage.Migrate,
+		Dir:         props.Functions,
+		Network:     d.DatabaseNetwork,
+		Environment: map[string]*string{"DATABASE_SECRET_ARN": d.DatabaseSecret.SecretArn()},
+	})
+	d.DatabaseSecret.GrantRead(migrate.Role, nil)
+	// The migrations are part of the function: it runs when it changes, and the
+	// deployment fails and rolls back with it.
+	triggers.NewTrigger(stack, jsii.String("RunMigrations"), &triggers.TriggerProps{
+		Handler:      migrate.Function,
+		Timeout:      constructs.Duration(stage.Migrate.Timeout),
+		ExecuteAfter: &ready,
+	})
+
+	output(stack, "DatabaseSecretArn", d.DatabaseSecret.SecretArn(), "Secret with the database's address and password")
+	output(stack, "FailureBucket", d.Failures.BucketName(), "Bucket of the records that could not be stored")
+	return d
+}
+
+func failureBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
+	return awss3.NewBucket(stack, jsii.String("Failures"), &awss3.BucketProps{
+		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
+		Encryption:        awss3.BucketEncryption_S3_MANAGED,
+		EnforceSSL:        jsii.Bool(true),
+		MinimumTLSVersion: jsii.Number(1.2),
+		RemovalPolicy:     constructs.RemovalPolicy(stage.Removal),
+		// Long enough to notice, to mend the cause and to send the records again.
+		LifecycleRules: &[]*awss3.LifecycleRule{{
+			Expiration:                          awscdk.Duration_Days(jsii.Number(90)),
+			AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(1)),
+		}},
+		Metrics: &[]*awss3.BucketMetrics{{Id: jsii.String(FailuresMetrics)}},
+	})
+}

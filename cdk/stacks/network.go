@@ -1,0 +1,92 @@
+package stacks
+
+import (
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsdlm"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/insighthub/insighthub/cdk/config"
+	"github.com/insighthub/insighthub/cdk/constructs"
+)
+
+// newDatabaseNetwork makes a VPC of two zones with one way out, which costs less
+// than an interface endpoint per AWS service and zone (7 dollars a month each)
+// and is needed anyway for the database's packages. S3 has a free endpoint.
+func newDatabaseNetwork(stack awscdk.Stack, stage config.Stage) *constructs.Network {
+	p := &awsec2.VpcProps{
+		IpAddresses: awsec2.IpAddresses_Cidr(jsii.String(stage.Network.CIDR)),
+		NatGateways: jsii.Number(1),
+		SubnetConfiguration: &[]*awsec2.SubnetConfiguration{
+			{Name: jsii.String("Public"), SubnetType: awsec2.SubnetType_PUBLIC, MapPublicIpOnLaunch: jsii.Bool(false)},
+			{Name: jsii.String("Private"), SubnetType: awsec2.SubnetType_PRIVATE_WITH_EGRESS},
+		},
+		GatewayEndpoints: &map[string]*awsec2.GatewayVpcEndpointOptions{
+			"S3": {Service: awsec2.GatewayVpcEndpointAwsService_S3()},
+		},
+	}
+	if zones := stage.AvailabilityZones; len(zones) > 0 {
+		p.AvailabilityZones = jsii.Strings(zones...)
+	} else {
+		p.MaxAzs = jsii.Number(2)
+	}
+	var nat awsec2.NatInstanceProviderV2
+	if stage.Network.Egress == config.NATInstance {
+		nat = awsec2.NatProvider_InstanceV2(&awsec2.NatInstanceProps{
+			InstanceType:             awsec2.NewInstanceType(jsii.String("t4g.nano")),
+			DefaultAllowedTraffic:    awsec2.NatTrafficDirection_OUTBOUND_ONLY,
+			AssociatePublicIpAddress: jsii.Bool(true),
+		})
+		p.NatGatewayProvider = nat
+	}
+	vpc := awsec2.NewVpc(stack, jsii.String("Vpc"), p)
+	if nat != nil {
+		nat.Connections().AllowFrom(awsec2.Peer_Ipv4(vpc.VpcCidrBlock()), awsec2.Port_AllTraffic(), jsii.String("The private subnets"))
+	}
+	vpc.AddFlowLog(jsii.String("Refused"), &awsec2.FlowLogOptions{
+		TrafficType: awsec2.FlowLogTrafficType_REJECT,
+		Destination: awsec2.FlowLogDestination_ToCloudWatchLogs(awslogs.NewLogGroup(stack, jsii.String("FlowLogs"), &awslogs.LogGroupProps{
+			Retention:     constructs.LogRetention(stage.Log.RetentionDays),
+			RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
+		}), nil),
+	})
+
+	client := awsec2.NewSecurityGroup(stack, jsii.String("DatabaseClient"), &awsec2.SecurityGroupProps{
+		Vpc:              vpc,
+		Description:      jsii.String("Functions that use the database"),
+		AllowAllOutbound: jsii.Bool(false),
+	})
+	client.AddEgressRule(awsec2.Peer_AnyIpv4(), awsec2.Port_HTTPS(), jsii.String("AWS APIs"), nil)
+	return &constructs.Network{VPC: vpc, SecurityGroups: []awsec2.ISecurityGroup{client}}
+}
+
+// newBackups takes a snapshot of the database's volume each night. A snapshot is
+// taken at one instant of the whole volume, so PostgreSQL recovers from it as
+// from a power failure.
+func newBackups(stack awscdk.Stack, volume awsec2.Volume, stage config.Stage) {
+	role := awsiam.NewRole(stack, jsii.String("BackupRole"), &awsiam.RoleProps{
+		AssumedBy: awsiam.NewServicePrincipal(jsii.String("dlm.amazonaws.com"), nil),
+		ManagedPolicies: &[]awsiam.IManagedPolicy{
+			awsiam.ManagedPolicy_FromAwsManagedPolicyName(jsii.String("service-role/AWSDataLifecycleManagerServiceRole")),
+		},
+	})
+	const tag = "insighthub:backup"
+	awscdk.Tags_Of(volume).Add(jsii.String(tag), jsii.String(string(stage.Name)), nil)
+	awsdlm.NewCfnLifecyclePolicy(stack, jsii.String("Backups"), &awsdlm.CfnLifecyclePolicyProps{
+		Description:      jsii.String("Nightly snapshots of the InsightHub database"),
+		ExecutionRoleArn: role.RoleArn(),
+		State:            jsii.String("ENABLED"),
+		PolicyDetails: &awsdlm.CfnLifecyclePolicy_PolicyDetailsProperty{
+			ResourceTypes: jsii.Strings("VOLUME"),
+			TargetTags:    &[]*awscdk.CfnTag{{Key: jsii.String(tag), Value: jsii.String(string(stage.Name))}},
+			Schedules: &[]any{&awsdlm.CfnLifecyclePolicy_ScheduleProperty{
+				Name:       jsii.String("nightly"),
+				CreateRule: &awsdlm.CfnLifecyclePolicy_CreateRuleProperty{Interval: jsii.Number(24), IntervalUnit: jsii.String("HOURS"), Times: jsii.Strings("02:00")},
+				RetainRule: &awsdlm.CfnLifecyclePolicy_RetainRuleProperty{Interval: jsii.Number(stage.Database.BackupDays), IntervalUnit: jsii.String("DAYS")},
+				CopyTags:   jsii.Bool(true),
+			}},
+		},
+	})
+}

@@ -1,0 +1,63 @@
+package stacks
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/insighthub/insighthub/cdk/config"
+)
+
+// Props is what every stack gets.
+type Props struct {
+	Stage config.Stage
+	// Functions holds a directory per function with its built bootstrap.
+	Functions string
+}
+
+// Platform is the stacks of one stage.
+type Platform struct {
+	Data      Data
+	Telemetry Telemetry
+	API       API
+}
+
+// StageTag is the tag of every resource, and of every stack in the assembly's
+// manifest, that names the stage.
+const StageTag = "insighthub:stage"
+
+// NewPlatform adds a stage's stacks to scope, or says what is wrong with the stage.
+func NewPlatform(scope constructs.Construct, props Props) (Platform, error) {
+	if err := props.Stage.Validate(); err != nil {
+		return Platform{}, fmt.Errorf("configuration: %w", err)
+	}
+	var p Platform
+	p.Data = NewData(scope, props)
+	p.Telemetry = NewTelemetry(scope, props, p.Data)
+	p.API = NewAPI(scope, props, p.Telemetry)
+	return p, nil
+}
+
+// newStack is called InsightHub-<Stage>-<part>.
+func newStack(scope constructs.Construct, props Props, part, description string) awscdk.Stack {
+	stage := string(props.Stage.Name)
+	p := &awscdk.StackProps{
+		Description: jsii.String("IoT InsightHub " + stage + ": " + description),
+		// Losing the stack would be losing what people rely on.
+		TerminationProtection: jsii.Bool(props.Stage.Removal == config.Keep),
+		Tags:                  &map[string]*string{StageTag: jsii.String(stage)},
+	}
+	if props.Stage.Account != "" {
+		p.Env = &awscdk.Environment{Account: jsii.String(props.Stage.Account), Region: jsii.String(props.Stage.Region)}
+	}
+	title := strings.ToUpper(stage[:1]) + stage[1:]
+	return awscdk.NewStack(scope, jsii.String("InsightHub-"+title+"-"+part), p)
+}
+
+// output makes a value of the stack visible to those who deploy it.
+func output(stack awscdk.Stack, name string, value *string, description string) {
+	awscdk.NewCfnOutput(stack, jsii.String(name), &awscdk.CfnOutputProps{Value: value, Description: jsii.String(description)})
+}

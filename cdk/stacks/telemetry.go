@@ -1,0 +1,99 @@
+package stacks
+
+import (
+	"strconv"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awskinesis"
+	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/insighthub/insighthub/cdk/config"
+	"github.com/insighthub/insighthub/cdk/constructs"
+)
+
+// Telemetry is the stack of the stream and of those who read it.
+type Telemetry struct {
+	Stack  awscdk.Stack
+	Stream awskinesis.Stream
+	Store  constructs.GoFunction
+}
+
+// NewTelemetry adds the stack to scope.
+func NewTelemetry(scope cdkconstructs.Construct, props Props, data Data) Telemetry {
+	stage := props.Stage
+	stack := newStack(scope, props, "Telemetry", "the stream of events and its consumers")
+	t := Telemetry{Stack: stack, Stream: newStream(stack, stage)}
+
+	t.Store = constructs.NewGoFunction(stack, "Store", &constructs.GoFunctionProps{
+		Name:        "store",
+		Description: "Writes the stream's events into the database",
+		Stage:       stage,
+		Size:        stage.Store.Function,
+		Dir:         props.Functions,
+		Network:     data.DatabaseNetwork,
+		Environment: map[string]*string{
+			"DATABASE_SECRET_ARN":  data.DatabaseSecret.SecretArn(),
+			"DATABASE_CONNECTIONS": jsii.String(strconv.Itoa(stage.Store.Connections)),
+			"FAILURE_BUCKET":       data.Failures.BucketName(),
+		},
+	})
+	data.DatabaseSecret.GrantRead(t.Store.Role, nil)
+	// What the function itself cannot read it puts beside what Lambda gives up.
+	t.Store.Allow([]string{"s3:PutObject"}, data.Failures.ArnForObjects(jsii.String("poison/*")))
+	constructs.NewKinesisConsumer(stack, "StoreConsumer", &constructs.KinesisConsumerProps{
+		Stream:    t.Stream,
+		Retention: stage.Stream.Retention,
+		Function:  t.Store,
+		Timeout:   stage.Store.Timeout,
+		Settings:  stage.Store.Consumer,
+		Failures:  data.Failures,
+	})
+
+	t.watch(constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail), data)
+	output(stack, "StreamName", t.Stream.StreamName(), "Stream of encoded batches of events")
+	return t
+}
+
+func newStream(stack awscdk.Stack, stage config.Stage) awskinesis.Stream {
+	p := &awskinesis.StreamProps{
+		StreamMode:      awskinesis.StreamMode_ON_DEMAND,
+		RetentionPeriod: awscdk.Duration_Hours(jsii.Number(stage.Stream.Retention.Hours())),
+		Encryption:      awskinesis.StreamEncryption_MANAGED,
+		RemovalPolicy:   constructs.RemovalPolicy(stage.Removal),
+	}
+	if stage.Stream.Mode == config.Provisioned {
+		p.StreamMode = awskinesis.StreamMode_PROVISIONED
+		p.ShardCount = jsii.Number(stage.Stream.Shards)
+	}
+	return awskinesis.NewStream(stack, jsii.String("Stream"), p)
+}
+
+func (t Telemetry) watch(alarms constructs.Alarms, data Data) {
+	alarms.AddFunction("Store", t.Store)
+	alarms.Add("StoreBehind", constructs.Watch{
+		Metric:      t.Store.Metric(jsii.String("IteratorAge"), constructs.EveryMinute("Maximum")),
+		Description: "The newest event in the database is more than a minute old, for 3 minutes: the store function does not keep up.",
+		Above:       60_000,
+		Minutes:     3,
+	})
+	alarms.Add("StreamFull", constructs.Watch{
+		Metric:      t.Stream.MetricPutRecordsThrottledRecords(constructs.EveryMinute("Sum")),
+		Description: "The stream refused records in each of 3 minutes: it needs more shards.",
+		Minutes:     3,
+	})
+	alarms.Add("RecordsGivenUp", constructs.Watch{
+		Metric: awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
+			Namespace:  jsii.String("AWS/S3"),
+			MetricName: jsii.String("PutRequests"),
+			DimensionsMap: &map[string]*string{
+				"BucketName": data.Failures.BucketName(),
+				"FilterId":   jsii.String(FailuresMetrics),
+			},
+			Statistic: jsii.String("Sum"),
+			Period:    awscdk.Duration_Minutes(jsii.Number(1)),
+		}),
+		Description: "Records that could not be stored went to the failure bucket.",
+	})
+}
