@@ -1,0 +1,38 @@
+// Package ingest is the use-case behind POST /v1/telemetry: it reads a
+// gateway's request, validates every event in it, and publishes those that
+// hold as one batch.
+//
+// The function behind the route receives the request as an API Gateway event
+// (HTTP API, payload format 2.0): a JSON object that holds the gateway's body
+// as a string. That makes JSON inside JSON, and at a hundred thousand events a
+// second the two parsers are most of what the function does. Both are
+// therefore written for their one shape here: single pass, no allocation per
+// event, strict (RFC 8259), and held against encoding/json by a differential
+// fuzz target.
+//
+// # Request
+//
+//	POST /v1/telemetry
+//	Content-Type: application/json             or application/x-protobuf
+//	Content-Encoding: identity | gzip | zstd
+//
+//	{"events":[{"device":"press-1","metric":"temperature",
+//	            "time":"2026-11-23T09:08:33.123456Z","value":71.25,"quality":"good"}]}
+//
+// time is RFC 3339 with any offset, its fraction truncated to the microsecond,
+// or an integer of microseconds since 1970-01-01T00:00:00Z. quality is
+// optional. An application/x-protobuf body is a record (see lib/telemetry)
+// whose gateway, site, trace and time of receipt are ignored: they come from
+// the token and the platform.
+//
+// # Answer
+//
+//	202 {"accepted":998,"rejected":2,"errors":[{"index":3,"reason":"value: want a finite number"}]}
+//
+// errors lists the first 100 rejected events; "errors_truncated":true stands
+// beside it where there were more. The counts are always exact. Everything
+// else is a problem document: 400 when the envelope is wrong (nothing is
+// published), 403 without a gateway's identity, 413, 415, 422 when no event
+// was accepted, 503 with Retry-After when the stream refuses. A request may
+// always be repeated: an event has an identity and is stored once.
+package ingest

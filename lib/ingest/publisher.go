@@ -1,0 +1,58 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// RecordBytes is the size that a record keeps to: one PUT payload unit of
+// Kinesis, by which a stream is billed.
+const RecordBytes = 25_000
+
+// RecordPutter puts records on the stream.
+type RecordPutter interface {
+	// PutRecords returns nil once the stream has stored every record, all under
+	// the one partition key. An error says that some may not be stored; putting
+	// them all again is safe. It wraps telemetry.ErrUnavailable when that may
+	// succeed. Neither the slice nor the records are kept after the return.
+	PutRecords(ctx context.Context, partitionKey string, records [][]byte) error
+}
+
+// StreamPublisher is the Publisher that encodes a batch into records and puts
+// them on the stream under its gateway's name: what a gateway sends stays on
+// one shard. It is not safe for concurrent use.
+type StreamPublisher struct {
+	encoder *telemetry.Encoder
+	putter  RecordPutter
+	records [][]byte
+}
+
+var _ Publisher = (*StreamPublisher)(nil)
+
+// NewStreamPublisher returns a StreamPublisher whose records are compressed by
+// compression.
+func NewStreamPublisher(putter RecordPutter, compression telemetry.Compression) (*StreamPublisher, error) {
+	encoder, err := telemetry.NewEncoder(compression)
+	if err != nil {
+		return nil, fmt.Errorf("stream publisher: %w", err)
+	}
+	return &StreamPublisher{encoder: encoder, putter: putter}, nil
+}
+
+// Publish implements Publisher.
+func (p *StreamPublisher) Publish(ctx context.Context, batch *telemetry.Batch) error {
+	p.records = p.records[:0]
+	err := p.encoder.AppendRecords(batch, RecordBytes, func(record []byte) error {
+		p.records = append(p.records, record) // the encoder's, until its next use
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("encode %d events of gateway %q: %w", batch.Len(), batch.Gateway, err)
+	}
+	if err := p.putter.PutRecords(ctx, string(batch.Gateway), p.records); err != nil {
+		return fmt.Errorf("put %d records of gateway %q: %w", len(p.records), batch.Gateway, err)
+	}
+	return nil
+}

@@ -1,0 +1,256 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// request is what the use-case needs of an API Gateway HTTP API event, payload
+// format 2.0. The byte slices are valid until the next readRequest.
+type request struct {
+	version         string
+	contentType     string
+	contentEncoding string
+	trace           string
+	requestID       string
+	gateway         string
+	site            string
+	role            string
+	base64          bool
+	body            []byte // unescaped, as the client sent it but for base64
+}
+
+// errNotEvent is the failure of an invocation that no HTTP API made.
+var errNotEvent = errors.New("the payload is not an HTTP API event of format 2.0")
+
+// envelope walks an API Gateway event. The event was written by API Gateway,
+// so the walk looks only for what it needs; it survives any input, but does
+// not report every departure from JSON.
+type envelope struct {
+	src []byte
+	pos int
+	// body receives the unescaped body; text any other string.
+	body []byte
+	text []byte
+}
+
+// read fills r from the payload.
+func (e *envelope) read(payload []byte, r *request) error {
+	e.src, e.pos = payload, 0
+	*r = request{}
+	err := e.object(func(key []byte) error {
+		switch string(key) {
+		case "version":
+			return e.stringInto(&r.version)
+		case "headers":
+			return e.object(func(key []byte) error { return e.header(key, r) })
+		case "requestContext":
+			return e.object(func(key []byte) error { return e.requestContext(key, r) })
+		case "isBase64Encoded":
+			r.base64 = bytes.HasPrefix(e.src[e.pos:], []byte("true"))
+			return e.skip(maxDepth)
+		case "body":
+			return e.readBody(r)
+		default:
+			return e.skip(maxDepth)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("byte %d: %w", e.pos, err)
+	}
+	if r.version != "2.0" {
+		return fmt.Errorf("version %q: %w", r.version, errNotEvent)
+	}
+	return nil
+}
+
+func (e *envelope) header(key []byte, r *request) error {
+	switch len(key) {
+	case len("content-type"):
+		if strings.EqualFold(string(key), "content-type") {
+			return e.stringInto(&r.contentType)
+		}
+	case len("content-encoding"):
+		if strings.EqualFold(string(key), "content-encoding") {
+			return e.stringInto(&r.contentEncoding)
+		}
+	case len("x-amzn-trace-id"):
+		if strings.EqualFold(string(key), "x-amzn-trace-id") {
+			return e.stringInto(&r.trace)
+		}
+	}
+	return e.skip(maxDepth)
+}
+
+func (e *envelope) requestContext(key []byte, r *request) error {
+	switch string(key) {
+	case "requestId":
+		return e.stringInto(&r.requestID)
+	case "authorizer":
+		return e.object(func(key []byte) error {
+			if string(key) != "lambda" {
+				return e.skip(maxDepth)
+			}
+			return e.object(func(key []byte) error { return e.authorizer(key, r) })
+		})
+	default:
+		return e.skip(maxDepth)
+	}
+}
+
+func (e *envelope) authorizer(key []byte, r *request) error {
+	switch string(key) {
+	case "gateway":
+		return e.stringInto(&r.gateway)
+	case "site":
+		return e.stringInto(&r.site)
+	case "role":
+		return e.stringInto(&r.role)
+	default:
+		return e.skip(maxDepth)
+	}
+}
+
+// object calls member with each key of the object at the cursor, the cursor
+// at that key's value; member moves it past the value. Anything that is not
+// an object, null among them, is skipped: a missing part and an empty one are
+// the same here.
+func (e *envelope) object(member func(key []byte) error) error {
+	e.space()
+	if e.peek() != '{' {
+		return e.skip(maxDepth)
+	}
+	e.pos++
+	for first := true; ; first = false {
+		e.space()
+		switch c := e.peek(); {
+		case c == '}':
+			e.pos++
+			return nil
+		case c == ',' && !first:
+			e.pos++
+			e.space()
+		case !first:
+			return errNotEvent
+		}
+		if e.peek() != '"' {
+			return errNotEvent
+		}
+		key, err := e.string(e.text[:0])
+		if err != nil {
+			return err
+		}
+		e.text = key
+		e.space()
+		if e.peek() != ':' {
+			return errNotEvent
+		}
+		e.pos++
+		e.space()
+		if err := member(key); err != nil {
+			return err
+		}
+	}
+}
+
+// peek returns the byte at the cursor, or 0 at the end.
+func (e *envelope) peek() byte {
+	if e.pos < len(e.src) {
+		return e.src[e.pos]
+	}
+	return 0
+}
+
+func (e *envelope) space() {
+	for e.pos < len(e.src) && isSpace(e.src[e.pos]) {
+		e.pos++
+	}
+}
+
+func (e *envelope) stringInto(dst *string) error {
+	if e.peek() != '"' {
+		return e.skip(maxDepth)
+	}
+	text, err := e.string(e.text[:0])
+	if err != nil {
+		return err
+	}
+	e.text = text
+	*dst = string(text)
+	return nil
+}
+
+func (e *envelope) readBody(r *request) error {
+	if e.peek() != '"' {
+		return e.skip(maxDepth)
+	}
+	body, err := e.string(e.body[:0])
+	if err != nil {
+		return err
+	}
+	e.body, r.body = body, body
+	return nil
+}
+
+// string appends the unescaped string at the cursor to dst.
+func (e *envelope) string(dst []byte) ([]byte, error) {
+	dst, next := unescape(dst, e.src, e.pos+1)
+	if next < 0 {
+		return nil, errNotEvent
+	}
+	e.pos = next
+	return dst, nil
+}
+
+// skip moves the cursor past the value at it.
+func (e *envelope) skip(depth int) error {
+	switch c := e.peek(); {
+	case c == '"':
+		next := stringEnd(e.src, e.pos+1)
+		if next < 0 {
+			return errNotEvent
+		}
+		e.pos = next
+		return nil
+	case c == '{' || c == '[':
+		return e.skipNested(depth)
+	default:
+		start := e.pos
+		for e.pos < len(e.src) && !isDelimiter(e.src[e.pos]) {
+			e.pos++
+		}
+		if e.pos == start {
+			return errNotEvent
+		}
+		return nil
+	}
+}
+
+// skipNested moves the cursor past the object or array at it by counting brackets.
+func (e *envelope) skipNested(depth int) error {
+	open := 0
+	for e.pos < len(e.src) {
+		switch e.src[e.pos] {
+		case '"':
+			next := stringEnd(e.src, e.pos+1)
+			if next < 0 {
+				return errNotEvent
+			}
+			e.pos = next
+			continue
+		case '{', '[':
+			if open++; open > depth {
+				return errNotEvent
+			}
+		case '}', ']':
+			open--
+		}
+		e.pos++
+		if open == 0 {
+			return nil
+		}
+	}
+	return errNotEvent
+}

@@ -1,0 +1,77 @@
+package ingest
+
+import "net/http"
+
+// skip returns the index after the value at i, of any kind, which may nest to
+// that depth.
+func (p *parser) skip(i, depth int) int {
+	switch c := p.buf[i]; {
+	case c == '"':
+		_, next := p.string(i)
+		return next
+	case c == '{' || c == '[':
+		if depth == 0 {
+			return p.refuse(refuse(http.StatusBadRequest, "too-deep", "the body nests deeper than %d at byte %d", maxDepth, i))
+		}
+		if c == '{' {
+			return p.skipObject(i, depth-1)
+		}
+		return p.skipArray(i, depth-1)
+	case c == 't':
+		return p.literal(i, "true")
+	case c == 'f':
+		return p.literal(i, "false")
+	case c == 'n':
+		return p.literal(i, "null")
+	case c == '-' || isDigit(c):
+		_, next, ok := scanNumber(p.buf, i)
+		if !ok {
+			return p.fail(next, "in a number")
+		}
+		return next
+	default:
+		return p.fail(i, "where a value is due")
+	}
+}
+
+func (p *parser) skipObject(i, depth int) int {
+	i = p.space(i + 1)
+	for more := p.buf[i] != '}'; more; {
+		_, next := p.string(i)
+		if next < 0 {
+			return -1
+		}
+		if i = p.colon(next); i < 0 {
+			return -1
+		}
+		if i = p.skip(i, depth); i < 0 {
+			return -1
+		}
+		if i, more = p.more(i, '}'); i < 0 {
+			return -1
+		}
+	}
+	return i + 1
+}
+
+func (p *parser) skipArray(i, depth int) int {
+	i = p.space(i + 1)
+	for more := p.buf[i] != ']'; more; {
+		if i = p.skip(i, depth); i < 0 {
+			return -1
+		}
+		if i, more = p.more(i, ']'); i < 0 {
+			return -1
+		}
+	}
+	return i + 1
+}
+
+func (p *parser) literal(i int, text string) int {
+	for j := range len(text) {
+		if p.buf[i+j] != text[j] {
+			return p.fail(i+j, "in a literal")
+		}
+	}
+	return i + len(text)
+}
