@@ -1,0 +1,136 @@
+# IoT InsightHub. `make help` lists the targets; `make run` and `make test` do everything.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+STAGE      ?= dev
+STATE      ?= .local
+HTTP       ?= 127.0.0.1:8080
+TIMESCALE  := .local/timescale
+FUNCTIONS  := authorizer ingest migrate store
+GO_FILES   := $(shell find functions lib cdk loadtest -name '*.go' -o -name '*.sql' -o -name '*.proto' | grep -v -e node_modules -e _test.go) go.mod go.sum
+GO_BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false
+LAMBDA_GO  := $(GO_BUILD) -tags lambda.norpc -ldflags='-s -w -buildid='
+GOLANGCI   := .bin/golangci-lint
+GOLANGCI_V := v2.15.0
+
+LAMBDAS := $(FUNCTIONS:%=build/lambda/%/bootstrap)
+LOCALS  := $(FUNCTIONS:%=build/local/functions/%/bootstrap)
+
+# The CDK's Node process: quiet about its own age, its cache inside the project.
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
+export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.bin/jsii
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+.PHONY: run
+run: build synth $(TIMESCALE)/.stamp ## Run the whole stack with a simulated fleet; FLEET= runs it without one
+	@build/local/insighthub-local -assembly cdk.out -stage $(STAGE) -state $(STATE) -http $(HTTP) -timescale $(TIMESCALE) -and "$(FLEET)"
+
+FLEET ?= build/local/loadtest simulate -state $(STATE) -rate 1000
+
+.PHONY: test
+test: build $(TIMESCALE)/.stamp cdk/node_modules/installed ## Run all tests, against the real database
+	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- go test ./...
+
+.PHONY: test-race
+test-race: build $(TIMESCALE)/.stamp cdk/node_modules/installed ## Run the concurrent packages' tests under the race detector
+	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- \
+		go test -race ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/kinesis/... ./lib/timescale/... ./loadtest/drive/...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Run the linters
+	@$(GOLANGCI) run ./...
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## Format the code
+	@$(GOLANGCI) fmt ./...
+
+.PHONY: fuzz
+FUZZTIME ?= 20s
+fuzz: ## Run each fuzz target for FUZZTIME
+	@grep -rlE '^func Fuzz' --include='*_test.go' functions lib cdk/local loadtest | while read -r f; do \
+		for target in $$(grep -oE '^func Fuzz[A-Za-z0-9]+' "$$f" | cut -d' ' -f2); do \
+			echo "$$(dirname "$$f") $$target"; go test "./$$(dirname "$$f")" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) | tail -1; done; done
+
+.PHONY: bench
+bench: ## Run the micro-benchmarks
+	@go test -run '^$$' -bench . -benchmem ./lib/telemetry ./lib/ingest ./lib/store ./lib/timescale ./lib/kinesis/... ./cdk/local/httpapi ./loadtest/fleet
+
+.PHONY: bench-pipeline
+bench-pipeline: build synth build/local/yardstick $(TIMESCALE)/.stamp ## Run the whole stack under load, in alternation with a plain server (about 8 minutes)
+	@build/local/loadtest bench -timescale $(TIMESCALE) $(BENCH_ARGS)
+
+.PHONY: replay-csv
+replay-csv: build/local/loadtest ## Send FILE=…, a sensor file, through the running stack
+	@test -n "$(FILE)" || { echo 'make replay-csv: want FILE=path/to/file.csv' >&2; exit 2; }
+	@build/local/loadtest replay -state $(STATE) $(FILE)
+
+.PHONY: token
+GATEWAY ?= demo
+token: build/local/loadtest ## Print a development token of GATEWAY=demo for the running stack
+	@build/local/loadtest token -state $(STATE) -gateway $(GATEWAY)
+
+.PHONY: psql
+psql: ## Query the running stack's database: make psql SQL='SELECT …', or without SQL for a prompt
+	@test -f $(STATE)/stack.json || { echo 'make psql: no stack is running; make run starts one' >&2; exit 2; }
+	@dsn=$$(sed -nE 's/.*"database": *"([^"]*)".*/\1/p' $(STATE)/stack.json); \
+		if [ -n "$(value SQL)" ]; then $(TIMESCALE)/bin/psql "$$dsn" -c "$$PSQL_QUERY"; else $(TIMESCALE)/bin/psql "$$dsn"; fi
+psql: export PSQL_QUERY = $(SQL)
+
+.PHONY: build
+build: $(LAMBDAS) $(LOCALS) build/local/insighthub-local build/local/loadtest ## Build the functions (arm64 for Lambda, and for this machine) and the tools
+
+build/lambda/%/bootstrap: $(GO_FILES)
+	@echo "Building functions/$* for Lambda (arm64)"
+	@GOOS=linux GOARCH=arm64 $(LAMBDA_GO) -o $@ ./functions/$*
+
+build/local/functions/%/bootstrap: $(GO_FILES)
+	@echo "Building functions/$* for this machine"
+	@$(LAMBDA_GO) -o $@ ./functions/$*
+
+build/local/insighthub-local: $(GO_FILES)
+	@echo "Building the local stack"
+	@$(GO_BUILD) -o $@ ./cdk/local
+
+build/local/loadtest: $(GO_FILES)
+	@echo "Building the load generator"
+	@$(GO_BUILD) -o $@ ./loadtest
+
+build/local/yardstick: $(GO_FILES)
+	@echo "Building the yardstick"
+	@$(GO_BUILD) -o $@ ./loadtest/yardstick
+
+build/local/cdk: $(GO_FILES)
+	@echo "Building the CDK app (the first time takes minutes)"
+	@$(GO_BUILD) -o $@ ./cdk
+
+.PHONY: synth
+synth: cdk.out/manifest.json ## Synthesise the CDK app into cdk.out
+
+cdk.out/manifest.json: build/local/cdk $(LAMBDAS) cdk.json
+	@echo "Synthesising the CDK app into cdk.out"
+	@rm -rf cdk.out && CDK_OUTDIR=cdk.out build/local/cdk && touch $@
+
+.PHONY: tools
+tools: $(GOLANGCI) $(TIMESCALE)/.stamp cdk/node_modules/installed ## Install what the tests and linters need
+
+$(TIMESCALE)/.stamp: cdk/local/postgres/install.sh
+	@cdk/local/postgres/install.sh $(TIMESCALE) && touch $@
+
+cdk/node_modules/installed: cdk/package.json cdk/package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20 or newer' >&2; exit 2; }
+	@echo "Installing the CDK command and the reference Kinesis (npm)"
+	@cd cdk && npm ci --no-fund --no-audit --loglevel=error && touch node_modules/installed
+
+$(GOLANGCI):
+	@echo "Building golangci-lint $(GOLANGCI_V) (the first time takes minutes)"
+	@GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_V)
+
+.PHONY: clean
+clean: ## Remove what was built; the data in .local stays
+	@rm -rf build cdk.out

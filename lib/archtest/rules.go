@@ -1,0 +1,47 @@
+package archtest
+
+// Rules of this module, the more specific first.
+func Rules() []Rule {
+	const (
+		telemetry = "lib/telemetry"
+		sdk       = "github.com/aws/"
+	)
+	return []Rule{
+		// The domain.
+		{Path: telemetry, External: []string{"github.com/klauspost/compress"}},
+		{Path: "lib/problem"},
+		{Path: "lib/token", Internal: []string{telemetry}, External: []string{"github.com/golang-jwt/jwt"}},
+
+		// Use-cases.
+		{Path: "lib/ingest", Internal: []string{telemetry, "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/segmentio/encoding"}},
+		{Path: "lib/store", Internal: []string{telemetry, "lib/kinesis/esm"}, External: []string{"github.com/prometheus/client_golang"}},
+
+		// Adapters.
+		{Path: "lib/kinesis/esm", Internal: []string{telemetry}, External: []string{"github.com/segmentio/encoding", "google.golang.org/protobuf"}},
+		{Path: "lib/kinesis", Internal: []string{telemetry}, External: []string{sdk, "github.com/segmentio/encoding", "google.golang.org/protobuf"}},
+		{Path: "lib/timescale", Internal: []string{telemetry}},
+		{Path: "lib/objectstore", Internal: []string{telemetry}, External: []string{sdk}},
+		{Path: "lib/secrets", Internal: []string{telemetry}, External: []string{sdk}},
+		{Path: "lib/tracing"},
+
+		// Start-up.
+		{Path: "lib/awsconfig", External: []string{sdk}},
+		{Path: "lib/lambdahost", Internal: []string{telemetry, "lib/awsconfig", "lib/tracing"}, External: []string{sdk}},
+		{Path: "functions/...", Internal: []string{"lib/..."}, External: []string{sdk}},
+
+		// Deployment, and the same on one machine.
+		{Path: "cdk/config"},
+		{Path: "cdk/constructs", Internal: []string{"cdk/config"}, External: []string{"*"}},
+		{Path: "cdk/stacks", Internal: []string{"cdk/config", "cdk/constructs"}, External: []string{"*"}},
+		{Path: "cdk", Internal: []string{"cdk/config", "cdk/stacks"}, External: []string{"*"}},
+		{Path: "cdk/local/kinesis/...", Internal: []string{"cdk/local/kinesis/...", "lib/kinesis"}, External: []string{"*"}},
+		{Path: "cdk/local/eventsource"},
+		{Path: "cdk/local/lambda/..."},
+		{Path: "cdk/local/...", Internal: []string{"cdk/local/...", telemetry, "lib/token"}, External: []string{"*"}},
+
+		// Load.
+		{Path: "loadtest/...", Internal: []string{"loadtest/...", telemetry, "lib/token"}},
+
+		{Path: "lib/archtest"},
+	}
+}
