@@ -1,0 +1,115 @@
+package timescale
+
+import (
+	"sync"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// maxCachedNames bounds the cache; past it the cache starts again from nothing.
+const maxCachedNames = 2_000_000
+
+// dictionary caches the ids of names. It is true for the connections of one
+// generation: a new connection may lead to a database that was restored or made
+// anew, where a name has another id, and that would put a reading under a wrong
+// name.
+type dictionary struct {
+	mu         sync.RWMutex
+	generation uint64
+	names      int
+	gateways   map[telemetry.GatewayID]*gatewayNames
+}
+
+type gatewayNames struct {
+	id        int32
+	site      telemetry.SiteID
+	siteSince telemetry.Micros
+	devices   map[telemetry.DeviceName]int32
+	metrics   map[telemetry.MetricName]int32
+}
+
+func newDictionary() *dictionary {
+	return &dictionary{gateways: make(map[telemetry.GatewayID]*gatewayNames)}
+}
+
+// renew forgets everything if it was learnt before generation.
+func (d *dictionary) renew(generation uint64) {
+	d.mu.RLock()
+	current := d.generation == generation
+	d.mu.RUnlock()
+	if current {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.generation < generation {
+		d.generation = generation
+		d.forget()
+	}
+}
+
+func (d *dictionary) forget() {
+	d.names = 0
+	clear(d.gateways)
+}
+
+// lookup fills into with the ids of b's names and reports whether all are known
+// and the gateway's site is as b says.
+func (d *dictionary) lookup(b *telemetry.Batch, into *ids) bool {
+	into.device, into.metric = into.device[:0], into.metric[:0]
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	g, ok := d.gateways[b.Gateway]
+	if !ok || g.outdatedBy(b) {
+		return false
+	}
+	for _, name := range b.Devices {
+		id, ok := g.devices[name]
+		if !ok {
+			return false
+		}
+		into.device = append(into.device, id)
+	}
+	for _, name := range b.Metrics {
+		id, ok := g.metrics[name]
+		if !ok {
+			return false
+		}
+		into.metric = append(into.metric, id)
+	}
+	return true
+}
+
+// outdatedBy reports whether b tells of a move to another site.
+func (g *gatewayNames) outdatedBy(b *telemetry.Batch) bool {
+	return g.site != b.Site && g.siteSince < b.Received
+}
+
+// learn adds what was looked up over a connection of generation; what came over
+// an older one is not taken.
+func (d *dictionary) learn(generation uint64, learnt map[telemetry.GatewayID]*gatewayNames) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.generation != generation {
+		return
+	}
+	if d.names > maxCachedNames {
+		d.forget()
+	}
+	for name, l := range learnt {
+		g := d.gateways[name]
+		if g == nil || g.id != l.id {
+			g = &gatewayNames{id: l.id, devices: make(map[telemetry.DeviceName]int32), metrics: make(map[telemetry.MetricName]int32)}
+			d.gateways[name] = g
+			d.names++
+		}
+		g.site, g.siteSince = l.site, l.siteSince
+		for name, id := range l.devices {
+			g.devices[name] = id
+		}
+		for name, id := range l.metrics {
+			g.metrics[name] = id
+		}
+		d.names += len(l.devices) + len(l.metrics)
+	}
+}

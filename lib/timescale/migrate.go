@@ -1,0 +1,196 @@
+package timescale
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+//go:embed migrations/*.sql
+var migrationFiles embed.FS
+
+// migrationLock is the key of the advisory lock that lets one migration run at
+// a time: "insight" in ASCII.
+const migrationLock = 0x696e7369676874
+
+// Flavour is what the tables are made of; it is chosen once, by the first
+// migration of a database, and recorded in the table database_choice.
+type Flavour string
+
+// The flavours. The zero value lets the migration choose: timescale where the
+// server offers the extension, otherwise plain.
+const (
+	FlavourDetect    Flavour = ""
+	FlavourTimescale Flavour = "timescale"
+	FlavourPlain     Flavour = "plain"
+)
+
+// Licence is which edition of TimescaleDB the server runs.
+type Licence string
+
+// The licences. Columnstore and retention policies need LicenceTimescale;
+// LicenceNone is a server without the extension.
+const (
+	LicenceNone      Licence = "none"
+	LicenceApache    Licence = "apache"
+	LicenceTimescale Licence = "timescale"
+)
+
+// Migrated says what Migrate found and did.
+type Migrated struct {
+	Version int // of the schema, now
+	Applied int // migrations that this call ran
+	Flavour Flavour
+	Licence Licence
+}
+
+// Migrate brings the schema up to date. Running it again, or twice at once,
+// changes nothing. Each migration is one transaction.
+func Migrate(ctx context.Context, pool *Pool, want Flavour) (Migrated, error) {
+	var done Migrated
+	err := pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		done, err = migrate(ctx, conn, want)
+		return err
+	})
+	if err != nil {
+		return Migrated{}, fmt.Errorf("migrate: %w", err)
+	}
+	return done, nil
+}
+
+func migrate(ctx context.Context, conn *pgx.Conn, want Flavour) (done Migrated, err error) {
+	// A session's lock, for it has to span transactions; it waits for whoever
+	// migrates now, longer than a lock may be waited for elsewhere.
+	if _, err := conn.Exec(ctx, "SET lock_timeout = 0; SET statement_timeout = '10min'"); err != nil {
+		return done, err
+	}
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
+		return done, err
+	}
+	defer func() {
+		_, unlockErr := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(migrationLock))
+		_, resetErr := conn.Exec(context.WithoutCancel(ctx), "RESET lock_timeout; RESET statement_timeout")
+		err = errors.Join(err, unlockErr, resetErr)
+	}()
+
+	if err := prepare(ctx, conn, want); err != nil {
+		return done, err
+	}
+	if err := conn.QueryRow(ctx, "SELECT flavour, licence FROM database_choice").Scan(&done.Flavour, &done.Licence); err != nil {
+		return done, fmt.Errorf("database_choice: %w", err)
+	}
+	if err := conn.QueryRow(ctx, "SELECT coalesce(max(version), 0) FROM schema_version").Scan(&done.Version); err != nil {
+		return done, fmt.Errorf("schema_version: %w", err)
+	}
+	files, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil {
+		return done, err
+	}
+	for _, file := range files { // in order of their names
+		version, err := versionOf(file)
+		if err != nil {
+			return done, err
+		}
+		if version <= done.Version {
+			continue
+		}
+		if err := apply(ctx, conn, file, version, done); err != nil {
+			return done, fmt.Errorf("%s: %w", path.Base(file), err)
+		}
+		done.Version, done.Applied = version, done.Applied+1
+	}
+	return done, nil
+}
+
+// prepare makes the two tables that the migrations themselves need, and chooses
+// the flavour if this database has none yet.
+func prepare(ctx context.Context, conn *pgx.Conn, want Flavour) error {
+	_, err := conn.Exec(ctx, `
+		CREATE TABLE IF NOT EXISTS schema_version (
+			version int PRIMARY KEY,
+			name text NOT NULL,
+			applied_at timestamptz NOT NULL DEFAULT now());
+		CREATE TABLE IF NOT EXISTS database_choice (
+			only_row bool PRIMARY KEY DEFAULT true CHECK (only_row),
+			flavour text NOT NULL,
+			licence text NOT NULL,
+			chosen_at timestamptz NOT NULL DEFAULT now())`)
+	if err != nil {
+		return fmt.Errorf("bookkeeping tables: %w", err)
+	}
+	var chosen bool
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM database_choice)").Scan(&chosen); err != nil || chosen {
+		return err
+	}
+	flavour, licence, err := choose(ctx, conn, want)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "INSERT INTO database_choice (flavour, licence) VALUES ($1, $2)", flavour, licence)
+	return err
+}
+
+func choose(ctx context.Context, conn *pgx.Conn, want Flavour) (Flavour, Licence, error) {
+	if want == FlavourDetect {
+		want = FlavourPlain
+		var offered bool
+		// Only a preloaded library counts: without it CREATE EXTENSION fails.
+		err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
+			AND current_setting('timescaledb.license', true) IS NOT NULL`).Scan(&offered)
+		if err != nil {
+			return "", "", err
+		}
+		if offered {
+			want = FlavourTimescale
+		}
+	}
+	if want == FlavourPlain {
+		return FlavourPlain, LicenceNone, nil
+	}
+	if _, err := conn.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS timescaledb"); err != nil {
+		if hasState(err, insufficientPrivilege) {
+			return "", "", fmt.Errorf("have an administrator run CREATE EXTENSION timescaledb, or ask for the plain flavour: %w", err)
+		}
+		return "", "", fmt.Errorf("create extension: %w", err)
+	}
+	licence := LicenceApache
+	if err := conn.QueryRow(ctx, "SELECT current_setting('timescaledb.license')").Scan(&licence); err != nil {
+		return "", "", err
+	}
+	return FlavourTimescale, licence, nil
+}
+
+func apply(ctx context.Context, conn *pgx.Conn, file string, version int, done Migrated) error {
+	statements, err := migrationFiles.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "SELECT set_config('insighthub.flavour', $1, true), set_config('insighthub.licence', $2, true)",
+			string(done.Flavour), string(done.Licence))
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, string(statements)); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", version, path.Base(file))
+		return err
+	})
+}
+
+func versionOf(file string) (int, error) {
+	number, _, _ := strings.Cut(path.Base(file), "_")
+	version, err := strconv.Atoi(number)
+	if err != nil {
+		return 0, fmt.Errorf("%s: want a name like 0001_what.sql: %w", file, err)
+	}
+	return version, nil
+}

@@ -1,0 +1,200 @@
+package timescale
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// row is an event whose names are resolved.
+type row struct {
+	series  uint64 // device id << 32 | metric id: sorts as the pair does
+	time    telemetry.Micros
+	value   float64
+	quality telemetry.Quality
+}
+
+func seriesKey(device, metric int32) uint64 {
+	return uint64(uint32(device))<<32 | uint64(uint32(metric)) //nolint:gosec // ids are positive
+}
+
+func (r row) device() uint32 { return uint32(r.series >> 32) }
+func (r row) metric() uint32 { return uint32(r.series) } //nolint:gosec // the low half is meant
+
+func (r row) sameIdentity(o row) bool { return r.series == o.series && r.time == o.time }
+
+// sameReading compares as PostgreSQL does: 0 equals -0. NaN never comes here.
+func (r row) sameReading(o row) bool { return r.value == o.value && r.quality == o.quality }
+
+// oldestTime is the first instant that a timestamptz can hold: 4714-11-24 BC.
+// The last one lies beyond what Micros can.
+const oldestTime telemetry.Micros = -210866803200000000
+
+// maxDenseSeries bounds the table that maps a batch's (device, metric) pairs to
+// its series; beyond it a map does, as such a batch can not fill the table.
+const maxDenseSeries = 1 << 18
+
+// ids are the database's ids for a batch's dictionaries, by their indexes.
+type ids struct {
+	device []int32
+	metric []int32
+}
+
+// table gathers batches into rows ordered by (device, metric, time) with one row
+// for each identity. It keeps its memory between uses.
+type table struct {
+	rows []row // the result: sorted, each identity once
+	// contradicting holds the offers that lost against an earlier one in the same call.
+	contradicting []row
+	duplicates    int
+
+	series   []series
+	count    []uint32 // rows of each series, then where its next row goes
+	seriesOf []uint32 // series of each event, in stream order
+	dense    []uint32 // (device, metric) of the current batch → series + 1
+}
+
+// series is one batch's part of a series. Parts of the same series sort in
+// stream order, by index.
+type series struct {
+	key   uint64
+	index uint32
+}
+
+// fill replaces the table's content. resolved[i] belongs to batches[i]. An error
+// wraps telemetry.ErrInvalid.
+//
+// Rows nearly always arrive in time order within their series, so a counting
+// sort by series and a check of the times does what a comparison sort would.
+func (t *table) fill(batches []*telemetry.Batch, resolved []ids) error {
+	t.series, t.count, t.seriesOf = t.series[:0], t.count[:0], t.seriesOf[:0]
+	t.contradicting, t.duplicates = t.contradicting[:0], 0
+	events := 0
+	for i, b := range batches {
+		if err := t.assignSeries(b, resolved[i]); err != nil {
+			return err
+		}
+		events += b.Len()
+	}
+	t.place(batches, events)
+	t.orderByTime()
+	t.dedupe()
+	return nil
+}
+
+func (t *table) assignSeries(b *telemetry.Batch, resolved ids) error {
+	metrics := uint64(len(b.Metrics))
+	pairs := uint64(len(b.Devices)) * metrics
+	var sparse map[uint64]uint32
+	if pairs <= maxDenseSeries {
+		t.dense = slices.Grow(t.dense[:0], int(pairs))[:pairs]
+		clear(t.dense)
+	} else {
+		sparse = make(map[uint64]uint32, b.Len())
+	}
+	for i, device := range b.Device {
+		if b.Time[i] < oldestTime {
+			return fmt.Errorf("%w: gateway %q: event %d: time %d is before what the database can hold", telemetry.ErrInvalid, b.Gateway, i, b.Time[i])
+		}
+		metric := b.Metric[i]
+		pair := uint64(device)*metrics + uint64(metric)
+		var known uint32
+		if sparse == nil {
+			known = t.dense[pair]
+		} else {
+			known = sparse[pair]
+		}
+		if known == 0 {
+			t.series = append(t.series, series{key: seriesKey(resolved.device[device], resolved.metric[metric]), index: uint32(len(t.series))}) //nolint:gosec // bounded by the events
+			t.count = append(t.count, 0)
+			known = uint32(len(t.series)) //nolint:gosec // bounded by the events
+			if sparse == nil {
+				t.dense[pair] = known
+			} else {
+				sparse[pair] = known
+			}
+		}
+		t.count[known-1]++
+		t.seriesOf = append(t.seriesOf, known-1)
+	}
+	return nil
+}
+
+// place puts each event at its series' place, in stream order within it.
+func (t *table) place(batches []*telemetry.Batch, events int) {
+	slices.SortFunc(t.series, func(a, b series) int {
+		if c := cmp.Compare(a.key, b.key); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.index, b.index)
+	})
+	next := uint32(0)
+	for _, s := range t.series {
+		next, t.count[s.index] = next+t.count[s.index], next
+	}
+	t.rows = slices.Grow(t.rows[:0], events)[:events]
+	// The keys go in by series, the rest by event.
+	for i, s := range t.series {
+		end := next
+		if i+1 < len(t.series) {
+			end = t.count[t.series[i+1].index]
+		}
+		for at := t.count[s.index]; at < end; at++ {
+			t.rows[at].series = s.key
+		}
+	}
+	event := 0
+	for _, b := range batches {
+		for i, time := range b.Time {
+			s := t.seriesOf[event]
+			event++
+			at := t.count[s]
+			t.count[s]++
+			r := &t.rows[at]
+			r.time, r.value, r.quality = time, b.Value[i], b.Quality[i]
+		}
+	}
+}
+
+func (t *table) orderByTime() {
+	for start := 0; start < len(t.rows); {
+		end, ordered := start+1, true
+		for end < len(t.rows) && t.rows[end].series == t.rows[start].series {
+			ordered = ordered && t.rows[end-1].time <= t.rows[end].time
+			end++
+		}
+		if !ordered {
+			slices.SortStableFunc(t.rows[start:end], func(a, b row) int { return cmp.Compare(a.time, b.time) })
+		}
+		start = end
+	}
+}
+
+// dedupe keeps the first row of each identity.
+func (t *table) dedupe() {
+	if len(t.rows) == 0 {
+		return
+	}
+	kept := 0
+	for i := 1; i < len(t.rows); i++ {
+		r := t.rows[i]
+		switch {
+		case !r.sameIdentity(t.rows[kept]):
+			kept++
+			if kept != i {
+				t.rows[kept] = r
+			}
+		case r.sameReading(t.rows[kept]):
+			t.duplicates++
+		default:
+			t.contradicting = append(t.contradicting, r)
+		}
+	}
+	t.rows = t.rows[:kept+1]
+}
+
+// bits is the value as PostgreSQL's float8send form wants it.
+func (r row) bits() uint64 { return math.Float64bits(r.value) }
