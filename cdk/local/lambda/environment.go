@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +21,8 @@ type environment struct {
 	// process has been reaped.
 	ready  chan struct{}
 	exited chan struct{}
+	// gone is closed when nothing is to be given to the process any more.
+	gone chan struct{}
 
 	// The rest is guarded by Function.mu.
 
@@ -40,10 +41,6 @@ type environment struct {
 	overtime, overMemory bool
 	waitErr              error
 	idleSince            time.Time
-
-	// response is reused by the Runtime API for each body; the process sends
-	// one at a time.
-	response []byte
 }
 
 // coldStart starts a process and waits until it asks for work. Without an
@@ -114,6 +111,7 @@ func (f *Function) spawn() (*environment, error) {
 		work:   make(chan *invocation, 1),
 		ready:  make(chan struct{}),
 		exited: make(chan struct{}),
+		gone:   make(chan struct{}),
 	}
 	err = f.spawner.start(cmd)
 	_ = input.Close() // the process has its own
@@ -123,7 +121,7 @@ func (f *Function) spawn() (*environment, error) {
 		return nil, fmt.Errorf("start %s: %w", f.cfg.Binary, err)
 	}
 	env.pid = cmd.Process.Pid
-	server := &http.Server{Handler: env.runtimeAPI(), ReadHeaderTimeout: time.Minute}
+	api := newRuntimeAPI(env, listener)
 
 	f.mu.Lock()
 	f.live[env] = struct{}{}
@@ -132,13 +130,13 @@ func (f *Function) spawn() (*environment, error) {
 		env.terminate()
 	}
 	f.mu.Unlock()
-	f.running.Go(func() { _ = server.Serve(listener) })
-	f.running.Go(func() { env.reap(server, output) })
+	f.running.Go(api.serve)
+	f.running.Go(func() { env.reap(api, output) })
 	return env, nil
 }
 
 // reap waits for the end of the process and settles what it leaves.
-func (e *environment) reap(server *http.Server, output *os.File) {
+func (e *environment) reap(api *runtimeAPI, output *os.File) {
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)
@@ -150,7 +148,8 @@ func (e *environment) reap(server *http.Server, output *os.File) {
 	_ = output.SetReadDeadline(time.Now().Add(time.Second)) //nolint:forbidigo // a deadline of the operating system
 	<-copied
 	_ = output.Close()
-	_ = server.Close()
+	close(e.gone)
+	api.close()
 
 	f := e.f
 	f.mu.Lock()

@@ -21,6 +21,7 @@ type Result struct {
 // Function runs one Lambda function. It is safe for concurrent use.
 type Function struct {
 	cfg     Config
+	arn     string
 	logs    *lineWriter
 	spawner *spawner
 
@@ -70,6 +71,7 @@ func New(cfg Config) (*Function, error) {
 	cfg.Binary = binary
 	f := &Function{
 		cfg:     cfg,
+		arn:     cfg.arn(),
 		logs:    &lineWriter{w: cfg.Logs},
 		spawner: newSpawner(),
 		live:    make(map[*environment]struct{}),
@@ -83,7 +85,7 @@ func New(cfg Config) (*Function, error) {
 func (f *Function) Name() string { return f.cfg.Name }
 
 // ARN returns the function's ARN.
-func (f *Function) ARN() string { return f.cfg.arn() }
+func (f *Function) ARN() string { return f.arn }
 
 // Invoke runs the function on payload and waits for the outcome. What went
 // wrong inside the function is in the Result; an error means that it was not

@@ -70,7 +70,11 @@ func TestConfigProblems(t *testing.T) {
 }
 
 func TestConcurrencyAndThrottle(t *testing.T) {
-	f := newFunction(t, func(c *lambda.Config) { c.MaxConcurrency = 3 })
+	var log logBuffer
+	f := newFunction(t, func(c *lambda.Config) {
+		c.MaxConcurrency = 3
+		c.Logs = &log
+	})
 	var wg sync.WaitGroup
 	ctx, cancel := context.WithCancel(t.Context())
 	for range 3 {
@@ -80,7 +84,7 @@ func TestConcurrencyAndThrottle(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "three environments busy", func() bool { s := f.Stats(); return s.Busy == 3 && s.Environments == 3 })
+	eventually(t, "three environments busy", func() bool { return strings.Count(log.String(), "sleeping") == 3 })
 	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, lambda.ErrThrottled) {
 		t.Errorf("a fourth: %v", err)
 	}

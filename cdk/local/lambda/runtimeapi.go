@@ -1,26 +1,111 @@
 package lambda
 
 import (
+	"bytes"
 	"encoding/base64"
-	"errors"
-	"io"
-	"net/http"
+	"net"
 	"strconv"
+	"strings"
+	"sync"
 )
 
-const apiVersion = "/2018-06-01"
+const apiPrefix = "/2018-06-01/runtime/"
 
-// runtimeAPI is what the process of the environment talks to.
-func (e *environment) runtimeAPI() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+apiVersion+"/runtime/invocation/next", e.serveNext)
-	mux.HandleFunc("POST "+apiVersion+"/runtime/invocation/{id}/response", e.serveResponse)
-	mux.HandleFunc("POST "+apiVersion+"/runtime/invocation/{id}/error", e.serveError)
-	mux.HandleFunc("POST "+apiVersion+"/runtime/init/error", e.serveInitError)
-	return mux
+// runtimeAPI is what the process of one environment talks to.
+type runtimeAPI struct {
+	env      *environment
+	listener net.Listener
+
+	mu     sync.Mutex
+	closed bool
+	conns  map[net.Conn]struct{}
+	wg     sync.WaitGroup
 }
 
-func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
+func newRuntimeAPI(env *environment, listener net.Listener) *runtimeAPI {
+	return &runtimeAPI{env: env, listener: listener, conns: make(map[net.Conn]struct{})}
+}
+
+// serve answers until close.
+func (a *runtimeAPI) serve() {
+	defer a.wg.Wait()
+	for {
+		conn, err := a.listener.Accept()
+		if err != nil {
+			return
+		}
+		a.mu.Lock()
+		if a.closed {
+			a.mu.Unlock()
+			_ = conn.Close()
+			return
+		}
+		a.conns[conn] = struct{}{}
+		a.mu.Unlock()
+		a.wg.Go(func() {
+			a.serveConn(conn)
+			_ = conn.Close()
+			a.mu.Lock()
+			delete(a.conns, conn)
+			a.mu.Unlock()
+		})
+	}
+}
+
+// close ends every connection, also in the middle of a write.
+func (a *runtimeAPI) close() {
+	_ = a.listener.Close()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	for conn := range a.conns {
+		_ = conn.Close()
+	}
+}
+
+func (a *runtimeAPI) serveConn(conn net.Conn) {
+	requests := newRequestReader(conn, MaxResponseBytes)
+	w := &responder{conn: conn}
+	for {
+		req, err := requests.read()
+		if err != nil {
+			return // the process ended, or does not speak HTTP
+		}
+		if a.handle(w, req) != nil {
+			return
+		}
+	}
+}
+
+func (a *runtimeAPI) handle(w *responder, req request) error {
+	path, ok := bytes.CutPrefix(req.path, []byte(apiPrefix))
+	if !ok {
+		return w.notFound()
+	}
+	post := string(req.method) == "POST"
+	if string(path) == "init/error" && post {
+		return a.env.initFailed(w, req)
+	}
+	rest, ok := bytes.CutPrefix(path, []byte("invocation/"))
+	if !ok {
+		return w.notFound()
+	}
+	if string(rest) == "next" && string(req.method) == "GET" {
+		return a.env.next(w)
+	}
+	id, action, _ := strings.Cut(string(rest), "/")
+	switch {
+	case action == "response" && post:
+		return a.env.responded(w, id, req)
+	case action == "error" && post:
+		return w.accepted(a.env.hold(id, Result{Payload: bytes.Clone(req.body), FunctionError: Unhandled}))
+	default:
+		return w.notFound()
+	}
+}
+
+// next waits for an invocation and writes it.
+func (e *environment) next(w *responder) error {
 	f := e.f
 	f.mu.Lock()
 	if !e.isReady {
@@ -35,11 +120,11 @@ func (e *environment) serveNext(w http.ResponseWriter, r *http.Request) {
 		select {
 		case inv := <-e.work:
 			if e.fetch(inv) {
-				e.deliver(w, inv)
-				return
+				defer close(inv.delivered)
+				return w.invocation(inv, f.arn)
 			}
-		case <-r.Context().Done():
-			return
+		case <-e.gone:
+			return net.ErrClosed
 		}
 	}
 }
@@ -55,85 +140,48 @@ func (e *environment) fetch(inv *invocation) bool {
 	return true
 }
 
-func (e *environment) deliver(w http.ResponseWriter, inv *invocation) {
-	defer close(inv.delivered)
-	h := w.Header()
-	// Direct assignment: these are in canonical form already.
-	h["Lambda-Runtime-Aws-Request-Id"] = []string{inv.id}
-	h["Lambda-Runtime-Deadline-Ms"] = []string{strconv.FormatInt(inv.deadline.UnixMilli(), 10)}
-	h["Lambda-Runtime-Trace-Id"] = []string{inv.trace}
-	h["Lambda-Runtime-Invoked-Function-Arn"] = []string{e.f.cfg.arn()}
-	h["Content-Type"] = []string{"application/json"}
-	h["Content-Length"] = []string{strconv.Itoa(len(inv.payload))}
-	// A failed write means that the process is gone, which reap will find.
-	_, _ = w.Write(inv.payload)
-}
-
-func (e *environment) serveResponse(w http.ResponseWriter, r *http.Request) {
-	body, err := e.readBody(r, MaxResponseBytes)
-	if errors.Is(err, errBodyTooLarge) {
-		e.hold(r.PathValue("id"), func(inv *invocation) Result { return responseTooLarge(inv.id) })
-		answer(w, http.StatusRequestEntityTooLarge, `{"errorMessage":"Exceeded maximum allowed payload size","errorType":"RequestEntityTooLarge"}`)
-		return
+func (e *environment) responded(w *responder, id string, req request) error {
+	if req.tooLarge {
+		e.hold(id, responseTooLarge(id))
+		return w.document("413 Request Entity Too Large",
+			`{"errorMessage":"Exceeded maximum allowed payload size","errorType":"RequestEntityTooLarge"}`)
 	}
-	if err != nil {
-		return // the process broke off and is about to end
-	}
-	if kind := r.Trailer.Get("Lambda-Runtime-Function-Error-Type"); kind != "" {
-		// The function failed while it was streaming its response.
-		document, err := base64.StdEncoding.DecodeString(r.Trailer.Get("Lambda-Runtime-Function-Error-Body"))
+	if req.errorType != "" { // the function failed while it was streaming
+		document, err := base64.StdEncoding.DecodeString(req.errorBody)
 		if err != nil {
 			document = nil
 		}
-		e.accept(w, e.hold(r.PathValue("id"), func(*invocation) Result {
-			return Result{Payload: document, FunctionError: Unhandled}
-		}))
-		return
+		return w.accepted(e.hold(id, Result{Payload: document, FunctionError: Unhandled}))
 	}
-	payload := append([]byte(nil), body...)
+	payload := bytes.Clone(req.body)
 	e.f.mu.Lock()
-	ok := e.isCurrent(r.PathValue("id"))
+	ok := e.isCurrent(id)
 	if ok {
 		e.f.settle(e, outcome{result: Result{Payload: payload}})
 	}
 	e.f.mu.Unlock()
-	e.accept(w, ok)
+	return w.accepted(ok)
 }
 
-func (e *environment) serveError(w http.ResponseWriter, r *http.Request) {
-	body, err := e.readBody(r, MaxResponseBytes)
-	if err != nil && !errors.Is(err, errBodyTooLarge) {
-		return
-	}
-	payload := append([]byte(nil), body...)
-	e.accept(w, e.hold(r.PathValue("id"), func(*invocation) Result {
-		return Result{Payload: payload, FunctionError: Unhandled}
-	}))
-}
-
-func (e *environment) serveInitError(w http.ResponseWriter, r *http.Request) {
-	body, err := e.readBody(r, MaxResponseBytes)
-	if err != nil {
-		return
-	}
+func (e *environment) initFailed(w *responder, req request) error {
 	e.f.mu.Lock()
-	e.initError = append([]byte{}, body...)
+	e.initError = append([]byte{}, req.body...)
 	e.condemned = true
 	e.f.mu.Unlock()
-	e.accept(w, true)
+	err := w.accepted(true)
 	e.kill()
+	return err
 }
 
 // hold keeps the failure of the current invocation until the process asks for
 // more or exits, and reports whether id names it.
-func (e *environment) hold(id string, result func(*invocation) Result) bool {
+func (e *environment) hold(id string, result Result) bool {
 	e.f.mu.Lock()
 	defer e.f.mu.Unlock()
 	if !e.isCurrent(id) {
 		return false
 	}
-	held := result(e.current)
-	e.pending = &held
+	e.pending = &result
 	return true
 }
 
@@ -142,42 +190,48 @@ func (e *environment) isCurrent(id string) bool {
 	return e.current != nil && e.current.fetched && e.current.id == id && e.pending == nil && !e.overtime
 }
 
-func (e *environment) accept(w http.ResponseWriter, ok bool) {
+// responder writes the responses of one connection.
+type responder struct {
+	conn net.Conn
+	head []byte
+}
+
+func (w *responder) invocation(inv *invocation, arn string) error {
+	h := append(w.head[:0], "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: "...)
+	h = append(h, inv.id...)
+	h = append(h, "\r\nLambda-Runtime-Deadline-Ms: "...)
+	h = strconv.AppendInt(h, inv.deadline.UnixMilli(), 10)
+	h = append(h, "\r\nLambda-Runtime-Trace-Id: "...)
+	h = append(h, inv.trace...)
+	h = append(h, "\r\nLambda-Runtime-Invoked-Function-Arn: "...)
+	h = append(h, arn...)
+	h = append(h, "\r\nContent-Length: "...)
+	h = strconv.AppendInt(h, int64(len(inv.payload)), 10)
+	h = append(h, "\r\n\r\n"...)
+	w.head = h
+	buffers := net.Buffers{h, inv.payload}
+	_, err := buffers.WriteTo(w.conn)
+	return err
+}
+
+func (w *responder) accepted(ok bool) error {
 	if !ok {
-		answer(w, http.StatusBadRequest, `{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}`)
-		return
+		return w.document("400 Bad Request", `{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}`)
 	}
-	answer(w, http.StatusAccepted, `{"status":"OK"}`)
+	return w.document("202 Accepted", `{"status":"OK"}`)
 }
 
-func answer(w http.ResponseWriter, status int, document string) {
-	h := w.Header()
-	h["Content-Type"] = []string{"application/json"}
-	h["Content-Length"] = []string{strconv.Itoa(len(document))}
-	w.WriteHeader(status)
-	_, _ = io.WriteString(w, document)
+func (w *responder) notFound() error {
+	return w.document("404 Not Found", `{"errorMessage":"No such path","errorType":"InvalidPath"}`)
 }
 
-var errBodyTooLarge = errors.New("body too large")
-
-// readBody reads into the environment's buffer, which is valid until the next
-// call. A Go runtime sends its response in chunks, of unknown length.
-func (e *environment) readBody(r *http.Request, limit int) ([]byte, error) {
-	buf := e.response[:0]
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := r.Body.Read(buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		e.response = buf
-		switch {
-		case len(buf) > limit:
-			return buf[:0], errBodyTooLarge
-		case errors.Is(err, io.EOF):
-			return buf, nil
-		case err != nil:
-			return nil, err
-		}
-	}
+func (w *responder) document(status, body string) error {
+	h := append(w.head[:0], "HTTP/1.1 "...)
+	h = append(h, status...)
+	h = append(h, "\r\nContent-Type: application/json\r\nContent-Length: "...)
+	h = strconv.AppendInt(h, int64(len(body)), 10)
+	h = append(h, "\r\n\r\n"...)
+	w.head = append(h, body...)
+	_, err := w.conn.Write(w.head)
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -148,7 +149,7 @@ func WithTrace(ctx context.Context, header string) context.Context {
 }
 
 func traceOf(ctx context.Context, now func() time.Time) string {
-	if header, ok := ctx.Value(traceKey{}).(string); ok && header != "" {
+	if header, ok := ctx.Value(traceKey{}).(string); ok && header != "" && !strings.ContainsAny(header, "\r\n") {
 		return header
 	}
 	return "Root=1-" + strconv.FormatInt(now().Unix(), 16) + "-" + randomHex(12) + ";Sampled=0"

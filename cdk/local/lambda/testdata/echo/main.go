@@ -48,6 +48,7 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	case "exit":
 		os.Exit(3)
 	case "sleep":
+		fmt.Println("sleeping")
 		time.Sleep(time.Duration(in.Millis) * time.Millisecond)
 	case "large":
 		return bytes.Repeat([]byte("x"), in.Bytes), nil
