@@ -1,0 +1,98 @@
+package telemetry
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// FuzzDecode feeds the decoder anything. It must not panic, its errors are
+// ErrInvalid, and what it reads must survive being written and read again.
+func FuzzDecode(f *testing.F) {
+	for _, c := range []Compression{NoCompression, Zstd} {
+		e := newEncoder(f, c)
+		for _, b := range []*Batch{sample(), benchBatch(walk), benchBatch(func(r *rand.Rand, _ float64) float64 { return r.Float64() })} {
+			record, err := e.AppendRecord(nil, b)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(record)
+			f.Add(record[:len(record)/2])
+		}
+	}
+	f.Add([]byte{Version, 0})
+	f.Add(columns().bytes(fieldValues, make([]byte, 16)).record())
+	f.Add(two(fieldTimeRuns, 1<<63))
+	f.Add(append(columns().packed(fieldScales, 17).packed(fieldDecimals, 2, 2).record(), unknownFields()...))
+	f.Fuzz(func(t *testing.T, record []byte) {
+		d := newDecoder(t)
+		var first, second Batch
+		if err := d.Decode(record, &first); err != nil {
+			if !errors.Is(err, ErrInvalid) {
+				t.Errorf("have %v, want ErrInvalid", err)
+			}
+			if first.Len() != 0 {
+				t.Errorf("%d events after %v", first.Len(), err)
+			}
+			return
+		}
+		again, err := newEncoder(t, NoCompression).AppendRecord(nil, &first)
+		if err != nil {
+			t.Fatalf("what was decoded is not encoded: %v", err)
+		}
+		if err := d.Decode(again, &second); err != nil {
+			t.Fatalf("what was encoded is not decoded: %v", err)
+		}
+		if diff := same(&first, &second); diff != "" {
+			t.Errorf("(-first +second)\n%s", diff)
+		}
+	})
+}
+
+// FuzzRoundTrip reads its input as events of 12 bytes: device, metric, quality,
+// time step, value.
+func FuzzRoundTrip(f *testing.F) {
+	add := func(values ...float64) {
+		var p []byte
+		for i, v := range values {
+			p = binary.LittleEndian.AppendUint64(append(p, byte(i%3), byte(i%2), byte(i), byte(i*i)), math.Float64bits(v))
+		}
+		f.Add(p, int64(1795425713123456), false)
+		f.Add(p, int64(math.MinInt64), true)
+	}
+	add(1, 2, 3)
+	add(0.1, 0.2, 0.3, 71.25)
+	add(math.NaN(), math.Inf(1), math.Copysign(0, -1), 0)
+	add(1<<53, 1<<53-1, -(1 << 53), 1<<50, 1e-9, 123456.789)
+	f.Fuzz(func(t *testing.T, p []byte, start int64, compress bool) {
+		const eventBytes = 12
+		want, at := Batch{Received: Micros(start)}, Micros(start)
+		for ; len(p) >= eventBytes && want.Len() < MaxBatchEvents; p = p[eventBytes:] {
+			at += Micros(int8(p[3])) * 1000
+			want.Append(Event{
+				Device: DeviceName('a' + rune(p[0]%64)), Metric: MetricName('a' + rune(p[1]%8)),
+				Quality: Quality(p[2] % 3), Time: at, Value: math.Float64frombits(binary.LittleEndian.Uint64(p[4:])),
+			})
+		}
+		if want.Len() == 0 {
+			return
+		}
+		c := NoCompression
+		if compress {
+			c = Zstd
+		}
+		record, err := newEncoder(t, c).AppendRecord(nil, &want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var have Batch
+		if err := newDecoder(t).Decode(record, &have); err != nil {
+			t.Fatal(err)
+		}
+		if diff := same(&want, &have); diff != "" {
+			t.Errorf("(-want +have)\n%s", diff)
+		}
+	})
+}
