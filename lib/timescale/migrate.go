@@ -141,9 +141,9 @@ func choose(ctx context.Context, conn *pgx.Conn, want Flavour) (Flavour, Licence
 	if want == FlavourDetect {
 		want = FlavourPlain
 		var offered bool
-		// Only a preloaded library counts: without it CREATE EXTENSION fails.
+		// Without the preloaded library, whose setting this is, CREATE EXTENSION fails.
 		err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
-			AND current_setting('timescaledb.license', true) IS NOT NULL`).Scan(&offered)
+			AND current_setting('timescaledb.disable_load', true) IS NOT NULL`).Scan(&offered)
 		if err != nil {
 			return "", "", err
 		}

@@ -59,7 +59,7 @@ func (o *offers) insert(ctx context.Context, conn *pgx.Conn) (int, error) {
 }
 
 // noteConflicts records the offers that contradict what is stored, each once
-// however often it comes, and returns how many of the offers do. The bounds on
+// however often it comes, and returns how many different ones do. The bounds on
 // the time let the planner leave out the chunks that can not match; for that it
 // has to see their values, hence no prepared statement.
 func (o *offers) noteConflicts(ctx context.Context, conn *pgx.Conn) (int, error) {
@@ -67,12 +67,12 @@ func (o *offers) noteConflicts(ctx context.Context, conn *pgx.Conn) (int, error)
 	err := conn.QueryRow(ctx, `
 		WITH offer AS (`+offerRows+`),
 		contradicting AS (
-			SELECT offer.* FROM offer JOIN event USING (device_id, metric_id, time)
+			SELECT DISTINCT offer.* FROM offer JOIN event USING (device_id, metric_id, time)
 			WHERE event.time BETWEEN $6 AND $7
 			AND (event.value <> offer.value OR event.quality <> offer.quality)),
 		noted AS (
 			INSERT INTO conflict (device_id, metric_id, time, value, quality)
-			SELECT DISTINCT device_id, metric_id, time, value, quality FROM contradicting
+			SELECT device_id, metric_id, time, value, quality FROM contradicting
 			ORDER BY device_id, metric_id, time, value, quality
 			ON CONFLICT DO NOTHING)
 		SELECT count(*) FROM contradicting`,

@@ -21,8 +21,8 @@ type WriterConfig struct {
 // Conflicts add up to the events offered.
 type Outcome struct {
 	Stored     int
-	Duplicates int // offered again with the value and quality that are stored
-	Conflicts  int // offered with another; the stored one stays
+	Duplicates int // offered again, with the value and quality of another of them or of the stored one
+	Conflicts  int // different offers of another value or quality; the stored one stays
 	// Committed is when the database had confirmed the last of it.
 	Committed telemetry.Micros
 }

@@ -1,0 +1,71 @@
+package timescale
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestMigrateTwice(t *testing.T) {
+	eachFlavour(t, func(t *testing.T, flavour Flavour) {
+		pool := openPool(t, emptyDatabase(t))
+		first, err := Migrate(t.Context(), pool, flavour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first.Version == 0 || first.Applied != first.Version || first.Flavour != flavour {
+			t.Errorf("first = %+v, want every migration applied in flavour %s", first, flavour)
+		}
+		again, err := Migrate(t.Context(), pool, FlavourDetect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := first
+		want.Applied = 0
+		if diff := cmp.Diff(want, again); diff != "" {
+			t.Errorf("second differs (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestMigrateAtOnce(t *testing.T) {
+	dsn := emptyDatabase(t)
+	var wg sync.WaitGroup
+	results := make([]Migrated, 4)
+	for i := range results {
+		pool := openPool(t, dsn)
+		wg.Go(func() {
+			var err error
+			if results[i], err = Migrate(t.Context(), pool, FlavourDetect); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	applied := 0
+	for _, r := range results {
+		applied += r.Applied
+	}
+	if applied != results[0].Version {
+		t.Errorf("%d migrations applied by four at once, want %d", applied, results[0].Version)
+	}
+}
+
+func TestMigrateMakesDailyHypertable(t *testing.T) {
+	pool := migrated(t, FlavourDetect)
+	const interval = "SELECT time_interval::text FROM timescaledb_information.dimensions WHERE hypertable_name = 'event'"
+	if got := query[string](t, pool, interval); got != "1 day" {
+		t.Errorf("chunks of %q, want 1 day", got)
+	}
+	if got := query[int](t, pool, "SELECT count(*)::int FROM pg_indexes WHERE tablename = 'event'"); got != 1 {
+		t.Errorf("%d indexes on event, want only the identity", got)
+	}
+}
+
+func TestMigratePlainNeedsNoExtension(t *testing.T) {
+	pool := migrated(t, FlavourPlain)
+	if got := query[int](t, pool, "SELECT count(*)::int FROM pg_extension WHERE extname = 'timescaledb'"); got != 0 {
+		t.Error("the extension is there, want a plain database")
+	}
+}
