@@ -17,7 +17,8 @@ import (
 type Publisher interface {
 	// Publish returns nil once every event of the batch is durable. An error
 	// says that some may not be: publishing the same batch again is safe. It
-	// wraps telemetry.ErrUnavailable when a repetition may succeed and
+	// wraps telemetry.ErrUnavailable when a repetition may succeed (and may say
+	// when by a method RetryAfter() time.Duration) and
 	// telemetry.ErrInvalid when it can not. The batch is the caller's again
 	// after the return. Publish is not called concurrently.
 	Publish(ctx context.Context, batch *telemetry.Batch) error
@@ -48,8 +49,9 @@ type Config struct {
 	RetentionDays int
 	// MaxFuture bounds how far an event's time may lie ahead of Now.
 	MaxFuture time.Duration
-	// RetryAfter is what a client is asked to wait when the stream refuses; in
-	// whole seconds, at least one.
+	// RetryAfter is what a client is asked to wait when the stream refuses and
+	// the Publisher's error has no method RetryAfter() time.Duration that says
+	// otherwise.
 	RetryAfter time.Duration
 }
 
@@ -114,8 +116,7 @@ func New(config Config) (*Handler, error) {
 		return nil, err
 	}
 	limits := telemetry.DefaultLimits()
-	limits.RecordBytes = max(config.MaxBodyBytes, config.MaxInflatedBytes)
-	limits.InflatedBytes = config.MaxInflatedBytes
+	limits.RecordBytes = max(config.MaxBodyBytes, config.MaxInflatedBytes) // judged before, with a status of its own
 	decoder, err := telemetry.NewDecoder(limits)
 	if err != nil {
 		return nil, fmt.Errorf("record decoder: %w", err)

@@ -2,11 +2,16 @@ package ingest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/insighthub/insighthub/lib/problem"
+	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // response is what API Gateway makes an HTTP response from (payload format 2.0).
@@ -79,26 +84,49 @@ func (h *Handler) refused(r *request, e *bodyError) ([]byte, error) {
 	return h.problem(r, problem.Document{Type: e.kind, Status: e.status, Detail: e.detail}, headers)
 }
 
+// statusOf maps a publisher's error to an HTTP status by the sentinel that it
+// wraps; an error that wraps none of them is internal.
+func statusOf(err error) int {
+	switch {
+	case errors.Is(err, telemetry.ErrUnavailable):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, telemetry.ErrInvalid):
+		return http.StatusBadRequest
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
 // failed renders the answer to a request that the platform failed to serve;
-// what an error of ours says stays in the log.
+// what the error says stays in the log.
 func (h *Handler) failed(r *request, err error) ([]byte, error) {
-	switch status := problem.StatusOf(err); status {
+	switch status := statusOf(err); status {
 	case http.StatusBadRequest:
 		return h.problem(r, problem.Document{
 			Type: problem.TypeOf("not-accepted"), Status: status, Detail: "the batch can not be stored in this form",
 		}, nil)
 	case http.StatusServiceUnavailable:
-		seconds := max(1, int(h.config.RetryAfter.Seconds()))
 		return h.problem(r, problem.Document{
 			Type: problem.TypeOf("unavailable"), Status: status,
 			Detail: "the stream does not accept events at the moment; send the same batch again, nothing is stored twice",
-		}, map[string]string{"retry-after": strconv.Itoa(seconds)})
+		}, map[string]string{"retry-after": h.retryAfter(err)})
 	default:
 		return h.problem(r, problem.Document{
-			Type: problem.TypeOf("internal"), Status: http.StatusInternalServerError,
+			Type: problem.TypeOf("internal"), Status: status,
 			Detail: "the platform failed to accept the batch; send the same batch again, nothing is stored twice",
 		}, nil)
 	}
+}
+
+// retryAfter returns what the error says that a client should wait, or else
+// what is configured, as the value of a Retry-After header: whole seconds.
+func (h *Handler) retryAfter(err error) string {
+	wait := h.config.RetryAfter
+	var says interface{ RetryAfter() time.Duration }
+	if errors.As(err, &says) {
+		wait = says.RetryAfter()
+	}
+	return strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))
 }
 
 func (h *Handler) problem(r *request, d problem.Document, headers map[string]string) ([]byte, error) {
@@ -114,9 +142,7 @@ func render(status int, contentType string, headers map[string]string, body any)
 		return nil, fmt.Errorf("render the body of a %d: %w", status, err)
 	}
 	all := map[string]string{"content-type": contentType}
-	for name, value := range headers {
-		all[name] = value
-	}
+	maps.Copy(all, headers)
 	out, err := json.Marshal(response{status, all, string(text)})
 	if err != nil {
 		return nil, fmt.Errorf("render a %d: %w", status, err)

@@ -4,12 +4,9 @@ package problem
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-
-	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // ContentType is the media type of a problem document.
@@ -40,25 +37,6 @@ type Document struct {
 	Extensions map[string]any
 }
 
-// StatusOf maps an error to an HTTP status by the sentinel that it wraps; an
-// error that wraps none is internal.
-func StatusOf(err error) int {
-	switch {
-	case err == nil:
-		return http.StatusOK
-	case errors.Is(err, telemetry.ErrInvalid):
-		return http.StatusBadRequest
-	case errors.Is(err, telemetry.ErrNotFound):
-		return http.StatusNotFound
-	case errors.Is(err, telemetry.ErrConflict):
-		return http.StatusConflict
-	case errors.Is(err, telemetry.ErrUnavailable):
-		return http.StatusServiceUnavailable
-	default:
-		return http.StatusInternalServerError
-	}
-}
-
 // MarshalJSON implements json.Marshaler.
 func (d Document) MarshalJSON() ([]byte, error) {
 	type member struct {
@@ -84,7 +62,7 @@ func (d Document) MarshalJSON() ([]byte, error) {
 	for name := range d.Extensions {
 		switch name {
 		case "type", "title", "status", "detail", "instance":
-			return nil, fmt.Errorf("extension member %q: %w: the name is a problem document's own", name, telemetry.ErrInvalid)
+			return nil, fmt.Errorf("extension member %q: the name is a problem document's own", name)
 		}
 		names = append(names, name)
 	}
