@@ -26,8 +26,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(columns().bytes(fieldValues, make([]byte, 16)).record())
 	f.Add(two(fieldTimeRuns, 1<<63))
 	f.Add(append(columns().packed(fieldScales, 17).packed(fieldDecimals, 2, 2).record(), unknownFields()...))
+	e, d := newEncoder(f, NoCompression), newDecoder(f)
 	f.Fuzz(func(t *testing.T, record []byte) {
-		d := newDecoder(t)
 		var first, second Batch
 		if err := d.Decode(record, &first); err != nil {
 			if !errors.Is(err, ErrInvalid) {
@@ -38,7 +38,7 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		again, err := newEncoder(t, NoCompression).AppendRecord(nil, &first)
+		again, err := e.AppendRecord(nil, &first)
 		if err != nil {
 			t.Fatalf("what was decoded is not encoded: %v", err)
 		}
@@ -66,29 +66,30 @@ func FuzzRoundTrip(f *testing.F) {
 	add(0.1, 0.2, 0.3, 71.25)
 	add(math.NaN(), math.Inf(1), math.Copysign(0, -1), 0)
 	add(1<<53, 1<<53-1, -(1 << 53), 1<<50, 1e-9, 123456.789)
+	plain, compressed, d := newEncoder(f, NoCompression), newEncoder(f, Zstd), newDecoder(f)
 	f.Fuzz(func(t *testing.T, p []byte, start int64, compress bool) {
 		const eventBytes = 12
 		want, at := Batch{Received: Micros(start)}, Micros(start)
 		for ; len(p) >= eventBytes && want.Len() < MaxBatchEvents; p = p[eventBytes:] {
 			at += Micros(int8(p[3])) * 1000
 			want.Append(Event{
-				Device: DeviceName('a' + rune(p[0]%64)), Metric: MetricName('a' + rune(p[1]%8)),
+				Device: DeviceName('A' + rune(p[0]%48)), Metric: MetricName('A' + rune(p[1]%8)),
 				Quality: Quality(p[2] % 3), Time: at, Value: math.Float64frombits(binary.LittleEndian.Uint64(p[4:])),
 			})
 		}
 		if want.Len() == 0 {
 			return
 		}
-		c := NoCompression
+		e := plain
 		if compress {
-			c = Zstd
+			e = compressed
 		}
-		record, err := newEncoder(t, c).AppendRecord(nil, &want)
+		record, err := e.AppendRecord(nil, &want)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var have Batch
-		if err := newDecoder(t).Decode(record, &have); err != nil {
+		if err := d.Decode(record, &have); err != nil {
 			t.Fatal(err)
 		}
 		if diff := same(&want, &have); diff != "" {
