@@ -268,9 +268,14 @@ func (s *Server) changeRetention(body []byte, up bool) (any, error) {
 	if hours < defaultRetention || hours > maxRetention {
 		return nil, errorf(InvalidArgument, "Minimum allowed retention period is %d hours, maximum %d. Requested retention period (%d hours) is outside.", defaultRetention, maxRetention, hours)
 	}
-	return nil, s.change(in.streamRef, func(st *stream, _ time.Time) error {
+	return nil, s.change(in.streamRef, func(st *stream, now time.Time) error {
 		if up && hours < st.retentionHours || !up && hours > st.retentionHours {
 			return errorf(InvalidArgument, "Requested retention period (%d hours) for stream %s lies on the wrong side of the current retention period (%d hours).", hours, st.name, st.retentionHours)
+		}
+		for _, sh := range st.shards {
+			sh.mu.Lock()
+			sh.floor = sh.trimmed(st.horizon(now))
+			sh.mu.Unlock()
 		}
 		st.retentionHours = hours
 		return nil

@@ -192,12 +192,22 @@ func (p *putRequest) add(f *entryFields) error {
 	}
 	e.Data = make([]byte, base64.StdEncoding.DecodedLen(len(f.data)))
 	n, err := base64.StdEncoding.Decode(e.Data, f.data)
-	if err != nil {
+	if err != nil || n != decodedLen(f.data) {
 		return errSyntax
 	}
 	e.Data = e.Data[:n]
 	p.entries = append(p.entries, e)
 	return nil
+}
+
+// decodedLen is how much b decodes to if it is base64 and nothing but base64:
+// decoders skip line ends, which JSON does not allow in a string.
+func decodedLen(b []byte) int {
+	n := len(b) / 4 * 3
+	for i := len(b) - 1; i >= 0 && i >= len(b)-2 && b[i] == '='; i-- {
+		n--
+	}
+	return n
 }
 
 func (p *putRequest) validate() error {

@@ -166,7 +166,7 @@ func (s *Server) Create(name string, o StreamOptions) error {
 		name: name, mode: o.Mode, created: now, limits: s.cfg.Limits,
 		retentionHours: o.RetentionHours, maxRecordBytes: o.MaxRecordKiB << 10,
 		busy: creating, readyAt: now.Add(s.cfg.Transition),
-		consumers: make(map[string]struct{}), tags: make(map[string]string), gone: make(chan struct{}),
+		consumers: make(map[string]struct{}), gone: make(chan struct{}),
 	}
 	for i := range o.Shards {
 		st.shards = append(st.shards, newShard(uint32(i), now.Unix(), evenRange(i, o.Shards), st.limits, now))

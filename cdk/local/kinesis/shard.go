@@ -53,7 +53,9 @@ type shard struct {
 	ending   string // the last possible sequence number, once closed
 	children []*shard
 	segments []*segment
-	next     uint64 // index of the next record; the first is 1
+	next     uint64    // index of the next record; the first is 1
+	last     time.Time // arrival of the newest record
+	floor    uint64    // what is below has expired, and stays so when the retention is raised
 	wait     chan struct{}
 
 	writeBytes, writeRecords bucket
@@ -91,9 +93,11 @@ func (sh *shard) append(key string, data []byte, now time.Time) string {
 	if seg == nil || len(seg.records) == segmentRecords || seg.bytes >= segmentBytes {
 		seg = &segment{first: sh.next}
 		sh.segments = append(sh.segments, seg)
-	} else if last := seg.records[len(seg.records)-1].Arrival; now.Before(last) {
-		now = last
 	}
+	if now.Before(sh.last) {
+		now = sh.last
+	}
+	sh.last = now
 	q := sh.created
 	q.index, q.arrived = sh.next, max(now.Unix(), q.created)
 	r := Record{SequenceNumber: q.String(), PartitionKey: key, Data: data, Arrival: now}
@@ -165,7 +169,7 @@ func (sh *shard) trimmed(horizon time.Time) uint64 {
 		if seg.records[n-1].Arrival.Before(horizon) {
 			continue
 		}
-		return seg.first + uint64(sort.Search(n, func(i int) bool { return !seg.records[i].Arrival.Before(horizon) }))
+		return max(sh.floor, seg.first+uint64(sort.Search(n, func(i int) bool { return !seg.records[i].Arrival.Before(horizon) })))
 	}
 	return sh.next
 }

@@ -40,7 +40,6 @@ type stream struct {
 	readyAt        time.Time
 	scalings       []time.Time // of UpdateShardCount
 	consumers      map[string]struct{}
-	tags           map[string]string
 	gone           chan struct{} // closed when the stream is deleted
 }
 
@@ -106,14 +105,18 @@ func (st *stream) replace(parents []*shard, now time.Time, ranges ...hashRange) 
 		p.end(now)
 		p.mu.Unlock()
 	}
-	open := children
+	open := append([]*shard(nil), children...)
 	for _, sh := range st.open {
 		if !sh.closed {
 			open = append(open, sh)
 		}
 	}
-	sort.Slice(open, func(i, j int) bool { return open[i].hashes.first.less(open[j].hashes.first) })
 	st.open = open
+	st.sortOpen()
+}
+
+func (st *stream) sortOpen() {
+	sort.Slice(st.open, func(i, j int) bool { return st.open[i].hashes.first.less(st.open[j].hashes.first) })
 }
 
 // split divides an open shard at key. Hold mu for writing.

@@ -1,0 +1,131 @@
+package kinesis
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fakeClock moves when it is told to.
+type fakeClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *fakeClock { return &fakeClock{now: time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)} }
+
+func (c *fakeClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *fakeClock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// fataler is what testing.TB and rapid.T have in common.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+}
+
+// call sends one operation through the handler and decodes the answer into out.
+func call(t testing.TB, s *Server, operation string, in, out any) error {
+	t.Helper()
+	body, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, answer := post(t, s.Handler(), operation, string(body))
+	if status != http.StatusOK {
+		var e struct {
+			Type    ErrorType `json:"__type"`
+			Message string    `json:"message"`
+		}
+		if err := json.Unmarshal(answer, &e); err != nil {
+			t.Fatalf("%s: status %d with %q: %v", operation, status, answer, err)
+		}
+		return &Error{e.Type, e.Message}
+	}
+	if out != nil {
+		if err := json.Unmarshal(answer, out); err != nil {
+			t.Fatalf("%s: %q: %v", operation, answer, err)
+		}
+	}
+	return nil
+}
+
+func post(t testing.TB, h http.Handler, operation, body string) (int, []byte) {
+	t.Helper()
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", strings.NewReader(body))
+	r.Header.Set("X-Amz-Target", targetPrefix+operation)
+	r.Header.Set("Content-Type", contentType)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	answer, err := io.ReadAll(w.Result().Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.Code, answer
+}
+
+func wantType(t testing.TB, err error, want ErrorType) {
+	t.Helper()
+	if !IsType(err, want) {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+func must(t fataler, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// putOne writes one record and returns its result.
+func putOne(t testing.TB, s *Server, stream, key string, data []byte) PutResult {
+	t.Helper()
+	r, err := s.PutRecords(stream, []PutEntry{NewPutEntry(key, data)}, nil)
+	must(t, err)
+	return r[0]
+}
+
+// readNow reads until nothing more is there, without ever waiting.
+func readNow(t fataler, s *Server, stream, shardID, after string) (records []Record, end bool) {
+	t.Helper()
+	st, sh, err := s.findShard(stream, shardID)
+	must(t, err)
+	for {
+		var index uint64
+		if after != "" {
+			index, err = s.indexOf(st, sh, after)
+			must(t, err)
+			index++
+		}
+		horizon := st.horizonNow(s)
+		sh.mu.Lock()
+		there, _ := sh.from(index, horizon, 1, 1)
+		waits := len(there) == 0 && !sh.closed
+		sh.mu.Unlock()
+		if waits {
+			return records, false
+		}
+		got, end, err := s.Read(context.Background(), stream, shardID, after, 7, 1<<20)
+		must(t, err)
+		records = append(records, got...)
+		if end {
+			return records, true
+		}
+		after = got[len(got)-1].SequenceNumber
+	}
+}

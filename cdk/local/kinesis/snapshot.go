@@ -1,0 +1,342 @@
+package kinesis
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"time"
+)
+
+// A snapshot is, in order: the magic, a version (uint32), the streams, a zero
+// byte and the CRC-32C (uint32) of all before it. Numbers are little endian or
+// varints, strings and data are preceded by their length. See snapshotStream.
+const (
+	snapshotMagic   = "IHKINESIS"
+	snapshotVersion = 1
+	// A length beyond this is a corrupt one: nothing that is written is longer.
+	maxSnapshotField = maxRecordKiB << 10
+)
+
+// ErrSnapshot is wrapped by every error of Restore that lies in what it read.
+var ErrSnapshot = errors.New("kinesis snapshot")
+
+// frozen is a stream at one moment.
+type frozen struct {
+	st      *stream
+	horizon time.Time
+	shards  []frozenShard
+}
+
+type frozenShard struct {
+	sh      *shard
+	next    uint64
+	records []Record // those that are not expired
+}
+
+// Snapshot writes all streams, their shards and their unexpired records. Each
+// stream is taken at one moment; puts go on meanwhile and may or may not be in it.
+func (s *Server) Snapshot(w io.Writer) error {
+	buf := bufio.NewWriterSize(w, 1<<20)
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	e := &encoder{w: io.MultiWriter(buf, sum)}
+	e.raw([]byte(snapshotMagic))
+	e.raw(binary.LittleEndian.AppendUint32(nil, snapshotVersion))
+	for _, name := range s.names() {
+		st, err := s.find(name)
+		if err != nil {
+			continue // deleted meanwhile
+		}
+		f, ok := s.freeze(st)
+		if !ok {
+			continue
+		}
+		e.raw([]byte{1})
+		e.stream(f)
+	}
+	e.raw([]byte{0})
+	if e.err == nil {
+		_, e.err = buf.Write(binary.LittleEndian.AppendUint32(nil, sum.Sum32()))
+	}
+	if e.err == nil {
+		e.err = buf.Flush()
+	}
+	if e.err != nil {
+		return fmt.Errorf("kinesis: write snapshot: %w", e.err)
+	}
+	return nil
+}
+
+// freeze takes the headers of a stream's records; their data is immutable.
+func (s *Server) freeze(st *stream) (frozen, bool) {
+	now := s.cfg.Now()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.busy == deleting {
+		return frozen{}, false
+	}
+	f := frozen{st: st, horizon: st.horizon(now)}
+	for _, sh := range st.shards {
+		sh.mu.Lock()
+		const all = 1 << 62
+		records, _ := sh.from(0, f.horizon, all, all)
+		f.shards = append(f.shards, frozenShard{sh, sh.next, records})
+		sh.mu.Unlock()
+	}
+	return f, true
+}
+
+// encoder writes fields and keeps the first error.
+type encoder struct {
+	w   io.Writer
+	buf []byte
+	err error
+}
+
+func (e *encoder) raw(b []byte) {
+	if e.err == nil {
+		_, e.err = e.w.Write(b)
+	}
+}
+
+func (e *encoder) uint(v uint64) {
+	e.buf = binary.AppendUvarint(e.buf[:0], v)
+	e.raw(e.buf)
+}
+
+func (e *encoder) bytes(b []byte) {
+	e.uint(uint64(len(b)))
+	e.raw(b)
+}
+
+func (e *encoder) text(s string) { e.bytes([]byte(s)) }
+
+func (e *encoder) time(t time.Time) { e.uint(uint64(t.UnixNano())) }
+
+func (e *encoder) stream(f frozen) {
+	st := f.st
+	e.text(st.name)
+	e.text(string(st.mode))
+	e.time(st.created)
+	e.uint(uint64(st.retentionHours))
+	e.uint(uint64(st.maxRecordBytes))
+	e.uint(uint64(len(f.shards)))
+	for _, fs := range f.shards {
+		sh := fs.sh
+		e.uint(uint64(sh.created.created))
+		e.time(sh.since)
+		e.uint(uint64(len(sh.parents)))
+		for _, p := range sh.parents {
+			e.uint(uint64(p))
+		}
+		for _, v := range []uint64{sh.hashes.first.hi, sh.hashes.first.lo, sh.hashes.last.hi, sh.hashes.last.lo} {
+			e.uint(v)
+		}
+		if sh.closed {
+			e.uint(1)
+			e.time(sh.closedAt)
+		} else {
+			e.uint(0)
+		}
+		e.uint(fs.next)
+		e.uint(uint64(len(fs.records)))
+		for i := range fs.records {
+			r := &fs.records[i]
+			e.text(r.PartitionKey)
+			e.time(r.Arrival)
+			e.bytes(r.Data)
+		}
+	}
+}
+
+// decoder reads fields and keeps the first error.
+type decoder struct {
+	r   *bufio.Reader
+	sum hash.Hash32
+	err error
+}
+
+func (d *decoder) fail(err error) {
+	if d.err == nil {
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		d.err = err
+	}
+}
+
+// ReadByte makes the decoder an io.ByteReader for varints.
+func (d *decoder) ReadByte() (byte, error) {
+	b, err := d.r.ReadByte()
+	if err == nil {
+		_, _ = d.sum.Write([]byte{b}) // a hash does not fail
+	}
+	return b, err
+}
+
+func (d *decoder) raw(n int) []byte {
+	if d.err != nil {
+		return nil
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(d.r, b); err != nil {
+		d.fail(err)
+		return nil
+	}
+	_, _ = d.sum.Write(b) // a hash does not fail
+	return b
+}
+
+func (d *decoder) uint() uint64 {
+	if d.err != nil {
+		return 0
+	}
+	v, err := binary.ReadUvarint(d)
+	if err != nil {
+		d.fail(err)
+	}
+	return v
+}
+
+func (d *decoder) bytes() []byte {
+	n := d.uint()
+	if n > maxSnapshotField {
+		d.fail(fmt.Errorf("a field of %d bytes", n))
+		return nil
+	}
+	return d.raw(int(n))
+}
+
+func (d *decoder) text() string { return string(d.bytes()) }
+
+func (d *decoder) time() time.Time { return time.Unix(0, int64(d.uint())).UTC() }
+
+// Restore reads what Snapshot wrote into a server that has no streams yet. On
+// an error, which says what is wrong, the server is as before.
+func (s *Server) Restore(r io.Reader) error {
+	d := &decoder{r: bufio.NewReaderSize(r, 1<<20), sum: crc32.New(crc32.MakeTable(crc32.Castagnoli))}
+	if magic := d.raw(len(snapshotMagic)); d.err == nil && string(magic) != snapshotMagic {
+		return fmt.Errorf("%w: it is not one: it begins with %q", ErrSnapshot, magic)
+	}
+	if b := d.raw(4); d.err == nil && binary.LittleEndian.Uint32(b) != snapshotVersion {
+		return fmt.Errorf("%w: version %d, and this program reads version %d", ErrSnapshot, binary.LittleEndian.Uint32(b), snapshotVersion)
+	}
+	streams := make(map[string]*stream)
+	var memory int64
+	for d.err == nil {
+		more := d.raw(1)
+		if d.err != nil || more[0] == 0 {
+			break
+		}
+		st := d.stream(s.cfg)
+		if d.err != nil {
+			break
+		}
+		streams[st.name] = st
+		for _, sh := range st.shards {
+			for _, seg := range sh.segments {
+				memory += seg.bytes
+			}
+		}
+	}
+	if d.err != nil {
+		return fmt.Errorf("%w: damaged: %w", ErrSnapshot, d.err)
+	}
+	sum := d.sum.Sum32()
+	if b := d.raw(4); d.err != nil || binary.LittleEndian.Uint32(b) != sum {
+		return fmt.Errorf("%w: damaged: its checksum is not that of its content", ErrSnapshot)
+	}
+	if memory > s.cfg.MemoryBytes {
+		return fmt.Errorf("%w: its records take %d bytes, and the memory is bounded to %d", ErrSnapshot, memory, s.cfg.MemoryBytes)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(*s.streams.Load()); n > 0 {
+		return fmt.Errorf("kinesis: restore into a server that has %d streams already", n)
+	}
+	s.streams.Store(&streams)
+	s.memory.Add(memory)
+	return nil
+}
+
+func (d *decoder) stream(cfg Config) *stream {
+	st := &stream{
+		name: d.text(), mode: Mode(d.text()), created: d.time(), limits: cfg.Limits,
+		retentionHours: int(d.uint()), maxRecordBytes: int(d.uint()), busy: active,
+		consumers: make(map[string]struct{}), gone: make(chan struct{}),
+	}
+	now := cfg.Now()
+	for n := d.uint(); n > 0 && d.err == nil; n-- {
+		d.shard(st, now)
+	}
+	if d.err == nil {
+		d.topology(st)
+	}
+	return st
+}
+
+func (d *decoder) shard(st *stream, now time.Time) {
+	created, since := int64(d.uint()), d.time()
+	var parents []uint32
+	for n := d.uint(); n > 0 && d.err == nil; n-- {
+		p := d.uint()
+		if p >= uint64(len(st.shards)) || n > 2 {
+			d.fail(errors.New("a shard's parents are not among those before it"))
+			return
+		}
+		parents = append(parents, uint32(p))
+	}
+	hashes := hashRange{hashKey{d.uint(), d.uint()}, hashKey{d.uint(), d.uint()}}
+	sh := newShard(uint32(len(st.shards)), created, hashes, st.limits, now, parents...)
+	sh.since = since
+	closed := d.uint() == 1
+	var closedAt time.Time
+	if closed {
+		closedAt = d.time()
+	}
+	next, count := d.uint(), d.uint()
+	if d.err == nil && (next == 0 || count >= next) {
+		d.fail(fmt.Errorf("a shard of %d records whose next has index %d", count, next))
+	}
+	if d.err != nil {
+		return
+	}
+	sh.next = next - count
+	for ; count > 0 && d.err == nil; count-- {
+		key, arrival, data := d.text(), d.time(), d.bytes()
+		if d.err == nil {
+			sh.append(key, data, arrival)
+		}
+	}
+	if closed {
+		sh.end(closedAt)
+	}
+	st.shards = append(st.shards, sh)
+}
+
+// topology links parents and children and finds the open shards, which must cover the space.
+func (d *decoder) topology(st *stream) {
+	for _, sh := range st.shards {
+		for _, p := range sh.parents {
+			st.shards[p].children = append(st.shards[p].children, sh)
+		}
+		if !sh.closed {
+			st.open = append(st.open, sh)
+		}
+	}
+	st.sortOpen()
+	var want hashKey
+	for i, sh := range st.open {
+		if sh.hashes.first != want || sh.hashes.last.less(sh.hashes.first) || (i == len(st.open)-1) != (sh.hashes.last == maxHashKey()) {
+			d.fail(fmt.Errorf("the open shards of stream %q do not cover the hash keys", st.name))
+			return
+		}
+		want = sh.hashes.last.next()
+	}
+	if len(st.open) == 0 || !validStreamName(st.name) || st.retentionHours < 1 || st.maxRecordBytes < 1 {
+		d.fail(fmt.Errorf("stream %q lacks shards or settings", st.name))
+	}
+}

@@ -1,0 +1,117 @@
+package kinesis
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func filled(t testing.TB, clock *fakeClock) *Server {
+	t.Helper()
+	s := New(Config{Now: clock.Now})
+	must(t, s.CreateStream("st", 2))
+	must(t, s.Create("other", StreamOptions{Mode: OnDemand, RetentionHours: 48, MaxRecordKiB: 2048}))
+	for i := range 50 {
+		putOne(t, s, "st", fmt.Sprint("key ", i), fmt.Appendf(nil, "data %d", i))
+		clock.add(time.Second / 3)
+	}
+	must(t, call(t, s, "MergeShards", map[string]any{"StreamName": "st", "ShardToMerge": shardName(1), "AdjacentShardToMerge": shardName(0)}, nil))
+	for i := range 50 {
+		putOne(t, s, "st", fmt.Sprint("key ", i), fmt.Appendf(nil, "later data %d", i))
+	}
+	return s
+}
+
+func describe(t testing.TB, s *Server) map[string]any {
+	t.Helper()
+	out := map[string]any{}
+	for _, name := range s.names() {
+		var d, sum map[string]any
+		must(t, call(t, s, "DescribeStream", map[string]any{"StreamName": name}, &d))
+		must(t, call(t, s, "DescribeStreamSummary", map[string]any{"StreamName": name}, &sum))
+		out[name] = []any{d, sum}
+		infos, err := s.ListShardInfo(name)
+		must(t, err)
+		for _, i := range infos {
+			records, end := readNow(t, s, name, i.ID, "")
+			out[name+"/"+i.ID] = []any{records, end}
+		}
+	}
+	return out
+}
+
+func TestASnapshotIsTheWholeServer(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	s := filled(t, clock)
+	var b bytes.Buffer
+	must(t, s.Snapshot(&b))
+	r := New(Config{Now: clock.Now})
+	must(t, r.Restore(bytes.NewReader(b.Bytes())))
+	if diff := cmp.Diff(describe(t, s), describe(t, r)); diff != "" {
+		t.Errorf("restored (-was +is):\n%s", diff)
+	}
+	if s.memory.Load() != r.memory.Load() {
+		t.Errorf("%d bytes are counted, were %d", r.memory.Load(), s.memory.Load())
+	}
+	// Numbers go on rising.
+	was, _ := readNow(t, s, "st", shardName(2), "")
+	if now := putOne(t, r, "st", "a", nil); now.SequenceNumber <= was[len(was)-1].SequenceNumber {
+		t.Errorf("after the restart %s, before it %s", now.SequenceNumber, was[len(was)-1].SequenceNumber)
+	}
+	if err := r.Restore(bytes.NewReader(b.Bytes())); err == nil || errors.Is(err, ErrSnapshot) {
+		t.Errorf("restoring over streams: %v", err)
+	}
+}
+
+func TestADamagedSnapshotIsRefused(t *testing.T) {
+	t.Parallel()
+	clock := newClock()
+	var b bytes.Buffer
+	must(t, filled(t, clock).Snapshot(&b))
+	good := b.Bytes()
+	refuse := func(what string, in []byte) {
+		t.Helper()
+		s := New(Config{Now: clock.Now})
+		if err := s.Restore(bytes.NewReader(in)); !errors.Is(err, ErrSnapshot) {
+			t.Errorf("%s: error %v, want one that wraps ErrSnapshot", what, err)
+		}
+		if len(s.names()) != 0 || s.memory.Load() != 0 {
+			t.Errorf("%s: something was restored", what)
+		}
+	}
+	for i := range good {
+		bad := bytes.Clone(good)
+		bad[i] ^= 0x10
+		refuse(fmt.Sprintf("bit of byte %d of %d flipped", i, len(good)), bad)
+	}
+	for i := 0; i < len(good); i += 7 {
+		refuse(fmt.Sprintf("cut to %d bytes", i), good[:i])
+	}
+	refuse("something else", []byte("PK\x03\x04 not a snapshot at all"))
+
+	small := New(Config{MemoryBytes: 100})
+	if err := small.Restore(bytes.NewReader(good)); !errors.Is(err, ErrSnapshot) {
+		t.Errorf("restored into too little memory: %v", err)
+	}
+}
+
+func FuzzRestore(f *testing.F) {
+	clock := newClock()
+	var b bytes.Buffer
+	must(f, filled(f, clock).Snapshot(&b))
+	f.Add(b.Bytes())
+	f.Add(b.Bytes()[:100])
+	b.Reset()
+	must(f, New(Config{}).Snapshot(&b))
+	f.Add(b.Bytes())
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if err := New(Config{}).Restore(bytes.NewReader(in)); err != nil && !errors.Is(err, ErrSnapshot) {
+			t.Fatal(err)
+		}
+	})
+}
