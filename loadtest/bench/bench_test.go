@@ -1,0 +1,92 @@
+package bench
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/insighthub/insighthub/loadtest/drive"
+)
+
+func TestParseStat(t *testing.T) {
+	p, ok := parseStat(7, "7 (a (b) c) S 3 7 7 0 -1 4194304 1 2 3 4 150 50 10 20 20 0 1 0 100 1 1")
+	if !ok || p.parent != 3 || p.name != "a (b) c" || p.own != 2 || p.reaped != 0.3 {
+		t.Errorf("got %+v, %v", p, ok)
+	}
+	if _, ok := parseStat(7, "7 a"); ok {
+		t.Error("a line without a name was taken")
+	}
+}
+
+// TestCPUByPart lets a child burn CPU and expects to find it under its root.
+func TestCPUByPart(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 5")
+	cmd.Env = []string{"INSIGHTHUB_FUNCTION=spin", "PATH=/usr/bin:/bin"}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		got, err := cpuByPart(map[int]string{os.Getpid(): "self"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got["spin"] > 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the child's CPU time is not in %v", got)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func TestReadStored(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.log")
+	lines := `{"msg":"stored","events":10,"bytes":70,"oldest":1000,"committed":3000}
+{"msg":"other"}
+{"msg":"stored","events":30,"bytes":150,"duplicates":2,"oldest":1000,"committed":11000}
+{"msg":"stored","events":5`
+	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var st stored
+	offset, err := readStored(path, 0, &st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st.Events != 40 || st.Bytes != 220 || st.Duplicates != 2 {
+		t.Errorf("got %+v", st)
+	}
+	if want := (drive.Percentiles{P50: 10, P95: 10, P99: 10, Max: 10}); st.latency() != want {
+		t.Errorf("latencies %+v, want %+v", st.latency(), want)
+	}
+	if offset != int64(bytes.LastIndexByte([]byte(lines), '\n')+1) {
+		t.Errorf("offset %d is not the start of the unfinished line", offset)
+	}
+}
+
+func TestReport(t *testing.T) {
+	var r Report
+	r.add(Phase{System: "pipeline", Name: "fixed", Result: drive.Result{EventsPerSecond: 100_000, Ack: drive.Percentiles{P99: 7}}, Lost: 1})
+	r.add(Phase{System: "pipeline", Name: "held", Result: drive.Result{EventsPerSecond: 300_000}, CPU: map[string]float64{"postgres": 3, "total": 4}})
+	r.add(Phase{System: "yardstick", Name: "held", Result: drive.Result{EventsPerSecond: 200_000}, CPU: map[string]float64{"total": 8}})
+	if r.RateHeld != 300_000 || r.Lost != 1 || r.Ack.P99 != 7 || r.Yardstick.RateHeld != 200_000 {
+		t.Errorf("got %+v", r)
+	}
+	var out strings.Builder
+	r.Print(&out)
+	if !strings.Contains(out.String(), "1.50 × the rate held, 0.50 × the CPU") {
+		t.Errorf("the ratios are not in\n%s", out.String())
+	}
+	r = Report{}
+	r.add(Phase{System: "pipeline", Name: "held", Result: drive.Result{EventsPerSecond: 1}, NotHeld: "late"})
+	if r.RateHeld != 0 {
+		t.Error("a rate that was not held is reported as held")
+	}
+}

@@ -1,0 +1,223 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/loadtest/drive"
+	"github.com/insighthub/insighthub/loadtest/fleet"
+	"github.com/insighthub/insighthub/loadtest/verify"
+)
+
+// heldBound is how late an answer or a row may be at p99, and how long the rest
+// may take after the end, for a rate to count as held.
+const heldBound = 2 * time.Second
+
+// system is one of the two that are measured.
+type system struct {
+	cfg   Config
+	name  string
+	url   string
+	token func(string) (string, error)
+	dsn   string
+	roots map[int]string // processes whose CPU counts, by part
+	log   string         // the store function's log; empty where a 202 means stored
+	runs  int
+}
+
+func newPipeline(cfg Config, s Stack) *system {
+	return &system{
+		cfg: cfg, name: "pipeline", url: s.HTTP + "/v1/telemetry", dsn: s.Database,
+		token: func(g string) (string, error) { return s.Token(g, cfg.Fleet.Site) },
+		roots: map[int]string{s.PIDs.Local: "local", s.PIDs.Postgres: "postgres"},
+		log:   filepath.Join(s.Logs, "store.log"),
+	}
+}
+
+func newYardstick(cfg Config, s Stack, url, dsn string, pid int) *system {
+	return &system{
+		cfg: cfg, name: "yardstick", url: url, dsn: dsn,
+		token: func(g string) (string, error) { return g, nil },
+		roots: map[int]string{pid: "server", s.PIDs.Postgres: "postgres"},
+	}
+}
+
+// phase drives the system once. A verified phase compares what was acknowledged
+// with what is stored; all empty the table afterwards so that each starts alike.
+func (s *system) phase(ctx context.Context, name string, rate float64, d time.Duration, check bool) (Phase, error) {
+	s.runs++
+	fc := s.cfg.Fleet
+	fc.Prefix, fc.Start, fc.Horizon = fmt.Sprintf("run%d", s.runs), time.Now().Truncate(time.Microsecond), d+time.Minute
+	gateways, err := fleet.New(fc)
+	if err != nil {
+		return Phase{}, err
+	}
+	if rate > 0 {
+		fmt.Fprintf(s.cfg.Stdout, "%s, %s: %.0f events/s for %.0f s\n", s.name, name, rate, d.Seconds())
+	} else {
+		fmt.Fprintf(s.cfg.Stdout, "%s, %s: as fast as it answers, for %.0f s\n", s.name, name, d.Seconds())
+	}
+	var st stored
+	offset, err := s.logEnd()
+	if err != nil {
+		return Phase{}, err
+	}
+	before, err := cpuByPart(s.roots)
+	if err != nil {
+		return Phase{}, err
+	}
+	self := ownCPU()
+	res, err := drive.Run(ctx, drive.Config{
+		URL: s.url, Token: s.token, Rate: rate, Duration: d, Grace: 20 * time.Second,
+		Progress: func(elapsed time.Duration, c drive.Counts) {
+			if int(elapsed.Seconds())%10 == 0 {
+				fmt.Fprintf(s.cfg.Stdout, "  %3.0f s: %d events accepted, %d retries\n", elapsed.Seconds(), c.Accepted, c.Retries)
+			}
+		},
+	}, gateways, fc.EventsPerBatch())
+	if err != nil {
+		return Phase{}, err
+	}
+	ended := time.Now()
+	p := Phase{System: s.name, Name: name, OfferedRate: rate, Result: res, Stored: res.Ack}
+	if s.log != "" {
+		if err := s.waitStored(ctx, offset, &st, res.Accepted); err != nil {
+			return p, err
+		}
+		p.Stored = st.latency()
+		p.DrainSeconds = max(0, st.Last.Sub(ended).Seconds())
+		p.BytesPerEvent = float64(st.Bytes) / float64(max(1, st.Events))
+	}
+	after, err := cpuByPart(s.roots)
+	if err != nil {
+		return p, err
+	}
+	p.CPU = perMillion(before, after, ownCPU()-self, res.Accepted)
+	p.NotHeld = notHeld(&p, s.cfg.Duration)
+	if res.FirstError != "" {
+		fmt.Fprintln(s.cfg.Stdout, "  first error:", res.FirstError)
+	}
+	fmt.Fprintf(s.cfg.Stdout, "  %.0f events/s; ack p99 %.1f ms, stored p99 %.1f ms; %.2f CPU-s per million; %s\n",
+		res.EventsPerSecond, p.Ack.P99, p.Stored.P99, p.CPU["total"], heldWord(p.NotHeld))
+	return p, s.settle(ctx, &p, gateways, fc, check)
+}
+
+func heldWord(why string) string {
+	if why == "" {
+		return "held"
+	}
+	return "not held: " + why
+}
+
+// settle verifies, empties the table and lets the database write out what is dirty.
+func (s *system) settle(ctx context.Context, p *Phase, gateways []*fleet.Gateway, fc fleet.Config, check bool) error {
+	db, err := pgx.Connect(ctx, s.dsn)
+	if err != nil {
+		return err
+	}
+	defer db.Close(ctx) //nolint:errcheck // nothing to lose
+	if check {
+		rows, err := verify.Stored(ctx, db, fc.Prefix, fc.Start)
+		if err != nil {
+			return err
+		}
+		f := verify.Compare(verify.Acknowledged(gateways), rows)
+		if p.Doubled, err = verify.Doubled(ctx, db); err != nil {
+			return err
+		}
+		p.Lost, p.Verified = f.Lost+f.Different, true
+		fmt.Fprintf(s.cfg.Stdout, "  %d events acknowledged, %d stored, %d lost, %d doubled, %d series compared, %d of them different\n",
+			f.Acknowledged, f.Stored, f.Lost, p.Doubled, f.Series, f.Different)
+	}
+	for _, q := range []string{"TRUNCATE event", "CHECKPOINT"} {
+		if _, err := db.Exec(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitStored reads the store's log until it accounts for the accepted events.
+func (s *system) waitStored(ctx context.Context, offset int64, st *stored, accepted int64) error {
+	deadline := time.Now().Add(time.Minute)
+	for {
+		var err error
+		if offset, err = readStored(s.log, offset, st); err != nil {
+			return err
+		}
+		if st.Events >= accepted {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("a minute after the last answer %d of %d accepted events are stored", st.Events, accepted)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (s *system) logEnd() (int64, error) {
+	if s.log == "" {
+		return 0, nil
+	}
+	info, err := os.Stat(s.log)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// notHeld says why a rate was not held, or nothing.
+func notHeld(p *Phase, _ time.Duration) string {
+	bound := float64(heldBound.Milliseconds())
+	switch {
+	case p.Rejected+p.Unknown > 0:
+		return fmt.Sprintf("%d events rejected, %d unanswered", p.Rejected, p.Unknown)
+	case p.Ack.P99 > bound:
+		return fmt.Sprintf("acknowledgement p99 %.0f ms", p.Ack.P99)
+	case p.Stored.P99 > bound:
+		return fmt.Sprintf("stored p99 %.0f ms", p.Stored.P99)
+	case p.DrainSeconds > heldBound.Seconds():
+		return fmt.Sprintf("%.1f s behind at the end", p.DrainSeconds)
+	default:
+		return ""
+	}
+}
+
+func perMillion(before, after map[string]float64, generator float64, events int64) map[string]float64 {
+	out := maps.Clone(after)
+	for k, v := range before {
+		out[k] -= v
+	}
+	out["generator"] = generator
+	total := 0.0
+	for k, v := range out {
+		out[k] = v / float64(max(1, events)) * 1e6
+		total += out[k]
+	}
+	out["total"] = total
+	return out
+}
+
+// ownCPU returns the CPU-seconds of this process, which is the generator.
+func ownCPU() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}

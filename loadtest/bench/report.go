@@ -1,0 +1,118 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/insighthub/insighthub/loadtest/drive"
+)
+
+// Figures are the numbers of one system: the latencies at the fixed rate, the
+// CPU at the held rate, losses over both.
+type Figures struct {
+	RateHeld      float64            `json:"rate_held_eps"`
+	FixedRate     float64            `json:"fixed_rate_eps"`
+	Lost          int64              `json:"lost"`
+	Doubled       int64              `json:"doubled"`
+	Ack           drive.Percentiles  `json:"ack_ms"`
+	Stored        drive.Percentiles  `json:"stored_ms"`
+	CPU           map[string]float64 `json:"cpu_s_per_million"`
+	BytesPerEvent float64            `json:"bytes_per_event"`
+}
+
+// Report is the content of pipeline.json.
+type Report struct {
+	Figures
+	Yardstick        *Figures `json:"yardstick,omitempty"`
+	Machine          string   `json:"machine"`
+	Cores            int      `json:"cores"`
+	Commit           string   `json:"commit"`
+	Date             string   `json:"date"`
+	Gateways         int      `json:"gateways"`
+	SeriesPerGateway int      `json:"series_per_gateway"`
+	EventsPerBatch   int      `json:"events_per_batch"`
+	Seconds          float64  `json:"seconds"`
+	Phases           []Phase  `json:"phases"`
+}
+
+func (r *Report) add(p Phase) {
+	f := &r.Figures
+	if p.System == "yardstick" {
+		if r.Yardstick == nil {
+			r.Yardstick = &Figures{}
+		}
+		f = r.Yardstick
+	}
+	r.Phases = append(r.Phases, p)
+	f.Lost += p.Lost
+	f.Doubled += p.Doubled
+	if p.Name == "fixed" {
+		f.FixedRate, f.Ack, f.Stored, f.BytesPerEvent = p.EventsPerSecond, p.Ack, p.Stored, p.BytesPerEvent
+		return
+	}
+	f.CPU = p.CPU
+	if p.NotHeld == "" {
+		f.RateHeld = p.EventsPerSecond
+	}
+}
+
+// Print writes the report as a table.
+func (r *Report) Print(w io.Writer) {
+	fmt.Fprintf(w, "\n%s, %d cores, commit %s, %s\n%d gateways of %d series, batches of %d events, phases of %.0f s; generator and database on the same machine\n\n",
+		r.Machine, r.Cores, r.Commit, r.Date, r.Gateways, r.SeriesPerGateway, r.EventsPerBatch, r.Seconds)
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "system\tphase\tevents/s\tack ms p50\tp95\tp99\tmax\tstored ms p50\tp95\tp99\tmax\tB/event\tlost\tdoubled\tretries")
+	for _, p := range r.Phases {
+		fmt.Fprintf(t, "%s\t%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.1f\t%.2f\t%.2f\t%.2f\t%.1f\t%.2f\t%d\t%d\t%d\n", p.System, p.Name, p.EventsPerSecond,
+			p.Ack.P50, p.Ack.P95, p.Ack.P99, p.Ack.Max, p.Stored.P50, p.Stored.P95, p.Stored.P99, p.Stored.Max, p.BytesPerEvent, p.Lost, p.Doubled, p.Retries)
+	}
+	flush(t)
+	fmt.Fprintln(w, "\nCPU-seconds per million events")
+	for _, p := range r.Phases {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", p.System, p.Name, cpuLine(p.CPU))
+	}
+	flush(t)
+	if y := r.Yardstick; y != nil && y.RateHeld > 0 && y.CPU["total"] > 0 {
+		fmt.Fprintf(w, "\npipeline / yardstick: %.2f × the rate held, %.2f × the CPU\n", r.RateHeld/y.RateHeld, r.CPU["total"]/y.CPU["total"])
+	}
+}
+
+func flush(t *tabwriter.Writer) { _ = t.Flush() } //nolint:errcheck // a table on a terminal
+
+func cpuLine(cpu map[string]float64) string {
+	var parts []string
+	for k, v := range cpu {
+		if k != "total" && v >= 0.005 {
+			parts = append(parts, fmt.Sprintf("%s %.2f", k, v))
+		}
+	}
+	slices.Sort(parts)
+	return fmt.Sprintf("total %.2f\t%s", cpu["total"], strings.Join(parts, ", "))
+}
+
+func machine() string {
+	raw, err := os.ReadFile("/proc/cpuinfo")
+	if err == nil {
+		for line := range strings.SplitSeq(string(raw), "\n") {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				return strings.TrimSpace(value)
+			}
+		}
+	}
+	return runtime.GOOS + "/" + runtime.GOARCH
+}
+
+func commit(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -1,0 +1,82 @@
+package bench
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/insighthub/insighthub/loadtest/drive"
+)
+
+// storedLine is what the store function logs once for each invocation.
+type storedLine struct {
+	Msg        string `json:"msg"`
+	Events     int    `json:"events"`
+	Bytes      int64  `json:"bytes"` // of the records on the stream
+	Duplicates int    `json:"duplicates"`
+	Conflicts  int    `json:"conflicts"`
+	Poison     int    `json:"poison"`
+	Oldest     int64  `json:"oldest"`    // µs: the newest event of the invocation's oldest record
+	Committed  int64  `json:"committed"` // µs: after the database had answered COMMIT
+}
+
+// stored sums up the store function's lines.
+type stored struct {
+	Events, Bytes                 int64
+	Duplicates, Conflicts, Poison int64
+	Last                          time.Time
+	samples                       []drive.Sample
+}
+
+// latency is from the moment at which a batch was complete to its rows being
+// committed. An invocation that stored several batches is counted as if all of
+// them had waited as long as the oldest: the figure is an upper bound.
+func (s *stored) latency() drive.Percentiles { return drive.PercentilesOf(s.samples) }
+
+// readStored reads the lines from the given offset to the end of the log and
+// returns the new offset.
+func readStored(path string, offset int64, into *stored) (int64, error) {
+	f, err := os.Open(path) //nolint:gosec // the stack's own log
+	if errors.Is(err, os.ErrNotExist) {
+		return offset, nil
+	}
+	if err != nil {
+		return offset, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	if _, err := f.Seek(offset, io.SeekStart); err != nil {
+		return offset, err
+	}
+	r := bufio.NewReaderSize(f, 1<<20)
+	for {
+		line, err := r.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return offset, nil // a line without its end is read next time
+		}
+		if err != nil {
+			return offset, err
+		}
+		offset += int64(len(line))
+		var l storedLine
+		if err := json.Unmarshal(line, &l); err != nil || l.Msg != "stored" {
+			continue
+		}
+		if l.Events == 0 {
+			continue
+		}
+		if l.Committed == 0 || l.Oldest == 0 {
+			return offset, fmt.Errorf("%s: a line without times: %s", path, line)
+		}
+		into.Events += int64(l.Events)
+		into.Bytes += l.Bytes
+		into.Duplicates += int64(l.Duplicates)
+		into.Conflicts += int64(l.Conflicts)
+		into.Poison += int64(l.Poison)
+		into.Last = time.UnixMicro(l.Committed)
+		into.samples = append(into.samples, drive.Sample{Latency: time.Duration(l.Committed-l.Oldest) * time.Microsecond, Weight: l.Events})
+	}
+}

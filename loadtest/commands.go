@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/bench"
+	"github.com/insighthub/insighthub/loadtest/drive"
+	"github.com/insighthub/insighthub/loadtest/fleet"
+	"github.com/insighthub/insighthub/loadtest/replay"
+)
+
+// fleetFlags are shared by all commands that simulate a fleet.
+func fleetFlags(fs *flag.FlagSet, gateways int) *fleet.Config {
+	var c fleet.Config
+	fs.StringVar(&c.Site, "site", "plant-1", "site that the gateways belong to")
+	fs.Uint64Var(&c.Seed, "seed", 1, "seed of the fleet: the same seed gives the same machines and faults")
+	fs.IntVar(&c.Gateways, "gateways", gateways, "number of gateways")
+	fs.IntVar(&c.Machines, "machines", 10, "machines behind each gateway, 10 metrics each")
+	fs.IntVar(&c.Samples, "samples", 10, "samples of each series in one batch")
+	return &c
+}
+
+func simulate(ctx context.Context, args []string, stdout io.Writer) error {
+	fs := flag.NewFlagSet("simulate", flag.ContinueOnError)
+	state := fs.String("state", ".local", "state folder of the running stack")
+	rate := fs.Float64("rate", 1000, "events per second of the whole fleet; 0 sends as fast as the answers come")
+	duration := fs.Duration("duration", 0, "how long to send; 0 means until stopped")
+	prefix := fs.String("prefix", "gw", "what the gateways' names begin with")
+	asJSON := fs.Bool("json", false, "print the result as JSON")
+	quiet := fs.Bool("quiet", false, "print nothing on the way")
+	truth := fs.String("truth", "", "file to write the faults to, as JSON")
+	fc := fleetFlags(fs, 2)
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	stack, err := bench.ReadStack(*state)
+	if err != nil {
+		return err
+	}
+	length := *duration
+	if length == 0 {
+		length = 24 * time.Hour
+	}
+	fc.Prefix, fc.Start, fc.Horizon = *prefix, time.Now(), length
+	gateways, err := fleet.New(*fc)
+	if err != nil {
+		return err
+	}
+	if *truth != "" {
+		if err := writeTruth(*truth, fc.Start, gateways); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(stdout, "%d gateways of %d machines send %.0f events/s to %s\n", fc.Gateways, fc.Machines, *rate, stack.HTTP)
+	cfg := drive.Config{
+		URL: stack.HTTP + "/v1/telemetry", Rate: *rate, Duration: length, Grace: 10 * time.Second,
+		Token: func(g string) (string, error) { return stack.Token(g, fc.Site) },
+	}
+	if !*quiet {
+		cfg.Progress = func(elapsed time.Duration, c drive.Counts) {
+			if s := int(elapsed.Seconds()); s <= 3 || s%10 == 0 {
+				fmt.Fprintf(stdout, "%6d s: %d events accepted, %d rejected, %d requests repeated\n", s, c.Accepted, c.Rejected, c.Retries)
+			}
+		}
+	}
+	res, err := drive.Run(ctx, cfg, gateways, fc.EventsPerBatch())
+	if err != nil && !(errors.Is(err, context.Canceled) && *duration == 0) {
+		return err
+	}
+	if *asJSON {
+		return json.NewEncoder(stdout).Encode(res)
+	}
+	printResult(stdout, res)
+	return nil
+}
+
+func printResult(w io.Writer, r drive.Result) {
+	fmt.Fprintf(w, `
+events accepted      %d
+events rejected      %d
+events unanswered    %d
+requests             %d
+requests repeated    %d
+events per second    %.0f
+acknowledgement ms   p50 %.2f  p95 %.2f  p99 %.2f  max %.1f   (from when each batch was due)
+`, r.Accepted, r.Rejected, r.Unknown, r.Requests, r.Retries, r.EventsPerSecond, r.Ack.P50, r.Ack.P95, r.Ack.P99, r.Ack.Max)
+	if r.FirstError != "" {
+		fmt.Fprintln(w, "first error          ", r.FirstError)
+	}
+}
+
+// writeTruth writes the faults that are coming, by gateway and device.
+func writeTruth(path string, start time.Time, gateways []*fleet.Gateway) error {
+	type fault struct {
+		Gateway string          `json:"gateway"`
+		Device  string          `json:"device"`
+		Kind    fleet.FaultKind `json:"kind"`
+		Begin   time.Time       `json:"begin"`
+		End     time.Time       `json:"end"`
+	}
+	var out []fault
+	for _, g := range gateways {
+		for _, m := range g.Machines {
+			for _, f := range m.Faults() {
+				out = append(out, fault{g.ID, f.Device, f.Kind, start.Add(f.Begin), start.Add(f.End)})
+			}
+		}
+	}
+	raw, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, raw, 0o644) //nolint:gosec // not a secret
+}
+
+func replayFiles(ctx context.Context, args []string, stdout io.Writer) error {
+	fs := flag.NewFlagSet("replay", flag.ContinueOnError)
+	state := fs.String("state", ".local", "state folder of the running stack")
+	gateway := fs.String("gateway", "replay", "gateway to send as")
+	site := fs.String("site", "plant-1", "site of the gateway")
+	device := fs.String("device", "", "device name; by default the file's folder and name")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if fs.NArg() == 0 {
+		return errors.New("want at least one file: loadtest replay FILE …")
+	}
+	stack, err := bench.ReadStack(*state)
+	if err != nil {
+		return err
+	}
+	token, err := stack.Token(*gateway, *site)
+	if err != nil {
+		return err
+	}
+	sender := replay.Sender{
+		URL: stack.HTTP + "/v1/telemetry", Token: token, Client: &http.Client{Timeout: 30 * time.Second},
+		BatchEvents: 1000, Attempts: 10,
+	}
+	for _, path := range fs.Args() {
+		if err := replayFile(ctx, stdout, &sender, path, *gateway, telemetry.DeviceName(*device)); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+func replayFile(ctx context.Context, stdout io.Writer, sender *replay.Sender, path, gateway string, device telemetry.DeviceName) error {
+	in, err := os.Open(path) //nolint:gosec // the user named it
+	if err != nil {
+		return err
+	}
+	defer in.Close() //nolint:errcheck // read only
+	if device == "" {
+		device = replay.DeviceOf(path)
+	}
+	f, err := replay.Read(in, device)
+	if err != nil {
+		return err
+	}
+	last := time.Now()
+	sum, err := sender.Send(ctx, f.Events, func(sent int) {
+		if time.Since(last) > 2*time.Second {
+			last = time.Now()
+			fmt.Fprintf(stdout, "  %d of %d events\n", sent, len(f.Events))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%s: %d rows × %d columns, %d empty cells: %d events sent as gateway %s, device %s; %d accepted, %d rejected\n",
+		path, f.Rows, len(f.Columns), f.Gaps, len(f.Events), gateway, f.Device, sum.Accepted, sum.Rejected)
+	if sum.Rejected > 0 {
+		return fmt.Errorf("%w: %d events were rejected", telemetry.ErrInvalid, sum.Rejected)
+	}
+	return nil
+}
+
+func benchmark(ctx context.Context, args []string, stdout io.Writer) error {
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	cfg := bench.Config{Stdout: stdout}
+	fs.StringVar(&cfg.Local, "local", "build/local/insighthub-local", "program of the local stack")
+	fs.StringVar(&cfg.Yardstick, "yardstick", "build/local/yardstick", "program of the yardstick")
+	fs.StringVar(&cfg.Assembly, "assembly", "cdk.out", "synthesised CDK app")
+	fs.StringVar(&cfg.Timescale, "timescale", ".local/timescale", "unpacked database server")
+	fs.StringVar(&cfg.Out, "out", "build/bench", "folder for pipeline.json")
+	fs.Float64Var(&cfg.FixedRate, "rate", 100_000, "fixed rate in events/s")
+	fs.Float64Var(&cfg.StartRate, "start-rate", 0, "where the search for the held rate begins; 0 measures it")
+	fs.DurationVar(&cfg.Duration, "duration", time.Minute, "length of the fixed and the held phase")
+	fs.BoolVar(&cfg.SkipYardstick, "skip-yardstick", false, "measure the pipeline alone")
+	fc := fleetFlags(fs, 50)
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	cfg.Fleet = *fc
+	return bench.Run(ctx, cfg)
+}
+
+func printToken(_ context.Context, args []string, stdout io.Writer) error {
+	fs := flag.NewFlagSet("token", flag.ContinueOnError)
+	state := fs.String("state", ".local", "state folder of the running stack")
+	gateway := fs.String("gateway", "demo", "gateway that the token is for")
+	site := fs.String("site", "plant-1", "site of the gateway")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	stack, err := bench.ReadStack(*state)
+	if err != nil {
+		return err
+	}
+	token, err := stack.Token(*gateway, *site)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, token)
+	return nil
+}

@@ -1,0 +1,42 @@
+// Command loadtest puts load on a running stack and measures it.
+//
+//	loadtest simulate   a simulated fleet sends until it is stopped (or -duration)
+//	loadtest replay     sends recorded sensor files
+//	loadtest bench      runs the whole stack and the yardstick, and compares
+//	loadtest token      prints a development token of a gateway
+//
+// Each has its own flags: loadtest <command> -h.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "loadtest:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	commands := map[string]func(context.Context, []string, io.Writer) error{
+		"simulate": simulate, "replay": replayFiles, "bench": benchmark, "token": printToken,
+	}
+	if len(args) == 0 || commands[args[0]] == nil {
+		return fmt.Errorf("want a command: simulate, replay, bench or token; have %q", args)
+	}
+	return commands[args[0]](ctx, args[1:], stdout)
+}
