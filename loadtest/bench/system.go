@@ -47,7 +47,7 @@ func ReadStack(state string) (Stack, error) {
 // Token mints a development token for a gateway of the stack.
 func (s Stack) Token(gateway, site string) (string, error) {
 	return token.Mint([]byte(s.TokenSecret), token.Claims{
-		Gateway: telemetry.GatewayID(gateway), Site: telemetry.SiteID(site), Role: token.RoleGateway,
+		Gateway: telemetry.GatewayID(gateway), Site: telemetry.SiteID(site), Role: token.Gateway,
 	}, 24*time.Hour, time.Now())
 }
 
