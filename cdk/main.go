@@ -3,6 +3,10 @@
 // root, it does the same without npm:
 //
 //	go run ./cdk -stage dev -out cdk.out
+//
+// The CDK is a Node.js library; JSII_RUNTIME_PACKAGE_CACHE_ROOT places its cache
+// of 141 MB, and JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION=20 stops it from
+// warning about that version. Both must be set before this program starts.
 package main
 
 import (
@@ -22,7 +26,7 @@ func main() {
 	flag.StringVar(&a.Functions, "functions", "build/lambda", "directory with the built functions, one directory each")
 	flag.StringVar(&a.Settings, "settings", "cdk.json", "file with the CDK's feature flags")
 	flag.Parse()
-	a.Getenv, a.Setenv = os.Getenv, os.Setenv
+	a.Getenv = os.Getenv
 
 	err := a.Synthesise()
 	jsii.Close()

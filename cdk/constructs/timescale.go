@@ -140,7 +140,7 @@ func databaseGroup(scope constructs.Construct, props *TimescaleInstanceProps, su
 			}),
 		}},
 	})
-	return awsautoscaling.NewAutoScalingGroup(scope, jsii.String("Group"), &awsautoscaling.AutoScalingGroupProps{
+	group := awsautoscaling.NewAutoScalingGroup(scope, jsii.String("Group"), &awsautoscaling.AutoScalingGroupProps{
 		Vpc:            props.VPC,
 		VpcSubnets:     &awsec2.SubnetSelection{Subnets: &[]awsec2.ISubnet{subnet}},
 		LaunchTemplate: template,
@@ -150,8 +150,10 @@ func databaseGroup(scope constructs.Construct, props *TimescaleInstanceProps, su
 		Signals: awsautoscaling.Signals_WaitForMinCapacity(&awsautoscaling.SignalsOptions{
 			Timeout: awscdk.Duration_Minutes(jsii.Number(20)),
 		}),
-		UpdatePolicy: nil,
 	})
+	// The machine fetches its packages at once.
+	group.Node().AddDependency(subnet.InternetConnectivityEstablished())
+	return group
 }
 
 // addScript makes the script with its variables the machine's user data.

@@ -98,6 +98,7 @@ func newIngest(stack awscdk.Stack, props Props, telemetry Telemetry) constructs.
 // newHTTPAPI makes an API whose default stage throttles and logs each access.
 func newHTTPAPI(stack awscdk.Stack, stage config.Stage) awsapigatewayv2.HttpApi {
 	api := awsapigatewayv2.NewHttpApi(stack, jsii.String("Http"), &awsapigatewayv2.HttpApiProps{
+		ApiName:            jsii.String("insighthub-" + string(stage.Name)),
 		Description:        jsii.String("IoT InsightHub " + string(stage.Name)),
 		CreateDefaultStage: jsii.Bool(false),
 	})

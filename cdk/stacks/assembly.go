@@ -27,8 +27,8 @@ type Assembly struct {
 	// line has not passed them in CDK_CONTEXT_JSON.
 	Settings string
 
+	// Getenv reads the environment.
 	Getenv func(string) string
-	Setenv func(name, value string) error
 }
 
 // Synthesise writes the assembly.
@@ -39,10 +39,6 @@ func (a Assembly) Synthesise() error {
 	props, err := a.appProps()
 	if err != nil {
 		return err
-	}
-	// The runtime warns on each start about a Node.js that it still supports.
-	if err := a.Setenv("JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION", "20"); err != nil {
-		return fmt.Errorf("silence jsii: %w", err)
 	}
 	app := awscdk.NewApp(props)
 	name := a.Stage

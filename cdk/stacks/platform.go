@@ -54,7 +54,14 @@ func newStack(scope constructs.Construct, props Props, part, description string)
 		p.Env = &awscdk.Environment{Account: jsii.String(props.Stage.Account), Region: jsii.String(props.Stage.Region)}
 	}
 	title := strings.ToUpper(stage[:1]) + stage[1:]
-	return awscdk.NewStack(scope, jsii.String("InsightHub-"+title+"-"+part), p)
+	stack := awscdk.NewStack(scope, jsii.String("InsightHub-"+title+"-"+part), p)
+	if zones := props.Stage.AvailabilityZones; len(zones) > 0 {
+		// The answer to the look-up that the CDK would otherwise ask for, and
+		// invent when it is offline.
+		key := "availability-zones:account=" + props.Stage.Account + ":region=" + props.Stage.Region
+		stack.Node().SetContext(jsii.String(key), zones)
+	}
+	return stack
 }
 
 // output makes a value of the stack visible to those who deploy it.

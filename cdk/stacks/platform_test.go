@@ -1,0 +1,197 @@
+package stacks_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/jsii-runtime-go"
+	"github.com/cdklabs/cdk-nag-go/cdknag/v2"
+
+	"github.com/insighthub/insighthub/cdk/config"
+	"github.com/insighthub/insighthub/cdk/stacks"
+)
+
+// The CDK runs in one Node.js process of 0.6 GB per test binary; this is the
+// only package that starts it, and its tests are not parallel.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	jsii.Close()
+	os.Exit(code)
+}
+
+// resource is one of a template's.
+type resource struct {
+	ID         string
+	Type       string
+	Properties map[string]any
+	Metadata   map[string]any
+	DependsOn  []string
+
+	DeletionPolicy string
+}
+
+// assembly is what was written for one stage.
+type assembly struct {
+	// Raw are the templates' texts by part: Data, Telemetry, Api.
+	Raw map[string]string
+	// Resources are all templates' resources.
+	Resources []resource
+	// Findings are cdk-nag's, by the path of the construct without its stack's prefix.
+	Findings []finding
+}
+
+type finding struct{ Path, Rule, Text string }
+
+// synthesise writes one stage as the command does, with the repository's own
+// feature flags, and reads it back from the files.
+func synthesise(t *testing.T, stage config.Stage) assembly {
+	t.Helper()
+	context, err := stacks.Context("../../cdk.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	app := awscdk.NewApp(&awscdk.AppProps{Context: &context, Outdir: jsii.String(out), AnalyticsReporting: jsii.Bool(false)})
+	awscdk.Aspects_Of(app).Add(cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{Reports: jsii.Bool(false)}), nil)
+	if _, err := stacks.NewPlatform(app, stacks.Props{Stage: stage, Functions: builtFunctions(t)}); err != nil {
+		t.Fatal(err)
+	}
+	app.Synth(nil)
+	return readAssembly(t, out)
+}
+
+// builtFunctions stands in for the compiled functions: the CDK only copies them.
+func builtFunctions(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range stacks.Functions() {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name, "bootstrap"), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func readAssembly(t *testing.T, dir string) assembly {
+	t.Helper()
+	var manifest struct {
+		Artifacts map[string]struct {
+			Type       string
+			Properties struct{ TemplateFile string }
+			Metadata   map[string][]struct {
+				Type string
+				Data any
+			}
+		}
+		Missing []any
+	}
+	readJSON(t, filepath.Join(dir, "manifest.json"), &manifest)
+	if len(manifest.Missing) > 0 {
+		t.Errorf("the assembly needs look-ups in an account: %v", manifest.Missing)
+	}
+	a := assembly{Raw: map[string]string{}}
+	for name, artifact := range manifest.Artifacts {
+		if artifact.Type != "aws:cloudformation:stack" {
+			continue
+		}
+		for path, entries := range artifact.Metadata {
+			for _, e := range entries {
+				if e.Type == "aws:cdk:error" || e.Type == "aws:cdk:warning" {
+					a.Findings = append(a.Findings, newFinding(path, e.Data))
+				}
+			}
+		}
+		file := filepath.Join(dir, artifact.Properties.TemplateFile)
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		part := name[strings.LastIndex(name, "-")+1:]
+		a.Raw[part] = string(raw)
+		var template struct{ Resources map[string]resource }
+		readJSON(t, file, &template)
+		for id, r := range template.Resources {
+			r.ID = part + "/" + id
+			a.Resources = append(a.Resources, r)
+		}
+	}
+	return a
+}
+
+func newFinding(path string, data any) finding {
+	text, _ := data.(string)
+	rule, _, _ := strings.Cut(text, ": ")
+	// "/InsightHub-Dev-Data/Vpc/…" is the same place in every stage.
+	parts := strings.SplitN(strings.TrimPrefix(path, "/"), "-", 3)
+	return finding{Path: parts[len(parts)-1], Rule: rule, Text: text}
+}
+
+func readJSON(t *testing.T, path string, into any) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, into); err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+}
+
+// ofType returns the resources of a type.
+func (a assembly) ofType(kind string) []resource {
+	var found []resource
+	for _, r := range a.Resources {
+		if r.Type == kind {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// one returns the only resource of a type.
+func (a assembly) one(t *testing.T, kind string) resource {
+	t.Helper()
+	found := a.ofType(kind)
+	if len(found) != 1 {
+		t.Fatalf("%d resources of type %s, want 1", len(found), kind)
+	}
+	return found[0]
+}
+
+// functions returns the project's own functions by name, without those by which
+// the CDK carries out its custom resources.
+func (a assembly) functions() map[string]resource {
+	found := map[string]resource{}
+	for _, r := range a.ofType("AWS::Lambda::Function") {
+		if path, ok := r.Metadata["insighthub:package"].(string); ok {
+			found[strings.TrimPrefix(path, "functions/")] = r
+		}
+	}
+	return found
+}
+
+// stage returns one of the configured stages.
+func stage(t *testing.T, name config.StageName) config.Stage {
+	t.Helper()
+	found, err := config.Select(string(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found[0]
+}
+
+// text is v as JSON, for searching and for messages.
+func text(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(raw)
+}

@@ -1,0 +1,335 @@
+package stacks_test
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/cdk/config"
+	"github.com/insighthub/insighthub/cdk/constructs"
+	"github.com/insighthub/insighthub/cdk/stacks"
+)
+
+func TestDev(t *testing.T) {
+	a := synthesise(t, stage(t, config.Dev))
+	t.Run("functions", func(t *testing.T) { checkFunctions(t, a) })
+	t.Run("environment", func(t *testing.T) { checkEnvironment(t, a) })
+	t.Run("consumer", func(t *testing.T) { checkConsumer(t, a) })
+	t.Run("api", func(t *testing.T) { checkAPI(t, a) })
+	t.Run("privileges", func(t *testing.T) { checkPrivileges(t, a) })
+	t.Run("storage", func(t *testing.T) { checkStorage(t, a, "Delete") })
+	t.Run("zones", func(t *testing.T) { checkZones(t, a) })
+	t.Run("migrations", func(t *testing.T) { checkMigrations(t, a) })
+}
+
+func TestStagingAndProd(t *testing.T) {
+	for _, name := range []config.StageName{config.Staging, config.Prod} {
+		t.Run(string(name), func(t *testing.T) {
+			a := synthesise(t, stage(t, name))
+			checkFunctions(t, a)
+			checkPrivileges(t, a)
+			checkStorage(t, a, "Retain")
+			checkZones(t, a)
+			if n := len(a.ofType("AWS::DLM::LifecyclePolicy")); n != 1 {
+				t.Errorf("%d backup policies, want 1", n)
+			}
+		})
+	}
+}
+
+// TestPinnedStage gives a stage an account: nothing may be looked up or invented.
+func TestPinnedStage(t *testing.T) {
+	a := synthesise(t, pinnedStage(t))
+	checkZones(t, a)
+	if !strings.Contains(a.Raw["Data"], `"eu-central-1c"`) {
+		t.Error("the zones of the configuration are not in the template")
+	}
+	for _, alarm := range a.ofType("AWS::CloudWatch::Alarm") {
+		if alarm.Properties["AlarmActions"] == nil {
+			t.Errorf("%s tells nobody", alarm.ID)
+		}
+	}
+}
+
+// TestExistingDatabase has its database elsewhere: no network, no machine.
+func TestExistingDatabase(t *testing.T) {
+	a := synthesise(t, existingDatabase(t))
+	for _, r := range a.Resources {
+		if strings.HasPrefix(r.Type, "AWS::EC2::") || strings.HasPrefix(r.Type, "AWS::AutoScaling::") {
+			t.Errorf("%s is a %s, want none", r.ID, r.Type)
+		}
+	}
+	for _, name := range []string{"store", "migrate"} {
+		if got := environment(a.functions()[name])["DATABASE_SECRET_ARN"]; got != existingSecret {
+			t.Errorf("%s: DATABASE_SECRET_ARN = %v, want %s", name, got, existingSecret)
+		}
+	}
+	fanOut := a.one(t, "AWS::Kinesis::StreamConsumer")
+	_, id, _ := strings.Cut(fanOut.ID, "/")
+	source := text(a.one(t, "AWS::Lambda::EventSourceMapping").Properties["EventSourceArn"])
+	if !strings.Contains(source, id) {
+		t.Errorf("the mapping reads %s, want the consumer %s", source, id)
+	}
+	checkPrivileges(t, a)
+}
+
+func TestInvalidStage(t *testing.T) {
+	s := stage(t, config.Dev)
+	s.Store.BatchSize = 0
+	s.Log.RetentionDays = 4
+	_, err := stacks.NewPlatform(nil, stacks.Props{Stage: s})
+	if err == nil || !strings.Contains(err.Error(), "batch size 0") || !strings.Contains(err.Error(), "retention of 4 days") {
+		t.Errorf("NewPlatform: %v, want both problems", err)
+	}
+}
+
+func TestFunctionsNotBuilt(t *testing.T) {
+	err := stacks.Assembly{Functions: t.TempDir()}.Synthesise()
+	if err == nil || !strings.Contains(err.Error(), "authorizer, ingest, migrate, store") {
+		t.Errorf("Synthesise: %v, want the names of the functions", err)
+	}
+}
+
+func TestLogRetentionKnowsEveryPeriod(t *testing.T) {
+	for _, days := range config.LogRetentionDays() {
+		if constructs.LogRetention(days) == "" {
+			t.Errorf("no period of %d days", days)
+		}
+	}
+}
+
+func checkFunctions(t *testing.T, a assembly) {
+	t.Helper()
+	found := a.functions()
+	if diff := cmp.Diff(stacks.Functions(), slices.Sorted(maps.Keys(found))); diff != "" {
+		t.Fatalf("functions (-want +got):\n%s", diff)
+	}
+	want := map[string]any{
+		"Architectures": []any{"arm64"},
+		"Runtime":       "provided.al2023",
+		"Handler":       "bootstrap",
+		"TracingConfig": map[string]any{"Mode": "Active"},
+	}
+	for name, f := range found {
+		got := map[string]any{}
+		for key := range want {
+			got[key] = f.Properties[key]
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		logging := text(f.Properties["LoggingConfig"])
+		if !strings.Contains(logging, `"LogFormat":"JSON"`) || !strings.Contains(logging, `"LogGroup"`) {
+			t.Errorf("%s logs as %s, want JSON to a group of its own", name, logging)
+		}
+		env := environment(f)
+		if env["INSIGHTHUB_FUNCTION"] != name || env["INSIGHTHUB_STAGE"] == nil || env["LOG_LEVEL"] == nil {
+			t.Errorf("%s: environment %v", name, env)
+		}
+	}
+	for _, group := range a.ofType("AWS::Logs::LogGroup") {
+		if group.Properties["RetentionInDays"] == nil {
+			t.Errorf("%s keeps its logs for ever", group.ID)
+		}
+	}
+}
+
+func checkEnvironment(t *testing.T, a assembly) {
+	t.Helper()
+	want := map[string][]string{
+		"authorizer": {"TOKEN_SECRET_ARN"},
+		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STREAM_NAME"},
+		"migrate":    {"DATABASE_SECRET_ARN"},
+		"store":      {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "FAILURE_BUCKET"},
+	}
+	for name, f := range a.functions() {
+		env := environment(f)
+		for _, common := range []string{"GOMEMLIMIT", "INSIGHTHUB_FUNCTION", "INSIGHTHUB_STAGE", "LOG_LEVEL"} {
+			delete(env, common)
+		}
+		if diff := cmp.Diff(want[name], slices.Sorted(maps.Keys(env))); diff != "" {
+			t.Errorf("environment of %s (-want +got):\n%s", name, diff)
+		}
+	}
+	for part, raw := range a.Raw {
+		if strings.Contains(raw, "resolve:secretsmanager") {
+			t.Errorf("%s: a secret's value becomes part of the template's resources", part)
+		}
+	}
+}
+
+func environment(f resource) map[string]any {
+	env, _ := f.Properties["Environment"].(map[string]any)
+	variables, _ := env["Variables"].(map[string]any)
+	return maps.Clone(variables)
+}
+
+// checkConsumer compares the mapping's settings all together: each of them
+// decides whether records get lost or block their shard.
+func checkConsumer(t *testing.T, a assembly) {
+	t.Helper()
+	mapping := a.one(t, "AWS::Lambda::EventSourceMapping")
+	got := maps.Clone(mapping.Properties)
+	for _, reference := range []string{"FunctionName", "EventSourceArn"} {
+		if !strings.Contains(text(got[reference]), "Fn::GetAtt") {
+			t.Errorf("%s = %v, want a resource of the stack", reference, got[reference])
+		}
+		delete(got, reference)
+	}
+	if destination := text(got["DestinationConfig"]); !regexp.MustCompile(`^\{"OnFailure":\{"Destination":\{"Fn::ImportValue":"[^"]*Failures[^"]*Arn`).MatchString(destination) {
+		t.Errorf("failures go to %s, want the failure bucket", destination)
+	}
+	delete(got, "DestinationConfig")
+	want := map[string]any{
+		"BatchSize":                      50.0,
+		"BisectBatchOnFunctionError":     true,
+		"FunctionResponseTypes":          []any{"ReportBatchItemFailures"},
+		"MaximumBatchingWindowInSeconds": 0.0,
+		"MaximumRecordAgeInSeconds":      43200.0,
+		"MaximumRetryAttempts":           1000.0,
+		"ParallelizationFactor":          1.0,
+		"StartingPosition":               "TRIM_HORIZON",
+		// And no TumblingWindowInSeconds.
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("mapping (-want +got):\n%s", diff)
+	}
+	// Lambda checks the function's rights when the mapping is made.
+	if !slices.ContainsFunc(mapping.DependsOn, func(id string) bool { return strings.Contains(id, "Policy") }) {
+		t.Errorf("the mapping depends on %v, want the function's policy", mapping.DependsOn)
+	}
+}
+
+func checkAPI(t *testing.T, a assembly) {
+	t.Helper()
+	authorizer := a.one(t, "AWS::ApiGatewayV2::Authorizer").Properties
+	want := map[string]any{
+		"AuthorizerPayloadFormatVersion": "2.0",
+		"AuthorizerResultTtlInSeconds":   300.0,
+		"AuthorizerType":                 "REQUEST",
+		"EnableSimpleResponses":          true,
+		"IdentitySource":                 []any{"$request.header.Authorization"},
+	}
+	for key, value := range want {
+		if diff := cmp.Diff(value, authorizer[key]); diff != "" {
+			t.Errorf("authorizer: %s (-want +got):\n%s", key, diff)
+		}
+	}
+	for _, route := range a.ofType("AWS::ApiGatewayV2::Route") {
+		if route.Properties["AuthorizationType"] != "CUSTOM" || route.Properties["AuthorizerId"] == nil {
+			t.Errorf("%v is open to all", route.Properties["RouteKey"])
+		}
+	}
+	if key := a.one(t, "AWS::ApiGatewayV2::Route").Properties["RouteKey"]; key != "POST /v1/telemetry" {
+		t.Errorf("route %v, want POST /v1/telemetry", key)
+	}
+	if version := a.one(t, "AWS::ApiGatewayV2::Integration").Properties["PayloadFormatVersion"]; version != "2.0" {
+		t.Errorf("payload format %v, want 2.0", version)
+	}
+	front := a.one(t, "AWS::ApiGatewayV2::Stage").Properties
+	if front["AccessLogSettings"] == nil || !strings.Contains(text(front["DefaultRouteSettings"]), "ThrottlingRateLimit") {
+		t.Errorf("stage %v, want access logs and throttling", front)
+	}
+}
+
+// checkPrivileges looks at what each function may do.
+func checkPrivileges(t *testing.T, a assembly) {
+	t.Helper()
+	// AWS offers no narrower resource for these.
+	unlimited := regexp.MustCompile(`^(xray:Put(TraceSegments|TelemetryRecords)|ec2:(Create|Describe|Delete)NetworkInterfaces?|ec2:DescribeSubnets|ec2:(Una|A)ssignPrivateIpAddresses)$`)
+	byFunction := map[string]string{}
+	for _, policy := range a.ofType("AWS::IAM::Policy") {
+		document, _ := policy.Properties["PolicyDocument"].(map[string]any)
+		statements, _ := document["Statement"].([]any)
+		for _, s := range statements {
+			statement, _ := s.(map[string]any)
+			for _, action := range list(statement["Action"]) {
+				name, _ := action.(string)
+				if strings.Contains(name, "*") {
+					t.Errorf("%s allows %s", policy.ID, name)
+				}
+				if slices.Contains(list(statement["Resource"]), any("*")) && !unlimited.MatchString(name) {
+					t.Errorf("%s allows %s on everything", policy.ID, name)
+				}
+			}
+		}
+		byFunction[policy.ID] = text(document)
+	}
+	for id, document := range byFunction {
+		if kinesis := regexp.MustCompile(`kinesis:\w+`).FindAllString(document, -1); strings.HasPrefix(id, "Api/Ingest") {
+			if diff := cmp.Diff([]string{"kinesis:PutRecords"}, kinesis); diff != "" {
+				t.Errorf("ingest may (-want +got):\n%s", diff)
+			}
+		} else if slices.Contains(kinesis, "kinesis:PutRecords") {
+			t.Errorf("%s may write to the stream", id)
+		}
+		mayReadSecret := strings.Contains(document, "secretsmanager:GetSecretValue")
+		needsSecret := regexp.MustCompile(`^(Api/Authorizer|Telemetry/Store|Data/Migrate|Data/Database)`).MatchString(id)
+		if mayReadSecret != needsSecret {
+			t.Errorf("%s: may read a secret: %v, want %v", id, mayReadSecret, needsSecret)
+		}
+	}
+}
+
+// list is v, or v alone where CloudFormation allows leaving out the brackets.
+func list(v any) []any {
+	if l, ok := v.([]any); ok {
+		return l
+	}
+	return []any{v}
+}
+
+func checkStorage(t *testing.T, a assembly, deletion string) {
+	t.Helper()
+	kept := []string{"AWS::S3::Bucket", "AWS::EC2::Volume", "AWS::Kinesis::Stream", "AWS::SecretsManager::Secret"}
+	for _, kind := range kept {
+		for _, r := range a.ofType(kind) {
+			if r.DeletionPolicy != deletion {
+				t.Errorf("%s: deletion policy %q, want %q", r.ID, r.DeletionPolicy, deletion)
+			}
+		}
+	}
+	if volume := a.one(t, "AWS::EC2::Volume").Properties; volume["Encrypted"] != true || volume["VolumeType"] != "gp3" {
+		t.Errorf("volume %v, want an encrypted gp3", volume)
+	}
+	if stream := a.one(t, "AWS::Kinesis::Stream").Properties; stream["StreamEncryption"] == nil {
+		t.Error("the stream is not encrypted")
+	}
+	bucket := a.one(t, "AWS::S3::Bucket").Properties
+	if bucket["BucketEncryption"] == nil || bucket["LifecycleConfiguration"] == nil {
+		t.Errorf("bucket %v, want encryption and a lifecycle", bucket)
+	}
+	if public := text(bucket["PublicAccessBlockConfiguration"]); strings.Count(public, "true") != 4 {
+		t.Errorf("bucket: public access %s", public)
+	}
+	if policy := text(a.one(t, "AWS::S3::BucketPolicy").Properties); !strings.Contains(policy, `"aws:SecureTransport":"false"`) {
+		t.Errorf("bucket policy %s, want TLS enforced", policy)
+	}
+}
+
+// checkZones looks for the zones and identifiers that the CDK makes up when it
+// would have to ask AWS and cannot.
+func checkZones(t *testing.T, a assembly) {
+	t.Helper()
+	for part, raw := range a.Raw {
+		if found := regexp.MustCompile(`dummy|vpc-12345|ami-1234|us-east-1[abc]`).FindString(raw); found != "" {
+			t.Errorf("%s holds an invented value: %q", part, found)
+		}
+	}
+}
+
+// checkMigrations wants them to run after the database and whenever they change.
+func checkMigrations(t *testing.T, a assembly) {
+	t.Helper()
+	trigger := a.one(t, "Custom::Trigger")
+	if handler := text(trigger.Properties["HandlerArn"]); !strings.Contains(handler, "MigrateFunctionCurrentVersion") {
+		t.Errorf("the trigger runs %s, want the function's version", handler)
+	}
+	if !slices.ContainsFunc(trigger.DependsOn, func(id string) bool { return strings.HasPrefix(id, "DatabaseGroup") }) {
+		t.Errorf("the trigger depends on %v, want the database", trigger.DependsOn)
+	}
+}
