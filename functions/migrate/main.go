@@ -1,0 +1,50 @@
+// Command migrate is the function that brings the database's schema up to date.
+// The deployment invokes it as a custom resource of CloudFormation (through the
+// CDK's provider framework), the local stack with an empty object.
+//
+// Environment: DATABASE_SECRET_ARN; LOG_LEVEL.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/lambdahost"
+	"github.com/insighthub/insighthub/lib/secrets"
+	"github.com/insighthub/insighthub/lib/timescale"
+)
+
+func main() {
+	ctx := context.Background()
+	log := lambdahost.Logger(os.Getenv)
+	handler, err := build(os.Getenv, log)
+	if err != nil {
+		log.Error("can not start", "error", err)
+		os.Exit(1)
+	}
+	lambdahost.Start(ctx, handler)
+}
+
+// build makes the function from its environment.
+func build(getenv func(string) string, log *slog.Logger) (*handler, error) {
+	env := lambdahost.NewEnv(getenv)
+	arn := env.Required("DATABASE_SECRET_ARN")
+	if err := env.Err(); err != nil {
+		return nil, err
+	}
+	aws, err := awsconfig.Load(getenv)
+	if err != nil {
+		return nil, err
+	}
+	return &handler{log: log, migrate: func(ctx context.Context) (timescale.Migrated, error) {
+		// The secret is read at each invocation: a deployment may just have changed it.
+		pool, err := timescale.OpenSecret(ctx, secrets.New(aws), arn, timescale.PoolConfig{Application: "insighthub-migrate", MaxConnections: 1})
+		if err != nil {
+			return timescale.Migrated{}, err
+		}
+		defer pool.Close()
+		return timescale.Migrate(ctx, pool, timescale.FlavourDetect)
+	}}, nil
+}

@@ -1,0 +1,22 @@
+package main
+
+import "github.com/insighthub/insighthub/lib/lambdahost"
+
+// settings are what the environment says.
+type settings struct {
+	secretARN   string // DATABASE_SECRET_ARN
+	bucket      string // FAILURE_BUCKET, for the dead letters
+	pathStyle   bool   // AWS_S3_PATH_STYLE
+	connections int    // DATABASE_CONNECTIONS; an environment handles one invocation at a time
+}
+
+func parse(getenv func(string) string) (settings, error) {
+	env := lambdahost.NewEnv(getenv)
+	s := settings{
+		secretARN:   env.Required("DATABASE_SECRET_ARN"),
+		bucket:      env.Required("FAILURE_BUCKET"),
+		pathStyle:   env.Bool("AWS_S3_PATH_STYLE", false),
+		connections: env.Int("DATABASE_CONNECTIONS", 1, 1, 100),
+	}
+	return s, env.Err()
+}
