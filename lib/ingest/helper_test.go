@@ -47,6 +47,7 @@ type httpEvent struct {
 	context any
 	body    []byte
 	base64  bool
+	raw     bool // base64 is claimed, and body sent as it is
 }
 
 func jsonRequest(body string) httpEvent {
@@ -82,7 +83,7 @@ func (e httpEvent) payload(tb testing.TB) []byte {
 	encoder.SetEscapeHTML(false)
 	err := encoder.Encode(map[string]any{
 		"version": "2.0", "routeKey": "POST /v1/telemetry", "rawPath": "/v1/telemetry", "rawQueryString": "",
-		"headers": e.headers, "requestContext": e.context, "body": body, "isBase64Encoded": e.base64,
+		"headers": e.headers, "requestContext": e.context, "body": body, "isBase64Encoded": e.base64 || e.raw,
 	})
 	if err != nil {
 		tb.Fatal(err)

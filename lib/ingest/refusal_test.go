@@ -1,0 +1,317 @@
+package ingest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/lib/problem"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// goodEvent is accepted; the cases below put one beside it or spoil it.
+const goodEvent = `{"device":"press-1","metric":"temperature","time":"2026-11-23T09:08:33Z","value":1}`
+
+func document(events ...string) string { return `{"events":[` + strings.Join(events, ",") + `]}` }
+
+// TestRejectsEvents sends one bad event between two good ones: those are
+// published, and the answer says which was not, and why.
+func TestRejectsEvents(t *testing.T) {
+	t.Parallel()
+	spoil := func(from, to string) string {
+		if !strings.Contains(goodEvent, from) {
+			t.Fatalf("%s is not in the event", from)
+		}
+		return strings.Replace(goodEvent, from, to, 1)
+	}
+	add := func(member string) string { return spoil(`"value":1}`, `"value":1,`+member+`}`) }
+	const atTime = `"2026-11-23T09:08:33Z"`
+	for name, c := range map[string]struct{ event, reason string }{
+		"number":                  {`1`, "want an object"},
+		"array":                   {`[{}]`, "want an object"},
+		"null":                    {`null`, "want an object"},
+		"device a number":         {spoil(`"press-1"`, `7`), "device: want a string"},
+		"device null":             {spoil(`"press-1"`, `null`), "device: want a string"},
+		"metric an object":        {spoil(`"temperature"`, `{"a":[1,{"b":null}]}`), "metric: want a string"},
+		"time true":               {spoil(atTime, `true`), "time: want an RFC 3339 string or an integer of microseconds since 1970"},
+		"value a string":          {spoil(`"value":1`, `"value":"1"`), "value: want a number"},
+		"value NaN in a string":   {spoil(`"value":1`, `"value":"NaN"`), "value: want a number"},
+		"value null":              {spoil(`"value":1`, `"value":null`), "value: want a number"},
+		"value past float64":      {spoil(`"value":1`, `"value":1e999`), "value: want a finite number"},
+		"value below float64":     {spoil(`"value":1`, `"value":-1e999`), "value: want a finite number"},
+		"quality a number":        {add(`"quality":0`), "quality: want a string"},
+		"quality null":            {add(`"quality":null`), "quality: want a string"},
+		"unknown quality":         {add(`"quality":"Good"`), `quality: want "good", "uncertain" or "bad"`},
+		"no member":               {`{}`, "device: missing"},
+		"no device":               {spoil(`"device":"press-1",`, ``), "device: missing"},
+		"no metric":               {spoil(`"metric":"temperature",`, ``), "metric: missing"},
+		"no time":                 {spoil(`"time":`+atTime+`,`, ``), "time: missing"},
+		"no value":                {spoil(`,"value":1`, ``), "value: missing"},
+		"empty device":            {spoil(`"press-1"`, `""`), "device: empty"},
+		"empty metric":            {spoil(`"temperature"`, `""`), "metric: empty"},
+		"name too long":           {spoil(`press-1`, strings.Repeat("x", telemetry.MaxNameBytes+1)), "device: longer than 128 bytes"},
+		"name too long in UTF-8":  {spoil(`press-1`, strings.Repeat("ß", telemetry.MaxNameBytes/2+1)), "device: longer than 128 bytes"},
+		"escaped control in name": {spoil(`press-1`, `press\u000a1`), "device: holds a control character"},
+		"DEL in name":             {spoil(`press-1`, "press\x7f1"), "device: holds a control character"},
+		"C1 control in name":      {spoil(`temperature`, "temp\u0085"), "metric: holds a control character"},
+		"unpaired surrogate":      {spoil(`press-1`, `\ud800x`), "device: not valid UTF-8"},
+		"surrogates reversed":     {spoil(`press-1`, `\udc00\ud800`), "device: not valid UTF-8"},
+		"time not a date":         {spoil(atTime, `"yesterday"`), "time: not an RFC 3339 time"},
+		"time empty":              {spoil(atTime, `""`), "time: not an RFC 3339 time"},
+		"time without offset":     {spoil(atTime, `"2026-11-23T09:08:33"`), "time: not an RFC 3339 time"},
+		"30 February":             {spoil(atTime, `"2026-02-30T09:08:33Z"`), "time: not an RFC 3339 time"},
+		"leap second":             {spoil(atTime, `"2016-12-31T23:59:60Z"`), "time: leap seconds are not kept: send :59 or the next :00"},
+		"time with a fraction":    {spoil(atTime, `1795425013.5`), "time: want an integer of microseconds since 1970, in 64 bits"},
+		"time with an exponent":   {spoil(atTime, `1e15`), "time: want an integer of microseconds since 1970, in 64 bits"},
+		"time past 64 bits":       {spoil(atTime, `9223372036854775808`), "time: want an integer of microseconds since 1970, in 64 bits"},
+		"far future":              {spoil(atTime, `"2026-11-23T09:15:00.000001Z"`), "time: more than 5m0s ahead of the platform's clock"},
+		"last representable time": {spoil(atTime, `9223372036854775807`), "time: more than 5m0s ahead of the platform's clock"},
+		"before retention":        {spoil(atTime, `"2016-11-22T09:09:59.999999Z"`), "time: older than the retention of 3653 days"},
+		"first representable":     {spoil(atTime, `-9223372036854775808`), "time: older than the retention of 3653 days"},
+		"duplicate value":         {add(`"value":1`), `duplicate member "value"`},
+		"duplicate by an escape":  {add(`"devi\u0063e":"x"`), `duplicate member "device"`},
+		"unknown member":          {add(`"unit":{"a":[1,"x",true,false,null,-1.5e3]}`), `unknown member "unit"`},
+		"other case":              {add(`"Value":1`), `unknown member "Value"`},
+		"first of two faults":     {spoil(`"value":1`, `"value":"1","unit":1`), "value: want a number"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := &memory{}
+			a := invoke(t, newTestHandler(t, m), jsonRequest(document(goodEvent, c.event, goodEvent)).payload(t))
+			reason, err := json.Marshal(c.reason)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := fmt.Sprintf(`{"accepted":2,"rejected":1,"errors":[{"index":1,"reason":%s}]}`, reason)
+			if a.StatusCode != 202 || a.Body != want {
+				t.Errorf("got  %d %s\nwant 202 %s", a.StatusCode, a.Body, want)
+			}
+			if len(m.events) != 2 {
+				t.Errorf("published %v", m.events)
+			}
+		})
+	}
+}
+
+// TestInvalidUTF8 goes through base64: inside the payload's own JSON such
+// bytes can not stand.
+func TestInvalidUTF8(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"\xff", "\xc0\xaf", "\xed\xa0\x80", "press\xf8", "\xe2\x82"} {
+		body := document(strings.Replace(goodEvent, "press-1", bad, 1), goodEvent)
+		a := invoke(t, newTestHandler(t, &memory{}), jsonRequest("").encoded("", []byte(body)).payload(t))
+		want := `{"accepted":1,"rejected":1,"errors":[{"index":0,"reason":"device: not valid UTF-8"}]}`
+		if a.StatusCode != 202 || a.Body != want {
+			t.Errorf("%q: got %d %s", bad, a.StatusCode, a.Body)
+		}
+	}
+}
+
+// TestRefusesRequests sends what is refused as a whole: nothing is published.
+func TestRefusesRequests(t *testing.T) {
+	t.Parallel()
+	caller := func(gateway, site, role string) httpEvent {
+		r := jsonRequest(document(goodEvent))
+		r.context = map[string]any{"requestId": "req-1", "authorizer": map[string]any{"lambda": map[string]any{
+			"gateway": gateway, "site": site, "role": role,
+		}}}
+		return r
+	}
+	typed := func(contentType string) httpEvent {
+		r := jsonRequest(document(goodEvent))
+		r.headers = map[string]string{"content-type": contentType}
+		return r
+	}
+	body := []byte(document(goodEvent))
+	record := fleetRecord(t, fleetEvents(2))
+	changed := func(i int, b byte) httpEvent {
+		r := bytes.Clone(record)
+		r[i] = b
+		return recordRequest(r)
+	}
+	zipped, packed := gzipped(t, body), zstdCompressed(t, body)
+	bomb := bytes.Repeat([]byte{' '}, 2<<20)
+	const notJSON = "the body is not JSON: "
+
+	for name, c := range map[string]struct {
+		request httpEvent
+		status  int
+		kind    string
+		detail  string // a part of it
+	}{
+		"empty body":              {jsonRequest(``), 400, "not-json", notJSON + "unexpected end at byte 0"},
+		"text":                    {jsonRequest(`hello`), 400, "not-json", notJSON + `byte 0 is "h"`},
+		"cut off":                 {jsonRequest(`{"events":[{"device":"pre`), 400, "not-json", "unexpected end at byte 25"},
+		"cut off in an escape":    {jsonRequest(`{"events":[{"device":"\u00`), 400, "not-json", "unexpected end at byte 26"},
+		"garbage at the end":      {jsonRequest(document(goodEvent) + ` x`), 400, "not-json", `is "x" after the document`},
+		"second document":         {jsonRequest(document(goodEvent) + `{}`), 400, "not-json", `is "{" after the document`},
+		"zero byte at the end":    {jsonRequest(document(goodEvent) + "\x00"), 400, "not-json", `is "\x00" after the document`},
+		"bare NaN":                {jsonRequest(document(`{"value":NaN}`)), 400, "not-json", `byte 20 is "N" where a value is due`},
+		"bare Infinity":           {jsonRequest(document(`{"value":Infinity}`)), 400, "not-json", `byte 20 is "I" where a value is due`},
+		"bare -Infinity":          {jsonRequest(document(`{"value":-Infinity}`)), 400, "not-json", `byte 21 is "I" in a number`},
+		"leading zero":            {jsonRequest(document(`{"value":01}`)), 400, "not-json", `byte 21 is "1" after a value`},
+		"leading plus":            {jsonRequest(document(`{"value":+1}`)), 400, "not-json", `byte 20 is "+"`},
+		"trailing point":          {jsonRequest(document(`{"value":1.}`)), 400, "not-json", `byte 22 is "}" in a number`},
+		"hexadecimal":             {jsonRequest(document(`{"value":0x1}`)), 400, "not-json", `byte 21 is "x"`},
+		"no digits of exponent":   {jsonRequest(document(`{"value":1e}`)), 400, "not-json", `byte 22 is "}" in a number`},
+		"control in a string":     {jsonRequest(document("{\"device\":\"a\nb\"}")), 400, "not-json", `byte 23 is "\n" in a string`},
+		"bad escape":              {jsonRequest(document(`{"device":"\x"}`)), 400, "not-json", `byte 23 is "x" in an escape sequence`},
+		"bad hex escape":          {jsonRequest(document(`{"device":"\u00g0"}`)), 400, "not-json", `byte 26 is "g" in an escape sequence`},
+		"trailing comma":          {jsonRequest(`{"events":[` + goodEvent + `,]}`), 400, "not-json", `is "]" where a value is due`},
+		"comma in an object":      {jsonRequest(document(`{"value":1,}`)), 400, "not-json", `where '"' is due`},
+		"no colon":                {jsonRequest(document(`{"value" 1}`)), 400, "not-json", `where ':' is due`},
+		"single quotes":           {jsonRequest(`{'events':[]}`), 400, "not-json", `byte 1 is "'" where '"' is due`},
+		"misspelt literal":        {jsonRequest(document(`{"x":nul}`)), 400, "not-json", `is "}" in a literal`},
+		"comment":                 {jsonRequest(document(goodEvent + `/**/`)), 400, "not-json", `is "/" after a value`},
+		"byte order mark":         {jsonRequest("\ufeff" + document(goodEvent)), 400, "not-json", `byte 0 is`},
+		"an array":                {jsonRequest(`[` + goodEvent + `]`), 400, "bad-envelope", `want an object with the member "events"`},
+		"null":                    {jsonRequest(`null`), 400, "bad-envelope", `want an object`},
+		"no events member":        {jsonRequest(`{}`), 400, "bad-envelope", `"events" is missing`},
+		"unknown member":          {jsonRequest(`{"gateway":"gw-9","events":[` + goodEvent + `]}`), 400, "bad-envelope", `unknown member "gateway"`},
+		"events an object":        {jsonRequest(`{"events":{}}`), 400, "bad-envelope", `want an array`},
+		"events null":             {jsonRequest(`{"events":null}`), 400, "bad-envelope", `want an array`},
+		"duplicate events":        {jsonRequest(`{"events":[` + goodEvent + `],"events":[]}`), 400, "bad-envelope", `duplicate member "events"`},
+		"no events":               {jsonRequest(document()), 400, "bad-envelope", "holds no event"},
+		"too deep":                {jsonRequest(document(`{"x":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`)), 400, "too-deep", "deeper than 64"},
+		"too many events":         {jsonRequest(document(strings.Split(strings.Repeat(goodEvent+";", telemetry.MaxBatchEvents)+goodEvent, ";")...)), 413, "too-many-events", "at most 10000 events"},
+		"body over the limit":     {jsonRequest(strings.Repeat(" ", DefaultMaxBodyBytes+1)), 413, "body-too-large", "at most 4194304"},
+		"gzip bomb":               {jsonRequest("").encoded("gzip", gzipped(t, bomb)), 413, "inflated-too-large", "more than the accepted 1048576 bytes"},
+		"zstd bomb":               {jsonRequest("").encoded("zstd", zstdCompressed(t, bomb)), 413, "inflated-too-large", "more than the accepted 1048576 bytes"},
+		"truncated gzip":          {jsonRequest("").encoded("gzip", zipped[:len(zipped)-9]), 400, "bad-gzip", "gzip"},
+		"gzip without its sum":    {jsonRequest("").encoded("gzip", zipped[:len(zipped)-1]), 400, "bad-gzip", "gzip"},
+		"gzip header only":        {jsonRequest("").encoded("gzip", zipped[:5]), 400, "bad-gzip", "gzip"},
+		"garbage behind gzip":     {jsonRequest("").encoded("gzip", append(bytes.Clone(zipped), 'x')), 400, "bad-gzip", "gzip"},
+		"not gzip":                {jsonRequest("").encoded("gzip", body), 400, "bad-gzip", "gzip"},
+		"empty gzip":              {jsonRequest("").encoded("gzip", nil), 400, "not-json", "unexpected end at byte 0"},
+		"truncated zstd":          {jsonRequest("").encoded("zstd", packed[:len(packed)-3]), 400, "bad-zstd", "zstd"},
+		"not zstd":                {jsonRequest("").encoded("zstd", body), 400, "bad-zstd", "zstd"},
+		"empty zstd":              {jsonRequest("").encoded("zstd", nil), 400, "not-json", "unexpected end at byte 0"},
+		"unknown encoding":        {jsonRequest("").encoded("br", body), 415, "unsupported-encoding", `"br"`},
+		"two encodings":           {jsonRequest("").encoded("gzip, gzip", body), 415, "unsupported-encoding", `"gzip, gzip"`},
+		"wrong content type":      {typed("text/plain"), 415, "unsupported-type", `"text/plain"`},
+		"no content type":         {httpEvent{body: body}, 415, "unsupported-type", `""`},
+		"similar content type":    {typed("application/jsonp"), 415, "unsupported-type", `"application/jsonp"`},
+		"no gateway":              {caller("", "plant-1", "gateway"), 403, "no-gateway", "names no gateway"},
+		"no site":                 {caller("gw-1", "", "gateway"), 403, "no-gateway", "names no gateway"},
+		"not a gateway":           {caller("gw-1", "plant-1", "viewer"), 403, "not-a-gateway", "only a gateway"},
+		"no role":                 {caller("gw-1", "plant-1", ""), 403, "not-a-gateway", "only a gateway"},
+		"bad base64":              {func() httpEvent { r := jsonRequest("!!!"); r.raw = true; return r }(), 400, "bad-base64", "base64"},
+		"record of a version":     {changed(0, 9), 400, "bad-record", "version: want 1, have 9"},
+		"record with a flag":      {changed(1, 0x40), 400, "bad-record", "flags: unknown bits 0x40"},
+		"record cut off":          {recordRequest(record[:len(record)-1]), 400, "bad-record", "record"},
+		"record of nothing":       {recordRequest(nil), 400, "bad-record", "record"},
+		"record of no event":      {recordRequest([]byte{telemetry.Version, 0}), 400, "bad-record", "event"},
+		"record that is not zstd": {recordRequest([]byte{telemetry.Version, 1, 1, 2, 3}), 400, "bad-record", "zstd"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := &memory{}
+			a := invoke(t, newTestHandler(t, m), c.request.payload(t))
+			if a.StatusCode != c.status || a.Headers["content-type"] != problem.ContentType {
+				t.Errorf("got %d %v %s", a.StatusCode, a.Headers, a.Body)
+			}
+			if a.body["type"] != string(problem.TypeOf(c.kind)) || a.body["title"] != http.StatusText(c.status) ||
+				a.body["status"] != float64(c.status) || a.body["instance"] != "urn:insighthub:request:req-1" {
+				t.Errorf("got %s, want the type %s", a.Body, c.kind)
+			}
+			if detail, ok := a.body["detail"].(string); !ok || !strings.Contains(detail, c.detail) {
+				t.Errorf("detail %q, want %q in it", a.body["detail"], c.detail)
+			}
+			if m.calls > 0 {
+				t.Errorf("published %v", m.events)
+			}
+		})
+	}
+}
+
+func TestNoCallerAtAll(t *testing.T) {
+	t.Parallel()
+	a := invoke(t, newTestHandler(t, &memory{}), []byte(`{"version":"2.0","requestContext":{"authorizer":null},"headers":null,"body":null}`))
+	if a.StatusCode != 403 || a.body["instance"] != nil {
+		t.Errorf("got %d %s", a.StatusCode, a.Body)
+	}
+}
+
+func TestNoEventAccepted(t *testing.T) {
+	t.Parallel()
+	m := &memory{}
+	a := invoke(t, newTestHandler(t, m), jsonRequest(document(`{}`, `1`)).payload(t))
+	want := `{"type":"urn:insighthub:problem:no-event-accepted","title":"No event was accepted","status":422,` +
+		`"detail":"each of the request's events was rejected","instance":"urn:insighthub:request:req-1","accepted":0,` +
+		`"errors":[{"index":0,"reason":"device: missing"},{"index":1,"reason":"want an object"}],"rejected":2}`
+	if a.StatusCode != 422 || a.Headers["content-type"] != problem.ContentType || a.Body != want {
+		t.Errorf("got  %d %s\nwant 422 %s", a.StatusCode, a.Body, want)
+	}
+	if m.calls > 0 {
+		t.Error("an empty batch was published")
+	}
+}
+
+func TestListsTheFirstHundred(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		rejected, listed, status int
+	}{{100, 100, 202}, {101, 100, 202}, {5000, 100, 422}} {
+		events := strings.Split(strings.Repeat(`{"device":"x"};`, c.rejected), ";")[:c.rejected]
+		if c.status == 202 {
+			events = append(events, goodEvent)
+		}
+		a := invoke(t, newTestHandler(t, &memory{}), jsonRequest(document(events...)).payload(t))
+		listed, ok := a.body["errors"].([]any)
+		if a.StatusCode != c.status || a.body["rejected"] != float64(c.rejected) || !ok || len(listed) != c.listed {
+			t.Errorf("%d rejected: got %d %s", c.rejected, a.StatusCode, a.Body)
+		}
+		if truncated := a.body["errors_truncated"] == true; truncated != (c.rejected > c.listed) {
+			t.Errorf("%d rejected: errors_truncated is %v", c.rejected, truncated)
+		}
+	}
+}
+
+// TestReviewsRecords sends a record whose form is right and some of whose
+// events are not: those are dropped, the others published.
+func TestReviewsRecords(t *testing.T) {
+	t.Parallel()
+	events := fleetEvents(8)
+	events[1].Value = math.NaN()
+	events[3].Value = math.Inf(-1)
+	events[4].Time = telemetry.MicrosOf(testNow().Add(DefaultMaxFuture)) + 1
+	events[7].Time = 0
+	m := &memory{}
+	r := recordRequest(fleetRecord(t, events))
+	a := invoke(t, newTestHandler(t, m), r.payload(t))
+	want := `{"accepted":4,"rejected":4,"errors":[{"index":1,"reason":"value: want a finite number"},` +
+		`{"index":3,"reason":"value: want a finite number"},{"index":4,"reason":"time: more than 5m0s ahead of the platform's clock"},` +
+		`{"index":7,"reason":"time: older than the retention of 3653 days"}]}`
+	if a.StatusCode != 202 || a.Body != want {
+		t.Errorf("got  %d %s\nwant 202 %s", a.StatusCode, a.Body, want)
+	}
+	if diff := cmp.Diff([]telemetry.Event{events[0], events[2], events[5], events[6]}, m.events); diff != "" {
+		t.Errorf("published (-want +got):\n%s", diff)
+	}
+}
+
+// TestRecordNamesNoGateway: what a record says of its origin is not believed.
+func TestRecordNamesNoGateway(t *testing.T) {
+	t.Parallel()
+	b := telemetry.Batch{Gateway: "gw-9", Site: "plant-9", Trace: "forged", Received: 1}
+	b.Append(fleetEvents(1)[0])
+	encoder, err := telemetry.NewEncoder(telemetry.Zstd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := encoder.AppendRecord(nil, &b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &memory{}
+	invoke(t, newTestHandler(t, m), recordRequest(record).payload(t))
+	if m.batch.Gateway != "gw-1" || m.batch.Site != "plant-1" || m.batch.Trace != "" || m.batch.Received != telemetry.MicrosOf(testNow()) {
+		t.Errorf("got %+v", m.batch)
+	}
+}
