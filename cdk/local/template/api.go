@@ -1,0 +1,107 @@
+package template
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// integrationTimeout is the default, and the most, of an HTTP API.
+const integrationTimeout = 30 * time.Second
+
+func (p *Plan) addAPI(f *fields) {
+	if t := f.text("ProtocolType"); t != "HTTP" {
+		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Api", NoBody, "its protocol is " + t})
+		return
+	}
+	p.api(f, f.physical()).ID = f.id
+	p.api(f, f.physical()).Name = f.text("Name")
+}
+
+// api returns the API with an id; its parts may be read before itself.
+func (p *Plan) api(f *fields, id string) *API {
+	for i := range p.APIs {
+		if p.APIs[i].APIID == id {
+			return &p.APIs[i]
+		}
+	}
+	p.APIs = append(p.APIs, API{ID: f.id, APIID: id})
+	return &p.APIs[len(p.APIs)-1]
+}
+
+func (p *Plan) addRoute(f *fields) {
+	target := f.text("Target")
+	integration, ok := f.r.integration(strings.TrimPrefix(target, "integrations/"))
+	if !ok {
+		if f.err == nil {
+			f.fail("Target", fmt.Errorf("%w: no integration %q in the stack", ErrIntrinsic, target))
+		}
+		return
+	}
+	kind, uri := integration.text("IntegrationType"), integration.text("IntegrationUri")
+	if kind != "AWS_PROXY" || !strings.Contains(uri, ":lambda:") {
+		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Route", NoBody, "it does not lead to a function"})
+		return
+	}
+	switch kind := f.text("AuthorizationType"); kind {
+	case "", "NONE", "CUSTOM":
+	default:
+		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Route", NoBody, "its authorization is " + kind})
+		return
+	}
+	r := Route{
+		ID: f.id, Key: f.text("RouteKey"), FunctionARN: invoked(uri, f.r),
+		PayloadFormat: integration.text("PayloadFormatVersion"),
+		Timeout:       time.Duration(integration.integer("TimeoutInMillis", int(integrationTimeout.Milliseconds()))) * time.Millisecond,
+		Authorizer:    f.text("AuthorizerId"),
+	}
+	if integration.err != nil {
+		f.err = integration.err
+	}
+	a := p.api(f, f.text("ApiId"))
+	a.Routes = append(a.Routes, r)
+}
+
+// integration finds an integration of the stack by its id.
+func (r *resolver) integration(physical string) (*fields, bool) {
+	for id, res := range r.stack.template.Resources {
+		if res.Type != "AWS::ApiGatewayV2::Integration" {
+			continue
+		}
+		if own, err := r.physicalID(id); err == nil && own == physical {
+			return newFields(r, id), true
+		}
+	}
+	return nil, false
+}
+
+// invoked returns the function's ARN from an integration's or authorizer's URI, which
+// is that ARN or arn:aws:apigateway:…:lambda:path/2015-03-31/functions/ARN/invocations.
+func invoked(uri string, r *resolver) string {
+	if _, rest, ok := strings.Cut(uri, "/functions/"); ok {
+		uri = strings.TrimSuffix(rest, "/invocations")
+	}
+	return functionARN(uri, r)
+}
+
+func (p *Plan) addAuthorizer(f *fields) {
+	if kind := f.text("AuthorizerType"); kind != "REQUEST" {
+		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Authorizer", NoBody, "its type is " + kind})
+		return
+	}
+	a := p.api(f, f.text("ApiId"))
+	a.Authorizers = append(a.Authorizers, Authorizer{
+		ID: f.id, AuthorizerID: f.physical(), Name: f.text("Name"), FunctionARN: invoked(f.text("AuthorizerUri"), f.r),
+		PayloadFormat: f.text("AuthorizerPayloadFormatVersion"), SimpleResponses: f.boolean("EnableSimpleResponses"),
+		IdentitySources: f.texts("IdentitySource"), CacheTTL: f.seconds("AuthorizerResultTtlInSeconds", 0),
+	})
+}
+
+func (p *Plan) addStage(f *fields) {
+	a := p.api(f, f.text("ApiId"))
+	a.Stages = append(a.Stages, APIStage{
+		ID: f.id, Name: f.text("StageName"),
+		RateLimit:  f.number("DefaultRouteSettings.ThrottlingRateLimit", 0),
+		BurstLimit: f.integer("DefaultRouteSettings.ThrottlingBurstLimit", 0),
+	})
+}
