@@ -73,7 +73,7 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 		}
 	}
 	res, err := drive.Run(ctx, cfg, gateways, fc.EventsPerBatch())
-	if err != nil && !(errors.Is(err, context.Canceled) && *duration == 0) {
+	if err != nil && (!errors.Is(err, context.Canceled) || *duration != 0) {
 		return err
 	}
 	if *asJSON {

@@ -13,8 +13,8 @@ import (
 )
 
 func TestParseStat(t *testing.T) {
-	p, ok := parseStat(7, "7 (a (b) c) S 3 7 7 0 -1 4194304 1 2 3 4 150 50 10 20 20 0 1 0 100 1 1")
-	if !ok || p.parent != 3 || p.name != "a (b) c" || p.own != 2 || p.reaped != 0.3 {
+	p, ok := parseStat(7, "7 (a (b) c) S 3 7 7 0 -1 4194304 1 2 3 4 150 50 50 25 20 0 1 0 100 1 1")
+	if !ok || p.parent != 3 || p.name != "a (b) c" || p.own != 2 || p.reaped != 0.75 {
 		t.Errorf("got %+v, %v", p, ok)
 	}
 	if _, ok := parseStat(7, "7 a"); ok {

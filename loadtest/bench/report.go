@@ -84,7 +84,7 @@ func (r *Report) Print(w io.Writer) {
 	}
 }
 
-func flush(t *tabwriter.Writer) { _ = t.Flush() } //nolint:errcheck // a table on a terminal
+func flush(t *tabwriter.Writer) { _ = t.Flush() }
 
 func cpuLine(cpu map[string]float64) string {
 	var parts []string

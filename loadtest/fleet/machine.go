@@ -35,11 +35,11 @@ const (
 	metricCount
 )
 
-// MetricNames are the names under which the metrics are sent, in order.
+// metricNames are indexed by Metric.
 var metricNames = [metricCount]string{
 	"state", "cycle_count", "good_count", "temperature", "vibration",
 	"pressure", "motor_current", "flow", "speed", "power",
-}
+} //nolint:gochecknoglobals // a constant table
 
 // MetricNames returns the names under which the metrics are sent, in the order of Metric.
 func MetricNames() []string { return metricNames[:] }

@@ -21,7 +21,7 @@ func TestRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close() //nolint:errcheck // read only
+	defer in.Close()
 	f, err := Read(in, DeviceOf("a/valve1/1.csv"))
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func run(ctx context.Context, listen, database string, connections int) error {
 	if err != nil {
 		return err
 	}
-	cfg.MaxConns = int32(connections) //nolint:gosec // a handful
+	cfg.MaxConns = int32(connections)
 	db, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return err
