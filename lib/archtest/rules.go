@@ -8,16 +8,15 @@ func Rules() []Rule {
 	)
 	return []Rule{
 		// The domain.
-		{Path: telemetry, External: []string{"github.com/klauspost/compress"}},
+		{Path: telemetry, External: []string{"github.com/klauspost/compress", "google.golang.org/protobuf/encoding/protowire"}},
 		{Path: "lib/problem"},
 		{Path: "lib/token", Internal: []string{telemetry}, External: []string{"github.com/golang-jwt/jwt"}},
 
 		// Use-cases.
 		{Path: "lib/ingest", Internal: []string{telemetry, "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/segmentio/encoding"}},
-		{Path: "lib/store", Internal: []string{telemetry, "lib/kinesis/esm"}, External: []string{"github.com/prometheus/client_golang"}},
+		{Path: "lib/store", Internal: []string{telemetry}},
 
 		// Adapters.
-		{Path: "lib/kinesis/esm", Internal: []string{telemetry}, External: []string{"github.com/segmentio/encoding", "google.golang.org/protobuf"}},
 		{Path: "lib/kinesis", Internal: []string{telemetry}, External: []string{sdk, "github.com/segmentio/encoding", "google.golang.org/protobuf"}},
 		{Path: "lib/timescale", Internal: []string{telemetry}},
 		{Path: "lib/objectstore", Internal: []string{telemetry}, External: []string{sdk}},
