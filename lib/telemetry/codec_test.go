@@ -12,7 +12,7 @@ import (
 func sample() *Batch {
 	b := &Batch{Gateway: "gw-1", Site: "plant-1", Trace: "Root=1-a-b", Received: 1795425713200000}
 	const t = 1795425713123456
-	for i, e := range []Event{
+	for _, e := range []Event{
 		{"press-1", "temperature", t, 71.25, Good},
 		{"press-1", "vibration", t, math.Pi, Good},
 		{"press-2", "temperature", t, 68.5, Uncertain},
@@ -23,26 +23,25 @@ func sample() *Batch {
 		{"press-2", "count", t - 50, 12346, Good},
 		{"Förderband", "état", 0, math.NaN(), Good},
 	} {
-		_ = i
 		b.Append(e)
 	}
 	return b
 }
 
-func newEncoder(t testing.TB, c Compression) *Encoder {
-	t.Helper()
+func newEncoder(tb testing.TB, c Compression) *Encoder {
+	tb.Helper()
 	e, err := NewEncoder(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }
 
-func newDecoder(t testing.TB) *Decoder {
-	t.Helper()
+func newDecoder(tb testing.TB) *Decoder {
+	tb.Helper()
 	d, err := NewDecoder(DefaultLimits())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return d
 }

@@ -165,6 +165,9 @@ func (r *runReader) end() error {
 
 // differences reads a column of differences between neighbours.
 func differences[T ~int64](r runReader, out []T) error {
+	if !r.inRuns {
+		return plainDifferences(r, out)
+	}
 	var v T
 	for len(out) > 0 {
 		entry, n, err := r.next()
@@ -178,6 +181,25 @@ func differences[T ~int64](r runReader, out []T) error {
 		}
 		out = out[n:]
 	}
+	return r.end()
+}
+
+// plainDifferences reads a column without run lengths: an entry for each event.
+func plainDifferences[T ~int64](r runReader, out []T) error {
+	var v T
+	at := 0
+	for i := range out {
+		if at == len(r.entries) {
+			return invalid("%s: ends %d events before the values", r.field, len(out)-i)
+		}
+		var entry uint64
+		if entry, at = varintAt(r.entries, at); at < 0 {
+			return invalid("%s: varint past 64 bits", r.field)
+		}
+		v += T(unzigzag(entry))
+		out[i] = v
+	}
+	r.at = at
 	return r.end()
 }
 

@@ -196,7 +196,7 @@ func (d *Decoder) text(f field, text []byte, b *Batch) error {
 			return err
 		}
 		b.Devices = append(b.Devices, DeviceName(name.text))
-	case fieldMetrics:
+	default: // fieldMetrics
 		if err := d.newEntry(f, len(b.Metrics), &name.metric); err != nil {
 			return err
 		}

@@ -60,8 +60,10 @@
 //
 // Every error of the Decoder wraps ErrInvalid and says which field and which
 // event is wrong. The Decoder checks the form (lengths, indexes, names,
-// qualities) and bounds its memory by its Limits before it allocates; it does
-// not judge times and values, which is for whoever accepts an event.
+// qualities) and bounds its memory by its Limits: what a record declares is
+// compared with them before anything is allocated for it, and a compressed
+// message is given up as soon as it passes InflatedBytes. It does not judge times
+// and values, which is for whoever accepts an event.
 //
 // Encoder, Decoder and Batch are made to be reused: once their memory has grown
 // to the size of the batches at hand, they allocate nothing per event.

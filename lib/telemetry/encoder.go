@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -185,12 +186,12 @@ func appendString(dst []byte, f field, s string) []byte {
 func (e *Encoder) appendSeriesDictionary(dst []byte) []byte {
 	e.column = e.column[:0]
 	for _, s := range e.series.series {
-		e.column = protowire.AppendVarint(e.column, uint64(s.device))
+		e.column = appendVarint(e.column, uint64(s.device))
 	}
 	dst = appendPacked(dst, fieldSeriesDevice, e.column)
 	e.column = e.column[:0]
 	for _, s := range e.series.series {
-		e.column = protowire.AppendVarint(e.column, uint64(s.metric))
+		e.column = appendVarint(e.column, uint64(s.metric))
 	}
 	return appendPacked(dst, fieldSeriesMetric, e.column)
 }
@@ -199,14 +200,14 @@ func (e *Encoder) appendSeriesDictionary(dst []byte) []byte {
 // are sure to save bytes.
 func (e *Encoder) appendRuns(dst []byte, entries, lengths field, n int) []byte {
 	inRuns := 2*len(e.runs) <= n
-	e.column = e.column[:0]
+	e.column = slices.Grow(e.column[:0], binary.MaxVarintLen64*n)
 	for _, r := range e.runs {
 		times := r.events
 		if inRuns {
 			times = 1
 		}
 		for range times {
-			e.column = protowire.AppendVarint(e.column, r.entry)
+			e.column = appendVarint(e.column, r.entry)
 		}
 	}
 	dst = appendPacked(dst, entries, e.column)
@@ -215,7 +216,7 @@ func (e *Encoder) appendRuns(dst []byte, entries, lengths field, n int) []byte {
 	}
 	e.column = e.column[:0]
 	for _, r := range e.runs {
-		e.column = protowire.AppendVarint(e.column, uint64(r.events))
+		e.column = appendVarint(e.column, uint64(r.events))
 	}
 	return appendPacked(dst, lengths, e.column)
 }

@@ -1,7 +1,7 @@
 package telemetry
 
-// maxInternedNames bounds the intern table between batches: about 10 MiB with
-// names of full length.
+// maxInternedNames bounds the intern table between batches. It is more than a
+// fleet has names, so that only made-up names ever fill it.
 const maxInternedNames = 1 << 15
 
 // internTable gives each valid name one string for as long as it is seen now and

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"testing"
@@ -159,7 +160,7 @@ func TestLimits(t *testing.T) {
 		limits Limits
 		want   string
 	}{
-		{Limits{len(record) - 1, 1 << 20, 1000, 10}, "want at most 1917 bytes, have 1918"},
+		{Limits{len(record) - 1, 1 << 20, 1000, 10}, fmt.Sprintf("want at most %d bytes, have %d", len(record)-1, len(record))},
 		{Limits{len(record), 2000, 1000, 10}, "zstd: inflates past 2000 bytes"},
 		{Limits{len(record), 1 << 20, 999, 10}, "want at most 999 events, have 1000"},
 		{Limits{len(record), 1 << 20, 1000, 9}, "devices: want at most 9"},

@@ -245,3 +245,43 @@ func unknownFields() []byte {
 	p = protowire.AppendVarint(protowire.AppendTag(p, 1, protowire.VarintType), 3)
 	return protowire.AppendTag(p, 21, protowire.EndGroupType)
 }
+
+// TestTheRawFormOfTheDocumentation writes the record of "The raw form" in doc.go
+// as a gateway's author would, through a stock library.
+func TestTheRawFormOfTheDocumentation(t *testing.T) {
+	s := stock{dynamicpb.NewMessage(schema(t, true))}
+	for _, name := range []string{"press-1", "press-2"} {
+		s.add("devices", protoreflect.ValueOfString(name))
+	}
+	s.add("metrics", protoreflect.ValueOfString("temperature"))
+	for _, device := range []uint32{0, 1} {
+		s.add("series_device", protoreflect.ValueOfUint32(device))
+		s.add("series_metric", protoreflect.ValueOfUint32(0))
+	}
+	for _, step := range []int64{0, 1, -1, 1} {
+		s.add("series", protoreflect.ValueOfInt64(step))
+	}
+	for _, step := range []int64{1795425713123456, 0, 100_000, 0} {
+		s.add("times", protoreflect.ValueOfInt64(step))
+	}
+	for _, v := range []float64{71.25, 68.5, 71.5, 68.25} {
+		s.add("values", protoreflect.ValueOfFloat64(v))
+	}
+	record, err := proto.MarshalOptions{}.MarshalAppend([]byte{Version, 0}, s.Message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := new(Batch)
+	const at = 1795425713123456
+	want.Append(Event{"press-1", "temperature", at, 71.25, Good})
+	want.Append(Event{"press-2", "temperature", at, 68.5, Good})
+	want.Append(Event{"press-1", "temperature", at + 100_000, 71.5, Good})
+	want.Append(Event{"press-2", "temperature", at + 100_000, 68.25, Good})
+	var have Batch
+	if err := newDecoder(t).Decode(record, &have); err != nil {
+		t.Fatal(err)
+	}
+	if diff := same(want, &have); diff != "" {
+		t.Errorf("(-want +have)\n%s", diff)
+	}
+}

@@ -3,6 +3,8 @@ package telemetry
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"google.golang.org/protobuf/encoding/protowire"
 )
 
 // Version is the record's first byte.
@@ -89,6 +91,15 @@ func putVarint56(p []byte, u uint64) int {
 	u |= continuationBits & (1<<(8*(size-1)) - 1)
 	binary.LittleEndian.PutUint64(p, u)
 	return size
+}
+
+// appendVarint is protowire.AppendVarint, faster where p has room.
+func appendVarint(p []byte, u uint64) []byte {
+	n := len(p)
+	if u < 1<<56 && cap(p)-n >= 8 {
+		return p[:n+putVarint56(p[n:n+8], u)]
+	}
+	return protowire.AppendVarint(p, u)
 }
 
 // varintAt reads the varint at p[pos] and returns it and the position after it,
