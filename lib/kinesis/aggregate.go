@@ -138,7 +138,7 @@ func appendKey(keys *[]string, v []byte, name string, limits AggregateLimits) er
 // eachBytes calls f for each field of wire type bytes and passes over the others, as a parser of protobuf does.
 func eachBytes(message []byte, f func(protowire.Number, []byte) error) error {
 	for at := 0; at < len(message); {
-		number, wire, n := protowire.ConsumeTag(message[at:])
+		number, wire, n := consumeTag(message[at:])
 		if n < 0 {
 			return wireError(at, n)
 		}
@@ -162,6 +162,15 @@ func eachBytes(message []byte, f func(protowire.Number, []byte) error) error {
 	return nil
 }
 
+// consumeTag is protowire's, and refuses field numbers above the largest as well.
+func consumeTag(b []byte) (protowire.Number, protowire.Type, int) {
+	number, wire, n := protowire.ConsumeTag(b)
+	if number > protowire.MaxValidNumber {
+		return 0, 0, -1
+	}
+	return number, wire, n
+}
+
 func wireError(at, n int) error { return fmt.Errorf("byte %d: %w", at, protowire.ParseError(n)) }
 
 // userRecord parses one message Record.
@@ -170,7 +179,7 @@ func userRecord(message []byte, keys, hashKeys []string) (UserRecord, error) {
 	var key, hashKey uint64
 	var hasKey, hasHashKey, hasData bool
 	for at := 0; at < len(message); {
-		number, wire, n := protowire.ConsumeTag(message[at:])
+		number, wire, n := consumeTag(message[at:])
 		if n < 0 {
 			return r, wireError(at, n)
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
@@ -54,7 +55,6 @@ func classify(err error) error {
 	var (
 		notFound *types.ResourceNotFoundException
 		request  *types.InvalidRequestException
-		internal *types.InternalServiceError
 		response interface{ HTTPStatusCode() int }
 	)
 	switch {
@@ -62,14 +62,13 @@ func classify(err error) error {
 		return err
 	case errors.As(err, &notFound), errors.As(err, &request):
 		return fmt.Errorf("%w: %w", telemetry.ErrNotFound, err)
-	case errors.As(err, &internal):
+	case retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}.IsErrorThrottle(err) == aws.TrueTernary:
 		return fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
 	case errors.As(err, &response):
-		if code := response.HTTPStatusCode(); code >= 500 || code == 429 {
-			return fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
+		if code := response.HTTPStatusCode(); code >= 400 && code < 500 && code != 429 {
+			return err
 		}
-		return err
-	default:
-		return fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
 	}
+	// A failure inside the service, or an answer that did not come or is broken.
+	return fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
 }
