@@ -1,0 +1,239 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/lambda"
+)
+
+// API is one HTTP API. It is safe for concurrent use.
+type API struct {
+	cfg     Config
+	router  *router
+	buffers sync.Pool // of *[]byte
+}
+
+var _ http.Handler = (*API)(nil)
+
+// New checks the routes and returns the API. Two routes of the same key, a
+// malformed path and an unknown identity source are errors.
+func New(cfg Config) (*API, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("httpapi.New: %w", err)
+	}
+	caches := make(map[*Authorizer]*cache)
+	routes := make([]*route, 0, len(cfg.Routes))
+	for _, given := range cfg.Routes {
+		r := &route{Route: given}
+		if r.Timeout == 0 {
+			r.Timeout = defaultTimeout
+		}
+		if a := r.Authorizer; a != nil {
+			if caches[a] == nil {
+				caches[a] = newCache(a)
+			}
+			r.cache = caches[a]
+			for _, text := range a.IdentitySources {
+				s, err := parseSource(text)
+				if err != nil {
+					return nil, fmt.Errorf("httpapi.New: %w", err)
+				}
+				r.sources = append(r.sources, s)
+			}
+		}
+		routes = append(routes, r)
+	}
+	router, err := newRouter(routes)
+	if err != nil {
+		return nil, fmt.Errorf("httpapi.New: %w", err)
+	}
+	return &API{cfg: cfg, router: router}, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	id := newRequestID()
+	w.Header()["Apigw-Requestid"] = []string{id}
+	path, ok := a.routePath(r.URL.Path)
+	if !ok {
+		refuse(w, http.StatusNotFound)
+		return
+	}
+	matched, parameters := a.router.match(r.Method, path)
+	if matched == nil {
+		refuse(w, http.StatusNotFound)
+		return
+	}
+	e := &event{
+		api: a, request: r, route: matched, parameters: parameters, id: id, path: path,
+		trace: r.Header.Get("X-Amzn-Trace-Id"), sourceIP: hostname(r.RemoteAddr), at: a.cfg.Now(),
+	}
+	if r.URL.RawQuery != "" {
+		e.query, _ = url.ParseQuery(r.URL.RawQuery) // what can not be parsed is left out, as in AWS
+	}
+	if e.trace == "" {
+		e.trace = newTrace(e.at)
+	}
+	authorizerContext, status := a.authorize(e)
+	if status != 0 {
+		refuse(w, status)
+		return
+	}
+	a.integrate(w, e, authorizerContext)
+}
+
+// routePath takes the stage off a path.
+func (a *API) routePath(path string) (string, bool) {
+	if a.cfg.Stage == defaultStage {
+		return path, true
+	}
+	rest, ok := strings.CutPrefix(path, "/"+a.cfg.Stage)
+	if !ok || rest != "" && rest[0] != '/' {
+		return "", false
+	}
+	if rest == "" {
+		rest = "/"
+	}
+	return rest, true
+}
+
+// integrate invokes the route's function and writes its response.
+func (a *API) integrate(w http.ResponseWriter, e *event, authorizerContext []byte) {
+	body := a.buffer()
+	defer a.put(body)
+	var err error
+	*body, err = readBody((*body)[:0], e.request)
+	switch {
+	case errors.Is(err, errBodyTooLarge):
+		refuse(w, http.StatusRequestEntityTooLarge)
+		return
+	case err != nil: // the client broke off
+		refuse(w, http.StatusBadRequest)
+		return
+	}
+	e.bodyBytes = len(*body)
+	payload := a.buffer()
+	defer a.put(payload)
+	*payload = e.appendRequest((*payload)[:0], *body, authorizerContext)
+
+	result, status := a.invoke(e.request.Context(), e, e.route.Function, e.route.Timeout, *payload)
+	if status != 0 {
+		refuse(w, status)
+		return
+	}
+	response, err := parseResponse(result)
+	if err != nil {
+		a.cfg.Log.Error("response of the function", "request", e.id, "route", e.route.key, "error", err)
+		refuse(w, http.StatusInternalServerError)
+		return
+	}
+	response.write(w)
+}
+
+// invoke returns the function's response, or the status with which to refuse.
+func (a *API) invoke(ctx context.Context, e *event, function Invoker, timeout time.Duration, payload []byte) ([]byte, int) {
+	ctx, cancel := context.WithTimeout(lambda.WithTrace(ctx, e.trace), timeout)
+	defer cancel()
+	result, err := function.Invoke(ctx, payload)
+	status := 0
+	switch {
+	case err == nil && result.FunctionError == "":
+		return result.Payload, 0
+	case err == nil:
+		err = fmt.Errorf("function error %s: %s", result.FunctionError, result.Payload)
+		status = http.StatusInternalServerError
+	case errors.Is(err, lambda.ErrTooLarge):
+		status = http.StatusRequestEntityTooLarge
+	case errors.Is(err, lambda.ErrThrottled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, lambda.ErrClosed):
+		status = http.StatusServiceUnavailable
+	default:
+		status = http.StatusInternalServerError
+	}
+	a.cfg.Log.Error("invocation", "request", e.id, "route", e.route.key, "status", status, "error", err)
+	return nil, status
+}
+
+func (a *API) buffer() *[]byte {
+	if b, ok := a.buffers.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
+
+// keptBytes bounds a buffer that is kept: the largest request must not stay in
+// memory for good.
+const keptBytes = 4 << 20
+
+func (a *API) put(b *[]byte) {
+	if cap(*b) <= keptBytes {
+		a.buffers.Put(b)
+	}
+}
+
+var errBodyTooLarge = errors.New("body too large")
+
+// readBody appends the body to dst. A length that the client declares is
+// believed as far as the bound.
+func readBody(dst []byte, r *http.Request) ([]byte, error) {
+	if r.ContentLength > MaxBodyBytes {
+		return dst, errBodyTooLarge
+	}
+	if r.ContentLength > 0 {
+		start := len(dst)
+		dst = slices.Grow(dst, int(r.ContentLength))[:start+int(r.ContentLength)]
+		_, err := io.ReadFull(r.Body, dst[start:])
+		return dst, err
+	}
+	for {
+		if len(dst) == cap(dst) {
+			dst = slices.Grow(dst, max(4<<10, len(dst)))
+		}
+		n, err := r.Body.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		switch {
+		case len(dst) > MaxBodyBytes:
+			return dst, errBodyTooLarge
+		case errors.Is(err, io.EOF):
+			return dst, nil
+		case err != nil:
+			return dst, err
+		}
+	}
+}
+
+// refuse writes an answer of the front's own.
+func refuse(w http.ResponseWriter, status int) {
+	text := http.StatusText(status)
+	body := `{"message":"` + text + `"}`
+	h := w.Header()
+	h["Content-Type"] = []string{"application/json"}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
+}
+
+// newRequestID returns an id of the form of API Gateway's: JKJaXmPLvHcESHA=.
+func newRequestID() string {
+	var b [11]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return base64.URLEncoding.EncodeToString(b[:])
+}
+
+func newTrace(at time.Time) string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return "Root=1-" + strconv.FormatInt(at.Unix(), 16) + "-" + hex.EncodeToString(b[:])
+}

@@ -1,0 +1,150 @@
+package httpapi
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// segmentKind orders segments from the most to the least specific.
+type segmentKind int
+
+const (
+	literal segmentKind = iota
+	parameter
+	greedy
+)
+
+type segment struct {
+	kind segmentKind
+	text string // of a literal, or the parameter's name
+}
+
+// route is a Route that is ready to be matched.
+type route struct {
+	Route
+	key      string
+	segments []segment
+	cache    *cache // of the authorizer
+	sources  []source
+}
+
+type pathParameter struct{ name, value string }
+
+// router holds the routes in the order in which they are tried: the first
+// match is the most specific one.
+type router struct {
+	routes   []*route
+	fallback *route
+}
+
+func newRouter(routes []*route) (*router, error) {
+	r := &router{}
+	for _, candidate := range routes {
+		if candidate.Path == defaultRouteValue {
+			if r.fallback != nil {
+				return nil, fmt.Errorf("two routes %s", defaultRouteValue)
+			}
+			candidate.key = defaultRouteValue
+			r.fallback = candidate
+			continue
+		}
+		candidate.key = candidate.Method + " " + candidate.Path
+		segments, err := parsePath(candidate.Path)
+		if err != nil {
+			return nil, err
+		}
+		candidate.segments = segments
+		r.routes = append(r.routes, candidate)
+	}
+	slices.SortStableFunc(r.routes, compareRoutes)
+	for i := 1; i < len(r.routes); i++ {
+		if compareRoutes(r.routes[i-1], r.routes[i]) == 0 && r.routes[i-1].key == r.routes[i].key {
+			return nil, fmt.Errorf("two routes %s", r.routes[i].key)
+		}
+	}
+	return r, nil
+}
+
+func parsePath(path string) ([]segment, error) {
+	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	segments := make([]segment, len(parts))
+	for i, part := range parts {
+		name, isParameter := strings.CutPrefix(part, "{")
+		if !isParameter {
+			segments[i] = segment{kind: literal, text: part}
+			continue
+		}
+		name, closed := strings.CutSuffix(name, "}")
+		segments[i] = segment{kind: parameter, text: name}
+		if proxy, ok := strings.CutSuffix(name, "+"); ok {
+			segments[i] = segment{kind: greedy, text: proxy}
+			if i != len(parts)-1 {
+				return nil, fmt.Errorf("path %s: {%s} is not last", path, name)
+			}
+		}
+		if !closed || segments[i].text == "" {
+			return nil, fmt.Errorf("path %s: parameter %q", path, part)
+		}
+	}
+	return segments, nil
+}
+
+// compareRoutes orders the more specific route first.
+func compareRoutes(a, b *route) int {
+	for i := range min(len(a.segments), len(b.segments)) {
+		if d := int(a.segments[i].kind) - int(b.segments[i].kind); d != 0 {
+			return d
+		}
+	}
+	if d := len(b.segments) - len(a.segments); d != 0 {
+		return d // only one of them can match, unless it ends greedily: the longer says more
+	}
+	switch {
+	case a.Method != methodAny && b.Method == methodAny:
+		return -1
+	case a.Method == methodAny && b.Method != methodAny:
+		return 1
+	default:
+		return 0
+	}
+}
+
+const methodAny = "ANY"
+
+// match returns the route for a request, or nil, and its path parameters.
+func (r *router) match(method, path string) (*route, []pathParameter) {
+	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	for _, candidate := range r.routes {
+		if candidate.Method != methodAny && candidate.Method != method {
+			continue
+		}
+		if parameters, ok := candidate.matchPath(parts); ok {
+			return candidate, parameters
+		}
+	}
+	return r.fallback, nil
+}
+
+func (r *route) matchPath(parts []string) ([]pathParameter, bool) {
+	last := r.segments[len(r.segments)-1]
+	if len(parts) < len(r.segments) || len(parts) > len(r.segments) && last.kind != greedy {
+		return nil, false
+	}
+	for i, s := range r.segments {
+		if s.kind == literal && s.text != parts[i] || s.kind != literal && parts[i] == "" {
+			return nil, false
+		}
+	}
+	var parameters []pathParameter
+	for i, s := range r.segments {
+		switch s.kind {
+		case literal:
+		case parameter:
+			parameters = append(parameters, pathParameter{s.text, parts[i]})
+		case greedy:
+			parameters = append(parameters, pathParameter{s.text, strings.Join(parts[i:], "/")})
+		}
+	}
+	return parameters, true
+}
