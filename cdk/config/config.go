@@ -168,6 +168,9 @@ type Database struct {
 	BackupDays int
 }
 
+// MaxDatabaseConnections is how many connections the database of the stack takes.
+const MaxDatabaseConnections = 400
+
 // Egress is how the private subnets reach the internet: the database's
 // instance installs its packages through it and functions reach AWS's APIs.
 type Egress string

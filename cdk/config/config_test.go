@@ -46,6 +46,7 @@ func TestValidate(t *testing.T) {
 		"zones alone":       {func(s *config.Stage) { s.AvailabilityZones = []string{"eu-west-1a"} }, "name them if and only if"},
 		"removal in prod":   {func(s *config.Stage) { s.Name = config.Prod }, "prod keeps its data"},
 		"e-mail":            {func(s *config.Stage) { s.AlarmEmail = "operations" }, "no @"},
+		"connections":       {func(s *config.Stage) { s.Stream.Shards = 500 }, "the database takes 400"},
 		"no shards":         {func(s *config.Stage) { s.Stream.Shards = 0 }, "stream: 0 shards"},
 		"shards on demand":  {func(s *config.Stage) { s.Stream.Mode = config.OnDemand }, "on-demand takes none"},
 		"stream retention":  {func(s *config.Stage) { s.Stream.Retention = 90 * time.Minute }, "stream: retention 1h30m0s"},

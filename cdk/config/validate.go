@@ -37,6 +37,9 @@ func (s Stage) Validate() error {
 	p.in("migrate", s.Migrate.problems())
 	p.in("api", s.API.problems())
 	p.in("database", s.Database.problems())
+	if n := s.Stream.Shards * s.Store.Parallelization * s.Store.Connections; s.Database.Kind == OwnInstance {
+		p.expect(n <= MaxDatabaseConnections, "%d shards with %d invocations of %d connections each: the database takes %d", s.Stream.Shards, s.Store.Parallelization, s.Store.Connections, MaxDatabaseConnections)
+	}
 	p.in("network", s.Network.problems(s.Database.Kind))
 	p.in("log", s.Log.problems())
 	if err := errors.Join(p...); err != nil {

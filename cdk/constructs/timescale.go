@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsautoscaling"
@@ -87,6 +88,7 @@ func NewTimescaleInstance(scope constructs.Construct, id string, props *Timescal
 		"SECRET":             secret.SecretArn(),
 		"ZONE":               zone.HostedZoneId(),
 		"NAME":               jsii.String(host),
+		"CONNECTIONS":        jsii.String(strconv.Itoa(config.MaxDatabaseConnections)),
 	})
 	grantMachine(group.Role(), stack, volume, zone, stage.Name)
 	secret.GrantRead(group.Role(), nil)

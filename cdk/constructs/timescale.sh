@@ -1,13 +1,12 @@
 # Makes a Debian 13 machine the database. Runs as root at each machine's first
-# boot, after the lines that set STACK, GROUP, VOLUME, SECRET, ZONE, NAME and
-# AWS_DEFAULT_REGION. The data lives on a volume of its own: a new machine
+# boot, after the lines that set STACK, GROUP, VOLUME, SECRET, ZONE, NAME,
+# CONNECTIONS and AWS_DEFAULT_REGION. The data lives on a volume of its own: a new machine
 # takes it over from the old one.
+# shellcheck shell=bash disable=SC2153,SC2154
 set -euo pipefail
 
-token=$(curl -fsS -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' http://169.254.169.254/latest/api/token)
-metadata() { curl -fsS -H "X-aws-ec2-metadata-token: $token" "http://169.254.169.254/latest/meta-data/$1"; }
-instance=$(metadata instance-id)
-address=$(metadata local-ipv4)
+instance=$(cloud-init query instance_id)
+address=$(hostname -I | cut -d' ' -f1)
 
 signal() {
   aws cloudformation signal-resource --stack-name "$STACK" --logical-resource-id "$GROUP" \
@@ -20,7 +19,7 @@ for attempt in 1 2 3 4 5; do # the way out may be younger than this machine
   apt-get -q update && break
   sleep $((attempt * 10))
 done
-apt-get -q install -y --no-install-recommends awscli jq postgresql-common
+apt-get -q install -y --no-install-recommends awscli ca-certificates jq openssl postgresql-common
 # The volume holds the cluster; the package shall not make one.
 mkdir -p /etc/postgresql-common/createcluster.d
 echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/insighthub.conf
@@ -49,14 +48,15 @@ user=$(field username) database=$(field dbname) password=$(field password)
 cluster=$data/17/main
 if [ ! -s "$cluster/PG_VERSION" ]; then
   install -d -o postgres -g postgres -m 700 "$data/17" "$cluster"
-  runuser -u postgres -- /usr/lib/postgresql/17/bin/initdb -D "$cluster" -E UTF8 --locale=C.UTF-8 -A scram-sha-256 --auth-local=peer >/dev/null
+  runuser -u postgres -- /usr/lib/postgresql/17/bin/initdb -D "$cluster" -E UTF8 --locale=C.UTF-8 --auth-local=peer --auth-host=scram-sha-256 >/dev/null
+  echo "include 'insighthub.conf'" >>"$cluster/postgresql.conf"
   runuser -u postgres -- openssl req -new -x509 -nodes -days 3650 -subj "/CN=$NAME" \
     -keyout "$cluster/server.key" -out "$cluster/server.crt" 2>/dev/null
   chmod 600 "$cluster/server.key"
 fi
 
 memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
-cat >"$cluster/postgresql.auto.conf" <<CONF
+cat >"$cluster/insighthub.conf" <<CONF
 listen_addresses = '*'
 ssl = on
 password_encryption = 'scram-sha-256'
@@ -65,7 +65,7 @@ timescaledb.telemetry_level = 'off'
 shared_buffers = $((memory / 4))MB
 effective_cache_size = $((memory * 3 / 4))MB
 maintenance_work_mem = $((memory / 16))MB
-max_connections = 100
+max_connections = $CONNECTIONS
 max_wal_size = 4GB
 checkpoint_completion_target = 0.9
 wal_compression = lz4
