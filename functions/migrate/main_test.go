@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale"
+)
+
+func TestInvoke(t *testing.T) {
+	const done = `{"PhysicalResourceId":"insighthub-schema","Data":{"Flavour":"plain","Licence":"none","Version":"2"}}`
+	for name, c := range map[string]struct {
+		payload, want string
+		migrates      bool
+		err           error
+	}{
+		"plain":        {payload: `{}`, want: done, migrates: true},
+		"create":       {payload: `{"RequestType":"Create","ResourceProperties":{"x":"1"}}`, want: done, migrates: true},
+		"update":       {payload: `{"RequestType":"Update","PhysicalResourceId":"insighthub-schema"}`, want: done, migrates: true},
+		"delete":       {payload: `{"RequestType":"Delete","PhysicalResourceId":"other"}`, want: `{"PhysicalResourceId":"other","Data":null}`},
+		"unknown type": {payload: `{"RequestType":"Drop"}`, err: telemetry.ErrInvalid},
+		"no JSON":      {payload: `nonsense`, err: telemetry.ErrInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			migrated := false
+			h := &handler{log: slog.New(slog.DiscardHandler), migrate: func(context.Context) (timescale.Migrated, error) {
+				migrated = true
+				return timescale.Migrated{Version: 2, Flavour: timescale.FlavourPlain, Licence: timescale.LicenceNone}, nil
+			}}
+			got, err := h.Invoke(t.Context(), []byte(c.payload))
+			if !errors.Is(err, c.err) || string(got) != c.want || migrated != c.migrates {
+				t.Errorf("got %s, %v, migrated %v; want %s, %v, %v", got, err, migrated, c.want, c.err, c.migrates)
+			}
+		})
+	}
+}
+
+func TestInvokeFailsTheDeployment(t *testing.T) {
+	h := &handler{log: slog.New(slog.DiscardHandler), migrate: func(context.Context) (timescale.Migrated, error) {
+		return timescale.Migrated{}, telemetry.ErrUnavailable
+	}}
+	if _, err := h.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, telemetry.ErrUnavailable) {
+		t.Errorf("error = %v, want ErrUnavailable", err)
+	}
+}
+
+func TestBuildNamesWhatIsMissing(t *testing.T) {
+	if _, err := build(func(string) string { return "" }, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "DATABASE_SECRET_ARN") {
+		t.Errorf("error = %v, want one that names DATABASE_SECRET_ARN", err)
+	}
+}

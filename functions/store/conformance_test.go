@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/lib/store"
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale"
+)
+
+// subject is an implementation of store.Writer and a look at what it stored.
+type subject struct {
+	writer   store.Writer
+	contents func(*testing.T) contents
+}
+
+func TestWriterConformance(t *testing.T) {
+	for name, make := range map[string]func(*testing.T) subject{
+		"memory": func(*testing.T) subject {
+			w := newMemoryWriter()
+			return subject{w, func(*testing.T) contents { return w.contents }}
+		},
+		"timescale": func(t *testing.T) subject { t.Helper(); return onDatabase(t, timescale.FlavourTimescale) },
+		"plain":     func(t *testing.T) subject { t.Helper(); return onDatabase(t, timescale.FlavourPlain) },
+	} {
+		t.Run(name, func(t *testing.T) { conformance(t, make) })
+	}
+}
+
+// conformance is what every store.Writer has to do.
+func conformance(t *testing.T, make func(*testing.T) subject) {
+	t.Helper()
+	t.Run("nothing", func(t *testing.T) {
+		o, err := make(t).writer.Write(t.Context(), nil)
+		if err != nil || o.Stored+o.Duplicates+o.Conflicts != 0 {
+			t.Errorf("Write(nothing) = %+v, %v", o, err)
+		}
+	})
+	t.Run("invalid", func(t *testing.T) {
+		b := &telemetry.Batch{Gateway: "g", Site: "s"}
+		b.Append(telemetry.Event{Device: "d", Metric: "m", Time: -1 << 62})
+		if _, err := make(t).writer.Write(t.Context(), []*telemetry.Batch{b}); !errors.Is(err, telemetry.ErrInvalid) {
+			t.Errorf("error = %v, want ErrInvalid", err)
+		}
+	})
+	t.Run("like the model", func(t *testing.T) {
+		s, model := make(t), newMemoryWriter()
+		r := mathrand.New(mathrand.NewPCG(3, 4)) //nolint:gosec // a test's
+		for round := range 60 {
+			batches := randomBatches(r)
+			got, err := s.writer.Write(t.Context(), batches)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, _ := model.Write(t.Context(), batches)
+			got.Committed = want.Committed
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Fatalf("round %d: outcome differs (-want +got):\n%s", round, diff)
+			}
+		}
+		compareContents(t, model.contents, s.contents(t))
+	})
+	t.Run("at once", func(t *testing.T) {
+		s := make(t)
+		r := mathrand.New(mathrand.NewPCG(5, 6)) //nolint:gosec // a test's
+		// Without contradictions, so that the end does not depend on who is first.
+		offered, model := [][]*telemetry.Batch{}, newMemoryWriter()
+		for range 24 {
+			batches := randomBatches(r)
+			for _, b := range batches {
+				for i := range b.Value {
+					b.Value[i], b.Quality[i] = float64(b.Time[i]), telemetry.Good
+				}
+			}
+			_, _ = model.Write(t.Context(), batches)
+			offered = append(offered, batches)
+		}
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		var stored int
+		for part := range slices.Chunk(offered, 6) {
+			wg.Go(func() {
+				for _, batches := range part {
+					o, err := s.writer.Write(t.Context(), batches)
+					if err != nil || o.Conflicts != 0 {
+						t.Errorf("Write = %+v, %v", o, err)
+					}
+					mu.Lock()
+					stored += o.Stored
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		if stored != len(model.stored) {
+			t.Errorf("%d claimed as stored, want %d", stored, len(model.stored))
+		}
+		compareContents(t, model.contents, s.contents(t))
+	})
+}
+
+func compareContents(t *testing.T, want, got contents) {
+	t.Helper()
+	unexported := cmp.AllowUnexported(contents{}, identity{}, reading{})
+	if diff := cmp.Diff(want, got, unexported); diff != "" {
+		t.Errorf("contents differ (-want +got):\n%s", diff)
+	}
+}
+
+// randomBatches meet in a few identities over three days.
+func randomBatches(r *mathrand.Rand) []*telemetry.Batch {
+	const noon, day = 1795435200_000_000, 86400_000_000
+	batches := make([]*telemetry.Batch, 1+r.IntN(4))
+	for i := range batches {
+		b := &telemetry.Batch{Gateway: telemetry.GatewayID(fmt.Sprint("g", r.IntN(3))), Site: "s", Received: noon}
+		for range r.IntN(60) {
+			b.Append(telemetry.Event{
+				Device:  telemetry.DeviceName(fmt.Sprint("d", r.IntN(4))),
+				Metric:  telemetry.MetricName(fmt.Sprint("m", r.IntN(3))),
+				Time:    telemetry.Micros(noon + r.IntN(3)*day + r.IntN(50)),
+				Value:   float64(r.IntN(3)),
+				Quality: telemetry.Quality(r.IntN(2)), //nolint:gosec // small
+			})
+		}
+		batches[i] = b
+	}
+	return batches
+}
+
+// testDatabase makes a migrated database and returns a pool and its DSN.
+func testDatabase(tb testing.TB, flavour timescale.Flavour) (*timescale.Pool, string) {
+	tb.Helper()
+	server := os.Getenv("INSIGHTHUB_TEST_DATABASE")
+	if server == "" {
+		const message = "INSIGHTHUB_TEST_DATABASE names no database; run under go run ./cdk/local/postgres/cmd/testdb -- or make test"
+		if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
+			tb.Fatal(message)
+		}
+		tb.Skip(message)
+	}
+	u, err := url.Parse(server)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	name := "test_" + strings.ToLower(rand.Text())
+	psql(tb, server, "CREATE DATABASE "+name)
+	tb.Cleanup(func() { psql(tb, server, "DROP DATABASE "+name+" WITH (FORCE)") })
+	u.Path = "/" + name
+	pool, err := timescale.Open(tb.Context(), timescale.PoolConfig{DSN: u.String()})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(pool.Close)
+	if _, err := timescale.Migrate(tb.Context(), pool, flavour); err != nil {
+		tb.Fatal(err)
+	}
+	return pool, u.String()
+}
+
+func onDatabase(t *testing.T, flavour timescale.Flavour) subject {
+	t.Helper()
+	pool, dsn := testDatabase(t, flavour)
+	return subject{writer{timescale.NewWriter(pool, timescale.WriterConfig{})}, func(t *testing.T) contents {
+		t.Helper()
+		return readBack(t, dsn)
+	}}
+}
+
+// readBack reads all tables by another way than the one under test.
+func readBack(t *testing.T, dsn string) contents {
+	t.Helper()
+	c := newMemoryWriter().contents
+	const names = ` g.name, d.name, m.name, (extract(epoch FROM time) * 1000000)::int8, value, quality
+		JOIN device d ON d.id = device_id JOIN metric m ON m.id = metric_id JOIN gateway g ON g.id = d.gateway_id`
+	columns, joins, _ := strings.Cut(names, "\n")
+	each := func(table string, f func(identity, reading)) {
+		for line := range strings.Lines(psql(t, dsn, "SELECT"+columns+" FROM "+table+joins)) {
+			var id identity
+			var r reading
+			if _, err := fmt.Sscan(strings.ReplaceAll(line, "|", " "), &id.gateway, &id.device, &id.metric, &id.time, &r.value, &r.quality); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			f(id, r)
+		}
+	}
+	each("event", func(id identity, r reading) {
+		if _, twice := c.stored[id]; twice {
+			t.Errorf("%v is there twice", id)
+		}
+		c.stored[id] = r
+	})
+	each("conflict", func(id identity, r reading) { note(c.conflicts, id, r) })
+	return c
+}
+
+// psql runs a statement by the command-line client, so that the tests see the
+// database with other eyes than the adapter's.
+func psql(tb testing.TB, dsn, statement string) string {
+	tb.Helper()
+	program := "../../.local/timescale/bin/psql"
+	if _, err := os.Stat(program); err != nil {
+		program = "psql"
+	}
+	out, err := exec.CommandContext(context.Background(), program, dsn, "-XAtqc", statement).CombinedOutput() //nolint:gosec // a test's
+	if err != nil {
+		tb.Fatalf("psql: %v: %s", err, out)
+	}
+	return string(out)
+}

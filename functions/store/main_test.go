@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/lib/kinesis"
+	"github.com/insighthub/insighthub/lib/store"
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// payload is what Lambda delivers for the given records' data.
+func payload(records ...[]byte) []byte {
+	var b strings.Builder
+	b.WriteString(`{"Records":[`)
+	for i, data := range records {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"gw-1","sequenceNumber":"49%054d","data":%q,"approximateArrivalTimestamp":%d.123},`+
+			`"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000000:49%054d","eventName":"aws:kinesis:record","awsRegion":"eu-west-1",`+
+			`"invokeIdentityArn":"arn:aws:iam::000000000000:role/r","eventSourceARN":"arn:aws:kinesis:eu-west-1:000000000000:stream/telemetry"}`,
+			i, base64.StdEncoding.EncodeToString(data), noon.Unix(), i)
+	}
+	b.WriteString(`]}`)
+	return []byte(b.String())
+}
+
+// record encodes devices × metrics × samples of a gateway.
+func record(tb testing.TB, gateway telemetry.GatewayID, start time.Time, devices, metrics, samples int) []byte {
+	tb.Helper()
+	b := &telemetry.Batch{Gateway: gateway, Site: "plant-1", Received: telemetry.MicrosOf(noon)}
+	for s := range samples {
+		for d := range devices {
+			for m := range metrics {
+				b.Append(telemetry.Event{
+					Device: telemetry.DeviceName(fmt.Sprint("press-", d)), Metric: telemetry.MetricName(fmt.Sprint("metric-", m)),
+					Time: telemetry.MicrosOf(start) + telemetry.Micros(s)*100_000, Value: 20 + float64(s*d+m)/8,
+				})
+			}
+		}
+	}
+	encoder, err := telemetry.NewEncoder(telemetry.NoCompression)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	data, err := encoder.AppendRecord(nil, b)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
+}
+
+type letters map[string]string
+
+func (l letters) Put(_ context.Context, key string, body []byte, _ string) error {
+	l[key] = string(body)
+	return nil
+}
+
+func newHandler(tb testing.TB, w store.Writer, l store.DeadLetters) *store.Handler {
+	tb.Helper()
+	decoder, err := telemetry.NewDecoder(telemetry.DefaultLimits())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	h, err := store.New(store.Config{
+		Source: &source{}, Decoder: decoder, Writer: w, DeadLetters: l,
+		Log: slog.New(slog.NewJSONHandler(io.Discard, nil)), Now: time.Now,
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return h
+}
+
+func TestRecordsBecomeRows(t *testing.T) {
+	pool, dsn := testDatabase(t, timescale.FlavourDetect)
+	l := letters{}
+	h := newHandler(t, writer{timescale.NewWriter(pool, timescale.WriterConfig{DevicesPerGateway: 3})}, l)
+	aggregated := kinesis.AppendAggregate(nil, []kinesis.UserRecord{
+		{PartitionKey: "gw-2", Data: record(t, "gw-2", noon, 1, 1, 5)},
+		{PartitionKey: "gw-2", Data: []byte("rubbish")},
+		{PartitionKey: "gw-3", Data: record(t, "gw-3", noon, 1, 1, 7)},
+	})
+	in := payload(record(t, "gw-1", noon, 3, 4, 10), []byte{9, 9, 9}, aggregated, record(t, "gw-1", noon.Add(time.Second), 3, 4, 10),
+		record(t, "gw-4", noon, 4, 1, 1))
+	for range 2 { // delivered again whole, as after a lost answer
+		answer, err := h.Invoke(t.Context(), in)
+		if err != nil || string(answer) != `{"batchItemFailures":[]}` {
+			t.Fatalf("answer = %s, %v", answer, err)
+		}
+		got := psql(t, dsn, "SELECT gateway, count(*), count(DISTINCT (device, metric)) FROM reading GROUP BY 1 ORDER BY 1")
+		if diff := cmp.Diff("gw-1|240|12\ngw-2|5|1\ngw-3|7|1\n", got); diff != "" {
+			t.Errorf("rows differ (-want +got):\n%s", diff)
+		}
+		if len(l) != 3 {
+			t.Errorf("dead letters %v, want those of the garbage, the aggregated rubbish and the gateway with too many devices", l)
+		}
+	}
+}
+
+func TestDatabaseAway(t *testing.T) {
+	pool, err := timescale.Open(t.Context(), timescale.PoolConfig{DSN: "postgres://u@127.0.0.1:1/d", MaxAttempts: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	h := newHandler(t, writer{timescale.NewWriter(pool, timescale.WriterConfig{})}, letters{})
+	answer, err := h.Invoke(t.Context(), payload([]byte("rubbish"), record(t, "gw-1", noon, 1, 1, 1), record(t, "gw-1", noon, 1, 1, 2)))
+	want := fmt.Sprintf(`{"batchItemFailures":[{"itemIdentifier":"49%054d"}]}`, 1)
+	if err != nil || string(answer) != want {
+		t.Errorf("answer = %s, %v, want %s", answer, err, want)
+	}
+}
+
+func TestBuildNamesWhatIsMissing(t *testing.T) {
+	_, _, err := build(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
+	for _, name := range []string{"DATABASE_SECRET_ARN", "FAILURE_BUCKET"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v does not name %s", err, name)
+		}
+	}
+}
+
+type nullWriter struct{}
+
+func (nullWriter) Write(context.Context, []*telemetry.Batch) (store.Outcome, error) {
+	return store.Outcome{}, nil
+}
+
+// BenchmarkHandler is the function without the database: 10 records of 1,000 events.
+func BenchmarkHandler(b *testing.B) {
+	h := newHandler(b, nullWriter{}, letters{})
+	var records [][]byte
+	for i := range 10 {
+		records = append(records, record(b, "gw-1", noon.Add(time.Duration(i)*time.Second), 10, 10, 10))
+	}
+	in := payload(records...)
+	b.SetBytes(int64(len(in)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := h.Invoke(b.Context(), in); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/10_000, "ns/event")
+}

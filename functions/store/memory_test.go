@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/insighthub/insighthub/lib/store"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+type identity struct {
+	gateway telemetry.GatewayID
+	device  telemetry.DeviceName
+	metric  telemetry.MetricName
+	time    telemetry.Micros
+}
+
+type reading struct {
+	value   float64
+	quality telemetry.Quality
+}
+
+// contents is what a writer has stored.
+type contents struct {
+	stored    map[identity]reading
+	conflicts map[identity]map[reading]bool
+}
+
+// memoryWriter is the writer's contract over maps: the fake, and the model that
+// the real one is held against.
+type memoryWriter struct {
+	mu sync.Mutex
+	contents
+}
+
+var _ store.Writer = (*memoryWriter)(nil)
+
+func newMemoryWriter() *memoryWriter {
+	return &memoryWriter{contents: contents{stored: map[identity]reading{}, conflicts: map[identity]map[reading]bool{}}}
+}
+
+func (w *memoryWriter) Write(_ context.Context, batches []*telemetry.Batch) (store.Outcome, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, b := range batches {
+		for i, t := range b.Time {
+			if t < -210866803200000000 {
+				return store.Outcome{}, fmt.Errorf("%w: event %d: time", telemetry.ErrInvalid, i)
+			}
+		}
+	}
+	outcome := store.Outcome{Committed: 1}
+	seen := map[identity]map[reading]bool{}
+	for _, b := range batches {
+		for i := range b.Time {
+			e := b.Event(i)
+			id, offer := identity{b.Gateway, e.Device, e.Metric, e.Time}, reading{e.Value, e.Quality}
+			first, ok := w.stored[id]
+			switch {
+			case !ok:
+				w.stored[id] = offer
+				outcome.Stored++
+			case first == offer || seen[id][offer]:
+				outcome.Duplicates++
+			default:
+				outcome.Conflicts++
+				note(w.conflicts, id, offer)
+				note(seen, id, offer)
+			}
+		}
+	}
+	return outcome, nil
+}
+
+func note(m map[identity]map[reading]bool, id identity, offer reading) {
+	if m[id] == nil {
+		m[id] = map[reading]bool{}
+	}
+	m[id][offer] = true
+}
