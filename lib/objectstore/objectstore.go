@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 
@@ -32,7 +34,7 @@ const DefaultMaxBytes = 64 << 20
 
 // Store reads and writes the objects of one bucket. It is safe for concurrent
 // use. Every error wraps one of telemetry's sentinels where one fits:
-// ErrUnavailable when S3 can not be reached, throttles or fails inside;
+// ErrUnavailable when S3 can not be reached in time, throttles or fails inside;
 // ErrNotFound when the bucket or the key does not exist. The SDK has retried by
 // then. A write that failed may have been applied.
 type Store struct {
@@ -67,6 +69,9 @@ func (s *Store) PutIfAbsent(ctx context.Context, key string, body []byte, conten
 }
 
 func (s *Store) put(ctx context.Context, op, key string, body []byte, contentType string, ifNoneMatch *string) error {
+	if key == "" {
+		return fmt.Errorf("%s s3://%s/: key: empty: %w", op, s.bucket, telemetry.ErrInvalid)
+	}
 	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket:      &s.bucket,
 		Key:         &key,
@@ -80,6 +85,9 @@ func (s *Store) put(ctx context.Context, op, key string, body []byte, contentTyp
 // Get returns an object's content. An object that is larger than
 // Config.MaxBytes is an error that wraps telemetry.ErrInvalid.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	if key == "" {
+		return nil, fmt.Errorf("get s3://%s/: key: empty: %w", s.bucket, telemetry.ErrInvalid)
+	}
 	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &key})
 	if err != nil {
 		return nil, s.wrap(err, "get", key)
@@ -106,36 +114,38 @@ func (s *Store) wrap(err error, op, key string) error {
 	return fmt.Errorf("%s s3://%s/%s: %w", op, s.bucket, key, err)
 }
 
+// classify returns the sentinel that err stands for, or nil.
 func classify(err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		switch api.ErrorCode() {
-		case "NoSuchKey", "NoSuchBucket", "NotFound":
+		case "NoSuchKey", "NoSuchBucket":
 			return telemetry.ErrNotFound
 		case "PreconditionFailed":
 			return telemetry.ErrConflict
-		case "ConditionalRequestConflict", "OperationAborted", "SlowDown", "RequestTimeout", "Throttling":
+		// The first: another conditional write of the same key is under way.
+		case "ConditionalRequestConflict", "OperationAborted", "RequestTimeout":
 			return telemetry.ErrUnavailable
-		case "KeyTooLongError", "EntityTooLarge", "InvalidArgument":
+		case "KeyTooLongError", "EntityTooLarge", "InvalidArgument", "InvalidURI":
 			return telemetry.ErrInvalid
 		}
 	}
+	if (retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}).IsErrorThrottle(err) == aws.TrueTernary {
+		return telemetry.ErrUnavailable
+	}
 	var response interface{ HTTPStatusCode() int }
-	if !errors.As(err, &response) {
-		return telemetry.ErrUnavailable // the network
+	if errors.As(err, &response) {
+		switch code := response.HTTPStatusCode(); {
+		case code == http.StatusNotFound:
+			return telemetry.ErrNotFound
+		case code == http.StatusPreconditionFailed:
+			return telemetry.ErrConflict
+		case code >= 400 && code < 500 && code != http.StatusTooManyRequests:
+			return nil
+		}
 	}
-	switch code := response.HTTPStatusCode(); {
-	case code == 404:
-		return telemetry.ErrNotFound
-	case code == 412:
-		return telemetry.ErrConflict
-	case code == 429, code >= 500:
-		return telemetry.ErrUnavailable
-	case code == 0, code < 300: // broken off within the response
-		return telemetry.ErrUnavailable
-	default:
-		return nil
-	}
+	// A failure inside the service, or an answer that did not come or is broken.
+	return telemetry.ErrUnavailable
 }

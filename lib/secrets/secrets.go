@@ -34,7 +34,7 @@ func NewFromClient(client Client) *Store { return &Store{client: client} }
 // Get returns the current value of the secret named by its ARN or name, text
 // or binary. Errors wrap telemetry.ErrNotFound when there is no such secret or
 // it is marked for deletion, telemetry.ErrUnavailable when the service can not
-// be reached or is overloaded; neither the error nor its text holds the value.
+// be reached within the context's deadline or is overloaded; neither the error nor its text holds the value.
 func (s *Store) Get(ctx context.Context, arn string) ([]byte, error) {
 	out, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)})
 	if err != nil {
@@ -58,7 +58,7 @@ func classify(err error) error {
 		response interface{ HTTPStatusCode() int }
 	)
 	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &notFound), errors.As(err, &request):
 		return fmt.Errorf("%w: %w", telemetry.ErrNotFound, err)
