@@ -23,9 +23,12 @@ func Logger(getenv func(string) string) *slog.Logger {
 		level = slog.LevelInfo
 	}
 	logger := NewLogger(os.Stdout, level)
-	for key, name := range map[string]string{"function": "INSIGHTHUB_FUNCTION", "stage": "INSIGHTHUB_STAGE"} {
-		if v := getenv(name); v != "" {
-			logger = logger.With(key, v)
+	for _, a := range [...]struct{ key, variable string }{
+		{"function", "INSIGHTHUB_FUNCTION"},
+		{"stage", "INSIGHTHUB_STAGE"},
+	} {
+		if v := getenv(a.variable); v != "" {
+			logger = logger.With(a.key, v)
 		}
 	}
 	if err != nil && text != "" {
