@@ -26,8 +26,13 @@ type indexedFault struct {
 }
 
 func (c *collector) reset(earliest, latest telemetry.Micros) {
-	c.batch.Reset()
 	c.earliest, c.latest = earliest, latest
+	c.restart()
+}
+
+// restart forgets what was received.
+func (c *collector) restart() {
+	c.batch.Reset()
 	c.index, c.rejected, c.listed = 0, 0, c.listed[:0]
 }
 

@@ -129,6 +129,7 @@ func New(config Config) (*Handler, error) {
 	}
 	h.collector.batch = &h.batch
 	h.parser = newParser(&h.collector)
+	h.envelope.parse = h.parseEscaped
 	return h, nil
 }
 
@@ -140,10 +141,14 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r := &h.request
+	now := h.config.Now()
+	h.collector.reset(
+		telemetry.MicrosOf(now.Add(-h.retention)),
+		telemetry.MicrosOf(now.Add(h.config.MaxFuture)),
+	)
 	if err := h.envelope.read(payload, r); err != nil {
 		return nil, fmt.Errorf("ingest: %w", err)
 	}
-	now := h.config.Now()
 	if refusal := h.accept(r, now); refusal != nil {
 		h.config.Log.WarnContext(ctx, "refused",
 			"request_id", r.requestID, "gateway", r.gateway, "status", refusal.status, "detail", refusal.detail)
@@ -186,26 +191,10 @@ func (h *Handler) accept(r *request, now time.Time) *bodyError {
 	if r.role != gatewayRole {
 		return refuse(http.StatusForbidden, "not-a-gateway", "only a gateway may send events")
 	}
-	form, refusal := formOf(r.contentType)
-	if refusal != nil {
-		return refusal
-	}
-	body, refusal := h.body.read(r)
-	if refusal != nil {
-		return refusal
-	}
-	h.collector.reset(
-		telemetry.MicrosOf(now.Add(-h.retention)),
-		telemetry.MicrosOf(now.Add(h.config.MaxFuture)),
-	)
-	switch form {
-	case jsonForm:
-		refusal = h.parser.parse(body[:len(body)+padding], len(body))
-	case recordForm:
-		refusal = h.readRecord(body)
-	}
-	if refusal != nil {
-		return refusal
+	if !r.parsed {
+		if refusal := h.readBody(r); refusal != nil {
+			return refusal
+		}
 	}
 	if h.collector.index == 0 {
 		return badEnvelope("the request holds no event")
@@ -215,6 +204,32 @@ func (h *Handler) accept(r *request, now time.Time) *bodyError {
 	h.batch.Trace = traceOf(r)
 	h.batch.Received = telemetry.MicrosOf(now)
 	return nil
+}
+
+// parseEscaped reads a JSON body where it stands in the payload.
+func (h *Handler) parseEscaped(payload []byte, start int) (end int) {
+	end = h.parser.parseEscaped(payload, start)
+	if end-start > h.config.MaxBodyBytes {
+		return -1 // perhaps for its escapes alone
+	}
+	return end
+}
+
+// readBody fills the collector from the body of r.
+func (h *Handler) readBody(r *request) *bodyError {
+	form, refusal := formOf(r.contentType)
+	if refusal != nil {
+		return refusal
+	}
+	body, refusal := h.body.read(r)
+	if refusal != nil {
+		return refusal
+	}
+	h.collector.restart()
+	if form == recordForm {
+		return h.readRecord(body)
+	}
+	return h.parser.parse(body[:len(body)+padding], len(body))
 }
 
 func (h *Handler) readRecord(body []byte) *bodyError {

@@ -83,12 +83,16 @@ func TestAccepts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := &memory{}
-			a := invoke(t, newTestHandler(t, m), c.request.payload(t))
-			if a.StatusCode != 202 || a.Body != fmt.Sprintf(`{"accepted":%d,"rejected":0,"errors":[]}`, len(c.want)) {
-				t.Fatalf("got %d %s", a.StatusCode, a.Body)
-			}
-			if diff := cmp.Diff(c.want, m.events); diff != "" {
-				t.Errorf("published (-want +got):\n%s", diff)
+			h := newTestHandler(t, m)
+			for _, reversed := range []bool{false, true} {
+				c.request.reversed = reversed
+				a := invoke(t, h, c.request.payload(t))
+				if a.StatusCode != 202 || a.Body != fmt.Sprintf(`{"accepted":%d,"rejected":0,"errors":[]}`, len(c.want)) {
+					t.Fatalf("got %d %s", a.StatusCode, a.Body)
+				}
+				if diff := cmp.Diff(c.want, m.events); diff != "" {
+					t.Errorf("published (-want +got):\n%s", diff)
+				}
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,8 @@ type httpEvent struct {
 	body    []byte
 	base64  bool
 	raw     bool // base64 is claimed, and body sent as it is
+	// reversed puts the members of the event in another order.
+	reversed bool
 }
 
 func jsonRequest(body string) httpEvent {
@@ -78,17 +81,26 @@ func (e httpEvent) payload(tb testing.TB) []byte {
 	if e.base64 {
 		body = base64.StdEncoding.EncodeToString(e.body)
 	}
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	err := encoder.Encode(map[string]any{
-		"version": "2.0", "routeKey": "POST /v1/telemetry", "rawPath": "/v1/telemetry", "rawQueryString": "",
-		"headers": e.headers, "requestContext": e.context, "body": body, "isBase64Encoded": e.base64 || e.raw,
-	})
-	if err != nil {
-		tb.Fatal(err)
+	e.base64 = e.base64 || e.raw
+	member := func(name string, value any) string {
+		var out bytes.Buffer
+		encoder := json.NewEncoder(&out)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(value); err != nil {
+			tb.Fatal(err)
+		}
+		return fmt.Sprintf("%q:%s", name, bytes.TrimSpace(out.Bytes()))
 	}
-	return out.Bytes()
+	// In the order in which API Gateway writes them.
+	members := []string{
+		member("version", "2.0"), member("routeKey", "POST /v1/telemetry"), member("rawPath", "/v1/telemetry"),
+		member("rawQueryString", ""), member("headers", e.headers), member("requestContext", e.context),
+		member("body", body), member("isBase64Encoded", e.base64),
+	}
+	if e.reversed {
+		slices.Reverse(members)
+	}
+	return []byte("{" + strings.Join(members, ",") + "}")
 }
 
 func newTestHandler(tb testing.TB, p Publisher) *Handler {

@@ -2,47 +2,13 @@ package ingest
 
 import (
 	"bytes"
-	"encoding/binary"
 	"net/http"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // maxDepth bounds how deep arrays and objects may nest.
 const maxDepth = 64
-
-// member is a member of an event.
-type member uint8
-
-const (
-	deviceMember member = 1 << iota
-	metricMember
-	timeMember
-	valueMember
-	qualityMember
-
-	noMember        member = 0
-	requiredMembers        = deviceMember | metricMember | timeMember | valueMember
-)
-
-func (m member) String() string {
-	switch m {
-	case deviceMember:
-		return "device"
-	case metricMember:
-		return "metric"
-	case timeMember:
-		return "time"
-	case valueMember:
-		return "value"
-	case qualityMember:
-		return "quality"
-	default:
-		return ""
-	}
-}
 
 // parser reads a JSON body in one pass. It is reused; it keeps the memory of
 // its tables.
@@ -53,11 +19,17 @@ type parser struct {
 	maxEvents        int
 	out              *collector
 
-	// buf is the body and then at least two words of zero bytes: no read of a
-	// word leaves the buffer, and no scan passes the body's end, since no JSON
-	// text holds a zero byte.
-	buf    []byte
-	size   int
+	// buf holds the body and behind it at least two words more, the first byte
+	// of which no JSON text holds: no scan passes the body's end, and no read of
+	// a word leaves the buffer.
+	buf  []byte
+	size int
+	// Where the body is read as it stands in the payload, itself escaped as a
+	// JSON string, a quote is \": extra is 1, quote is '\\', and the text ends at
+	// a '"'. Otherwise extra is 0 and quote is '"'.
+	extra  int
+	quote  byte
+	keys   [memberCount]keyWord
 	text   []byte // an unescaped string
 	failed *bodyError
 	event  event
@@ -95,16 +67,49 @@ func (e *event) reject(r reason, m member) {
 	}
 }
 
-// parse reads the body buf[:size], whose events go to the collector. What the
-// collector has received counts only when parse returns nil.
+// parse reads the body buf[:size], behind which padding zero bytes follow. Its
+// events go to the collector; what that has received counts only when parse
+// returns nil.
 func (p *parser) parse(buf []byte, size int) *bodyError {
-	p.buf, p.size, p.failed = buf, size, nil
-	p.devices.reset()
-	p.metrics.reset()
+	p.begin(buf, size, 0)
 	if i := p.envelope(p.space(0)); i >= 0 && i != size {
 		p.fail(i, "after the document")
 	}
 	return p.failed
+}
+
+// parseEscaped reads the body that is escaped as a JSON string and whose first
+// byte is payload[i]. It returns the index of the quote that ends the string,
+// or -1: then the body is wrong or of a form that only parse reads (an escape
+// sequence other than \"), what the collector has received does not count, and
+// the body is to be unescaped and given to parse.
+//
+// Usually there is no such thing in a body, and that spares a pass over it.
+func (p *parser) parseEscaped(payload []byte, i int) (end int) {
+	// A quote with no backslash before it ends any scan; words may be read
+	// behind it.
+	last := bytes.LastIndexByte(payload[i:max(i, len(payload)-padding)], '"')
+	if last < 1 || payload[i+last-1] == '\\' {
+		return -1
+	}
+	p.begin(payload, len(payload), 1)
+	if i = p.envelope(p.space(i)); i >= 0 && payload[i] != '"' {
+		return -1
+	}
+	return i
+}
+
+func (p *parser) begin(buf []byte, size, extra int) {
+	p.buf, p.size, p.failed = buf, size, nil
+	if p.quote == 0 || p.extra != extra {
+		p.extra, p.quote = extra, '"'
+		if extra > 0 {
+			p.quote = '\\'
+		}
+		p.keys = keyWords(p.quote)
+	}
+	p.devices.reset()
+	p.metrics.reset()
 }
 
 // fail notes that the body is no JSON text at byte i. It returns -1, which
@@ -253,76 +258,19 @@ func (p *parser) readEvent(i int) int {
 	return i + 1
 }
 
-// The first eight bytes of each member's name with its quotes.
-const (
-	deviceKey  = '"' | 'd'<<8 | 'e'<<16 | 'v'<<24 | 'i'<<32 | 'c'<<40 | 'e'<<48 | '"'<<56
-	metricKey  = '"' | 'm'<<8 | 'e'<<16 | 't'<<24 | 'r'<<32 | 'i'<<40 | 'c'<<48 | '"'<<56
-	timeKey    = '"' | 't'<<8 | 'i'<<16 | 'm'<<24 | 'e'<<32 | '"'<<40
-	valueKey   = '"' | 'v'<<8 | 'a'<<16 | 'l'<<24 | 'u'<<32 | 'e'<<40 | '"'<<48
-	qualityKey = '"' | 'q'<<8 | 'u'<<16 | 'a'<<24 | 'l'<<32 | 'i'<<40 | 't'<<48 | 'y'<<56
-
-	timeKeyMask  = 1<<48 - 1
-	valueKeyMask = 1<<56 - 1
-)
-
-// key reads the member name at i. A name that the format has not, and one that
-// the event had before, is noted and returned as noMember.
-func (p *parser) key(i int) (m member, next int) {
-	w := binary.LittleEndian.Uint64(p.buf[i:])
-	switch {
-	case w == deviceKey:
-		m, next = deviceMember, i+8
-	case w == metricKey:
-		m, next = metricMember, i+8
-	case w&timeKeyMask == timeKey:
-		m, next = timeMember, i+6
-	case w&valueKeyMask == valueKey:
-		m, next = valueMember, i+7
-	case w == qualityKey && p.buf[i+8] == '"':
-		m, next = qualityMember, i+9
-	default:
-		if m, next = p.otherKey(i); m == noMember {
-			return noMember, next
-		}
-	}
-	if p.event.seen&m != 0 {
-		p.event.reject(duplicateMember, m)
-		return noMember, next
-	}
-	p.event.seen |= m
-	return m, next
-}
-
-// otherKey reads a member name that has escapes or is unknown.
-func (p *parser) otherKey(i int) (m member, next int) {
-	name, next := p.string(i)
-	if next < 0 {
-		return noMember, -1
-	}
-	for m := deviceMember; m <= qualityMember; m <<= 1 {
-		if string(name) == m.String() {
-			return m, next
-		}
-	}
-	if p.event.fault.reason == accepted {
-		p.event.fault = fault{reason: unknownMember, name: bytes.Clone(name[:min(len(name), maxQuoted)])}
-	}
-	return noMember, next
-}
-
 // value reads the value at i of member m.
 func (p *parser) value(i int, m member) int {
 	e := &p.event
 	c := p.buf[i]
 	switch m {
 	case deviceMember, metricMember:
-		if c != '"' {
+		if c != p.quote {
 			e.reject(wantString, m)
 			break
 		}
 		return p.name(i, m)
 	case timeMember:
-		if c == '"' {
+		if c == p.quote {
 			return p.time(i)
 		}
 		if c != '-' && !isDigit(c) {
@@ -344,7 +292,7 @@ func (p *parser) value(i int, m member) int {
 		}
 		return next
 	case qualityMember:
-		if c != '"' {
+		if c != p.quote {
 			e.reject(wantString, m)
 			break
 		}
@@ -413,78 +361,3 @@ func (p *parser) quality(i int) int {
 	}
 	return next
 }
-
-// string reads the string at i. The text is valid until the next call; it may
-// hold invalid UTF-8, which a name's check then finds, and stands with U+FFFD
-// for an unpaired surrogate, see stringSlow.
-func (p *parser) string(i int) (text []byte, next int) {
-	if p.buf[i] != '"' {
-		return nil, p.fail(i, "where '\"' is due")
-	}
-	start := i + 1
-	for i = start; ; i += word {
-		if mask := notPlain(binary.LittleEndian.Uint64(p.buf[i:])); mask != 0 {
-			i += first(mask)
-			break
-		}
-	}
-	if p.buf[i] == '"' {
-		return p.buf[start:i], i + 1
-	}
-	return p.stringSlow(start, i)
-}
-
-// stringSlow goes on at i, which is not plain, with the string whose first
-// byte is at start. An unpaired surrogate has no form in UTF-8; it is put into
-// the text as the three bytes that it would have, which are invalid as UTF-8,
-// so that it is rejected as such.
-func (p *parser) stringSlow(start, i int) (text []byte, next int) {
-	text = p.text[:0]
-	for {
-		switch c := p.buf[i]; {
-		case c == '"':
-			if len(text) == 0 {
-				return p.buf[start:i], i + 1
-			}
-			text = append(text, p.buf[start:i]...)
-			p.text = text
-			return text, i + 1
-		case c < ' ':
-			return nil, p.fail(i, "in a string")
-		case c != '\\':
-			i++
-		default:
-			text = append(text, p.buf[start:i]...)
-			if text, i = p.escape(text, i); i < 0 {
-				return nil, -1
-			}
-			start = i
-		}
-	}
-}
-
-// escape appends what the escape sequence at i stands for.
-func (p *parser) escape(text []byte, i int) (out []byte, next int) {
-	if p.buf[i+1] == 'u' {
-		r, next := unescapeRune(p.buf[:p.size], i)
-		if next < 0 {
-			j := i + 2
-			for j < p.size && isHex(p.buf[j]) {
-				j++
-			}
-			return nil, p.fail(j, "in an escape sequence")
-		}
-		if first := hex4(p.buf, i+2); utf16.IsSurrogate(first) && next == i+6 {
-			return append(text, 0xed, 0xa0|byte(first>>6&0x1f), 0x80|byte(first&0x3f)), next
-		}
-		return utf8.AppendRune(text, r), next
-	}
-	var one [utf8.UTFMax]byte
-	size, next := unescapeOne(one[:], p.buf[:p.size], i)
-	if next < 0 {
-		return nil, p.fail(i+1, "in an escape sequence")
-	}
-	return append(text, one[:size]...), next
-}
-
-func isHex(c byte) bool { return isDigit(c) || c|0x20-'a' < 6 }

@@ -82,18 +82,22 @@ func TestRejectsEvents(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := &memory{}
-			a := invoke(t, newTestHandler(t, m), jsonRequest(document(goodEvent, c.event, goodEvent)).payload(t))
 			reason, err := json.Marshal(c.reason)
 			if err != nil {
 				t.Fatal(err)
 			}
 			want := fmt.Sprintf(`{"accepted":2,"rejected":1,"errors":[{"index":1,"reason":%s}]}`, reason)
-			if a.StatusCode != 202 || a.Body != want {
-				t.Errorf("got  %d %s\nwant 202 %s", a.StatusCode, a.Body, want)
-			}
-			if len(m.events) != 2 {
-				t.Errorf("published %v", m.events)
+			m := &memory{}
+			h := newTestHandler(t, m)
+			r := jsonRequest(document(goodEvent, c.event, goodEvent))
+			for _, r.reversed = range []bool{false, true} {
+				a := invoke(t, h, r.payload(t))
+				if a.StatusCode != 202 || a.Body != want {
+					t.Errorf("got  %d %s\nwant 202 %s", a.StatusCode, a.Body, want)
+				}
+				if len(m.events) != 2 {
+					t.Errorf("published %v", m.events)
+				}
 			}
 		})
 	}
@@ -212,19 +216,22 @@ func TestRefusesRequests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := &memory{}
-			a := invoke(t, newTestHandler(t, m), c.request.payload(t))
-			if a.StatusCode != c.status || a.Headers["content-type"] != problem.ContentType {
-				t.Errorf("got %d %v %s", a.StatusCode, a.Headers, a.Body)
-			}
-			if a.body["type"] != string(problem.TypeOf(c.kind)) || a.body["title"] != http.StatusText(c.status) ||
-				a.body["status"] != float64(c.status) || a.body["instance"] != "urn:insighthub:request:req-1" {
-				t.Errorf("got %s, want the type %s", a.Body, c.kind)
-			}
-			if detail, ok := a.body["detail"].(string); !ok || !strings.Contains(detail, c.detail) {
-				t.Errorf("detail %q, want %q in it", a.body["detail"], c.detail)
-			}
-			if m.calls > 0 {
-				t.Errorf("published %v", m.events)
+			h := newTestHandler(t, m)
+			for _, c.request.reversed = range []bool{false, true} {
+				a := invoke(t, h, c.request.payload(t))
+				if a.StatusCode != c.status || a.Headers["content-type"] != problem.ContentType {
+					t.Errorf("got %d %v %s", a.StatusCode, a.Headers, a.Body)
+				}
+				if a.body["type"] != string(problem.TypeOf(c.kind)) || a.body["title"] != http.StatusText(c.status) ||
+					a.body["status"] != float64(c.status) || a.body["instance"] != "urn:insighthub:request:req-1" {
+					t.Errorf("got %s, want the type %s", a.Body, c.kind)
+				}
+				if detail, ok := a.body["detail"].(string); !ok || !strings.Contains(detail, c.detail) {
+					t.Errorf("detail %q, want %q in it", a.body["detail"], c.detail)
+				}
+				if m.calls > 0 {
+					t.Errorf("published %v", m.events)
+				}
 			}
 		})
 	}

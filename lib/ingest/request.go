@@ -20,6 +20,7 @@ type request struct {
 	role            string
 	base64          bool
 	body            []byte // unescaped, as the client sent it but for base64
+	parsed          bool   // parse has taken the body, and it is not in body
 }
 
 // errNotEvent is the failure of an invocation that no HTTP API made.
@@ -31,6 +32,10 @@ var errNotEvent = errors.New("the payload is not an HTTP API event of format 2.0
 type envelope struct {
 	src []byte
 	pos int
+	// parse reads a plain JSON body as it stands, escaped, in the payload, if
+	// its headers were before it. It returns the index of the quote at the end
+	// of the body that begins at start, or -1 when the body must be unescaped.
+	parse func(payload []byte, start int) (end int)
 	// body receives the unescaped body; text any other string.
 	body []byte
 	text []byte
@@ -40,6 +45,20 @@ type envelope struct {
 func (e *envelope) read(payload []byte, r *request) error {
 	e.src, e.pos = payload, 0
 	*r = request{}
+	if err := e.walk(r); err != nil {
+		return err
+	}
+	if r.parsed && r.base64 {
+		// What looked like JSON was to be base64.
+		parse := e.parse
+		e.parse, e.pos, *r = nil, 0, request{}
+		defer func() { e.parse = parse }()
+		return e.walk(r)
+	}
+	return nil
+}
+
+func (e *envelope) walk(r *request) error {
 	err := e.object(func(key []byte) error {
 		switch string(key) {
 		case "version":
@@ -185,6 +204,14 @@ func (e *envelope) stringInto(dst *string) error {
 func (e *envelope) readBody(r *request) error {
 	if e.peek() != '"' {
 		return e.skip(maxDepth)
+	}
+	if e.parse != nil && r.contentType != "" && r.contentEncoding == "" {
+		if f, refusal := formOf(r.contentType); refusal == nil && f == jsonForm {
+			if end := e.parse(e.src, e.pos+1); end >= 0 {
+				e.pos, r.parsed = end+1, true
+				return nil
+			}
+		}
 	}
 	body, err := e.string(e.body[:0])
 	if err != nil {

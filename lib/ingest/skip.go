@@ -6,7 +6,7 @@ import "net/http"
 // that depth.
 func (p *parser) skip(i, depth int) int {
 	switch c := p.buf[i]; {
-	case c == '"':
+	case c == p.quote:
 		_, next := p.string(i)
 		return next
 	case c == '{' || c == '[':
