@@ -2,6 +2,7 @@ package constructs
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strconv"
 
@@ -96,9 +97,7 @@ func functionEnvironment(props *GoFunctionProps) *map[string]*string {
 		// memory; a tenth is left for what the Go runtime does not count.
 		"GOMEMLIMIT": jsii.String(strconv.Itoa(props.Size.MemoryMB*9/10) + "MiB"),
 	}
-	for k, v := range props.Environment {
-		env[k] = v
-	}
+	maps.Copy(env, props.Environment)
 	return &env
 }
 

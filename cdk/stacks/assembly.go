@@ -80,7 +80,7 @@ func (a Assembly) appProps() (*awscdk.AppProps, error) {
 // Context reads the feature flags of a cdk.json, and adds what the CDK's command
 // line adds, so that both ways of running give the same templates.
 func Context(path string) (map[string]any, error) {
-	raw, err := os.ReadFile(path)
+	raw, err := os.ReadFile(filepath.Clean(path))
 	if err != nil {
 		return nil, fmt.Errorf("feature flags: %w", err)
 	}
