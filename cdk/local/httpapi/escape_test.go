@@ -68,13 +68,3 @@ func telemetryBody(events int) []byte {
 	b.WriteString(`]}`)
 	return b.Bytes()
 }
-
-func BenchmarkAppendString(b *testing.B) {
-	body := telemetryBody(1000)
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	dst := appendJSON(nil, body)
-	for b.Loop() {
-		dst = appendJSON(dst[:0], body)
-	}
-}
