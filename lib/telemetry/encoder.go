@@ -74,7 +74,7 @@ func (e *Encoder) AppendRecords(b *Batch, maxBytes int, emit func(record []byte)
 	e.out = e.out[:0]
 	take := MaxBatchEvents
 	for from := 0; from < b.Len(); {
-		take = min(take, MaxBatchEvents, b.Len()-from)
+		take = min(take, b.Len()-from)
 		start := len(e.out)
 		var err error
 		if e.out, err = e.appendRange(e.out, b, from, from+take); err != nil {
@@ -86,22 +86,25 @@ func (e *Encoder) AppendRecords(b *Batch, maxBytes int, emit func(record []byte)
 			if take == 1 {
 				return fmt.Errorf("%w: batch: event %d: a record of %d bytes, want at most %d", ErrInvalid, from, size, maxBytes)
 			}
-			take = fewer(take, size, maxBytes)
+			take = fitting(take, size, maxBytes)
 			continue
 		}
 		if err := emit(e.out[start:len(e.out):len(e.out)]); err != nil {
 			return err
 		}
 		from += take
+		if size < maxBytes/4*3 { // what follows is denser than what made take so small
+			take = fitting(take, size, maxBytes)
+		}
 	}
 	return nil
 }
 
-// fewer returns how many events to try after take of them came to size bytes:
-// a little under the proportion, and never all again.
-func fewer(take, size, maxBytes int) int {
-	n := int(int64(take) * int64(max(maxBytes, 0)) / int64(size))
-	return max(1, min(n-n/32, take-1))
+// fitting returns how many events to try where take of them came to size bytes:
+// a little under the proportion, so fewer than take where size is above maxBytes.
+func fitting(take, size, maxBytes int) int {
+	const margin = 31. / 32
+	return int(max(1, min(margin*float64(take)*float64(maxBytes)/float64(size), MaxBatchEvents)))
 }
 
 // appendRange appends the record of b's events from..to-1.

@@ -101,6 +101,7 @@ func TestMalformedRecordIsInvalid(t *testing.T) {
 
 		{"device out of range", columns().packed(fieldSeriesDevice, 2).packed(fieldSeriesMetric, 0).bytes(fieldValues, make([]byte, 16)).record(), "series_device: entry 2 is not below 2"},
 		{"metric out of range", columns().packed(fieldSeriesDevice, 0).packed(fieldSeriesMetric, 1<<32).bytes(fieldValues, make([]byte, 16)).record(), "series_metric: entry 2 is not below 1"},
+		{"metric just out of range", columns().packed(fieldSeriesDevice, 0).packed(fieldSeriesMetric, 1).bytes(fieldValues, make([]byte, 16)).record(), "series_metric: entry 2 is not below 1"},
 		{"series differ in length", columns().packed(fieldSeriesDevice, 0).bytes(fieldValues, make([]byte, 16)).record(), "series_metric: want 3 entries"},
 		{"series out of range", named().packed(fieldSeries, 0, 4).packed(fieldTimes, 2, 2).bytes(fieldValues, make([]byte, 16)).record(), "series: event 1: series 2 of 2"},
 		{"series negative", named().packed(fieldSeries, 1, 0).packed(fieldTimes, 2, 2).bytes(fieldValues, make([]byte, 16)).record(), "series: event 0: series -1 of 2"},

@@ -51,6 +51,40 @@ func TestRecordsOfAKinesisUnit(t *testing.T) {
 	}
 }
 
+// TestRecordsFollowTheDensityOfTheEvents begins with events that take many bytes
+// and goes on with ones that take so few that their number is the limit.
+func TestRecordsFollowTheDensityOfTheEvents(t *testing.T) {
+	want := new(Batch)
+	for i := range 5_000 {
+		want.Append(Event{Device: DeviceName(fmt.Sprintf("a device with a long name %d", i)), Metric: "m", Time: Micros(i * i), Value: math.Sqrt(float64(i))})
+	}
+	for i := range 3*MaxBatchEvents + 1 {
+		want.Append(Event{Device: "d", Metric: "m", Time: Micros(i)})
+	}
+	for _, c := range []Compression{NoCompression, Zstd} {
+		d, have, most := newDecoder(t), new(Batch), 0
+		if err := newEncoder(t, c).AppendRecords(want, 25_000, func(record []byte) error {
+			var part Batch
+			if err := d.Decode(record, &part); err != nil {
+				return err
+			}
+			most = max(most, part.Len())
+			for i := range part.Len() {
+				have.Append(part.Event(i))
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := same(want, have); diff != "" {
+			t.Fatalf("compression %d: (-want +have)\n%s", c, diff)
+		}
+		if most != MaxBatchEvents {
+			t.Errorf("compression %d: the fullest record has %d events, want %d", c, most, MaxBatchEvents)
+		}
+	}
+}
+
 func TestOneEventFitsIntoTwoThousandBytes(t *testing.T) {
 	long := strings.Repeat("ü", MaxNameBytes/2)
 	b := &Batch{Gateway: GatewayID(long), Site: SiteID(long), Trace: strings.Repeat("t", MaxTraceBytes), Received: math.MinInt64}
