@@ -1,0 +1,156 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// TestMain runs main itself in the process that TestFunction starts.
+func TestMain(m *testing.M) {
+	if os.Getenv("INSIGHTHUB_FUNCTION") == "ingest" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// bench stands for Lambda's Runtime API and for Kinesis.
+type bench struct {
+	*httptest.Server
+	payloads chan string
+	answers  chan string // "response …" or "error …"
+	records  chan []byte
+	stop     chan struct{}
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	b := &bench{payloads: make(chan string), answers: make(chan string), records: make(chan []byte, 10), stop: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case payload := <-b.payloads:
+			w.Header().Set("Lambda-Runtime-Aws-Request-Id", "invocation-1")
+			w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(time.Now().Add(10*time.Second).UnixMilli()))
+			_, _ = io.WriteString(w, payload)
+		case <-b.stop:
+		case <-r.Context().Done():
+		}
+	})
+	mux.HandleFunc("POST /2018-06-01/runtime/invocation/invocation-1/{kind}", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.WriteHeader(http.StatusAccepted)
+		b.answers <- r.PathValue("kind") + " " + string(body)
+	})
+	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
+		var call struct {
+			StreamName string
+			Records    []struct {
+				PartitionKey string
+				Data         []byte
+			}
+		}
+		if err := json.NewDecoder(r.Body).Decode(&call); err != nil || call.StreamName != "telemetry" || len(call.Records) != 1 ||
+			call.Records[0].PartitionKey != "gw-1" || r.Header.Get("X-Amz-Target") != "Kinesis_20131202.PutRecords" {
+			t.Errorf("call %s: %+v, %v", r.Header.Get("X-Amz-Target"), call, err)
+		}
+		b.records <- call.Records[0].Data
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_, _ = io.WriteString(w, `{"FailedRecordCount":0,"Records":[{"SequenceNumber":"1","ShardId":"shardId-000000000000"}]}`)
+	})
+	b.Server = httptest.NewServer(mux)
+	return b
+}
+
+func (b *bench) invoke(t *testing.T, payload string) string {
+	t.Helper()
+	timeout := time.After(20 * time.Second)
+	select {
+	case b.payloads <- payload:
+	case <-timeout:
+		t.Fatal("the function takes no invocation")
+	}
+	select {
+	case answer := <-b.answers:
+		return answer
+	case <-timeout:
+		t.Fatal("the function does not answer")
+		return ""
+	}
+}
+
+// TestFunction runs the function as Lambda does: its own process, the real
+// runtime loop, its environment, and the SDK's client over HTTP.
+func TestFunction(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	defer b.Close()
+	function := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this very test
+	function.Env = []string{
+		"INSIGHTHUB_FUNCTION=ingest", "STREAM_NAME=telemetry",
+		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(b.URL, "http://"), "AWS_ENDPOINT_URL_KINESIS=" + b.URL,
+		"AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=none", "AWS_SECRET_ACCESS_KEY=none",
+	}
+	var log strings.Builder
+	function.Stdout, function.Stderr = &log, &log
+	if err := function.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		close(b.stop)
+		_ = function.Process.Kill()
+		_ = function.Wait()
+		if t.Failed() {
+			t.Logf("the function's log:\n%s", log.String())
+		}
+	}()
+
+	at := time.Now().Add(-time.Second).UTC().Truncate(time.Microsecond)
+	body, err := json.Marshal(fmt.Sprintf(`{"events":[{"device":"press-1","metric":"temperature","time":%q,"value":71.25}]}`,
+		at.Format(time.RFC3339Nano)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	event := func(body string) string {
+		return `{"version":"2.0","headers":{"content-type":"application/json"},"requestContext":{"requestId":"r","authorizer":` +
+			`{"lambda":{"gateway":"gw-1","site":"plant-1","role":"gateway"}}},"body":` + body + `,"isBase64Encoded":false}`
+	}
+	want := `response {"statusCode":202,"headers":{"content-type":"application/json"},"body":"{\"accepted\":1,\"rejected\":0,\"errors\":[]}"}`
+	if got := b.invoke(t, event(string(body))); got != want {
+		t.Fatalf("got  %s\nwant %s", got, want)
+	}
+	decoder, err := telemetry.NewDecoder(telemetry.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var batch telemetry.Batch
+	if err := decoder.Decode(<-b.records, &batch); err != nil {
+		t.Fatal(err)
+	}
+	sent := telemetry.Event{Device: "press-1", Metric: "temperature", Time: telemetry.MicrosOf(at), Value: 71.25}
+	if diff := cmp.Diff(sent, batch.Event(0)); diff != "" || batch.Gateway != "gw-1" || batch.Len() != 1 {
+		t.Errorf("on the stream (-want +got):\n%s", diff)
+	}
+
+	if got := b.invoke(t, event(`"hello"`)); !strings.HasPrefix(got, `response {"statusCode":400,`) {
+		t.Errorf("not JSON: got %s", got)
+	}
+	if got := b.invoke(t, `{"Records":[]}`); !strings.HasPrefix(got, "error ") {
+		t.Errorf("another service's event: got %s", got)
+	}
+	if got := b.invoke(t, event(string(body))); got != want {
+		t.Errorf("after an error: got %s", got)
+	}
+}
