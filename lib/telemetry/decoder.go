@@ -60,11 +60,14 @@ func NewDecoder(l Limits) (*Decoder, error) {
 // event uses.
 func (d *Decoder) Decode(record []byte, into *Batch) error {
 	into.Reset()
-	if err := d.decode(record, into); err != nil {
-		into.Reset()
-		return err
+	err := d.decode(record, into)
+	for i := range d.columns {
+		d.columns[i].reset()
 	}
-	return nil
+	if err != nil {
+		into.Reset()
+	}
+	return err
 }
 
 // invalid returns an error that wraps ErrInvalid.
@@ -78,9 +81,6 @@ func (d *Decoder) decode(record []byte, into *Batch) error {
 		return err
 	}
 	d.names.begin()
-	for i := range d.columns {
-		d.columns[i].reset()
-	}
 	if err := d.walk(message, into); err != nil {
 		return err
 	}
