@@ -3,9 +3,11 @@ package kinesis_test
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -100,5 +102,37 @@ func TestPutWhenNothingListens(t *testing.T) {
 	}
 	if err := p.Put(t.Context(), named("a")); !errors.Is(err, telemetry.ErrUnavailable) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// answering is a transport whose server has stored everything at once.
+type answering struct{}
+
+func (answering) Do(r *http.Request) (*http.Response, error) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return nil, err
+	}
+	const stored = `{"FailedRecordCount":0,"Records":[{"SequenceNumber":"49590338271490256608559692538361571095921575989136588898","ShardId":"shardId-000000000000"}]}`
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(stored))}, nil
+}
+
+// BenchmarkPut is what a request of one record costs the caller, SDK included, network excluded.
+func BenchmarkPut(b *testing.B) {
+	client := kinesis.NewClient(aws.Config{
+		Region: "eu-west-1", HTTPClient: answering{},
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "a-test"}, nil
+		}),
+	})
+	p, err := kinesis.NewProducer(kinesis.Config{Client: client, Stream: "telemetry", Now: time.Now, Rand: rand.Float64})
+	if err != nil {
+		b.Fatal(err)
+	}
+	records := []kinesis.Record{{PartitionKey: "gw-1", Data: make([]byte, 16<<10)}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := p.Put(b.Context(), records); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -38,5 +38,5 @@ func WithDeadlineMargin(ctx context.Context, fraction float64) (context.Context,
 		return context.WithCancel(ctx)
 	}
 	margin := time.Duration(float64(time.Until(deadline)) * fraction)
-	return context.WithDeadline(ctx, deadline.Add(-max(margin, 0)))
+	return context.WithDeadline(ctx, deadline.Add(-margin))
 }
