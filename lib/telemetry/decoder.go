@@ -17,8 +17,8 @@ type Limits struct {
 	Names         int // of each dictionary: devices, metrics
 }
 
-// DefaultLimits accepts whatever an Encoder writes: 1 MiB, 4 MiB inflated,
-// MaxBatchEvents events and as many names.
+// DefaultLimits accepts any record of an Encoder up to 1 MiB: 4 MiB inflated hold
+// MaxBatchEvents events with names of full length for each.
 func DefaultLimits() Limits {
 	return Limits{RecordBytes: 1 << 20, InflatedBytes: 4 << 20, Events: MaxBatchEvents, Names: MaxBatchEvents}
 }
