@@ -4,6 +4,7 @@ import (
 	"crypto/md5" //nolint:gosec // the format's checksum; it guards against accidents, not attackers
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -92,7 +93,7 @@ func deaggregate(dst []UserRecord, message []byte, limits AggregateLimits) ([]Us
 	var keys, hashKeys []string
 	records := 0
 	err := eachBytes(message, func(number protowire.Number, v []byte) error {
-		switch number {
+		switch int(number) {
 		case fieldPartitionKeys:
 			return appendKey(&keys, v, "partition", limits)
 		case fieldExplicitHashKeys:
@@ -216,7 +217,7 @@ func userRecord(message []byte, keys, hashKeys []string) (UserRecord, error) {
 	if hasHashKey {
 		r.ExplicitHashKey = hashKeys[hashKey]
 	}
-	r.Data = r.Data[:len(r.Data):len(r.Data)]
+	r.Data = slices.Clip(r.Data)
 	return r, nil
 }
 

@@ -3,7 +3,7 @@ package kinesis_test
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // the format's checksum
+	"crypto/md5"
 	"errors"
 	"strings"
 	"testing"
@@ -41,26 +41,26 @@ message Record {
   repeated Tag tags = 4;
 }`
 
-func aggregatedRecord(t testing.TB) protoreflect.MessageDescriptor {
-	t.Helper()
-	return compile(t, description)
+func aggregatedRecord(tb testing.TB) protoreflect.MessageDescriptor {
+	tb.Helper()
+	return compile(tb, description)
 }
 
-func compile(t testing.TB, source string) protoreflect.MessageDescriptor {
-	t.Helper()
+func compile(tb testing.TB, source string) protoreflect.MessageDescriptor {
+	tb.Helper()
 	compiler := protocompile.Compiler{Resolver: &protocompile.SourceResolver{
 		Accessor: protocompile.SourceAccessorFromMap(map[string]string{"kpl.proto": source}),
 	}}
-	files, err := compiler.Compile(context.WithoutCancel(t.Context()), "kpl.proto")
+	files, err := compiler.Compile(context.WithoutCancel(tb.Context()), "kpl.proto")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return files[0].Messages().ByName("AggregatedRecord")
 }
 
 // encode returns the message for the records, as protobuf's own library writes it.
-func encode(t testing.TB, md protoreflect.MessageDescriptor, records []kinesis.UserRecord) []byte {
-	t.Helper()
+func encode(tb testing.TB, md protoreflect.MessageDescriptor, records []kinesis.UserRecord) []byte {
+	tb.Helper()
 	m := dynamicpb.NewMessage(md)
 	field := func(m protoreflect.Message, name protoreflect.Name) protoreflect.FieldDescriptor {
 		return m.Descriptor().Fields().ByName(name)
@@ -69,11 +69,11 @@ func encode(t testing.TB, md protoreflect.MessageDescriptor, records []kinesis.U
 		list := m.Mutable(field(m, table)).List()
 		for i := range list.Len() {
 			if list.Get(i).String() == key {
-				return protoreflect.ValueOfUint64(uint64(i)) //nolint:gosec // an index
+				return protoreflect.ValueOfUint64(uint64(i))
 			}
 		}
 		list.Append(protoreflect.ValueOfString(key))
-		return protoreflect.ValueOfUint64(uint64(list.Len() - 1)) //nolint:gosec // an index
+		return protoreflect.ValueOfUint64(uint64(list.Len() - 1))
 	}
 	list := m.Mutable(field(m, "records")).List()
 	for i, r := range records {
@@ -93,7 +93,7 @@ func encode(t testing.TB, md protoreflect.MessageDescriptor, records []kinesis.U
 	}
 	out, err := proto.Marshal(m)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return out
 }
@@ -112,16 +112,16 @@ func decode(md protoreflect.MessageDescriptor, message []byte) ([]kinesis.UserRe
 		f := e.Descriptor().Fields()
 		r := kinesis.UserRecord{SubSequence: i, Aggregated: true, Data: e.Get(f.ByName("data")).Bytes()}
 		index := e.Get(f.ByName("partition_key_index")).Uint()
-		if index >= uint64(keys.Len()) { //nolint:gosec // a length
+		if index >= uint64(keys.Len()) {
 			return nil, errors.New("partition key index")
 		}
-		r.PartitionKey = keys.Get(int(index)).String() //nolint:gosec // checked
+		r.PartitionKey = keys.Get(int(index)).String()
 		if hash := f.ByName("explicit_hash_key_index"); e.Has(hash) {
 			index := e.Get(hash).Uint()
-			if index >= uint64(hashKeys.Len()) { //nolint:gosec // a length
+			if index >= uint64(hashKeys.Len()) {
 				return nil, errors.New("explicit hash key index")
 			}
-			r.ExplicitHashKey = hashKeys.Get(int(index)).String() //nolint:gosec // checked
+			r.ExplicitHashKey = hashKeys.Get(int(index)).String()
 		}
 		out = append(out, r)
 	}
@@ -130,7 +130,7 @@ func decode(md protoreflect.MessageDescriptor, message []byte) ([]kinesis.UserRe
 
 // wrap puts a message between the magic number and its checksum.
 func wrap(message []byte) []byte {
-	sum := md5.Sum(message) //nolint:gosec // the format's checksum
+	sum := md5.Sum(message)
 	return append(append([]byte{0xF3, 0x89, 0x9A, 0xC2}, message...), sum[:]...)
 }
 

@@ -205,8 +205,8 @@ func TestFailuresAreToldApart(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 			for _, s := range sentinels {
-				if errors.Is(err, s) != (s == tc.want) {
-					t.Errorf("errors.Is(%v, %v) is %t", err, s, s != tc.want)
+				if want := errors.Is(tc.want, s); errors.Is(err, s) != want {
+					t.Errorf("errors.Is(%v, %v) is not %t", err, s, want)
 				}
 			}
 		})

@@ -42,7 +42,7 @@ func TestGet(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := over(t, func(w http.ResponseWriter, r *http.Request) {
-				var in struct{ SecretId string } //nolint:revive,staticcheck // the name on the wire
+				var in struct{ SecretId string } //nolint:revive // the name on the wire
 				if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.SecretId != arn {
 					t.Errorf("asked for %q, %v", in.SecretId, err)
 				}
@@ -91,8 +91,8 @@ func TestGetTellsFailuresApart(t *testing.T) {
 				t.Fatalf("got %v", err)
 			}
 			for _, s := range sentinels {
-				if errors.Is(err, s) != (s == tc.want) {
-					t.Errorf("errors.Is(%v, %v) is %t", err, s, s != tc.want)
+				if want := errors.Is(tc.want, s); errors.Is(err, s) != want {
+					t.Errorf("errors.Is(%v, %v) is not %t", err, s, want)
 				}
 			}
 		})

@@ -12,7 +12,7 @@ const root = "1-67891233-abcdef012345678912345678"
 
 // invocation returns a context as aws-lambda-go makes it.
 func invocation(h string) context.Context {
-	return context.WithValue(context.Background(), "x-amzn-trace-id", h) //nolint:revive,staticcheck // the runtime's own key
+	return context.WithValue(context.Background(), "x-amzn-trace-id", h) //nolint:staticcheck // the runtime's own key
 }
 
 func TestHeaderCrossesTheStream(t *testing.T) {
