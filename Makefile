@@ -21,6 +21,7 @@ LOCALS  := $(FUNCTIONS:%=build/local/functions/%/bootstrap)
 
 # The CDK's Node process: quiet about its own age, its cache inside the project.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
+export JSII_DEPRECATED := quiet
 export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CURDIR)/.bin/jsii
 
 .PHONY: help
@@ -114,7 +115,7 @@ synth: cdk.out/manifest.json ## Synthesise the CDK app into cdk.out
 
 cdk.out/manifest.json: build/local/cdk $(LAMBDAS) cdk.json
 	@echo "Synthesising the CDK app into cdk.out"
-	@rm -rf cdk.out && CDK_OUTDIR=cdk.out build/local/cdk && touch $@
+	@rm -rf cdk.out && build/local/cdk -out cdk.out && touch $@
 
 .PHONY: tools
 tools: $(GOLANGCI) $(TIMESCALE)/.stamp cdk/node_modules/installed ## Install what the tests and linters need
