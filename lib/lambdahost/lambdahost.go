@@ -5,6 +5,8 @@ package lambdahost
 
 import (
 	"context"
+	"os"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -18,13 +20,15 @@ const DefaultMargin = 0.1
 // the loop reuses the buffer, so what outlives the handler must be copied.
 //
 // With onShutdown functions, Lambda is asked to send SIGTERM before it stops the
-// environment, and they run, in order, when it comes; Lambda allows them about
-// 300 ms. Asking costs a request to the Extensions API in each cold start, so a
+// environment; when it comes they run, in order, and the process exits with
+// status 0. Lambda allows them about 300 ms. Asking costs a request to the Extensions API in each cold start, so a
 // function that has nothing to close names none.
 func Start(ctx context.Context, handler lambda.Handler, onShutdown ...func()) {
 	options := []lambda.Option{lambda.WithContext(ctx)}
 	if len(onShutdown) > 0 {
-		options = append(options, lambda.WithEnableSIGTERM(onShutdown...))
+		// A process that takes SIGTERM no longer ends by it: it would stay until SIGKILL.
+		exit := func() { os.Exit(0) }
+		options = append(options, lambda.WithEnableSIGTERM(append(slices.Clone(onShutdown), exit)...))
 	}
 	lambda.StartWithOptions(handler, options...)
 }

@@ -30,7 +30,7 @@ const asFunction = "LAMBDAHOST_TEST_FUNCTION"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asFunction) != "" {
-		lambdahost.Start(context.Background(), echo{}, func() { fmt.Println("closing"); os.Exit(0) })
+		lambdahost.Start(context.Background(), echo{}, func() { fmt.Println("closing") }, func() { fmt.Println("closed") })
 	}
 	os.Exit(m.Run())
 }
@@ -102,8 +102,8 @@ func TestStart(t *testing.T) {
 	if err := function.Wait(); err != nil {
 		t.Fatalf("exit: %v", err)
 	}
-	if out.String() != "closing\n" {
-		t.Errorf("output %q: the shutdown function did not run", out.String())
+	if out.String() != "closing\nclosed\n" {
+		t.Errorf("output %q: the shutdown functions did not run", out.String())
 	}
 }
 
