@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +65,7 @@ func TestAccepts(t *testing.T) {
 			jsonRequest(strings.Replace(whole, "press-1", strings.Repeat("x", telemetry.MaxNameBytes), 1)),
 			with(func(e *telemetry.Event) { e.Device = telemetry.DeviceName(strings.Repeat("x", telemetry.MaxNameBytes)) }),
 		},
+		"body as large as the limit": {jsonRequest(whole + strings.Repeat(" ", DefaultMaxBodyBytes-len(whole))), []telemetry.Event{good}},
 		"uncertain": {
 			jsonRequest(strings.Replace(whole, "good", "uncertain", 1)),
 			with(func(e *telemetry.Event) { e.Quality = telemetry.Uncertain }),
@@ -189,6 +192,28 @@ func TestNotAnHTTPEvent(t *testing.T) {
 	} {
 		if out, err := h.Invoke(t.Context(), []byte(payload)); err == nil {
 			t.Errorf("%s: got %s", payload, out)
+		}
+	}
+}
+
+// TestPayloadCutOff cuts payloads at each byte: no read may leave them.
+func TestPayloadCutOff(t *testing.T) {
+	t.Parallel()
+	h := newTestHandler(t, &memory{})
+	for _, body := range []string{
+		document(goodEvent),
+		document(`{"device":"größe","metric":"\\\"\u00e9","time":-1,"quality":"uncertain","value":-1.5e-3,"x":[true,false,null,{}]}`),
+	} {
+		payload := jsonRequest(body).payload(t)
+		for n := range payload {
+			if out, err := h.Invoke(t.Context(), bytes.Clone(payload[:n:n])); err == nil {
+				t.Errorf("cut off at %d: %s", n, out)
+			}
+			// A cut that leaves the events whole and the end within a word.
+			short := append(slices.Clip(payload[:n]), `"}`...)
+			if _, err := h.Invoke(t.Context(), slices.Clip(short)); err != nil && !errors.Is(err, errNotEvent) {
+				t.Errorf("cut off and closed at %d: %v", n, err)
+			}
 		}
 	}
 }

@@ -185,6 +185,8 @@ func TestRefusesRequests(t *testing.T) {
 		"too deep":                {jsonRequest(document(`{"x":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`)), 400, "too-deep", "deeper than 64"},
 		"too many events":         {jsonRequest(document(strings.Split(strings.Repeat(goodEvent+";", telemetry.MaxBatchEvents)+goodEvent, ";")...)), 413, "too-many-events", "at most 10000 events"},
 		"body over the limit":     {jsonRequest(strings.Repeat(" ", DefaultMaxBodyBytes+1)), 413, "body-too-large", "at most 4194304"},
+		"document over the limit": {jsonRequest(document(goodEvent) + strings.Repeat(" ", DefaultMaxBodyBytes+1-len(document(goodEvent)))), 413, "body-too-large", "has 4194305 bytes"},
+		"JSON said to be base64":  {func() httpEvent { r := jsonRequest(document(goodEvent)); r.raw = true; return r }(), 400, "bad-base64", "base64"},
 		"gzip bomb":               {jsonRequest("").encoded("gzip", gzipped(t, bomb)), 413, "inflated-too-large", "more than the accepted 1048576 bytes"},
 		"zstd bomb":               {jsonRequest("").encoded("zstd", zstdCompressed(t, bomb)), 413, "inflated-too-large", "more than the accepted 1048576 bytes"},
 		"truncated gzip":          {jsonRequest("").encoded("gzip", zipped[:len(zipped)-9]), 400, "bad-gzip", "gzip"},
