@@ -1,0 +1,46 @@
+// Command local runs a synthesised stage of IoT InsightHub on this machine.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/stack"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// After the first signal the next one kills; the children die with this process.
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	cfg := stack.Config{Out: os.Stdout, Now: time.Now}
+	flags := flag.NewFlagSet("insighthub-local", flag.ContinueOnError)
+	flags.StringVar(&cfg.Assembly, "assembly", "cdk.out", "folder of the synthesised CDK app")
+	flags.StringVar(&cfg.Stage, "stage", "dev", "stage to run")
+	flags.StringVar(&cfg.State, "state", ".local", "folder for what is kept between runs")
+	flags.StringVar(&cfg.HTTP, "http", "127.0.0.1:8080", "address of the HTTP API; port 0 takes a free one")
+	flags.StringVar(&cfg.Database, "database", "", "DSN of a running TimescaleDB or PostgreSQL; empty starts one")
+	flags.StringVar(&cfg.Timescale, "timescale", ".local/timescale", "folder of the unpacked PostgreSQL to start")
+	flags.StringVar(&cfg.Functions, "functions", "build/local/functions", "folder of the functions' binaries, NAME/bootstrap")
+	flags.IntVar(&cfg.Concurrency, "concurrency", 0, "processes of a function behind the API; 0 is two for each processor")
+	flags.DurationVar(&cfg.Drain, "drain", 0, "most to wait at the end for what is in flight; 0 is 10s")
+	flags.StringVar(&cfg.And, "and", "", "command to start when everything answers, and to stop first")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return stack.Run(ctx, cfg)
+}

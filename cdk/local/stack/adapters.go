@@ -1,0 +1,85 @@
+package stack
+
+import (
+	"context"
+
+	"github.com/insighthub/insighthub/cdk/local/eventsource"
+	"github.com/insighthub/insighthub/cdk/local/kinesis"
+	"github.com/insighthub/insighthub/cdk/local/lambda"
+)
+
+// source is the stream as the mappings want it.
+type source struct{ server *kinesis.Server }
+
+var _ eventsource.Stream = source{}
+
+func (s source) Shards(stream string) ([]eventsource.Shard, error) {
+	infos, err := s.server.ListShardInfo(stream)
+	shards := make([]eventsource.Shard, len(infos))
+	for i, info := range infos {
+		shards[i] = eventsource.Shard{ID: info.ID, ParentID: info.ParentID, AdjacentParentID: info.AdjacentParentID}
+	}
+	return shards, err
+}
+
+func (s source) Read(ctx context.Context, stream, shard, after string, maxRecords, maxBytes int) ([]eventsource.Record, bool, error) {
+	read, end, err := s.server.Read(ctx, stream, shard, after, maxRecords, maxBytes)
+	records := make([]eventsource.Record, len(read))
+	for i := range read {
+		records[i] = eventsource.Record{
+			SequenceNumber: read[i].SequenceNumber, PartitionKey: read[i].PartitionKey,
+			Data: read[i].Data, Arrival: read[i].Arrival,
+		}
+	}
+	return records, end, err
+}
+
+// consumer is a function as the mappings want it.
+type consumer struct{ function *lambda.Function }
+
+var _ eventsource.Invoker = consumer{}
+
+func (c consumer) Invoke(ctx context.Context, payload []byte) (eventsource.Response, error) {
+	r, err := c.function.Invoke(ctx, payload)
+	return eventsource.Response{Payload: r.Payload, FunctionError: r.FunctionError}, err
+}
+
+// checkpoints keeps those of one stream and lets the server drop what every mapping
+// is past when its memory is full.
+type checkpoints struct {
+	*eventsource.Memory
+	server *kinesis.Server
+	stream string
+}
+
+var _ eventsource.Checkpoints = checkpoints{}
+
+func (c checkpoints) Save(mapping eventsource.MappingID, shard string, at eventsource.Checkpoint) {
+	c.Memory.Save(mapping, shard, at)
+	if at.Sequence != "" {
+		// A shard that has left the stream meanwhile holds nothing to drop.
+		_ = c.server.SetTrimmable(c.stream, string(mapping), shard, at.Sequence)
+	}
+}
+
+// gate lets a number of invocations through at a time and keeps the others waiting:
+// in AWS each would find an environment, here they would only take the processors
+// from each other.
+type gate struct {
+	function *lambda.Function
+	places   chan struct{}
+}
+
+func newGate(f *lambda.Function, places int) *gate {
+	return &gate{function: f, places: make(chan struct{}, places)}
+}
+
+func (g *gate) Invoke(ctx context.Context, payload []byte) (lambda.Result, error) {
+	select {
+	case g.places <- struct{}{}:
+	case <-ctx.Done():
+		return lambda.Result{}, ctx.Err()
+	}
+	defer func() { <-g.places }()
+	return g.function.Invoke(ctx, payload)
+}

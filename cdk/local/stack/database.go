@@ -1,0 +1,135 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/postgres"
+)
+
+const (
+	databaseName       = "insighthub"
+	firstDatabasePause = 200 * time.Millisecond
+	lastDatabasePause  = 5 * time.Second
+	databaseStart      = time.Minute
+	databaseStop       = 30 * time.Second
+)
+
+// database is a server of the stack's own. It is started again, on the same port, when
+// it ends by itself; the functions reconnect and their batches are tried again meanwhile.
+type database struct {
+	config postgres.Config
+	dsn    string
+	say    func(format string, args ...any)
+
+	ctx    context.Context // ended by close
+	cancel context.CancelFunc
+	ended  chan struct{}
+
+	mu     sync.Mutex
+	server *postgres.Server
+}
+
+func startDatabase(ctx context.Context, cfg Config, logs io.Writer, say func(string, ...any)) (*database, error) {
+	d := &database{
+		config: postgres.Config{
+			Tree: cfg.Timescale, DataDir: cfg.path("postgres"), Database: databaseName, Logs: logs,
+		},
+		say: say, ended: make(chan struct{}),
+	}
+	start, cancel := context.WithTimeout(ctx, databaseStart)
+	defer cancel()
+	server, err := postgres.Start(start, d.config)
+	if err != nil {
+		return nil, err
+	}
+	d.server, d.dsn = server, server.DSN()
+	if d.config.Port, err = portOf(d.dsn); err != nil {
+		return nil, errors.Join(err, server.Stop(ctx))
+	}
+	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	go d.tend()
+	return d, nil
+}
+
+func portOf(dsn string) (int, error) {
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return 0, fmt.Errorf("database address: %w", err)
+	}
+	port, err := strconv.Atoi(u.Port())
+	if err != nil {
+		return 0, fmt.Errorf("database address: %w", err)
+	}
+	return port, nil
+}
+
+// tend restarts the server whenever it ends.
+func (d *database) tend() {
+	defer close(d.ended)
+	pause := firstDatabasePause
+	for {
+		started := time.Now() //nolint:forbidigo // measures a wait, decides nothing else
+		select {
+		case <-d.ctx.Done():
+			return
+		case <-d.current().Exited():
+		}
+		if d.ctx.Err() != nil {
+			return
+		}
+		if time.Since(started) > time.Minute {
+			pause = firstDatabasePause
+		}
+		d.say("database   ended by itself; starting it again (its log: logs/postgres.log)")
+		for !d.restart() {
+			t := time.NewTimer(pause)
+			select {
+			case <-d.ctx.Done():
+				t.Stop()
+				return
+			case <-t.C:
+			}
+			pause = min(2*pause, lastDatabasePause)
+		}
+		d.say("database   is back")
+	}
+}
+
+func (d *database) restart() bool {
+	ctx, cancel := context.WithTimeout(d.ctx, databaseStart)
+	defer cancel()
+	server, err := postgres.Start(ctx, d.config)
+	if err != nil {
+		if d.ctx.Err() == nil {
+			d.say("database   %v", err)
+		}
+		return false
+	}
+	d.mu.Lock()
+	d.server = server
+	d.mu.Unlock()
+	return true
+}
+
+func (d *database) current() *postgres.Server {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.server
+}
+
+func (d *database) pid() int { return d.current().PID() }
+
+func (d *database) close(ctx context.Context) error {
+	d.cancel()
+	<-d.ended
+	ctx, cancel := context.WithTimeout(ctx, databaseStop)
+	defer cancel()
+	return d.current().Stop(ctx)
+}

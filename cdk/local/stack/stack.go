@@ -1,0 +1,203 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/insighthub/insighthub/cdk/local/eventsource"
+	"github.com/insighthub/insighthub/cdk/local/kinesis"
+	"github.com/insighthub/insighthub/cdk/local/template"
+)
+
+// Stack is a running stage.
+type Stack struct {
+	cfg  Config
+	plan *template.Plan
+	log  *slog.Logger
+	out  sync.Mutex // of cfg.Out
+
+	functions   map[string]*function // by ARN
+	stream      *kinesis.Server
+	checkpoints *eventsource.Memory
+	mappings    []*eventsource.Mapping
+	database    *database // nil: the user's own
+	objects     *objects
+	endpoints   endpoints
+	secrets     map[string]string // values, by ARN
+	info        Info
+
+	closers []closer // in the order of the start
+}
+
+// closer takes down one part.
+type closer struct {
+	what  string
+	close func(context.Context) error
+}
+
+// Run runs a stage until ctx ends, and takes it down.
+func Run(ctx context.Context, cfg Config) error {
+	// The parts end in their order, not when ctx does.
+	s, err := Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	s.say("Stopping; a second Ctrl-C kills.")
+	return s.Close(context.WithoutCancel(ctx))
+}
+
+// Start starts a stage and returns when everything answers. If ctx ends before that,
+// or something fails, what was started is taken down again.
+func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
+	if cfg, err = cfg.complete(); err != nil {
+		return nil, fmt.Errorf("local stack: %w", err)
+	}
+	s := &Stack{
+		cfg: cfg, functions: make(map[string]*function), secrets: make(map[string]string),
+		checkpoints: &eventsource.Memory{},
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
+		}
+	}()
+	// The plan first: a typo in a flag should not cost a start of the database.
+	if s.plan, err = readPlan(cfg); err != nil {
+		return nil, err
+	}
+	if err := s.prepareState(); err != nil {
+		return nil, err
+	}
+	front, err := s.listen(ctx, cfg.HTTP)
+	if err != nil {
+		return nil, err
+	}
+	s.onClose("address", func(context.Context) error {
+		_ = front.Close() // the API has closed it, if it came to that
+		return nil
+	})
+	for _, step := range []func(context.Context) error{
+		s.startDatabase, s.startSecrets, s.startObjects, s.startStream,
+		s.startFunctions, s.runTriggers, s.startMappings,
+		func(ctx context.Context) error { return s.startFront(ctx, front) },
+		s.publish, s.startCommand,
+	} {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("local stack: interrupted: %w", err)
+		}
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// prepareState makes the state folder and locks it.
+func (s *Stack) prepareState() error {
+	// The database's server may run as another user, who has to pass.
+	if err := os.MkdirAll(s.cfg.path("logs"), 0o755); err != nil { //nolint:gosec // see above
+		return fmt.Errorf("make the state folder: %w", err)
+	}
+	held, err := takeLock(s.cfg.path("lock"))
+	if err != nil {
+		return err
+	}
+	s.onClose("lock", func(context.Context) error { return held.release() })
+	logs, err := s.openLog("local")
+	if err != nil {
+		return err
+	}
+	s.log = slog.New(slog.NewJSONHandler(logs, nil))
+	// What a killed stack left behind names ports that nobody answers.
+	switch err := os.Remove(s.cfg.path(infoFile)); {
+	case err == nil:
+		s.say("The last run was killed: what the stream held then, accepted and not yet stored, is lost.")
+	case !errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("prepare the state folder: %w", err)
+	}
+	return nil
+}
+
+// openLog opens the log of a part; that of the run before is kept as NAME.log.1.
+func (s *Stack) openLog(name string) (*os.File, error) {
+	path := s.cfg.path("logs", name+".log")
+	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644) //nolint:gosec // the user's own logs
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	s.onClose("log of "+name, func(context.Context) error { return file.Close() })
+	return file, nil
+}
+
+func (s *Stack) onClose(what string, f func(context.Context) error) {
+	s.closers = append(s.closers, closer{what, f})
+}
+
+// Close takes everything down in the opposite order of the start: the command, the
+// front (requests in flight are answered), the mappings (batches in flight are
+// finished), the functions, the stream (it is saved), the database.
+func (s *Stack) Close(ctx context.Context) error {
+	var problems []error
+	for len(s.closers) > 0 {
+		last := s.closers[len(s.closers)-1]
+		s.closers = s.closers[:len(s.closers)-1]
+		if err := last.close(ctx); err != nil {
+			problems = append(problems, fmt.Errorf("stop %s: %w", last.what, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// say prints one line to the user.
+func (s *Stack) say(format string, args ...any) {
+	s.out.Lock()
+	defer s.out.Unlock()
+	fmt.Fprintf(s.cfg.Out, format+"\n", args...) //nolint:errcheck // nobody else to tell
+}
+
+// Info says where everything is.
+func (s *Stack) Info() Info { return s.info }
+
+// Lag is the number of records that were read from the stream and are not stored.
+func (s *Stack) Lag() int {
+	n := 0
+	for _, m := range s.mappings {
+		n += m.Lag()
+	}
+	return n
+}
+
+// Idle reports whether every record of the stream is stored or given up.
+func (s *Stack) Idle() bool {
+	for _, m := range s.mappings {
+		if !m.Idle() {
+			return false
+		}
+	}
+	return true
+}
+
+// readPlan reads the assembly and checks that the functions are built.
+func readPlan(cfg Config) (*template.Plan, error) {
+	plan, err := template.Read(cfg.Assembly, cfg.Stage)
+	if errors.Is(err, template.ErrNoAssembly) {
+		return nil, fmt.Errorf("local stack: %w; `make synth` makes it", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("local stack: %w", err)
+	}
+	for _, f := range plan.Functions {
+		if _, err := os.Stat(cfg.binary(f.Program)); err != nil {
+			return nil, fmt.Errorf("local stack: %s is not built; `make build` does: %w", f, err)
+		}
+	}
+	return plan, nil
+}

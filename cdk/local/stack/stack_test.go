@@ -1,0 +1,313 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/token"
+)
+
+// newDatabase makes a database of its own on the server for tests.
+func newDatabase(t *testing.T) string {
+	t.Helper()
+	server := os.Getenv("INSIGHTHUB_TEST_DATABASE")
+	if server == "" {
+		const message = "INSIGHTHUB_TEST_DATABASE names no database; run under go run ./cdk/local/postgres/cmd/testdb -- or make test"
+		if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
+			t.Fatal(message)
+		}
+		t.Skip(message)
+	}
+	name := "stack_" + strings.ToLower(rand.Text())
+	conn, err := pgx.Connect(t.Context(), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx := context.Background()
+		defer conn.Close(ctx) //nolint:errcheck // the test is over
+		if _, err := conn.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Error(err)
+		}
+	})
+	u, err := url.Parse(server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + name
+	return u.String()
+}
+
+// buildFunctions builds the functions once for all tests.
+func buildFunctions(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"authorizer", "ingest", "migrate", "store"} {
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-tags", "lambda.norpc", //nolint:gosec // the module's own
+			"-o", filepath.Join(dir, name, "bootstrap"), "github.com/insighthub/insighthub/functions/"+name)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v\n%s", name, err, out)
+		}
+	}
+	return dir
+}
+
+// logWriter passes the stack's output on to the test's log.
+type logWriter struct {
+	t    *testing.T
+	done atomic.Bool
+}
+
+func (w *logWriter) Write(p []byte) (int, error) {
+	if !w.done.Load() {
+		w.t.Log(strings.TrimRight(string(p), "\n"))
+	}
+	return len(p), nil
+}
+
+func startTest(t *testing.T, cfg Config) *Stack {
+	t.Helper()
+	out := &logWriter{t: t}
+	t.Cleanup(func() { out.done.Store(true) })
+	cfg.Out, cfg.Now = out, time.Now
+	cfg.Assembly, cfg.Stage, cfg.HTTP = filepath.Join("testdata", "assembly"), "dev", "127.0.0.1:0"
+	cfg.Concurrency = 4
+	s, err := Start(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // for a test that fails; a second Close has nothing to do
+		if err := s.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// gateway posts batches as a real one does: again until they are accepted.
+type gateway struct {
+	name string
+	bear string
+}
+
+func newGateway(t *testing.T, s *Stack, name string) gateway {
+	t.Helper()
+	bear, err := token.Mint([]byte(s.Info().TokenSecret), token.Claims{
+		Gateway: telemetry.GatewayID(name), Site: "plant-1", Role: token.Gateway,
+	}, time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gateway{name: name, bear: bear}
+}
+
+const eventsPerBatch = 50
+
+// body is the n-th batch: each event of all batches has a time of its own.
+func body(start time.Time, n int) []byte {
+	type event struct {
+		Device string  `json:"device"`
+		Metric string  `json:"metric"`
+		Time   int64   `json:"time"`
+		Value  float64 `json:"value"`
+	}
+	var events []event
+	for i := range eventsPerBatch {
+		k := n*eventsPerBatch + i
+		events = append(events, event{"press-1", "temperature", start.Add(time.Duration(k) * time.Millisecond).UnixMicro(), float64(k)})
+	}
+	raw, _ := json.Marshal(map[string]any{"events": events}) // numbers and names only
+	return raw
+}
+
+// post returns once the batch was answered with 202.
+func (g gateway) post(ctx context.Context, url string, batch []byte) error {
+	for {
+		status, answer, err := g.try(ctx, url, batch)
+		switch {
+		case status == http.StatusAccepted:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil && status < 500 && status != http.StatusTooManyRequests:
+			return fmt.Errorf("%s: %d %s", g.name, status, answer)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (g gateway) try(ctx context.Context, url string, batch []byte) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/v1/telemetry", bytes.NewReader(batch))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer "+g.bear)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // read to its end below
+	answer, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, answer, err
+}
+
+// load posts the batches from..to of each gateway, all gateways at once.
+func load(t *testing.T, s *Stack, gateways []gateway, start time.Time, from, to int) {
+	t.Helper()
+	var all sync.WaitGroup
+	for _, g := range gateways {
+		all.Go(func() {
+			for n := from; n < to; n++ {
+				if err := g.post(t.Context(), s.Info().HTTP, body(start, n)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// await waits until the stream is stored.
+func await(t *testing.T, s *Stack, conn *pgx.Conn, events int) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	stored := 0
+	for time.Now().Before(deadline) {
+		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM event").Scan(&stored); err != nil {
+			t.Fatal(err)
+		}
+		if stored >= events && s.Idle() {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	var distinct, conflicts int
+	if err := conn.QueryRow(t.Context(), "SELECT count(DISTINCT (gateway, value)), (SELECT count(*) FROM conflict) FROM reading").Scan(&distinct, &conflicts); err != nil {
+		t.Fatal(err)
+	}
+	if stored != events || distinct != events || conflicts != 0 {
+		t.Fatalf("%d rows, %d distinct events, %d conflicts; want %d, lag %d", stored, distinct, conflicts, events, s.Lag())
+	}
+}
+
+func program(t *testing.T, s *Stack, name string) *function {
+	t.Helper()
+	for _, f := range s.functions {
+		if f.plan.Program == name {
+			return f
+		}
+	}
+	t.Fatalf("no function %s", name)
+	return nil
+}
+
+// What was acknowledged is stored once, whatever dies on the way, and over a restart.
+func TestNothingLostNothingTwice(t *testing.T) {
+	t.Parallel()
+	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: buildFunctions(t)}
+	s := startTest(t, cfg)
+	conn, err := pgx.Connect(t.Context(), cfg.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // the test is over
+	var gateways []gateway
+	for i := range 6 {
+		gateways = append(gateways, newGateway(t, s, fmt.Sprintf("gw-%d", i)))
+	}
+	start := time.Now().Add(-time.Hour).Truncate(time.Second)
+	events := func(batches int) int { return len(gateways) * batches * eventsPerBatch }
+
+	load(t, s, gateways, start, 0, 5)
+	await(t, s, conn, events(5))
+
+	// Kill the store's processes and its database connections under load.
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	killed, cut := 0, 0
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			case <-time.After(30 * time.Millisecond):
+			}
+			if i%2 == 0 {
+				for _, pid := range program(t, s, "store").Stats().PIDs {
+					if syscall.Kill(pid, syscall.SIGKILL) == nil {
+						killed++
+					}
+				}
+				continue
+			}
+			n := 0
+			err := conn.QueryRow(context.Background(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+				WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'insighthub-store'`).Scan(&n)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			cut += n
+		}
+	}()
+	load(t, s, gateways, start, 5, 60)
+	close(stop)
+	<-stopped
+	if killed == 0 || cut == 0 {
+		t.Errorf("killed %d processes, cut %d connections: the test tested nothing", killed, cut)
+	}
+	await(t, s, conn, events(60))
+	t.Logf("killed %d processes, cut %d connections", killed, cut)
+
+	// End in the middle, and go on.
+	load(t, s, gateways, start, 60, 90)
+	info := s.Info()
+	pids := program(t, s, "store").Stats().PIDs
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(cfg.State, infoFile)); !os.IsNotExist(err) {
+		t.Errorf("stack.json after the end: %v", err)
+	}
+	for _, pid := range pids {
+		if syscall.Kill(pid, 0) == nil {
+			t.Errorf("process %d is left running", pid)
+		}
+	}
+	s = startTest(t, cfg)
+	if s.Info().TokenSecret != info.TokenSecret {
+		t.Error("the token secret changed")
+	}
+	load(t, s, gateways, start, 80, 100) // 80 to 89 again: nothing changes
+	await(t, s, conn, events(100))
+	if left, err := filepath.Glob(filepath.Join(cfg.State, "objects", "*", "*", "*")); err != nil || len(left) > 0 {
+		t.Errorf("given up: %v %v", left, err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

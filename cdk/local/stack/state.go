@@ -1,0 +1,96 @@
+package stack
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/insighthub/insighthub/cdk/local/eventsource"
+	"github.com/insighthub/insighthub/cdk/local/kinesis"
+)
+
+// stateFile holds the checkpoints (a length in 8 bytes, JSON) and the stream's
+// snapshot. One file, since a checkpoint means nothing to another stream.
+const stateFile = "stream.state"
+
+// maxCheckpointBytes bounds what a damaged length can ask for.
+const maxCheckpointBytes = 64 << 20
+
+// restore reads the state of the last clean end and takes it away: after a crash it
+// would be of another time than the database.
+func restore(path string, stream *kinesis.Server, checkpoints *eventsource.Memory) error {
+	file, err := os.Open(path) //nolint:gosec // the user's state folder
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("restore the stream: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // read only
+	if err := readState(bufio.NewReader(file), stream, checkpoints); err != nil {
+		return fmt.Errorf("restore the stream from %s (remove it to start with an empty one): %w", path, err)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("restore the stream: %w", err)
+	}
+	return nil
+}
+
+func readState(r io.Reader, stream *kinesis.Server, checkpoints *eventsource.Memory) error {
+	var length [8]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return err
+	}
+	n := binary.LittleEndian.Uint64(length[:])
+	if n > maxCheckpointBytes {
+		return fmt.Errorf("%d bytes of checkpoints", n)
+	}
+	section := io.LimitReader(r, int64(n))
+	if err := checkpoints.Restore(section); err != nil {
+		return err
+	}
+	if _, err := io.Copy(io.Discard, section); err != nil {
+		return err
+	}
+	return stream.Restore(r)
+}
+
+// save writes the state beside its place and renames it.
+func save(path string, stream *kinesis.Server, checkpoints *eventsource.Memory) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-")
+	if err != nil {
+		return fmt.Errorf("save the stream: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("save the stream: %w", err), os.Remove(file.Name()))
+		}
+	}()
+	if err := writeState(file, stream, checkpoints); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}
+
+func writeState(w io.Writer, stream *kinesis.Server, checkpoints *eventsource.Memory) error {
+	var section bytes.Buffer
+	if err := checkpoints.Snapshot(&section); err != nil {
+		return err
+	}
+	if _, err := w.Write(binary.LittleEndian.AppendUint64(nil, uint64(section.Len()))); err != nil {
+		return err
+	}
+	if _, err := section.WriteTo(w); err != nil {
+		return err
+	}
+	return stream.Snapshot(w)
+}
