@@ -21,6 +21,7 @@ func TestEveryAcceptedRecordIsReadOnceInOrder(t *testing.T) {
 		m := &machine{T: t, clock: clock, s: New(Config{Now: clock.Now, Limits: Limits{WriteRecordsPerSecond: 100}}), after: map[string]string{}, ended: map[string]bool{}}
 		must(m, m.s.CreateStream("st", rapid.IntRange(1, 3).Draw(t, "shards")))
 		t.Repeat(map[string]func(*rapid.T){
+			"":    m.counted,
 			"put": m.put, "split": m.split, "merge": m.merge, "scale": m.scale, "read": m.read, "restart": m.restart,
 			"wait": func(t *rapid.T) { clock.add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "ms")) * time.Millisecond) },
 		})
@@ -55,6 +56,23 @@ func (m *machine) put(t *rapid.T) {
 		if r.Error == "" {
 			m.accepted = append(m.accepted, string(entries[i].Data))
 		}
+	}
+}
+
+// counted checks that the memory which is counted is what is held.
+func (m *machine) counted(t *rapid.T) {
+	var held int64
+	st, err := m.s.find("st")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sh := range st.shards {
+		for _, seg := range sh.segments {
+			held += seg.bytes
+		}
+	}
+	if n := m.s.memory.Load(); n != held {
+		t.Fatalf("%d bytes are counted, %d are held", n, held)
 	}
 }
 
@@ -161,6 +179,13 @@ func (m *machine) drain() {
 		}
 		if i.Closed && !m.ended[i.ID] {
 			m.Fatalf("closed shard %s does not end", i.ID)
+		}
+	}
+	for _, i := range all {
+		for _, parent := range []string{i.ParentID, i.AdjacentParentID} {
+			if first, _ := readNow(m, m.s, "st", i.ID, ""); len(first) > 0 && first[0].SequenceNumber <= m.after[parent] {
+				m.Fatalf("%s begins with %s, and its parent %s ends with %s", i.ID, first[0].SequenceNumber, parent, m.after[parent])
+			}
 		}
 	}
 	byKey := func(all []string) map[string][]string {
