@@ -78,8 +78,8 @@ func BenchmarkPutRecordsDirect(b *testing.B) {
 			ctx, cancel := context.WithCancel(b.Context())
 			defer cancel()
 			follow(ctx, s)
-			a := s.Handler().(*api)         //nolint:forcetypeassert,errcheck // its own type
-			m := a.scratch.Get().(*scratch) //nolint:forcetypeassert,errcheck // its own type
+			a := s.Handler().(*api)
+			m := a.scratch.Get().(*scratch)
 			m.in = body(b, sh.records, sh.size)
 			b.SetBytes(int64(sh.records * sh.size))
 			b.ReportAllocs()

@@ -20,7 +20,7 @@ func TestDecodeRefusesByName(t *testing.T) {
 		`null`:                       Serialization,
 		`[]`:                         Serialization,
 		`{`:                          Serialization,
-		`{} `:                        Validation,
+		"{}\n":                       Validation,
 		`{}x`:                        Serialization,
 		"{}\x00":                     Serialization,
 		`{"Records":null}`:           Validation,

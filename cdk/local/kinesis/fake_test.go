@@ -39,33 +39,33 @@ type fataler interface {
 }
 
 // call sends one operation through the handler and decodes the answer into out.
-func call(t testing.TB, s *Server, operation string, in, out any) error {
-	t.Helper()
+func call(tb testing.TB, s *Server, operation string, in, out any) error {
+	tb.Helper()
 	body, err := json.Marshal(in)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	status, answer := post(t, s.Handler(), operation, string(body))
+	status, answer := post(tb, s.Handler(), operation, string(body))
 	if status != http.StatusOK {
 		var e struct {
 			Type    ErrorType `json:"__type"`
 			Message string    `json:"message"`
 		}
 		if err := json.Unmarshal(answer, &e); err != nil {
-			t.Fatalf("%s: status %d with %q: %v", operation, status, answer, err)
+			tb.Fatalf("%s: status %d with %q: %v", operation, status, answer, err)
 		}
 		return &Error{e.Type, e.Message}
 	}
 	if out != nil {
 		if err := json.Unmarshal(answer, out); err != nil {
-			t.Fatalf("%s: %q: %v", operation, answer, err)
+			tb.Fatalf("%s: %q: %v", operation, answer, err)
 		}
 	}
 	return nil
 }
 
-func post(t testing.TB, h http.Handler, operation, body string) (int, []byte) {
-	t.Helper()
+func post(tb testing.TB, h http.Handler, operation, body string) (int, []byte) {
+	tb.Helper()
 	r := httptest.NewRequestWithContext(context.Background(), http.MethodPost, "/", strings.NewReader(body))
 	r.Header.Set("X-Amz-Target", targetPrefix+operation)
 	r.Header.Set("Content-Type", contentType)
@@ -73,15 +73,15 @@ func post(t testing.TB, h http.Handler, operation, body string) (int, []byte) {
 	h.ServeHTTP(w, r)
 	answer, err := io.ReadAll(w.Result().Body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return w.Code, answer
 }
 
-func wantType(t testing.TB, err error, want ErrorType) {
-	t.Helper()
+func wantType(tb testing.TB, err error, want ErrorType) {
+	tb.Helper()
 	if !IsType(err, want) {
-		t.Errorf("error %v, want %s", err, want)
+		tb.Errorf("error %v, want %s", err, want)
 	}
 }
 
@@ -92,11 +92,11 @@ func must(t fataler, err error) {
 	}
 }
 
-// putOne writes one record and returns its result.
-func putOne(t testing.TB, s *Server, stream, key string, data []byte) PutResult {
-	t.Helper()
-	r, err := s.PutRecords(stream, []PutEntry{NewPutEntry(key, data)}, nil)
-	must(t, err)
+// putOne writes one record to the stream st and returns its result.
+func putOne(tb testing.TB, s *Server, key string, data []byte) PutResult {
+	tb.Helper()
+	r, err := s.PutRecords("st", []PutEntry{NewPutEntry(key, data)}, nil)
+	must(tb, err)
 	return r[0]
 }
 

@@ -51,15 +51,15 @@ func TestARecordLargerThanASecondsWorthNeedsAFullTank(t *testing.T) {
 	clock := newClock()
 	s := New(Config{Now: clock.Now})
 	must(t, s.Create("st", StreamOptions{Shards: 1, MaxRecordKiB: 10240}))
-	if r := putOne(t, s, "st", "k", make([]byte, 5<<20)); r.Error != "" {
+	if r := putOne(t, s, "k", make([]byte, 5<<20)); r.Error != "" {
 		t.Fatalf("5 MiB into a full tank: %+v", r)
 	}
 	clock.add(4 * time.Second)
-	if r := putOne(t, s, "st", "k", []byte("x")); r.Error != ThroughputExceeded {
+	if r := putOne(t, s, "k", []byte("x")); r.Error != ThroughputExceeded {
 		t.Errorf("4 s later: %+v, want a refusal: the tank is in debt", r)
 	}
 	clock.add(1100 * time.Millisecond)
-	if r := putOne(t, s, "st", "k", []byte("x")); r.Error != "" {
+	if r := putOne(t, s, "k", []byte("x")); r.Error != "" {
 		t.Errorf("5.1 s later: %+v", r)
 	}
 }
@@ -80,9 +80,9 @@ func TestReadLimitsOfGetRecords(t *testing.T) {
 	s := New(Config{Now: clock.Now, Limits: Limits{WriteBytesPerSecond: -1}})
 	must(t, s.CreateStream("st", 1))
 	for range 12 {
-		putOne(t, s, "st", "k", make([]byte, 1<<20-1))
+		putOne(t, s, "k", make([]byte, 1<<20-1))
 	}
-	it := iteratorOf(t, s, "st", "TRIM_HORIZON", "")
+	it := iteratorOf(t, s, "TRIM_HORIZON")
 	p := get(t, s, it)
 	if len(p.Records) != 10 {
 		t.Fatalf("%d records of 1 MiB in one call, want 10: 10 MiB", len(p.Records))
@@ -95,7 +95,7 @@ func TestReadLimitsOfGetRecords(t *testing.T) {
 		t.Fatalf("%d records left, want 2", len(p.Records))
 	}
 	clock.add(time.Minute)
-	it = iteratorOf(t, s, "st", "LATEST", "")
+	it = iteratorOf(t, s, "LATEST")
 	for i := range 6 {
 		err := call(t, s, "GetRecords", map[string]any{"ShardIterator": it}, nil)
 		if i < 5 {
@@ -111,7 +111,7 @@ func TestIteratorsAndTokensExpire(t *testing.T) {
 	clock := newClock()
 	s := New(Config{Now: clock.Now})
 	must(t, s.CreateStream("st", 2))
-	it := iteratorOf(t, s, "st", "TRIM_HORIZON", "")
+	it := iteratorOf(t, s, "TRIM_HORIZON")
 	var l struct{ NextToken string }
 	must(t, call(t, s, "ListShards", map[string]any{"StreamName": "st", "MaxResults": 1}, &l))
 	clock.add(5 * time.Minute)
@@ -136,10 +136,10 @@ func TestRetentionTrims(t *testing.T) {
 	s := New(Config{Now: clock.Now, Limits: Limits{WriteRecordsPerSecond: -1}})
 	must(t, s.CreateStream("st", 1))
 	for i := range 600 {
-		putOne(t, s, "st", "k", fmt.Append(nil, i))
+		putOne(t, s, "k", fmt.Append(nil, i))
 	}
 	clock.add(time.Hour)
-	putOne(t, s, "st", "k", []byte("young"))
+	putOne(t, s, "k", []byte("young"))
 	clock.add(23*time.Hour + time.Second)
 	got, _ := readNow(t, s, "st", shardName(0), "")
 	if len(got) != 1 || string(got[0].Data) != "young" {
@@ -172,7 +172,7 @@ func TestAFullMemoryRefusesRatherThanLoses(t *testing.T) {
 	body := bytes.Repeat([]byte{7}, 1<<19)
 	var numbers []string
 	for {
-		r := putOne(t, s, "st", "k", body)
+		r := putOne(t, s, "k", body)
 		if r.Error != "" {
 			if r.Error != ThroughputExceeded {
 				t.Fatalf("full memory gives %+v", r)
@@ -189,12 +189,12 @@ func TestAFullMemoryRefusesRatherThanLoses(t *testing.T) {
 	}
 	must(t, s.SetTrimmable("st", "store", shardName(0), numbers[9]))
 	for range 20 { // whichever consumer is looked at first
-		if r := putOne(t, s, "st", "k", body); r.Error == "" {
+		if r := putOne(t, s, "k", body); r.Error == "" {
 			t.Fatal("room was made although one consumer has read nothing")
 		}
 	}
 	must(t, s.SetTrimmable("st", "archive", shardName(0), numbers[4]))
-	r := putOne(t, s, "st", "k", body)
+	r := putOne(t, s, "k", body)
 	if r.Error != "" {
 		t.Fatalf("no room although both consumers are past the fifth record: %+v", r)
 	}
@@ -214,7 +214,7 @@ func TestArrivalNeverGoesBackwards(t *testing.T) {
 	must(t, s.CreateStream("st", 1))
 	for i := range 600 {
 		clock.add(time.Duration(1-i%3) * time.Second)
-		putOne(t, s, "st", "k", nil)
+		putOne(t, s, "k", nil)
 	}
 	got, _ := readNow(t, s, "st", shardName(0), "")
 	for i := 1; i < len(got); i++ {
@@ -250,15 +250,12 @@ func TestTransitions(t *testing.T) {
 	must(t, s.CreateStream("st", 1))
 }
 
-// iteratorOf asks for an iterator of shard 0.
-func iteratorOf(t testing.TB, s *Server, stream, kind, number string) string {
-	t.Helper()
-	in := map[string]any{"StreamName": stream, "ShardId": shardName(0), "ShardIteratorType": kind}
-	if number != "" {
-		in["StartingSequenceNumber"] = number
-	}
+// iteratorOf asks for an iterator of shard 0 of the stream st.
+func iteratorOf(tb testing.TB, s *Server, kind string) string {
+	tb.Helper()
+	in := map[string]any{"StreamName": "st", "ShardId": shardName(0), "ShardIteratorType": kind}
 	var out struct{ ShardIterator string }
-	must(t, call(t, s, "GetShardIterator", in, &out))
+	must(tb, call(tb, s, "GetShardIterator", in, &out))
 	return out.ShardIterator
 }
 
@@ -271,9 +268,9 @@ type gotPage struct {
 	ChildShards       []struct{ ShardId string } //nolint:revive // the API's spelling
 }
 
-func get(t testing.TB, s *Server, it string) gotPage {
-	t.Helper()
+func get(tb testing.TB, s *Server, it string) gotPage {
+	tb.Helper()
 	var p gotPage
-	must(t, call(t, s, "GetRecords", map[string]any{"ShardIterator": it}, &p))
+	must(tb, call(tb, s, "GetRecords", map[string]any{"ShardIterator": it}, &p))
 	return p
 }

@@ -74,11 +74,19 @@ func TestReadKeepsToItsBounds(t *testing.T) {
 	s := New(Config{Limits: Limits{WriteRecordsPerSecond: -1}})
 	must(t, s.CreateStream("st", 1))
 	for i := range 1000 {
-		putOne(t, s, "st", "key", fmt.Appendf(nil, "%07d", i)) // 10 bytes with its key
+		putOne(t, s, "key", fmt.Appendf(nil, "%07d", i)) // 10 bytes with its key
 	}
 	for _, c := range []struct{ limit, maxBytes, want int }{
-		{1, 1 << 20, 1}, {300, 1 << 20, 300}, {1000, 1 << 20, 1000}, {5000, 1 << 20, 1000}, {0, 0, 1000},
-		{1000, 1, 1}, {1000, 10, 1}, {1000, 19, 1}, {1000, 20, 2}, {1000, 6005, 600},
+		{1, 1 << 20, 1},
+		{300, 1 << 20, 300},
+		{1000, 1 << 20, 1000},
+		{5000, 1 << 20, 1000},
+		{0, 0, 1000},
+		{1000, 1, 1},
+		{1000, 10, 1},
+		{1000, 19, 1},
+		{1000, 20, 2},
+		{1000, 6005, 600},
 	} {
 		got, end, err := s.Read(t.Context(), "st", shardName(0), "", c.limit, c.maxBytes)
 		if err != nil || end || len(got) != c.want {
@@ -91,7 +99,7 @@ func TestReadRefusesWhatTheShardDidNotGiveOut(t *testing.T) {
 	t.Parallel()
 	s := New(Config{})
 	must(t, s.CreateStream("st", 2))
-	r := putOne(t, s, "st", "a", nil)
+	r := putOne(t, s, "a", nil)
 	_, _, err := s.Read(t.Context(), "st", shardName(1-r.Shard), r.SequenceNumber, 1, 1)
 	wantType(t, err, InvalidArgument)
 	_, _, err = s.Read(t.Context(), "st", shardName(0), "17", 1, 1)
@@ -106,9 +114,9 @@ func TestAShardAtItsEndNamesItsChildren(t *testing.T) {
 	t.Parallel()
 	s := New(Config{})
 	must(t, s.CreateStream("st", 1))
-	putOne(t, s, "st", "a", []byte("x"))
+	putOne(t, s, "a", []byte("x"))
 	must(t, call(t, s, "UpdateShardCount", map[string]any{"StreamName": "st", "TargetShardCount": 2, "ScalingType": "UNIFORM_SCALING"}, nil))
-	p := get(t, s, iteratorOf(t, s, "st", "TRIM_HORIZON", ""))
+	p := get(t, s, iteratorOf(t, s, "TRIM_HORIZON"))
 	if len(p.Records) != 1 || p.NextShardIterator != "" || len(p.ChildShards) != 2 || p.ChildShards[1].ShardId != shardName(2) {
 		t.Errorf("the last page of a closed shard: %+v", p)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,12 +118,8 @@ func (s *Server) CreateStream(name string, shards int) error {
 }
 
 func validStreamName(name string) bool {
-	for _, c := range []byte(name) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '-') {
-			return false
-		}
-	}
-	return name != "" && len(name) <= 128
+	const characters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+	return name != "" && len(name) <= 128 && !strings.ContainsFunc(name, func(c rune) bool { return !strings.ContainsRune(characters, c) })
 }
 
 // Create makes a stream.

@@ -10,34 +10,34 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func filled(t testing.TB, clock *fakeClock) *Server {
-	t.Helper()
+func filled(tb testing.TB, clock *fakeClock) *Server {
+	tb.Helper()
 	s := New(Config{Now: clock.Now})
-	must(t, s.CreateStream("st", 2))
-	must(t, s.Create("other", StreamOptions{Mode: OnDemand, RetentionHours: 48, MaxRecordKiB: 2048}))
+	must(tb, s.CreateStream("st", 2))
+	must(tb, s.Create("other", StreamOptions{Mode: OnDemand, RetentionHours: 48, MaxRecordKiB: 2048}))
 	for i := range 50 {
-		putOne(t, s, "st", fmt.Sprint("key ", i), fmt.Appendf(nil, "data %d", i))
+		putOne(tb, s, fmt.Sprint("key ", i), fmt.Appendf(nil, "data %d", i))
 		clock.add(time.Second / 3)
 	}
-	must(t, call(t, s, "MergeShards", map[string]any{"StreamName": "st", "ShardToMerge": shardName(1), "AdjacentShardToMerge": shardName(0)}, nil))
+	must(tb, call(tb, s, "MergeShards", map[string]any{"StreamName": "st", "ShardToMerge": shardName(1), "AdjacentShardToMerge": shardName(0)}, nil))
 	for i := range 50 {
-		putOne(t, s, "st", fmt.Sprint("key ", i), fmt.Appendf(nil, "later data %d", i))
+		putOne(tb, s, fmt.Sprint("key ", i), fmt.Appendf(nil, "later data %d", i))
 	}
 	return s
 }
 
-func describe(t testing.TB, s *Server) map[string]any {
-	t.Helper()
+func describe(tb testing.TB, s *Server) map[string]any {
+	tb.Helper()
 	out := map[string]any{}
 	for _, name := range s.names() {
 		var d, sum map[string]any
-		must(t, call(t, s, "DescribeStream", map[string]any{"StreamName": name}, &d))
-		must(t, call(t, s, "DescribeStreamSummary", map[string]any{"StreamName": name}, &sum))
+		must(tb, call(tb, s, "DescribeStream", map[string]any{"StreamName": name}, &d))
+		must(tb, call(tb, s, "DescribeStreamSummary", map[string]any{"StreamName": name}, &sum))
 		out[name] = []any{d, sum}
 		infos, err := s.ListShardInfo(name)
-		must(t, err)
+		must(tb, err)
 		for _, i := range infos {
-			records, end := readNow(t, s, name, i.ID, "")
+			records, end := readNow(tb, s, name, i.ID, "")
 			out[name+"/"+i.ID] = []any{records, end}
 		}
 	}
@@ -60,7 +60,7 @@ func TestASnapshotIsTheWholeServer(t *testing.T) {
 	}
 	// Numbers go on rising.
 	was, _ := readNow(t, s, "st", shardName(2), "")
-	if now := putOne(t, r, "st", "a", nil); now.SequenceNumber <= was[len(was)-1].SequenceNumber {
+	if now := putOne(t, r, "a", nil); now.SequenceNumber <= was[len(was)-1].SequenceNumber {
 		t.Errorf("after the restart %s, before it %s", now.SequenceNumber, was[len(was)-1].SequenceNumber)
 	}
 	if err := r.Restore(bytes.NewReader(b.Bytes())); err == nil || errors.Is(err, ErrSnapshot) {

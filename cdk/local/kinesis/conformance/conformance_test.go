@@ -67,13 +67,13 @@ func startKinesalite(t *testing.T, path string) (endpoint string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert,errcheck // it listens on TCP
+	port := l.Addr().(*net.TCPAddr).Port // it listens on TCP
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	// The context of the test is over before its cleanups are, so the process gets one of its own.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	cmd := exec.CommandContext(ctx, path, "--port", fmt.Sprint(port), //nolint:gosec // a tool of the repository
+	cmd := exec.CommandContext(ctx, path, "--port", fmt.Sprint(port),
 		"--createStreamMs", "0", "--deleteStreamMs", "0", "--updateStreamMs", "0", "--shardLimit", "50")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

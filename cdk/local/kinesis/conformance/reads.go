@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -171,7 +172,7 @@ func pages(ctx context.Context, e *env) error {
 		return err
 	}
 	for i := range 5 {
-		if _, err := e.stored(ctx, entry("k", fmt.Sprint(2*i)), entry("k", fmt.Sprint(2*i+1))); err != nil {
+		if _, err := e.stored(ctx, entry("k", strconv.Itoa(2*i)), entry("k", strconv.Itoa(2*i+1))); err != nil {
 			return err
 		}
 	}
@@ -189,7 +190,7 @@ func pages(ctx context.Context, e *env) error {
 			return err
 		}
 		for _, r := range out.Records {
-			if err := differ("record", string(r.Data), fmt.Sprint(n)); err != nil {
+			if err := differ("record", string(r.Data), strconv.Itoa(n)); err != nil {
 				return err
 			}
 			n++

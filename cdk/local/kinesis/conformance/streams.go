@@ -141,7 +141,7 @@ func listed(ctx context.Context, e *env) error {
 		return err
 	}
 	defer func() {
-		_, _ = e.DeleteStream(ctx, &sdk.DeleteStreamInput{StreamName: &second.stream}) //nolint:errcheck // cleaning up
+		_, _ = e.DeleteStream(ctx, &sdk.DeleteStreamInput{StreamName: &second.stream})
 	}()
 	before := e.stream[:len(e.stream)-1]
 	l, err := e.ListStreams(ctx, &sdk.ListStreamsInput{Limit: aws.Int32(1), ExclusiveStartStreamName: &before})
