@@ -87,12 +87,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if e.trace == "" {
 		e.trace = newTrace(e.at)
 	}
-	authorizerContext, status := a.authorize(e)
+	authorizerContext, status := a.authorize(r.Context(), e)
 	if status != 0 {
 		refuse(w, status)
 		return
 	}
-	a.integrate(w, e, authorizerContext)
+	a.integrate(r.Context(), w, e, authorizerContext)
 }
 
 // routePath takes the stage off a path.
@@ -111,7 +111,7 @@ func (a *API) routePath(path string) (string, bool) {
 }
 
 // integrate invokes the route's function and writes its response.
-func (a *API) integrate(w http.ResponseWriter, e *event, authorizerContext []byte) {
+func (a *API) integrate(ctx context.Context, w http.ResponseWriter, e *event, authorizerContext []byte) {
 	body := a.buffer()
 	defer a.put(body)
 	var err error
@@ -129,7 +129,7 @@ func (a *API) integrate(w http.ResponseWriter, e *event, authorizerContext []byt
 	defer a.put(payload)
 	*payload = e.appendRequest((*payload)[:0], *body, authorizerContext)
 
-	result, status := a.invoke(e.request.Context(), e, e.route.Function, e.route.Timeout, *payload)
+	result, status := a.invoke(ctx, e, e.route.Function, e.route.Timeout, *payload)
 	if status != 0 {
 		refuse(w, status)
 		return
@@ -148,7 +148,7 @@ func (a *API) invoke(ctx context.Context, e *event, function Invoker, timeout ti
 	ctx, cancel := context.WithTimeout(lambda.WithTrace(ctx, e.trace), timeout)
 	defer cancel()
 	result, err := function.Invoke(ctx, payload)
-	status := 0
+	var status int
 	switch {
 	case err == nil && result.FunctionError == "":
 		return result.Payload, 0

@@ -60,7 +60,7 @@ func newRequest(t *testing.T, method, target, body string, header ...string) *ht
 	return r
 }
 
-var testNow = time.Date(2026, 11, 23, 9, 8, 33, 123e6, time.UTC) //nolint:gochecknoglobals // a constant
+var testNow = time.Date(2026, 11, 23, 9, 8, 33, 123e6, time.UTC)
 
 func TestPayload(t *testing.T) {
 	base := func() events.APIGatewayV2HTTPRequest {
@@ -290,8 +290,11 @@ func TestResponses(t *testing.T) {
 		status                          int
 		header                          http.Header
 	}{
-		{"full", `{"statusCode":202,"headers":{"content-type":"application/json","X-N":3,"x-b":true},"cookies":["a=1","b=2"],"body":"{\"accepted\":1}"}`,
-			`{"accepted":1}`, "application/json", 202, http.Header{"X-N": {"3"}, "X-B": {"true"}, "Set-Cookie": {"a=1", "b=2"}}},
+		{
+			"full", `{"statusCode":202,"headers":{"content-type":"application/json","X-N":3,"x-b":true},"cookies":["a=1","b=2"],"body":"{\"accepted\":1}"}`,
+			`{"accepted":1}`, "application/json", 202,
+			http.Header{"X-N": {"3"}, "X-B": {"true"}, "Set-Cookie": {"a=1", "b=2"}},
+		},
 		{"base64", `{"statusCode":200,"headers":{"Content-Type":"image/png"},"body":"AQL/","isBase64Encoded":true}`, "\x01\x02\xff", "image/png", 200, nil},
 		{"no content type", `{"statusCode":404,"body":"gone"}`, "gone", "text/plain;charset=utf-8", 404, nil},
 		{"no content", `{"statusCode":204}`, "", "text/plain;charset=utf-8", 204, nil},

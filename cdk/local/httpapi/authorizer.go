@@ -66,7 +66,7 @@ type verdict struct {
 }
 
 // authorize returns the authorizer's context, or the status with which to refuse.
-func (a *API) authorize(e *event) (authorizerContext []byte, status int) {
+func (a *API) authorize(ctx context.Context, e *event) (authorizerContext []byte, status int) {
 	r := e.route
 	if r.Authorizer == nil {
 		return nil, 0
@@ -77,8 +77,9 @@ func (a *API) authorize(e *event) (authorizerContext []byte, status int) {
 			return nil, http.StatusUnauthorized
 		}
 	}
-	v, err := r.cache.get(e.request.Context(), identity, e.at, func() (verdict, error) {
-		return a.askAuthorizer(e, identity)
+	v, err := r.cache.get(ctx, identity, e.at, func() (verdict, error) {
+		// Others may be waiting for the answer: it must not end with this client.
+		return a.askAuthorizer(context.WithoutCancel(ctx), e, identity)
 	})
 	if err != nil {
 		a.cfg.Log.Error("authorizer", "request", e.id, "route", r.key, "error", err)
@@ -90,12 +91,10 @@ func (a *API) authorize(e *event) (authorizerContext []byte, status int) {
 	return v.context, 0
 }
 
-func (a *API) askAuthorizer(e *event, identity []string) (verdict, error) {
+func (a *API) askAuthorizer(ctx context.Context, e *event, identity []string) (verdict, error) {
 	payload := a.buffer()
 	defer a.put(payload)
 	*payload = e.appendAuthorizerRequest((*payload)[:0], identity)
-	// Others may be waiting for the answer: it must not end with this client.
-	ctx := context.WithoutCancel(e.request.Context())
 	answer, status := a.invoke(ctx, e, e.route.Authorizer.Function, e.route.cache.timeout, *payload)
 	if status != 0 {
 		return verdict{}, errors.New("the authorizer failed")

@@ -51,7 +51,7 @@ func escapeTable() *[256]uint64 {
 // appendString appends s as a JSON string. It escapes what JSON demands and
 // nothing more; bytes that are not UTF-8 become U+FFFD, as encoding/json has it.
 func appendString(dst []byte, s string) []byte {
-	return appendJSON(dst, unsafe.Slice(unsafe.StringData(s), len(s))) // read only
+	return appendJSON(dst, unsafe.Slice(unsafe.StringData(s), len(s))) //nolint:gosec // read only
 }
 
 // appendJSON is appendString for bytes.
@@ -81,7 +81,7 @@ func appendEscaped(dst, s []byte) []byte {
 	if cap(dst)-len(dst) < maxEscaped*len(s)+wordBytes {
 		panic("httpapi: no room to escape")
 	}
-	start := unsafe.Pointer(unsafe.SliceData(dst))
+	start := unsafe.Pointer(unsafe.SliceData(dst)) //nolint:gosec // within the room just checked
 	end := uintptr(len(dst))
 	table := escapes
 	for _, c := range s {

@@ -37,15 +37,15 @@ type environment struct {
 	dead      bool
 	// condemned: a signal is on its way, nothing new is given to it.
 	condemned bool
-	// overtime and overMemory say why it was killed.
-	overtime, overMemory bool
-	waitErr              error
-	idleSince            time.Time
+	// overtime: it was killed because its invocation took too long.
+	overtime  bool
+	waitErr   error
+	idleSince time.Time
 }
 
 // coldStart starts a process and waits until it asks for work. Without an
 // environment and an error the Result says how the start failed.
-func (f *Function) coldStart(requestID string) (*environment, Result, error) {
+func (f *Function) coldStart(ctx context.Context, requestID string) (*environment, Result, error) {
 	if wait := f.startDelay(); wait > 0 {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
@@ -55,7 +55,7 @@ func (f *Function) coldStart(requestID string) (*environment, Result, error) {
 			return nil, Result{}, ErrClosed
 		}
 	}
-	env, err := f.spawn()
+	env, err := f.spawn(context.WithoutCancel(ctx))
 	if err != nil {
 		f.startEnded(false)
 		return nil, Result{}, err
@@ -89,9 +89,9 @@ func (f *Function) coldStart(requestID string) (*environment, Result, error) {
 }
 
 // spawn starts the process, its Runtime API and its log.
-func (f *Function) spawn() (*environment, error) {
+func (f *Function) spawn(ctx context.Context) (*environment, error) {
 	var lc net.ListenConfig
-	listener, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	listener, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("runtime api: %w", err)
 	}
@@ -145,7 +145,7 @@ func (e *environment) reap(api *runtimeAPI, output *os.File) {
 	err := e.cmd.Wait()
 	// A child of the process may hold the log open: it goes too.
 	_ = syscall.Kill(-e.pid, syscall.SIGKILL)
-	_ = output.SetReadDeadline(time.Now().Add(time.Second)) //nolint:forbidigo // a deadline of the operating system
+	_ = output.SetReadDeadline(time.Now().Add(time.Second))
 	<-copied
 	_ = output.Close()
 	close(e.gone)

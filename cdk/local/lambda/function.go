@@ -143,7 +143,7 @@ func (f *Function) try(ctx context.Context, payload []byte) (outcome, error) {
 	}
 	f.running.Add(1) // under mu with closed unset: Close can not have begun to wait
 	f.mu.Unlock()
-	env, failure, err := f.coldStart(inv.id)
+	env, failure, err := f.coldStart(ctx, inv.id)
 	f.running.Done()
 	if err != nil || env == nil {
 		f.mu.Lock()

@@ -21,7 +21,7 @@ import (
 )
 
 // echo is the path of the test function's binary.
-var echo string //nolint:gochecknoglobals // built once in TestMain
+var echo string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "echo")
@@ -57,8 +57,8 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func newFunction(t testing.TB, change func(*lambda.Config)) *lambda.Function {
-	t.Helper()
+func newFunction(tb testing.TB, change func(*lambda.Config)) *lambda.Function {
+	tb.Helper()
 	cfg := lambda.Config{
 		Name:                "echo",
 		Binary:              echo,
@@ -71,21 +71,21 @@ func newFunction(t testing.TB, change func(*lambda.Config)) *lambda.Function {
 	}
 	f, err := lambda.New(cfg)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := f.Close(context.Background()); err != nil { //nolint:usetesting // the test's context has ended
-			t.Error(err)
+	tb.Cleanup(func() {
+		if err := f.Close(context.Background()); err != nil {
+			tb.Error(err)
 		}
 	})
 	return f
 }
 
-func invoke(t testing.TB, f *lambda.Function, payload string) lambda.Result {
-	t.Helper()
-	result, err := f.Invoke(t.Context(), []byte(payload))
+func invoke(tb testing.TB, f *lambda.Function, payload string) lambda.Result {
+	tb.Helper()
+	result, err := f.Invoke(tb.Context(), []byte(payload))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return result
 }

@@ -297,7 +297,7 @@ func TestHostKilled(t *testing.T) {
 		time.Sleep(time.Minute)
 		return
 	}
-	host := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHostKilled$") //nolint:gosec // this test's own binary
+	host := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHostKilled$")
 	host.Env = append(os.Environ(), "LAMBDA_TEST_HOST="+echo)
 	var out logBuffer
 	host.Stdout = &out

@@ -132,8 +132,7 @@ func TestNotFound(t *testing.T) {
 	_, client, closeStore := open(t, t.TempDir())
 	defer closeStore()
 	_, err := client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("none")})
-	var noKey *types.NoSuchKey
-	if !errors.As(err, &noKey) {
+	if _, ok := errors.AsType[*types.NoSuchKey](err); !ok {
 		t.Errorf("got %v", err)
 	}
 	_, err = client.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("no-such-bucket"), Key: aws.String("k"), Body: strings.NewReader("x")})

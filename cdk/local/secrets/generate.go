@@ -66,7 +66,6 @@ func (g Generate) text() (string, error) {
 		length = defaultLength
 	}
 	var kinds []string
-	all := ""
 	for _, kind := range []struct {
 		characters string
 		excluded   bool
@@ -88,9 +87,9 @@ func (g Generate) text() (string, error) {
 		}, kind.characters)
 		if left != "" {
 			kinds = append(kinds, left)
-			all += left
 		}
 	}
+	all := strings.Join(kinds, "")
 	eachKind := g.RequireEachIncludedType == nil || *g.RequireEachIncludedType
 	if all == "" || length < 1 || length > maxLength || eachKind && length < len(kinds) {
 		return "", fmt.Errorf("no text of %d characters of %d kinds", length, len(kinds))

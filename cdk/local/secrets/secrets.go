@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// ErrNotFound: no secret has this name or ARN.
+// ErrNotFound says that no secret has this name or ARN.
 var ErrNotFound = errors.New("secret not found")
 
 const (

@@ -93,8 +93,7 @@ func TestErrorsThroughSDK(t *testing.T) {
 		{SecretId: aws.String("a"), VersionId: aws.String("00000000000000000000000000000000")},
 	} {
 		_, err := client.GetSecretValue(t.Context(), in)
-		var notFound *types.ResourceNotFoundException
-		if !errors.As(err, &notFound) {
+		if _, ok := errors.AsType[*types.ResourceNotFoundException](err); !ok {
 			t.Errorf("%+v: %v", in, err)
 		}
 	}
