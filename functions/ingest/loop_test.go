@@ -97,7 +97,7 @@ func TestFunction(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	defer b.Close()
-	function := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // this very test
+	function := exec.CommandContext(t.Context(), os.Args[0])
 	function.Env = []string{
 		"INSIGHTHUB_FUNCTION=ingest", "STREAM_NAME=telemetry",
 		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(b.URL, "http://"), "AWS_ENDPOINT_URL_KINESIS=" + b.URL,

@@ -90,7 +90,7 @@ func (b *bodyReader) tooLarge() *bodyError {
 
 func (b *bodyReader) inflateGzip(body []byte) ([]byte, *bodyError) {
 	b.source.Reset(body)
-	err := error(nil)
+	var err error
 	if b.gzip == nil {
 		b.gzip, err = gzip.NewReader(&b.source)
 	} else {

@@ -29,8 +29,9 @@ type parser struct {
 	// a '"'. Otherwise extra is 0 and quote is '"'.
 	extra  int
 	quote  byte
-	keys   [memberCount]keyWord
-	text   []byte // an unescaped string
+	keys   [2 * memberCount]keyWord // each member twice, see key
+	due    int                      // the index in keys of the member that is expected
+	text   []byte                   // an unescaped string
 	failed *bodyError
 	event  event
 }
@@ -260,45 +261,46 @@ func (p *parser) readEvent(i int) int {
 
 // value reads the value at i of member m.
 func (p *parser) value(i int, m member) int {
-	e := &p.event
 	c := p.buf[i]
+	isString, isNumber := c == p.quote, c == '-' || isDigit(c)
 	switch m {
 	case deviceMember, metricMember:
-		if c != p.quote {
-			e.reject(wantString, m)
-			break
+		if isString {
+			return p.name(i, m)
 		}
-		return p.name(i, m)
+		p.event.reject(wantString, m)
 	case timeMember:
-		if c == p.quote {
+		if isString {
 			return p.time(i)
 		}
-		if c != '-' && !isDigit(c) {
-			e.reject(wantTime, m)
-			break
+		if isNumber {
+			return p.timeInteger(i)
 		}
-		return p.timeInteger(i)
+		p.event.reject(wantTime, m)
 	case valueMember:
-		if c != '-' && !isDigit(c) {
-			e.reject(wantNumber, m)
-			break
+		if isNumber {
+			return p.number(i)
 		}
-		n, next, ok := scanNumber(p.buf, i)
-		if !ok {
-			return p.fail(next, "in a number")
-		}
-		if e.value, ok = p.powers.float(n, p.buf[i:next]); !ok {
-			e.reject(notFinite, m)
-		}
-		return next
+		p.event.reject(wantNumber, m)
 	case qualityMember:
-		if c != p.quote {
-			e.reject(wantString, m)
-			break
+		if isString {
+			return p.quality(i)
 		}
-		return p.quality(i)
+		p.event.reject(wantString, m)
+	case noMember, requiredMembers: // a fault was noted with the name
 	}
 	return p.skip(i, maxDepth-3)
+}
+
+func (p *parser) number(i int) int {
+	n, next, ok := scanNumber(p.buf, i)
+	if !ok {
+		return p.fail(next, "in a number")
+	}
+	if p.event.value, ok = p.powers.float(n, p.buf[i:next]); !ok {
+		p.event.reject(notFinite, valueMember)
+	}
+	return next
 }
 
 func (p *parser) name(i int, m member) int {

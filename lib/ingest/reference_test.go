@@ -93,11 +93,11 @@ func (ref reference) event(raw []byte) (e bitsEvent, ok bool) {
 		case "quality":
 			var text string
 			ok = json.Unmarshal(m.value, &text) == nil && m.value[0] == '"'
-			switch {
-			case text == "good":
-			case text == "uncertain":
+			switch text {
+			case "good":
+			case "uncertain":
 				e.Quality = telemetry.Uncertain
-			case text == "bad":
+			case "bad":
 				e.Quality = telemetry.Bad
 			default:
 				ok = false

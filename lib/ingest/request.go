@@ -69,11 +69,11 @@ func (e *envelope) walk(r *request) error {
 			return e.object(func(key []byte) error { return e.requestContext(key, r) })
 		case "isBase64Encoded":
 			r.base64 = bytes.HasPrefix(e.src[e.pos:], []byte("true"))
-			return e.skip(maxDepth)
+			return e.skip()
 		case "body":
 			return e.readBody(r)
 		default:
-			return e.skip(maxDepth)
+			return e.skip()
 		}
 	})
 	if err != nil {
@@ -100,7 +100,7 @@ func (e *envelope) header(key []byte, r *request) error {
 			return e.stringInto(&r.trace)
 		}
 	}
-	return e.skip(maxDepth)
+	return e.skip()
 }
 
 func (e *envelope) requestContext(key []byte, r *request) error {
@@ -110,12 +110,12 @@ func (e *envelope) requestContext(key []byte, r *request) error {
 	case "authorizer":
 		return e.object(func(key []byte) error {
 			if string(key) != "lambda" {
-				return e.skip(maxDepth)
+				return e.skip()
 			}
 			return e.object(func(key []byte) error { return e.authorizer(key, r) })
 		})
 	default:
-		return e.skip(maxDepth)
+		return e.skip()
 	}
 }
 
@@ -128,7 +128,7 @@ func (e *envelope) authorizer(key []byte, r *request) error {
 	case "role":
 		return e.stringInto(&r.role)
 	default:
-		return e.skip(maxDepth)
+		return e.skip()
 	}
 }
 
@@ -139,7 +139,7 @@ func (e *envelope) authorizer(key []byte, r *request) error {
 func (e *envelope) object(member func(key []byte) error) error {
 	e.space()
 	if e.peek() != '{' {
-		return e.skip(maxDepth)
+		return e.skip()
 	}
 	e.pos++
 	for first := true; ; first = false {
@@ -190,7 +190,7 @@ func (e *envelope) space() {
 
 func (e *envelope) stringInto(dst *string) error {
 	if e.peek() != '"' {
-		return e.skip(maxDepth)
+		return e.skip()
 	}
 	text, err := e.string(e.text[:0])
 	if err != nil {
@@ -203,7 +203,7 @@ func (e *envelope) stringInto(dst *string) error {
 
 func (e *envelope) readBody(r *request) error {
 	if e.peek() != '"' {
-		return e.skip(maxDepth)
+		return e.skip()
 	}
 	if e.parse != nil && r.contentType != "" && r.contentEncoding == "" {
 		if f, refusal := formOf(r.contentType); refusal == nil && f == jsonForm {
@@ -232,17 +232,17 @@ func (e *envelope) string(dst []byte) ([]byte, error) {
 }
 
 // skip moves the cursor past the value at it.
-func (e *envelope) skip(depth int) error {
-	switch c := e.peek(); {
-	case c == '"':
+func (e *envelope) skip() error {
+	switch e.peek() {
+	case '"':
 		next := stringEnd(e.src, e.pos+1)
 		if next < 0 {
 			return errNotEvent
 		}
 		e.pos = next
 		return nil
-	case c == '{' || c == '[':
-		return e.skipNested(depth)
+	case '{', '[':
+		return e.skipNested()
 	default:
 		start := e.pos
 		for e.pos < len(e.src) && !isDelimiter(e.src[e.pos]) {
@@ -256,7 +256,7 @@ func (e *envelope) skip(depth int) error {
 }
 
 // skipNested moves the cursor past the object or array at it by counting brackets.
-func (e *envelope) skipNested(depth int) error {
+func (e *envelope) skipNested() error {
 	open := 0
 	for e.pos < len(e.src) {
 		switch e.src[e.pos] {
@@ -268,7 +268,7 @@ func (e *envelope) skipNested(depth int) error {
 			e.pos = next
 			continue
 		case '{', '[':
-			if open++; open > depth {
+			if open++; open > maxDepth {
 				return errNotEvent
 			}
 		case '}', ']':

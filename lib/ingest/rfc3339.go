@@ -111,8 +111,8 @@ func parseMinute(s []byte) (seconds int64, ok bool) {
 	day, ok4 := twoDigits(s, 8)
 	hour, ok5 := twoDigits(s, 11)
 	minute, ok6 := twoDigits(s, 14)
-	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6) ||
-		s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' {
+	digits := ok1 && ok2 && ok3 && ok4 && ok5 && ok6
+	if !digits || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' {
 		return 0, false
 	}
 	year := century*100 + yearOfCentury
