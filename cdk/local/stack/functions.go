@@ -52,7 +52,11 @@ func (s *Stack) environment(f template.Function) []string {
 		"AWS_S3_PATH_STYLE=true",
 	}
 	for _, k := range slices.Sorted(maps.Keys(f.Env)) {
-		env = append(env, k+"="+f.Env[k])
+		v := f.Env[k]
+		if own, ok := s.secretARNs[v]; ok {
+			v = own
+		}
+		env = append(env, k+"="+v)
 	}
 	return env
 }
@@ -118,7 +122,7 @@ func (s *Stack) startMappings(ctx context.Context) error {
 			Log:         s.log, Now: s.cfg.Now, NewID: newUUID,
 		}
 		if m.FailureBucket != "" {
-			config.Failures = s.objects.sink(m.FailureBucket)
+			config.Failures = failureBucket{s.objects, m.FailureBucket}
 		}
 		// It outlives the start.
 		mapping, err := eventsource.Start(context.WithoutCancel(ctx), config)

@@ -3,67 +3,50 @@ package stack
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
-	"os"
 
-	"github.com/johannesboyne/gofakes3"
-	"github.com/johannesboyne/gofakes3/backend/s3afero"
-	"github.com/spf13/afero"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/insighthub/insighthub/cdk/local/eventsource"
+	"github.com/insighthub/insighthub/cdk/local/s3"
 )
 
-type objects struct{ backend gofakes3.Backend }
-
+// startObjects opens the buckets.
 func (s *Stack) startObjects(ctx context.Context) error {
-	dir := s.cfg.path("objects")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	b, err := s3afero.MultiBucket(afero.NewBasePathFs(afero.NewOsFs(), dir))
+	store, err := s3.New(s3.Config{Dir: s.cfg.path("objects"), Now: s.cfg.Now})
 	if err != nil {
 		return err
 	}
-	s.objects = &objects{b}
-	for _, bucket := range s.plan.Buckets {
-		if ok, err := b.BucketExists(bucket.Name); err != nil {
-			return err
-		} else if !ok {
-			if err := b.CreateBucket(bucket.Name); err != nil {
-				return err
-			}
+	s.onClose("buckets", func(context.Context) error { return store.Close() })
+	for _, b := range s.plan.Buckets {
+		if err := store.CreateBucket(b.Name); err != nil {
+			return fmt.Errorf("%s: %w", b, err)
 		}
-		s.say("bucket     %s", bucket.Name)
+		s.say("bucket     %s", b.Name)
 	}
-	s.endpoints.objects, err = s.serveLocal(ctx, "objects", gofakes3.New(b).Server())
-	return err
-}
-
-type bucketSink struct {
-	o      *objects
-	bucket string
-}
-
-func (o *objects) sink(bucket string) eventsource.FailureSink { return bucketSink{o, bucket} }
-
-func (b bucketSink) Put(_ context.Context, key string, body []byte) error {
-	_, err := b.o.backend.PutObject(b.bucket, key, nil, bytes.NewReader(body), int64(len(body)), nil)
-	return err
-}
-
-func newSecrets(values map[string]string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var q struct{ SecretId string }
-		_ = json.NewDecoder(r.Body).Decode(&q)
-		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-		v, ok := values[q.SecretId]
-		if !ok {
-			w.WriteHeader(400)
-			fmt.Fprint(w, `{"__type":"ResourceNotFoundException"}`)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"ARN": q.SecretId, "Name": q.SecretId, "SecretString": v})
+	if s.endpoints.objects, err = s.serveLocal(ctx, "objects", store.Handler()); err != nil {
+		return err
+	}
+	s.objects = awss3.New(awss3.Options{
+		Region: s.plan.Region, BaseEndpoint: aws.String(s.endpoints.objects), UsePathStyle: true,
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
+	return nil
+}
+
+// failureBucket is an on-failure destination of a mapping.
+type failureBucket struct {
+	client *awss3.Client
+	name   string
+}
+
+var _ eventsource.FailureSink = failureBucket{}
+
+func (b failureBucket) Put(ctx context.Context, key string, body []byte) error {
+	_, err := b.client.PutObject(ctx, &awss3.PutObjectInput{
+		Bucket: aws.String(b.name), Key: aws.String(key), Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
+	})
+	return err
 }

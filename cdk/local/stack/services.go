@@ -2,19 +2,17 @@ package stack
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
+	"github.com/insighthub/insighthub/cdk/local/secrets"
 )
 
 // endpoints are where the bodies of the AWS services listen.
@@ -93,19 +91,26 @@ const (
 )
 
 // startSecrets gives each secret its value: the database's names the local one, the
-// others are generated once and kept in the state folder.
+// others are generated once and kept. The functions are told the ARNs that the
+// secrets have here.
 func (s *Stack) startSecrets(ctx context.Context) error {
-	kept := make(map[string]string)
-	path := s.cfg.path("secrets.json")
-	raw, err := os.ReadFile(path) //nolint:gosec // the user's state folder
-	if err == nil {
-		err = json.Unmarshal(raw, &kept)
+	store, err := secrets.New(secrets.Config{
+		File: s.cfg.path("secrets.json"), Region: s.plan.Region, AccountID: s.plan.Account, Now: s.cfg.Now,
+	})
+	if err != nil {
+		return err
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read the generated secrets: %w", err)
-	}
-	for _, secret := range s.plan.Secrets {
-		s.secrets[secret.ARN] = generated(kept, secret.ARN, secret.Length)
+	for _, planned := range s.plan.Secrets {
+		var arn string
+		if planned.Value != "" {
+			arn, err = store.Set(planned.Name, planned.Value)
+		} else {
+			arn, err = store.Ensure(planned.Name, planned.Generate)
+		}
+		if err != nil {
+			return err
+		}
+		s.secretARNs[planned.ARN] = arn
 	}
 	database, err := json.Marshal(map[string]string{"dsn": s.info.Database})
 	if err != nil {
@@ -113,37 +118,51 @@ func (s *Stack) startSecrets(ctx context.Context) error {
 	}
 	for _, f := range s.plan.Functions {
 		for variable, arn := range f.Env {
-			switch {
-			case variable == databaseSecret:
-				s.secrets[arn] = string(database)
-				delete(kept, arn)
-			case variable == tokenSecret:
-				s.secrets[arn] = generated(kept, arn, 64)
-				s.info.TokenSecret = s.secrets[arn]
-			case strings.HasSuffix(variable, "_SECRET_ARN") && s.secrets[arn] == "":
-				s.secrets[arn] = generated(kept, arn, 32)
+			if !strings.HasSuffix(variable, "_SECRET_ARN") {
+				continue
+			}
+			if err := s.provide(store, variable, arn, string(database)); err != nil {
+				return err
 			}
 		}
 	}
-	if raw, err = json.MarshalIndent(kept, "", "  "); err != nil {
-		return fmt.Errorf("keep the generated secrets: %w", err)
-	}
-	if err := os.WriteFile(path, raw, 0o600); err != nil {
-		return fmt.Errorf("keep the generated secrets: %w", err)
-	}
-	if s.endpoints.secrets, err = s.serveLocal(ctx, "secrets", newSecrets(s.secrets)); err != nil {
+	if s.endpoints.secrets, err = s.serveLocal(ctx, "secrets", store.Handler()); err != nil {
 		return err
 	}
-	s.say("secrets    %d, at %s", len(s.secrets), s.endpoints.secrets)
+	s.say("secrets    %d, at %s", len(s.secretARNs), s.endpoints.secrets)
 	return nil
 }
 
-// generated returns the kept value of a secret, or makes one of at least 32 characters.
-func generated(kept map[string]string, arn string, length int) string {
-	for len(kept[arn]) < max(length, 32) {
-		kept[arn] += rand.Text()
+// provide gives a secret that a function names its value. A secret that is none of
+// the plan's (the address of a database elsewhere) is made here too.
+func (s *Stack) provide(store *secrets.Store, variable, arn, database string) error {
+	if s.secretARNs[arn] == "" {
+		own, err := store.Ensure(secretName(arn), secrets.Generate{Length: 64, ExcludePunctuation: true})
+		if err != nil {
+			return err
+		}
+		s.secretARNs[arn] = own
 	}
-	return kept[arn]
+	if variable == databaseSecret {
+		_, err := store.Set(s.secretARNs[arn], database)
+		return err
+	}
+	if variable != tokenSecret {
+		return nil
+	}
+	value, err := store.Value(s.secretARNs[arn])
+	s.info.TokenSecret = value
+	return err
+}
+
+// secretName takes the name out of arn:aws:secretsmanager:region:account:secret:name-ending.
+func secretName(arn string) string {
+	const ending = 7 // a hyphen and six characters
+	name := arn[strings.LastIndexByte(arn, ':')+1:]
+	if strings.HasPrefix(arn, "arn:") && len(name) > ending {
+		name = name[:len(name)-ending]
+	}
+	return name
 }
 
 // startStream makes the streams, or takes them over from the run before.

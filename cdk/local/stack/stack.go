@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"github.com/insighthub/insighthub/cdk/local/eventsource"
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 	"github.com/insighthub/insighthub/cdk/local/template"
@@ -25,9 +27,9 @@ type Stack struct {
 	checkpoints *eventsource.Memory
 	mappings    []*eventsource.Mapping
 	database    *database // nil: the user's own
-	objects     *objects
+	objects     *awss3.Client
 	endpoints   endpoints
-	secrets     map[string]string // values, by ARN
+	secretARNs  map[string]string // those here, by those of the plan
 	info        Info
 
 	closers []closer // in the order of the start
@@ -58,7 +60,7 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 		return nil, fmt.Errorf("local stack: %w", err)
 	}
 	s := &Stack{
-		cfg: cfg, functions: make(map[string]*function), secrets: make(map[string]string),
+		cfg: cfg, functions: make(map[string]*function), secretARNs: make(map[string]string),
 		checkpoints: &eventsource.Memory{},
 	}
 	defer func() {

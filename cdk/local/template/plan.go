@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/eventsource"
+	"github.com/insighthub/insighthub/cdk/local/secrets"
 )
 
 // ID says where in the assembly a resource stands.
@@ -108,13 +109,14 @@ type Bucket struct {
 	Name string
 }
 
-// Secret is an AWS::SecretsManager::Secret, or one that the template names by ARN.
+// Secret is an AWS::SecretsManager::Secret.
 type Secret struct {
 	ID
 	Name string
-	ARN  string
-	// Length is that of the generated string, or 0 if none is generated.
-	Length int
+	ARN  string // in which the ending that AWS makes up is derived from ID
+	// Value is what the template says; empty when it is generated.
+	Value    string
+	Generate secrets.Generate
 }
 
 // Trigger is a custom resource by which the deployment invokes a function once.

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -171,9 +172,13 @@ func (p *Plan) addSecret(f *fields) {
 	if err != nil {
 		f.fail("Name", err)
 	}
-	s := Secret{ID: f.id, ARN: f.physical(), Name: name}
-	if f.get("GenerateSecretString") != nil {
-		s.Length = f.integer("GenerateSecretString.PasswordLength", 32)
+	s := Secret{ID: f.id, ARN: f.physical(), Name: name, Value: f.text("SecretString")}
+	raw, err := json.Marshal(f.get("GenerateSecretString"))
+	if err == nil {
+		err = json.Unmarshal(raw, &s.Generate)
+	}
+	if err != nil {
+		f.fail("GenerateSecretString", err)
 	}
 	p.Secrets = append(p.Secrets, s)
 }
