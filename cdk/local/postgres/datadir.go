@@ -131,12 +131,15 @@ func initialise(ctx context.Context, config Config, account account) (string, er
 		}
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(config.Tree, "bin", "initdb"), "--pgdata="+fresh, "--username="+Superuser, //nolint:gosec // the tree is ours
-		"--auth=scram-sha-256", "--pwfile="+secretFile.Name(), "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions")
+		"--auth=scram-sha-256", "--pwfile="+secretFile.Name(), "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions", "--wal-segsize=16")
 	cmd.Dir = fresh
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "TZ=UTC"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account.credential(), Pdeathsig: syscall.SIGKILL}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	if err := preallocateWAL(fresh, config.PreallocateWAL, account); err != nil {
+		return "", fmt.Errorf("preallocate the write-ahead log: %w", err)
 	}
 	kept := filepath.Join(fresh, passwordFile)
 	if err := os.WriteFile(kept, []byte(secret), 0o600); err != nil {
@@ -149,6 +152,29 @@ func initialise(ctx context.Context, config Config, account account) (string, er
 		return "", err
 	}
 	return secret, os.Rename(fresh, config.DataDir)
+}
+
+// walFileBytes is the size of a file of the write-ahead log unless initdb is told otherwise.
+const walFileBytes = 16 << 20
+
+// preallocateWAL puts files full of zeros where the server will look for the
+// next ones of its log, as its checkpoints do with files that they recycle. The
+// first file, which is number 1 of timeline 1, is initdb's.
+func preallocateWAL(dataDir string, files int, account account) error {
+	zeros := make([]byte, walFileBytes)
+	for n := 2; n < files+2; n++ {
+		const filesPerLog = 1 << 32 / walFileBytes
+		path := filepath.Join(dataDir, "pg_wal", fmt.Sprintf("%08X%08X%08X", 1, n/filesPerLog, n%filesPerLog))
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the folder is ours
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(zeros)
+		if err := errors.Join(err, f.Sync(), f.Close(), account.own(path)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a account) own(path string) error {

@@ -37,6 +37,10 @@ type Config struct {
 	Database string
 	// SharedBuffersMB is the page cache of the server; 0 means 1024.
 	SharedBuffersMB int
+	// PreallocateWAL is how many 16 MB files of the write-ahead log a new data
+	// directory gets in advance. A server that has none to recycle writes each
+	// file full of zeros when it gets there, while a commit waits.
+	PreallocateWAL int
 	// Settings overrides or adds to the server's settings.
 	Settings map[string]string
 	// Logs receives the server's log; nil discards it.

@@ -60,7 +60,7 @@ func start(t *testing.T, dir string) *postgres.Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	s, err := postgres.Start(ctx, postgres.Config{Tree: tree, DataDir: dir, Database: "insighthub", SharedBuffersMB: 16, Logs: t.Output()})
+	s, err := postgres.Start(ctx, postgres.Config{Tree: tree, DataDir: dir, Database: "insighthub", SharedBuffersMB: 16, PreallocateWAL: 4, Logs: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +86,17 @@ func TestKeepsDataOverStopAndCrash(t *testing.T) {
 	}
 	if got := sql(t, s, "SHOW fsync") + sql(t, s, "SHOW synchronous_commit"); got != "onon" {
 		t.Errorf("fsync and synchronous_commit = %q, want on and on", got)
+	}
+	ahead, err := os.Stat(filepath.Join(dir, "pg_wal", "000000010000000000000003"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Through the prepared files and beyond.
+	for range 6 {
+		sql(t, s, "CREATE TABLE IF NOT EXISTS filler (n int); INSERT INTO filler VALUES (1); SELECT pg_switch_wal()")
+	}
+	if now, err := os.Stat(filepath.Join(dir, "pg_wal", "000000010000000000000003")); err != nil || !os.SameFile(ahead, now) {
+		t.Errorf("the server made its own log file (%v), want the prepared one used", err)
 	}
 	sql(t, s, "INSERT INTO kept VALUES (1)")
 	if err := s.Stop(t.Context()); err != nil {
