@@ -1,0 +1,80 @@
+package kinesis_test
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	sdk "github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"github.com/insighthub/insighthub/cdk/local/kinesis"
+	"github.com/insighthub/insighthub/lib/awsconfig"
+)
+
+// A call that fails in the client after the server has applied it doubles its
+// records, because the SDK sends it again: lib/awsconfig says how that happened.
+// Through the functions' HTTP client, with the SDK's own retries, no call to
+// this server does.
+func TestTheFunctionsClientDoublesNothing(t *testing.T) {
+	t.Parallel()
+	s := kinesis.New(kinesis.Config{Limits: kinesis.Limits{WriteBytesPerSecond: -1, WriteRecordsPerSecond: -1}})
+	if err := s.CreateStream("st", 1); err != nil {
+		t.Fatal(err)
+	}
+	web := httptest.NewServer(s.Handler())
+	defer web.Close()
+	c := sdk.New(sdk.Options{
+		Region: "us-east-1", BaseEndpoint: &web.URL, HTTPClient: awsconfig.NewHTTPClient(),
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+	})
+	const workers, calls, records = 4, 500, 3
+	filler := make([]byte, 8<<10) // a body of several packets is what it takes
+	var writing sync.WaitGroup
+	for w := range workers {
+		writing.Go(func() {
+			for i := range calls {
+				in := &sdk.PutRecordsInput{StreamName: aws.String("st")}
+				for r := range records {
+					in.Records = append(in.Records, types.PutRecordsRequestEntry{
+						PartitionKey: aws.String(fmt.Sprintf("%d/%d/%d", w, i, r)), Data: filler,
+					})
+				}
+				if _, err := c.PutRecords(t.Context(), in); err != nil {
+					t.Errorf("put: %v", err)
+				}
+			}
+		})
+	}
+	writing.Wait()
+
+	if _, err := s.PutRecords("st", []kinesis.PutEntry{kinesis.NewPutEntry("end", nil)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for after := ""; seen["end"] == 0; {
+		got, _, err := s.Read(t.Context(), "st", "shardId-000000000000", after, 10_000, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range got {
+			seen[r.PartitionKey]++
+			after = r.SequenceNumber
+		}
+	}
+	if got, want := len(seen)-1, workers*calls*records; got != want {
+		t.Errorf("%d records are there, want %d", got, want)
+	}
+	doubled := 0
+	for _, n := range seen {
+		if n > 1 {
+			doubled++
+		}
+	}
+	if doubled > 0 {
+		t.Errorf("%d of %d records are there more than once", doubled, len(seen))
+	}
+}
