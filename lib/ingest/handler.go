@@ -150,7 +150,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, fmt.Errorf("ingest: %w", err)
 	}
 	if refusal := h.accept(r, now); refusal != nil {
-		h.config.Log.WarnContext(ctx, "refused",
+		h.config.Log.InfoContext(ctx, "refused",
 			"request_id", r.requestID, "gateway", r.gateway, "status", refusal.status, "detail", refusal.detail)
 		return h.refused(r, refusal)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -216,4 +217,22 @@ func TestPayloadCutOff(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestConcurrentRequests: each caller gets the answer to its own request.
+func TestConcurrentRequests(t *testing.T) {
+	t.Parallel()
+	h := newTestHandler(t, &memory{})
+	var group sync.WaitGroup
+	for n := 1; n <= 8; n++ {
+		payload := jsonRequest(string(fleetJSON(fleetEvents(n)))).payload(t)
+		group.Go(func() {
+			for range 50 {
+				if a := invoke(t, h, payload); a.body["accepted"] != float64(n) {
+					t.Errorf("%d events: got %s", n, a.Body)
+				}
+			}
+		})
+	}
+	group.Wait()
 }

@@ -48,9 +48,9 @@ const memberCount = 5
 
 // keyWords returns the members in the order in which they are usually written;
 // quote is the first byte of a closing quote.
-func keyWords(quote byte) (keys [2 * memberCount]keyWord) {
+func keyWords(quote byte) (keys [memberCount]keyWord) {
 	for i := range keys {
-		m := deviceMember << (i % memberCount)
+		m := deviceMember << i
 		name := m.String()
 		k := keyWord{member: m, size: len(name) + 2}
 		text := append([]byte{'"'}, name...)
@@ -68,14 +68,11 @@ func keyWords(quote byte) (keys [2 * memberCount]keyWord) {
 // the event had before, is noted and returned as noMember.
 func (p *parser) key(i int) (m member, next int) {
 	w := binary.LittleEndian.Uint64(p.buf[i+p.extra:])
-	// Events name their members in the same order, mostly: the search begins
-	// with the one that followed the last.
-	for k := p.due; k < p.due+memberCount; k++ {
+	for k := range p.keys {
 		key := &p.keys[k]
 		if w&key.mask != key.word {
 			continue
 		}
-		p.due = (k + 1) % memberCount
 		// Both quotes have their extra byte, and "quality" is longer than a word.
 		next = i + key.size + 2*p.extra
 		if p.buf[i] != p.quote || p.buf[next-1-p.extra] != p.quote || p.buf[next-1] != '"' {

@@ -29,9 +29,8 @@ type parser struct {
 	// a '"'. Otherwise extra is 0 and quote is '"'.
 	extra  int
 	quote  byte
-	keys   [2 * memberCount]keyWord // each member twice, see key
-	due    int                      // the index in keys of the member that is expected
-	text   []byte                   // an unescaped string
+	keys   [memberCount]keyWord
+	text   []byte // an unescaped string
 	failed *bodyError
 	event  event
 }
