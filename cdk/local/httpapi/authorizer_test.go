@@ -30,13 +30,17 @@ type counting struct {
 	wait   chan struct{}
 }
 
-func (c *counting) Invoke(_ context.Context, payload []byte) (lambda.Result, error) {
+func (c *counting) Invoke(ctx context.Context, payload []byte) (lambda.Result, error) {
 	c.calls.Add(1)
 	c.mu.Lock()
 	c.last = bytes.Clone(payload)
 	c.mu.Unlock()
 	if c.wait != nil {
-		<-c.wait
+		select {
+		case <-c.wait:
+		case <-ctx.Done():
+			return lambda.Result{}, ctx.Err()
+		}
 	}
 	return lambda.Result{Payload: []byte(c.answer)}, c.err
 }
@@ -185,7 +189,7 @@ func TestAuthorizerIsAskedOnce(t *testing.T) {
 	for authorizer.calls.Load() == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	cancel()
+	time.AfterFunc(20*time.Millisecond, cancel)
 	for range 20 {
 		wg.Go(func() {
 			if w := serve(api, newRequest(t, "POST", "/a", "", "Authorization", "t")); w.Code != 200 {
@@ -193,7 +197,7 @@ func TestAuthorizerIsAskedOnce(t *testing.T) {
 			}
 		})
 	}
-	close(authorizer.wait)
+	time.AfterFunc(60*time.Millisecond, func() { close(authorizer.wait) })
 	wg.Wait()
 	if n := authorizer.calls.Load(); n != 1 {
 		t.Errorf("%d calls, want 1", n)

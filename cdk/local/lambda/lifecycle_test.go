@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -289,12 +290,48 @@ func running(pid int) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-// TestHostKilled kills a host outright: its functions must not outlive it.
+// TestEndOfThreads ends many threads of the host: none may take a function
+// with it, though a child is bound to the thread that started it.
+func TestEndOfThreads(t *testing.T) {
+	functions := make([]*lambda.Function, 6)
+	for i := range functions {
+		functions[i] = newFunction(t, nil)
+	}
+	pids := make([]int, len(functions))
+	var starts sync.WaitGroup
+	for i, f := range functions {
+		starts.Go(func() { pids[i] = describe(t, f, t.Context()).PID })
+	}
+	starts.Wait()
+	for range 20 {
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				runtime.LockOSThread() // a goroutine that ends locked ends its thread
+				time.Sleep(time.Millisecond)
+			})
+		}
+		wg.Wait()
+	}
+	for i, f := range functions {
+		if got := describe(t, f, t.Context()).PID; got != pids[i] {
+			t.Errorf("process %d after %d", got, pids[i])
+		}
+	}
+}
+
+// TestHostKilled kills a host outright: its functions must not outlive it, not
+// even one that is busy and so does not notice that its Runtime API is gone.
 func TestHostKilled(t *testing.T) {
 	if os.Getenv("LAMBDA_TEST_HOST") != "" {
-		f := newFunction(t, func(c *lambda.Config) { c.Binary = os.Getenv("LAMBDA_TEST_HOST") })
-		_, _ = os.Stdout.WriteString("pid " + string(invoke(t, f, `{"do":"describe"}`).Payload) + "\n")
-		time.Sleep(time.Minute)
+		f := newFunction(t, func(c *lambda.Config) {
+			c.Binary = os.Getenv("LAMBDA_TEST_HOST")
+			c.Logs = os.Stdout
+			c.Timeout = time.Minute
+		})
+		d := describe(t, f, t.Context())
+		_, _ = os.Stdout.WriteString("pid " + strconv.Itoa(d.PID) + "\n")
+		_, _ = f.Invoke(t.Context(), []byte(`{"do":"sleep","millis":60000}`))
 		return
 	}
 	host := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHostKilled$")
@@ -305,17 +342,13 @@ func TestHostKilled(t *testing.T) {
 	if err := host.Start(); err != nil {
 		t.Fatal(err)
 	}
-	pid := 0
-	eventually(t, "the host runs a function", func() bool {
-		_, after, ok := strings.Cut(out.String(), `"pid":`)
-		if !ok || !strings.Contains(after, "\n") {
-			return false
-		}
-		digits := after[:strings.IndexAny(after, ",}")]
-		n, err := strconv.Atoi(digits)
-		pid = n
-		return err == nil
-	})
+	eventually(t, "the host's function is busy", func() bool { return strings.Contains(out.String(), "sleeping\n") })
+	_, after, _ := strings.Cut(out.String(), "pid ")
+	digits, _, _ := strings.Cut(after, "\n")
+	pid, err := strconv.Atoi(digits)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if !running(pid) {
 		t.Fatalf("function %d does not run", pid)
 	}
