@@ -17,7 +17,7 @@ const (
 // clockText reads RFC 3339 times. The events of a batch lie close together, so
 // it remembers the last minute that it read.
 type clockText struct {
-	minute  [2]uint64 // the sixteen bytes "2026-11-23T09:08"
+	minute  [2]uint64 // the sixteen bytes "2026-11-23T09:08"; 0 before the first
 	seconds int64     // since 1970, of that minute in UTC
 }
 
@@ -28,7 +28,7 @@ func (c *clockText) parse(s []byte) (telemetry.Micros, reason) {
 		return 0, badTime
 	}
 	minute := [2]uint64{binary.LittleEndian.Uint64(s), binary.LittleEndian.Uint64(s[word:])}
-	if minute != c.minute {
+	if minute != c.minute || minute[0] == 0 {
 		seconds, ok := parseMinute(s)
 		if !ok {
 			return 0, badTime

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,16 @@ func TestFractionsAndOffsets(t *testing.T) {
 		if got, r := c.parse([]byte(text)); r != accepted || got != want {
 			t.Errorf("%s: got %d, reason %d; want %d", text, got, r, want)
 		}
+	}
+}
+
+// TestZeroBytesAreNoMinute: what the clock remembers before its first time is
+// no time.
+func TestZeroBytesAreNoMinute(t *testing.T) {
+	t.Parallel()
+	var c clockText
+	if got, r := c.parse([]byte(strings.Repeat("\x00", minuteBytes) + ":33Z")); r != badTime {
+		t.Errorf("got %d, reason %d", got, r)
 	}
 }
 
