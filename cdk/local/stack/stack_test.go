@@ -227,6 +227,51 @@ func program(t *testing.T, s *Stack, name string) *function {
 	return nil
 }
 
+// chaos kills store processes and cuts database connections.
+type chaos struct {
+	killed, cut atomic.Int64
+	end, ended  chan struct{}
+}
+
+func startChaos(t *testing.T, s *Stack, conn *pgx.Conn) *chaos {
+	t.Helper()
+	c := &chaos{end: make(chan struct{}), ended: make(chan struct{})}
+	go func() {
+		defer close(c.ended)
+		for i := 0; ; i++ {
+			select {
+			case <-c.end:
+				return
+			case <-time.After(30 * time.Millisecond):
+			}
+			if i%3 == 0 {
+				for _, pid := range program(t, s, "store").Stats().PIDs {
+					if syscall.Kill(pid, syscall.SIGKILL) == nil {
+						c.killed.Add(1)
+					}
+				}
+				continue
+			}
+			var n int64
+			err := conn.QueryRow(context.Background(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+				WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'insighthub-store'`).Scan(&n)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.cut.Add(n)
+		}
+	}()
+	return c
+}
+
+func (c *chaos) enough() bool { return c.killed.Load() >= 5 && c.cut.Load() >= 3 }
+
+func (c *chaos) stop() {
+	close(c.end)
+	<-c.ended
+}
+
 // What was acknowledged is stored once, whatever dies on the way, and over a restart.
 func TestNothingLostNothingTwice(t *testing.T) {
 	t.Parallel()
@@ -247,46 +292,22 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	load(t, s, gateways, start, 0, 5)
 	await(t, s, conn, events(5))
 
-	// Kill the store's processes and its database connections under load.
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	killed, cut := 0, 0
-	go func() {
-		defer close(stopped)
-		for i := 0; ; i++ {
-			select {
-			case <-stop:
-				return
-			case <-time.After(30 * time.Millisecond):
-			}
-			if i%2 == 0 {
-				for _, pid := range program(t, s, "store").Stats().PIDs {
-					if syscall.Kill(pid, syscall.SIGKILL) == nil {
-						killed++
-					}
-				}
-				continue
-			}
-			n := 0
-			err := conn.QueryRow(context.Background(), `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-				WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'insighthub-store'`).Scan(&n)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			cut += n
-		}
-	}()
-	load(t, s, gateways, start, 5, 60)
-	close(stop)
-	<-stopped
-	if killed == 0 || cut == 0 {
-		t.Errorf("killed %d processes, cut %d connections: the test tested nothing", killed, cut)
+	// Under load, kill the store's processes and cut its database connections, until
+	// both have happened several times.
+	done := 5
+	chaos := startChaos(t, s, conn)
+	for done < 20 || done < 500 && !chaos.enough() {
+		load(t, s, gateways, start, done, done+5)
+		done += 5
 	}
-	await(t, s, conn, events(60))
-	t.Logf("killed %d processes, cut %d connections", killed, cut)
+	chaos.stop()
+	if !chaos.enough() {
+		t.Errorf("killed %d processes, cut %d connections: too few to test anything", chaos.killed.Load(), chaos.cut.Load())
+	}
+	await(t, s, conn, events(done))
 
 	// End in the middle, and go on.
-	load(t, s, gateways, start, 60, 90)
+	load(t, s, gateways, start, done, done+30)
 	info := s.Info()
 	pids := program(t, s, "store").Stats().PIDs
 	if err := s.Close(t.Context()); err != nil {
@@ -304,8 +325,8 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	if s.Info().TokenSecret != info.TokenSecret {
 		t.Error("the token secret changed")
 	}
-	load(t, s, gateways, start, 80, 100) // 80 to 89 again: nothing changes
-	await(t, s, conn, events(100))
+	load(t, s, gateways, start, done+20, done+40) // ten of them again: nothing changes
+	await(t, s, conn, events(done+40))
 	given, err := s.objects.ListObjectsV2(t.Context(), &awss3.ListObjectsV2Input{Bucket: aws.String("data-failures")})
 	if err != nil || len(given.Contents) > 0 {
 		t.Errorf("given up: %v %v", given, err)
