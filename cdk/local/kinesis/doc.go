@@ -39,6 +39,12 @@
 // either, PutRecords refuses with ProvisionedThroughputExceededException, which
 // producers retry: an accepted record is never dropped to make room.
 //
+// # Snapshots
+//
+// Snapshot writes everything that has not expired and Restore reads it into a new
+// server, before any stream is made there: sequence numbers go on where they
+// were, iterators and what was registered by consumers do not survive.
+//
 // # Order
 //
 // The records of a shard are in the order in which they were accepted, and within

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"hash/crc32"
 	"io"
 	"time"
@@ -154,9 +153,11 @@ func (e *encoder) stream(f frozen) {
 
 // decoder reads fields and keeps the first error.
 type decoder struct {
-	r   *bufio.Reader
-	sum hash.Hash32
-	err error
+	r     *bufio.Reader
+	table *crc32.Table
+	sum   uint32
+	one   [1]byte
+	err   error
 }
 
 func (d *decoder) fail(err error) {
@@ -172,7 +173,8 @@ func (d *decoder) fail(err error) {
 func (d *decoder) ReadByte() (byte, error) {
 	b, err := d.r.ReadByte()
 	if err == nil {
-		_, _ = d.sum.Write([]byte{b}) // a hash does not fail
+		d.one[0] = b
+		d.sum = crc32.Update(d.sum, d.table, d.one[:])
 	}
 	return b, err
 }
@@ -186,7 +188,7 @@ func (d *decoder) raw(n int) []byte {
 		d.fail(err)
 		return nil
 	}
-	_, _ = d.sum.Write(b) // a hash does not fail
+	d.sum = crc32.Update(d.sum, d.table, b)
 	return b
 }
 
@@ -217,7 +219,7 @@ func (d *decoder) time() time.Time { return time.Unix(0, int64(d.uint())).UTC() 
 // Restore reads what Snapshot wrote into a server that has no streams yet. On
 // an error, which says what is wrong, the server is as before.
 func (s *Server) Restore(r io.Reader) error {
-	d := &decoder{r: bufio.NewReaderSize(r, 1<<20), sum: crc32.New(crc32.MakeTable(crc32.Castagnoli))}
+	d := &decoder{r: bufio.NewReaderSize(r, 1<<20), table: crc32.MakeTable(crc32.Castagnoli)}
 	if magic := d.raw(len(snapshotMagic)); d.err == nil && string(magic) != snapshotMagic {
 		return fmt.Errorf("%w: it is not one: it begins with %q", ErrSnapshot, magic)
 	}
@@ -245,7 +247,7 @@ func (s *Server) Restore(r io.Reader) error {
 	if d.err != nil {
 		return fmt.Errorf("%w: damaged: %w", ErrSnapshot, d.err)
 	}
-	sum := d.sum.Sum32()
+	sum := d.sum
 	if b := d.raw(4); d.err != nil || binary.LittleEndian.Uint32(b) != sum {
 		return fmt.Errorf("%w: damaged: its checksum is not that of its content", ErrSnapshot)
 	}

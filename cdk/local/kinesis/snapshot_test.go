@@ -115,3 +115,19 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkSnapshotRestore(b *testing.B) {
+	s := New(Config{Limits: Limits{WriteBytesPerSecond: -1, WriteRecordsPerSecond: -1}})
+	must(b, s.CreateStream("st", 4))
+	for i := range 5000 {
+		putOne(b, s, fmt.Sprint(i), make([]byte, 10_000))
+	}
+	var file bytes.Buffer
+	b.SetBytes(s.memory.Load())
+	b.ReportAllocs()
+	for b.Loop() {
+		file.Reset()
+		must(b, s.Snapshot(&file))
+		must(b, New(Config{}).Restore(&file))
+	}
+}

@@ -2,6 +2,8 @@ package kinesis
 
 import (
 	"sort"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -62,10 +64,13 @@ func (st *stream) route(h hashKey) *shard {
 
 // shard returns the shard of that id, unless it is unknown or has expired. Hold mu.
 func (st *stream) shard(id string, now time.Time) *shard {
-	for _, sh := range st.shards {
-		if shardName(sh.number) == id && !sh.expired(st.horizon(now)) {
-			return sh
-		}
+	digits, ok := strings.CutPrefix(id, "shardId-")
+	number, err := strconv.ParseUint(digits, 10, 32)
+	if !ok || err != nil || len(digits) != 12 || number >= uint64(len(st.shards)) {
+		return nil
+	}
+	if sh := st.shards[number]; !sh.expired(st.horizon(now)) {
+		return sh
 	}
 	return nil
 }
