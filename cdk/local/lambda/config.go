@@ -47,6 +47,10 @@ type Config struct {
 	ReservedConcurrency int
 	// MaxConcurrency is the host's own bound for this function; 0 means 10.
 	MaxConcurrency int
+	// MaxWait is how long an invocation waits for a place when MaxConcurrency is
+	// reached: Lambda would start more environments than one machine can hold.
+	// 0 refuses at once, as a reserved concurrency always does.
+	MaxWait time.Duration
 	// InitTimeout bounds the time from the start of a process to its first
 	// request for an invocation; 0 means 10 s.
 	InitTimeout time.Duration
@@ -73,7 +77,7 @@ func (c *Config) complete() error {
 	if c.Binary == "" {
 		problems = append(problems, errors.New("no binary"))
 	}
-	if c.MemoryMB < 0 || c.Timeout < 0 || c.MaxConcurrency < 0 || c.InitTimeout < 0 || c.IdleTimeout < 0 || c.StopGrace < 0 {
+	if c.MemoryMB < 0 || c.Timeout < 0 || c.MaxConcurrency < 0 || c.InitTimeout < 0 || c.IdleTimeout < 0 || c.StopGrace < 0 || c.MaxWait < 0 {
 		problems = append(problems, errors.New("negative bound"))
 	}
 	for _, pair := range c.Env {
@@ -103,12 +107,13 @@ func orDefault[T comparable](field *T, value T) {
 	}
 }
 
-// concurrency is the number of invocations that may run at one time.
-func (c *Config) concurrency() int {
-	if c.ReservedConcurrency >= 0 && c.ReservedConcurrency < c.MaxConcurrency {
-		return c.ReservedConcurrency
+// concurrency is the number of invocations that may run at one time, and
+// whether it is the function's own rather than the host's.
+func (c *Config) concurrency() (limit int, reserved bool) {
+	if c.ReservedConcurrency >= 0 && c.ReservedConcurrency <= c.MaxConcurrency {
+		return c.ReservedConcurrency, true
 	}
-	return c.MaxConcurrency
+	return c.MaxConcurrency, false
 }
 
 func (c *Config) lookup(key, otherwise string) string {

@@ -11,6 +11,10 @@
 // concurrency allows, a new one is started (a cold start). Environments that
 // stay idle are stopped.
 //
+// A reserved concurrency refuses what is above it, as in Lambda. The bound of
+// the host is one that Lambda does not have: with MaxWait invocations wait for
+// their turn there.
+//
 // # Runtime API, version 2018-06-01
 //
 //	GET  /runtime/invocation/next           blocks; 200 with the payload

@@ -29,7 +29,8 @@ type Function struct {
 	closed   bool
 	live     map[*environment]struct{}
 	idle     []*environment // the last was used last
-	inFlight int
+	inFlight int            // places taken
+	waiting  []*waiter
 	starts   backoff
 	counts   counts
 
@@ -123,17 +124,15 @@ func (f *Function) try(ctx context.Context, payload []byte) (outcome, error) {
 		delivered: make(chan struct{}),
 		outcome:   make(chan outcome, 1),
 	}
+	if err := f.takePlace(ctx); err != nil {
+		return outcome{}, err
+	}
 	f.mu.Lock()
-	switch {
-	case f.closed:
+	if f.closed {
+		f.freePlace()
 		f.mu.Unlock()
 		return outcome{}, ErrClosed
-	case f.inFlight >= f.cfg.concurrency():
-		f.counts.throttles++
-		f.mu.Unlock()
-		return outcome{}, ErrThrottled
 	}
-	f.inFlight++
 	if n := len(f.idle); n > 0 {
 		env := f.idle[n-1]
 		f.idle = f.idle[:n-1]
@@ -147,7 +146,7 @@ func (f *Function) try(ctx context.Context, payload []byte) (outcome, error) {
 	f.running.Done()
 	if err != nil || env == nil {
 		f.mu.Lock()
-		f.inFlight--
+		f.freePlace()
 		if err == nil {
 			f.counts.invocations++
 			f.counts.errors++
@@ -157,7 +156,7 @@ func (f *Function) try(ctx context.Context, payload []byte) (outcome, error) {
 	}
 	f.mu.Lock()
 	if env.dead {
-		f.inFlight--
+		f.freePlace()
 		f.mu.Unlock()
 		return outcome{lost: true}, nil
 	}
@@ -229,14 +228,14 @@ func (f *Function) settle(env *environment, out outcome) {
 	inv.outcome <- out
 }
 
-// release gives an environment's concurrency back and makes it available if it
-// still lives. Callers hold mu.
+// release makes an environment available if it still lives and gives its place
+// back. Callers hold mu.
 func (f *Function) release(env *environment) {
-	f.inFlight--
 	if !env.dead && !env.condemned {
 		env.idleSince = f.cfg.Now()
 		f.idle = append(f.idle, env)
 	}
+	f.freePlace()
 }
 
 // Close stops every process, SIGTERM first and SIGKILL after StopGrace or when

@@ -129,6 +129,46 @@ func TestReservedConcurrency(t *testing.T) {
 	}
 }
 
+// TestWaitForThePlace: at the host's bound invocations wait in turn.
+func TestWaitForThePlace(t *testing.T) {
+	f := newFunction(t, func(c *lambda.Config) {
+		c.MaxConcurrency = 2
+		c.MaxWait = 20 * time.Second
+	})
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() { invoke(t, f, `{"do":"sleep","millis":5}`) })
+	}
+	wg.Wait()
+	if s := f.Stats(); s.ColdStarts > 2 || s.Invocations != 50 || s.Throttles != 0 || s.Busy != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestWaitForThePlaceEnds(t *testing.T) {
+	f := newFunction(t, func(c *lambda.Config) {
+		c.MaxConcurrency = 1
+		c.MaxWait = 100 * time.Millisecond
+	})
+	release, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = f.Invoke(release, []byte(`{"do":"sleep","millis":60000}`)) })
+	eventually(t, "the place taken", func() bool { return f.Stats().Busy == 1 })
+	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, lambda.ErrThrottled) {
+		t.Errorf("after the wait: %v", err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if _, err := f.Invoke(gone, []byte(`{}`)); !errors.Is(err, context.Canceled) && !errors.Is(err, lambda.ErrThrottled) {
+		t.Errorf("a caller that has gone: %v", err)
+	}
+	if s := f.Stats(); s.Busy != 1 || s.Throttles < 1 {
+		t.Errorf("stats %+v", s)
+	}
+	cancel()
+	wg.Wait()
+}
+
 // TestMany sends many payloads through few environments: each gets its own
 // answer, and one caller at a time never sees a second cold start.
 func TestMany(t *testing.T) {
