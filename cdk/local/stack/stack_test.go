@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -59,21 +58,6 @@ func newDatabase(t *testing.T) string {
 	}
 	u.Path = "/" + name
 	return u.String()
-}
-
-// buildFunctions builds the functions once for all tests.
-func buildFunctions(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, name := range []string{"authorizer", "ingest", "migrate", "store"} {
-		cmd := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-tags", "lambda.norpc", //nolint:gosec // the module's own
-			"-o", filepath.Join(dir, name, "bootstrap"), "github.com/insighthub/insighthub/functions/"+name)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build %s: %v\n%s", name, err, out)
-		}
-	}
-	return dir
 }
 
 // logWriter passes the stack's output on to the test's log.
@@ -275,7 +259,7 @@ func (c *chaos) stop() {
 // What was acknowledged is stored once, whatever dies on the way, and over a restart.
 func TestNothingLostNothingTwice(t *testing.T) {
 	t.Parallel()
-	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: buildFunctions(t)}
+	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: build(t).functions}
 	s := startTest(t, cfg)
 	conn, err := pgx.Connect(t.Context(), cfg.Database)
 	if err != nil {

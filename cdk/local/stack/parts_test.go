@@ -1,0 +1,214 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/eventsource"
+	"github.com/insighthub/insighthub/cdk/local/kinesis"
+)
+
+func TestLock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	first, err := takeLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := takeLock(path); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "process ") {
+		t.Errorf("a second holder: %v", err)
+	}
+	if err := first.release(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := takeLock(path)
+	if err != nil {
+		t.Fatalf("after the release: %v", err)
+	}
+	if err := second.release(); err != nil {
+		t.Error(err)
+	}
+}
+
+func newStream(t *testing.T) *kinesis.Server {
+	t.Helper()
+	return kinesis.New(kinesis.Config{Now: time.Now})
+}
+
+func TestStateSurvives(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), stateFile)
+	stream, saved := newStream(t), &eventsource.Memory{}
+	if err := stream.CreateStream("telemetry", 1); err != nil {
+		t.Fatal(err)
+	}
+	put, err := stream.PutRecords("telemetry", []kinesis.PutEntry{
+		kinesis.NewPutEntry("gw-1", []byte("one")), kinesis.NewPutEntry("gw-1", []byte("two")),
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := eventsource.Checkpoint{Sequence: put[0].SequenceNumber}
+	saved.Save("m", "shardId-000000000000", at)
+	if err := save(path, stream, saved); err != nil {
+		t.Fatal(err)
+	}
+
+	again, checkpoints := newStream(t), &eventsource.Memory{}
+	if err := restore(path, again, checkpoints); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := checkpoints.Load("m", "shardId-000000000000"); got != at {
+		t.Errorf("checkpoint %+v, want %+v", got, at)
+	}
+	records, _, err := source{again}.Read(t.Context(), "telemetry", "shardId-000000000000", at.Sequence, 10, 1<<20)
+	if err != nil || len(records) != 1 || string(records[0].Data) != "two" {
+		t.Errorf("after the checkpoint: %v %v", records, err)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the state is still there: %v", err)
+	}
+	if err := restore(path, newStream(t), checkpoints); err != nil {
+		t.Errorf("without a state: %v", err)
+	}
+	for _, damaged := range [][]byte{{}, {1}, bytes.Repeat([]byte{255}, 64), append(make([]byte, 8), "nonsense"...)} {
+		if err := os.WriteFile(path, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := restore(path, newStream(t), &eventsource.Memory{}); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("a damaged state: %v", err)
+		}
+	}
+}
+
+func TestThrottle(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1000, 0)
+	h := newThrottle(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }),
+		10, 3, func() time.Time { return now })
+	count := func(n int) (passed int) {
+		for range n {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+			switch w.Code {
+			case http.StatusNoContent:
+				passed++
+			case http.StatusTooManyRequests:
+			default:
+				t.Errorf("status %d", w.Code)
+			}
+		}
+		return passed
+	}
+	if n := count(5); n != 3 {
+		t.Errorf("%d of a burst passed, want 3", n)
+	}
+	now = now.Add(200 * time.Millisecond)
+	if n := count(5); n != 2 {
+		t.Errorf("%d passed after 0.2 s at 10/s, want 2", n)
+	}
+	now = now.Add(time.Hour)
+	if n := count(5); n != 3 {
+		t.Errorf("%d passed after an hour, want the burst", n)
+	}
+}
+
+// lines collects what is said.
+type lines struct {
+	mu   sync.Mutex
+	text []string
+}
+
+func (l *lines) say(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, strings.TrimSpace(fmt.Sprintf(format, args...)))
+}
+
+func (l *lines) has(part string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(strings.Join(l.text, "\n"), part)
+}
+
+func TestChild(t *testing.T) {
+	t.Parallel()
+	var said lines
+	c, err := startChild(t.Context(), `sh -c 'echo hello; trap "echo bye; exit 0" TERM; while :; do sleep 0.01; done'`, said.say)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !said.has("hello") {
+		time.Sleep(time.Millisecond)
+	}
+	if err := c.stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for !said.has("bye") {
+		time.Sleep(time.Millisecond)
+	}
+	// One that ignores SIGTERM is killed when patience ends.
+	c, err = startChild(t.Context(), `sh -c 'trap "" TERM; echo deaf; while :; do sleep 0.01; done'`, said.say)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !said.has("deaf") {
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.stop(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGateKeepsWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(nil, 1)
+		g.places <- struct{}{}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		start := time.Now()
+		if _, err := g.Invoke(ctx, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("no place: %v after %v", err, time.Since(start))
+		}
+	})
+}
+
+func TestStartRefuses(t *testing.T) {
+	t.Parallel()
+	good := func() Config {
+		return Config{
+			Assembly: filepath.Join("testdata", "assembly"), Stage: "dev", State: t.TempDir(), HTTP: "127.0.0.1:0",
+			Database: "postgres://nobody@127.0.0.1:1/none", Functions: t.TempDir(), Out: &bytes.Buffer{}, Now: time.Now,
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"no assembly":    {func(c *Config) { c.Assembly = t.TempDir() }, "make synth"},
+		"no binaries":    {func(*Config) {}, "make build"},
+		"another stage":  {func(c *Config) { c.Stage = "prod" }, `stage "prod"`},
+		"nothing at all": {func(c *Config) { *c = Config{} }, "-stage is empty"},
+		"no database":    {func(c *Config) { c.Database = "" }, "-timescale"},
+	} {
+		cfg := good()
+		c.change(&cfg)
+		if _, err := Start(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

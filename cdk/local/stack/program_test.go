@@ -1,0 +1,273 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const tree = "../../../.local/timescale"
+
+// stateDir is a folder that the database's account can reach, which t.TempDir is not for root.
+func stateDir(t *testing.T) string {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(tree, "bin", "postgres")); err != nil {
+		const message = "no server: run cdk/local/postgres/install.sh .local/timescale"
+		if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
+			t.Fatal(message)
+		}
+		t.Skip(message)
+	}
+	dir, err := os.MkdirTemp("", "insighthub-state-") //nolint:usetesting // see above
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // see above
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// running is the program at work.
+type running struct {
+	cmd   *exec.Cmd
+	out   *buffer
+	state string
+	ended chan error
+}
+
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func launch(t *testing.T, state, http string, more ...string) *running {
+	t.Helper()
+	p := build(t)
+	args := append([]string{
+		"-assembly", filepath.Join("testdata", "assembly"), "-state", state, "-http", http,
+		"-timescale", tree, "-functions", p.functions,
+	}, more...)
+	r := &running{cmd: exec.CommandContext(t.Context(), p.local, args...), out: &buffer{}, state: state, ended: make(chan error, 1)} //nolint:gosec // the program under test
+	r.cmd.Stdout, r.cmd.Stderr = r.out, r.out
+	r.cmd.Cancel = func() error { return r.cmd.Process.Signal(os.Interrupt) }
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { r.ended <- r.cmd.Wait() }()
+	t.Cleanup(func() { _ = r.cmd.Process.Kill() })
+	return r
+}
+
+// ready waits for stack.json.
+func (r *running) ready(t *testing.T) Info {
+	t.Helper()
+	for range 6000 {
+		if raw, err := os.ReadFile(filepath.Join(r.state, infoFile)); err == nil {
+			var i Info
+			if err := json.Unmarshal(raw, &i); err != nil {
+				t.Fatal(err)
+			}
+			if local, ok := i.PIDs["local"].(float64); ok && int(local) == r.cmd.Process.Pid {
+				return i
+			}
+		}
+		select {
+		case err := <-r.ended:
+			t.Fatalf("ended at its start: %v\n%s", err, r.out)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Fatalf("not ready\n%s", r.out)
+	return Info{}
+}
+
+// end waits for the program's end and returns its error.
+func (r *running) end(t *testing.T) error {
+	t.Helper()
+	select {
+	case err := <-r.ended:
+		return err
+	case <-time.After(time.Minute):
+		t.Fatalf("still running\n%s", r.out)
+		return nil
+	}
+}
+
+// descendants lists the processes below one.
+func descendants(t *testing.T, pid int) []int {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parents := make(map[int]int)
+	for _, path := range stats {
+		raw, err := os.ReadFile(path) //nolint:gosec // a process' own file
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+		child, err1 := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		parent, err2 := strconv.Atoi(fields[1])
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatal(err)
+		}
+		parents[child] = parent
+	}
+	var all []int
+	for child := range parents {
+		for at := parents[child]; at > 1; at = parents[at] {
+			if at == pid {
+				all = append(all, child)
+				break
+			}
+		}
+	}
+	return all
+}
+
+// gone waits until none of the processes is left.
+func gone(t *testing.T, pids []int) {
+	t.Helper()
+	for _, pid := range pids {
+		for n := 0; syscall.Kill(pid, 0) == nil; n++ {
+			if n > 2000 {
+				t.Fatalf("process %d is left running", pid)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+// rows waits for the count of events of the database.
+func rows(t *testing.T, dsn string, want int) {
+	t.Helper()
+	got, last := -1, error(nil)
+	for range 3000 {
+		if got, last = countRows(t.Context(), dsn); last == nil && got >= want {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if got != want {
+		t.Fatalf("%d rows, want %d (%v)", got, want, last)
+	}
+}
+
+func countRows(ctx context.Context, dsn string) (n int, err error) {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // read only
+	err = conn.QueryRow(ctx, "SELECT count(*) FROM event").Scan(&n)
+	return n, err
+}
+
+// The program itself, with a database of its own: what dies, what is refused, how it
+// ends, and that it goes on with its data.
+func TestProgram(t *testing.T) {
+	t.Parallel()
+	state := stateDir(t)
+	start := time.Now().Add(-time.Hour).Truncate(time.Second)
+	first := launch(t, state, "127.0.0.1:0", "-and", "sleep 1000")
+	info := first.ready(t)
+	g := newGateway(t, &Stack{info: info}, "gw-1")
+	post := func(n int) {
+		t.Helper()
+		if err := g.post(t.Context(), info.HTTP, body(start, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	post(0)
+	rows(t, info.Database, eventsPerBatch)
+
+	second := launch(t, state, "127.0.0.1:0")
+	if err := second.end(t); err == nil || !strings.Contains(second.out.String(), "process "+strconv.Itoa(first.cmd.Process.Pid)) {
+		t.Errorf("a second instance: %v\n%s", err, second.out)
+	}
+	third := launch(t, stateDir(t), strings.TrimPrefix(info.HTTP, "http://"))
+	if err := third.end(t); err == nil || !strings.Contains(third.out.String(), "is in use") {
+		t.Errorf("a port in use: %v\n%s", err, third.out)
+	}
+
+	// The database dies; gateways are still answered, and nothing is lost.
+	database, _ := info.PIDs["postgres"].(float64)
+	if err := syscall.Kill(int(database), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n < 10; n++ {
+		post(n)
+	}
+	rows(t, info.Database, 10*eventsPerBatch)
+
+	below := descendants(t, first.cmd.Process.Pid)
+	if len(below) < 4 { // the command, the server, ingest, authorizer or store
+		t.Errorf("only %d processes below", len(below))
+	}
+	if err := first.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.end(t); err != nil {
+		t.Errorf("ended with %v\n%s", err, first.out)
+	}
+	if !strings.Contains(first.out.String(), "database   is back") {
+		t.Errorf("it did not say that the database came back:\n%s", first.out)
+	}
+	gone(t, below)
+	if _, err := os.Stat(filepath.Join(state, infoFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("stack.json after the end: %v", err)
+	}
+
+	// Again, and killed: no child outlives it.
+	again := launch(t, state, "127.0.0.1:0", "-and", "sleep 1000")
+	info = again.ready(t)
+	post(10)
+	rows(t, info.Database, 11*eventsPerBatch)
+	below = descendants(t, again.cmd.Process.Pid)
+	if err := again.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = again.end(t)
+	gone(t, below)
+
+	last := launch(t, state, "127.0.0.1:0")
+	info = last.ready(t)
+	rows(t, info.Database, 11*eventsPerBatch)
+	if !strings.Contains(last.out.String(), "was killed") {
+		t.Errorf("it did not say that the last run was killed:\n%s", last.out)
+	}
+	if err := last.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := last.end(t); err != nil {
+		t.Errorf("ended with %v\n%s", err, last.out)
+	}
+}
