@@ -39,7 +39,7 @@ type frozenShard struct {
 // Snapshot writes all streams, their shards and their unexpired records. Each
 // stream is taken at one moment; puts go on meanwhile and may or may not be in it.
 func (s *Server) Snapshot(w io.Writer) error {
-	buf := bufio.NewWriterSize(w, 1<<20)
+	buf := bufio.NewWriterSize(w, 256<<10)
 	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	e := &encoder{w: io.MultiWriter(buf, sum)}
 	e.raw([]byte(snapshotMagic))
@@ -183,10 +183,18 @@ func (d *decoder) raw(n int) []byte {
 	if d.err != nil {
 		return nil
 	}
-	b := make([]byte, n)
-	if _, err := io.ReadFull(d.r, b); err != nil {
-		d.fail(err)
-		return nil
+	// What is there is read in steps: a damaged length must not take memory that its file does not fill.
+	const step = 64 << 10
+	b := make([]byte, min(n, step))
+	for at := 0; ; {
+		if _, err := io.ReadFull(d.r, b[at:]); err != nil {
+			d.fail(err)
+			return nil
+		}
+		if at = len(b); at == n {
+			break
+		}
+		b = append(b, make([]byte, min(n-at, max(at, step)))...)
 	}
 	d.sum = crc32.Update(d.sum, d.table, b)
 	return b
@@ -219,7 +227,7 @@ func (d *decoder) time() time.Time { return time.Unix(0, int64(d.uint())).UTC() 
 // Restore reads what Snapshot wrote into a server that has no streams yet. On
 // an error, which says what is wrong, the server is as before.
 func (s *Server) Restore(r io.Reader) error {
-	d := &decoder{r: bufio.NewReaderSize(r, 1<<20), table: crc32.MakeTable(crc32.Castagnoli)}
+	d := &decoder{r: bufio.NewReaderSize(r, 64<<10), table: crc32.MakeTable(crc32.Castagnoli)}
 	if magic := d.raw(len(snapshotMagic)); d.err == nil && string(magic) != snapshotMagic {
 		return fmt.Errorf("%w: it is not one: it begins with %q", ErrSnapshot, magic)
 	}
@@ -235,6 +243,10 @@ func (s *Server) Restore(r io.Reader) error {
 		}
 		st := d.stream(s.cfg)
 		if d.err != nil {
+			break
+		}
+		if streams[st.name] != nil {
+			d.fail(fmt.Errorf("stream %q is there twice", st.name))
 			break
 		}
 		streams[st.name] = st

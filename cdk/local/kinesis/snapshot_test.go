@@ -2,8 +2,10 @@ package kinesis
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"testing"
 	"time"
 
@@ -106,12 +108,26 @@ func FuzzRestore(f *testing.F) {
 	must(f, filled(f, clock).Snapshot(&b))
 	f.Add(b.Bytes())
 	f.Add(b.Bytes()[:100])
+	f.Add(b.Bytes()[:b.Len()-4])
 	b.Reset()
 	must(f, New(Config{}).Snapshot(&b))
 	f.Add(b.Bytes())
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if err := New(Config{}).Restore(bytes.NewReader(in)); err != nil && !errors.Is(err, ErrSnapshot) {
 			t.Fatal(err)
+		}
+		// With a checksum that fits, the content alone must be found wanting, or work.
+		sum := crc32.Checksum(in, crc32.MakeTable(crc32.Castagnoli))
+		s := New(Config{Now: clock.Now})
+		if s.Restore(bytes.NewReader(binary.LittleEndian.AppendUint32(bytes.Clone(in), sum))) != nil {
+			return
+		}
+		var again bytes.Buffer
+		must(t, s.Snapshot(&again))
+		for _, name := range s.names() {
+			if _, err := s.PutRecords(name, []PutEntry{NewPutEntry("k", nil)}, nil); err != nil && !IsType(err, ResourceNotFound) {
+				t.Fatal(err)
+			}
 		}
 	})
 }
@@ -129,5 +145,22 @@ func BenchmarkSnapshotRestore(b *testing.B) {
 		file.Reset()
 		must(b, s.Snapshot(&file))
 		must(b, New(Config{}).Restore(&file))
+	}
+}
+
+func TestASnapshotOfTheLargestRecord(t *testing.T) {
+	t.Parallel()
+	s := New(Config{})
+	must(t, s.Create("st", StreamOptions{Shards: 1, MaxRecordKiB: maxRecordKiB}))
+	data := bytes.Repeat([]byte("0123456789"), maxSnapshotField/10)[:maxSnapshotField-1]
+	if r := putOne(t, s, "k", data); r.Error != "" {
+		t.Fatal(r)
+	}
+	var b bytes.Buffer
+	must(t, s.Snapshot(&b))
+	r := New(Config{})
+	must(t, r.Restore(&b))
+	if got, _ := readNow(t, r, "st", shardName(0), ""); len(got) != 1 || !bytes.Equal(got[0].Data, data) {
+		t.Errorf("the record of %d bytes did not come back", len(data))
 	}
 }
