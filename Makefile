@@ -10,7 +10,8 @@ STATE      ?= .local
 HTTP       ?= 127.0.0.1:8080
 TIMESCALE  := .local/timescale
 FUNCTIONS  := authorizer ingest migrate store
-GO_FILES   := $(shell find functions lib cdk loadtest -name '*.go' -o -name '*.sql' -o -name '*.proto' | grep -v -e node_modules -e _test.go) go.mod go.sum
+sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
+LIB_FILES  := $(call sources,lib)
 GO_BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false
 LAMBDA_GO  := $(GO_BUILD) -tags lambda.norpc -ldflags='-s -w -buildid='
 GOLANGCI   := .bin/golangci-lint
@@ -86,27 +87,27 @@ psql: export PSQL_QUERY = $(SQL)
 .PHONY: build
 build: $(LAMBDAS) $(LOCALS) build/local/insighthub-local build/local/loadtest ## Build the functions (arm64 for Lambda, and for this machine) and the tools
 
-build/lambda/%/bootstrap: $(GO_FILES)
+build/lambda/%/bootstrap: $(LIB_FILES) $(call sources,functions)
 	@echo "Building functions/$* for Lambda (arm64)"
 	@GOOS=linux GOARCH=arm64 $(LAMBDA_GO) -o $@ ./functions/$*
 
-build/local/functions/%/bootstrap: $(GO_FILES)
+build/local/functions/%/bootstrap: $(LIB_FILES) $(call sources,functions)
 	@echo "Building functions/$* for this machine"
 	@$(LAMBDA_GO) -o $@ ./functions/$*
 
-build/local/insighthub-local: $(GO_FILES)
+build/local/insighthub-local: $(LIB_FILES) $(call sources,cdk/local)
 	@echo "Building the local stack"
 	@$(GO_BUILD) -o $@ ./cdk/local
 
-build/local/loadtest: $(GO_FILES)
+build/local/loadtest: $(LIB_FILES) $(call sources,loadtest)
 	@echo "Building the load generator"
 	@$(GO_BUILD) -o $@ ./loadtest
 
-build/local/yardstick: $(GO_FILES)
+build/local/yardstick: $(call sources,loadtest/yardstick)
 	@echo "Building the yardstick"
 	@$(GO_BUILD) -o $@ ./loadtest/yardstick
 
-build/local/cdk: $(GO_FILES)
+build/local/cdk: $(call sources,cdk/main.go cdk/config cdk/constructs cdk/stacks)
 	@echo "Building the CDK app (the first time takes minutes)"
 	@$(GO_BUILD) -o $@ ./cdk
 
