@@ -31,7 +31,7 @@ type breaker struct {
 	opened   time.Time
 }
 
-// allow reports whether a call may start. Each allowed call must end in record.
+// allow reports whether a call may start. Each allowed call ends in record or release.
 func (b *breaker) allow() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -65,5 +65,15 @@ func (b *breaker) record(failed bool) {
 	b.failures++
 	if b.state == breakerHalfOpen || b.failures >= b.threshold {
 		b.state, b.opened = breakerOpen, b.now()
+	}
+}
+
+// release takes back an allowed call whose outcome says nothing about the
+// database; a trial is then open to the next caller.
+func (b *breaker) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state == breakerHalfOpen {
+		b.state, b.opened = breakerOpen, b.opened.Add(-b.coolDown)
 	}
 }

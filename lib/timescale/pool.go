@@ -151,8 +151,11 @@ func (p *Pool) once(ctx context.Context, f func(context.Context, *pgx.Conn) erro
 		return err
 	}
 	err := classify(p.pgx.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return f(ctx, conn.Conn()) }))
-	// A caller that hung up says nothing about the database.
-	p.breaker.record(errors.Is(err, telemetry.ErrUnavailable) && !errors.Is(ctx.Err(), context.Canceled))
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		p.breaker.release() // the caller hung up
+	} else {
+		p.breaker.record(errors.Is(err, telemetry.ErrUnavailable))
+	}
 	return err
 }
 

@@ -100,6 +100,10 @@ func TestBreaker(t *testing.T) {
 	allowed(false)
 	now = now.Add(time.Second)
 	allowed(true)
+	// A trial whose caller hung up leaves it to the next one.
+	b.release()
+	allowed(true)
+	allowed(false)
 }
 
 func TestPause(t *testing.T) {
