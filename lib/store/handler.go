@@ -203,6 +203,7 @@ func (h *Handler) report(ctx context.Context, run *invocation, o Outcome) {
 	received, oldest := run.ages()
 	attrs := []slog.Attr{
 		slog.Int("records", len(run.records)),
+		slog.Int("bytes", run.bytes()),
 		slog.Int("events", o.Stored+o.Duplicates+o.Conflicts),
 		slog.Int("duplicates", o.Duplicates),
 		slog.Int("conflicts", o.Conflicts),

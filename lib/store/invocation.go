@@ -117,3 +117,12 @@ func (p poison) letter(r *Record) []byte {
 	}
 	return body
 }
+
+// bytes returns the size of the records on the stream.
+func (v *invocation) bytes() int {
+	n := 0
+	for i := range v.records {
+		n += len(v.records[i].Data)
+	}
+	return n
+}
