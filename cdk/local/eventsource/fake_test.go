@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -237,22 +238,22 @@ func (s *fakeSink) all() map[string][]byte {
 }
 
 // sequences lists the records in all objects.
-func (s *fakeSink) sequences(t testing.TB) map[string]int {
-	t.Helper()
+func (s *fakeSink) sequences(tb testing.TB) map[string]int {
+	tb.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	got := map[string]int{}
 	for key, body := range s.objects {
 		var f failureRecord
 		if err := json.Unmarshal(body, &f); err != nil {
-			t.Fatalf("%s: %v", key, err)
+			tb.Fatalf("%s: %v", key, err)
 		}
 		var e events.KinesisEvent
 		if err := json.Unmarshal([]byte(f.Payload), &e); err != nil {
-			t.Fatalf("%s: payload: %v", key, err)
+			tb.Fatalf("%s: payload: %v", key, err)
 		}
 		if len(e.Records) != f.Batch.BatchSize {
-			t.Fatalf("%s: %d records, batchSize %d", key, len(e.Records), f.Batch.BatchSize)
+			tb.Fatalf("%s: %d records, batchSize %d", key, len(e.Records), f.Batch.BatchSize)
 		}
 		for _, r := range e.Records {
 			got[r.Kinesis.SequenceNumber]++
@@ -279,14 +280,14 @@ func newRig(answer func(int, []string) (Response, error)) *rig {
 
 const shard0 = "shardId-000000000000"
 
-func (r *rig) start(t testing.TB, change func(*Settings)) *Mapping {
-	t.Helper()
+func (r *rig) start(tb testing.TB, change func(*Settings)) *Mapping {
+	tb.Helper()
 	s := testSettings()
 	if change != nil {
 		change(&s)
 	}
 	var ids sync.Mutex
-	m, err := Start(t.Context(), Config{
+	m, err := Start(tb.Context(), Config{
 		Settings: s, Stream: r.stream, Invoker: r.fn, Checkpoints: r.saved, Failures: r.sink,
 		Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		NewID: func() string {
@@ -297,13 +298,13 @@ func (r *rig) start(t testing.TB, change func(*Settings)) *Mapping {
 		},
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return m
 }
 
-func (r *rig) checkpoint(t testing.TB) string {
-	t.Helper()
+func (r *rig) checkpoint(tb testing.TB) string {
+	tb.Helper()
 	c, _ := r.saved.Load(testSettings().ID, shard0)
 	return strings.TrimLeft(c.Sequence, "0")
 }
@@ -316,13 +317,8 @@ func failure(sequences ...string) Response {
 	return Response{Payload: []byte(`{"batchItemFailures":[` + strings.Join(list, ",") + `]}`)}
 }
 
-func repeat(key string, n int) []string {
-	keys := make([]string, n)
-	for i := range keys {
-		keys[i] = key
-	}
-	return keys
-}
+// oneKey returns n times the same partition key.
+func oneKey(n int) []string { return slices.Repeat([]string{"a"}, n) }
 
 // settle lets d pass, and what is due then happen.
 func settle(d time.Duration) {

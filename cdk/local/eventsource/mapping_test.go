@@ -60,7 +60,7 @@ func TestWindow(t *testing.T) {
 		if diff := cmp.Diff([]int{2}, r.fn.sizes()); diff != "" {
 			t.Error("at the window's end:", diff)
 		}
-		r.stream.put(shard0, repeat("a", 7)...)
+		r.stream.put(shard0, oneKey(7)...)
 		synctest.Wait()
 		if diff := cmp.Diff([]int{2, 5}, r.fn.sizes()); diff != "" {
 			t.Error("at the batch size:", diff)
@@ -76,7 +76,7 @@ func TestPayloadBound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(nil)
-		r.stream.put(shard0, repeat("a", 10)...)
+		r.stream.put(shard0, oneKey(10)...)
 		for i := range r.stream.shards[shard0].records {
 			r.stream.shards[shard0].records[i].Data = make([]byte, 1<<20)
 		}
@@ -103,7 +103,7 @@ func TestPartialResponseRetriesFromTheNumber(t *testing.T) {
 			}
 			return Response{Payload: []byte("null")}, nil
 		})
-		r.stream.put(shard0, repeat("a", 5)...)
+		r.stream.put(shard0, oneKey(5)...)
 		m := r.start(t, nil)
 		synctest.Wait()
 		if got := r.checkpoint(t); got != "102" {
@@ -132,7 +132,7 @@ func TestBisectIsolatesPoison(t *testing.T) {
 			}
 			return Response{}, nil
 		})
-		r.stream.put(shard0, repeat("a", 8)...)
+		r.stream.put(shard0, oneKey(8)...)
 		m := r.start(t, func(s *Settings) { s.BisectOnError, s.MaxRetries = true, 1 })
 		settle(10 * time.Minute)
 		if diff := cmp.Diff(map[string]int{poison: 1}, r.sink.sequences(t)); diff != "" {
@@ -366,7 +366,7 @@ func TestCloseDrainsAndAborts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(nil)
 		r.fn.takes = 5 * time.Second
-		r.stream.put(shard0, repeat("a", 250)...)
+		r.stream.put(shard0, oneKey(250)...)
 		m := r.start(t, nil)
 		settle(time.Second)
 		if err := m.Close(t.Context()); err != nil {

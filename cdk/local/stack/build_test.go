@@ -23,7 +23,7 @@ type builder struct {
 	built
 }
 
-var programs builder //nolint:gochecknoglobals // shared by the tests, removed by TestMain
+var programs builder
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -52,7 +52,7 @@ func (b *builder) build() {
 		outputs[filepath.Join(b.dir, name, "bootstrap")] = "functions/" + name
 	}
 	for path, source := range outputs {
-		cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", "lambda.norpc", //nolint:noctx,gosec // the module's own
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", "lambda.norpc",
 			"-o", path, "github.com/insighthub/insighthub/"+source)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {

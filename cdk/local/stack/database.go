@@ -28,8 +28,7 @@ type database struct {
 	dsn    string
 	say    func(format string, args ...any)
 
-	ctx    context.Context // ended by close
-	cancel context.CancelFunc
+	cancel context.CancelFunc // ends tend
 	ended  chan struct{}
 
 	mu     sync.Mutex
@@ -43,8 +42,8 @@ func startDatabase(ctx context.Context, cfg Config, logs io.Writer, say func(str
 		},
 		say: say, ended: make(chan struct{}),
 	}
-	start, cancel := context.WithTimeout(ctx, databaseStart)
-	defer cancel()
+	start, stop := context.WithTimeout(ctx, databaseStart)
+	defer stop()
 	server, err := postgres.Start(start, d.config)
 	if err != nil {
 		return nil, err
@@ -53,8 +52,9 @@ func startDatabase(ctx context.Context, cfg Config, logs io.Writer, say func(str
 	if d.config.Port, err = portOf(d.dsn); err != nil {
 		return nil, errors.Join(err, server.Stop(ctx))
 	}
-	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	go d.tend()
+	tending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	d.cancel = cancel
+	go d.tend(tending)
 	return d, nil
 }
 
@@ -71,27 +71,27 @@ func portOf(dsn string) (int, error) {
 }
 
 // tend restarts the server whenever it ends.
-func (d *database) tend() {
+func (d *database) tend(ctx context.Context) {
 	defer close(d.ended)
 	pause := firstDatabasePause
 	for {
-		started := time.Now() //nolint:forbidigo // measures a wait, decides nothing else
+		started := time.Now()
 		select {
-		case <-d.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-d.current().Exited():
 		}
-		if d.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return
 		}
 		if time.Since(started) > time.Minute {
 			pause = firstDatabasePause
 		}
 		d.say("database   ended by itself; starting it again (its log: logs/postgres.log)")
-		for !d.restart() {
+		for !d.restart(ctx) {
 			t := time.NewTimer(pause)
 			select {
-			case <-d.ctx.Done():
+			case <-ctx.Done():
 				t.Stop()
 				return
 			case <-t.C:
@@ -102,12 +102,12 @@ func (d *database) tend() {
 	}
 }
 
-func (d *database) restart() bool {
-	ctx, cancel := context.WithTimeout(d.ctx, databaseStart)
+func (d *database) restart(ctx context.Context) bool {
+	start, cancel := context.WithTimeout(ctx, databaseStart)
 	defer cancel()
-	server, err := postgres.Start(ctx, d.config)
+	server, err := postgres.Start(start, d.config)
 	if err != nil {
-		if d.ctx.Err() == nil {
+		if ctx.Err() == nil {
 			d.say("database   %v", err)
 		}
 		return false

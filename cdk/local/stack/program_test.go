@@ -36,7 +36,7 @@ func stateDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // see above
+	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -74,7 +74,7 @@ func launch(t *testing.T, state, http string, more ...string) *running {
 		"-assembly", filepath.Join("testdata", "assembly"), "-state", state, "-http", http,
 		"-timescale", tree, "-functions", p.functions,
 	}, more...)
-	r := &running{cmd: exec.CommandContext(t.Context(), p.local, args...), out: &buffer{}, state: state, ended: make(chan error, 1)} //nolint:gosec // the program under test
+	r := &running{cmd: exec.CommandContext(t.Context(), p.local, args...), out: &buffer{}, state: state, ended: make(chan error, 1)}
 	r.cmd.Stdout, r.cmd.Stderr = r.out, r.out
 	r.cmd.Cancel = func() error { return r.cmd.Process.Signal(os.Interrupt) }
 	if err := r.cmd.Start(); err != nil {
@@ -129,7 +129,7 @@ func descendants(t *testing.T, pid int) []int {
 	}
 	parents := make(map[int]int)
 	for _, path := range stats {
-		raw, err := os.ReadFile(path) //nolint:gosec // a process' own file
+		raw, err := os.ReadFile(path)
 		if err != nil {
 			continue // it has ended meanwhile
 		}
@@ -186,7 +186,7 @@ func countRows(ctx context.Context, dsn string) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close(ctx) //nolint:errcheck // read only
+	defer conn.Close(ctx)
 	err = conn.QueryRow(ctx, "SELECT count(*) FROM event").Scan(&n)
 	return n, err
 }

@@ -162,7 +162,7 @@ func (s *Stack) Close(ctx context.Context) error {
 func (s *Stack) say(format string, args ...any) {
 	s.out.Lock()
 	defer s.out.Unlock()
-	fmt.Fprintf(s.cfg.Out, format+"\n", args...) //nolint:errcheck // nobody else to tell
+	fmt.Fprintf(s.cfg.Out, format+"\n", args...)
 }
 
 // Info says where everything is.

@@ -47,7 +47,7 @@ func newDatabase(t *testing.T) string {
 	}
 	t.Cleanup(func() {
 		ctx := context.Background()
-		defer conn.Close(ctx) //nolint:errcheck // the test is over
+		defer conn.Close(ctx)
 		if _, err := conn.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 			t.Error(err)
 		}
@@ -155,7 +155,7 @@ func (g gateway) try(ctx context.Context, url string, batch []byte) (int, []byte
 	if err != nil {
 		return 0, nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to its end below
+	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, answer, err
 }
@@ -265,7 +265,7 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.Background()) //nolint:errcheck // the test is over
+	defer conn.Close(context.Background())
 	var gateways []gateway
 	for i := range 6 {
 		gateways = append(gateways, newGateway(t, s, fmt.Sprintf("gw-%d", i)))

@@ -292,7 +292,7 @@ func (r *resolver) split(arg any) (any, error) {
 		return nil, fmt.Errorf("Fn::Split: %w", err)
 	}
 	var parts []any
-	for _, p := range strings.Split(text, separator) {
+	for p := range strings.SplitSeq(text, separator) {
 		parts = append(parts, p)
 	}
 	return parts, nil
