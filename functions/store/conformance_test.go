@@ -58,7 +58,7 @@ func conformance(t *testing.T, make func(*testing.T) subject) {
 	})
 	t.Run("like the model", func(t *testing.T) {
 		s, model := make(t), newMemoryWriter()
-		r := mathrand.New(mathrand.NewPCG(3, 4)) //nolint:gosec // a test's
+		r := mathrand.New(mathrand.NewPCG(3, 4))
 		for round := range 60 {
 			batches := randomBatches(r)
 			got, err := s.writer.Write(t.Context(), batches)
@@ -75,7 +75,7 @@ func conformance(t *testing.T, make func(*testing.T) subject) {
 	})
 	t.Run("at once", func(t *testing.T) {
 		s := make(t)
-		r := mathrand.New(mathrand.NewPCG(5, 6)) //nolint:gosec // a test's
+		r := mathrand.New(mathrand.NewPCG(5, 6))
 		// Without contradictions, so that the end does not depend on who is first.
 		offered, model := [][]*telemetry.Batch{}, newMemoryWriter()
 		for range 24 {
@@ -132,7 +132,7 @@ func randomBatches(r *mathrand.Rand) []*telemetry.Batch {
 				Metric:  telemetry.MetricName(fmt.Sprint("m", r.IntN(3))),
 				Time:    telemetry.Micros(noon + r.IntN(3)*day + r.IntN(50)),
 				Value:   float64(r.IntN(3)),
-				Quality: telemetry.Quality(r.IntN(2)), //nolint:gosec // small
+				Quality: telemetry.Quality(r.IntN(2)),
 			})
 		}
 		batches[i] = b
@@ -214,7 +214,7 @@ func psql(tb testing.TB, dsn, statement string) string {
 	if _, err := os.Stat(program); err != nil {
 		program = "psql"
 	}
-	out, err := exec.CommandContext(context.Background(), program, dsn, "-XAtqc", statement).CombinedOutput() //nolint:gosec // a test's
+	out, err := exec.CommandContext(context.Background(), program, dsn, "-XAtqc", statement).CombinedOutput()
 	if err != nil {
 		tb.Fatalf("psql: %v: %s", err, out)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -77,7 +76,7 @@ func newHandler(tb testing.TB, w store.Writer, l store.DeadLetters) *store.Handl
 	}
 	h, err := store.New(store.Config{
 		Source: &source{}, Decoder: decoder, Writer: w, DeadLetters: l,
-		Log: slog.New(slog.NewJSONHandler(io.Discard, nil)), Now: time.Now,
+		Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -1,6 +1,7 @@
 package timescale
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -42,7 +43,7 @@ func BenchmarkFill(b *testing.B) {
 func BenchmarkCopyEncode(b *testing.B) {
 	rows := make([]row, 10_000)
 	for i := range rows {
-		rows[i] = row{series: uint64(i / 10), time: noon + telemetry.Micros(i%10), value: float64(i)} //nolint:gosec // small
+		rows[i] = row{series: uint64(i / 10), time: noon + telemetry.Micros(i%10), value: float64(i)}
 	}
 	p := make([]byte, 65531) // what pgconn reads with
 	var r copyReader
@@ -50,7 +51,7 @@ func BenchmarkCopyEncode(b *testing.B) {
 	for b.Loop() {
 		r = copyReader{rows: rows}
 		for {
-			if _, err := r.Read(p); err == io.EOF {
+			if _, err := r.Read(p); errors.Is(err, io.EOF) {
 				break
 			}
 		}
@@ -107,7 +108,7 @@ func serverTicks(b *testing.B, pool *Pool) float64 {
 
 // statField is a field of /proc/PID/stat counted from 0 (proc(5)).
 func statField(file string, n int) float64 {
-	content, err := os.ReadFile(file) //nolint:gosec // a fixed place
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return 0
 	}

@@ -90,7 +90,7 @@ func encodeRow(p []byte, r row) {
 	copy(p, copyRow)
 	binary.BigEndian.PutUint32(p[6:], r.device())
 	binary.BigEndian.PutUint32(p[14:], r.metric())
-	binary.BigEndian.PutUint64(p[22:], uint64(r.time-postgresEpoch)) //nolint:gosec // two's complement is the format
+	binary.BigEndian.PutUint64(p[22:], uint64(r.time-postgresEpoch))
 	binary.BigEndian.PutUint64(p[34:], r.bits())
 	binary.BigEndian.PutUint16(p[46:], uint16(r.quality))
 }

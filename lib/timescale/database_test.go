@@ -15,13 +15,6 @@ import (
 // flavours are what every test against a real database runs on.
 var flavours = []Flavour{FlavourTimescale, FlavourPlain}
 
-func eachFlavour(t *testing.T, f func(*testing.T, Flavour)) {
-	t.Helper()
-	for _, flavour := range flavours {
-		t.Run(string(flavour), func(t *testing.T) { f(t, flavour) })
-	}
-}
-
 // emptyDatabase makes a database of its own and returns its DSN.
 func emptyDatabase(tb testing.TB) string {
 	tb.Helper()

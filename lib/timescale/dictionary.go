@@ -1,6 +1,7 @@
 package timescale
 
 import (
+	"maps"
 	"sync"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -104,12 +105,8 @@ func (d *dictionary) learn(generation uint64, learnt map[telemetry.GatewayID]*ga
 			d.names++
 		}
 		g.site, g.siteSince = l.site, l.siteSince
-		for name, id := range l.devices {
-			g.devices[name] = id
-		}
-		for name, id := range l.metrics {
-			g.metrics[name] = id
-		}
+		maps.Copy(g.devices, l.devices)
+		maps.Copy(g.metrics, l.metrics)
 		d.names += len(l.devices) + len(l.metrics)
 	}
 }

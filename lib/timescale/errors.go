@@ -16,7 +16,7 @@ import (
 // Retryable is a failure after which the same call may succeed: the database
 // was away, overloaded or chose this transaction to end a deadlock. It is
 // telemetry.ErrUnavailable to errors.Is. Only this package makes one.
-type Retryable struct {
+type Retryable struct { //nolint:errname // it says what may be done about it
 	cause error
 }
 

@@ -30,8 +30,8 @@ func (o *offers) reset(rows []row) {
 
 func (o *offers) add(rows []row) {
 	for _, r := range rows {
-		o.device = append(o.device, int32(r.device())) //nolint:gosec // ids are positive
-		o.metric = append(o.metric, int32(r.metric())) //nolint:gosec // ids are positive
+		o.device = append(o.device, int32(r.device()))
+		o.metric = append(o.metric, int32(r.metric()))
 		o.time = append(o.time, int64(r.time))
 		o.value = append(o.value, r.value)
 		o.quality = append(o.quality, int16(r.quality))

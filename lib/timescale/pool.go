@@ -65,7 +65,7 @@ func Open(ctx context.Context, config PoolConfig) (*Pool, error) {
 		config:  config,
 		breaker: &breaker{threshold: config.BreakerThreshold, coolDown: config.BreakerCoolDown, now: config.Now},
 	}
-	parsed.MaxConns = int32(config.MaxConnections) //nolint:gosec // a small count
+	parsed.MaxConns = int32(config.MaxConnections)
 	parsed.MaxConnIdleTime = config.IdleTimeout
 	parsed.MaxConnLifetime = config.MaxLifetime
 	parsed.ConnConfig.ConnectTimeout = config.ConnectTimeout
@@ -107,7 +107,7 @@ func (c PoolConfig) withDefaults() PoolConfig {
 	or(&c.BreakerThreshold, 10)
 	or(&c.BreakerCoolDown, time.Second)
 	if c.Now == nil {
-		c.Now = time.Now //nolint:forbidigo // the default of an injected clock
+		c.Now = time.Now
 	}
 	if c.Jitter == nil {
 		c.Jitter = rand.Float64

@@ -44,14 +44,14 @@ func TestClassify(t *testing.T) {
 	} {
 		got := classify(c.err)
 		for _, kind := range []error{telemetry.ErrUnavailable, telemetry.ErrInvalid, telemetry.ErrConflict} {
-			if errors.Is(got, kind) != (kind == c.want) {
+			if errors.Is(got, kind) != errors.Is(kind, c.want) {
 				t.Errorf("%s: %v, want %v", name, got, c.want)
 			}
 		}
 		if !errors.Is(got, c.err) {
 			t.Errorf("%s: the cause is lost", name)
 		}
-		if r, ok := errors.AsType[*Retryable](got); ok != (c.want == telemetry.ErrUnavailable) {
+		if r, ok := errors.AsType[*Retryable](got); ok != errors.Is(c.want, telemetry.ErrUnavailable) {
 			t.Errorf("%s: Retryable = %v", name, r)
 		}
 	}
@@ -183,59 +183,61 @@ func TestSessionSettings(t *testing.T) {
 // TestWriteSurvivesLostConnections ends the writer's backends again and again,
 // in the middle of whatever they do.
 func TestWriteSurvivesLostConnections(t *testing.T) {
-	eachFlavour(t, func(t *testing.T, flavour Flavour) {
-		pool := migrated(t, flavour)
-		w := NewWriter(pool, WriterConfig{})
-		admin := openPool(t, pool.config.DSN)
-		ctx, cancel := context.WithCancel(t.Context())
-		killed := make(chan int)
-		var written atomic.Int64
-		go func() {
-			total, seen := 0, int64(-1)
-			for ctx.Err() == nil {
-				// Between two writes, so that each kill meets another one.
-				if now := written.Load(); now == seen {
-					time.Sleep(time.Millisecond)
-					continue
-				} else {
+	for _, flavour := range flavours {
+		t.Run(string(flavour), func(t *testing.T) {
+			pool := migrated(t, flavour)
+			w := NewWriter(pool, WriterConfig{})
+			admin := openPool(t, pool.config.DSN)
+			ctx, cancel := context.WithCancel(t.Context())
+			killed := make(chan int)
+			var written atomic.Int64
+			go func() {
+				total, seen := 0, int64(-1)
+				for ctx.Err() == nil {
+					// Between two writes, so that each kill meets another one.
+					now := written.Load()
+					if now == seen {
+						time.Sleep(time.Millisecond)
+						continue
+					}
 					seen = now
-				}
-				var n int
-				err := admin.pgx.QueryRow(ctx, `SELECT count(pg_terminate_backend(pid))::int FROM pg_stat_activity
+					var n int
+					err := admin.pgx.QueryRow(ctx, `SELECT count(pg_terminate_backend(pid))::int FROM pg_stat_activity
 					WHERE datname = current_database() AND state = 'active' AND query LIKE 'COPY event%'`).Scan(&n)
-				if err == nil {
-					total += n
+					if err == nil {
+						total += n
+					}
+				}
+				killed <- total
+			}()
+			const rounds, rows = 60, 5 * 5 * 200
+			var outcomes Outcome
+			for round := range rounds {
+				b := grid("g", 5, 5, 200, noon+telemetry.Micros(round)*200_000_000)
+				for {
+					o, err := w.Write(ctx, []*telemetry.Batch{b})
+					written.Add(1)
+					if errors.Is(err, telemetry.ErrUnavailable) {
+						continue // as the event source would
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					outcomes.Stored += o.Stored
+					outcomes.Conflicts += o.Conflicts
+					break
 				}
 			}
-			killed <- total
-		}()
-		const rounds, rows = 60, 5 * 5 * 200
-		var outcomes Outcome
-		for round := range rounds {
-			b := grid("g", 5, 5, 200, noon+telemetry.Micros(round)*200_000_000)
-			for {
-				o, err := w.Write(ctx, []*telemetry.Batch{b})
-				written.Add(1)
-				if errors.Is(err, telemetry.ErrUnavailable) {
-					continue // as the event source would
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				outcomes.Stored += o.Stored
-				outcomes.Conflicts += o.Conflicts
-				break
+			cancel()
+			if n := <-killed; n == 0 {
+				t.Error("no backend was ended in mid-copy: nothing was tested")
 			}
-		}
-		cancel()
-		if n := <-killed; n == 0 {
-			t.Error("no backend was ended in mid-copy: nothing was tested")
-		}
-		if got := query[int](t, admin, "SELECT count(*)::int FROM event"); got != rounds*rows {
-			t.Errorf("%d rows, want %d", got, rounds*rows)
-		}
-		if outcomes.Conflicts != 0 {
-			t.Errorf("%d conflicts, want none", outcomes.Conflicts)
-		}
-	})
+			if got := query[int](t, admin, "SELECT count(*)::int FROM event"); got != rounds*rows {
+				t.Errorf("%d rows, want %d", got, rounds*rows)
+			}
+			if outcomes.Conflicts != 0 {
+				t.Errorf("%d conflicts, want none", outcomes.Conflicts)
+			}
+		})
+	}
 }

@@ -18,11 +18,11 @@ type row struct {
 }
 
 func seriesKey(device, metric int32) uint64 {
-	return uint64(uint32(device))<<32 | uint64(uint32(metric)) //nolint:gosec // ids are positive
+	return uint64(uint32(device))<<32 | uint64(uint32(metric))
 }
 
 func (r row) device() uint32 { return uint32(r.series >> 32) }
-func (r row) metric() uint32 { return uint32(r.series) } //nolint:gosec // the low half is meant
+func (r row) metric() uint32 { return uint32(r.series) }
 
 func (r row) sameIdentity(o row) bool { return r.series == o.series && r.time == o.time }
 
@@ -108,9 +108,9 @@ func (t *table) assignSeries(b *telemetry.Batch, resolved ids) error {
 			known = sparse[pair]
 		}
 		if known == 0 {
-			t.series = append(t.series, series{key: seriesKey(resolved.device[device], resolved.metric[metric]), index: uint32(len(t.series))}) //nolint:gosec // bounded by the events
+			t.series = append(t.series, series{key: seriesKey(resolved.device[device], resolved.metric[metric]), index: uint32(len(t.series))})
 			t.count = append(t.count, 0)
-			known = uint32(len(t.series)) //nolint:gosec // bounded by the events
+			known = uint32(len(t.series))
 			if sparse == nil {
 				t.dense[pair] = known
 			} else {

@@ -45,7 +45,7 @@ func DSNFromSecret(value []byte) (string, error) {
 		Host     string      `json:"host"`
 		Port     json.Number `json:"port"`
 		Username string      `json:"username"`
-		Password string      `json:"password"` //nolint:gosec // read, never written
+		Password string      `json:"password"`
 		Database string      `json:"dbname"`
 	}
 	if err := json.Unmarshal(value, &secret); err != nil {

@@ -3,6 +3,7 @@ package timescale
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -58,65 +59,71 @@ func write(t *testing.T, w *Writer, want Outcome, batches ...*telemetry.Batch) {
 }
 
 func TestWriteKeepsValues(t *testing.T) {
-	eachFlavour(t, func(t *testing.T, flavour Flavour) {
-		pool := migrated(t, flavour)
-		w := NewWriter(pool, WriterConfig{})
-		values := []float64{0, -1.5, 71.25, 1e-310, 1.7976931348623157e308, 0.1, -0.0}
-		b := &telemetry.Batch{Gateway: "gw-1", Site: "plant-1", Received: noon}
-		for i, v := range values {
-			b.Append(telemetry.Event{Device: "press-ü", Metric: "temperature", Time: noon + telemetry.Micros(i), Value: v, Quality: telemetry.Quality(i % 3)})
-		}
-		b.Append(reading("press-ü", "temperature", -1, 4)) // before 1970
-		write(t, w, Outcome{Stored: len(values) + 1}, b)
-		for i, v := range values {
-			got := query[string](t, pool, `SELECT concat_ws(' ', site, gateway, device, metric, value, quality) FROM reading
-				WHERE time = timestamptz 'epoch' + $1 * interval '1 microsecond'`, int64(noon)+int64(i))
-			want := fmt.Sprintf("plant-1 gw-1 press-ü temperature %s %s", query[string](t, pool, "SELECT $1::float8::text", v), telemetry.Quality(i%3))
-			if got != want {
-				t.Errorf("event %d: stored %q, want %q", i, got, want)
+	for _, flavour := range flavours {
+		t.Run(string(flavour), func(t *testing.T) {
+			pool := migrated(t, flavour)
+			w := NewWriter(pool, WriterConfig{})
+			values := []float64{0, -1.5, 71.25, 1e-310, 1.7976931348623157e308, 0.1, math.Copysign(0, -1)}
+			b := &telemetry.Batch{Gateway: "gw-1", Site: "plant-1", Received: noon}
+			for i, v := range values {
+				b.Append(telemetry.Event{Device: "press-ü", Metric: "temperature", Time: noon + telemetry.Micros(i), Value: v, Quality: telemetry.Quality(i % 3)})
 			}
-		}
-		if got := query[float64](t, pool, "SELECT value FROM event WHERE time < 'epoch'"); got != 4 {
-			t.Errorf("event before 1970 = %v, want 4", got)
-		}
-	})
+			b.Append(reading("press-ü", "temperature", -1, 4)) // before 1970
+			write(t, w, Outcome{Stored: len(values) + 1}, b)
+			for i, v := range values {
+				got := query[string](t, pool, `SELECT concat_ws(' ', site, gateway, device, metric, value, quality) FROM reading
+				WHERE time = timestamptz 'epoch' + $1 * interval '1 microsecond'`, int64(noon)+int64(i))
+				want := fmt.Sprintf("plant-1 gw-1 press-ü temperature %s %s", query[string](t, pool, "SELECT $1::float8::text", v), telemetry.Quality(i%3))
+				if got != want {
+					t.Errorf("event %d: stored %q, want %q", i, got, want)
+				}
+			}
+			if got := query[float64](t, pool, "SELECT value FROM event WHERE time < 'epoch'"); got != 4 {
+				t.Errorf("event before 1970 = %v, want 4", got)
+			}
+		})
+	}
 }
 
 func TestWriteDuplicatesAndConflicts(t *testing.T) {
-	eachFlavour(t, func(t *testing.T, flavour Flavour) {
-		pool := migrated(t, flavour)
-		w := NewWriter(pool, WriterConfig{})
-		first := reading("d", "m", noon, 1)
-		write(t, w, Outcome{Stored: 1, Duplicates: 1, Conflicts: 1}, batchOf("g", first, first, reading("d", "m", noon, 2)))
-		// All known: the same, a contradiction, and both again.
-		write(t, w, Outcome{Duplicates: 3, Conflicts: 1}, batchOf("g", reading("d", "m", noon, 3), first, reading("d", "m", noon, 3)), batchOf("g", first))
-		// New ones beside a known one.
-		write(t, w, Outcome{Stored: 2, Duplicates: 1}, batchOf("g", reading("d", "m", noon-1, 1), first, reading("e", "m", noon, 1)))
-		// Another quality contradicts too.
-		other := first
-		other.Quality = telemetry.Bad
-		write(t, w, Outcome{Conflicts: 1}, batchOf("g", other))
+	for _, flavour := range flavours {
+		t.Run(string(flavour), func(t *testing.T) {
+			pool := migrated(t, flavour)
+			w := NewWriter(pool, WriterConfig{})
+			first := reading("d", "m", noon, 1)
+			write(t, w, Outcome{Stored: 1, Duplicates: 1, Conflicts: 1}, batchOf("g", first, first, reading("d", "m", noon, 2)))
+			// All known: the same, a contradiction, and both again.
+			write(t, w, Outcome{Duplicates: 3, Conflicts: 1}, batchOf("g", reading("d", "m", noon, 3), first, reading("d", "m", noon, 3)), batchOf("g", first))
+			// New ones beside a known one.
+			write(t, w, Outcome{Stored: 2, Duplicates: 1}, batchOf("g", reading("d", "m", noon-1, 1), first, reading("e", "m", noon, 1)))
+			// Another quality contradicts too.
+			other := first
+			other.Quality = telemetry.Bad
+			write(t, w, Outcome{Conflicts: 1}, batchOf("g", other))
 
-		if got := query[float64](t, pool, "SELECT value FROM event JOIN device ON device.id = device_id WHERE device.name = 'd' AND time = '2026-11-23T12:00:00Z'"); got != 1 {
-			t.Errorf("stored value = %v, want the first", got)
-		}
-		if got := query[string](t, pool, "SELECT string_agg(value || '/' || quality, ' ' ORDER BY value, quality) FROM conflict"); got != "1/2 2/0 3/0" {
-			t.Errorf("conflicts = %q, want each contradicting offer once", got)
-		}
-	})
+			if got := query[float64](t, pool, "SELECT value FROM event JOIN device ON device.id = device_id WHERE device.name = 'd' AND time = '2026-11-23T12:00:00Z'"); got != 1 {
+				t.Errorf("stored value = %v, want the first", got)
+			}
+			if got := query[string](t, pool, "SELECT string_agg(value || '/' || quality, ' ' ORDER BY value, quality) FROM conflict"); got != "1/2 2/0 3/0" {
+				t.Errorf("conflicts = %q, want each contradicting offer once", got)
+			}
+		})
+	}
 }
 
 func TestWriteAcrossDays(t *testing.T) {
-	eachFlavour(t, func(t *testing.T, flavour Flavour) {
-		pool := migrated(t, flavour)
-		w := NewWriter(pool, WriterConfig{})
-		b := &telemetry.Batch{Gateway: "g", Site: "s"}
-		for day := range 40 {
-			b.Append(reading("d", "m", noon-telemetry.Micros(day)*86400_000_000, float64(day)))
-		}
-		write(t, w, Outcome{Stored: 40}, b)
-		write(t, w, Outcome{Duplicates: 40}, b)
-	})
+	for _, flavour := range flavours {
+		t.Run(string(flavour), func(t *testing.T) {
+			pool := migrated(t, flavour)
+			w := NewWriter(pool, WriterConfig{})
+			b := &telemetry.Batch{Gateway: "g", Site: "s"}
+			for day := range 40 {
+				b.Append(reading("d", "m", noon-telemetry.Micros(day)*86400_000_000, float64(day)))
+			}
+			write(t, w, Outcome{Stored: 40}, b)
+			write(t, w, Outcome{Duplicates: 40}, b)
+		})
+	}
 }
 
 func TestWriteScopesNamesByGateway(t *testing.T) {
@@ -198,49 +205,51 @@ func TestWriteForgetsNamesOfAnotherDatabase(t *testing.T) {
 }
 
 func TestWriteAtOnceLeavesOneOfEach(t *testing.T) {
-	eachFlavour(t, func(t *testing.T, flavour Flavour) {
-		pool := migrated(t, flavour)
-		const writers, rounds = 6, 8
-		var wg sync.WaitGroup
-		outcomes := make([]Outcome, writers)
-		for i := range writers {
-			// Each its own cache, as execution environments have.
-			w := NewWriter(pool, WriterConfig{})
-			wg.Go(func() {
-				for round := range rounds {
-					// The same rows in everybody's hands, in different orders of batches.
-					batches := []*telemetry.Batch{
-						grid("g-1", 4, 3, 20, noon+telemetry.Micros(round)*10_000_000),
-						grid("g-2", 4, 3, 20, noon+telemetry.Micros(round)*10_000_000),
+	for _, flavour := range flavours {
+		t.Run(string(flavour), func(t *testing.T) {
+			pool := migrated(t, flavour)
+			const writers, rounds = 6, 8
+			var wg sync.WaitGroup
+			outcomes := make([]Outcome, writers)
+			for i := range writers {
+				// Each its own cache, as execution environments have.
+				w := NewWriter(pool, WriterConfig{})
+				wg.Go(func() {
+					for round := range rounds {
+						// The same rows in everybody's hands, in different orders of batches.
+						batches := []*telemetry.Batch{
+							grid("g-1", 4, 3, 20, noon+telemetry.Micros(round)*10_000_000),
+							grid("g-2", 4, 3, 20, noon+telemetry.Micros(round)*10_000_000),
+						}
+						if i%2 == 1 {
+							batches[0], batches[1] = batches[1], batches[0]
+						}
+						o, err := w.Write(t.Context(), batches)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						outcomes[i].Stored += o.Stored
+						outcomes[i].Conflicts += o.Conflicts
 					}
-					if i%2 == 1 {
-						batches[0], batches[1] = batches[1], batches[0]
-					}
-					o, err := w.Write(t.Context(), batches)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					outcomes[i].Stored += o.Stored
-					outcomes[i].Conflicts += o.Conflicts
-				}
-			})
-		}
-		wg.Wait()
-		// Rounds overlap by half: times 0..19, 10..29, … seconds; the values differ there.
-		const want = 2 * 4 * 3 * (10*rounds + 10)
-		if got := query[int](t, pool, "SELECT count(*)::int FROM event"); got != want {
-			t.Errorf("%d rows, want %d", got, want)
-		}
-		stored := 0
-		for _, o := range outcomes {
-			stored += o.Stored
-		}
-		if stored != want {
-			t.Errorf("writers claim %d stored rows, want %d", stored, want)
-		}
-		if got := query[int](t, pool, "SELECT count(*)::int FROM device"); got != 8 {
-			t.Errorf("%d devices, want 8", got)
-		}
-	})
+				})
+			}
+			wg.Wait()
+			// Rounds overlap by half: times 0..19, 10..29, … seconds; the values differ there.
+			const want = 2 * 4 * 3 * (10*rounds + 10)
+			if got := query[int](t, pool, "SELECT count(*)::int FROM event"); got != want {
+				t.Errorf("%d rows, want %d", got, want)
+			}
+			stored := 0
+			for _, o := range outcomes {
+				stored += o.Stored
+			}
+			if stored != want {
+				t.Errorf("writers claim %d stored rows, want %d", stored, want)
+			}
+			if got := query[int](t, pool, "SELECT count(*)::int FROM device"); got != 8 {
+				t.Errorf("%d devices, want 8", got)
+			}
+		})
+	}
 }

@@ -28,7 +28,7 @@ type account struct {
 
 func serverAccount() (account, error) {
 	if os.Geteuid() != 0 {
-		return account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}, nil //nolint:gosec // ids are not negative
+		return account{uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}, nil
 	}
 	nobody, err := user.Lookup("nobody")
 	if err != nil {

@@ -213,7 +213,7 @@ func (s *Server) awaitReady(ctx context.Context) error {
 		}
 		select {
 		case <-s.exited:
-			return fmt.Errorf("the server ended while starting (%v); its log says why", s.exitErr)
+			return fmt.Errorf("the server ended while starting (%w); its log says why", s.exitErr)
 		case <-ctx.Done():
 			return fmt.Errorf("the server did not become ready: %w", ctx.Err())
 		case <-time.After(10 * time.Millisecond):

@@ -14,7 +14,6 @@ func (s *Server) arguments() []string {
 		"port":                    strconv.Itoa(s.config.Port),
 		"unix_socket_directories": "",
 		"max_connections":         "100",
-		"password_encryption":     "scram-sha-256",
 
 		"shared_preload_libraries":           "timescaledb",
 		"timescaledb.telemetry_level":        "off",
