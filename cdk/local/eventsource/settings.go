@@ -69,7 +69,7 @@ type Backoff struct {
 }
 
 // DefaultBackoff is used where Settings.Backoff is zero.
-func DefaultBackoff() Backoff { return Backoff{Min: 100 * time.Millisecond, Max: 30 * time.Second} }
+func DefaultBackoff() Backoff { return Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second} }
 
 // pause returns the wait after the n-th failure in a row, n ≥ 1.
 func (b Backoff) pause(n int) time.Duration {

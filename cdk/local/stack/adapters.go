@@ -54,6 +54,20 @@ type checkpoints struct {
 
 var _ eventsource.Checkpoints = checkpoints{}
 
+// register tells the server of a mapping, and how far it had come before.
+func (c checkpoints) register(mapping eventsource.MappingID) error {
+	if err := c.server.RegisterConsumer(c.stream, string(mapping)); err != nil {
+		return err
+	}
+	shards, err := c.server.ListShardInfo(c.stream)
+	for _, shard := range shards {
+		if at, ok := c.Load(mapping, shard.ID); ok {
+			c.Save(mapping, shard.ID, at)
+		}
+	}
+	return err
+}
+
 func (c checkpoints) Save(mapping eventsource.MappingID, shard string, at eventsource.Checkpoint) {
 	c.Memory.Save(mapping, shard, at)
 	if at.Sequence != "" {

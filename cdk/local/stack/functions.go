@@ -113,16 +113,16 @@ func (s *Stack) startMappings(ctx context.Context) error {
 			return err
 		}
 		settings := m.Settings
-		if err := s.stream.RegisterConsumer(settings.Stream, string(settings.ID)); err != nil {
+		saved := checkpoints{s.checkpoints, s.stream, settings.Stream}
+		if err := saved.register(settings.ID); err != nil {
 			return fmt.Errorf("mapping %s: %w", m, err)
 		}
 		config := eventsource.Config{
 			Settings: settings, Stream: source{s.stream}, Invoker: consumer{f.Function},
-			Checkpoints: checkpoints{s.checkpoints, s.stream, settings.Stream},
-			Log:         s.log, Now: s.cfg.Now, NewID: newUUID,
+			Checkpoints: saved, Log: s.log, Now: s.cfg.Now, NewID: newUUID,
 		}
 		if m.FailureBucket != "" {
-			config.Failures = failureBucket{s.objects, m.FailureBucket}
+			config.Failures = failureBucket{s.objects, m.FailureBucket, s.say}
 		}
 		// It outlives the start.
 		mapping, err := eventsource.Start(context.WithoutCancel(ctx), config)

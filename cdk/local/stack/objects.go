@@ -40,6 +40,7 @@ func (s *Stack) startObjects(ctx context.Context) error {
 type failureBucket struct {
 	client *awss3.Client
 	name   string
+	say    func(format string, args ...any)
 }
 
 var _ eventsource.FailureSink = failureBucket{}
@@ -48,5 +49,8 @@ func (b failureBucket) Put(ctx context.Context, key string, body []byte) error {
 	_, err := b.client.PutObject(ctx, &awss3.PutObjectInput{
 		Bucket: aws.String(b.name), Key: aws.String(key), Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
 	})
+	if err == nil {
+		b.say("given up   what is now in bucket %s, object %s", b.name, key)
+	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -35,7 +36,7 @@ func (s *Stack) listen(ctx context.Context, address string) (net.Listener, error
 
 // serve answers on l until Close, which waits for the requests in flight.
 func (s *Stack) serve(what string, l net.Listener, h http.Handler) string {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: nil}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
