@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -80,15 +82,26 @@ func BenchmarkWriteReal(b *testing.B) {
 			for range 20 {
 				step()
 			}
-			before := serverTicks(b, pool)
+			before, own := serverTicks(b, pool), ownTime(b)
 			for b.Loop() {
 				step()
 			}
+			b.ReportMetric(float64((ownTime(b)-own).Nanoseconds())/float64(b.N*n*1000), "client-ns/row")
 			perRow(b, n*1000)
 			const ticksPerSecond = 100 // USER_HZ on Linux
 			b.ReportMetric((serverTicks(b, pool)-before)/ticksPerSecond*1e9/float64(b.N*n*1000), "server-ns/row")
 		})
 	}
+}
+
+// ownTime is the processor time of this process.
+func ownTime(b *testing.B) time.Duration {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
 // serverTicks is the processor time of all the server's processes, 0 if it is elsewhere.
