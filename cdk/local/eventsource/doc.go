@@ -39,6 +39,8 @@
 //
 // # Where it differs from AWS
 //
+// AWS looks for records about once a second in each shard (or is sent them, with
+// enhanced fan-out, within 70 ms); here a record is seen when it arrives.
 // AWS drops records for good when the failure destination can not be written; here the
 // write is repeated until it succeeds, and the lane waits. AWS does not document its
 // backoff; here it is exponential, from Backoff.Min to Backoff.Max. Tumbling

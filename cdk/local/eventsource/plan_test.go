@@ -3,6 +3,7 @@ package eventsource
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -125,6 +126,26 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
+}
+
+// Whatever a function answers, the verdict is one of the four and lies in the batch.
+func FuzzJudge(f *testing.F) {
+	for _, answer := range []string{
+		"", "null", "{}", `{"batchItemFailures":[]}`, `{"batchItemFailures":[{"itemIdentifier":"11"},{"itemIdentifier":"10"}]}`,
+		`{"batchItemFailures":[{"itemIdentifier":null}]}`, `{"batchItemFailures":[{}]}`, `[`, `7`, `"text"`,
+	} {
+		f.Add([]byte(answer))
+	}
+	batch := []string{"10", "11", "12"}
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		o := judge(Response{Payload: answer}, nil, true, func(s string) (int, bool) {
+			i := slices.Index(batch, s)
+			return i, i >= 0
+		})
+		if o.kind == notInvoked || o.first < 0 || o.first >= len(batch) || o.kind != partly && o.first != 0 {
+			t.Errorf("%q: %+v", answer, o)
+		}
+	})
 }
 
 func TestNext(t *testing.T) {
