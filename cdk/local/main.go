@@ -15,16 +15,22 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A later signal kills, and the children die with this process. The first one often
-	// comes twice, from the terminal and from make.
-	context.AfterFunc(ctx, func() {
-		time.Sleep(time.Second)
-		stop()
-	})
+	defer stop()
+	context.AfterFunc(ctx, dieOnTheNext)
 	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// dieOnTheNext ends this process, and with it its children, on a further signal. The
+// first one often comes twice, from the terminal and from make.
+func dieOnTheNext() {
+	time.Sleep(time.Second)
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	<-again
+	os.Exit(130)
 }
 
 func run(ctx context.Context, args []string) error {

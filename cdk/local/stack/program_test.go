@@ -153,11 +153,21 @@ func descendants(t *testing.T, pid int) []int {
 	return all
 }
 
+// alive reports whether a process runs; one that has ended and is not reaped does not.
+func alive(pid int) bool {
+	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	state := strings.TrimSpace(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
+	return !strings.HasPrefix(state, "Z")
+}
+
 // gone waits until none of the processes is left.
 func gone(t *testing.T, pids []int) {
 	t.Helper()
 	for _, pid := range pids {
-		for n := 0; syscall.Kill(pid, 0) == nil; n++ {
+		for n := 0; alive(pid); n++ {
 			if n > 2000 {
 				t.Fatalf("process %d is left running", pid)
 			}
@@ -258,16 +268,26 @@ func TestProgram(t *testing.T) {
 	_ = again.end(t)
 	gone(t, below)
 
-	last := launch(t, state, "127.0.0.1:0")
+	// A command that does not listen holds the end up; a second signal ends all.
+	last := launch(t, state, "127.0.0.1:0", "-and", `sh -c 'trap "" TERM; while :; do sleep 1; done'`)
 	info = last.ready(t)
 	rows(t, info.Database, 11*eventsPerBatch)
 	if !strings.Contains(last.out.String(), "was killed") {
 		t.Errorf("it did not say that the last run was killed:\n%s", last.out)
 	}
-	if err := last.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
+	below = descendants(t, last.cmd.Process.Pid)
+	for dead := false; !dead; {
+		if err := last.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-last.ended:
+			dead = true
+			if last.cmd.ProcessState.ExitCode() != 130 {
+				t.Errorf("ended with %v\n%s", err, last.out)
+			}
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	if err := last.end(t); err != nil {
-		t.Errorf("ended with %v\n%s", err, last.out)
-	}
+	gone(t, below)
 }

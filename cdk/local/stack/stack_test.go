@@ -337,7 +337,7 @@ func TestNothingLostNothingTwice(t *testing.T) {
 		t.Errorf("stack.json after the end: %v", err)
 	}
 	for _, pid := range pids {
-		if syscall.Kill(pid, 0) == nil {
+		if alive(pid) {
 			t.Errorf("process %d is left running", pid)
 		}
 	}
