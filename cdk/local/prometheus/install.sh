@@ -1,0 +1,120 @@
+#!/bin/sh
+# Unpacks Debian's Prometheus into a folder of its own. Nothing is installed into
+# the system, root is not needed.
+#
+#   cdk/local/prometheus/install.sh DIR     afterwards DIR/bin/{prometheus,promtool}
+#
+# A prometheus and promtool on the PATH that are at least as new are taken
+# instead: DIR/bin then links to them.
+set -eu
+
+[ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
+dir=$1
+
+# The first version whose remote-write receiver takes native histograms and whose
+# storage takes samples out of order.
+least=2.42.0
+
+# The stamp names the recipe; change it whenever what follows changes.
+stamp="prometheus recipe 1"
+if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ] && [ -x "$dir/bin/prometheus" ] && [ -x "$dir/bin/promtool" ]; then
+	exit 0
+fi
+
+instead() {
+	cat >&2 <<-TEXT
+	$0: $1
+	Put prometheus and promtool $least or newer on the PATH (https://prometheus.io/download/) and run this again.
+	TEXT
+	exit 1
+}
+
+version_of() {
+	"$1" --version 2>&1 | sed -n 's/.*version \([0-9][0-9.]*\).*/\1/p' | head -1
+}
+new_enough() {
+	version=$(version_of "$1")
+	[ -n "$version" ] && [ "$(printf '%s\n%s\n' "$least" "$version" | sort -V | head -1)" = "$least" ]
+}
+
+# Everything is put together beside the goal and renamed at the end, so that an
+# interrupted run is never taken for a whole one.
+mkdir -p "$(dirname "$dir")"
+parent=$(cd "$(dirname "$dir")" && pwd)
+dir=$parent/$(basename "$dir")
+work=$(mktemp -d "$parent/.prometheus-install.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+mkdir -p "$work/tree/bin"
+
+finish() {
+	for program in prometheus promtool; do
+		new_enough "$work/tree/bin/$program" || instead "$program does not run here, or is older than $least"
+	done
+	chmod -R go+rX "$work/tree" 2>/dev/null || true
+	echo "$stamp" >"$work/tree/.stamp"
+	rm -rf "$dir"
+	mv "$work/tree" "$dir"
+	exit 0
+}
+
+server=$(command -v prometheus || true)
+tool=$(command -v promtool || true)
+if [ -n "$server" ] && [ -n "$tool" ] && new_enough "$server" && new_enough "$tool"; then
+	echo "using $server ($(version_of "$server")) from the PATH"
+	ln -s "$(readlink -f "$server")" "$work/tree/bin/prometheus"
+	ln -s "$(readlink -f "$tool")" "$work/tree/bin/promtool"
+	finish
+fi
+
+system=unknown
+if [ -r /etc/os-release ]; then
+	system=$(. /etc/os-release && echo "${ID:-unknown} ${VERSION_ID:-}")
+fi
+case $system in
+"debian 12") suite=bookworm ;;
+"debian 13") suite=trixie ;;
+*) instead "this is $system, the package fits Debian 12 and 13" ;;
+esac
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+[ -r $keyring ] || instead "$keyring is missing (package debian-archive-keyring)"
+
+echo "unpacking Prometheus from Debian's packages into $dir (20 MB, once)"
+
+mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -v security | head -1)
+if [ -z "$mirror" ]; then
+	mirror=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\(http[^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null | grep -v security | head -1)
+fi
+: "${mirror:=http://deb.debian.org/debian}"
+
+apt=$work/apt
+mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial" "$work/tree/root"
+: >"$apt/status"
+cat >"$apt/debian.sources" <<TEXT
+Types: deb
+URIs: $mirror
+Suites: $suite
+Components: main
+Signed-By: $keyring
+TEXT
+# apt with its own state: the system's lists, cache and package status stay untouched.
+apt_get() {
+	apt-get -qq \
+		-o Dir::State="$apt/state" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache" \
+		-o Dir::Etc::sourcelist="$apt/debian.sources" -o Dir::Etc::sourceparts=/nonexistent \
+		-o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3 \
+		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
+}
+apt_get update
+cd "$apt/cache/archives"
+apt_get download prometheus
+for deb in *.deb; do
+	dpkg -x "$deb" "$work/tree/root"
+done
+
+cd "$work/tree"
+rm -rf root/etc root/lib root/usr/share/doc root/usr/share/man
+for program in prometheus promtool; do
+	ln -s "../root/usr/bin/$program" "bin/$program"
+done
+finish
