@@ -78,3 +78,5 @@ require (
 	google.golang.org/grpc v1.64.1 // indirect
 	gopkg.in/mgo.v2 v2.0.0-20180705113604-9856a29383ce // indirect
 )
+
+ignore ./cdk/node_modules

@@ -77,8 +77,7 @@ func (c *child) stop() error {
 	}
 	select {
 	case err := <-c.done:
-		var exit *exec.ExitError
-		if errors.As(err, &exit) { // it was told to end; how it says so is its own affair
+		if _, ok := errors.AsType[*exec.ExitError](err); ok { // it was told to end; how it says so is its own affair
 			return nil
 		}
 		return err

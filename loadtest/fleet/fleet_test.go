@@ -128,7 +128,7 @@ func TestFaultsBendTheirSignals(t *testing.T) {
 		}
 		for _, r := range ratio[kind] {
 			if r < want[0] || r > want[1] {
-				t.Errorf("%s changes %s by a factor of %.2f, want %.2f to %.2f", kind, metricNames[bends[kind]], r, want[0], want[1])
+				t.Errorf("%s changes %s by a factor of %.2f, want %.2f to %.2f", kind, MetricNames()[bends[kind]], r, want[0], want[1])
 			}
 		}
 	}

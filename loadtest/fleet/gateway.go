@@ -70,7 +70,7 @@ func New(cfg Config) ([]*Gateway, error) {
 			name := fmt.Sprintf("%s-%02d", [...]string{"press", "pump", "mill", "mixer"}[k%4], k+1)
 			m := newMachine(name, cfg.Seed, uint64(i)<<32|uint64(k), cfg.Horizon)
 			g.Machines = append(g.Machines, m)
-			for _, metric := range metricNames {
+			for _, metric := range MetricNames() {
 				g.prefix = append(g.prefix, []byte(`{"device":"`+name+`","metric":"`+metric+`","time":"`))
 				g.sums = append(g.sums, Series{Device: name, Metric: metric})
 			}
