@@ -16,7 +16,7 @@ dir=$1
 least=2.42.0
 
 # The stamp names the recipe; change it whenever what follows changes.
-stamp="prometheus recipe 1"
+stamp="prometheus recipe 2"
 if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ] && [ -x "$dir/bin/prometheus" ] && [ -x "$dir/bin/promtool" ]; then
 	exit 0
 fi
@@ -79,7 +79,7 @@ esac
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 [ -r $keyring ] || instead "$keyring is missing (package debian-archive-keyring)"
 
-echo "unpacking Prometheus from Debian's packages into $dir (20 MB, once)"
+echo "unpacking Prometheus from Debian's packages into $dir (23 MB, once)"
 
 mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -v security | head -1)
 if [ -z "$mirror" ]; then
@@ -107,13 +107,20 @@ apt_get() {
 }
 apt_get update
 cd "$apt/cache/archives"
-apt_get download prometheus
+# The libraries are those that its own page loads.
+apt_get download prometheus \
+	fonts-glyphicons-halflings libjs-bootstrap4 libjs-d3 libjs-eonasdan-bootstrap-datetimepicker libjs-jquery libjs-jquery-hotkeys \
+	libjs-moment libjs-moment-timezone libjs-mustache libjs-popper.js libjs-rickshaw
 for deb in *.deb; do
 	dpkg -x "$deb" "$work/tree/root"
 done
 
 cd "$work/tree"
-rm -rf root/etc root/lib root/usr/share/doc root/usr/share/man
+rm -rf root/etc root/lib root/var root/usr/share/doc root/usr/share/man
+# Debian's build has the folder of its pages compiled in. The copy gets a relative
+# path of the same length instead: pages are served to a server that is started in
+# DIR/root, as the local stack does; without that only the API answers.
+sed -i 's#/usr/share/prometheus/web/#usr/share/prometheus/web//#g' root/usr/bin/prometheus
 for program in prometheus promtool; do
 	ln -s "../root/usr/bin/$program" "bin/$program"
 done
