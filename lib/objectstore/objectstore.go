@@ -57,7 +57,8 @@ func New(cfg Config) (*Store, error) {
 
 // Put writes an object and replaces one that is there.
 func (s *Store) Put(ctx context.Context, key string, body []byte, contentType string) error {
-	return s.put(ctx, "put", key, body, contentType, nil)
+	_, err := s.put(ctx, "put", key, body, contentType, nil, nil)
+	return err
 }
 
 // PutIfAbsent writes an object unless there is one under that key: then nothing
@@ -65,40 +66,63 @@ func (s *Store) Put(ctx context.Context, key string, body []byte, contentType st
 // applied and its answer lost, the retry meets the object that this very call
 // has written and reports the conflict too.
 func (s *Store) PutIfAbsent(ctx context.Context, key string, body []byte, contentType string) error {
-	return s.put(ctx, "put if absent", key, body, contentType, aws.String("*"))
+	_, err := s.put(ctx, "put if absent", key, body, contentType, nil, aws.String("*"))
+	return err
 }
 
-func (s *Store) put(ctx context.Context, op, key string, body []byte, contentType string, ifNoneMatch *string) error {
+func (s *Store) put(ctx context.Context, op, key string, body []byte, contentType string, ifMatch, ifNoneMatch *string) (etag string, err error) {
 	if key == "" {
-		return fmt.Errorf("%s s3://%s/: key: empty: %w", op, s.bucket, telemetry.ErrInvalid)
+		return "", fmt.Errorf("%s s3://%s/: key: empty: %w", op, s.bucket, telemetry.ErrInvalid)
 	}
-	_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+	out, err := s.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket:      &s.bucket,
 		Key:         &key,
 		Body:        bytes.NewReader(body),
 		ContentType: &contentType,
+		IfMatch:     ifMatch,
 		IfNoneMatch: ifNoneMatch,
 	})
-	return s.wrap(err, op, key)
+	if err != nil {
+		return "", s.wrap(err, op, key)
+	}
+	return aws.ToString(out.ETag), nil
 }
 
 // Get returns an object's content. An object that is larger than
 // Config.MaxBytes is an error that wraps telemetry.ErrInvalid.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	body, _, err := s.get(ctx, key, nil)
+	return body, err
+}
+
+func (s *Store) get(ctx context.Context, key string, ifNoneMatch *string) (body []byte, etag string, err error) {
 	if key == "" {
-		return nil, fmt.Errorf("get s3://%s/: key: empty: %w", s.bucket, telemetry.ErrInvalid)
+		return nil, "", fmt.Errorf("get s3://%s/: key: empty: %w", s.bucket, telemetry.ErrInvalid)
 	}
-	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &key})
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &key, IfNoneMatch: ifNoneMatch})
 	if err != nil {
-		return nil, s.wrap(err, "get", key)
+		return nil, "", s.wrap(err, "get", key)
 	}
 	defer out.Body.Close() //nolint:errcheck // read to its end or given up
-	body, err := io.ReadAll(io.LimitReader(out.Body, s.maxBytes+1))
-	if err != nil {
-		return nil, s.wrap(err, "get", key)
+	if body, err = s.read(out); err != nil {
+		return nil, "", s.wrap(err, "get", key)
 	}
 	if int64(len(body)) > s.maxBytes {
-		return nil, fmt.Errorf("get s3://%s/%s: larger than %d bytes: %w", s.bucket, key, s.maxBytes, telemetry.ErrInvalid)
+		return nil, "", fmt.Errorf("get s3://%s/%s: larger than %d bytes: %w", s.bucket, key, s.maxBytes, telemetry.ErrInvalid)
+	}
+	return body, aws.ToString(out.ETag), nil
+}
+
+// read reads a body up to one byte more than is allowed, at once where its length is known.
+func (s *Store) read(out *s3.GetObjectOutput) ([]byte, error) {
+	limited := io.LimitReader(out.Body, s.maxBytes+1)
+	n := aws.ToInt64(out.ContentLength)
+	if n <= 0 || n > s.maxBytes {
+		return io.ReadAll(limited)
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(limited, body); err != nil {
+		return nil, err
 	}
 	return body, nil
 }

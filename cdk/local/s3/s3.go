@@ -4,9 +4,9 @@
 // any key is safe in it: "a" beside "a/b", "..", names longer than a file's. A
 // PutObject is on disk when it is answered.
 //
-// Conditional writes with If-None-Match: * are S3's; If-Match on PutObject,
-// versions, signatures and checksums are not looked at. Requests address
-// buckets in path style.
+// Conditional writes of whole objects (If-None-Match: *, If-Match) are S3's, each
+// one transaction of that file; versions, signatures and checksums are not looked
+// at. Requests address buckets in path style.
 package s3
 
 import (
@@ -59,7 +59,9 @@ func New(cfg Config) (*Store, error) {
 	clock := timeSource(cfg.Now)
 	backend := s3bolt.New(db, s3bolt.WithTimeSource(clock))
 	server := gofakes3.New(backend, gofakes3.WithTimeSource(clock), gofakes3.WithTimeSkewLimit(0))
-	return &Store{db: db, backend: backend, handler: server.Server()}, nil
+	s := &Store{db: db, backend: backend}
+	s.handler = s.conditional(server.Server())
+	return s, nil
 }
 
 // Handler serves the S3 API.
