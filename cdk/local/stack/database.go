@@ -19,6 +19,8 @@ const (
 	lastDatabasePause  = 5 * time.Second
 	databaseStart      = time.Minute
 	databaseStop       = 30 * time.Second
+	// walFiles of 16 MB hold what the database logs in 80 s at 100,000 events/s.
+	walFiles = 64
 )
 
 // database is a server of the stack's own. It is started again, on the same port, when
@@ -39,6 +41,9 @@ func startDatabase(ctx context.Context, cfg Config, logs io.Writer, say func(str
 	d := &database{
 		config: postgres.Config{
 			Tree: cfg.Timescale, DataDir: cfg.path("postgres"), Database: databaseName, Logs: logs,
+			// As after some days of running: making a log file under load holds up
+			// the commits of that moment by 15 ms.
+			PreallocateWAL: walFiles,
 		},
 		say: say, ended: make(chan struct{}),
 	}
