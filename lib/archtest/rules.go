@@ -9,6 +9,7 @@ func Rules() []Rule {
 	return []Rule{
 		// The domain.
 		{Path: telemetry, External: []string{"github.com/klauspost/compress", "google.golang.org/protobuf/encoding/protowire"}},
+		{Path: "lib/kpi", Internal: []string{telemetry}},
 		{Path: "lib/problem"},
 		{Path: "lib/token", Internal: []string{telemetry}, External: []string{"github.com/golang-jwt/jwt"}},
 
@@ -20,6 +21,8 @@ func Rules() []Rule {
 		{Path: "lib/kinesis", Internal: []string{telemetry}, External: []string{sdk, "github.com/segmentio/encoding", "google.golang.org/protobuf"}},
 		{Path: "lib/timescale", Internal: []string{telemetry}},
 		{Path: "lib/objectstore", Internal: []string{telemetry}, External: []string{sdk}},
+		{Path: "lib/shardstate", Internal: []string{telemetry}, External: []string{"github.com/klauspost/compress"}},
+		{Path: "lib/shardstate/shardstatetest", Internal: []string{"lib/shardstate", telemetry}},
 		{Path: "lib/secrets", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/tracing"},
 

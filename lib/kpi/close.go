@@ -1,0 +1,234 @@
+package kpi
+
+import (
+	"slices"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Close hands the samples of the windows that the arrival clock has closed to
+// emit, each once: by end of window, then gateway, then device and metric. The
+// Sample is valid during the call. What is emitted follows from the records
+// alone, however often Close is called between them.
+func (s *Shard) Close(emit func(*Sample)) {
+	for s.emitted < s.open {
+		if len(s.gateways) == 0 {
+			s.emitted = s.open
+			return
+		}
+		end := s.emitted + s.window
+		for _, g := range s.gateways {
+			c := closer{shard: s, gateway: g, emit: emit, end: end}
+			c.sample.Site, c.sample.Gateway, c.sample.Time = g.site, g.name, end
+			c.run()
+		}
+		s.emitted = end
+		s.gateways = slices.DeleteFunc(s.gateways, func(g *gateway) bool {
+			dead := len(g.devices) == 0 && len(g.windows) == 0 && s.silent(g.seen, end) && (!g.hasNewest || s.silent(g.newest, end))
+			if dead {
+				delete(s.byName, g.name)
+			}
+			return dead
+		})
+	}
+}
+
+// silent reports whether what was last seen at since is forgotten at end.
+func (s *Shard) silent(since, end telemetry.Micros) bool { return since <= end-s.forget }
+
+// closer closes one window of one gateway.
+type closer struct {
+	shard   *Shard
+	gateway *gateway
+	emit    func(*Sample)
+	end     telemetry.Micros
+	sample  Sample
+
+	events, bad          uint64
+	any                  bool // usable readings
+	firstReading, newest telemetry.Micros
+}
+
+func (c *closer) put(f Figure, v float64) {
+	c.sample.Figure, c.sample.Value = f, v
+	c.emit(&c.sample)
+}
+
+func (c *closer) run() {
+	gone := false
+	for _, d := range c.gateway.devices {
+		c.device(d)
+		before := len(d.series)
+		d.series = slices.DeleteFunc(d.series, c.forget)
+		gone = gone || len(d.series) < before
+	}
+	if gone {
+		c.gateway.devices = slices.DeleteFunc(c.gateway.devices, func(d *device) bool { return len(d.series) == 0 })
+		c.gateway.forgetLayout()
+	}
+	c.sample.Device = ""
+	c.platform()
+}
+
+// forget drops the closed window and reports whether the series is to be given up.
+func (c *closer) forget(sr *series) bool {
+	if sr.closing(c.end-c.shard.window) != nil {
+		sr.drop()
+		sr.seen = c.end
+	}
+	if len(sr.windows) > 0 || !c.shard.silent(sr.seen, c.end) {
+		return false
+	}
+	delete(c.gateway.byKey, seriesKey{sr.device.name, sr.metric})
+	c.gateway.seriesCount--
+	return true
+}
+
+func (c *closer) device(d *device) {
+	start := c.end - c.shard.window
+	c.gateway.describe(d, c.shard.config.Machines)
+	c.sample.Device = d.name
+	m := machineWindow{start: start, end: c.end}
+	for _, sr := range d.series {
+		w := sr.closing(start)
+		if w == nil {
+			continue
+		}
+		c.events += w.count + w.badCount
+		c.bad += w.badCount
+		if w.count == 0 {
+			continue
+		}
+		m.see(start+telemetry.Micros(w.firstAt), start+telemetry.Micros(w.lastAt))
+		switch sr.role {
+		case stateRole:
+			m.states = w.changes
+		case countRole:
+			m.counts = w.changes
+		case goodRole:
+			m.goods = w.changes
+		case plain:
+		}
+		c.series(sr, w)
+	}
+	if m.alive {
+		c.see(m.first, m.last)
+	}
+	c.machine(d, &m)
+}
+
+func (c *closer) see(first, last telemetry.Micros) {
+	if !c.any {
+		c.any, c.firstReading, c.newest = true, first, last
+		return
+	}
+	c.firstReading, c.newest = min(c.firstReading, first), max(c.newest, last)
+}
+
+func (c *closer) series(sr *series, w *window) {
+	c.sample.Metric = sr.metric
+	c.put(SeriesMin, w.min)
+	c.put(SeriesMax, w.max)
+	c.put(SeriesMean, w.sum.mean(w.count))
+	c.put(SeriesLast, w.last)
+	c.put(SeriesSamples, float64(w.count))
+	c.sample.Metric = ""
+}
+
+// machine emits a machine's sums and carries its state on. A machine that has
+// been silent for too long leaves nothing.
+func (c *closer) machine(d *device, m *machineWindow) {
+	if !m.alive && (d.carry.has&hasAlive == 0 || c.shard.silent(d.carry.alive, c.end)) {
+		d.carry = carry{}
+		return
+	}
+	if d.machine == nil {
+		d.carry.keep(m)
+		return
+	}
+	sums := m.integrate(d.machine, &d.carry, c.shard.window)
+	d.carry.keep(m)
+	c.put(CalendarSeconds, sums.Calendar.Seconds())
+	c.put(PlannedSeconds, sums.Planned.Seconds())
+	if d.machine.state != "" {
+		c.put(BusySeconds, sums.Busy.Seconds())
+		c.put(ProductionSeconds, sums.Production.Seconds())
+		c.put(IdleSeconds, sums.Idle.Seconds())
+		c.put(SetupSeconds, sums.Setup.Seconds())
+		for i, reason := range d.machine.reasons {
+			c.sample.Reason = reason
+			c.put(DownSeconds, seconds(m.down[i]))
+		}
+		c.sample.Reason = ""
+		c.put(UnknownSeconds, sums.Unknown.Seconds())
+		c.put(Failures, float64(sums.Failures))
+	}
+	if d.machine.count != "" {
+		c.put(Produced, sums.Produced)
+		c.put(IdealSeconds, sums.IdealSeconds)
+	}
+	if d.machine.good != "" {
+		c.put(Good, sums.Good)
+	}
+}
+
+// platform emits the gateway's own figures.
+func (c *closer) platform() {
+	g, s := c.gateway, c.shard
+	start := c.end - s.window
+	var none tallies
+	t := &none
+	if len(g.windows) > 0 && g.windows[0].start == start {
+		t = &g.windows[0]
+	}
+	counted := t != &none || c.events > 0
+	if !counted && s.silent(g.seen, c.end) {
+		g.hasNewest = false
+		return
+	}
+	if counted {
+		g.seen = c.end
+	}
+	c.put(Events, float64(c.events))
+	c.put(BadQualityEvents, float64(c.bad))
+	c.put(DuplicateEvents, float64(t.duplicates))
+	c.put(LateEvents, float64(t.late))
+	c.put(EarlyEvents, float64(t.early))
+	c.put(RefusedEvents, float64(t.refused))
+	c.put(UnverifiedEvents, float64(t.unverified))
+	c.put(CrowdedEvents, float64(t.crowded))
+	c.put(GatewayDevices, float64(len(g.devices)))
+	c.put(GatewaySeries, float64(g.seriesCount))
+	if t.lags.Count > 0 {
+		c.sample.Lags = &t.lags
+		c.put(IngestLag, float64(t.lags.Count))
+		c.sample.Lags = nil
+	}
+	c.freshness(start)
+	if t != &none {
+		g.windows = slices.Delete(g.windows, 0, 1)
+	}
+}
+
+// freshness emits how old the newest reading is at the window's end, and how much
+// of the window lies more than the gap limit after a reading.
+func (c *closer) freshness(start telemetry.Micros) {
+	g, s := c.gateway, c.shard
+	if g.hasNewest {
+		until := c.end
+		if c.any {
+			until = c.firstReading
+		}
+		c.put(GapSeconds, seconds(max(0, until-max(start, g.newest+s.gap))))
+	} else if c.any {
+		c.put(GapSeconds, 0)
+	}
+	if c.any {
+		g.newest, g.hasNewest = c.newest, true
+	}
+	if g.hasNewest {
+		c.put(Freshness, seconds(c.end-g.newest))
+	}
+}
+
+func seconds(m telemetry.Micros) float64 { return float64(m) / 1e6 }

@@ -1,0 +1,307 @@
+package kpi
+
+import (
+	"encoding/binary"
+	"math"
+	"math/big"
+	"slices"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Version is the first byte of a serialised Shard.
+const Version = 1
+
+// Flags of a serialised window.
+const (
+	flagUsable    = 1 << iota // there are usable readings
+	flagSameTimes             // their times are those of the series before
+	flagWide                  // the sum has a wide part
+	flagChanges               // there is a timeline
+	flagFull                  // the set of times is full
+	flagBad                   // there are bad readings
+	flagBadFull               // the set of their times is full
+	knownFlags    = 1<<iota - 1
+)
+
+// minSeriesBytes is less than a series takes: what is declared is held against it.
+const minSeriesBytes = 2
+
+// memory of the times that were written or read last, by window.
+const rememberedWindows = 64
+
+type timesByWindow [rememberedWindows]struct {
+	start telemetry.Micros
+	times *timeSet
+}
+
+func (t *timesByWindow) reset() {
+	for i := range t {
+		t[i].times = nil
+	}
+}
+
+// swap remembers the times of the window with that index and returns those
+// remembered before, or nil.
+func (t *timesByWindow) swap(index uint64, w *window) *timeSet {
+	slot := &t[index%rememberedWindows]
+	before := slot.times
+	if slot.start != w.start {
+		before = nil
+	}
+	slot.start, slot.times = w.start, &w.times
+	return before
+}
+
+// AppendBinary appends the whole state to dst. Decode reads it under the same
+// Config.Window; the other settings may change.
+func (s *Shard) AppendBinary(dst []byte) []byte {
+	dst = append(dst, Version, 0)
+	if s.started {
+		dst[len(dst)-1] = 1
+	}
+	dst = binary.AppendUvarint(dst, uint64(s.window))
+	dst = binary.AppendUvarint(dst, uint64(s.clock))
+	dst = binary.AppendVarint(dst, int64(s.emitted))
+	dst = binary.AppendUvarint(dst, uint64(len(s.gateways)))
+	e := encoder{dst: dst, window: s.window, emitted: s.emitted}
+	for _, g := range s.gateways {
+		e.gateway(g)
+	}
+	return e.dst
+}
+
+type encoder struct {
+	dst             []byte
+	window, emitted telemetry.Micros
+	times           timesByWindow
+}
+
+func (e *encoder) uvarint(v uint64) {
+	if v < 0x80 {
+		e.dst = append(e.dst, byte(v))
+		return
+	}
+	e.dst = binary.AppendUvarint(e.dst, v)
+}
+
+func (e *encoder) float(v float64) {
+	e.dst = binary.LittleEndian.AppendUint64(e.dst, math.Float64bits(v))
+}
+
+func appendName[S ~string](dst []byte, s S) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+// index returns how many windows after the emitted ones the window starts.
+func (e *encoder) index(start telemetry.Micros) uint64 {
+	return uint64((start - e.emitted) / e.window)
+}
+
+// seen writes the end of a closed window, or that there was none.
+func (e *encoder) seen(end telemetry.Micros) {
+	if end == 0 {
+		e.uvarint(0)
+		return
+	}
+	e.uvarint(1 + uint64((e.emitted-end)/e.window))
+}
+
+// moment writes a time before the emitted windows' end, if it is there.
+func (e *encoder) moment(t telemetry.Micros, is bool) {
+	if !is {
+		e.uvarint(0)
+		return
+	}
+	e.uvarint(uint64(e.emitted - t)) // at least 1, since t is before the end
+}
+
+func (e *encoder) gateway(g *gateway) {
+	e.dst = appendName(appendName(e.dst, g.name), g.site)
+	e.moment(g.newest, g.hasNewest)
+	e.seen(g.seen)
+	e.uvarint(uint64(len(g.windows)))
+	for i := range g.windows {
+		e.tallies(&g.windows[i])
+	}
+	e.uvarint(uint64(len(g.devices)))
+	e.times.reset()
+	var before *device
+	for _, d := range g.devices {
+		e.device(d, before)
+		before = d
+	}
+}
+
+func (e *encoder) tallies(t *tallies) {
+	e.uvarint(e.index(t.start))
+	for _, n := range [...]uint64{t.duplicates, t.late, t.early, t.refused, t.unverified, t.crowded, t.lags.Zero} {
+		e.uvarint(n)
+	}
+	e.dst = binary.AppendVarint(e.dst, int64(t.lags.Sum))
+	n := 0
+	for _, count := range t.lags.Buckets {
+		if count > 0 {
+			n++
+		}
+	}
+	e.uvarint(uint64(n))
+	for i, count := range t.lags.Buckets {
+		if count > 0 {
+			e.uvarint(uint64(i))
+			e.uvarint(uint64(count))
+		}
+	}
+}
+
+// device writes a device; where its metrics are those of the device before they
+// are not named again.
+func (e *encoder) device(d, before *device) {
+	e.dst = appendName(e.dst, d.name)
+	e.dst = append(e.dst, byte(d.carry.has))
+	if d.carry.has&hasAlive != 0 {
+		e.moment(d.carry.alive, true)
+	}
+	for _, c := range [...]struct {
+		bit carried
+		v   float64
+	}{{hasState, d.carry.state}, {hasCount, d.carry.count}, {hasGood, d.carry.good}} {
+		if d.carry.has&c.bit != 0 {
+			e.float(c.v)
+		}
+	}
+	e.uvarint(uint64(len(d.series)))
+	for i, sr := range d.series {
+		n := uint64(len(sr.windows)) << 1
+		if before != nil && i < len(before.series) && before.series[i].metric == sr.metric {
+			e.uvarint(n | 1)
+		} else {
+			e.uvarint(n)
+			e.dst = appendName(e.dst, sr.metric)
+		}
+		e.seen(sr.seen)
+		for k := range sr.windows {
+			e.series(&sr.windows[k])
+		}
+	}
+}
+
+func (e *encoder) series(w *window) {
+	index := e.index(w.start)
+	e.uvarint(index)
+	flags := byte(0)
+	set := func(is bool, flag byte) {
+		if is {
+			flags |= flag
+		}
+	}
+	before := e.times.swap(index, w)
+	same := w.count > 0 && before != nil && slices.Equal(before.runs, w.times.runs)
+	set(w.count > 0, flagUsable)
+	set(same, flagSameTimes)
+	set(w.sum.wide != nil, flagWide)
+	set(len(w.changes) > 0, flagChanges)
+	set(w.times.full, flagFull)
+	set(w.badCount > 0, flagBad)
+	set(w.bad.full, flagBadFull)
+	e.dst = append(e.dst, flags)
+	if w.count > 0 {
+		e.usable(w, same)
+	}
+	if w.badCount > 0 {
+		e.runs(w.bad.runs)
+		if w.bad.full {
+			e.uvarint(w.badCount)
+			e.uvarint(uint64(w.bad.max))
+		}
+	}
+}
+
+// usable writes what there is of the usable readings. Their count and the first
+// and last time follow from the set of times, unless that is full.
+func (e *encoder) usable(w *window, same bool) {
+	e.float(w.min)
+	e.float(w.max)
+	e.float(w.last)
+	e.dst = binary.LittleEndian.AppendUint64(e.dst, w.sum.lo)
+	e.dst = binary.LittleEndian.AppendUint64(e.dst, uint64(w.sum.hi))
+	if !same {
+		e.runs(w.times.runs)
+	}
+	if w.times.full {
+		e.uvarint(w.count)
+		e.uvarint(uint64(w.firstAt))
+		e.uvarint(uint64(w.lastAt))
+	}
+	if w.sum.wide != nil {
+		e.wide(w.sum.wide)
+	}
+	if len(w.changes) > 0 {
+		e.changes(w.changes)
+	}
+}
+
+// runs writes each run's first time as a difference from the one before, its
+// length and, where it is another than before, its step.
+func (e *encoder) runs(runs []run) {
+	e.uvarint(uint64(len(runs)))
+	var before run
+	for _, r := range runs {
+		e.uvarint(zigzag(int64(r.first) - int64(before.first)))
+		if r.n > 1 && r.step == before.step {
+			e.uvarint(uint64(r.n)<<1 | 1)
+		} else {
+			e.uvarint(uint64(r.n) << 1)
+			if r.n > 1 {
+				e.uvarint(uint64(r.step))
+			}
+		}
+		if r.n == 1 {
+			r.step = before.step
+		}
+		before = r
+	}
+}
+
+func (e *encoder) wide(n *big.Int) {
+	zeros := n.TrailingZeroBits()
+	text := new(big.Int).Rsh(new(big.Int).Abs(n), zeros).Bytes()
+	negative := uint64(0)
+	if n.Sign() < 0 {
+		negative = 1
+	}
+	e.uvarint(uint64(zeros)<<1 | negative)
+	e.uvarint(uint64(len(text)))
+	e.dst = append(e.dst, text...)
+}
+
+// changes writes a timeline; whole numbers, which codes and counts are, as differences.
+func (e *encoder) changes(l timeline) {
+	e.uvarint(uint64(len(l)))
+	var at uint32
+	var before int64
+	for _, s := range l {
+		e.uvarint(uint64(s.first - at))
+		e.uvarint(uint64(s.last - s.first))
+		at = s.last
+		if k, ok := whole(s.value); ok {
+			e.uvarint(zigzag(k-before) << 1)
+			before = k
+			continue
+		}
+		e.uvarint(1)
+		e.float(s.value)
+	}
+}
+
+// whole returns v as an integer whose differences fit, if it is one, and not −0.
+func whole(v float64) (int64, bool) {
+	if !(math.Abs(v) < 1<<53) {
+		return 0, false
+	}
+	k := int64(v)
+	return k, math.Float64bits(float64(k)) == math.Float64bits(v)
+}
+
+func zigzag(v int64) uint64   { return uint64(v<<1) ^ uint64(v>>63) }
+func unzigzag(u uint64) int64 { return int64(u>>1) ^ -int64(u&1) }

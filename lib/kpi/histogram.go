@@ -1,0 +1,97 @@
+package kpi
+
+import (
+	"math"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// The lags' histogram is a native histogram of Prometheus with schema 2: bucket
+// k holds the lags of more than 2^((k-1)/4) s and at most 2^(k/4) s.
+const (
+	// LagSchema is the schema of a lag histogram: four buckets to a doubling.
+	LagSchema = 2
+	// LagZeroThreshold is the width of the zero bucket in seconds, 2^-10: it holds
+	// the lags of at most that, negative ones too (a gateway's clock may be ahead).
+	LagZeroThreshold = 1. / 1024
+	// LagFirstBucket is k of the first of the LagBuckets buckets. The last one,
+	// which ends at 2^14 s, holds the longer lags too.
+	LagFirstBucket = -39
+	LagBuckets     = 96
+)
+
+// Lags is a histogram of ingest lags, which are the time that an event was
+// received less its own time. It is made of counts and whole microseconds, so
+// that histograms add up exactly.
+type Lags struct {
+	Count, Zero uint64
+	Sum         time.Duration
+	// Buckets are the counts of buckets LagFirstBucket and on, each of its own.
+	Buckets [LagBuckets]uint32
+}
+
+// bucketOf returns the bucket of a lag in µs, or -1 for the zero bucket.
+func bucketOf(lag telemetry.Micros) int {
+	seconds := float64(lag) / 1e6
+	if seconds <= LagZeroThreshold {
+		return -1
+	}
+	frac, exp := math.Frexp(seconds)
+	k := (exp - 1) * 4
+	switch { // the bounds 2^(-3/4), 2^(-1/2), 2^(-1/4), 1
+	case frac <= 0.5:
+	case frac <= 0.5946035575013605:
+		k++
+	case frac <= 0.7071067811865475:
+		k += 2
+	case frac <= 0.8408964152537144:
+		k += 3
+	default:
+		k += 4
+	}
+	return min(k-LagFirstBucket, LagBuckets-1)
+}
+
+func (h *Lags) add(bucket int, lag telemetry.Micros) {
+	h.Count++
+	h.Sum += time.Duration(lag) * time.Microsecond
+	if bucket < 0 {
+		h.Zero++
+		return
+	}
+	h.Buckets[bucket]++
+}
+
+// Add adds other's lags.
+func (h *Lags) Add(other *Lags) {
+	h.Count += other.Count
+	h.Zero += other.Zero
+	h.Sum += other.Sum
+	for i, n := range other.Buckets {
+		h.Buckets[i] += n
+	}
+}
+
+// ClassicBounds are the upper bounds in seconds of the classic form: powers of
+// two, so that each is the bound of a native bucket too, from 2 ms to 1 h 8 min.
+func ClassicBounds() []float64 {
+	var bounds []float64
+	for e := -9; e <= 12; e++ {
+		bounds = append(bounds, math.Ldexp(1, e))
+	}
+	return bounds
+}
+
+// Classic returns the cumulative counts for ClassicBounds; Count is that of +Inf.
+func (h *Lags) Classic() []uint64 {
+	var counts []uint64
+	total, next := h.Zero, 0
+	for e := -9; e <= 12; e++ {
+		for ; next <= 4*e-LagFirstBucket; next++ {
+			total += uint64(h.Buckets[next])
+		}
+		counts = append(counts, total)
+	}
+	return counts
+}

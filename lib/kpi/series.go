@@ -1,0 +1,198 @@
+package kpi
+
+import (
+	"math"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// role is what a series means to its machine.
+type role uint8
+
+const (
+	plain role = iota
+	stateRole
+	countRole
+	goodRole
+)
+
+// window is what is kept of a series in one window. Offsets are from its start, in µs.
+type window struct {
+	start telemetry.Micros
+	// count is of the usable readings: not bad, and finite. All below is about those.
+	count           uint64
+	min, max, last  float64
+	firstAt, lastAt uint32
+	sum             sum
+	times           timeSet
+	// bad is the times of the readings that are not usable, badCount how many.
+	bad      timeSet
+	badCount uint64
+	// changes is kept of a machine's state and counters.
+	changes timeline
+}
+
+func (w *window) reset(start telemetry.Micros) {
+	*w = window{
+		start: start,
+		times: timeSet{runs: w.times.runs[:0]}, bad: timeSet{runs: w.bad.runs[:0]}, changes: w.changes[:0],
+	}
+}
+
+// series is one metric of one device.
+type series struct {
+	metric telemetry.MetricName
+	device *device
+	role   role
+	// seen is the end of the last closed window that had a reading.
+	seen    telemetry.Micros
+	windows []window // open ones in order of start
+}
+
+// at returns the index of the window that starts at start, which is made where it is not there.
+func (s *series) at(start telemetry.Micros) int {
+	i := len(s.windows)
+	for i > 0 && s.windows[i-1].start > start {
+		i--
+	}
+	if i > 0 && s.windows[i-1].start == start {
+		return i - 1
+	}
+	s.windows = insertWindow(s.windows, i)
+	s.windows[i].reset(start)
+	return i
+}
+
+// insertWindow makes place i free; what is there is an old window whose memory is used again.
+func insertWindow(windows []window, i int) []window {
+	n := len(windows)
+	if n < cap(windows) {
+		windows = windows[:n+1]
+	} else {
+		windows = append(windows, window{})
+	}
+	free := windows[n]
+	copy(windows[i+1:], windows[i:n])
+	windows[i] = free
+	return windows
+}
+
+// closing returns the window that starts at start, the first that can be there, or nil.
+func (s *series) closing(start telemetry.Micros) *window {
+	if len(s.windows) > 0 && s.windows[0].start == start {
+		return &s.windows[0]
+	}
+	return nil
+}
+
+// drop gives the first window up and keeps its memory.
+func (s *series) drop() {
+	n := len(s.windows)
+	free := s.windows[0]
+	copy(s.windows, s.windows[1:])
+	s.windows[n-1] = free
+	s.windows = s.windows[:n-1]
+}
+
+// outcome is what became of one reading.
+type outcome struct {
+	addition addition
+	// crowded: the timeline of changes was full.
+	crowded bool
+}
+
+// put adds a reading.
+func (w *window) put(at uint32, v float64, q telemetry.Quality, r role, l *Limits) outcome {
+	usable := q != telemetry.Bad && !math.IsInf(v, 0) && v == v
+	if !usable {
+		return outcome{addition: w.putBad(at, l)}
+	}
+	if w.badCount > 0 && w.bad.has(at) {
+		return outcome{addition: duplicate}
+	}
+	add := w.times.add(at, l.Runs)
+	if add == duplicate {
+		return outcome{addition: duplicate}
+	}
+	if w.count == 0 {
+		w.min, w.max, w.last, w.firstAt, w.lastAt = v, v, v, at, at
+	} else {
+		w.min, w.max = min(w.min, v), max(w.max, v)
+		if at > w.lastAt {
+			w.last, w.lastAt = v, at
+		}
+		w.firstAt = min(w.firstAt, at)
+	}
+	w.count++
+	w.sum.add(v)
+	o := outcome{addition: add}
+	if r != plain {
+		o.crowded = !w.changes.put(at, v, &w.times, l.Changes)
+	}
+	return o
+}
+
+func (w *window) putBad(at uint32, l *Limits) addition {
+	if w.count > 0 && w.times.has(at) {
+		return duplicate
+	}
+	add := w.bad.add(at, l.Runs)
+	if add != duplicate {
+		w.badCount++
+	}
+	return add
+}
+
+// device is a device of a gateway and what is carried from its closed windows.
+type device struct {
+	name    telemetry.DeviceName
+	machine *Machine
+	series  []*series // in order of metric
+	carry   carry
+}
+
+// carry is what a machine's closed windows leave for the next.
+type carry struct {
+	// alive is the time of the last usable reading of any metric.
+	alive telemetry.Micros
+	has   carried
+	state float64
+	count float64
+	good  float64
+}
+
+type carried uint8
+
+const (
+	hasAlive carried = 1 << iota
+	hasState
+	hasCount
+	hasGood
+	allCarried = hasAlive | hasState | hasCount | hasGood
+)
+
+// describe sets the machine and with it the roles of its series.
+func (d *device) describe(m *Machine) {
+	if d.machine == m {
+		return
+	}
+	d.machine = m
+	for _, s := range d.series {
+		s.role = d.roleOf(s.metric)
+	}
+}
+
+func (d *device) roleOf(metric telemetry.MetricName) role {
+	if d.machine == nil {
+		return plain
+	}
+	switch metric {
+	case d.machine.state:
+		return stateRole
+	case d.machine.count:
+		return countRole
+	case d.machine.good:
+		return goodRole
+	}
+	return plain
+}

@@ -1,0 +1,238 @@
+package kpi
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Shard is the state of all series, machines and gateways of one shard of the
+// stream. It is not safe for concurrent use.
+type Shard struct {
+	config                               Config
+	window, lateness, ahead, forget, gap telemetry.Micros
+
+	started bool
+	// clock is the greatest arrival so far. Windows that end at open or before
+	// take no more events; those that end at emitted or before have been emitted.
+	clock, open, emitted telemetry.Micros
+
+	gateways []*gateway // in order of name
+	byName   map[telemetry.GatewayID]*gateway
+	refused  uint64 // events of gateways past the limit, since the start
+	scratch  []*series
+}
+
+// Report says what became of the events of a batch.
+type Report struct {
+	Accepted int // those that count, bad ones among them
+	// Duplicates were there already; Late are of closed windows; Early are too far
+	// ahead of the arrival clock; Refused are of a gateway, device or series past a limit.
+	Duplicates, Late, Early, Refused int
+	// Unverified were accepted although they may have been there already: a set of
+	// times was full. Crowded changed a state or counter too often to be kept.
+	Unverified, Crowded int
+}
+
+// AtLimit reports whether a bound on the shard's memory took something away.
+func (r Report) AtLimit() bool { return r.Refused+r.Unverified+r.Crowded > 0 }
+
+// NewShard returns an empty state. The error wraps telemetry.ErrInvalid.
+func NewShard(config Config) (*Shard, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return &Shard{
+		config: config,
+		window: micros(config.Window), lateness: micros(config.Lateness), ahead: micros(config.Ahead),
+		forget: micros(config.Forget), gap: micros(config.Gap),
+		byName: make(map[telemetry.GatewayID]*gateway),
+	}, nil
+}
+
+// Clock returns the arrival clock, and whether it has started.
+func (s *Shard) Clock() (telemetry.Micros, bool) { return s.clock, s.started }
+
+// Series returns how many series the shard holds.
+func (s *Shard) Series() int {
+	n := 0
+	for _, g := range s.gateways {
+		n += g.seriesCount
+	}
+	return n
+}
+
+// Refused returns how many events of gateways past the limit were refused since
+// the shard was made or decoded.
+func (s *Shard) Refused() uint64 { return s.refused }
+
+// Advance moves the arrival clock to arrival, unless it is there already: for
+// records that hold no batch.
+func (s *Shard) Advance(arrival telemetry.Micros) {
+	arrival = max(0, min(arrival, maxTime))
+	if s.started && arrival <= s.clock {
+		return
+	}
+	s.clock = arrival
+	s.open = max(s.open, floor(arrival-s.lateness, s.window))
+	if !s.started {
+		s.open = floor(arrival-s.lateness, s.window)
+		s.started, s.emitted = true, s.open
+	}
+}
+
+// Observe takes a record's batch, whose columns are as a telemetry.Decoder
+// leaves them; arrival is when the stream took the record. It does not keep b.
+func (s *Shard) Observe(b *telemetry.Batch, arrival telemetry.Micros) Report {
+	s.Advance(arrival)
+	var r Report
+	g := s.gateway(b)
+	if g == nil {
+		r.Refused = b.Len()
+		s.refused += uint64(b.Len())
+		return r
+	}
+	o := observer{shard: s, gateway: g, report: &r, batch: b}
+	o.run()
+	return r
+}
+
+// observer is the memory of one call of Observe.
+type observer struct {
+	shard   *Shard
+	gateway *gateway
+	report  *Report
+	batch   *telemetry.Batch
+	// start and tallies are of the window of the event before.
+	start   telemetry.Micros
+	tallies *tallies
+}
+
+func (o *observer) run() {
+	s, g, b := o.shard, o.gateway, o.batch
+	table := g.layout(b, s.config.Machines)
+	metrics := uint32(len(b.Metrics))
+	horizon := floor(s.clock+s.ahead, s.window) + s.window
+	o.start = -1
+	lagAt, bucket := telemetry.Micros(-1), 0
+	for i, t := range b.Time {
+		if t < s.open || t >= horizon {
+			o.outside(t)
+			continue
+		}
+		var sr *series
+		if table != nil {
+			sr = table[b.Device[i]*metrics+b.Metric[i]]
+		}
+		if sr == nil {
+			if sr = g.admit(b.Devices[b.Device[i]], b.Metrics[b.Metric[i]], s); sr == nil {
+				o.arrived().refused++
+				o.report.Refused++
+				continue
+			}
+			if table != nil {
+				table[b.Device[i]*metrics+b.Metric[i]] = sr
+			}
+		}
+		if o.tallies == nil || t < o.start || t >= o.start+s.window {
+			o.start = floor(t, s.window)
+			o.tallies = g.tally(o.start)
+		}
+		w := sr.open(o.start)
+		out := w.put(uint32(t-o.start), b.Value[i], b.Quality[i], sr.role, &s.config.Limits)
+		if out.addition == duplicate {
+			o.tallies.duplicates++
+			o.report.Duplicates++
+			continue
+		}
+		o.report.Accepted++
+		if t != lagAt {
+			lagAt, bucket = t, bucketOf(b.Received-t)
+		}
+		o.tallies.lags.add(bucket, b.Received-t)
+		if out.addition == unverified {
+			o.tallies.unverified++
+			o.report.Unverified++
+		}
+		if out.crowded {
+			o.tallies.crowded++
+			o.report.Crowded++
+		}
+	}
+}
+
+// open returns the series' window, most often the last one.
+func (s *series) open(start telemetry.Micros) *window {
+	if n := len(s.windows); n > 0 && s.windows[n-1].start == start {
+		return &s.windows[n-1]
+	}
+	return &s.windows[s.at(start)]
+}
+
+// outside counts an event that came too late or is too early.
+func (o *observer) outside(t telemetry.Micros) {
+	if t < o.shard.open {
+		o.arrived().late++
+		o.report.Late++
+		return
+	}
+	o.arrived().early++
+	o.report.Early++
+}
+
+// arrived returns the tallies of the window in which the record arrived: what
+// can not be counted where it happened is counted there.
+func (o *observer) arrived() *tallies {
+	o.tallies = nil // which may move
+	return o.gateway.tally(floor(o.shard.clock, o.shard.window))
+}
+
+// gateway returns the batch's gateway, or nil past the limit.
+func (s *Shard) gateway(b *telemetry.Batch) *gateway {
+	if g, ok := s.byName[b.Gateway]; ok {
+		g.site = b.Site
+		return g
+	}
+	if len(s.gateways) >= s.config.Limits.Gateways {
+		return nil
+	}
+	g := newGateway(b.Gateway, b.Site)
+	s.insert(g)
+	return g
+}
+
+func (s *Shard) insert(g *gateway) {
+	i, _ := slices.BinarySearchFunc(s.gateways, g.name, func(g *gateway, name telemetry.GatewayID) int {
+		return strings.Compare(string(g.name), string(name))
+	})
+	s.gateways = slices.Insert(s.gateways, i, g)
+	s.byName[g.name] = g
+}
+
+// Keep gives up the gateways for which keep is false: a child of a split shard
+// starts from its parent's state and keeps its own.
+func (s *Shard) Keep(keep func(telemetry.GatewayID) bool) {
+	s.gateways = slices.DeleteFunc(s.gateways, func(g *gateway) bool {
+		if keep(g.name) {
+			return false
+		}
+		delete(s.byName, g.name)
+		return true
+	})
+}
+
+// Split returns a copy of the gateways for which keep is true; s stays as it is.
+func (s *Shard) Split(keep func(telemetry.GatewayID) bool) (*Shard, error) {
+	child, err := NewShard(s.config)
+	if err != nil {
+		return nil, err
+	}
+	if err := child.Decode(s.AppendBinary(nil)); err != nil {
+		return nil, fmt.Errorf("split: %w", err)
+	}
+	child.Keep(keep)
+	return child, nil
+}

@@ -1,0 +1,156 @@
+package kpi
+
+import "slices"
+
+// run is n times, the first at first and each step after the one before, as
+// offsets from the window's start in µs.
+type run struct{ first, step, n uint32 }
+
+func (r run) contains(at uint32) bool {
+	if at < r.first {
+		return false
+	}
+	if r.n == 1 {
+		return at == r.first
+	}
+	d := at - r.first
+	return d%r.step == 0 && d/r.step < r.n
+}
+
+// at returns time i of the run.
+func (r run) at(i uint32) uint32 { return r.first + r.step*i }
+
+// extend takes the time that follows the last.
+func (r *run) extend(at uint32) bool {
+	switch {
+	case r.n == 1:
+		if at <= r.first {
+			return false
+		}
+		r.step = at - r.first
+	case uint64(at) != uint64(r.first)+uint64(r.step)*uint64(r.n):
+		return false
+	}
+	r.n++
+	return true
+}
+
+// timeSet is the set of times of a series in one window, in disjoint runs.
+// Regular sampling is one run however long it lasts.
+type timeSet struct {
+	runs []run
+	max  uint32
+	// full: no further run is taken, so a time outside the runs may have been seen.
+	full bool
+}
+
+// addition is what came of adding a time.
+type addition uint8
+
+const (
+	added      addition = iota
+	duplicate           // it was there
+	unverified          // the set is full: it may have been there
+)
+
+func (s *timeSet) reset() { s.runs, s.max, s.full = s.runs[:0], 0, false }
+
+// add adds a time to a set of at most maxRuns runs.
+func (s *timeSet) add(at uint32, maxRuns int) addition {
+	n := len(s.runs)
+	if n > 0 {
+		if at > s.max {
+			if s.runs[n-1].extend(at) {
+				s.max = at
+				return added
+			}
+		} else if s.has(at) {
+			return duplicate
+		}
+	}
+	return s.insert(at, maxRuns)
+}
+
+func (s *timeSet) has(at uint32) bool {
+	for i := len(s.runs) - 1; i >= 0; i-- {
+		if s.runs[i].contains(at) {
+			return true
+		}
+	}
+	return false
+}
+
+// insert adds a time that no run contains.
+func (s *timeSet) insert(at uint32, maxRuns int) addition {
+	if at < s.max {
+		for i := range s.runs {
+			r := &s.runs[i]
+			if r.n == 1 {
+				continue
+			}
+			if r.extend(at) {
+				return added
+			}
+			if uint64(at)+uint64(r.step) == uint64(r.first) {
+				r.first, r.n = at, r.n+1
+				return added
+			}
+		}
+	}
+	if len(s.runs) >= maxRuns && !s.full {
+		s.compact()
+		s.full = len(s.runs) > maxRuns/4*3
+	}
+	s.max = max(s.max, at)
+	if s.full {
+		return unverified
+	}
+	s.runs = append(s.runs, run{first: at, n: 1})
+	return added
+}
+
+// compact finds the fewest runs that a single pass over the sorted times finds.
+func (s *timeSet) compact() {
+	times := s.appendTimes(nil)
+	s.runs = s.runs[:0]
+	for _, at := range times {
+		if n := len(s.runs); n == 0 || !s.runs[n-1].extend(at) {
+			s.runs = append(s.runs, run{first: at, n: 1})
+		}
+	}
+}
+
+// appendTimes appends the times in order.
+func (s *timeSet) appendTimes(dst []uint32) []uint32 {
+	from := len(dst)
+	for _, r := range s.runs {
+		for i := range r.n {
+			dst = append(dst, r.at(i))
+		}
+	}
+	slices.Sort(dst[from:])
+	return dst
+}
+
+// neighbours returns the last time before at and the first after it; where there
+// is none, at itself.
+func (s *timeSet) neighbours(at uint32) (before, after uint32) {
+	before, after = at, at
+	for _, r := range s.runs {
+		last := r.at(r.n - 1)
+		b, a := last, r.first
+		if r.n > 1 && at > r.first && at <= last {
+			b = r.at((at - 1 - r.first) / r.step)
+		}
+		if r.n > 1 && at >= r.first && at < last {
+			a = r.at((at-r.first)/r.step + 1)
+		}
+		if b < at && (before == at || b > before) {
+			before = b
+		}
+		if a > at && (after == at || a < after) {
+			after = a
+		}
+	}
+	return before, after
+}
