@@ -1,0 +1,298 @@
+package prometheus_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/snappy"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/insighthub/insighthub/cdk/local/prometheus"
+)
+
+const binary = "../../../.local/prometheus/bin/prometheus"
+
+// TestMain lets the test binary play a host that dies without stopping its server.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("PROMETHEUS_TEST_HOST"); dir != "" {
+		server, err := prometheus.Start(context.Background(), prometheus.Config{Binary: binary, DataDir: dir})
+		if err != nil {
+			os.Stdout.WriteString(err.Error())
+			os.Exit(1)
+		}
+		os.Stdout.WriteString(strconv.Itoa(server.PID()) + "\n")
+		select {}
+	}
+	os.Exit(m.Run())
+}
+
+func needBinary(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat(binary); err == nil {
+		return
+	}
+	const message = "no server: run cdk/local/prometheus/install.sh .local/prometheus"
+	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+}
+
+func start(t *testing.T, config prometheus.Config) *prometheus.Server {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	config.Binary, config.Logs = binary, t.Output()
+	s, err := prometheus.Start(ctx, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Stop(context.Background()) })
+	return s
+}
+
+// write sends one sample as remote write 1.0 and returns the status.
+func write(t *testing.T, s *prometheus.Server, name string, value uint64, at time.Time) int {
+	t.Helper()
+	message := func(number protowire.Number, fields ...[]byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), bytes.Join(fields, nil))
+	}
+	text := func(number protowire.Number, s string) []byte { return message(number, []byte(s)) }
+	sample := protowire.AppendFixed64(protowire.AppendTag(nil, 1, protowire.Fixed64Type), value)
+	sample = protowire.AppendVarint(protowire.AppendTag(sample, 2, protowire.VarintType), uint64(at.UnixMilli()))
+	request := message(1, message(1, text(1, "__name__"), text(2, name)), message(2, sample))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/api/v1/write", bytes.NewReader(snappy.Encode(nil, request)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-protobuf")
+	req.Header.Set("Content-Encoding", "snappy")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}
+
+const (
+	one = 0x3FF0000000000000 // 1.0
+	two = 0x4000000000000000 // 2.0
+)
+
+// query returns the value of the first series, "" where there is none.
+func query(t *testing.T, s *prometheus.Server, expr string) string {
+	t.Helper()
+	res, err := http.PostForm(s.URL()+"/api/v1/query", url.Values{"query": {expr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Error string
+		Data  struct{ Result []struct{ Value [2]any } }
+	}
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Error != "" {
+		t.Fatalf("query %s: %v %s", expr, err, answer.Error)
+	}
+	if len(answer.Data.Result) == 0 {
+		return ""
+	}
+	return answer.Data.Result[0].Value[1].(string)
+}
+
+func TestKeepsDataOverStopAndCrash(t *testing.T) {
+	needBinary(t)
+	dir := t.TempDir()
+	s := start(t, prometheus.Config{DataDir: dir})
+	now := time.Now()
+	if status := write(t, s, "kept", one, now.Add(-2*time.Second)); status != http.StatusNoContent {
+		t.Fatalf("write: status %d, want 204", status)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatalf("Stop: %v", err)
+	}
+
+	s = start(t, prometheus.Config{DataDir: dir})
+	if got := query(t, s, "kept"); got != "1" {
+		t.Errorf("after a stop: %q, want 1", got)
+	}
+	if status := write(t, s, "kept", two, now.Add(-time.Second)); status != http.StatusNoContent {
+		t.Fatalf("write: status %d, want 204", status)
+	}
+	if err := syscall.Kill(s.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-s.Exited()
+
+	// The killed server could take back neither its lock nor its note of itself.
+	if err := os.WriteFile(filepath.Join(dir, "tsdb", "lock"), []byte("1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, prometheus.Config{DataDir: dir})
+	if got := query(t, s, "sum_over_time(kept[1m])"); got != "3" {
+		t.Errorf("after a crash: %q, want 1 + 2", got)
+	}
+}
+
+// A replay after a crash offers old samples again.
+func TestTakesOldSamplesAgain(t *testing.T) {
+	needBinary(t)
+	s := start(t, prometheus.Config{DataDir: t.TempDir()})
+	now := time.Now()
+	for _, age := range []time.Duration{20 * time.Second, 15 * time.Second, 10 * time.Second, 20 * time.Second, 15 * time.Second, 50 * time.Minute} {
+		if status := write(t, s, "replayed", one, now.Add(-age)); status != http.StatusNoContent {
+			t.Errorf("a sample %v old: status %d, want 204", age, status)
+		}
+	}
+	if got := query(t, s, "count_over_time(replayed[1h])"); got != "4" {
+		t.Errorf("%s samples, want the 4 different ones", got)
+	}
+
+	strict := start(t, prometheus.Config{DataDir: t.TempDir(), OutOfOrder: -1})
+	write(t, strict, "replayed", one, now)
+	if status := write(t, strict, "replayed", one, now.Add(-time.Second)); status != http.StatusBadRequest {
+		t.Errorf("without the window an old sample: status %d, want 400", status)
+	}
+}
+
+func TestEvaluatesRulesAndScrapesItself(t *testing.T) {
+	needBinary(t)
+	dir := t.TempDir()
+	rules := filepath.Join(dir, "one.yaml")
+	content := "groups:\n  - name: test\n    interval: 1s\n    rules:\n      - record: two\n        expr: 1 + 1\n"
+	if err := os.WriteFile(rules, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, prometheus.Config{DataDir: filepath.Join(dir, "data"), Rules: []string{filepath.Join(dir, "*.yaml")}, ScrapeItself: true, EvaluationInterval: time.Second})
+	await(t, func() bool { return query(t, s, "two") == "2" }, "the rule's result")
+	await(t, func() bool { return query(t, s, `up{job="prometheus"}`) == "1" }, "the server's own metrics")
+
+	if err := os.WriteFile(rules, []byte(strings.ReplaceAll(content, "two", "again")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() bool { return query(t, s, "again") == "2" }, "the changed rule's result")
+}
+
+func await(t *testing.T, holds func() bool, what string) {
+	t.Helper()
+	for range 600 {
+		if holds() {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatalf("no sight of %s", what)
+}
+
+// The pages are read from the unpacked tree; a server from the PATH brings its own.
+func TestServesItsPage(t *testing.T) {
+	needBinary(t)
+	s := start(t, prometheus.Config{DataDir: t.TempDir()})
+	res, err := http.Get(s.URL() + "/graph")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	page, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK || !bytes.Contains(page, []byte("<title>Prometheus")) {
+		t.Errorf("GET /graph: %v, status %d, want 200 and Prometheus's page", err, res.StatusCode)
+	}
+}
+
+func TestDiesWithItsHost(t *testing.T) {
+	needBinary(t)
+	host := exec.CommandContext(t.Context(), os.Args[0])
+	dir := t.TempDir()
+	host.Env = append(os.Environ(), "PROMETHEUS_TEST_HOST="+dir)
+	out, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, 32)
+	n, err := out.Read(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(line[:n])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = host.Wait()
+	// The next start waits for the orphan, so that two never share the folder.
+	start(t, prometheus.Config{DataDir: dir})
+	// Of a process that nobody has waited for yet the arguments are gone.
+	if cmdline, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err == nil && len(cmdline) > 0 {
+		t.Errorf("server %d lives on after its host was killed", pid)
+	}
+}
+
+func TestStartErrors(t *testing.T) {
+	needBinary(t)
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	broken := filepath.Join(t.TempDir(), "broken.yaml")
+	if err := os.WriteFile(broken, []byte("groups: [{name: a, rules: [{record: x, expr: '1 +'}]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	running := t.TempDir()
+	start(t, prometheus.Config{DataDir: running})
+	for name, c := range map[string]struct {
+		config prometheus.Config
+		want   string
+	}{
+		"no binary":      {prometheus.Config{Binary: "/nonexistent/bin/prometheus"}, "install.sh"},
+		"no rules":       {prometheus.Config{Rules: []string{"/nonexistent/*.yaml"}}, "no rules"},
+		"broken rule":    {prometheus.Config{Rules: []string{broken}}, "unexpected end of input"},
+		"address taken":  {prometheus.Config{Listen: taken.Addr().String()}, "the port is taken"},
+		"folder in use":  {prometheus.Config{DataDir: running}, "another server"},
+		"no such folder": {prometheus.Config{DataDir: "/dev/null/data"}, "not a directory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			if c.config.DataDir == running {
+				cancel()
+				ctx, cancel = context.WithTimeout(t.Context(), 500*time.Millisecond)
+			}
+			defer cancel()
+			if c.config.Binary == "" {
+				c.config.Binary = binary
+			}
+			if c.config.DataDir == "" {
+				c.config.DataDir = t.TempDir()
+			}
+			s, err := prometheus.Start(ctx, c.config)
+			if err == nil {
+				_ = s.Stop(t.Context())
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Start: %v, want an error with %q", err, c.want)
+			}
+		})
+	}
+}
