@@ -1,0 +1,151 @@
+package shardstatetest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/insighthub/insighthub/lib/shardstate"
+)
+
+type process = *shardstate.Store[*sums]
+
+// Choose returns a number from 0 to n-1; the label says for what.
+type Choose func(label string, n int) int
+
+// Random lets the reference consumer run over objects, which must be empty, with
+// everything going wrong that choose decides: invocations overlap, end anywhere,
+// are delivered again and cut otherwise, their saves fail in every way, shards
+// split and merge. The error says in what the outcome differs from that of a
+// straight run.
+func Random(ctx context.Context, objects shardstate.Objects, steps int, choose Choose) error {
+	w, err := newWorld(objects)
+	if err != nil {
+		return err
+	}
+	return w.random(ctx, steps, choose)
+}
+
+const maxShards = 12
+
+func (w *world) random(ctx context.Context, steps int, choose Choose) error {
+	m := mischief{world: w, choose: choose}
+	w.compress = choose("compress", 2) == 1
+	for range steps {
+		if err := m.act(ctx); err != nil {
+			return err
+		}
+	}
+	// Some of the zombies outlive the stream's end.
+	store, err := w.cold()
+	if err != nil {
+		return err
+	}
+	if err := w.drain(ctx, store, 5); err != nil {
+		return err
+	}
+	for _, inv := range m.running {
+		_ = inv.until(ctx, ended)
+	}
+	for len(w.objects.pending) > 0 {
+		w.objects.land(ctx, 0)
+	}
+	return w.check(ctx)
+}
+
+// mischief is what goes on at random.
+type mischief struct {
+	world   *world
+	choose  Choose
+	running []*invocation
+}
+
+func (m *mischief) act(ctx context.Context) error {
+	w := m.world
+	switch action := m.choose("action", 16); {
+	case action < 3:
+		for range 1 + m.choose("records", 6) {
+			key := fmt.Sprintf("gw-%d", m.choose("key", 6))
+			w.stream.put(key, 1+int64(m.choose("value", 50)), int64(m.choose("after", 400)), int64(m.choose("late", 2000)))
+		}
+	case action < 6:
+		return m.deliver()
+	case action < 12:
+		m.step(ctx)
+	case action < 13:
+		if len(m.running) > 0 { // killed
+			i := m.choose("victim", len(m.running))
+			m.running = slices.Delete(m.running, i, i+1)
+		}
+	case action < 14:
+		if n := len(w.objects.pending); n > 0 {
+			w.objects.land(ctx, m.choose("landing", n))
+		}
+	case action < 15:
+		m.reshard()
+	default:
+		store, err := w.cold()
+		if err != nil {
+			return err
+		}
+		w.warm[m.choose("process", len(w.warm))] = store
+	}
+	return nil
+}
+
+// deliver starts an invocation on a shard that is ready, or again on one that is done.
+func (m *mischief) deliver() error {
+	w := m.world
+	var ready []int
+	for i := range w.stream.shards {
+		if w.ready(i) {
+			ready = append(ready, i)
+		}
+	}
+	if len(ready) == 0 {
+		return nil
+	}
+	shard := ready[m.choose("shard", len(ready))]
+	from := max(0, w.progress[shard]-max(0, m.choose("again", 12)-6))
+	store := w.warm[m.choose("process", len(w.warm))]
+	m.running = append(m.running, w.deliver(store, shard, from, 1+m.choose("size", 12)))
+	return nil
+}
+
+// step lets an invocation go on; it may fail.
+func (m *mischief) step(ctx context.Context) {
+	if len(m.running) == 0 {
+		return
+	}
+	i := m.choose("invocation", len(m.running))
+	inv := m.running[i]
+	for range 1 + m.choose("steps", 5) {
+		f := noFault
+		if inv.stage == toSave || inv.stage == toLoad {
+			f = fault(max(0, m.choose("fault", 2*int(faults))-int(faults)))
+		}
+		if err := inv.step(ctx, f); err != nil || inv.stage == ended {
+			m.running = slices.Delete(m.running, i, i+1)
+			return
+		}
+	}
+}
+
+func (m *mischief) reshard() {
+	w := m.world
+	if len(w.stream.shards) >= maxShards {
+		return
+	}
+	open := w.stream.openShards()
+	shard := open[m.choose("reshard", len(open))]
+	if m.choose("merge", 2) == 0 || !w.stream.merge(shard) {
+		w.stream.split(shard)
+	}
+}
+
+// Seeded returns choices that are the same for the same seed.
+func Seeded(seed uint64) Choose {
+	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's schedule
+	return func(_ string, n int) int { return r.IntN(n) }
+}

@@ -1,0 +1,104 @@
+// Package shardstatetest is the conformance suite of shardstate and of what
+// implements its ports.
+//
+// It runs a reference consumer, sums of keys in windows of event time whose
+// effects are the sums of closed windows, through all that can go wrong, and
+// requires that what the effects have written and the final states equal those
+// of a straight run, and that each record is counted once.
+package shardstatetest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Run runs the suite; open returns objects that are empty.
+func Run(t *testing.T, open func(*testing.T) shardstate.Objects) {
+	t.Helper()
+	t.Run("objects", func(t *testing.T) { runObjects(t, open) })
+	for _, compress := range []bool{false, true} {
+		for _, s := range scenarios() {
+			t.Run(fmt.Sprintf("%s/zstd=%t", s.name, compress), func(t *testing.T) {
+				w, err := newWorld(open(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.compress = compress
+				if err := s.run(t.Context(), w); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.check(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// runObjects checks the port shardstate.Objects itself.
+func runObjects(t *testing.T, open func(*testing.T) shardstate.Objects) {
+	t.Helper()
+	t.Run("get and put", func(t *testing.T) {
+		o, key := open(t), "shardstate/c/s/shardId-000000000000"
+		if _, _, err := o.GetTagged(t.Context(), key, ""); !errors.Is(err, telemetry.ErrNotFound) {
+			t.Fatalf("get what is not there: %v", err)
+		}
+		if _, err := o.PutIf(t.Context(), key, []byte("x"), `"0123456789abcdef0123456789abcdef"`); !errors.Is(err, telemetry.ErrConflict) {
+			t.Fatalf("replace what is not there: %v", err)
+		}
+		first, err := o.PutIf(t.Context(), key, []byte("one"), "")
+		if err != nil || first == "" {
+			t.Fatalf("got ETag %q, %v", first, err)
+		}
+		if _, err := o.PutIf(t.Context(), key, []byte("two"), ""); !errors.Is(err, telemetry.ErrConflict) {
+			t.Fatalf("create what is there: %v", err)
+		}
+		body := []byte("three")
+		second, err := o.PutIf(t.Context(), key, body, first)
+		if err != nil || second == first {
+			t.Fatalf("got ETag %q after %q, %v", second, first, err)
+		}
+		copy(body, "XXXXX") // it is the caller's again
+		if _, err := o.PutIf(t.Context(), key, []byte("late"), first); !errors.Is(err, telemetry.ErrConflict) {
+			t.Fatalf("replace what has changed: %v", err)
+		}
+		for _, known := range []string{"", first} {
+			if got, etag, err := o.GetTagged(t.Context(), key, known); err != nil || !bytes.Equal(got, []byte("three")) || etag != second {
+				t.Errorf("got %q under %q, %v; want three under %q", got, etag, err, second)
+			}
+		}
+		if got, etag, err := o.GetTagged(t.Context(), key, second); err != nil || got != nil || etag != second {
+			t.Errorf("known: got %q under %q, %v", got, etag, err)
+		}
+	})
+	t.Run("of concurrent writers one wins", func(t *testing.T) {
+		o, etag := open(t), ""
+		for round := range 5 {
+			const writers = 4
+			etags, errs := make([]string, writers), make([]error, writers)
+			var group sync.WaitGroup
+			for i := range writers {
+				group.Go(func() { etags[i], errs[i] = o.PutIf(t.Context(), "k", fmt.Appendf(nil, "%d %d", round, i), etag) })
+			}
+			group.Wait()
+			won := 0
+			for i, err := range errs {
+				if err == nil {
+					won++
+					etag = etags[i]
+				} else if !errors.Is(err, telemetry.ErrConflict) && !errors.Is(err, telemetry.ErrUnavailable) {
+					t.Errorf("round %d: %v", round, err)
+				}
+			}
+			if won != 1 {
+				t.Fatalf("round %d: %d writers won", round, won)
+			}
+		}
+	})
+}
