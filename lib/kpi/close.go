@@ -45,6 +45,7 @@ type closer struct {
 	sample  Sample
 
 	events, bad          uint64
+	devices, series      int  // that had readings, and not too long ago
 	any                  bool // usable readings
 	firstReading, newest telemetry.Micros
 }
@@ -61,6 +62,9 @@ func (c *closer) run() {
 		before := len(d.series)
 		d.series = slices.DeleteFunc(d.series, c.forget)
 		gone = gone || len(d.series) < before
+		if slices.ContainsFunc(d.series, func(sr *series) bool { return sr.seen != 0 }) {
+			c.devices++
+		}
 	}
 	if gone {
 		c.gateway.devices = slices.DeleteFunc(c.gateway.devices, func(d *device) bool { return len(d.series) == 0 })
@@ -76,7 +80,11 @@ func (c *closer) forget(sr *series) bool {
 		sr.drop()
 		sr.seen = c.end
 	}
-	if len(sr.windows) > 0 || !c.shard.silent(sr.seen, c.end) {
+	if !c.shard.silent(sr.seen, c.end) {
+		c.series++
+		return false
+	}
+	if sr.seen = 0; len(sr.windows) > 0 {
 		return false
 	}
 	delete(c.gateway.byKey, seriesKey{sr.device.name, sr.metric})
@@ -109,7 +117,7 @@ func (c *closer) device(d *device) {
 			m.goods = w.changes
 		case plain:
 		}
-		c.series(sr, w)
+		c.figures(sr, w)
 	}
 	if m.alive {
 		c.see(m.first, m.last)
@@ -125,7 +133,7 @@ func (c *closer) see(first, last telemetry.Micros) {
 	c.firstReading, c.newest = min(c.firstReading, first), max(c.newest, last)
 }
 
-func (c *closer) series(sr *series, w *window) {
+func (c *closer) figures(sr *series, w *window) {
 	c.sample.Metric = sr.metric
 	c.put(SeriesMin, w.min)
 	c.put(SeriesMax, w.max)
@@ -197,8 +205,8 @@ func (c *closer) platform() {
 	c.put(RefusedEvents, float64(t.refused))
 	c.put(UnverifiedEvents, float64(t.unverified))
 	c.put(CrowdedEvents, float64(t.crowded))
-	c.put(GatewayDevices, float64(len(g.devices)))
-	c.put(GatewaySeries, float64(g.seriesCount))
+	c.put(GatewayDevices, float64(c.devices))
+	c.put(GatewaySeries, float64(c.series))
 	if t.lags.Count > 0 {
 		c.sample.Lags = &t.lags
 		c.put(IngestLag, float64(t.lags.Count))

@@ -1,0 +1,279 @@
+package kpi
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// fleet is a small plant in which a window is a millisecond, so that the oracle
+// can go through it microsecond by microsecond.
+type fleet struct {
+	config   Config
+	machines map[telemetry.DeviceName]MachineConfig
+	checked  map[telemetry.DeviceName]*Machine
+}
+
+func (f fleet) Machine(_ telemetry.GatewayID, d telemetry.DeviceName) *Machine { return f.checked[d] }
+
+// noon is a Monday, 12:00 UTC.
+var noon = telemetry.MicrosOf(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))
+
+func drawFleet(t *rapid.T) fleet {
+	us := func(from, to int, label string) time.Duration {
+		return time.Duration(rapid.IntRange(from, to).Draw(t, label)) * time.Microsecond
+	}
+	f := fleet{machines: map[telemetry.DeviceName]MachineConfig{}, checked: map[telemetry.DeviceName]*Machine{}}
+	f.config = Config{
+		Window: time.Millisecond, Lateness: us(1, 2000, "lateness"), Ahead: us(1, 3000, "ahead"),
+		Forget: us(1000, 9000, "forget"), Gap: us(1, 3000, "gap"), Machines: f,
+	}
+	for _, d := range []telemetry.DeviceName{"mill", "press"} {
+		c := MachineConfig{
+			StateMetric: "state", CountMetric: "cycle_count", GoodMetric: "good_count",
+			IdealCycle: us(1, 500, "ideal"), StaleLimit: us(1, 4000, "stale"),
+			States: map[int]State{
+				0: {Element: Production}, 1: {Element: Idle}, 2: {Element: Setup}, 3: {Down, "jam"}, 4: {Down, "power"}, 5: {Element: NotPlanned},
+			},
+		}
+		at := 12*time.Hour - time.Millisecond
+		for range rapid.IntRange(0, 3).Draw(t, "shifts") {
+			at += us(0, 5000, "pause")
+			end := at + us(1, 5000, "shift")
+			c.Shifts = append(c.Shifts, Shift{at, end})
+			at = end
+		}
+		m, err := NewMachine(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.machines[d], f.checked[d] = c, m
+	}
+	return f
+}
+
+// drawOffers draws events of a few series in the order in which they arrive.
+func drawOffers(t *rapid.T, n int) []offer {
+	metrics := []telemetry.MetricName{"cycle_count", "good_count", "state", "temperature"}
+	devices := []telemetry.DeviceName{"mill", "press", "sensor"}
+	at, arrival := noon, noon+1000
+	regular := rapid.IntRange(1, 300).Draw(t, "regular")
+	var out []offer
+	count := 0
+	for range rapid.IntRange(1, n).Draw(t, "events") {
+		switch rapid.IntRange(0, 9).Draw(t, "step") {
+		case 0:
+			at += telemetry.Micros(rapid.IntRange(-2500, 2500).Draw(t, "jump"))
+		case 1:
+			at += telemetry.Micros(rapid.IntRange(0, 5).Draw(t, "little"))
+		case 2:
+			arrival += telemetry.Micros(rapid.IntRange(0, 600).Draw(t, "wait"))
+		case 3:
+			if rapid.IntRange(0, 5).Draw(t, "pause?") == 0 {
+				d := telemetry.Micros(rapid.IntRange(0, 14000).Draw(t, "pause"))
+				at, arrival = at+d, arrival+d
+			}
+		default:
+			at += telemetry.Micros(regular)
+			arrival = max(arrival, at)
+		}
+		e := telemetry.Event{
+			Device: rapid.SampledFrom(devices).Draw(t, "device"), Metric: rapid.SampledFrom(metrics).Draw(t, "metric"),
+			Time: at, Quality: rapid.SampledFrom([]telemetry.Quality{0, 0, 0, 0, 0, 0, 1, 2}).Draw(t, "quality"),
+		}
+		switch e.Metric {
+		case "state":
+			e.Value = float64(rapid.IntRange(0, 6).Draw(t, "state"))
+		case "temperature":
+			e.Value = rapid.SampledFrom([]float64{0.1, -0.3, 71.25, 1e-9, 5e-324, -1e300, 1e17, 1e15 + 0.5, math.Pi, math.NaN(), math.Inf(1), 0}).Draw(t, "value")
+			if rapid.Bool().Draw(t, "random") {
+				e.Value = rapid.Float64Range(-1e30, 1e30).Draw(t, "value")
+			}
+		default:
+			if count += rapid.IntRange(0, 3).Draw(t, "count"); rapid.IntRange(0, 15).Draw(t, "reset") == 0 {
+				count = rapid.IntRange(0, 2).Draw(t, "count")
+			}
+			e.Value = float64(count)
+		}
+		gateway := rapid.SampledFrom([]telemetry.GatewayID{"a", "b"}).Draw(t, "gateway")
+		out = append(out, offer{gateway, e, e.Time + telemetry.Micros(rapid.IntRange(-100, 3_000_000).Draw(t, "lag")), arrival})
+		if rapid.IntRange(0, 7).Draw(t, "again") == 0 {
+			again := rapid.SampledFrom(out).Draw(t, "which")
+			again.arrival = arrival
+			if rapid.Bool().Draw(t, "conflict") {
+				again.event.Value++
+			}
+			out = append(out, again)
+		}
+	}
+	return out
+}
+
+// feed puts the offers into the shard, in batches that end where cut says, and
+// writes and reads the state where save says.
+func feed(t *rapid.T, s *Shard, offers []offer, cut, save func() bool, emit func(*Sample)) {
+	var b telemetry.Batch
+	var arrival telemetry.Micros
+	flush := func() {
+		if b.Len() > 0 {
+			s.Observe(&b, arrival)
+			if emit != nil && cut() {
+				s.Close(emit)
+			}
+		}
+		b.Reset()
+		if save() {
+			reload(t, s)
+		}
+	}
+	for _, of := range offers {
+		if b.Gateway != of.gateway || b.Received != of.received || arrival != of.arrival || cut() {
+			flush()
+		}
+		b.Gateway, b.Site, b.Received, arrival = of.gateway, "plant", of.received, of.arrival
+		b.Append(of.event)
+	}
+	flush()
+}
+
+// reload writes the state and reads it into s.
+func reload(t *rapid.T, s *Shard) {
+	p := s.AppendBinary(nil)
+	if err := s.Decode(p); err != nil {
+		t.Fatal(err)
+	}
+	if again := s.AppendBinary(nil); string(again) != string(p) {
+		t.Fatalf("the state changed by being written and read:\n%x\n%x", p, again)
+	}
+}
+
+// result is what came out, in a form that is compared bit by bit.
+type result map[key]string
+
+func (r result) add(t *rapid.T, s *Sample) {
+	k := keyOf(s)
+	if _, ok := r[k]; ok {
+		t.Fatalf("emitted twice: %+v", k)
+	}
+	r[k] = text(s.Value, s.Lags)
+}
+
+func text(v float64, l *Lags) string {
+	if l != nil {
+		return fmt.Sprint(v, *l)
+	}
+	return fmt.Sprintf("%v %x", v, math.Float64bits(v))
+}
+
+func compare(t *rapid.T, want, have result) {
+	for k, v := range want {
+		if h, ok := have[k]; !ok || h != v {
+			t.Errorf("%+v: have %q, want %q", k, h, v)
+		}
+	}
+	for k, v := range have {
+		if _, ok := want[k]; !ok {
+			t.Errorf("%+v: have %q, want none", k, v)
+		}
+	}
+}
+
+const testRuns = 1 << 10
+
+func TestFiguresAreThoseOfTheOracle(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := drawFleet(t)
+		f.config.Limits = Limits{Runs: testRuns, Changes: testRuns}
+		offers := drawOffers(t, 150)
+		s, err := NewShard(f.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := result{}
+		end := telemetry.Micros(math.MinInt64)
+		emit := func(sample *Sample) {
+			if sample.Time < end {
+				t.Errorf("%d after %d", sample.Time, end)
+			}
+			end = sample.Time
+			have.add(t, sample)
+		}
+		often := rapid.IntRange(0, 9).Draw(t, "often")
+		chance := func() bool { return rapid.IntRange(0, 9).Draw(t, "chance") < often }
+		feed(t, s, offers, chance, chance, emit)
+		last := noon + telemetry.Micros(rapid.IntRange(0, 60_000).Draw(t, "last"))
+		s.Advance(last)
+		s.Close(emit)
+
+		o := oracle{c: f.config, machines: f.machines}
+		o.reduce(offers, last)
+		want := result{}
+		for k, v := range o.out {
+			want[k] = text(v, nil)
+			if l, ok := o.lags[k]; ok {
+				want[k] = text(v, &l)
+			}
+		}
+		compare(t, want, have)
+	})
+}
+
+// within makes all offers arrive while their windows are open, once or more often
+// but never with another value.
+func within(offers []offer) []offer {
+	first := map[key]offer{}
+	var out []offer
+	for _, of := range offers {
+		of.arrival = noon + 1000
+		of.event.Time = noon + 1000 + ((of.event.Time-noon)%4000+4000)%4000
+		k := key{gateway: of.gateway, device: of.event.Device, metric: of.event.Metric, end: of.event.Time}
+		if before, ok := first[k]; ok {
+			of = before
+		}
+		first[k] = of
+		out = append(out, of)
+	}
+	return out
+}
+
+func TestOrderSplitAndDuplicationChangeNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := drawFleet(t)
+		f.config.Ahead = 5 * time.Millisecond
+		f.config.Limits = Limits{Runs: testRuns, Changes: testRuns}
+		offers := within(drawOffers(t, 120))
+		run := func(offers []offer, chance func() bool) result {
+			s, err := NewShard(f.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Advance(noon + 1000)
+			feed(t, s, offers, chance, chance, nil)
+			have := result{}
+			s.Advance(noon + 20_000)
+			s.Close(func(sample *Sample) { have.add(t, sample) })
+			return have
+		}
+		want := run(offers, func() bool { return false })
+		chance := func() bool { return rapid.IntRange(0, 9).Draw(t, "chance") == 0 }
+		compare(t, want, run(rapid.Permutation(offers).Draw(t, "order"), chance))
+
+		// More of the same, in another order: only the duplicates' count grows.
+		more := rapid.Permutation(append(slices.Clone(offers), offers...)).Draw(t, "more")
+		have := run(more, chance)
+		for _, r := range []result{want, have} {
+			for k := range r {
+				if k.figure == DuplicateEvents {
+					delete(r, k)
+				}
+			}
+		}
+		compare(t, want, have)
+	})
+}
