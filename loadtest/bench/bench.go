@@ -33,6 +33,8 @@ type Config struct {
 	// Fleet is the shape; its Prefix and Start are set for each phase.
 	Fleet         fleet.Config
 	SkipYardstick bool
+	// FixedOnly leaves out the search for the held rate.
+	FixedOnly bool
 	Stdout        io.Writer
 }
 
@@ -121,6 +123,9 @@ func measure(ctx context.Context, cfg Config, systems []*system) (*Report, error
 			return nil, err
 		}
 		report.add(p)
+	}
+	if cfg.FixedOnly {
+		return report, nil
 	}
 	for _, s := range systems {
 		p, err := s.hold(ctx)
