@@ -1,0 +1,70 @@
+package remotewrite
+
+// split appends the parts of a series: one, unless it is too large for a request.
+func (c *Client) split(parts []part, index int, s *Series) []part {
+	from, samples, size := 0, 0, s.labelBytes()
+	for i := range s.length() {
+		n, b := s.weight(i)
+		if i > from && (samples+n > c.cfg.MaxSamples || size+b > c.cfg.MaxBytes) {
+			parts = append(parts, part{index, from, i})
+			from, samples, size = i, 0, s.labelBytes()
+		}
+		samples += n
+		size += b
+	}
+	return append(parts, part{index, from, s.length()})
+}
+
+// fit returns how many of the parts go into one request: at least one.
+func (c *Client) fit(series []Series, parts []part) int {
+	samples, size := 0, 0
+	for i, p := range parts {
+		s := &series[p.series]
+		size += s.labelBytes()
+		for j := p.from; j < p.to; j++ {
+			n, b := s.weight(j)
+			samples += n
+			size += b
+		}
+		if i > 0 && (samples > c.cfg.MaxSamples || size > c.cfg.MaxBytes) {
+			return i
+		}
+	}
+	return len(parts)
+}
+
+// Bytes that a field takes beside its text, and a sample or a bucket as a whole.
+const (
+	fieldBytes  = 6
+	sampleBytes = 24
+)
+
+// labelBytes is an upper estimate for all of a part but its samples.
+func (s *Series) labelBytes() int {
+	n := 8*fieldBytes + len(s.Metadata.Help) + len(s.Metadata.Unit) + len(s.name())
+	for i := range s.Labels {
+		n += len(s.Labels[i].Name) + len(s.Labels[i].Value) + 2*fieldBytes
+	}
+	for i := range s.Exemplars {
+		n += sampleBytes
+		for _, l := range s.Exemplars[i].Labels {
+			n += len(l.Name) + len(l.Value) + 2*fieldBytes
+		}
+	}
+	return n
+}
+
+// weight is an upper estimate of what the sample or histogram at i adds: in
+// samples, and in bytes.
+func (s *Series) weight(i int) (samples, size int) {
+	if len(s.Histograms) == 0 {
+		return 1, sampleBytes
+	}
+	h := &s.Histograms[i]
+	n := len(h.Buckets) + 3
+	if h.Native != nil && len(h.Buckets) == 0 {
+		n += len(h.Native.PositiveDeltas) + len(h.Native.NegativeDeltas) + 1
+	}
+	// Each bucket is a series with labels of its own in the classic form.
+	return n, n * (sampleBytes + s.labelBytes())
+}

@@ -1,0 +1,187 @@
+package remotewrite
+
+import (
+	"context"
+	"time"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// Client writes to one receiver. It is safe for concurrent use; calls are
+// served one after the other, so that samples stay in order.
+type Client struct {
+	cfg    Config
+	signer *v4.Signer
+
+	// turn holds one token; who has it owns all that follows.
+	turn      chan struct{}
+	protocol  Protocol
+	proven    bool // the receiver has answered as 2.0 asks
+	enc       *encoder
+	parts     []part
+	described map[string]time.Time // when 1.0 last had a family's metadata
+}
+
+// New returns a Client. The error names all that is wrong with cfg and wraps telemetry.ErrInvalid.
+func New(cfg Config) (*Client, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, err
+	}
+	c := &Client{
+		cfg: cfg, signer: v4.NewSigner(), turn: make(chan struct{}, 1), protocol: cfg.Protocol,
+		enc: newEncoder(), described: make(map[string]time.Time),
+	}
+	if c.protocol == Auto {
+		c.protocol = V2
+	}
+	return c, nil
+}
+
+// Write writes the series, in their order, in as many requests as the bounds
+// demand. A time series should stand in the input once.
+//
+// Without an error everything is settled: written, or in Result.Rejected. A
+// *RetryError says that the rest may be written later; a *StatusError, that it
+// will not be before the configuration or the access changes; another error
+// comes from ctx, from the credentials, or from building the request. Result is valid in each case.
+//
+// A receiver may have stored a request whose answer was lost. Sending it again
+// is harmless; see the package's comment for the order that this needs.
+func (c *Client) Write(ctx context.Context, series []Series) (Result, error) {
+	select {
+	case c.turn <- struct{}{}:
+	case <-ctx.Done():
+		return Result{Protocol: c.cfg.Protocol}, ctx.Err()
+	}
+	defer func() { <-c.turn }()
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-c.cfg.Margin))
+		defer cancel()
+	}
+	w := &write{client: c, series: series, budget: c.cfg.MaxBisections}
+	err := w.run(ctx)
+	w.result.Protocol = c.protocol
+	return w.result, err
+}
+
+// write is one call of Write.
+type write struct {
+	client *Client
+	series []Series
+	result Result
+	budget int // requests that are left for bisection
+}
+
+func (w *write) run(ctx context.Context) error {
+	c := w.client
+	parts := c.parts[:0]
+	defer func() { c.parts = parts }()
+	for i := range w.series {
+		s := &w.series[i]
+		if reason := c.enc.validate(s); reason != "" {
+			w.reject(part{i, 0, s.length()}, 0, reason, true)
+			continue
+		}
+		s.sortByTime()
+		parts = c.split(parts, i, s)
+	}
+	for done := 0; done < len(parts); {
+		n := c.fit(w.series, parts[done:])
+		if err := w.send(ctx, parts[done:done+n], true); err != nil {
+			w.result.Settled = w.firstUnsettled(parts[done].series)
+			return err
+		}
+		done += n
+	}
+	w.result.Settled = len(w.series)
+	return nil
+}
+
+// firstUnsettled drops from the rejected those that will come again when the
+// caller continues at the given series.
+func (w *write) firstUnsettled(series int) int {
+	kept := w.result.Rejected[:0]
+	for _, r := range w.result.Rejected {
+		if r.Series < series {
+			kept = append(kept, r)
+		}
+	}
+	w.result.Rejected = kept
+	return series
+}
+
+// send writes the parts in one request or, when it is refused for what is in
+// it, in several.
+func (w *write) send(ctx context.Context, parts []part, whole bool) error {
+	a, err := w.client.deliver(ctx, w, parts, whole)
+	if err != nil {
+		return err
+	}
+	written := a.written
+	w.result.Samples += written.samples
+	w.result.Histograms += written.histograms
+	w.result.Exemplars += written.exemplars
+	missing := a.sent.samples + a.sent.histograms - written.samples - written.histograms
+	switch {
+	case a.refused && a.partial():
+		w.rejectNamed(parts, &a, missing)
+		return nil
+	case a.refused:
+		return w.bisect(ctx, parts, &a)
+	case missing > 0:
+		// 2xx, and the receiver says that it did not write everything.
+		w.rejectNamed(parts, &a, missing)
+	}
+	return nil
+}
+
+// bisect sends the halves of what was refused as a whole, to write the good and to name the bad.
+func (w *write) bisect(ctx context.Context, parts []part, a *answer) error {
+	if len(parts) == 1 && parts[0].to-parts[0].from == 1 {
+		w.reject(parts[0], a.status, a.message, true)
+		return nil
+	}
+	if w.budget < 2 {
+		for _, p := range parts {
+			w.reject(p, a.status, a.message, false)
+		}
+		return nil
+	}
+	w.budget -= 2
+	left, right := halve(parts)
+	if err := w.send(ctx, left, false); err != nil {
+		return err
+	}
+	return w.send(ctx, right, false)
+}
+
+// halve cuts between series or, when there is but one, between its samples. The
+// halves are their own: parts stay as they are.
+func halve(parts []part) (left, right []part) {
+	if n := len(parts); n > 1 {
+		return parts[:n/2], parts[n/2:]
+	}
+	p := parts[0]
+	middle := (p.from + p.to) / 2
+	return []part{{p.series, p.from, middle}}, []part{{p.series, middle, p.to}}
+}
+
+// reject notes that a part will not be written.
+func (w *write) reject(p part, status int, reason string, isolated bool) {
+	s := &w.series[p.series]
+	r := Rejection{Series: p.series, Labels: s.String(), Samples: p.to - p.from, Status: status, Reason: reason, Isolated: isolated}
+	if p.to > p.from {
+		r.First, r.Last = s.timeAt(p.from), s.timeAt(p.to-1)
+	}
+	w.result.Rejected = append(w.result.Rejected, r)
+}
+
+func (s *Series) length() int { return max(len(s.Samples), len(s.Histograms)) }
+
+func (s *Series) timeAt(i int) int64 {
+	if len(s.Histograms) > 0 {
+		return s.Histograms[i].Timestamp
+	}
+	return s.Samples[i].Timestamp
+}

@@ -1,0 +1,75 @@
+package remotewrite
+
+// Protocol is a version of the remote-write protocol.
+type Protocol uint8
+
+// The protocols. Auto is 2.0 with fall-back to 1.0.
+const (
+	Auto Protocol = iota
+	V1
+	V2
+)
+
+func (p Protocol) String() string {
+	switch p {
+	case V1:
+		return "1.0"
+	case V2:
+		return "2.0"
+	case Auto:
+	}
+	return "auto"
+}
+
+// Result says what became of a Write. The counts are the receiver's where it
+// gave some (2.0), else what a 2xx answered for. A histogram in its classic form
+// counts as the samples of its series.
+type Result struct {
+	Protocol   Protocol // of the last request
+	Requests   int      // sent, the repeated ones too
+	Retries    int
+	Bytes      int // of the bodies sent, compressed
+	Samples    int
+	Histograms int
+	Exemplars  int
+	// Rejected is what will never be written.
+	Rejected []Rejection
+	// Settled is the number of leading series of the input with which nothing
+	// remains to be done: each is written or in Rejected. Without an error it is
+	// all of them; with one, series[Settled:] can be written again.
+	Settled int
+}
+
+// Unknown is the index of a rejected series that the receiver did not name.
+const Unknown = -1
+
+// Rejection is a series, or samples of one, that the receiver refused or that
+// no receiver would take.
+type Rejection struct {
+	// Series is its index in the input, or Unknown.
+	Series int
+	// Labels as Prometheus writes them: {__name__="up", site="plant-1"}.
+	Labels string
+	// Samples (or histograms) refused, and the times in milliseconds that they lie
+	// between (both included); the times are 0 when Series is Unknown. A receiver
+	// of 2.0 does not say which of a series' samples it refused, only how many.
+	Samples     int
+	First, Last int64
+	// Status is the answer's, or 0 when the client refused.
+	Status int
+	// Reason is the beginning of the answer's body, or the client's own words.
+	Reason string
+	// Isolated is false when the samples were refused together with others and
+	// the bound on requests (Config.MaxBisections) did not allow to find out
+	// which of them were bad: good ones may be among them.
+	Isolated bool
+}
+
+// RejectedSamples is the sum over Rejected.
+func (r *Result) RejectedSamples() int {
+	n := 0
+	for i := range r.Rejected {
+		n += r.Rejected[i].Samples
+	}
+	return n
+}
