@@ -102,6 +102,7 @@ func (f *faulty) PutIf(ctx context.Context, key string, body []byte, etag string
 		body := bytes.Clone(body)
 		f.pending = append(f.pending, func(ctx context.Context) { _, _ = f.Objects.PutIf(ctx, key, body, etag) })
 		return "", lost
+	default:
 	}
 	written, err := f.Objects.PutIf(ctx, key, body, etag)
 	if err != nil {

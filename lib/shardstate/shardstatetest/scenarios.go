@@ -177,7 +177,7 @@ func scenarios() []scenario {
 func killedAtEachStage(ctx context.Context, w *world) error {
 	w.fill(60)
 	at, size := 0, 13
-	for s := toLoad; s < ended; s++ {
+	for s := range ended {
 		if err := w.deliver(w.warm[0], 0, at, size).until(ctx, s); err != nil {
 			return err
 		}

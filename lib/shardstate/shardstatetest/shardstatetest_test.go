@@ -24,7 +24,7 @@ func TestRandom(t *testing.T) {
 
 // TestSeeds goes deeper than rapid's short schedules.
 func TestSeeds(t *testing.T) {
-	for seed := range uint64(400) {
+	for seed := range uint64(250) {
 		if err := Random(t.Context(), &Memory{}, 400, Seeded(seed)); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}

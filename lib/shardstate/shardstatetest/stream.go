@@ -48,7 +48,7 @@ func newStream() *stream {
 }
 
 // open adds a shard.
-func (s *stream) open(parents []int, first, last *big.Int) int {
+func (s *stream) open(parents []int, first, last *big.Int) {
 	hashes, err := shardstate.ParseHashRange(first.String(), last.String())
 	if err != nil {
 		panic(err) // ranges are made here alone
@@ -56,11 +56,8 @@ func (s *stream) open(parents []int, first, last *big.Int) int {
 	for _, p := range parents {
 		s.shards[p].closed = true
 	}
-	n := len(s.shards)
-	s.shards = append(s.shards, &shard{
-		id: shardstate.ShardID(fmt.Sprintf("shardId-%012d", n)), parents: parents, first: first, last: last, hashes: hashes,
-	})
-	return n
+	id := shardstate.ShardID(fmt.Sprintf("shardId-%012d", len(s.shards)))
+	s.shards = append(s.shards, &shard{id: id, parents: parents, first: first, last: last, hashes: hashes})
 }
 
 // split halves an open shard.

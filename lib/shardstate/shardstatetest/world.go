@@ -52,7 +52,7 @@ func (w *world) cold() (*shardstate.Store[*sums], error) {
 // ready reports whether the mapping reads a shard: its parents are exhausted and it is not.
 func (w *world) ready(i int) bool {
 	for _, p := range w.stream.shards[i].parents {
-		if w.progress[p] < len(w.stream.shards[p].records) || !w.exhausted(p) {
+		if !w.exhausted(p) {
 			return false
 		}
 	}

@@ -1,0 +1,69 @@
+package shardstate_test
+
+import (
+	"context"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/insighthub/insighthub/cdk/local/s3"
+	"github.com/insighthub/insighthub/lib/objectstore"
+	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
+)
+
+var _ shardstate.Objects = (*objectstore.Store)(nil)
+
+const bucket = "state"
+
+// overS3 returns a function that opens empty buckets of one S3, through the SDK.
+func overS3(t *testing.T) func(*testing.T) shardstate.Objects {
+	t.Helper()
+	store, err := s3.New(s3.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(store.Handler())
+	t.Cleanup(func() {
+		server.Close()
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	buckets := 0
+	return func(t *testing.T) shardstate.Objects {
+		t.Helper()
+		buckets++
+		name := bucket + "-" + string(rune('a'+buckets/26%26)) + string(rune('a'+buckets%26))
+		if err := store.CreateBucket(name); err != nil {
+			t.Fatal(err)
+		}
+		objects, err := objectstore.New(objectstore.Config{
+			AWS: aws.Config{
+				Region: "eu-west-1", BaseEndpoint: &server.URL,
+				Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+					return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "a-test"}, nil
+				}),
+			},
+			Bucket: name, PathStyle: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return objects
+	}
+}
+
+func TestConformanceOverS3(t *testing.T) {
+	shardstatetest.Run(t, overS3(t))
+}
+
+func TestRandomOverS3(t *testing.T) {
+	open := overS3(t)
+	for seed := range uint64(10) {
+		if err := shardstatetest.Random(t.Context(), open(t), 200, shardstatetest.Seeded(seed)); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package shardstate_test
+
+import (
+	"errors"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+func TestSequenceValidate(t *testing.T) {
+	for s, ok := range map[shardstate.Sequence]bool{
+		"0": true, "7": true, "49590338271490256608559692538361571095921575989136588898": true,
+		shardstate.Sequence(strings.Repeat("9", 129)): true, shardstate.Sequence(strings.Repeat("9", 130)): false,
+		"": false, "00": false, "07": false, "-1": false, "1.5": false, "1e3": false, "٣": false, "1 ": false, "LATEST": false,
+	} {
+		if err := s.Validate(); (err == nil) != ok || !ok && !errors.Is(err, telemetry.ErrInvalid) {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
+func TestSequencesCompareAsNumbers(t *testing.T) {
+	number := rapid.StringMatching(`0|[1-9][0-9]{0,60}`)
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := number.Draw(t, "a"), number.Draw(t, "b")
+		x, _ := new(big.Int).SetString(a, 10)
+		y, _ := new(big.Int).SetString(b, 10)
+		if got := shardstate.Sequence(a).Compare(shardstate.Sequence(b)); got != x.Cmp(y) {
+			t.Fatalf("%s to %s: %d", a, b, got)
+		}
+	})
+	if shardstate.Sequence("").Compare("0") >= 0 {
+		t.Error("the empty one does not stand before all others")
+	}
+}
+
+func sequenceOf(s *string) shardstate.Sequence { return shardstate.Sequence(*s) }
+
+func TestFresh(t *testing.T) {
+	for _, tc := range []struct{ watermark, records, want string }{
+		{"", "", ""},
+		{"", "0", "0"},
+		{"9", "8 9 10 11", "10 11"},
+		{"9", "8 9", ""},
+		{"9", "99 100 101", "99 100 101"},
+		{"9", "10 10 11", "10 11"},
+		{"9", "10 11 12 10 11 12 13", "10 11 12 13"},
+		{"9", "8 10 9 11 12 11 7 13 13 14", "10 11 12 13 14"},
+		{"9", "10 12 11", "error"},
+		{"9", "10 12 12 11", "error"},
+		{"9", "10 x", "error"},
+		{"9", "010", "error"},
+	} {
+		records := strings.Fields(tc.records)
+		before := slices.Clone(records)
+		got, err := shardstate.Fresh(shardstate.Sequence(tc.watermark), records, sequenceOf)
+		switch {
+		case tc.want == "error":
+			if !errors.Is(err, telemetry.ErrInvalid) {
+				t.Errorf("%q above %q: got %q, %v", tc.records, tc.watermark, got, err)
+			}
+		case err != nil || strings.Join(got, " ") != tc.want:
+			t.Errorf("%q above %q: got %q, %v; want %q", tc.records, tc.watermark, got, err, tc.want)
+		}
+		if diff := cmp.Diff(before, records); diff != "" {
+			t.Errorf("%q: records have changed: %s", tc.records, diff)
+		}
+	}
+}
+
+// TestFreshOfAnyDelivery repeats parts of a run at random; what is new comes out once, in order.
+func TestFreshOfAnyDelivery(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(0, 30).Draw(t, "records")
+		watermark := rapid.IntRange(0, n).Draw(t, "watermark")
+		var records, want []string
+		for at := 0; at < n; {
+			from := rapid.IntRange(0, at).Draw(t, "from")
+			to := rapid.IntRange(from, n).Draw(t, "to")
+			for i := from; i < to; i++ {
+				records = append(records, strconv.Itoa(i+1))
+			}
+			at = max(at, to)
+		}
+		for i := watermark; i < n; i++ {
+			want = append(want, strconv.Itoa(i+1))
+		}
+		w := shardstate.Sequence("")
+		if watermark > 0 {
+			w = shardstate.Sequence(strconv.Itoa(watermark))
+		}
+		got, err := shardstate.Fresh(w, records, sequenceOf)
+		if err != nil || !slices.Equal(got, want) {
+			t.Fatalf("%q above %q: got %q, %v", records, w, got, err)
+		}
+	})
+}
+
+func BenchmarkFresh(b *testing.B) {
+	records := make([]string, 100)
+	for i := range records {
+		records[i] = "495903382714902566085596925383615710959215759891365" + strconv.Itoa(10000+i)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if got, err := shardstate.Fresh(shardstate.Sequence(records[9]), records, sequenceOf); err != nil || len(got) != 90 {
+			b.Fatal(len(got), err)
+		}
+	}
+}
