@@ -277,3 +277,92 @@ func TestOrderSplitAndDuplicationChangeNothing(t *testing.T) {
 		compare(t, want, have)
 	})
 }
+
+// TestMergeIsThatOfOneShard deals the events out to three shards, by identity,
+// and merges these in two ways.
+func TestMergeIsThatOfOneShard(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := drawFleet(t)
+		f.config.Ahead = 5 * time.Millisecond
+		f.config.Limits = Limits{Runs: testRuns, Changes: testRuns}
+		offers := within(drawOffers(t, 120))
+		never := func() bool { return false }
+		shard := func(offers []offer) *Shard {
+			s, err := NewShard(f.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Advance(noon + 1000)
+			feed(t, s, offers, never, never, nil)
+			return s
+		}
+		finish := func(s *Shard) result {
+			have := result{}
+			reload(t, s)
+			s.Advance(noon + 20_000)
+			s.Close(func(sample *Sample) { have.add(t, sample) })
+			return have
+		}
+		want := finish(shard(offers))
+		parts := make([][]offer, 3)
+		dealt := map[key]int{}
+		for _, of := range offers {
+			k := key{gateway: of.gateway, device: of.event.Device, metric: of.event.Metric, end: of.event.Time}
+			if _, ok := dealt[k]; !ok {
+				dealt[k] = rapid.IntRange(0, 2).Draw(t, "part")
+			}
+			parts[dealt[k]] = append(parts[dealt[k]], of)
+		}
+		merge := func(a, b *Shard) *Shard {
+			if err := a.Merge(b); err != nil {
+				t.Fatal(err)
+			}
+			return a
+		}
+		compare(t, want, finish(merge(merge(shard(parts[0]), shard(parts[1])), shard(parts[2]))))
+		compare(t, want, finish(merge(shard(parts[2]), merge(shard(parts[1]), shard(parts[0])))))
+	})
+}
+
+// TestShardsSplitAndMergeUnderWay splits the shard by gateway and merges the
+// parts again, between records; what comes out is what the whole would have given.
+func TestShardsSplitAndMergeUnderWay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := drawFleet(t)
+		f.config.Limits = Limits{Runs: testRuns, Changes: testRuns}
+		offers := drawOffers(t, 100)
+		never := func() bool { return false }
+		run := func(reshard bool) result {
+			have := result{}
+			emit := func(sample *Sample) { have.add(t, sample) }
+			s, err := NewShard(f.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := rapid.IntRange(0, len(offers)).Draw(t, "at")
+			feed(t, s, offers[:at], func() bool { return true }, never, emit)
+			if reshard {
+				left, err := s.Split(func(g telemetry.GatewayID) bool { return g == "a" })
+				if err != nil {
+					t.Fatal(err)
+				}
+				right, err := s.Split(func(g telemetry.GatewayID) bool { return g != "a" })
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, child := range []*Shard{left, right} {
+					child.Close(emit)
+				}
+				if err := left.Merge(right); err != nil {
+					t.Fatal(err)
+				}
+				s = left
+			}
+			feed(t, s, offers[at:], func() bool { return true }, never, emit)
+			s.Advance(noon + 30_000)
+			s.Close(emit)
+			return have
+		}
+		compare(t, run(false), run(true))
+	})
+}
