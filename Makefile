@@ -61,7 +61,7 @@ fuzz: ## Run each fuzz target for FUZZTIME
 
 .PHONY: bench
 bench: ## Run the micro-benchmarks
-	@go test -run '^$$' -bench . -benchmem ./lib/telemetry ./lib/ingest ./lib/store ./lib/timescale ./lib/kinesis/... ./cdk/local/httpapi ./loadtest/fleet
+	@go test -run '^$$' -bench . -benchmem ./lib/telemetry ./lib/ingest ./functions/store ./lib/timescale ./lib/kinesis/... ./cdk/local/httpapi ./loadtest/fleet
 
 .PHONY: bench-pipeline
 bench-pipeline: build synth build/local/yardstick $(TIMESCALE)/.stamp ## Run the whole stack under load, in alternation with a plain server (about 8 minutes)
