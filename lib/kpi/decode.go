@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"math/big"
-	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -115,10 +114,10 @@ func (d *decoder) bytes(n int) []byte {
 	return d.p[d.at-n : d.at]
 }
 
-// name reads a name; before is what it must come after in order.
+// name reads a name, which is valid or, where that is allowed, empty.
 func name[S ~string](d *decoder, empty bool) S {
 	text := S(d.bytes(int(d.below(telemetry.MaxNameBytes+1, "name"))))
-	if d.err == nil && !(empty && text == "") {
+	if d.err == nil && (text != "" || !empty) {
 		if err := telemetry.ValidName(text); err != nil {
 			d.fail("%v", err)
 		}
@@ -239,7 +238,7 @@ func (d *decoder) tallies(t *tallies, after telemetry.Micros, first bool) {
 		*n = d.uvarint()
 	}
 	t.lags.Count = t.lags.Zero
-	t.lags.Sum = time.Duration(unzigzag(d.uvarint()))
+	t.lags.SumMicros = unzigzag(d.uvarint())
 	next := uint64(0)
 	for range d.count(2, "buckets") {
 		i := d.below(LagBuckets, "bucket")

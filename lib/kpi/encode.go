@@ -142,7 +142,7 @@ func (e *encoder) tallies(t *tallies) {
 	for _, n := range [...]uint64{t.duplicates, t.late, t.early, t.refused, t.unverified, t.crowded, t.lags.Zero} {
 		e.uvarint(n)
 	}
-	e.dst = binary.AppendVarint(e.dst, int64(t.lags.Sum))
+	e.dst = binary.AppendVarint(e.dst, t.lags.SumMicros)
 	n := 0
 	for _, count := range t.lags.Buckets {
 		if count > 0 {

@@ -2,7 +2,6 @@ package kpi
 
 import (
 	"math"
-	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -19,14 +18,18 @@ const (
 	// which ends at 2^14 s, holds the longer lags too.
 	LagFirstBucket = -39
 	LagBuckets     = 96
+
+	// maxLag, 12.7 days, keeps the sum of 2^23 lags from overflowing, whatever a
+	// sender's clock says.
+	maxLag = telemetry.Micros(1) << 40
 )
 
 // Lags is a histogram of ingest lags, which are the time that an event was
-// received less its own time. It is made of counts and whole microseconds, so
-// that histograms add up exactly.
+// received less its own time, at most maxLag either way. It is made of counts and
+// whole microseconds, so that histograms add up exactly.
 type Lags struct {
 	Count, Zero uint64
-	Sum         time.Duration
+	SumMicros   int64
 	// Buckets are the counts of buckets LagFirstBucket and on, each of its own.
 	Buckets [LagBuckets]uint32
 }
@@ -53,9 +56,15 @@ func bucketOf(lag telemetry.Micros) int {
 	return min(k-LagFirstBucket, LagBuckets-1)
 }
 
+// lagOf returns how long after t something was received.
+func lagOf(received, t telemetry.Micros) telemetry.Micros {
+	received = max(0, min(received, maxTime)) // so that the difference does not overflow
+	return max(-maxLag, min(received-t, maxLag))
+}
+
 func (h *Lags) add(bucket int, lag telemetry.Micros) {
 	h.Count++
-	h.Sum += time.Duration(lag) * time.Microsecond
+	h.SumMicros += int64(lag)
 	if bucket < 0 {
 		h.Zero++
 		return
@@ -67,7 +76,7 @@ func (h *Lags) add(bucket int, lag telemetry.Micros) {
 func (h *Lags) Add(other *Lags) {
 	h.Count += other.Count
 	h.Zero += other.Zero
-	h.Sum += other.Sum
+	h.SumMicros += other.SumMicros
 	for i, n := range other.Buckets {
 		h.Buckets[i] += n
 	}

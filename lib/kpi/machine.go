@@ -31,7 +31,7 @@ const (
 	// NotPlanned is time inside the calendar that the plan takes out of the busy
 	// time after all: a break, preventive maintenance, no order.
 	NotPlanned
-	elements
+	elements = iota // how many there are
 )
 
 // State is what one state code means. Reason is for Down alone.
@@ -115,7 +115,7 @@ func NewMachine(c MachineConfig) (*Machine, error) {
 		stale: micros(c.StaleLimit), states: make(map[int]meaning, len(c.States)),
 	}
 	for code, s := range c.States {
-		want(s.Element < elements, "state %d: element %d", code, s.Element)
+		want(s.Element < Element(elements), "state %d: element %d", code, s.Element)
 		want(s.Element == Down || s.Reason == "", "state %d: a reason without being down", code)
 		if s.Element == Down {
 			m.reasons = append(m.reasons, s.Reason)

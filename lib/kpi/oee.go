@@ -58,7 +58,7 @@ func (s Sums) Quality() float64 { return s.Good / s.Produced }
 // that it is 0, not NaN, where a busy machine produced nothing.
 func (s Sums) OEE() float64 { return s.idealGood() / s.Busy.Seconds() }
 
-// TEEP, the total effective equipment performance, is as OEE over all time.
+// TEEP is the total effective equipment performance: as OEE, over all time.
 func (s Sums) TEEP() float64 { return s.idealGood() / s.Calendar.Seconds() }
 
 // idealGood is the seconds that the good items would have taken at the ideal cycle.

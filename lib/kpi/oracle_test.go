@@ -45,11 +45,8 @@ type oracle struct {
 func (o *oracle) window() telemetry.Micros { return micros(o.c.Window) }
 
 func (o *oracle) endOf(t telemetry.Micros) telemetry.Micros {
-	end := telemetry.Micros(0)
-	for end = t - ((t%o.window())+o.window())%o.window(); end <= t; end += o.window() {
-		continue
-	}
-	return end
+	start := t - ((t%o.window())+o.window())%o.window()
+	return start + o.window()
 }
 
 // reduce returns all samples up to the clock at the end.
@@ -149,7 +146,7 @@ func (o *oracle) gateway(g telemetry.GatewayID, closedBy func(telemetry.Micros) 
 			}
 			lag := of.received - of.event.Time
 			lags.Count++
-			lags.Sum += duration(lag)
+			lags.SumMicros += int64(lag)
 			if s := float64(lag) / 1e6; s <= 1./1024 {
 				lags.Zero++
 			} else {
@@ -283,7 +280,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 				down[meaning.Reason]++
 			case Unknown:
 				unknown++
-			case NotPlanned:
+			default:
 			}
 		}
 		if !readings && (alive == none || alive <= end-micros(o.c.Forget)) {

@@ -22,7 +22,6 @@ type Shard struct {
 	gateways []*gateway // in order of name
 	byName   map[telemetry.GatewayID]*gateway
 	refused  uint64 // events of gateways past the limit, since the start
-	scratch  []*series
 }
 
 // Report says what became of the events of a batch.
@@ -117,7 +116,12 @@ func (o *observer) run() {
 	metrics := uint32(len(b.Metrics))
 	horizon := floor(s.clock+s.ahead, s.window) + s.window
 	o.start = -1
-	lagAt, bucket := telemetry.Micros(-1), 0
+	received := b.Received
+	if received == 0 { // not said
+		received = s.clock
+	}
+	var lagAt, lag telemetry.Micros
+	bucket, known := 0, false
 	for i, t := range b.Time {
 		if t < s.open || t >= horizon {
 			o.outside(t)
@@ -149,10 +153,11 @@ func (o *observer) run() {
 			continue
 		}
 		o.report.Accepted++
-		if t != lagAt {
-			lagAt, bucket = t, bucketOf(b.Received-t)
+		if t != lagAt || !known { // many series are sampled at one time
+			lagAt, lag, known = t, lagOf(received, t), true
+			bucket = bucketOf(lag)
 		}
-		o.tallies.lags.add(bucket, b.Received-t)
+		o.tallies.lags.add(bucket, lag)
 		if out.addition == unverified {
 			o.tallies.unverified++
 			o.report.Unverified++

@@ -23,8 +23,6 @@ const (
 	maxShift = 127 - 53 - 20
 )
 
-func (s *sum) reset() { s.hi, s.lo, s.wide = 0, 0, nil }
-
 // add adds v, which is finite.
 func (s *sum) add(v float64) {
 	b := math.Float64bits(v)

@@ -53,8 +53,6 @@ const (
 	unverified          // the set is full: it may have been there
 )
 
-func (s *timeSet) reset() { s.runs, s.max, s.full = s.runs[:0], 0, false }
-
 // add adds a time to a set of at most maxRuns runs.
 func (s *timeSet) add(at uint32, maxRuns int) addition {
 	n := len(s.runs)
@@ -72,8 +70,8 @@ func (s *timeSet) add(at uint32, maxRuns int) addition {
 }
 
 func (s *timeSet) has(at uint32) bool {
-	for i := len(s.runs) - 1; i >= 0; i-- {
-		if s.runs[i].contains(at) {
+	for _, r := range slices.Backward(s.runs) {
+		if r.contains(at) {
 			return true
 		}
 	}
@@ -99,7 +97,7 @@ func (s *timeSet) insert(at uint32, maxRuns int) addition {
 	}
 	if len(s.runs) >= maxRuns && !s.full {
 		s.compact()
-		s.full = len(s.runs) > maxRuns/4*3
+		s.full = len(s.runs) > maxRuns-maxRuns/8
 	}
 	s.max = max(s.max, at)
 	if s.full {

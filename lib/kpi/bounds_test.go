@@ -1,0 +1,124 @@
+package kpi
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+func TestCardinalityIsBoundedAndVisible(t *testing.T) {
+	s := newShard(t, Config{Limits: Limits{Gateways: 1, Devices: 3, Series: 4}})
+	b := &telemetry.Batch{Gateway: "gw", Site: "plant", Received: noon}
+	for i := range 10 {
+		b.Append(telemetry.Event{Device: telemetry.DeviceName(fmt.Sprint("d", i%5)), Metric: telemetry.MetricName(fmt.Sprint("m", i/5)), Time: noon, Value: 1})
+	}
+	r := s.Observe(b, noon)
+	if r.Accepted != 4 || r.Refused != 6 || !r.AtLimit() || s.Series() != 4 {
+		t.Fatalf("%+v, %d series", r, s.Series())
+	}
+	b.Gateway = "another"
+	if r := s.Observe(b, noon); r.Refused != 10 || s.Refused() != 10 {
+		t.Fatalf("%+v, %d refused", r, s.Refused())
+	}
+	s.Advance(noon + 7*second)
+	got := collect(s)
+	for f, want := range map[Figure]float64{Events: 4, RefusedEvents: 6, GatewaySeries: 4, GatewayDevices: 3, SeriesSamples: 1} {
+		if v := value(got, f); v != want {
+			t.Errorf("%s: have %v, want %v", f, v, want)
+		}
+	}
+
+	// After a silence of Forget the names are free again.
+	s.Advance(noon + 2*3600*second)
+	s.Close(func(*Sample) {})
+	if s.Series() != 0 || len(s.AppendBinary(nil)) > 40 {
+		t.Errorf("%d series in %d bytes after the silence", s.Series(), len(s.AppendBinary(nil)))
+	}
+	b.Reset()
+	b.Gateway = "another"
+	b.Append(telemetry.Event{Device: "d9", Metric: "m", Time: noon + 2*3600*second})
+	if r := s.Observe(b, noon+2*3600*second); r.Accepted != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestIrregularTimesAreBounded sends more irregular times than a window's set
+// holds. All count, those past the bound as unverified, and the state stays small.
+func TestIrregularTimesAreBounded(t *testing.T) {
+	m := newMachine(t, pressConfig())
+	s := newShard(t, Config{Machines: everyDevice{m}})
+	r := rand.New(rand.NewPCG(1, 2))
+	b := &telemetry.Batch{Gateway: "gw", Site: "plant", Received: noon}
+	seen := map[telemetry.Micros]bool{}
+	const n = 5000
+	for len(seen) < n {
+		at := noon + telemetry.Micros(r.IntN(4_999_999))
+		if !seen[at] {
+			seen[at] = true
+			b.Append(telemetry.Event{Device: "press", Metric: "cycle_count", Time: at, Value: float64(r.IntN(1000))})
+		}
+	}
+	report := s.Observe(b, noon)
+	if report.Accepted != n || report.Unverified < n/2 || report.Crowded < n/2 || !report.AtLimit() {
+		t.Errorf("%+v", report)
+	}
+	state := s.AppendBinary(nil)
+	if len(state) > 2000 {
+		t.Errorf("%d bytes", len(state))
+	}
+	if err := s.Decode(state); err != nil {
+		t.Fatal(err)
+	}
+	s.Advance(noon + 7*second)
+	got := collect(s)
+	for f, want := range map[Figure]float64{SeriesSamples: n, Events: n, UnverifiedEvents: float64(report.Unverified), CrowdedEvents: float64(report.Crowded)} {
+		if v := value(got, f); v != want {
+			t.Errorf("%s: have %v, want %v", f, v, want)
+		}
+	}
+}
+
+// TestShuffledRegularTimesFit puts three times as many regular times in no order
+// as the set has runs: it must find the few runs that they are.
+func TestShuffledRegularTimesFit(t *testing.T) {
+	var set timeSet
+	for _, i := range rand.New(rand.NewPCG(1, 2)).Perm(200) {
+		if have := set.add(uint32(i)*10_000, 64); have != added {
+			t.Fatalf("time %d: have %d", i, have)
+		}
+	}
+	for i := range uint32(200) {
+		if have := set.add(i*10_000, 64); have != duplicate {
+			t.Errorf("time %d again: have %d", i, have)
+		}
+	}
+	if set.compact(); len(set.runs) != 1 {
+		t.Errorf("%d runs", len(set.runs))
+	}
+}
+
+func TestLagBuckets(t *testing.T) {
+	var h Lags
+	for _, lag := range []time.Duration{-time.Second, 0, 976 * time.Microsecond, 977 * time.Microsecond, time.Second, time.Second + time.Microsecond, 30 * time.Hour} {
+		h.add(bucketOf(micros(lag)), micros(lag))
+	}
+	if h.Count != 7 || h.Zero != 3 || h.SumMicros != 108_000_000_000+1_000_000+976+977+1 {
+		t.Errorf("%d lags, %d of them zero, sum %d µs", h.Count, h.Zero, h.SumMicros)
+	}
+	counts := h.Classic()
+	for i, bound := range ClassicBounds() {
+		want := uint64(4)
+		if bound >= 1 {
+			want = 5
+		}
+		if bound >= 2 {
+			want = 6
+		}
+		if counts[i] != want {
+			t.Errorf("at most %v s: have %d, want %d", bound, counts[i], want)
+		}
+	}
+}

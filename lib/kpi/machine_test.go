@@ -1,0 +1,137 @@
+package kpi
+
+import (
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+type everyDevice struct{ machine *Machine }
+
+func (e everyDevice) Machine(telemetry.GatewayID, telemetry.DeviceName) *Machine { return e.machine }
+
+func pressConfig() MachineConfig {
+	return MachineConfig{
+		StateMetric: "state", CountMetric: "cycle_count", GoodMetric: "good_count", IdealCycle: 500 * time.Millisecond,
+		States: map[int]State{0: {Element: Production}, 1: {Element: Idle}, 2: {Element: Setup}, 3: {Element: Down, Reason: "fault"}},
+	}
+}
+
+// TestMachineWindowByHand follows a press through a window of 5 s that begins
+// while it runs: down from 1 s to 2.5 s, then idle, running from 4 s.
+func TestMachineWindowByHand(t *testing.T) {
+	s := newShard(t, Config{Machines: everyDevice{newMachine(t, pressConfig())}})
+	b := &telemetry.Batch{Gateway: "gw", Site: "plant", Received: noon}
+	put := func(metric telemetry.MetricName, after time.Duration, v float64) {
+		b.Append(telemetry.Event{Device: "press", Metric: metric, Time: noon + micros(after), Value: v})
+	}
+	put("state", -time.Second, 0)
+	put("cycle_count", -time.Second, 100)
+	put("good_count", -time.Second, 90)
+	put("state", 4*time.Second, 0) // not in order
+	put("state", time.Second, 3)
+	put("state", 2500*time.Millisecond, 1)
+	put("cycle_count", 4500*time.Millisecond, 2) // reset to 0 after 104, then 2
+	put("cycle_count", 500*time.Millisecond, 104)
+	put("good_count", 4500*time.Millisecond, 95)
+	s.Observe(b, noon)
+	s.Advance(noon + 7*second)
+	var last []Sample
+	for _, sample := range collect(s) {
+		if sample.Time == noon+5*second {
+			last = append(last, sample)
+		}
+	}
+	want := map[Figure]float64{
+		CalendarSeconds: 5, PlannedSeconds: 5, BusySeconds: 5, ProductionSeconds: 2, IdleSeconds: 1.5, SetupSeconds: 0,
+		DownSeconds: 1.5, UnknownSeconds: 0, Failures: 1, Produced: 6, Good: 5, IdealSeconds: 3,
+	}
+	for f, w := range want {
+		if have := value(last, f); have != w {
+			t.Errorf("%s: have %v, want %v", f, have, w)
+		}
+	}
+}
+
+func TestPlannedTime(t *testing.T) {
+	c := pressConfig()
+	c.Shifts = []Shift{{6 * time.Hour, 14 * time.Hour}, {6*24*time.Hour + 22*time.Hour, 7 * 24 * time.Hour}} // Monday early, Sunday night
+	m := newMachine(t, c)
+	monday := noon - 12*3600*second
+	for _, test := range []struct {
+		name     string
+		from, to telemetry.Micros
+		want     telemetry.Micros
+	}{
+		{"inside", noon, noon + second, second},
+		{"across the end", monday + 14*3600*second - 1, monday + 15*3600*second, 1},
+		{"before the begin", monday + 6*3600*second - 2, monday + 6*3600*second, 0},
+		{"across the week", monday - 7*second, monday + 7*3600*second, 7*second + 3600*second},
+		{"a whole week", noon, noon + 7*86400*second, 10 * 3600 * second},
+		{"before 1970", -7 * 86400 * second, 0, 10 * 3600 * second},
+		{"nothing", noon, noon, 0},
+	} {
+		if have := m.planned(test.from, test.to); have != test.want {
+			t.Errorf("%s: have %d, want %d", test.name, have, test.want)
+		}
+	}
+}
+
+func TestWrongConfigurationIsNamed(t *testing.T) {
+	for name, change := range map[string]func(*MachineConfig){
+		"a shift backwards":        func(c *MachineConfig) { c.Shifts = []Shift{{2 * time.Hour, time.Hour}} },
+		"a shift past the week":    func(c *MachineConfig) { c.Shifts = []Shift{{0, 8 * 24 * time.Hour}} },
+		"shifts that overlap":      func(c *MachineConfig) { c.Shifts = []Shift{{0, 2 * time.Hour}, {time.Hour, 3 * time.Hour}} },
+		"a reason for running":     func(c *MachineConfig) { c.States[0] = State{Production, "why"} },
+		"an element of no kind":    func(c *MachineConfig) { c.States[0] = State{Element: 99} },
+		"one metric for two":       func(c *MachineConfig) { c.GoodMetric = c.CountMetric },
+		"a negative cycle":         func(c *MachineConfig) { c.IdealCycle = -1 },
+		"a name that is no metric": func(c *MachineConfig) { c.StateMetric = "a\nb" },
+	} {
+		c := pressConfig()
+		change(&c)
+		if _, err := NewMachine(c); !errors.Is(err, telemetry.ErrInvalid) {
+			t.Errorf("%s: have %v", name, err)
+		}
+	}
+	if _, err := NewShard(Config{Window: time.Microsecond, Lateness: -1}); !errors.Is(err, telemetry.ErrInvalid) {
+		t.Errorf("have %v", err)
+	}
+}
+
+func TestRatiosComeFromSums(t *testing.T) {
+	a := Sums{
+		Calendar: 10 * time.Hour, Planned: 8 * time.Hour, Busy: 8 * time.Hour, Production: 6 * time.Hour, Down: 2 * time.Hour,
+		Produced: 500, Good: 450, IdealSeconds: 500 * 36, Failures: 4,
+	}
+	r, ok := OEE(a)
+	want := Ratios{Availability: 0.75, Performance: 5. / 6, Quality: 0.9, OEE: 0.75 * 5 / 6 * 0.9, TEEP: 4.5 / 10}
+	near := func(a, b float64) bool { return math.Abs(a-b) < 1e-12 }
+	if !ok || !near(r.Availability, want.Availability) || !near(r.Performance, want.Performance) || !near(r.Quality, want.Quality) ||
+		!near(r.OEE, want.OEE) || !near(r.TEEP, want.TEEP) {
+		t.Errorf("have %+v, want %+v", r, want)
+	}
+	if !near(a.Scrap(), 0.1) || !near(a.Throughput(), 50) {
+		t.Errorf("scrap %v, throughput %v", a.Scrap(), a.Throughput())
+	}
+	mtbf, _ := a.MTBF()
+	mttr, _ := a.MTTR()
+	if mtbf != 90*time.Minute || mttr != 30*time.Minute {
+		t.Errorf("MTBF %s, MTTR %s", mtbf, mttr)
+	}
+	idle := Sums{Calendar: time.Hour, Planned: time.Hour, Busy: time.Hour, Idle: time.Hour}
+	if _, ok := idle.MTBF(); ok {
+		t.Error("a mean between no failures")
+	}
+	if r, ok := OEE(idle); ok || r.OEE != 0 {
+		t.Errorf("have %+v, %v", r, ok)
+	}
+	// Of both the availability is 6 of 9 hours, not the mean of 3/4 and 0.
+	a.Add(idle)
+	if !near(a.Availability(), 6./9) {
+		t.Errorf("availability %v", a.Availability())
+	}
+}
