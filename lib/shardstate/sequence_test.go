@@ -19,7 +19,7 @@ func TestSequenceValidate(t *testing.T) {
 	for s, ok := range map[shardstate.Sequence]bool{
 		"0": true, "7": true, "49590338271490256608559692538361571095921575989136588898": true,
 		shardstate.Sequence(strings.Repeat("9", 129)): true, shardstate.Sequence(strings.Repeat("9", 130)): false,
-		"": false, "00": false, "07": false, "-1": false, "1.5": false, "1e3": false, "٣": false, "1 ": false, "LATEST": false,
+		"": false, "00": false, "07": false, "-1": false, "1.5": false, "1e3": false, "٣": false, "1_0": false, "LATEST": false,
 	} {
 		if err := s.Validate(); (err == nil) != ok || !ok && !errors.Is(err, telemetry.ErrInvalid) {
 			t.Errorf("%q: %v", s, err)
