@@ -8,12 +8,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/insighthub/insighthub/cdk/local/s3"
+	"github.com/insighthub/insighthub/lib/kinesis"
 	"github.com/insighthub/insighthub/lib/objectstore"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
 )
 
-var _ shardstate.Objects = (*objectstore.Store)(nil)
+var (
+	_ shardstate.Objects = (*objectstore.Store)(nil)
+	_ shardstate.Lineage = (*kinesis.Shards)(nil)
+)
 
 const bucket = "state"
 
