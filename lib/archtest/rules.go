@@ -32,6 +32,7 @@ func Rules() []Rule {
 		// Start-up.
 		{Path: "lib/awsconfig", External: []string{sdk}},
 		{Path: "lib/lambdahost", Internal: []string{telemetry, "lib/awsconfig", "lib/tracing"}, External: []string{sdk}},
+		{Path: "lib/metrics", Internal: []string{"lib/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "functions/...", Internal: []string{"lib/..."}, External: []string{sdk}},
 
 		// Deployment, and the same on one machine.
