@@ -20,6 +20,10 @@ GOLANGCI_V := v2.15.0
 LAMBDAS := $(FUNCTIONS:%=build/lambda/%/bootstrap)
 LOCALS  := $(FUNCTIONS:%=build/local/functions/%/bootstrap)
 
+ifeq ($(shell command -v go),)
+$(error Go is missing: install Go 1.26 or newer, https://go.dev/doc/install)
+endif
+
 # The CDK's Node process: quiet about its own age, its cache inside the project.
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 export JSII_DEPRECATED := quiet
@@ -115,6 +119,7 @@ build/local/cdk: $(call sources,cdk/main.go cdk/config cdk/constructs cdk/stacks
 synth: cdk.out/manifest.json ## Synthesise the CDK app into cdk.out
 
 cdk.out/manifest.json: build/local/cdk $(LAMBDAS) cdk.json
+	@command -v node >/dev/null || { echo 'node is missing: install Node.js 20 or newer; the CDK runs on it' >&2; exit 2; }
 	@echo "Synthesising the CDK app into cdk.out"
 	@rm -rf cdk.out && build/local/cdk -out cdk.out && touch $@
 
