@@ -122,3 +122,25 @@ func TestLagBuckets(t *testing.T) {
 		}
 	}
 }
+
+// TestLateAndEarlyToTheMicrosecond: at clock noon+7 s the window that ends at
+// noon+5 s is closed, and the last that is taken begins at noon+15 s.
+func TestLateAndEarlyToTheMicrosecond(t *testing.T) {
+	for _, test := range []struct {
+		at   telemetry.Micros
+		want Report
+	}{
+		{5*second - 1, Report{Late: 1}},
+		{5 * second, Report{Accepted: 1}},
+		{20*second - 1, Report{Accepted: 1}},
+		{20 * second, Report{Early: 1}},
+	} {
+		s := newShard(t, Config{})
+		s.Advance(noon + 7*second)
+		b := &telemetry.Batch{Gateway: "gw", Site: "plant"}
+		b.Append(telemetry.Event{Device: "d", Metric: "m", Time: noon + test.at})
+		if have := s.Observe(b, noon); have != test.want { // an older arrival does not turn the clock back
+			t.Errorf("%d: have %+v, want %+v", test.at, have, test.want)
+		}
+	}
+}

@@ -186,6 +186,38 @@ func compare(t *rapid.T, want, have result) {
 
 const testRuns = 1 << 10
 
+func TestTimesAreASet(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var set timeSet
+		want := map[uint32]bool{}
+		grid := rapid.Uint32Range(1, 5).Draw(t, "grid")
+		for range rapid.IntRange(1, 60).Draw(t, "times") {
+			at := rapid.Uint32Range(0, 40).Draw(t, "at") * grid
+			if have := set.add(at, testRuns); (have == duplicate) != want[at] {
+				t.Fatalf("add %d: have %d, was there: %v", at, have, want[at])
+			}
+			want[at] = true
+			if rapid.IntRange(0, 9).Draw(t, "compact") == 0 {
+				set.compact()
+			}
+		}
+		for at := range 41 * grid {
+			before, after := at, at
+			for other := range want {
+				if other < at && (before == at || other > before) {
+					before = other
+				}
+				if other > at && (after == at || other < after) {
+					after = other
+				}
+			}
+			if b, a := set.neighbours(at); b != before || a != after {
+				t.Errorf("neighbours of %d: have %d and %d, want %d and %d; %v", at, b, a, before, after, set.runs)
+			}
+		}
+	})
+}
+
 func TestFiguresAreThoseOfTheOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := drawFleet(t)

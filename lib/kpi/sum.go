@@ -45,10 +45,7 @@ func (s *sum) add(v float64) {
 		}
 		lo = m >> -shift
 	case shift <= maxShift:
-		hi, lo = m>>(64-shift), m<<shift // a shift by 64 or more gives 0
-		if shift >= 64 {
-			hi = m << (shift - 64)
-		}
+		hi, lo = m>>(64-shift), m<<shift // shift is at most 54; a shift by 64 gives 0
 	default:
 		s.addWide(m, e, v < 0)
 		return

@@ -63,3 +63,23 @@ func TestSumOverflowsIntoTheWideOne(t *testing.T) {
 		t.Errorf("have %v, want %v", have, want)
 	}
 }
+
+// TestSumRoundsToNearest is about the bits past the first 64: 2^32 and half of
+// its last place are a tie, which the least that is more breaks.
+func TestSumRoundsToNearest(t *testing.T) {
+	for _, sign := range []float64{1, -1} {
+		var s sum
+		s.add(sign * 0x1p32)
+		s.add(sign * 0x1p-21)
+		if have := s.mean(1); have != sign*0x1p32 {
+			t.Errorf("a tie: have %x", have)
+		}
+		s.add(sign * 0x1p-50)
+		if have := s.mean(1); have != sign*(0x1p32+0x1p-20) {
+			t.Errorf("more than a tie: have %x", have)
+		}
+		if s.wide != nil {
+			t.Error("it did not fit 128 bits")
+		}
+	}
+}
