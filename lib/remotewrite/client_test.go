@@ -234,6 +234,38 @@ func TestBisectionWritesTheOthersAndNamesTheBad(t *testing.T) {
 	}
 }
 
+func TestTooLargeRequestsAreHalved(t *testing.T) {
+	r := newReceiver(t)
+	r.script = func(_ int, req *http.Request) (int, map[string]string) {
+		if req.ContentLength > 800 {
+			return http.StatusRequestEntityTooLarge, nil
+		}
+		return 0, nil
+	}
+	c := newClient(t, r.URL, func(cfg *remotewrite.Config) { cfg.Protocol = remotewrite.V1 })
+	if got, err := c.Write(t.Context(), gauges(100, 1)); err != nil || got.Samples != 100 || len(got.Rejected) != 0 || got.Requests < 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// What is behind Settled comes again, so it is not reported as rejected twice.
+func TestRejectionsBehindSettledAreNotReported(t *testing.T) {
+	r := newReceiver(t)
+	r.script = func(n int, _ *http.Request) (int, map[string]string) {
+		if n == 2 {
+			return http.StatusForbidden, nil
+		}
+		return 0, nil
+	}
+	c := newClient(t, r.URL, func(cfg *remotewrite.Config) { cfg.Protocol, cfg.MaxSamples = remotewrite.V1, 10 })
+	series := gauges(30, 1)
+	series[3].Samples, series[25].Samples = nil, nil
+	got, err := c.Write(t.Context(), series)
+	if _, ok := errors.AsType[*remotewrite.StatusError](err); !ok || got.Settled != 11 || len(got.Rejected) != 1 || got.Rejected[0].Series != 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestBisectionIsBounded(t *testing.T) {
 	r := newReceiver(t)
 	r.bad = func(string, int64) bool { return true }
@@ -266,6 +298,20 @@ func TestWriteRefusesWhatNoReceiverTakes(t *testing.T) {
 	got, err := newClient(t, r.URL).Write(t.Context(), series)
 	if err != nil || got.Samples != 2 || len(got.Rejected) != 6 || r.total() != 2 || got.Settled != 8 {
 		t.Fatalf("%+v, %v", got, err)
+	}
+	for labels := range r.stored {
+		if strings.Contains(labels, "device") != strings.Contains(labels, named(0)) {
+			t.Errorf("an empty label was sent: %s", labels)
+		}
+	}
+	for _, m := range r.v1 {
+		for _, ts := range m.Timeseries {
+			for _, l := range ts.Labels {
+				if l.Value == "" {
+					t.Errorf("%s is empty", l.Name)
+				}
+			}
+		}
 	}
 	for i, j := range got.Rejected {
 		if j.Series != i+1 || j.Status != 0 || j.Reason == "" {
