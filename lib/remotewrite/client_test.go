@@ -299,11 +299,6 @@ func TestWriteRefusesWhatNoReceiverTakes(t *testing.T) {
 	if err != nil || got.Samples != 2 || len(got.Rejected) != 6 || r.total() != 2 || got.Settled != 8 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	for labels := range r.stored {
-		if strings.Contains(labels, "device") != strings.Contains(labels, named(0)) {
-			t.Errorf("an empty label was sent: %s", labels)
-		}
-	}
 	for _, m := range r.v1 {
 		for _, ts := range m.Timeseries {
 			for _, l := range ts.Labels {
