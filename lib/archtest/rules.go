@@ -40,6 +40,7 @@ func Rules() []Rule {
 		{Path: "cdk/constructs", Internal: []string{"cdk/config"}, External: []string{"*"}},
 		{Path: "cdk/stacks", Internal: []string{"cdk/config", "cdk/constructs"}, External: []string{"*"}},
 		{Path: "cdk", Internal: []string{"cdk/config", "cdk/stacks"}, External: []string{"*"}},
+		{Path: "cdk/grafana", Internal: []string{"lib/kpi"}, External: []string{"github.com/grafana/grafana-foundation-sdk"}},
 		{Path: "cdk/local/kinesis/...", Internal: []string{"cdk/local/kinesis/...", "lib/kinesis"}, External: []string{"*"}},
 		{Path: "cdk/local/eventsource"},
 		{Path: "cdk/local/lambda/..."},

@@ -1,0 +1,190 @@
+package grafana_test
+
+import (
+	"bytes"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/snappy"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/insighthub/insighthub/cdk/grafana"
+)
+
+const windows = 24 // two minutes
+
+// fleet is two minutes of what the bridge and the functions send of two sites
+// with two gateways each and two machines at each gateway. Machine press-01
+// breaks down once; gateway gw-2 sends what is late, bad and twice.
+type fleet struct {
+	end    time.Time
+	series []byte // the write request's time series
+	seen   map[string]bool
+}
+
+func newFleet(now time.Time) *fleet {
+	f := &fleet{end: now.Truncate(5 * time.Second), seen: map[string]bool{}}
+	for _, site := range []string{"plant-1", "plant-2"} {
+		for g, gateway := range []string{"gw-1", "gw-2"} {
+			f.gateway(g, "site", site, "gateway", gateway)
+			for m, machine := range []string{"press-01", "pump-02"} {
+				f.machine(m, "site", site, "gateway", gateway, "device", machine)
+			}
+		}
+	}
+	f.functions()
+	return f
+}
+
+func (f *fleet) machine(m int, labels ...string) {
+	down := func(i int) bool { return m == 0 && i >= 8 && i < 11 }
+	when := func(v float64) func(int) float64 {
+		return func(i int) float64 {
+			if down(i) {
+				return 0
+			}
+			return v
+		}
+	}
+	rest := func(v float64) func(int) float64 { return func(i int) float64 { return v - when(v)(i) } }
+	f.add("insighthub_window_calendar_seconds", constant(5), labels...)
+	f.add("insighthub_window_planned_seconds", constant(5), labels...)
+	f.add("insighthub_window_busy_seconds", constant(5), labels...)
+	f.add("insighthub_window_production_seconds", when(4.25-float64(m)), labels...)
+	f.add("insighthub_window_idle_seconds", when(0.5), labels...)
+	f.add("insighthub_window_setup_seconds", when(0.25+float64(m)), labels...)
+	f.add("insighthub_window_down_seconds", rest(5), slices.Concat(labels, []string{"reason", "jam"})...)
+	f.add("insighthub_window_unknown_seconds", constant(0), labels...)
+	f.add("insighthub_window_failures", func(i int) float64 { return map[bool]float64{true: 1}[down(i) && !down(i-1)] }, labels...)
+	f.add("insighthub_window_produced", when(10), labels...)
+	f.add("insighthub_window_good", when(9), labels...)
+	f.add("insighthub_window_ideal_seconds", when(3), labels...)
+	for k, metric := range []string{"state", "cycle_count", "good_count", "temperature", "vibration", "pressure", "motor_current", "flow", "speed", "power"} {
+		mean := func(i int) float64 { return math.Round(100*(20+10*float64(k)+3*math.Sin(float64(i)/4))) / 100 }
+		of := slices.Concat(labels, []string{"metric", metric})
+		f.add("insighthub_series_mean", mean, of...)
+		f.add("insighthub_series_min", func(i int) float64 { return mean(i) - 1 }, of...)
+		f.add("insighthub_series_max", func(i int) float64 { return mean(i) + 1 }, of...)
+		f.add("insighthub_series_last", mean, of...)
+		f.add("insighthub_series_samples", constant(50), of...)
+	}
+}
+
+func (f *fleet) gateway(g int, labels ...string) {
+	for name, v := range map[string]float64{
+		"insighthub_window_events": 1000, "insighthub_window_late_events": 5 * float64(g), "insighthub_window_bad_quality_events": 20 * float64(g),
+		"insighthub_window_duplicate_events": 3 * float64(g), "insighthub_window_early_events": 0, "insighthub_window_refused_events": 0,
+		"insighthub_window_unverified_events": 0, "insighthub_window_crowded_events": 0, "insighthub_freshness_seconds": 0.2 + float64(g),
+		"insighthub_gap_seconds": 0.5 * float64(g), "insighthub_gateway_devices": 2, "insighthub_gateway_series": 20,
+	} {
+		f.add(name, constant(v), labels...)
+	}
+	f.histogram("insighthub_ingest_lag_seconds", func(int) float64 { return 1 }, labels...)
+}
+
+func (f *fleet) functions() {
+	for _, function := range []string{"ingest", "store", "bridge"} {
+		of := []string{"function", function, "instance", "a"}
+		f.add("insighthub_invocations_total", counter(50), of...)
+		f.add("insighthub_invocation_errors_total", counter(0.05), of...)
+		f.histogram("insighthub_invocation_duration_seconds", counter(0.5), of...)
+		f.add("insighthub_function_memory_bytes", constant(512<<20), of...)
+		f.add("process_cpu_seconds_total", counter(0.4), of...)
+	}
+	ingest := []string{"function", "ingest", "instance", "a"}
+	f.add("insighthub_ingest_requests_total", counter(40), slices.Concat(ingest, []string{"code", "202"})...)
+	f.add("insighthub_ingest_requests_total", counter(0.1), slices.Concat(ingest, []string{"code", "400"})...)
+	f.histogram("insighthub_ingest_request_duration_seconds", counter(0.4), ingest...)
+	f.add("insighthub_ingest_records_total", counter(40), ingest...)
+	store := []string{"function", "store", "instance", "a"}
+	f.add("insighthub_store_events_total", counter(4000), store...)
+	f.add("insighthub_store_conflicts_total", counter(0), store...)
+	f.add("insighthub_store_poison_records_total", counter(0), store...)
+	bridge := []string{"function", "bridge", "instance", "a"}
+	f.add("insighthub_bridge_behind_seconds", constant(1.5), slices.Concat(bridge, []string{"shard", "shardId-000000000000"})...)
+	f.add("insighthub_bridge_samples_total", counter(900), bridge...)
+	f.add("insighthub_bridge_samples_refused_total", counter(0), slices.Concat(bridge, []string{"reason", "400"})...)
+}
+
+func constant(v float64) func(int) float64  { return func(int) float64 { return v } }
+func counter(per float64) func(int) float64 { return func(i int) float64 { return per * float64(i) } }
+
+// histogram has 100 observations per unit: 90 up to 10 ms, 9 up to 100 ms, 1 up to 1 s.
+func (f *fleet) histogram(name string, units func(int) float64, labels ...string) {
+	times := func(n float64) func(int) float64 { return func(i int) float64 { return n * units(i) } }
+	for le, n := range map[string]float64{"0.01": 90, "0.1": 99, "1": 100, "+Inf": 100} {
+		f.add(name+"_bucket", times(n), slices.Concat(labels, []string{"le", le})...)
+	}
+	f.add(name+"_sum", times(1.4), labels...)
+	f.add(name+"_count", times(100), labels...)
+	f.seen[name] = true
+}
+
+// add appends a time series of remote write 1.0.
+func (f *fleet) add(name string, value func(window int) float64, labels ...string) {
+	f.seen[name] = true
+	pairs := [][2]string{{"__name__", name}}
+	for i := 0; i < len(labels); i += 2 {
+		pairs = append(pairs, [2]string{labels[i], labels[i+1]})
+	}
+	slices.SortFunc(pairs, func(a, b [2]string) int { return bytes.Compare([]byte(a[0]), []byte(b[0])) })
+	var out []byte
+	for _, pair := range pairs {
+		out = message(out, 1, message(message(nil, 1, []byte(pair[0])), 2, []byte(pair[1])))
+	}
+	for i := range windows {
+		at := f.end.Add(time.Duration(i+1-windows) * 5 * time.Second)
+		sample := protowire.AppendFixed64(protowire.AppendTag(nil, 1, protowire.Fixed64Type), math.Float64bits(value(i)))
+		sample = protowire.AppendVarint(protowire.AppendTag(sample, 2, protowire.VarintType), uint64(at.UnixMilli()))
+		out = message(out, 2, sample)
+	}
+	f.series = message(f.series, 1, out)
+}
+
+func message(dst []byte, number protowire.Number, content []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(dst, number, protowire.BytesType), content)
+}
+
+// write sends it all to a Prometheus server.
+func (f *fleet) write(t *testing.T, url string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/api/v1/write", bytes.NewReader(snappy.Encode(nil, f.series)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-protobuf")
+	req.Header.Set("Content-Encoding", "snappy")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusNoContent {
+		t.Fatalf("remote write: %s", strconv.Itoa(res.StatusCode))
+	}
+}
+
+// The test data knows every metric that there is, and none that there is not.
+func TestFleetHasAllMetrics(t *testing.T) {
+	f := newFleet(time.Unix(0, 0))
+	known := map[string]bool{}
+	for _, name := range slices.Concat(grafana.Figures(), grafana.FunctionMetrics()) {
+		known[name] = true
+		if !f.seen[name] {
+			t.Errorf("the test's fleet has no %s", name)
+		}
+	}
+	for name := range f.seen {
+		base := name
+		for _, suffix := range []string{"_sum", "_count", "_bucket"} {
+			base = trim(base, suffix)
+		}
+		if !known[name] && !known[base] && !known[base+"_bucket"] {
+			t.Errorf("the test's fleet has %s, which names.go does not", name)
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package grafana
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/bargauge"
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
+	"github.com/grafana/grafana-foundation-sdk/go/common"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
+	"github.com/grafana/grafana-foundation-sdk/go/stat"
+	"github.com/grafana/grafana-foundation-sdk/go/table"
+	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
+)
+
+// kind is how a panel shows its queries.
+type kind uint8
+
+const (
+	lines   kind = iota // over time
+	stacked             // over time, one on the other
+	number              // the latest value
+	bars                // the latest values side by side
+	rows                // the latest values as a table, joined by their labels
+)
+
+// query is one expression of a panel and what its series are called.
+type query struct{ expr, legend string }
+
+// panel says what a panel shows; the builders of the schema's types take it from there.
+type panel struct {
+	kind        kind
+	title, help string
+	unit        string
+	decimals    float64
+	width       uint32 // of 24
+	min, max    *float64
+	steps       []dashboard.Threshold
+	queries     []query
+	links       []link
+}
+
+// link leads from a value to another dashboard.
+type link struct{ title, url string }
+
+const (
+	green  = "green"
+	yellow = "orange"
+	red    = "red"
+)
+
+func step(color string, from float64) dashboard.Threshold {
+	return dashboard.Threshold{Color: color, Value: &from}
+}
+
+// rising colours what is worse the greater it is, falling what is worse the smaller.
+func rising(warn, bad float64) []dashboard.Threshold {
+	return []dashboard.Threshold{{Color: green}, step(yellow, warn), step(red, bad)}
+}
+
+func falling(bad, warn float64) []dashboard.Threshold {
+	return []dashboard.Threshold{{Color: red}, step(yellow, bad), step(green, warn)}
+}
+
+func datasource() common.DataSourceRef {
+	return common.DataSourceRef{Type: new("prometheus"), Uid: new("${datasource}")}
+}
+
+// settings are the calls that all panels' builders have in common.
+type settings[B any] interface {
+	Title(string) B
+	Description(string) B
+	Datasource(common.DataSourceRef) B
+	Height(uint32) B
+	Span(uint32) B
+	Unit(string) B
+	Decimals(float64) B
+	Min(float64) B
+	Max(float64) B
+	Thresholds(cog.Builder[dashboard.ThresholdsConfig]) B
+	DataLinks([]cog.Builder[dashboard.DashboardLink]) B
+	WithTarget(cog.Builder[variants.Dataquery]) B
+	cog.Builder[dashboard.Panel]
+}
+
+func (p panel) builder() cog.Builder[dashboard.Panel] {
+	switch p.kind {
+	case number:
+		return apply(stat.NewPanelBuilder(), p, 5).GraphMode(common.BigValueGraphModeArea).ColorMode(common.BigValueColorModeValue).ReduceOptions(latest())
+	case bars:
+		return apply(bargauge.NewPanelBuilder(), p, 8).Orientation(common.VizOrientationHorizontal).DisplayMode(common.BarGaugeDisplayModeGradient).ReduceOptions(latest())
+	case rows:
+		// The schema wants a list here, if only an empty one.
+		footer := common.NewTableFooterOptionsBuilder().Show(false).Reducer([]string{})
+		b := apply(table.NewPanelBuilder(), p, 10).Footer(footer)
+		for _, t := range tableTransformations(p) {
+			b = b.WithTransformation(t)
+		}
+		return b
+	case stacked:
+		return timeSeries(p).FillOpacity(40).Stacking(common.NewStackingConfigBuilder().Mode(common.StackingModeNormal))
+	case lines:
+		return timeSeries(p).FillOpacity(8)
+	}
+	return nil
+}
+
+func timeSeries(p panel) *timeseries.PanelBuilder {
+	return apply(timeseries.NewPanelBuilder(), p, 8).
+		LineWidth(1).ShowPoints(common.VisibilityModeNever).
+		Legend(common.NewVizLegendOptionsBuilder().ShowLegend(true).DisplayMode(common.LegendDisplayModeTable).Placement(common.LegendPlacementBottom).Calcs([]string{"lastNotNull", "max"})).
+		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending))
+}
+
+func latest() cog.Builder[common.ReduceDataOptions] {
+	return common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"})
+}
+
+func apply[B settings[B]](b B, p panel, height uint32) B {
+	b = b.Title(p.title).Description(p.help).Datasource(datasource()).Height(height).Span(p.width).Unit(p.unit).Decimals(p.decimals)
+	if p.min != nil {
+		b = b.Min(*p.min)
+	}
+	if p.max != nil {
+		b = b.Max(*p.max)
+	}
+	if p.steps != nil {
+		b = b.Thresholds(dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).Steps(p.steps))
+	}
+	if p.links != nil {
+		var links []cog.Builder[dashboard.DashboardLink]
+		for _, l := range p.links {
+			links = append(links, dashboard.NewDashboardLinkBuilder(l.title).Type(dashboard.DashboardLinkTypeLink).Url(l.url))
+		}
+		b = b.DataLinks(links)
+	}
+	for i, q := range p.queries {
+		target := prometheus.NewDataqueryBuilder().RefId(string(rune('A' + i))).Datasource(datasource()).Expr(q.expr).LegendFormat(q.legend)
+		switch p.kind {
+		case rows:
+			target = target.Instant().Format(prometheus.PromQueryFormatTable)
+		case bars:
+			target = target.Instant()
+		case lines, stacked, number:
+			target = target.Range()
+		}
+		b = b.WithTarget(target)
+	}
+	return b
+}
+
+// tableTransformations joins the queries' results by their labels and names the
+// columns of values after the queries' legends.
+func tableTransformations(p panel) []dashboard.DataTransformerConfig {
+	names := map[string]string{}
+	for i, q := range p.queries {
+		value := "Value"
+		if len(p.queries) > 1 {
+			value += " #" + string(rune('A'+i))
+		}
+		names[value] = q.legend
+	}
+	return []dashboard.DataTransformerConfig{
+		{Id: "merge", Options: map[string]any{}},
+		{Id: "organize", Options: map[string]any{
+			"excludeByName": map[string]bool{"Time": true, "__name__": true, "level": true},
+			"renameByName":  names,
+		}},
+	}
+}

@@ -1,0 +1,217 @@
+package grafana_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+	sdk "github.com/grafana/grafana-foundation-sdk/go/prometheus"
+
+	"github.com/insighthub/insighthub/cdk/grafana"
+	"github.com/insighthub/insighthub/cdk/local/prometheus"
+)
+
+// series is what a query returns of one series.
+type series struct {
+	Metric map[string]string
+	Value  [2]any   // of an instant query
+	Values [][2]any // of a range query
+}
+
+func (s series) last() string {
+	if len(s.Values) > 0 {
+		return s.Values[len(s.Values)-1][1].(string)
+	}
+	return s.Value[1].(string)
+}
+
+type server struct{ url string }
+
+func (s server) get(t *testing.T, path string, form url.Values, into any) {
+	t.Helper()
+	res, err := http.Get(s.url + path + "?" + form.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Error string
+		Data  json.RawMessage
+	}
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Error != "" {
+		t.Errorf("%s: %v %s", form, err, answer.Error)
+		return
+	}
+	if err := json.Unmarshal(answer.Data, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s server) query(t *testing.T, q sdk.Dataquery, expr string, end time.Time) []series {
+	t.Helper()
+	var data struct{ Result []series }
+	at := func(t time.Time) string { return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', 3, 64) }
+	if q.Instant != nil && *q.Instant {
+		s.get(t, "/api/v1/query", url.Values{"query": {expr}, "time": {at(end)}}, &data)
+	} else {
+		s.get(t, "/api/v1/query_range", url.Values{"query": {expr}, "start": {at(end.Add(-30 * time.Minute))}, "end": {at(end)}, "step": {"5"}}, &data)
+	}
+	return data.Result
+}
+
+// startWithFleet runs Prometheus with the repository's rules, every second
+// instead of every 15, on two minutes of data, until each rule has been evaluated.
+func startWithFleet(t *testing.T) server {
+	t.Helper()
+	needPrometheus(t)
+	rules := t.TempDir()
+	for _, file := range files(t, "rules/*.yaml") {
+		content := regexp.MustCompile(`interval: \w+`).ReplaceAllString(read(t, file), "interval: 1s")
+		if err := os.WriteFile(filepath.Join(rules, filepath.Base(file)), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	p, err := prometheus.Start(ctx, prometheus.Config{Binary: tree + "/bin/prometheus", DataDir: t.TempDir(), Rules: []string{filepath.Join(rules, "*.yaml")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Stop(context.Background()) })
+	newFleet(time.Now()).write(t, p.URL())
+
+	s := server{p.URL()}
+	written := time.Now()
+	for range 200 {
+		var rules struct {
+			Groups []struct{ LastEvaluation time.Time }
+		}
+		s.get(t, "/api/v1/rules", nil, &rules)
+		pending := slices.IndexFunc(rules.Groups, func(g struct{ LastEvaluation time.Time }) bool { return g.LastEvaluation.Before(written) })
+		if len(rules.Groups) > 0 && pending < 0 {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	for _, name := range recorded(t) {
+		var data struct{ Result []series }
+		s.get(t, "/api/v1/query", url.Values{"query": {name}}, &data)
+		if len(data.Result) == 0 {
+			t.Errorf("the rules recorded no %s", name)
+		}
+	}
+	return s
+}
+
+// substitute puts values in the place of variables, as Grafana does.
+func substitute(board grafana.Model, expr string, values map[string]string) string {
+	for _, v := range board.Templating.List {
+		value, ok := values[v.Name]
+		if !ok && v.Query != nil && v.Query.String != nil {
+			value = *v.Query.String
+		}
+		expr = regexp.MustCompile(`\$`+v.Name+`\b`).ReplaceAllString(expr, value)
+	}
+	return expr
+}
+
+// TestEveryPanelShowsSomething parses and runs each query of each panel in a real
+// server, for all of the fleet and for one machine.
+func TestEveryPanelShowsSomething(t *testing.T) {
+	s := startWithFleet(t)
+	now := time.Now()
+	choices := []map[string]string{
+		{"site": ".*", "gateway": ".*", "machine": "press-01"},
+		{"site": "plant-1", "gateway": "(gw-1|gw-2)", "machine": "press-01"},
+	}
+	for _, board := range build(t) {
+		var doc strings.Builder
+		fmt.Fprintf(&doc, "# %s\n\n%s\n\nThe panels' data in a run of the test, with all sites and gateways chosen, on two minutes of a fleet of eight machines.\n", *board.Model.Title, *board.Model.Description)
+		for i, choice := range choices {
+			for _, p := range panels(board.Model) {
+				if i == 0 {
+					fmt.Fprintf(&doc, "\n## %s\n\n%s Unit: `%s`.\n\n| series | latest value |\n| --- | --- |\n", *p.Title, *p.Description, *p.FieldConfig.Defaults.Unit)
+				}
+				for _, q := range queries(t, p) {
+					expr := substitute(board.Model, q.Expr, choice)
+					var formatted string
+					s.get(t, "/api/v1/format_query", url.Values{"query": {expr}}, &formatted)
+					result := slices.DeleteFunc(s.query(t, q, expr, now), func(s series) bool {
+						return s.last() == "NaN" || strings.HasSuffix(s.last(), "Inf")
+					})
+					if len(result) == 0 {
+						t.Errorf("%s, panel %s, with %v: nothing from %s", board.File, *p.Title, choice, expr)
+					}
+					if i == 0 {
+						describe(&doc, q, result)
+					}
+				}
+			}
+		}
+		if *update {
+			path := filepath.Join("../../docs/dashboards", strings.TrimSuffix(filepath.Base(board.File), ".json")+".md")
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(doc.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		variables(t, s, board)
+	}
+}
+
+// describe writes the first series of a query.
+func describe(doc *strings.Builder, q sdk.Dataquery, result []series) {
+	const most = 8
+	for i, one := range result {
+		if i == most {
+			fmt.Fprintf(doc, "| … %d more | |\n", len(result)-most)
+			break
+		}
+		name := regexp.MustCompile(`\{\{(\w+)\}\}`).ReplaceAllStringFunc(*q.LegendFormat, func(label string) string {
+			return one.Metric[strings.Trim(label, "{}")]
+		})
+		if q.Format != nil && *q.Format == sdk.PromQueryFormatTable {
+			for _, label := range []string{"site", "gateway", "device", "metric"} {
+				if one.Metric[label] != "" {
+					name += " " + one.Metric[label]
+				}
+			}
+		}
+		value, _ := strconv.ParseFloat(one.last(), 64)
+		fmt.Fprintf(doc, "| %s | %.5g |\n", name, value)
+	}
+}
+
+// variables checks that each list of choices has choices.
+func variables(t *testing.T, s server, board grafana.Dashboard) {
+	t.Helper()
+	for _, v := range board.Model.Templating.List {
+		if v.Type != dashboard.VariableTypeQuery {
+			continue
+		}
+		m := regexp.MustCompile(`^label_values\((.*), (\w+)\)$`).FindStringSubmatch(*v.Query.String)
+		if m == nil {
+			t.Errorf("%s, variable %s: %s", board.File, v.Name, *v.Query.String)
+			continue
+		}
+		var found []map[string]string
+		selector := substitute(board.Model, m[1], map[string]string{"site": ".*", "gateway": ".*"})
+		s.get(t, "/api/v1/series", url.Values{"match[]": {selector}}, &found)
+		if !slices.ContainsFunc(found, func(labels map[string]string) bool { return labels[m[2]] != "" }) {
+			t.Errorf("%s, variable %s: no values", board.File, v.Name)
+		}
+	}
+}

@@ -1,0 +1,198 @@
+package grafana
+
+import (
+	"github.com/grafana/grafana-foundation-sdk/go/cog"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
+
+const (
+	percent = "percentunit"
+	seconds = "s"
+
+	machineUID = "insighthub-machine"
+	// machineURL leads from a series of a machine to that machine.
+	machineURL = "/d/" + machineUID + "?${datasource:queryparam}&var-site=${__field.labels.site}&var-gateway=${__field.labels.gateway}&var-machine=${__field.labels.device}&${__url_time_range}"
+	// machineRowURL does so from a row of a table.
+	machineRowURL = "/d/" + machineUID + "?${datasource:queryparam}&var-site=${__data.fields.site}&var-gateway=${__data.fields.gateway}&var-machine=${__data.fields.device}&${__url_time_range}"
+)
+
+func fleetOverview() spec {
+	const (
+		bySite    = `{level="site", site=~"$site"}`
+		byGateway = `{level="gateway", site=~"$site", gateway=~"$gateway"}`
+		byMachine = `{level="device", site=~"$site", gateway=~"$gateway"}`
+		window    = `{site=~"$site", gateway=~"$gateway"}`
+	)
+	ratio := func(title, name, help string, steps []dashboard.Threshold) panel {
+		return panel{
+			kind: number, title: title, help: help, unit: percent, decimals: 1, width: 4, min: new(0.0), max: new(1.0), steps: steps,
+			queries: []query{{"insighthub:" + name + ":ratio5m" + bySite, "{{site}}"}},
+		}
+	}
+	oee := falling(0.4, 0.65)
+	return spec{
+		uid: "insighthub-fleet", folder: "plant", title: "Fleet overview",
+		help:      "How the sites produce, and which machines need somebody. Ratios are of the last five minutes, from summed times and counts.",
+		variables: []cog.Builder[dashboard.VariableModel]{source(), site(), gateway()},
+		sections: []section{
+			{"Sites", []panel{
+				ratio("OEE", "oee", "Availability × performance × quality (ISO 22400-2).", oee),
+				ratio("Availability", "availability", "Actual production time / planned busy time.", falling(0.6, 0.8)),
+				ratio("Performance", "performance", "Planned runtime per item × produced / actual production time.", falling(0.6, 0.8)),
+				ratio("Quality", "quality", "Good / produced.", falling(0.95, 0.98)),
+				ratio("TEEP", "teep", "As OEE, over all time.", falling(0.2, 0.4)),
+				{
+					kind: number, title: "Throughput", help: "Items per hour, all machines together.", unit: "short", decimals: 0, width: 4,
+					queries: []query{{"insighthub:throughput_per_hour:ratio5m" + bySite, "{{site}}"}},
+				},
+			}},
+			{"Over time", []panel{
+				{
+					kind: lines, title: "OEE by gateway", help: "From the summed times and counts of its machines.", unit: percent, decimals: 1, width: 12, min: new(0.0), max: new(1.0), steps: oee,
+					queries: []query{{"insighthub:oee:ratio5m" + byGateway, "{{site}} {{gateway}}"}},
+				},
+				{
+					kind: stacked, title: "What the machines do", help: "Machines by the state of their planned time; down time is of all reasons.", unit: "short", decimals: 1, width: 12, min: new(0.0),
+					queries: []query{
+						{"sum(insighthub_window_production_seconds" + window + ") / 5", "running"},
+						{"sum(insighthub_window_idle_seconds" + window + ") / 5", "idle"},
+						{"sum(insighthub_window_setup_seconds" + window + ") / 5", "setup"},
+						{"sum(insighthub_window_down_seconds" + window + ") / 5", "down"},
+						{"sum(insighthub_window_unknown_seconds" + window + ") / 5", "unknown"},
+					},
+				},
+			}},
+			{"Machines", []panel{
+				{
+					kind: bars, title: "Worst OEE", help: "The ten machines with the lowest OEE. Click for the machine.", unit: percent, decimals: 1, width: 8, min: new(0.0), max: new(1.0), steps: oee,
+					queries: []query{{"bottomk(10, insighthub:oee:ratio5m" + byMachine + ")", "{{site}} {{gateway}} {{device}}"}},
+					links:   []link{{"Machine detail", machineURL}},
+				},
+				{
+					kind: bars, title: "Down time by reason", help: "In the last hour.", unit: seconds, decimals: 0, width: 8, min: new(0.0), steps: rising(60, 600),
+					queries: []query{{`sort_desc(sum by (reason) (insighthub:down_seconds_by_reason:sum1h` + byMachine + `))`, "{{reason}}"}},
+				},
+				{
+					kind: bars, title: "Failures", help: "Transitions to down in the last hour, the ten worst. Click for the machine.", unit: "short", decimals: 0, width: 8, min: new(0.0), steps: rising(2, 5),
+					queries: []query{{"topk(10, insighthub:failures:sum1h" + byMachine + ")", "{{site}} {{gateway}} {{device}}"}},
+					links:   []link{{"Machine detail", machineURL}},
+				},
+				{
+					kind: rows, title: "All machines", help: "Click for the machine.", unit: percent, decimals: 1, width: 24, steps: oee,
+					queries: []query{
+						{"insighthub:oee:ratio5m" + byMachine, "OEE"},
+						{"insighthub:availability:ratio5m" + byMachine, "Availability"},
+						{"insighthub:performance:ratio5m" + byMachine, "Performance"},
+						{"insighthub:quality:ratio5m" + byMachine, "Quality"},
+						{"insighthub:scrap:ratio5m" + byMachine, "Scrap"},
+					},
+					links: []link{{"Machine detail", machineRowURL}},
+				},
+			}},
+		},
+	}
+}
+
+func machineDetail() spec {
+	const (
+		labels = `site=~"$site", gateway=~"$gateway", device="$machine"`
+		this   = "{" + labels + "}"
+		ratio  = `{level="device", ` + labels + "}"
+	)
+	one := func(title, name, help string, steps []dashboard.Threshold) panel {
+		return panel{
+			kind: number, title: title, help: help, unit: percent, decimals: 1, width: 4, min: new(0.0), max: new(1.0), steps: steps,
+			queries: []query{{"insighthub:" + name + ":ratio5m" + ratio, "{{site}} {{gateway}} {{device}}"}},
+		}
+	}
+	signal := func(title, metric, unit string) panel {
+		series := `{` + labels + `, metric="` + metric + `"}`
+		return panel{
+			kind: lines, title: title, help: "Mean, least and greatest of each window of 5 s.", unit: unit, decimals: 1, width: 8,
+			queries: []query{
+				{"insighthub_series_mean" + series, "mean"},
+				{"insighthub_series_min" + series, "min"},
+				{"insighthub_series_max" + series, "max"},
+			},
+		}
+	}
+	return spec{
+		uid: machineUID, folder: "plant", title: "Machine detail",
+		help:      "One machine: OEE, what it is made of and what takes it away, failures and signals.",
+		variables: []cog.Builder[dashboard.VariableModel]{source(), site(), gateway(), machine()},
+		sections: []section{
+			{"OEE", []panel{
+				one("OEE", "oee", "Availability × performance × quality (ISO 22400-2).", falling(0.4, 0.65)),
+				one("Availability", "availability", "Actual production time / planned busy time.", falling(0.6, 0.8)),
+				one("Performance", "performance", "Planned runtime per item × produced / actual production time.", falling(0.6, 0.8)),
+				one("Quality", "quality", "Good / produced.", falling(0.95, 0.98)),
+				one("TEEP", "teep", "As OEE, over all time.", falling(0.2, 0.4)),
+				one("Scrap", "scrap", "(Produced - good) / produced.", rising(0.02, 0.05)),
+				{
+					kind: lines, title: "OEE and its parts", unit: percent, decimals: 1, width: 12, min: new(0.0),
+					help: "The part that falls together with OEE is the one to look at.",
+					queries: []query{
+						{"insighthub:oee:ratio5m" + ratio, "OEE"},
+						{"insighthub:availability:ratio5m" + ratio, "availability"},
+						{"insighthub:performance:ratio5m" + ratio, "performance"},
+						{"insighthub:quality:ratio5m" + ratio, "quality"},
+					},
+				},
+				{
+					kind: stacked, title: "Lost time", unit: seconds, decimals: 0, width: 12, min: new(0.0),
+					help: "Where the planned busy time of five minutes went: good items at the ideal cycle, speed and short stops, scrap, and the time not running.",
+					queries: []query{
+						{"insighthub:ideal_seconds:sum5m" + ratio + " * insighthub:quality:ratio5m" + ratio, "good"},
+						{"insighthub:ideal_seconds:sum5m" + ratio + " * insighthub:scrap:ratio5m" + ratio, "scrap"},
+						{"clamp_min(insighthub:production_seconds:sum5m" + ratio + " - insighthub:ideal_seconds:sum5m" + ratio + ", 0)", "slow"},
+						{"insighthub:busy_seconds:sum5m" + ratio + " - insighthub:production_seconds:sum5m" + ratio, "not running"},
+					},
+				},
+			}},
+			{"Time and failures", []panel{
+				{
+					kind: stacked, title: "State", help: "Seconds of each window of 5 s.", unit: seconds, decimals: 1, width: 12, min: new(0.0), max: new(5.0),
+					queries: []query{
+						{"sum(insighthub_window_production_seconds" + this + ")", "running"},
+						{"sum(insighthub_window_idle_seconds" + this + ")", "idle"},
+						{"sum(insighthub_window_setup_seconds" + this + ")", "setup"},
+						{"sum by (reason) (insighthub_window_down_seconds" + this + ")", "down {{reason}}"},
+						{"sum(insighthub_window_unknown_seconds" + this + ")", "unknown"},
+					},
+				},
+				{
+					kind: bars, title: "Down time by reason", help: "In the last hour.", unit: seconds, decimals: 0, width: 4, min: new(0.0), steps: rising(60, 600),
+					queries: []query{{"sort_desc(insighthub:down_seconds_by_reason:sum1h" + ratio + ")", "{{reason}}"}},
+				},
+				{
+					kind: number, title: "MTBF", help: "Production time per failure in the last hour; none without a failure.", unit: seconds, decimals: 0, width: 4, steps: falling(600, 1800),
+					queries: []query{{"insighthub:mtbf_seconds:1h" + ratio, "{{site}} {{gateway}} {{device}}"}},
+				},
+				{
+					kind: number, title: "MTTR", help: "Down time per failure in the last hour; none without a failure.", unit: seconds, decimals: 0, width: 4, steps: rising(120, 600),
+					queries: []query{{"insighthub:mttr_seconds:1h" + ratio, "{{site}} {{gateway}} {{device}}"}},
+				},
+				{
+					kind: lines, title: "Items", help: "Per window of 5 s.", unit: "short", decimals: 0, width: 12, min: new(0.0),
+					queries: []query{{"insighthub_window_produced" + this, "produced"}, {"insighthub_window_good" + this, "good"}},
+				},
+				{
+					kind: lines, title: "Throughput", help: "Items per hour.", unit: "short", decimals: 0, width: 12, min: new(0.0),
+					queries: []query{{"insighthub:throughput_per_hour:ratio5m" + ratio, "{{site}} {{gateway}} {{device}}"}},
+				},
+			}},
+			{"Signals", []panel{
+				signal("Temperature", "temperature", "celsius"),
+				signal("Vibration", "vibration", "suffix:mm/s"),
+				signal("Pressure", "pressure", "pressurebar"),
+				signal("Motor current", "motor_current", "amp"),
+				signal("Power", "power", "kwatt"),
+				signal("Speed", "speed", "rotrpm"),
+				{
+					kind: rows, title: "Latest readings", help: "By event time.", unit: "short", decimals: 2, width: 24,
+					queries: []query{{"insighthub_series_last" + this, "Last"}, {"insighthub_series_samples" + this, "Readings in the window"}},
+				},
+			}},
+		},
+	}
+}
