@@ -9,6 +9,7 @@ STAGE      ?= dev
 STATE      ?= .local
 HTTP       ?= 127.0.0.1:8080
 TIMESCALE  := .local/timescale
+PROMETHEUS := .local/prometheus
 FUNCTIONS  := authorizer ingest migrate store
 sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
 LIB_FILES  := $(call sources,lib)
@@ -34,17 +35,17 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 .PHONY: run
-run: build synth $(TIMESCALE)/.stamp ## Run the whole stack with a simulated fleet; FLEET= runs it without one
-	@build/local/insighthub-local -assembly cdk.out -stage $(STAGE) -state $(STATE) -http $(HTTP) -timescale $(TIMESCALE) -and "$(FLEET)"
+run: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Run the whole stack with a simulated fleet; FLEET= runs it without one
+	@build/local/insighthub-local -assembly cdk.out -stage $(STAGE) -state $(STATE) -http $(HTTP) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) -and "$(FLEET)"
 
 FLEET ?= build/local/loadtest simulate -state $(STATE) -rate 1000
 
 .PHONY: test
-test: build $(TIMESCALE)/.stamp cdk/node_modules/installed ## Run all tests, against the real database
+test: build $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Run all tests, against the real database
 	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- go test ./...
 
 .PHONY: test-race
-test-race: build $(TIMESCALE)/.stamp cdk/node_modules/installed ## Run the concurrent packages' tests under the race detector
+test-race: build $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Run the concurrent packages' tests under the race detector
 	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- \
 		go test -race ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/kinesis/... ./lib/timescale/... ./loadtest/drive/...
 
@@ -68,7 +69,7 @@ bench: ## Run the micro-benchmarks
 	@go test -run '^$$' -bench . -benchmem ./lib/telemetry ./lib/ingest ./functions/store ./lib/timescale ./lib/kinesis/... ./cdk/local/httpapi ./loadtest/fleet
 
 .PHONY: bench-pipeline
-bench-pipeline: build synth build/local/yardstick $(TIMESCALE)/.stamp ## Run the whole stack under load, in alternation with a plain server (about 8 minutes)
+bench-pipeline: build synth build/local/yardstick $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Run the whole stack under load, in alternation with a plain server (about 8 minutes)
 	@build/local/loadtest bench -timescale $(TIMESCALE) $(BENCH_ARGS)
 
 .PHONY: replay-csv
@@ -124,10 +125,13 @@ cdk.out/manifest.json: build/local/cdk $(LAMBDAS) cdk.json
 	@rm -rf cdk.out && build/local/cdk -out cdk.out && touch $@
 
 .PHONY: tools
-tools: $(GOLANGCI) $(TIMESCALE)/.stamp cdk/node_modules/installed ## Install what the tests and linters need
+tools: $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Install what the tests and linters need
 
 $(TIMESCALE)/.stamp: cdk/local/postgres/install.sh
 	@cdk/local/postgres/install.sh $(TIMESCALE) && touch $@
+
+$(PROMETHEUS)/.stamp: cdk/local/prometheus/install.sh
+	@cdk/local/prometheus/install.sh $(PROMETHEUS) && touch $@
 
 cdk/node_modules/installed: cdk/package.json cdk/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20 or newer' >&2; exit 2; }

@@ -43,6 +43,8 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&cfg.HTTP, "http", "127.0.0.1:8080", "address of the HTTP API; port 0 takes a free one")
 	flags.StringVar(&cfg.Database, "database", "", "DSN of a running TimescaleDB or PostgreSQL; empty starts one")
 	flags.StringVar(&cfg.Timescale, "timescale", ".local/timescale", "folder of the unpacked PostgreSQL to start")
+	flags.StringVar(&cfg.Prometheus, "prometheus", ".local/prometheus", "folder of the unpacked Prometheus to start")
+	flags.StringVar(&cfg.PrometheusHTTP, "prometheus-http", "", "address of Prometheus; empty is 127.0.0.1:9090, or a free port when that is taken")
 	flags.StringVar(&cfg.Functions, "functions", "build/local/functions", "folder of the functions' binaries, NAME/bootstrap")
 	flags.IntVar(&cfg.Concurrency, "concurrency", 0, "processes of a function behind the API; 0 is two for each processor")
 	flags.DurationVar(&cfg.Drain, "drain", 0, "most to wait at the end for what is in flight; 0 is 10s")

@@ -22,6 +22,11 @@ type Config struct {
 	Database string
 	// Timescale is the folder of the unpacked PostgreSQL, for a server of its own.
 	Timescale string
+	// Prometheus is the folder of the unpacked Prometheus, for stages with a workspace.
+	Prometheus string
+	// PrometheusHTTP is the address on which it listens. Empty means 127.0.0.1:9090,
+	// or a free port when that is taken.
+	PrometheusHTTP string
 	// Functions is the folder of the functions' binaries: NAME/bootstrap.
 	Functions string
 	// And is a command that is started when everything answers, and stopped first.
@@ -76,3 +81,5 @@ func (c Config) path(elements ...string) string {
 func (c Config) binary(program string) string {
 	return filepath.Join(c.Functions, program, "bootstrap")
 }
+
+func (c Config) prometheus() string { return filepath.Join(c.Prometheus, "bin", "prometheus") }

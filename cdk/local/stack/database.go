@@ -14,11 +14,9 @@ import (
 )
 
 const (
-	databaseName       = "insighthub"
-	firstDatabasePause = 200 * time.Millisecond
-	lastDatabasePause  = 5 * time.Second
-	databaseStart      = time.Minute
-	databaseStop       = 30 * time.Second
+	databaseName  = "insighthub"
+	databaseStart = time.Minute
+	databaseStop  = 30 * time.Second
 	// walFiles of 16 MB hold what the database logs in 80 s at 100,000 events/s.
 	walFiles = 64
 )
@@ -78,7 +76,7 @@ func portOf(dsn string) (int, error) {
 // tend restarts the server whenever it ends.
 func (d *database) tend(ctx context.Context) {
 	defer close(d.ended)
-	pause := firstDatabasePause
+	restarts := restarts{}
 	for {
 		started := time.Now()
 		select {
@@ -89,19 +87,9 @@ func (d *database) tend(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(started) > time.Minute {
-			pause = firstDatabasePause
-		}
 		d.say("database   ended by itself; starting it again (its log: logs/postgres.log)")
-		for !d.restart(ctx) {
-			t := time.NewTimer(pause)
-			select {
-			case <-ctx.Done():
-				t.Stop()
-				return
-			case <-t.C:
-			}
-			pause = min(2*pause, lastDatabasePause)
+		if !restarts.until(ctx, time.Since(started), d.restart) {
+			return
 		}
 		d.say("database   is back")
 	}

@@ -9,6 +9,7 @@
 //	secrets.json    generated secrets, so that tokens stay valid
 //	stream.state    the stream's records and the consumers' checkpoints, of a clean end
 //	postgres/       the database
+//	metrics/        Prometheus's samples, and the template's rules
 //	objects/        the buckets
 //	logs/           one file per function, and the stack's own
 //

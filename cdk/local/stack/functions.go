@@ -56,6 +56,9 @@ func (s *Stack) environment(f template.Function) []string {
 		if own, ok := s.secretARNs[v]; ok {
 			v = own
 		}
+		if s.prometheus != nil {
+			v = s.prometheus.localise(v)
+		}
 		env = append(env, k+"="+v)
 	}
 	return env

@@ -29,7 +29,8 @@ type Info struct {
 	TokenSecret string `json:"token_secret"`
 	Kinesis     string `json:"kinesis"`
 	Stream      string `json:"stream"`
-	// PIDs holds the process of "local" and of "postgres", and the list of each
+	Prometheus  string `json:"prometheus,omitempty"`
+	// PIDs holds the process of "local", "postgres" and "prometheus", and the list of each
 	// function's.
 	PIDs map[string]any `json:"pids"`
 	Logs string         `json:"logs"`
@@ -87,6 +88,9 @@ func (s *Stack) pids() map[string]any {
 	if s.database != nil {
 		pids["postgres"] = s.database.pid()
 	}
+	if s.prometheus != nil {
+		pids["prometheus"] = s.prometheus.pid()
+	}
 	for _, f := range s.functions {
 		pids[f.plan.Program] = f.Stats().PIDs
 	}
@@ -128,6 +132,10 @@ func (s *Stack) printWhereToLook() error {
 		psql = filepath.Join(s.cfg.Timescale, "bin", "psql")
 	}
 	s.say("  read it back    %s '%s' -c \"SELECT * FROM reading WHERE gateway = 'demo' ORDER BY time DESC LIMIT 10\"", psql, s.info.Database)
+	if s.info.Prometheus != "" {
+		s.say("  figures         %s/graph", s.info.Prometheus)
+		s.say("  OEE by machine  curl -sS %s/api/v1/query --data-urlencode 'query=insighthub:oee:ratio5m{level=\"device\"}'", s.info.Prometheus)
+	}
 	s.say("  logs            %s", s.info.Logs)
 	s.say("  addresses       %s", s.cfg.path(infoFile))
 	s.say("Ctrl-C stops all of it; the data stays in %s.\n", s.cfg.State)

@@ -189,10 +189,11 @@ func TestGateKeepsWaiting(t *testing.T) {
 
 func TestStartRefuses(t *testing.T) {
 	t.Parallel()
+	needPrometheus(t)
 	good := func() Config {
 		return Config{
 			Assembly: filepath.Join("testdata", "assembly"), Stage: "dev", State: t.TempDir(), HTTP: "127.0.0.1:0",
-			Database: "postgres://nobody@127.0.0.1:1/none", Functions: t.TempDir(), Out: &bytes.Buffer{}, Now: time.Now,
+			Database: "postgres://nobody@127.0.0.1:1/none", Prometheus: prometheusTree, Functions: t.TempDir(), Out: &bytes.Buffer{}, Now: time.Now,
 		}
 	}
 	for name, c := range map[string]struct {
@@ -203,6 +204,7 @@ func TestStartRefuses(t *testing.T) {
 		"no binaries":    {func(*Config) {}, "make build"},
 		"another stage":  {func(c *Config) { c.Stage = "prod" }, `stage "prod"`},
 		"nothing at all": {func(c *Config) { *c = Config{} }, "-stage is empty"},
+		"no prometheus":  {func(c *Config) { c.Prometheus = t.TempDir() }, "make tools"},
 		"no database":    {func(c *Config) { c.Database = "" }, "-timescale"},
 	} {
 		cfg := good()

@@ -19,7 +19,22 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-const tree = "../../../.local/timescale"
+const (
+	tree           = "../../../.local/timescale"
+	prometheusTree = "../../../.local/prometheus"
+)
+
+func needPrometheus(t *testing.T) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(prometheusTree, "bin", "prometheus")); err == nil {
+		return
+	}
+	const message = "no Prometheus: run cdk/local/prometheus/install.sh .local/prometheus"
+	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
+		t.Fatal(message)
+	}
+	t.Skip(message)
+}
 
 // stateDir is a folder that the database's account can reach, which t.TempDir is not for root.
 func stateDir(t *testing.T) string {
@@ -69,10 +84,11 @@ func (b *buffer) String() string {
 
 func launch(t *testing.T, state, http string, more ...string) *running {
 	t.Helper()
+	needPrometheus(t)
 	p := build(t)
 	args := append([]string{
 		"-assembly", filepath.Join("testdata", "assembly"), "-state", state, "-http", http,
-		"-timescale", tree, "-functions", p.functions,
+		"-timescale", tree, "-functions", p.functions, "-prometheus", prometheusTree, "-prometheus-http", "127.0.0.1:0",
 	}, more...)
 	r := &running{cmd: exec.CommandContext(t.Context(), p.local, args...), out: &buffer{}, state: state, ended: make(chan error, 1)}
 	r.cmd.Stdout, r.cmd.Stderr = r.out, r.out
@@ -238,8 +254,17 @@ func TestProgram(t *testing.T) {
 	}
 	rows(t, info.Database, 10*eventsPerBatch)
 
+	// So does Prometheus; it comes back where it was, with the template's rules.
+	await42(t, info.Prometheus)
+	server, _ := info.PIDs["prometheus"].(float64)
+	if err := syscall.Kill(int(server), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, []int{int(server)})
+	await42(t, info.Prometheus)
+
 	below := descendants(t, first.cmd.Process.Pid)
-	if len(below) < 4 { // the command, the server, ingest, authorizer or store
+	if len(below) < 5 { // the command, the servers, ingest, authorizer or store
 		t.Errorf("only %d processes below", len(below))
 	}
 	if err := first.cmd.Process.Signal(os.Interrupt); err != nil {
@@ -248,8 +273,10 @@ func TestProgram(t *testing.T) {
 	if err := first.end(t); err != nil {
 		t.Errorf("ended with %v\n%s", err, first.out)
 	}
-	if !strings.Contains(first.out.String(), "database   is back") {
-		t.Errorf("it did not say that the database came back:\n%s", first.out)
+	for _, back := range []string{"database   is back", "prometheus is back"} {
+		if !strings.Contains(first.out.String(), back) {
+			t.Errorf("it did not say %q:\n%s", back, first.out)
+		}
 	}
 	gone(t, below)
 	if _, err := os.Stat(filepath.Join(state, infoFile)); !errors.Is(err, fs.ErrNotExist) {

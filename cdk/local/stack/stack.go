@@ -27,6 +27,7 @@ type Stack struct {
 	checkpoints *eventsource.Memory
 	mappings    []*eventsource.Mapping
 	database    *database // nil: the user's own
+	prometheus  *metrics  // nil: the stage has no workspace
 	objects     *awss3.Client
 	endpoints   endpoints
 	secretARNs  map[string]string // those here, by those of the plan
@@ -84,7 +85,7 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 		return nil
 	})
 	for _, step := range []func(context.Context) error{
-		s.startDatabase, s.startSecrets, s.startObjects, s.startStream,
+		s.startDatabase, s.startPrometheus, s.startSecrets, s.startObjects, s.startStream,
 		s.startFunctions, s.runTriggers, s.startMappings,
 		func(ctx context.Context) error { return s.startFront(ctx, front) },
 		s.publish, s.startCommand,
@@ -145,7 +146,7 @@ func (s *Stack) onClose(what string, f func(context.Context) error) {
 
 // Close takes everything down in the opposite order of the start: the command, the
 // front (requests in flight are answered), the mappings (batches in flight are
-// finished), the functions, the stream (it is saved), the database.
+// finished), the functions, the stream (it is saved), Prometheus, the database.
 func (s *Stack) Close(ctx context.Context) error {
 	var problems []error
 	for len(s.closers) > 0 {
@@ -195,6 +196,11 @@ func readPlan(cfg Config) (*template.Plan, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("local stack: %w", err)
+	}
+	if len(plan.Workspaces) > 0 {
+		if _, err := os.Stat(cfg.prometheus()); err != nil {
+			return nil, fmt.Errorf("local stack: the stage has a Prometheus and there is none at %s; `make tools` unpacks it: %w", cfg.Prometheus, err)
+		}
 	}
 	for _, f := range plan.Functions {
 		if _, err := os.Stat(cfg.binary(f.Program)); err != nil {

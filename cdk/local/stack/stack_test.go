@@ -76,10 +76,12 @@ func (w *logWriter) Write(p []byte) (int, error) {
 
 func startTest(t *testing.T, cfg Config) *Stack {
 	t.Helper()
+	needPrometheus(t)
 	out := &logWriter{t: t}
 	t.Cleanup(func() { out.done.Store(true) })
 	cfg.Out, cfg.Now = out, time.Now
 	cfg.Assembly, cfg.Stage, cfg.HTTP = filepath.Join("testdata", "assembly"), "dev", "127.0.0.1:0"
+	cfg.Prometheus, cfg.PrometheusHTTP = prometheusTree, "127.0.0.1:0"
 	cfg.Concurrency = 4
 	s, err := Start(t.Context(), cfg)
 	if err != nil {

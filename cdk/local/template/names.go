@@ -79,6 +79,10 @@ func (r *resolver) physicalID(id string) (string, error) {
 		return r.arn("secretsmanager", "secret:"+name+"-"+shortID(r.stack.name, id)[:6]), err
 	case "AWS::SecretsManager::SecretTargetAttachment":
 		return r.text(r.stack.template.Resources[id].Properties["SecretId"])
+	case workspaceType:
+		return "ws-" + uuid(r.stack.name, id), nil
+	case ruleGroupsType:
+		return r.nameOf(id, "Name", 128)
 	case "AWS::SNS::Topic":
 		return r.arn("sns", r.stack.name+"-"+id), nil
 	default:
@@ -107,6 +111,12 @@ func (r *resolver) attribute(id, attribute string) (string, error) {
 		return fmt.Sprintf("https://%s.execute-api.%s.amazonaws.com", physical, r.stack.region), nil
 	case "AWS::ApiGatewayV2::Api.ApiId", "AWS::ApiGatewayV2::Authorizer.AuthorizerId", "AWS::SecretsManager::Secret.Id":
 		return physical, nil
+	case workspaceType + ".Arn":
+		return r.arn("aps", "workspace/"+physical), nil
+	case workspaceType + ".WorkspaceId":
+		return physical, nil
+	case workspaceType + ".PrometheusEndpoint":
+		return fmt.Sprintf("https://aps-workspaces.%s.amazonaws.com/workspaces/%s/", r.stack.region, physical), nil
 	case "AWS::Lambda::Version.FunctionArn":
 		return physical, nil
 	case "AWS::Lambda::Version.Version":

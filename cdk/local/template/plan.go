@@ -27,7 +27,10 @@ type Plan struct {
 	Buckets   []Bucket
 	Secrets   []Secret
 	Triggers  []Trigger
-	Skipped   []Skipped
+	// Workspaces has one at most: the server that it stands for is one here.
+	Workspaces []Workspace
+	RuleGroups []RuleGroups
+	Skipped    []Skipped
 }
 
 // Function is an AWS::Lambda::Function that is built from a package of this module.
@@ -123,6 +126,27 @@ type Secret struct {
 type Trigger struct {
 	ID
 	FunctionARN string
+}
+
+// Workspace is an AWS::APS::Workspace.
+type Workspace struct {
+	ID
+	ARN string
+	// Endpoint is what the template's other resources are told, with a slash at its
+	// end. Nobody answers there: who runs the plan replaces it.
+	Endpoint string
+}
+
+// RemoteWrite is where the functions believe that the workspace takes samples.
+func (w Workspace) RemoteWrite() string { return w.Endpoint + "api/v1/remote_write" }
+
+// RuleGroups is an AWS::APS::RuleGroupsNamespace.
+type RuleGroups struct {
+	ID
+	Name         string
+	WorkspaceARN string
+	// Data is a file of Prometheus's recording and alerting rules.
+	Data string
 }
 
 // Group says why a resource does not run here.

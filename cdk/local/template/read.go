@@ -77,6 +77,10 @@ func (p *Plan) add(r *resolver, id string) error {
 		p.addSecret(f)
 	case "Custom::Trigger":
 		p.Triggers = append(p.Triggers, Trigger{ID: f.id, FunctionARN: f.text("HandlerArn")})
+	case workspaceType:
+		p.addWorkspace(f)
+	case ruleGroupsType:
+		p.addRuleGroups(f)
 	default:
 		p.skip(f.id, res.Type)
 	}
@@ -204,8 +208,10 @@ func (p *Plan) Function(arn string) (Function, bool) {
 }
 
 // check finds references to functions and streams that the plan does not have, and
-// completes the mappings with what stands in their functions.
+// completes the mappings with what stands in their functions. Rules without their
+// workspace are left out.
 func (p *Plan) check() error {
+	p.dropRuleGroups()
 	missing := func(id ID, what, arn string) error {
 		return fmt.Errorf("%s: no %s %q in these stacks", id, what, arn)
 	}

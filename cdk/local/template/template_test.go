@@ -99,6 +99,7 @@ func TestReadRefuses(t *testing.T) {
 		"map without the key":  {function(`{"Fn::FindInMap":["a","b","c"]}`), "Fn::FindInMap"},
 		"name in a circle":     {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"Name":{"Ref":"Fn"}}}}}`, "circle"},
 		"mapping without a fn": {`{"Resources":{"Fn":{"Type":"AWS::Lambda::EventSourceMapping","Properties":{"FunctionName":"gone","EventSourceArn":"arn:aws:kinesis:r:a:stream/s"}}}}`, "gone"},
+		"rules outside":        {`{"Resources":{"Fn":{"Type":"AWS::APS::RuleGroupsNamespace","Properties":{"Name":"../up","Data":"groups: []"}}}}`, "../up"},
 		"number that is none":  {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":"many"}}}}`, "many"},
 	} {
 		dir := t.TempDir()

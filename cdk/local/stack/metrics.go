@@ -1,0 +1,178 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/prometheus"
+	"github.com/insighthub/insighthub/cdk/local/template"
+)
+
+const (
+	prometheusPort  = "127.0.0.1:9090"
+	prometheusStart = time.Minute
+	prometheusStop  = 20 * time.Second
+)
+
+// metrics is the Prometheus that stands for the plan's workspace. Like the database
+// it is started again, at the same address, when it ends by itself; the functions
+// repeat meanwhile what they write.
+type metrics struct {
+	config    prometheus.Config
+	workspace template.Workspace
+	say       func(format string, args ...any)
+
+	cancel context.CancelFunc // ends tend
+	ended  chan struct{}
+
+	mu     sync.Mutex
+	server *prometheus.Server
+}
+
+func (s *Stack) startPrometheus(ctx context.Context) error {
+	if len(s.plan.Workspaces) == 0 {
+		return nil
+	}
+	rules, err := s.writeRules()
+	if err != nil {
+		return err
+	}
+	logs, err := s.openLog("prometheus")
+	if err != nil {
+		return err
+	}
+	if s.prometheus, err = startMetrics(ctx, s.cfg, s.plan.Workspaces[0], rules, logs, s.say); err != nil {
+		return err
+	}
+	s.onClose("prometheus", s.prometheus.close)
+	s.info.Prometheus = s.prometheus.url()
+	s.say("prometheus %s, process %d, %d files of rules, samples in %s",
+		s.info.Prometheus, s.prometheus.pid(), len(rules), s.cfg.path("metrics"))
+	return nil
+}
+
+// writeRules writes the rules of the template to files, and takes away those of the
+// run before.
+func (s *Stack) writeRules() ([]string, error) {
+	dir := s.cfg.path("metrics", "rules")
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, fmt.Errorf("write the rules: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("write the rules: %w", err)
+	}
+	var files []string
+	for _, g := range s.plan.RuleGroups {
+		path := s.cfg.path("metrics", "rules", g.Name+".yaml")
+		if err := os.WriteFile(path, []byte(g.Data), 0o600); err != nil {
+			return nil, fmt.Errorf("write the rules: %s: %w", g, err)
+		}
+		files = append(files, path)
+	}
+	return files, nil
+}
+
+func startMetrics(ctx context.Context, cfg Config, w template.Workspace, rules []string, logs io.Writer, say func(string, ...any)) (*metrics, error) {
+	m := &metrics{
+		config: prometheus.Config{
+			Binary: cfg.prometheus(), DataDir: cfg.path("metrics"), Rules: rules, Logs: logs,
+			Listen: listenFor(ctx, cfg.PrometheusHTTP),
+		},
+		workspace: w, say: say, ended: make(chan struct{}),
+	}
+	start, stop := context.WithTimeout(ctx, prometheusStart)
+	defer stop()
+	var err error
+	if m.server, err = prometheus.Start(start, m.config); err != nil {
+		return nil, err
+	}
+	// The functions are told the address once.
+	m.config.Listen = strings.TrimPrefix(m.server.URL(), "http://")
+	tending, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	m.cancel = cancel
+	go m.tend(tending)
+	return m, nil
+}
+
+// listenFor returns the address asked for, or else Prometheus's own port if it is free.
+func listenFor(ctx context.Context, asked string) string {
+	if asked != "" {
+		return asked
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", prometheusPort)
+	if err != nil {
+		return "127.0.0.1:0"
+	}
+	_ = l.Close() // nothing was served there
+	return prometheusPort
+}
+
+// tend restarts the server whenever it ends.
+func (m *metrics) tend(ctx context.Context) {
+	defer close(m.ended)
+	restarts := restarts{}
+	for {
+		started := time.Now()
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.current().Exited():
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		m.say("prometheus ended by itself; starting it again (its log: logs/prometheus.log)")
+		if !restarts.until(ctx, time.Since(started), m.restart) {
+			return
+		}
+		m.say("prometheus is back")
+	}
+}
+
+func (m *metrics) restart(ctx context.Context) bool {
+	start, cancel := context.WithTimeout(ctx, prometheusStart)
+	defer cancel()
+	server, err := prometheus.Start(start, m.config)
+	if err != nil {
+		if ctx.Err() == nil {
+			m.say("prometheus %v", err)
+		}
+		return false
+	}
+	m.mu.Lock()
+	m.server = server
+	m.mu.Unlock()
+	return true
+}
+
+func (m *metrics) current() *prometheus.Server {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.server
+}
+
+func (m *metrics) pid() int { return m.current().PID() }
+
+func (m *metrics) url() string { return m.current().URL() }
+
+// localise replaces the workspace's address, in the value of a function's variable,
+// by the server's. The managed service takes remote write at another path.
+func (m *metrics) localise(value string) string {
+	value = strings.ReplaceAll(value, m.workspace.RemoteWrite(), m.url()+"/api/v1/write")
+	return strings.ReplaceAll(value, m.workspace.Endpoint, m.url()+"/")
+}
+
+func (m *metrics) close(ctx context.Context) error {
+	m.cancel()
+	<-m.ended
+	ctx, cancel := context.WithTimeout(ctx, prometheusStop)
+	defer cancel()
+	return m.current().Stop(ctx)
+}
