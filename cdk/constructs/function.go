@@ -87,6 +87,9 @@ func NewGoFunction(scope constructs.Construct, id string, props *GoFunctionProps
 	return GoFunction{Function: function, Role: role}
 }
 
+// oneCPU is the memory, in MB, that comes with the time of one processor.
+const oneCPU = 1769
+
 // functionEnvironment is what every function gets, and what this one asks for.
 func functionEnvironment(props *GoFunctionProps) *map[string]*string {
 	env := map[string]*string{
@@ -96,6 +99,12 @@ func functionEnvironment(props *GoFunctionProps) *map[string]*string {
 		// Lets the collector work harder before Lambda ends the process for its
 		// memory; a tenth is left for what the Go runtime does not count.
 		"GOMEMLIMIT": jsii.String(strconv.Itoa(props.Size.MemoryMB*9/10) + "MiB"),
+	}
+	if props.Size.MemoryMB <= oneCPU {
+		// The machine shows two processors and grants the time of at most one. A
+		// second running thread would look for work, be throttled, and pass
+		// goroutines between the caches of the two.
+		env["GOMAXPROCS"] = jsii.String("1")
 	}
 	maps.Copy(env, props.Environment)
 	return &env

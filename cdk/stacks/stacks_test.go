@@ -2,11 +2,14 @@ package stacks_test
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/insighthub/insighthub/cdk/config"
@@ -23,6 +26,7 @@ func TestDev(t *testing.T) {
 	t.Run("privileges", func(t *testing.T) { checkPrivileges(t, a) })
 	t.Run("storage", func(t *testing.T) { checkStorage(t, a, "Delete") })
 	t.Run("zones", func(t *testing.T) { checkZones(t, a) })
+	t.Run("monitoring", func(t *testing.T) { checkMonitoring(t, a, "Delete") })
 	t.Run("migrations", func(t *testing.T) { checkMigrations(t, a) })
 }
 
@@ -33,6 +37,7 @@ func TestStagingAndProd(t *testing.T) {
 			checkFunctions(t, a)
 			checkPrivileges(t, a)
 			checkStorage(t, a, "Retain")
+			checkMonitoring(t, a, "Retain")
 			checkZones(t, a)
 			if n := len(a.ofType("AWS::DLM::LifecyclePolicy")); n != 1 {
 				t.Errorf("%d backup policies, want 1", n)
@@ -84,6 +89,13 @@ func TestInvalidStage(t *testing.T) {
 	_, err := stacks.NewPlatform(nil, stacks.Props{Stage: s})
 	if err == nil || !strings.Contains(err.Error(), "batch size 0") || !strings.Contains(err.Error(), "retention of 4 days") {
 		t.Errorf("NewPlatform: %v, want both problems", err)
+	}
+}
+
+func TestNoRules(t *testing.T) {
+	_, err := stacks.NewPlatform(awscdk.NewApp(nil), stacks.Props{Stage: existingDatabase(t), Functions: builtFunctions(t), Rules: os.DirFS(t.TempDir())})
+	if err == nil || !strings.Contains(err.Error(), "rules: no *.yaml") {
+		t.Errorf("NewPlatform: %v, want the rules missing", err)
 	}
 }
 
@@ -148,7 +160,7 @@ func checkEnvironment(t *testing.T, a assembly) {
 	}
 	for name, f := range a.functions() {
 		env := environment(f)
-		for _, common := range []string{"GOMEMLIMIT", "INSIGHTHUB_FUNCTION", "INSIGHTHUB_STAGE", "LOG_LEVEL"} {
+		for _, common := range []string{"GOMAXPROCS", "GOMEMLIMIT", "INSIGHTHUB_FUNCTION", "INSIGHTHUB_STAGE", "LOG_LEVEL"} {
 			delete(env, common)
 		}
 		if diff := cmp.Diff(want[name], slices.Sorted(maps.Keys(env))); diff != "" {
@@ -331,5 +343,40 @@ func checkMigrations(t *testing.T, a assembly) {
 	}
 	if !slices.ContainsFunc(trigger.DependsOn, func(id string) bool { return strings.HasPrefix(id, "DatabaseGroup") }) {
 		t.Errorf("the trigger depends on %v, want the database", trigger.DependsOn)
+	}
+}
+
+// checkMonitoring compares each rule file with its namespace, to the letter.
+func checkMonitoring(t *testing.T, a assembly, deletion string) {
+	t.Helper()
+	workspace := a.one(t, "AWS::APS::Workspace")
+	if workspace.DeletionPolicy != deletion || !strings.HasPrefix(workspace.ID, "Monitoring/") {
+		t.Errorf("%s: deletion policy %q, want %q in a stack of its own", workspace.ID, workspace.DeletionPolicy, deletion)
+	}
+	if retention := text(workspace.Properties["WorkspaceConfiguration"]); !strings.Contains(retention, `"RetentionPeriodInDays":`) {
+		t.Errorf("workspace %s, want a retention", retention)
+	}
+	files, err := filepath.Glob(filepath.Join(rulesDir, "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no rules: %v", err)
+	}
+	want, got := map[string]any{}, map[string]any{}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[strings.TrimSuffix(filepath.Base(file), ".yaml")] = string(raw)
+	}
+	_, id, _ := strings.Cut(workspace.ID, "/")
+	for _, r := range a.ofType("AWS::APS::RuleGroupsNamespace") {
+		if arn := text(r.Properties["Workspace"]); arn != `{"Fn::GetAtt":["`+id+`","Arn"]}` {
+			t.Errorf("%s belongs to %s, want the workspace", r.ID, arn)
+		}
+		name, _ := r.Properties["Name"].(string)
+		got[name] = r.Properties["Data"]
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
 	}
 }
