@@ -16,6 +16,8 @@ func Rules() []Rule {
 		// Use-cases.
 		{Path: "lib/ingest", Internal: []string{telemetry, "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/segmentio/encoding"}},
 		{Path: "lib/store", Internal: []string{telemetry}},
+		// The shard's state is a small mechanism with ports of its own, not an adapter.
+		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
 
 		// Adapters.
 		{Path: "lib/kinesis", Internal: []string{telemetry}, External: []string{sdk, "github.com/segmentio/encoding", "google.golang.org/protobuf"}},

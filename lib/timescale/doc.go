@@ -11,6 +11,7 @@
 //	        unique (device_id, metric_id, time); one-day chunks
 //	conflict(device_id, metric_id, time, value, quality, seen_at)
 //	reading view (time, site, gateway, device, metric, value, quality)
+//	device_kpi(gateway_pattern, device_pattern, priority, state_metric, …): which devices are machines
 //
 // Quality is 0 good, 1 uncertain, 2 bad. An event's identity is (gateway,
 // device, metric, time). The value stored first stays; an offer of another

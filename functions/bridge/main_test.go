@@ -1,0 +1,37 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func TestRecordsBecomeSamples(t *testing.T) {
+	p, s := newPlant(t, 2, 3, 4, noon), newSink()
+	b := newBench(t, s)
+	answer, err := b.handler.Invoke(t.Context(), payload(p.run(noon, 20)))
+	if err != nil || string(answer) != `{"batchItemFailures":[]}` {
+		t.Fatalf("%s, %v", answer, err)
+	}
+	for key, want := range map[string]int{
+		`{__name__="insighthub_series_mean", device="press-01", gateway="gw-001", metric="temperature", site="plant-1"}`: 3,
+		`{__name__="insighthub_window_production_seconds", device="pump-02", gateway="gw-002", site="plant-1"}`:          3,
+		`{__name__="insighthub_window_down_seconds", device="pump-02", gateway="gw-002", reason="fault", site="plant-1"}`: 3,
+	} {
+		if got := len(s.taken[key]); got != want {
+			t.Errorf("%s: %d samples, want %d", key, got, want)
+		}
+	}
+	if line := b.log.String(); !strings.Contains(line, `"msg":"bridged"`) || !strings.Contains(line, `"events":4800,`) {
+		t.Errorf("log: %s", line)
+	}
+}
+
+func TestBuildNamesWhatIsMissing(t *testing.T) {
+	_, err := build(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
+	for _, name := range []string{"STREAM_NAME", "STATE_BUCKET", "DATABASE_SECRET_ARN", "REMOTE_WRITE_URL"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v does not name %s", err, name)
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/insighthub/insighthub/lib/bridge"
+	"github.com/insighthub/insighthub/lib/kpi"
+	"github.com/insighthub/insighthub/lib/metrics"
+	"github.com/insighthub/insighthub/lib/remotewrite"
+)
+
+// receiver is remote write as the use-case wants it.
+type receiver struct {
+	client metrics.Writer
+	series []remotewrite.Series // memory for the next write
+}
+
+var _ bridge.Receiver = (*receiver)(nil)
+
+func (r *receiver) Write(ctx context.Context, samples []kpi.Sample) (bridge.Written, error) {
+	for len(r.series) < len(samples) {
+		r.series = append(r.series, remotewrite.Series{})
+	}
+	series := r.series[:len(samples)]
+	for i := range samples {
+		fill(&series[i], &samples[i])
+	}
+	result, err := r.client.Write(ctx, series)
+	out := bridge.Written{Samples: result.Samples + result.Histograms, Requests: result.Requests}
+	for _, j := range result.Rejected {
+		out.Rejected = append(out.Rejected, bridge.Rejection{
+			Series: j.Labels, Reason: j.Reason, Samples: j.Samples, Known: known(j.Reason),
+		})
+	}
+	return out, err
+}
+
+// known reports whether a receiver's words say that it has the sample, or a newer
+// one of the series: those of Prometheus, which Thanos has too, and of Mimir and
+// Cortex, on which Amazon's managed service is built. "Out of bounds" is not among
+// them: such a sample is older than the receiver takes any, and lost.
+func known(reason string) bool {
+	for _, words := range [...]string{"out of order", "out-of-order", "duplicate sample", "duplicate-timestamp", "too old"} {
+		if strings.Contains(reason, words) {
+			return true
+		}
+	}
+	return false
+}
+
+// fill makes a series of a sample, in the series' own memory.
+func fill(s *remotewrite.Series, sample *kpi.Sample) {
+	s.Labels = append(s.Labels[:0],
+		remotewrite.Label{Name: remotewrite.NameLabel, Value: string(sample.Figure)},
+		remotewrite.Label{Name: "device", Value: string(sample.Device)},
+		remotewrite.Label{Name: "gateway", Value: string(sample.Gateway)},
+		remotewrite.Label{Name: "metric", Value: string(sample.Metric)},
+		remotewrite.Label{Name: "reason", Value: sample.Reason},
+		remotewrite.Label{Name: "site", Value: string(sample.Site)},
+	)
+	at := int64(sample.Time / 1000)
+	s.Samples, s.Histograms, s.Metadata = s.Samples[:0], s.Histograms[:0], metadata(sample.Figure)
+	if sample.Lags != nil {
+		s.Histograms = append(s.Histograms, histogram(sample.Lags, at))
+		return
+	}
+	s.Samples = append(s.Samples, remotewrite.Sample{Timestamp: at, Value: sample.Value})
+}
+
+// histogram is a window's lags in both forms.
+func histogram(lags *kpi.Lags, at int64) remotewrite.Histogram {
+	h := remotewrite.Histogram{
+		Timestamp: at, Count: lags.Count, Sum: float64(lags.SumMicros) / 1e6, Gauge: true,
+		Native: &remotewrite.Native{Schema: kpi.LagSchema, ZeroThreshold: kpi.LagZeroThreshold, ZeroCount: lags.Zero},
+	}
+	counts := lags.Classic()
+	for i, bound := range kpi.ClassicBounds() {
+		h.Buckets = append(h.Buckets, remotewrite.Bucket{UpperBound: bound, CumulativeCount: counts[i]})
+	}
+	n := h.Native
+	next, before := 0, int64(0) // the bucket after the last one, and the last one's count
+	for i, count := range lags.Buckets {
+		if count == 0 {
+			continue
+		}
+		if gap := i - next; len(n.PositiveSpans) == 0 {
+			n.PositiveSpans = append(n.PositiveSpans, remotewrite.Span{Offset: int32(i + kpi.LagFirstBucket), Length: 1})
+		} else if gap > 0 {
+			n.PositiveSpans = append(n.PositiveSpans, remotewrite.Span{Offset: int32(gap), Length: 1})
+		} else {
+			n.PositiveSpans[len(n.PositiveSpans)-1].Length++
+		}
+		n.PositiveDeltas = append(n.PositiveDeltas, int64(count)-before)
+		next, before = i+1, int64(count)
+	}
+	return h
+}
+
+// metadata says what a figure is; all are of one window.
+func metadata(f kpi.Figure) remotewrite.Metadata {
+	m := remotewrite.Metadata{Type: remotewrite.Gauge, Help: help(f)}
+	if strings.HasSuffix(string(f), "_seconds") {
+		m.Unit = "seconds"
+	}
+	if f == kpi.IngestLag {
+		m.Type = remotewrite.GaugeHistogram
+	}
+	return m
+}
+
+func help(f kpi.Figure) string {
+	switch f {
+	case kpi.SeriesMin:
+		return "Least value of the series in the window."
+	case kpi.SeriesMax:
+		return "Greatest value of the series in the window."
+	case kpi.SeriesMean:
+		return "Mean of the values of the series in the window."
+	case kpi.SeriesLast:
+		return "Last value of the series in the window, by event time."
+	case kpi.SeriesSamples:
+		return "Usable readings of the series in the window."
+	case kpi.CalendarSeconds:
+		return "All time of the window."
+	case kpi.PlannedSeconds:
+		return "Time of the window that the calendar plans."
+	case kpi.BusySeconds:
+		return "Planned busy time (PBT, ISO 22400-2)."
+	case kpi.ProductionSeconds:
+		return "Actual production time (APT, ISO 22400-2)."
+	case kpi.IdleSeconds:
+		return "Actual delay time (ADET, ISO 22400-2)."
+	case kpi.SetupSeconds:
+		return "Actual setup time (AUST, ISO 22400-2)."
+	case kpi.DownSeconds:
+		return "Actual down time (ADOT, ISO 22400-2), by reason."
+	case kpi.UnknownSeconds:
+		return "Planned time in which the state is not known."
+	case kpi.Failures:
+		return "Changes to down."
+	case kpi.Produced:
+		return "Items produced (PQ, ISO 22400-2)."
+	case kpi.Good:
+		return "Good items produced (GQ, ISO 22400-2)."
+	case kpi.IdealSeconds:
+		return "Planned runtime per item times the items produced (PRI x PQ, ISO 22400-2)."
+	case kpi.Events:
+		return "Events of the window, each once."
+	case kpi.BadQualityEvents:
+		return "Events of the window of bad quality."
+	case kpi.DuplicateEvents:
+		return "Events of the window that were there already."
+	case kpi.LateEvents:
+		return "Events that arrived in the window and were of a closed one."
+	case kpi.EarlyEvents:
+		return "Events that arrived in the window and were too far ahead of it."
+	case kpi.RefusedEvents:
+		return "Events that arrived in the window and passed a bound on devices or series."
+	case kpi.UnverifiedEvents:
+		return "Events of the window that may have been there already."
+	case kpi.CrowdedEvents:
+		return "Changes of a state or counter in the window that were too many to keep."
+	case kpi.IngestLag:
+		return "Time from an event to its receipt."
+	case kpi.Freshness:
+		return "Age of the newest reading at the window's end."
+	case kpi.GapSeconds:
+		return "Part of the window that lies too long after a reading."
+	case kpi.GatewayDevices:
+		return "Devices of the gateway that are reported on."
+	case kpi.GatewaySeries:
+		return "Series of the gateway that are reported on."
+	}
+	return ""
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/bridge"
+	"github.com/insighthub/insighthub/lib/kinesis"
+	"github.com/insighthub/insighthub/lib/metrics"
+	"github.com/insighthub/insighthub/lib/objectstore"
+	"github.com/insighthub/insighthub/lib/remotewrite"
+	"github.com/insighthub/insighthub/lib/secrets"
+	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale"
+)
+
+// function is the use-case, and its own metrics after it.
+type function struct {
+	*bridge.Handler
+	flusher *metrics.Flusher
+	pool    *timescale.Pool
+}
+
+// Invoke handles one invocation.
+func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	answer, err := f.Handler.Invoke(ctx, payload)
+	f.flusher.InvocationEnded(ctx)
+	return answer, err
+}
+
+// build makes the function from its environment.
+func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*function, error) {
+	s, err := parse(getenv)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := awsconfig.Load(getenv)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := objectstore.New(objectstore.Config{AWS: cfg, Bucket: s.bucket, PathStyle: s.pathStyle})
+	if err != nil {
+		return nil, err
+	}
+	client, err := newClient(cfg, s)
+	if err != nil {
+		return nil, err
+	}
+	// One connection, and one attempt: the configuration is read again a minute later.
+	pool, err := timescale.OpenSecret(ctx, secrets.New(cfg), s.secretARN, timescale.PoolConfig{
+		Application: "insighthub-bridge", MaxConnections: 1, MaxAttempts: 1, ConnectTimeout: time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	lineage := kinesis.NewShards(awskinesis.NewFromConfig(cfg), s.stream)
+	f := &function{pool: pool}
+	registry := metrics.NewRegistry()
+	f.flusher, err = metrics.New(metrics.Config{
+		Gatherer: registry, Registerer: registry, Writer: client,
+		Job: "insighthub", Function: s.function, Instance: s.instance, Now: time.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	f.Handler, err = assemble(parts{
+		settings: s, objects: objects, lineage: lineage, client: client, rules: rules{pool}, log: log,
+		config: bridge.Config{Metrics: registry, Log: log, Now: time.Now},
+	})
+	return f, err
+}
+
+func newClient(cfg aws.Config, s settings) (*remotewrite.Client, error) {
+	c := remotewrite.Config{
+		URL: s.url, Now: time.Now, Rand: rand.Float64, MaxSamples: maxRequestSamples, MaxBytes: maxRequestBytes,
+		HTTP: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}
+	if s.sigV4 {
+		c.Protocol = remotewrite.V1
+		c.SigV4 = &remotewrite.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
+	}
+	return remotewrite.New(c)
+}
+
+// A window's samples come in parts of at most 4,000 (lib/bridge); a part is one
+// request unless it is full of histograms.
+const (
+	maxRequestSamples = 10_000
+	maxRequestBytes   = 4 << 20
+)
+
+// parts are what the use-case is assembled from.
+type parts struct {
+	settings settings
+	objects  shardstate.Objects
+	lineage  shardstate.Lineage
+	client   metrics.Writer
+	rules    bridge.Rules
+	log      *slog.Logger
+	config   bridge.Config // the rest
+}
+
+func assemble(p parts) (*bridge.Handler, error) {
+	machines, err := bridge.NewMachines(bridge.MachinesConfig{Rules: p.rules, Log: p.log, Now: p.config.Now})
+	if err != nil {
+		return nil, err
+	}
+	reduce := p.settings.kpi
+	reduce.Machines = machines
+	codec, err := bridge.NewCodec(reduce)
+	if err != nil {
+		return nil, err
+	}
+	// A state is read only under the window length that it was written with, so
+	// another length begins with other states.
+	states, err := shardstate.New(shardstate.Config[*bridge.State]{
+		Objects: p.objects, Lineage: p.lineage, Codec: codec,
+		Consumer: fmt.Sprintf("bridge-%ds", int(reduce.Window.Seconds())), Stream: p.settings.stream,
+	})
+	if err != nil {
+		return nil, err
+	}
+	decoder, err := telemetry.NewDecoder(telemetry.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	p.config.Source, p.config.Decoder, p.config.States = &source{}, decoder, states
+	p.config.Receiver, p.config.Machines = &receiver{client: p.client}, machines
+	return bridge.New(p.config)
+}

@@ -1,0 +1,208 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/insighthub/insighthub/lib/kpi"
+	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Config is what a Handler is made of. Every field is needed.
+type Config struct {
+	Source   Source
+	Decoder  Decoder
+	States   States
+	Receiver Receiver
+	// Machines is the same as the states' codec has.
+	Machines *Machines
+	Metrics  prometheus.Registerer
+	Log      *slog.Logger
+	Now      func() time.Time
+}
+
+// Handler handles the invocations of one execution environment, one at a time;
+// it keeps its memory between them.
+type Handler struct {
+	config  Config
+	metrics *metrics
+
+	mu       sync.Mutex
+	records  []Record
+	messages [][]byte
+	batch    telemetry.Batch
+	writer   writer
+	// settled is, for shards whose last invocation here failed, the end of the
+	// last window that the receiver has taken.
+	settled map[shardstate.ShardID]telemetry.Micros
+}
+
+// New returns a handler. Its error wraps telemetry.ErrInvalid and names what is missing.
+func New(config Config) (*Handler, error) {
+	var missing []error
+	for name, absent := range map[string]bool{
+		"Source": config.Source == nil, "Decoder": config.Decoder == nil, "States": config.States == nil,
+		"Receiver": config.Receiver == nil, "Machines": config.Machines == nil, "Metrics": config.Metrics == nil,
+		"Log": config.Log == nil, "Now": config.Now == nil,
+	} {
+		if absent {
+			missing = append(missing, fmt.Errorf("%w: bridge handler without %s", telemetry.ErrInvalid, name))
+		}
+	}
+	if err := errors.Join(missing...); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(config.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{config: config, metrics: m, settled: make(map[shardstate.ShardID]telemetry.Micros)}
+	h.writer.handler = h
+	return h, nil
+}
+
+// Invoke folds the payload's records into their shard's state and writes what
+// they close. After an error all of them are to be delivered again.
+func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var err error
+	if h.records, err = h.config.Source.Records(h.records[:0], payload); err != nil {
+		return nil, fmt.Errorf("read the event source's payload: %w", err)
+	}
+	if len(h.records) == 0 {
+		return h.config.Source.Answer(), nil
+	}
+	run := invocation{shard: h.records[0].Shard, records: len(h.records)}
+	for i := range h.records {
+		if other := h.records[i].Shard; other != run.shard {
+			return nil, fmt.Errorf("%w: records of shards %q and %q in one payload", telemetry.ErrInvalid, run.shard, other)
+		}
+	}
+	h.config.Machines.Refresh(ctx)
+	err = h.bridge(ctx, &run)
+	h.metrics.add(&run, &h.writer, err)
+	if err != nil {
+		h.config.Log.LogAttrs(ctx, levelOf(err), "not bridged", append(run.attrs(&h.writer), slog.String("error", err.Error()))...)
+		return nil, fmt.Errorf("bridge %d records of shard %s: %w", run.records, run.shard, err)
+	}
+	h.config.Log.LogAttrs(ctx, slog.LevelInfo, "bridged", run.attrs(&h.writer)...)
+	return h.config.Source.Answer(), nil
+}
+
+func levelOf(err error) slog.Level {
+	if errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrConflict) {
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}
+
+// bridge is the invocation: load, fold and write, save.
+func (h *Handler) bridge(ctx context.Context, run *invocation) error {
+	inTime, cancel := h.withMargin(ctx)
+	defer cancel()
+	h.writer.reset(inTime, h.settled[run.shard])
+	now := h.config.Now
+	start := now()
+	lease, err := h.config.States.Load(ctx, run.shard)
+	run.load = now().Sub(start)
+	if err != nil {
+		return err
+	}
+	run.watermark = lease.Watermark()
+	fresh, err := shardstate.Fresh(lease.Watermark(), h.records, func(r *Record) shardstate.Sequence { return r.SequenceNumber })
+	if err != nil || len(fresh) == 0 {
+		run.series, run.skipped = lease.State.shard.Series(), run.records
+		lease.Release()
+		return err
+	}
+	run.skipped = run.records - len(fresh)
+
+	start = now()
+	err = h.fold(inTime, run, lease.State, fresh)
+	run.observe = now().Sub(start) - h.writer.spent
+	if err != nil {
+		h.settled[run.shard] = h.writer.settled
+		return err
+	}
+
+	start = now()
+	last := fresh[len(fresh)-1].SequenceNumber
+	state := lease.State
+	err = lease.Save(ctx, last)
+	run.save, run.size, run.series = now().Sub(start), state.size, state.shard.Series()
+	if err != nil {
+		h.settled[run.shard] = h.writer.settled
+		return err
+	}
+	run.watermark = last
+	delete(h.settled, run.shard)
+	return nil
+}
+
+// withMargin keeps a tenth of the time that is left for the state.
+func (h *Handler) withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-deadline.Sub(h.config.Now())/10))
+}
+
+// fold takes the records into the state and writes the windows that they close.
+// Windows are closed after each record, so that what is emitted does not depend
+// on where the batch ends.
+func (h *Handler) fold(ctx context.Context, run *invocation, state *State, records []Record) error {
+	w := &h.writer
+	for i := range state.inherited {
+		w.take(&state.inherited[i])
+	}
+	state.inherited = nil
+	for i := range records {
+		if w.err != nil {
+			break
+		}
+		h.record(ctx, run, state.shard, &records[i])
+		state.shard.Close(w.take)
+	}
+	if run.atLimit > 0 {
+		h.config.Log.LogAttrs(ctx, slog.LevelWarn, "at a limit of the state",
+			slog.String("shard", string(run.shard)), slog.String("gateway", string(run.limited)), slog.Int("events", run.atLimit))
+	}
+	return w.finish()
+}
+
+// record takes one record.
+func (h *Handler) record(ctx context.Context, run *invocation, shard *kpi.Shard, r *Record) {
+	var err error
+	if h.messages, err = h.config.Source.Messages(h.messages[:0], r.Data); err != nil {
+		h.poison(ctx, run, r, err)
+	}
+	for _, message := range h.messages {
+		if err := h.config.Decoder.Decode(message, &h.batch); err != nil {
+			h.poison(ctx, run, r, err)
+			continue
+		}
+		arrival := telemetry.MicrosOf(r.Arrival)
+		if r.Arrival.IsZero() {
+			arrival = h.batch.Received
+		}
+		run.count(&h.batch, shard.Observe(&h.batch, arrival))
+	}
+	if !r.Arrival.IsZero() {
+		shard.Advance(telemetry.MicrosOf(r.Arrival))
+	}
+}
+
+func (h *Handler) poison(ctx context.Context, run *invocation, r *Record, reason error) {
+	run.poison++
+	h.config.Log.LogAttrs(ctx, slog.LevelWarn, "record skipped", slog.String("shard", string(r.Shard)),
+		slog.String("sequence", string(r.SequenceNumber)), slog.String("reason", reason.Error()))
+}

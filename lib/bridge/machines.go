@@ -1,0 +1,181 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/kpi"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Rule describes the machines whose gateway and device match its patterns. A *
+// in a pattern stands for any text, of any length.
+type Rule struct {
+	Gateway, Device string
+	// Config without any metric says that the devices are no machines.
+	Config kpi.MachineConfig
+}
+
+// DefaultRules is what holds until the configuration has been read for the first
+// time: every device that reports state, cycle_count and good_count is a
+// machine with an ideal cycle of 2 s. It is also what the database begins with.
+func DefaultRules() []Rule {
+	return []Rule{{Gateway: "*", Device: "*", Config: kpi.MachineConfig{
+		StateMetric: "state",
+		States: map[int]kpi.State{
+			0: {Element: kpi.Production}, 1: {Element: kpi.Idle}, 2: {Element: kpi.Setup}, 3: {Element: kpi.Down, Reason: "fault"},
+		},
+		CountMetric: "cycle_count", GoodMetric: "good_count",
+		IdealCycle: 2 * time.Second, StaleLimit: time.Minute,
+	}}}
+}
+
+// MachinesConfig is what Machines are made of. A zero duration means its default.
+type MachinesConfig struct {
+	Rules Rules
+	Log   *slog.Logger
+	Now   func() time.Time
+	// Interval is the time between two readings of the rules: default 1 min.
+	Interval time.Duration
+	// Timeout bounds one reading, for an invocation waits for it: default 2 s.
+	Timeout time.Duration
+}
+
+// Machines knows which devices are machines. It is not safe for concurrent use.
+type Machines struct {
+	config MachinesConfig
+	rules  []compiled
+	next   time.Time
+	known  map[machineKey]*kpi.Machine
+}
+
+var _ kpi.Machines = (*Machines)(nil)
+
+type compiled struct {
+	Rule
+	machine *kpi.Machine // nil: no machine
+}
+
+type machineKey struct {
+	gateway telemetry.GatewayID
+	device  telemetry.DeviceName
+}
+
+// maxKnown bounds how many devices' rules are remembered.
+const maxKnown = 1 << 17
+
+// NewMachines returns Machines with the default rules. The error wraps
+// telemetry.ErrInvalid.
+func NewMachines(config MachinesConfig) (*Machines, error) {
+	if config.Rules == nil || config.Log == nil || config.Now == nil {
+		return nil, fmt.Errorf("%w: machines: want Rules, Log and Now", telemetry.ErrInvalid)
+	}
+	if config.Interval == 0 {
+		config.Interval = time.Minute
+	}
+	if config.Timeout == 0 {
+		config.Timeout = 2 * time.Second
+	}
+	m := &Machines{config: config}
+	return m, m.set(DefaultRules())
+}
+
+// Machine returns the configuration of a device, or nil where it is no machine.
+func (m *Machines) Machine(gateway telemetry.GatewayID, device telemetry.DeviceName) *kpi.Machine {
+	key := machineKey{gateway, device}
+	if machine, ok := m.known[key]; ok {
+		return machine
+	}
+	var machine *kpi.Machine
+	for i := range m.rules {
+		if r := &m.rules[i]; matches(r.Gateway, string(gateway)) && matches(r.Device, string(device)) {
+			machine = r.machine
+			break
+		}
+	}
+	if len(m.known) >= maxKnown {
+		clear(m.known)
+	}
+	m.known[key] = machine
+	return machine
+}
+
+// Refresh reads the rules again when it is time. What can not be read leaves
+// the rules as they are.
+func (m *Machines) Refresh(ctx context.Context) {
+	now := m.config.Now()
+	if now.Before(m.next) {
+		return
+	}
+	m.next = now.Add(m.config.Interval)
+	ctx, cancel := context.WithTimeout(ctx, m.config.Timeout)
+	defer cancel()
+	rules, err := m.config.Rules.Rules(ctx)
+	if err != nil {
+		m.config.Log.LogAttrs(ctx, slog.LevelWarn, "the machines' configuration can not be read, the last one stays", slog.String("error", err.Error()))
+		return
+	}
+	if err := m.set(rules); err != nil {
+		m.config.Log.LogAttrs(ctx, slog.LevelError, "rules of machines left out", slog.String("error", err.Error()))
+	}
+}
+
+// set takes the rules over and leaves out those that are wrong, which it
+// returns. A rule that has not changed keeps its *kpi.Machine, as kpi.Machines asks.
+func (m *Machines) set(rules []Rule) error {
+	var wrong []error
+	var next []compiled
+	for _, r := range rules {
+		c := compiled{Rule: r}
+		if i := m.find(&r); i >= 0 {
+			c.machine = m.rules[i].machine
+		} else if r.Config.StateMetric != "" || r.Config.CountMetric != "" || r.Config.GoodMetric != "" {
+			machine, err := kpi.NewMachine(r.Config)
+			if err != nil {
+				wrong = append(wrong, fmt.Errorf("gateway %q, device %q: %w", r.Gateway, r.Device, err))
+				continue
+			}
+			c.machine = machine
+		}
+		next = append(next, c)
+	}
+	m.rules, m.known = next, make(map[machineKey]*kpi.Machine)
+	return errors.Join(wrong...)
+}
+
+func (m *Machines) find(r *Rule) int {
+	for i := range m.rules {
+		if reflect.DeepEqual(m.rules[i].Rule, *r) {
+			return i
+		}
+	}
+	return -1
+}
+
+// matches reports whether the pattern, in which * stands for any text, matches all of s.
+func matches(pattern, s string) bool {
+	first, rest, star := strings.Cut(pattern, "*")
+	if !star {
+		return pattern == s
+	}
+	if !strings.HasPrefix(s, first) {
+		return false
+	}
+	s = s[len(first):]
+	for {
+		part, after, more := strings.Cut(rest, "*")
+		if !more {
+			return strings.HasSuffix(s, part)
+		}
+		i := strings.Index(s, part)
+		if i < 0 {
+			return false
+		}
+		s, rest = s[i+len(part):], after
+	}
+}

@@ -1,0 +1,78 @@
+package bridge
+
+import (
+	"context"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/kpi"
+	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Record is one record of the stream as the event source delivered it.
+type Record struct {
+	Shard          shardstate.ShardID
+	SequenceNumber shardstate.Sequence
+	// Arrival is when the stream took the record; zero when that is not known.
+	Arrival time.Time
+	// Data is one encoded batch, or several in an aggregated record. It is valid
+	// during the invocation.
+	Data []byte
+}
+
+// Source is the form in which records come. It is not called concurrently.
+type Source interface {
+	// Records appends the payload's records to dst, in stream order.
+	Records(dst []Record, payload []byte) ([]Record, error)
+	// Messages appends the encoded batches in a record's data to dst: the data
+	// itself, or the parts of an aggregated record. After an error the record is skipped.
+	Messages(dst [][]byte, data []byte) ([][]byte, error)
+	// Answer is the response that says that all records are done.
+	Answer() []byte
+}
+
+// Decoder decodes one encoded batch; errors wrap telemetry.ErrInvalid.
+type Decoder interface {
+	Decode(message []byte, into *telemetry.Batch) error
+}
+
+var _ Decoder = (*telemetry.Decoder)(nil)
+
+// States keeps the state of each shard.
+type States interface {
+	Load(ctx context.Context, shard shardstate.ShardID) (*shardstate.Lease[*State], error)
+}
+
+var _ States = (*shardstate.Store[*State])(nil)
+
+// Receiver keeps samples.
+type Receiver interface {
+	// Write writes samples of one window, each figure and labels once. It returns
+	// when all are durable or refused for good, or with an error after which any
+	// part may be durable, and the same samples are to be written again. It may
+	// try again by itself for as long as ctx allows. It does not keep the samples.
+	Write(ctx context.Context, samples []kpi.Sample) (Written, error)
+}
+
+// Written says what became of the samples of a write.
+type Written struct {
+	Samples  int // that the receiver took
+	Requests int
+	Rejected []Rejection
+}
+
+// Rejection is samples of one series that the receiver refused for good.
+type Rejection struct {
+	// Series names it as the receiver would.
+	Series, Reason string
+	Samples        int
+	// Known: the receiver says that it has this sample or a newer one of the
+	// series, as after a repetition.
+	Known bool
+}
+
+// Rules is where the configuration of the machines is kept.
+type Rules interface {
+	// Rules returns all rules, the one that wins first.
+	Rules(ctx context.Context) ([]Rule, error)
+}

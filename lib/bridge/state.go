@@ -1,0 +1,104 @@
+package bridge
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/insighthub/insighthub/lib/kpi"
+	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// State is what is remembered of a shard.
+type State struct {
+	shard *kpi.Shard
+	// inherited are samples that closed when the parents of a merged shard were
+	// brought to one point; the first invocation writes them, so none are ever saved.
+	inherited []kpi.Sample
+	size      int // of the last encoding
+}
+
+// Codec turns states into bytes and makes those of new shards. The partition
+// key of a gateway's records must be its name: by that a shard that was split off
+// knows which gateways are its own.
+type Codec struct{ config kpi.Config }
+
+var _ shardstate.Codec[*State] = (*Codec)(nil)
+
+// NewCodec returns the codec of states that reduce as config says. A state is
+// read only under the window length that it was written with. The error wraps
+// telemetry.ErrInvalid.
+func NewCodec(config kpi.Config) (*Codec, error) {
+	if _, err := kpi.NewShard(config); err != nil {
+		return nil, err
+	}
+	return &Codec{config: config}, nil
+}
+
+// Append appends the encoded state to dst.
+func (c *Codec) Append(dst []byte, s *State) ([]byte, error) {
+	if len(s.inherited) > 0 {
+		return nil, fmt.Errorf("%w: inherited samples were not written", telemetry.ErrInvalid)
+	}
+	before := len(dst)
+	dst = s.shard.AppendBinary(dst)
+	s.size = len(dst) - before
+	return dst, nil
+}
+
+// Decode is the inverse of Append.
+func (c *Codec) Decode(encoded []byte) (*State, error) {
+	shard, err := kpi.NewShard(c.config)
+	if err != nil {
+		return nil, err
+	}
+	if err := shard.Decode(encoded); err != nil {
+		return nil, err
+	}
+	return &State{shard: shard}, nil
+}
+
+// Inherit gives a shard the gateways of its parents that are in its range.
+func (c *Codec) Inherit(shard shardstate.Shard, parents []shardstate.Parent[*State]) (*State, error) {
+	merged, err := kpi.NewShard(c.config)
+	if err != nil {
+		return nil, err
+	}
+	s := &State{shard: merged}
+	// Parents stopped at arrivals of their own. Each is brought to the latest,
+	// which closes what its next record would have closed.
+	var latest telemetry.Micros
+	for _, p := range parents {
+		clock, _ := p.State.shard.Clock()
+		latest = max(latest, clock)
+	}
+	for _, p := range parents {
+		own := p.State.shard
+		own.Keep(func(g telemetry.GatewayID) bool { return shard.Hashes.Contains(string(g)) })
+		for i := range p.State.inherited {
+			if shard.Hashes.Contains(string(p.State.inherited[i].Gateway)) {
+				s.inherited = append(s.inherited, p.State.inherited[i])
+			}
+		}
+		if _, started := own.Clock(); started {
+			own.Advance(latest)
+			own.Close(func(sample *kpi.Sample) { s.inherited = append(s.inherited, keep(sample)) })
+		}
+		if err := s.shard.Merge(own); err != nil {
+			return nil, fmt.Errorf("state of %s: %w", p.Shard, err)
+		}
+	}
+	slices.SortStableFunc(s.inherited, func(a, b kpi.Sample) int { return cmp.Compare(a.Time, b.Time) })
+	return s, nil
+}
+
+// keep returns a copy of a sample that outlives the call that handed it over.
+func keep(sample *kpi.Sample) kpi.Sample {
+	out := *sample
+	if sample.Lags != nil {
+		lags := *sample.Lags
+		out.Lags = &lags
+	}
+	return out
+}
