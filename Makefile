@@ -119,7 +119,7 @@ build/local/cdk: $(call sources,cdk/main.go cdk/config cdk/constructs cdk/stacks
 .PHONY: synth
 synth: cdk.out/manifest.json ## Synthesise the CDK app into cdk.out
 
-cdk.out/manifest.json: build/local/cdk $(LAMBDAS) cdk.json
+cdk.out/manifest.json: build/local/cdk $(LAMBDAS) cdk.json $(wildcard cdk/grafana/rules/*.yaml)
 	@command -v node >/dev/null || { echo 'node is missing: install Node.js 20 or newer; the CDK runs on it' >&2; exit 2; }
 	@echo "Synthesising the CDK app into cdk.out"
 	@rm -rf cdk.out && build/local/cdk -out cdk.out && touch $@

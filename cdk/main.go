@@ -24,6 +24,7 @@ func main() {
 	flag.StringVar(&a.Stage, "stage", "", "stage to synthesise: dev, staging or prod; empty for all (or -c stage=… of the CDK's command line)")
 	flag.StringVar(&a.Out, "out", "", "directory of the assembly; empty for CDK_OUTDIR, or else cdk.out")
 	flag.StringVar(&a.Functions, "functions", "build/lambda", "directory with the built functions, one directory each")
+	flag.StringVar(&a.Rules, "rules", "cdk/grafana/rules", "directory with Prometheus's rules")
 	flag.StringVar(&a.Settings, "settings", "cdk.json", "file with the CDK's feature flags")
 	flag.Parse()
 	a.Getenv = os.Getenv

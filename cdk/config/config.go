@@ -30,14 +30,15 @@ type Stage struct {
 	// Removal says what happens to stores of data when their stack goes away.
 	Removal Removal
 
-	Stream   Stream
-	Ingest   Ingest
-	Store    Store
-	Migrate  Function
-	API      API
-	Database Database
-	Network  Network
-	Log      Log
+	Stream     Stream
+	Ingest     Ingest
+	Store      Store
+	Migrate    Function
+	API        API
+	Database   Database
+	Network    Network
+	Monitoring Monitoring
+	Log        Log
 	// AlarmEmail gets the alarms; when empty they only show in CloudWatch.
 	AlarmEmail string
 }
@@ -187,6 +188,12 @@ type Network struct {
 	// CIDR is the VPC's IPv4 range, /16 to /24.
 	CIDR   string
 	Egress Egress
+}
+
+// Monitoring configures the managed Prometheus.
+type Monitoring struct {
+	// RetentionDays is how long samples are kept, 1 to 1,095.
+	RetentionDays int
 }
 
 // LogLevel is the least severe level that functions log.

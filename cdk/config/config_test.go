@@ -66,6 +66,7 @@ func TestValidate(t *testing.T) {
 		"instance for x86":  {func(s *config.Stage) { s.Database.InstanceType = "m7i.large" }, "want an arm64 one"},
 		"existing, no ARN":  {func(s *config.Stage) { s.Database = config.Database{Kind: config.ExistingDatabase} }, "want the complete ARN"},
 		"CIDR":              {func(s *config.Stage) { s.Network.CIDR = "10.0.0.0/30" }, `CIDR "10.0.0.0/30"`},
+		"samples":           {func(s *config.Stage) { s.Monitoring.RetentionDays = 2000 }, "monitoring: retention of 2000 days"},
 		"log level":         {func(s *config.Stage) { s.Log.Level = "trace" }, `level "trace"`},
 		"log retention":     {func(s *config.Stage) { s.Log.RetentionDays = 8 }, "log: retention of 8 days"},
 	} {
@@ -84,7 +85,7 @@ func TestValidateReportsEverything(t *testing.T) {
 	if err == nil {
 		t.Fatal("an empty stage is valid")
 	}
-	for _, part := range []string{"name", "removal", "stream: ", "ingest: ", "store: ", "migrate: ", "api: ", "database: ", "network: ", "log: "} {
+	for _, part := range []string{"name", "removal", "stream: ", "ingest: ", "store: ", "migrate: ", "api: ", "database: ", "network: ", "monitoring: ", "log: "} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("nothing about %q in: %v", part, err)
 		}

@@ -56,8 +56,9 @@ func dev() Stage {
 			Kind: OwnInstance, InstanceType: "t4g.medium",
 			VolumeGiB: 50, VolumeIOPS: 3000, VolumeMBps: 125,
 		},
-		Network: Network{CIDR: "10.40.0.0/20", Egress: NATInstance},
-		Log:     Log{Level: Info, RetentionDays: 7},
+		Network:    Network{CIDR: "10.40.0.0/20", Egress: NATInstance},
+		Monitoring: Monitoring{RetentionDays: 30},
+		Log:        Log{Level: Info, RetentionDays: 7},
 	}
 }
 
@@ -72,6 +73,7 @@ func staging() Stage {
 		VolumeGiB: 100, VolumeIOPS: 3000, VolumeMBps: 125, BackupDays: 3,
 	}
 	s.Network = Network{CIDR: "10.41.0.0/20", Egress: NATInstance}
+	s.Monitoring.RetentionDays = 90
 	s.Log.RetentionDays = 30
 	return s
 }
@@ -96,6 +98,7 @@ func prod() Stage {
 		VolumeGiB: 1000, VolumeIOPS: 6000, VolumeMBps: 500, BackupDays: 35,
 	}
 	s.Network = Network{CIDR: "10.42.0.0/20", Egress: NATGateway}
+	s.Monitoring.RetentionDays = 1095
 	s.Log.RetentionDays = 90
 	return s
 }

@@ -41,6 +41,7 @@ func (s Stage) Validate() error {
 		p.expect(n <= MaxDatabaseConnections, "%d shards with %d invocations of %d connections each: the database takes %d", s.Stream.Shards, s.Store.Parallelization, s.Store.Connections, MaxDatabaseConnections)
 	}
 	p.in("network", s.Network.problems(s.Database.Kind))
+	p.in("monitoring", s.Monitoring.problems())
 	p.in("log", s.Log.problems())
 	if err := errors.Join(p...); err != nil {
 		return fmt.Errorf("stage %q: %w", s.Name, err)
@@ -140,6 +141,11 @@ func (n Network) problems(kind DatabaseKind) (p problems) {
 	prefix, err := netip.ParsePrefix(n.CIDR)
 	p.expect(err == nil && prefix.Addr().Is4() && prefix.Bits() >= 16 && prefix.Bits() <= 24, "CIDR %q: want an IPv4 range of /16 to /24", n.CIDR)
 	p.expect(oneOf(n.Egress, NATInstance, NATGateway), "egress %q: want nat-instance or nat-gateway", n.Egress)
+	return p
+}
+
+func (m Monitoring) problems() (p problems) {
+	p.expect(m.RetentionDays >= 1 && m.RetentionDays <= 1095, "retention of %d days: want 1 to 1095", m.RetentionDays)
 	return p
 }
 

@@ -23,6 +23,8 @@ type Assembly struct {
 	Out string
 	// Functions holds a directory per function with its built bootstrap.
 	Functions string
+	// Rules is the directory with the files of Prometheus's rules.
+	Rules string
 	// Settings is the file with the feature flags, used when the CDK's command
 	// line has not passed them in CDK_CONTEXT_JSON.
 	Settings string
@@ -50,7 +52,7 @@ func (a Assembly) Synthesise() error {
 		return err
 	}
 	for _, stage := range stages {
-		if _, err := NewPlatform(app, Props{Stage: stage, Functions: a.Functions}); err != nil {
+		if _, err := NewPlatform(app, Props{Stage: stage, Functions: a.Functions, Rules: os.DirFS(a.Rules)}); err != nil {
 			return err
 		}
 	}

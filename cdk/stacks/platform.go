@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -16,13 +17,16 @@ type Props struct {
 	Stage config.Stage
 	// Functions holds a directory per function with its built bootstrap.
 	Functions string
+	// Rules holds the files of Prometheus's rules, *.yaml.
+	Rules fs.FS
 }
 
 // Platform is the stacks of one stage.
 type Platform struct {
-	Data      Data
-	Telemetry Telemetry
-	API       API
+	Data       Data
+	Monitoring Monitoring
+	Telemetry  Telemetry
+	API        API
 }
 
 // StageTag is the tag of every resource, and of every stack in the assembly's
@@ -36,6 +40,10 @@ func NewPlatform(scope constructs.Construct, props Props) (Platform, error) {
 	}
 	var p Platform
 	p.Data = NewData(scope, props)
+	var err error
+	if p.Monitoring, err = NewMonitoring(scope, props); err != nil {
+		return Platform{}, err
+	}
 	p.Telemetry = NewTelemetry(scope, props, p.Data)
 	p.API = NewAPI(scope, props, p.Telemetry)
 	return p, nil

@@ -36,7 +36,7 @@ type resource struct {
 
 // assembly is what was written for one stage.
 type assembly struct {
-	// Raw are the templates' texts by part: Data, Telemetry, Api.
+	// Raw are the templates' texts by part: Data, Monitoring, Telemetry, Api.
 	Raw map[string]string
 	// Resources are all templates' resources.
 	Resources []resource
@@ -45,6 +45,8 @@ type assembly struct {
 }
 
 type finding struct{ Path, Rule, Text string }
+
+const rulesDir = "../grafana/rules"
 
 // synthesise writes one stage as the command does, with the repository's own
 // feature flags, and reads it back from the files.
@@ -57,7 +59,7 @@ func synthesise(t *testing.T, stage config.Stage) assembly {
 	out := t.TempDir()
 	app := awscdk.NewApp(&awscdk.AppProps{Context: &context, Outdir: jsii.String(out), AnalyticsReporting: jsii.Bool(false)})
 	awscdk.Aspects_Of(app).Add(cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{Reports: jsii.Bool(false)}), nil)
-	if _, err := stacks.NewPlatform(app, stacks.Props{Stage: stage, Functions: builtFunctions(t)}); err != nil {
+	if _, err := stacks.NewPlatform(app, stacks.Props{Stage: stage, Functions: builtFunctions(t), Rules: os.DirFS(rulesDir)}); err != nil {
 		t.Fatal(err)
 	}
 	app.Synth(nil)
