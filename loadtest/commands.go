@@ -11,11 +11,14 @@ import (
 	"os"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/loadtest/bench"
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/fleet"
 	"github.com/insighthub/insighthub/loadtest/replay"
+	"github.com/insighthub/insighthub/loadtest/verify"
 )
 
 // fleetFlags are shared by all commands that simulate a fleet.
@@ -37,6 +40,7 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 	prefix := fs.String("prefix", "gw", "what the gateways' names begin with")
 	asJSON := fs.Bool("json", false, "print the result as JSON")
 	quiet := fs.Bool("quiet", false, "print nothing on the way")
+	check := fs.Bool("verify", false, "afterwards compare what was acknowledged with what is stored; fails when an event is lost or doubled")
 	truth := fs.String("truth", "", "file to write the faults to, as JSON")
 	fc := fleetFlags(fs, 2)
 	if err := fs.Parse(args); err != nil {
@@ -77,9 +81,52 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	if *asJSON {
-		return json.NewEncoder(stdout).Encode(res)
+		err = json.NewEncoder(stdout).Encode(res)
+	} else {
+		printResult(stdout, res)
 	}
-	printResult(stdout, res)
+	if err != nil || !*check {
+		return err
+	}
+	return verifyStored(context.WithoutCancel(ctx), stdout, stack.Database, fc, gateways)
+}
+
+// verifyStored waits until as many events are stored as were acknowledged, or
+// until no more arrive, and reports the comparison.
+func verifyStored(ctx context.Context, stdout io.Writer, database string, fc *fleet.Config, gateways []*fleet.Gateway) error {
+	db, err := pgx.Connect(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer db.Close(ctx) //nolint:errcheck // nothing to lose
+	acked := verify.Acknowledged(gateways)
+	var f verify.Finding
+	for idle := 0; idle < 15; idle++ {
+		stored, err := verify.Stored(ctx, db, fc.Prefix, fc.Start)
+		if err != nil {
+			return err
+		}
+		before := f.Stored
+		if f = verify.Compare(acked, stored); f.Lost == 0 {
+			break
+		}
+		if f.Stored > before {
+			idle = 0
+		}
+		time.Sleep(time.Second)
+	}
+	if f.Doubled, err = verify.Doubled(ctx, db); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, `events acknowledged  %d in %d series
+events stored        %d, %d of them never acknowledged
+events lost          %d
+events doubled       %d
+series that differ   %d
+`, f.Acknowledged, f.Series, f.Stored, f.Unacknowledged, f.Lost, f.Doubled, f.Different)
+	if f.Lost+f.Doubled+f.Different > 0 {
+		return fmt.Errorf("%w: what is stored is not what was acknowledged", telemetry.ErrConflict)
+	}
 	return nil
 }
 
