@@ -35,7 +35,7 @@ type Config struct {
 	SkipYardstick bool
 	// FixedOnly leaves out the search for the held rate.
 	FixedOnly bool
-	Stdout        io.Writer
+	Stdout    io.Writer
 }
 
 // Phase is one measured stretch of load on one system.
