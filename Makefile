@@ -10,7 +10,7 @@ STATE      ?= .local
 HTTP       ?= 127.0.0.1:8080
 TIMESCALE  := .local/timescale
 PROMETHEUS := .local/prometheus
-FUNCTIONS  := authorizer ingest migrate store
+FUNCTIONS  := authorizer bridge ingest migrate store
 sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
 LIB_FILES  := $(call sources,lib)
 GO_BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false

@@ -33,6 +33,7 @@ type Stage struct {
 	Stream     Stream
 	Ingest     Ingest
 	Store      Store
+	Bridge     Bridge
 	Migrate    Function
 	API        API
 	Database   Database
@@ -110,6 +111,17 @@ type Store struct {
 	Consumer
 	// Connections is the number of database connections of one environment.
 	Connections int
+}
+
+// Bridge configures the function that reduces the stream to figures.
+type Bridge struct {
+	Function
+	Consumer
+	// KPIWindow is the length of the windows of event time over which figures are
+	// reduced, 1 s to an hour. After a change the figures begin anew.
+	KPIWindow time.Duration
+	// Lateness is how long a window waits for late events, 1 s to an hour.
+	Lateness time.Duration
 }
 
 // Consumer says how Lambda reads the stream for one function.

@@ -59,6 +59,10 @@ func TestValidate(t *testing.T) {
 		"window and age":    {func(s *config.Stage) { s.Store.Window, s.Store.MaxRecordAge = time.Minute, time.Minute }, "one attempt outlives"},
 		"window":            {func(s *config.Stage) { s.Store.Window = 300 * time.Millisecond }, "want whole seconds"},
 		"shard state":       {func(s *config.Stage) { s.Store.KeepsShardState, s.Store.Parallelization = true, 2 }, "must be alone on it"},
+		"bridge alone":      {func(s *config.Stage) { s.Bridge.Parallelization = 2 }, "bridge: parallelization 2"},
+		"bridge's state":    {func(s *config.Stage) { s.Bridge.KeepsShardState = false }, "bridge: it keeps its shard's state"},
+		"KPI window":        {func(s *config.Stage) { s.Bridge.KPIWindow = 0 }, "bridge: KPI window 0s"},
+		"part of a second":  {func(s *config.Stage) { s.Bridge.Lateness = 1500 * time.Millisecond }, "lateness 1.5s: want whole seconds"},
 		"authorizer":        {func(s *config.Stage) { s.API.Authorizer.Timeout = 20 * time.Second }, "the HTTP API gives up after 10s"},
 		"authorizer cache":  {func(s *config.Stage) { s.API.AuthorizerCache = 2 * time.Hour }, "authorizer cache 2h0m0s"},
 		"burst":             {func(s *config.Stage) { s.API.Burst = 1 }, "burst of 1"},
@@ -85,7 +89,7 @@ func TestValidateReportsEverything(t *testing.T) {
 	if err == nil {
 		t.Fatal("an empty stage is valid")
 	}
-	for _, part := range []string{"name", "removal", "stream: ", "ingest: ", "store: ", "migrate: ", "api: ", "database: ", "network: ", "monitoring: ", "log: "} {
+	for _, part := range []string{"name", "removal", "stream: ", "ingest: ", "store: ", "bridge: ", "migrate: ", "api: ", "database: ", "network: ", "monitoring: ", "log: "} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("nothing about %q in: %v", part, err)
 		}

@@ -45,6 +45,15 @@ func dev() Stage {
 			Consumer:    Consumer{BatchSize: 50, Parallelization: 1, Retries: 1000, MaxRecordAge: 12 * time.Hour},
 			Connections: 1,
 		},
+		Bridge: Bridge{
+			Function: Function{MemoryMB: 1024, Timeout: time.Minute},
+			// Each invocation loads and saves the shard's state and writes to
+			// Prometheus, which is worth a second's records: at most 1,000 on a shard.
+			// Records of 25 KB fill an invocation's 6 MB sooner, 180 of them.
+			Consumer:  Consumer{BatchSize: 1000, Window: time.Second, Parallelization: 1, Retries: 1000, MaxRecordAge: 12 * time.Hour, KeepsShardState: true},
+			KPIWindow: 5 * time.Second,
+			Lateness:  2 * time.Second,
+		},
 		Migrate: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
 		API: API{
 			Authorizer:        Function{MemoryMB: 256, Timeout: 5 * time.Second},
@@ -68,6 +77,7 @@ func staging() Stage {
 	s.Name = Staging
 	s.Stream = Stream{Mode: Provisioned, Shards: 2, Retention: 2 * day}
 	s.Store.MaxRecordAge = day
+	s.Bridge.MaxRecordAge = day
 	s.Database = Database{
 		Kind: OwnInstance, InstanceType: "t4g.large",
 		VolumeGiB: 100, VolumeIOPS: 3000, VolumeMBps: 125, BackupDays: 3,
@@ -91,6 +101,9 @@ func prod() Stage {
 	// A database that is down for days is repaired before records are given up.
 	s.Store.Retries = 10000
 	s.Store.MaxRecordAge = 6 * day
+	s.Bridge.MemoryMB = 1769
+	s.Bridge.Retries = 10000
+	s.Bridge.MaxRecordAge = 6 * day
 	s.API.RequestsPerSecond = 5000
 	s.API.Burst = 10000
 	s.Database = Database{

@@ -34,11 +34,13 @@ func (s Stage) Validate() error {
 	p.in("stream", s.Stream.problems())
 	p.in("ingest", s.Ingest.problems())
 	p.in("store", s.Store.problems(s.Stream.Retention))
+	p.in("bridge", s.Bridge.problems(s.Stream.Retention))
 	p.in("migrate", s.Migrate.problems())
 	p.in("api", s.API.problems())
 	p.in("database", s.Database.problems())
-	if n := s.Stream.Shards * s.Store.Parallelization * s.Store.Connections; s.Database.Kind == OwnInstance {
-		p.expect(n <= MaxDatabaseConnections, "%d shards with %d invocations of %d connections each: the database takes %d", s.Stream.Shards, s.Store.Parallelization, s.Store.Connections, MaxDatabaseConnections)
+	// The bridge has one connection for each shard.
+	if n := s.Stream.Shards * (s.Store.Parallelization*s.Store.Connections + 1); s.Database.Kind == OwnInstance {
+		p.expect(n <= MaxDatabaseConnections, "%d shards with %d invocations of %d connections each, and one: the database takes %d", s.Stream.Shards, s.Store.Parallelization, s.Store.Connections, MaxDatabaseConnections)
 	}
 	p.in("network", s.Network.problems(s.Database.Kind))
 	p.in("monitoring", s.Monitoring.problems())
@@ -80,6 +82,16 @@ func (s Store) problems(retention time.Duration) (p problems) {
 	p = s.Function.problems()
 	p = append(p, s.Consumer.problems(s.Timeout, retention)...)
 	p.expect(s.Connections >= 1 && s.Connections <= 8, "%d connections: want 1 to 8", s.Connections)
+	return p
+}
+
+func (b Bridge) problems(retention time.Duration) (p problems) {
+	p = b.Function.problems()
+	p = append(p, b.Consumer.problems(b.Timeout, retention)...)
+	p.expect(b.KeepsShardState, "it keeps its shard's state and does not say so")
+	p.within("KPI window", b.KPIWindow, time.Second, time.Hour)
+	p.within("lateness", b.Lateness, time.Second, time.Hour)
+	p.expect(b.KPIWindow%time.Second == 0 && b.Lateness%time.Second == 0, "KPI window %v and lateness %v: want whole seconds", b.KPIWindow, b.Lateness)
 	return p
 }
 

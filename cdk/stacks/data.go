@@ -1,6 +1,8 @@
 package stacks
 
 import (
+	"math"
+
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
@@ -12,8 +14,8 @@ import (
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// Data is the stack of what must not be lost: the database and its network, and
-// the bucket of the records that could not be stored.
+// Data is the stack of what must not be lost: the database and its network, the
+// bucket of the records that could not be stored, and that of the consumers' states.
 type Data struct {
 	Stack awscdk.Stack
 	// DatabaseSecret holds the database's address and password.
@@ -23,6 +25,8 @@ type Data struct {
 	DatabaseNetwork *constructs.Network
 	// Failures takes what a consumer gave up, or could not read.
 	Failures awss3.Bucket
+	// States keeps what consumers remember of their shards.
+	States awss3.Bucket
 }
 
 // FailuresMetrics is the name under which the failure bucket counts requests.
@@ -32,7 +36,7 @@ const FailuresMetrics = "all"
 func NewData(scope cdkconstructs.Construct, props Props) Data {
 	stage := props.Stage
 	stack := newStack(scope, props, "Data", "database, buckets and the network they need")
-	d := Data{Stack: stack, Failures: failureBucket(stack, stage)}
+	d := Data{Stack: stack, Failures: failureBucket(stack, stage), States: stateBucket(stack, stage)}
 
 	var ready []cdkconstructs.Construct
 	if stage.Database.Kind == config.OwnInstance {
@@ -73,17 +77,42 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 }
 
 func failureBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
-	return awss3.NewBucket(stack, jsii.String("Failures"), &awss3.BucketProps{
+	p := privateBucket(stage)
+	// Long enough to notice, to mend the cause and to send the records again.
+	p.LifecycleRules = &[]*awss3.LifecycleRule{{
+		Expiration:                          awscdk.Duration_Days(jsii.Number(90)),
+		AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(1)),
+	}}
+	p.Metrics = &[]*awss3.BucketMetrics{{Id: jsii.String(FailuresMetrics)}}
+	return awss3.NewBucket(stack, jsii.String("Failures"), p)
+}
+
+// BridgeStates begins the keys of the bridge's states, one for each length of window.
+const BridgeStates = "shardstate/bridge-"
+
+// stateBucket holds one small object for each consumer and shard. It has no versions:
+// only the newest state is true.
+func stateBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
+	p := privateBucket(stage)
+	// An object is written with each batch, so one that is older than the stream's
+	// records is of a shard that is closed, or as good as empty: no record below its
+	// watermark can come again, and the bridge forgets a silent machine after an hour
+	// anyway. The rule is the bridge's; a consumer that remembers longer has its own.
+	const margin = 30
+	p.LifecycleRules = &[]*awss3.LifecycleRule{{
+		Prefix:     jsii.String(BridgeStates),
+		Expiration: awscdk.Duration_Days(jsii.Number(math.Ceil(stage.Stream.Retention.Hours()/24) + margin)),
+	}}
+	return awss3.NewBucket(stack, jsii.String("States"), p)
+}
+
+// privateBucket is what all buckets have.
+func privateBucket(stage config.Stage) *awss3.BucketProps {
+	return &awss3.BucketProps{
 		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),
 		Encryption:        awss3.BucketEncryption_S3_MANAGED,
 		EnforceSSL:        jsii.Bool(true),
 		MinimumTLSVersion: jsii.Number(1.2),
 		RemovalPolicy:     constructs.RemovalPolicy(stage.Removal),
-		// Long enough to notice, to mend the cause and to send the records again.
-		LifecycleRules: &[]*awss3.LifecycleRule{{
-			Expiration:                          awscdk.Duration_Days(jsii.Number(90)),
-			AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(1)),
-		}},
-		Metrics: &[]*awss3.BucketMetrics{{Id: jsii.String(FailuresMetrics)}},
-	})
+	}
 }

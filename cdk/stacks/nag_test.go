@@ -22,6 +22,18 @@ func acceptedFindings() []accepted {
 			"the names of the objects under the prefix are not known before they are written",
 		},
 		{
+			`AwsSolutions-IAM5\[Resource::<States\w+\.Arn>/shardstate/bridge-\*\]`, `Telemetry/Bridge/Role/DefaultPolicy/Resource`,
+			"an object for each shard, and shards come and go",
+		},
+		{
+			`AwsSolutions-IAM5\[Resource::<Failures\w+\.Arn>/aws/lambda/\*\]`, `Telemetry/Bridge/Role/DefaultPolicy/Resource`,
+			"the names of the objects under the prefix are not known before they are written",
+		},
+		{
+			`AwsSolutions-S1`, `Data/States/Resource`,
+			"one function can read and write it, thousands of times an hour; a log would be larger than the bucket, and the states can be computed again from the stream",
+		},
+		{
 			`AwsSolutions-IAM5\[Resource::arn:.*:ec2:.*:instance/\*\]`, `Data/Database/Role/DefaultPolicy/Resource`,
 			"the group makes the machine and its identifier; a condition on the tag limits it to the database's",
 		},

@@ -44,7 +44,7 @@ func NewPlatform(scope constructs.Construct, props Props) (Platform, error) {
 	if p.Monitoring, err = NewMonitoring(scope, props); err != nil {
 		return Platform{}, err
 	}
-	p.Telemetry = NewTelemetry(scope, props, p.Data)
+	p.Telemetry = NewTelemetry(scope, props, p.Data, p.Monitoring)
 	p.API = NewAPI(scope, props, p.Telemetry)
 	return p, nil
 }

@@ -21,7 +21,13 @@ func TestDev(t *testing.T) {
 	a := synthesise(t, stage(t, config.Dev))
 	t.Run("functions", func(t *testing.T) { checkFunctions(t, a) })
 	t.Run("environment", func(t *testing.T) { checkEnvironment(t, a) })
-	t.Run("consumer", func(t *testing.T) { checkConsumer(t, a) })
+	t.Run("store", func(t *testing.T) {
+		checkConsumer(t, a, "Store", map[string]any{"BatchSize": 50.0, "MaximumBatchingWindowInSeconds": 0.0})
+	})
+	t.Run("bridge", func(t *testing.T) {
+		checkConsumer(t, a, "Bridge", map[string]any{"BatchSize": 1000.0, "MaximumBatchingWindowInSeconds": 1.0})
+		checkBridge(t, a)
+	})
 	t.Run("api", func(t *testing.T) { checkAPI(t, a) })
 	t.Run("privileges", func(t *testing.T) { checkPrivileges(t, a) })
 	t.Run("storage", func(t *testing.T) { checkStorage(t, a, "Delete") })
@@ -68,14 +74,14 @@ func TestExistingDatabase(t *testing.T) {
 			t.Errorf("%s is a %s, want none", r.ID, r.Type)
 		}
 	}
-	for _, name := range []string{"store", "migrate"} {
+	for _, name := range []string{"store", "bridge", "migrate"} {
 		if got := environment(a.functions()[name])["DATABASE_SECRET_ARN"]; got != existingSecret {
 			t.Errorf("%s: DATABASE_SECRET_ARN = %v, want %s", name, got, existingSecret)
 		}
 	}
 	fanOut := a.one(t, "AWS::Kinesis::StreamConsumer")
 	_, id, _ := strings.Cut(fanOut.ID, "/")
-	source := text(a.one(t, "AWS::Lambda::EventSourceMapping").Properties["EventSourceArn"])
+	source := text(mappingOf(t, a, "Store").Properties["EventSourceArn"])
 	if !strings.Contains(source, id) {
 		t.Errorf("the mapping reads %s, want the consumer %s", source, id)
 	}
@@ -101,7 +107,7 @@ func TestNoRules(t *testing.T) {
 
 func TestFunctionsNotBuilt(t *testing.T) {
 	err := stacks.Assembly{Functions: t.TempDir()}.Synthesise()
-	if err == nil || !strings.Contains(err.Error(), "authorizer, ingest, migrate, store") {
+	if err == nil || !strings.Contains(err.Error(), "authorizer, bridge, ingest, migrate, store") {
 		t.Errorf("Synthesise: %v, want the names of the functions", err)
 	}
 }
@@ -154,6 +160,7 @@ func checkEnvironment(t *testing.T, a assembly) {
 	t.Helper()
 	want := map[string][]string{
 		"authorizer": {"TOKEN_SECRET_ARN"},
+		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "REMOTE_WRITE_SIGV4", "REMOTE_WRITE_URL", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
 		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STREAM_NAME"},
 		"migrate":    {"DATABASE_SECRET_ARN"},
 		"store":      {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "FAILURE_BUCKET"},
@@ -182,9 +189,9 @@ func environment(f resource) map[string]any {
 
 // checkConsumer compares the mapping's settings all together: each of them
 // decides whether records get lost or block their shard.
-func checkConsumer(t *testing.T, a assembly) {
+func checkConsumer(t *testing.T, a assembly, name string, want map[string]any) {
 	t.Helper()
-	mapping := a.one(t, "AWS::Lambda::EventSourceMapping")
+	mapping := mappingOf(t, a, name)
 	got := maps.Clone(mapping.Properties)
 	for _, reference := range []string{"FunctionName", "EventSourceArn"} {
 		if !strings.Contains(text(got[reference]), "Fn::GetAtt") {
@@ -196,23 +203,73 @@ func checkConsumer(t *testing.T, a assembly) {
 		t.Errorf("failures go to %s, want the failure bucket", destination)
 	}
 	delete(got, "DestinationConfig")
-	want := map[string]any{
-		"BatchSize":                      50.0,
-		"BisectBatchOnFunctionError":     true,
-		"FunctionResponseTypes":          []any{"ReportBatchItemFailures"},
-		"MaximumBatchingWindowInSeconds": 0.0,
-		"MaximumRecordAgeInSeconds":      43200.0,
-		"MaximumRetryAttempts":           1000.0,
-		"ParallelizationFactor":          1.0,
-		"StartingPosition":               "TRIM_HORIZON",
+	maps.Copy(want, map[string]any{
+		"BisectBatchOnFunctionError": true,
+		"FunctionResponseTypes":      []any{"ReportBatchItemFailures"},
+		"MaximumRecordAgeInSeconds":  43200.0,
+		"MaximumRetryAttempts":       1000.0,
+		"ParallelizationFactor":      1.0,
+		"StartingPosition":           "TRIM_HORIZON",
 		// And no TumblingWindowInSeconds.
-	}
+	})
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("mapping (-want +got):\n%s", diff)
 	}
 	// Lambda checks the function's rights when the mapping is made.
 	if !slices.ContainsFunc(mapping.DependsOn, func(id string) bool { return strings.Contains(id, "Policy") }) {
 		t.Errorf("the mapping depends on %v, want the function's policy", mapping.DependsOn)
+	}
+}
+
+// mappingOf returns the mapping of one of the consumers.
+func mappingOf(t *testing.T, a assembly, name string) resource {
+	t.Helper()
+	var found []resource
+	for _, m := range a.ofType("AWS::Lambda::EventSourceMapping") {
+		if strings.HasPrefix(m.ID, "Telemetry/"+name+"Consumer") {
+			found = append(found, m)
+		}
+	}
+	if len(found) != 1 || !strings.Contains(text(found[0].Properties["FunctionName"]), `"`+name+"Function") {
+		t.Fatalf("mappings %v, want the one of %s", found, name)
+	}
+	return found[0]
+}
+
+// checkBridge looks at what the bridge is told and may do, beyond the common.
+func checkBridge(t *testing.T, a assembly) {
+	t.Helper()
+	env := environment(a.functions()["bridge"])
+	if url := text(env["REMOTE_WRITE_URL"]); !regexp.MustCompile(`^\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*WorkspacePrometheusEndpoint[^"]*"\},"api/v1/remote_write"\]\]\}$`).MatchString(url) {
+		t.Errorf("REMOTE_WRITE_URL = %s, want the workspace's", url)
+	}
+	if env["WINDOW_SECONDS"] != "5" || env["LATENESS_SECONDS"] != "2" || env["REMOTE_WRITE_SIGV4"] != "true" {
+		t.Errorf("environment %v, want windows of 5 s, 2 s of lateness and signatures", env)
+	}
+	bridgeHas, others := map[string]bool{}, false
+	for _, policy := range a.ofType("AWS::IAM::Policy") {
+		document := text(policy.Properties["PolicyDocument"])
+		if !strings.HasPrefix(policy.ID, "Telemetry/Bridge") {
+			others = others || strings.Contains(document, "aps:") || strings.Contains(document, "shardstate/")
+			continue
+		}
+		for _, want := range []string{
+			`"Action":"aps:RemoteWrite","Effect":"Allow","Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn`,
+			`"Action":\["s3:GetObject","s3:PutObject"\],"Effect":"Allow","Resource":\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*States[^"]*Arn[^"]*"\},"/shardstate/bridge-\*"`,
+			`"Action":"s3:ListBucket","Effect":"Allow","Resource":\[?[^\]]*\{"Fn::ImportValue":"[^"]*States`,
+			`"kinesis:ListShards"`,
+			`"secretsmanager:GetSecretValue"`,
+		} {
+			bridgeHas[want] = bridgeHas[want] || regexp.MustCompile(want).MatchString(document)
+		}
+	}
+	for want, has := range bridgeHas {
+		if !has {
+			t.Errorf("the bridge's policy lacks %s", want)
+		}
+	}
+	if len(bridgeHas) == 0 || others {
+		t.Errorf("the bridge alone writes figures and states: has %v, others %v", bridgeHas, others)
 	}
 }
 
@@ -280,7 +337,7 @@ func checkPrivileges(t *testing.T, a assembly) {
 			t.Errorf("%s may write to the stream", id)
 		}
 		mayReadSecret := strings.Contains(document, "secretsmanager:GetSecretValue")
-		needsSecret := regexp.MustCompile(`^(Api/Authorizer|Telemetry/Store|Data/Migrate|Data/Database)`).MatchString(id)
+		needsSecret := regexp.MustCompile(`^(Api/Authorizer|Telemetry/Store|Telemetry/Bridge|Data/Migrate|Data/Database)`).MatchString(id)
 		if mayReadSecret != needsSecret {
 			t.Errorf("%s: may read a secret: %v, want %v", id, mayReadSecret, needsSecret)
 		}
@@ -311,15 +368,24 @@ func checkStorage(t *testing.T, a assembly, deletion string) {
 	if stream := a.one(t, "AWS::Kinesis::Stream").Properties; stream["StreamEncryption"] == nil {
 		t.Error("the stream is not encrypted")
 	}
-	bucket := a.one(t, "AWS::S3::Bucket").Properties
-	if bucket["BucketEncryption"] == nil || bucket["LifecycleConfiguration"] == nil {
-		t.Errorf("bucket %v, want encryption and a lifecycle", bucket)
+	buckets := a.ofType("AWS::S3::Bucket")
+	for _, b := range buckets {
+		bucket := b.Properties
+		if bucket["BucketEncryption"] == nil || bucket["LifecycleConfiguration"] == nil || bucket["VersioningConfiguration"] != nil {
+			t.Errorf("%s %v, want encryption, a lifecycle and no versions", b.ID, bucket)
+		}
+		if public := text(bucket["PublicAccessBlockConfiguration"]); strings.Count(public, "true") != 4 {
+			t.Errorf("%s: public access %s", b.ID, public)
+		}
 	}
-	if public := text(bucket["PublicAccessBlockConfiguration"]); strings.Count(public, "true") != 4 {
-		t.Errorf("bucket: public access %s", public)
+	policies := a.ofType("AWS::S3::BucketPolicy")
+	for _, p := range policies {
+		if policy := text(p.Properties); !strings.Contains(policy, `"aws:SecureTransport":"false"`) {
+			t.Errorf("%s %s, want TLS enforced", p.ID, policy)
+		}
 	}
-	if policy := text(a.one(t, "AWS::S3::BucketPolicy").Properties); !strings.Contains(policy, `"aws:SecureTransport":"false"`) {
-		t.Errorf("bucket policy %s, want TLS enforced", policy)
+	if len(buckets) != 2 || len(policies) != 2 {
+		t.Errorf("%d buckets and %d policies, want 2 of each", len(buckets), len(policies))
 	}
 }
 

@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
@@ -18,15 +19,26 @@ type Telemetry struct {
 	Stack  awscdk.Stack
 	Stream awskinesis.Stream
 	Store  constructs.GoFunction
+	Bridge constructs.GoFunction
 }
 
 // NewTelemetry adds the stack to scope.
-func NewTelemetry(scope cdkconstructs.Construct, props Props, data Data) Telemetry {
+func NewTelemetry(scope cdkconstructs.Construct, props Props, data Data, monitoring Monitoring) Telemetry {
 	stage := props.Stage
 	stack := newStack(scope, props, "Telemetry", "the stream of events and its consumers")
 	t := Telemetry{Stack: stack, Stream: newStream(stack, stage)}
 
-	t.Store = constructs.NewGoFunction(stack, "Store", &constructs.GoFunctionProps{
+	t.addStore(props, data)
+	t.addBridge(props, data, monitoring)
+	t.watch(constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail), data)
+	output(stack, "StreamName", t.Stream.StreamName(), "Stream of encoded batches of events")
+	return t
+}
+
+// addStore adds the consumer that writes events into the database.
+func (t *Telemetry) addStore(props Props, data Data) {
+	stage := props.Stage
+	t.Store = constructs.NewGoFunction(t.Stack, "Store", &constructs.GoFunctionProps{
 		Name:        "store",
 		Description: "Writes the stream's events into the database",
 		Stage:       stage,
@@ -42,7 +54,7 @@ func NewTelemetry(scope cdkconstructs.Construct, props Props, data Data) Telemet
 	data.DatabaseSecret.GrantRead(t.Store.Role, nil)
 	// What the function itself cannot read it puts beside what Lambda gives up.
 	t.Store.Allow([]string{"s3:PutObject"}, data.Failures.ArnForObjects(jsii.String("poison/*")))
-	constructs.NewKinesisConsumer(stack, "StoreConsumer", &constructs.KinesisConsumerProps{
+	constructs.NewKinesisConsumer(t.Stack, "StoreConsumer", &constructs.KinesisConsumerProps{
 		Stream:    t.Stream,
 		Retention: stage.Stream.Retention,
 		Function:  t.Store,
@@ -50,11 +62,46 @@ func NewTelemetry(scope cdkconstructs.Construct, props Props, data Data) Telemet
 		Settings:  stage.Store.Consumer,
 		Failures:  data.Failures,
 	})
-
-	t.watch(constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail), data)
-	output(stack, "StreamName", t.Stream.StreamName(), "Stream of encoded batches of events")
-	return t
 }
+
+// addBridge adds the consumer that writes figures to Prometheus.
+func (t *Telemetry) addBridge(props Props, data Data, monitoring Monitoring) {
+	stage := props.Stage
+	t.Bridge = constructs.NewGoFunction(t.Stack, "Bridge", &constructs.GoFunctionProps{
+		Name:        "bridge",
+		Description: "Reduces the stream's events to figures and writes them to Prometheus",
+		Stage:       stage,
+		Size:        stage.Bridge.Function,
+		Dir:         props.Functions,
+		Network:     data.DatabaseNetwork,
+		Environment: map[string]*string{
+			// The stream's name, for the lineage of its shards.
+			"STREAM_NAME":         t.Stream.StreamName(),
+			"STATE_BUCKET":        data.States.BucketName(),
+			"DATABASE_SECRET_ARN": data.DatabaseSecret.SecretArn(),
+			"REMOTE_WRITE_URL":    monitoring.RemoteWriteURL(),
+			"REMOTE_WRITE_SIGV4":  jsii.String("true"),
+			"WINDOW_SECONDS":      seconds(stage.Bridge.KPIWindow),
+			"LATENESS_SECONDS":    seconds(stage.Bridge.Lateness),
+		},
+	})
+	data.DatabaseSecret.GrantRead(t.Bridge.Role, nil)
+	monitoring.AllowWriting(t.Bridge)
+	t.Bridge.Allow([]string{"s3:GetObject", "s3:PutObject"}, data.States.ArnForObjects(jsii.String(BridgeStates+"*")))
+	// Without it S3 says of a state that is not there yet that access is denied.
+	t.Bridge.Allow([]string{"s3:ListBucket"}, data.States.BucketArn())
+	constructs.NewKinesisConsumer(t.Stack, "BridgeConsumer", &constructs.KinesisConsumerProps{
+		Stream:    t.Stream,
+		Retention: stage.Stream.Retention,
+		Function:  t.Bridge,
+		Timeout:   stage.Bridge.Timeout,
+		Settings:  stage.Bridge.Consumer,
+		Failures:  data.Failures,
+	})
+}
+
+// seconds is d as functions read it.
+func seconds(d time.Duration) *string { return jsii.String(strconv.Itoa(int(d.Seconds()))) }
 
 func newStream(stack awscdk.Stack, stage config.Stage) awskinesis.Stream {
 	p := &awskinesis.StreamProps{
@@ -75,6 +122,13 @@ func (t Telemetry) watch(alarms constructs.Alarms, data Data) {
 	alarms.Add("StoreBehind", constructs.Watch{
 		Metric:      t.Store.Metric(jsii.String("IteratorAge"), constructs.EveryMinute("Maximum")),
 		Description: "The newest event in the database is more than a minute old, for 3 minutes: the store function does not keep up.",
+		Above:       60_000,
+		Minutes:     3,
+	})
+	alarms.AddFunction("Bridge", t.Bridge)
+	alarms.Add("BridgeBehind", constructs.Watch{
+		Metric:      t.Bridge.Metric(jsii.String("IteratorAge"), constructs.EveryMinute("Maximum")),
+		Description: "The newest event in the figures is more than a minute old, for 3 minutes: the bridge function does not keep up, or Prometheus is away.",
 		Above:       60_000,
 		Minutes:     3,
 	})
