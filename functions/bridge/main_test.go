@@ -14,8 +14,8 @@ func TestRecordsBecomeSamples(t *testing.T) {
 		t.Fatalf("%s, %v", answer, err)
 	}
 	for key, want := range map[string]int{
-		`{__name__="insighthub_series_mean", device="press-01", gateway="gw-001", metric="temperature", site="plant-1"}`: 3,
-		`{__name__="insighthub_window_production_seconds", device="pump-02", gateway="gw-002", site="plant-1"}`:          3,
+		`{__name__="insighthub_series_mean", device="press-01", gateway="gw-001", metric="temperature", site="plant-1"}`:  3,
+		`{__name__="insighthub_window_production_seconds", device="pump-02", gateway="gw-002", site="plant-1"}`:           3,
 		`{__name__="insighthub_window_down_seconds", device="pump-02", gateway="gw-002", reason="fault", site="plant-1"}`: 3,
 	} {
 		if got := len(s.taken[key]); got != want {

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/insighthub/insighthub/lib/remotewrite"
+	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// dying is a store of objects whose client dies.
+type dying struct {
+	shardstatetest.Memory
+	// before and after a write that many writes from now; 0: it lives.
+	before, after bool
+	dead          bool
+}
+
+var errDead = fmt.Errorf("%w: the process is dead", telemetry.ErrUnavailable)
+
+func (d *dying) GetTagged(ctx context.Context, key, known string) ([]byte, string, error) {
+	if d.dead {
+		return nil, "", errDead
+	}
+	return d.Memory.GetTagged(ctx, key, known)
+}
+
+func (d *dying) PutIf(ctx context.Context, key string, body []byte, etag string) (string, error) {
+	if d.before || d.dead {
+		d.dead = true
+		return "", errDead
+	}
+	etag, err := d.Memory.PutIf(ctx, key, body, etag)
+	if d.after {
+		d.dead = true
+		return "", errDead
+	}
+	return etag, err
+}
+
+var _ shardstate.Objects = (*dying)(nil)
+
+// stream draws what a small fleet writes in a minute and a half: gateways fall
+// silent, are late, send batches twice, and now and then there is rubbish.
+func stream(tb testing.TB, t *rapid.T) []record {
+	tb.Helper()
+	p := newPlant(tb, 2, 2, 2, noon)
+	silent := rapid.IntRange(0, 80).Draw(t, "silent from")
+	var out []record
+	for s := range 90 {
+		at := noon.Add(time.Duration(s+1) * time.Second)
+		for g := range p.gateways {
+			b := p.batch(g, at) // the machines move in any case
+			if g == 1 && s >= silent && s < silent+rapid.SampledFrom([]int{0, 5, 70}).Draw(t, "silence") {
+				continue
+			}
+			arrival := at.Add(time.Duration(20+g) * time.Millisecond)
+			switch rapid.IntRange(0, 30).Draw(t, "kind") {
+			case 0: // came too late, in part at least
+				b = p.late(b)
+			case 1:
+				p.sequence++
+				out = append(out, record{sequence: p.sequence, arrival: arrival, data: []byte("rubbish")})
+			case 2:
+				out = append(out, p.record(b, arrival))
+			}
+			out = append(out, p.record(b, arrival))
+		}
+	}
+	return out
+}
+
+// late moves a batch's events some seconds back, to times of their own.
+func (p *plant) late(b *telemetry.Batch) *telemetry.Batch {
+	out := &telemetry.Batch{Gateway: b.Gateway, Site: b.Site, Received: b.Received}
+	for i := range b.Len() {
+		e := b.Event(i)
+		e.Time -= 6_500_000 + 7
+		out.Append(e)
+	}
+	return out
+}
+
+// TestFaultsChangeNothing cuts a stream into invocations at random, with replays,
+// a receiver that goes away in the middle of a write, and processes that die
+// between the effect and the save; the samples are those of a recomputation.
+func TestFaultsChangeNothing(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		records := stream(t, rt)
+		s, objects := newSink(), &dying{}
+		b := &bench{objects: objects, sink: s}
+		b.cold(t)
+		cold := 0
+		for done := 0; done < len(records); {
+			next := min(len(records), done+rapid.IntRange(1, 60).Draw(rt, "records"))
+			from := max(0, done-rapid.SampledFrom([]int{0, 0, 3, 30}).Draw(rt, "again"))
+			fault := rapid.IntRange(0, 6).Draw(rt, "fault")
+			taken := rapid.IntRange(0, 300).Draw(rt, "taken")
+			s.down = func(int) int { return -1 }
+			switch fault {
+			case 0:
+				objects.before = true
+			case 1:
+				objects.after = true
+			case 2:
+				s.down = func(n int) int { // a fault in the first write or a later one
+					if taken -= n; taken < 0 {
+						return taken + n
+					}
+					return -1
+				}
+			}
+			_, err := b.handler.Invoke(t.Context(), payload(records[from:next]))
+			if err == nil {
+				done = next
+			} else if fault > 2 {
+				rt.Fatal(err)
+			}
+			if objects.dead || rapid.IntRange(0, 9).Draw(rt, "cold") == 0 {
+				b.cold(t)
+				cold++
+			}
+			objects.before, objects.after, objects.dead = false, false, false
+		}
+		if log := b.log.String(); strings.Contains(log, "sample refused") {
+			i := strings.Index(log, "sample refused")
+			rt.Errorf("a sample was refused: %s", log[i:min(len(log), i+300)])
+		}
+		if cold == 0 && s.olds > 0 {
+			rt.Errorf("%d old samples came again from a process that had written them", s.olds)
+		}
+		compare(rt, recompute(records), s)
+	})
+}
+
+// compare holds what the sink has against the recomputation, except for
+// figures that the recomputation leaves out.
+func compare(t rapid.TB, want map[string][]remotewrite.Sample, s *sink) {
+	t.Helper()
+	figures := map[string]bool{}
+	figure := func(key string) string { return strings.SplitN(key, `"`, 3)[1] }
+	wrong := 0
+	for key, samples := range want {
+		figures[figure(key)] = true
+		if have := s.taken[key]; !slices.EqualFunc(samples, have, same) {
+			if wrong++; wrong <= 3 {
+				t.Errorf("%s:\nwant %v\nhave %v", key, samples, have)
+			}
+		}
+	}
+	for key := range s.taken {
+		if _, ok := want[key]; !ok && figures[figure(key)] {
+			t.Errorf("%s: not wanted", key)
+		}
+	}
+	// Each event that counts has a lag.
+	for key, samples := range want {
+		if figure(key) != "insighthub_window_events" || s.lags == nil {
+			continue
+		}
+		samples = slices.DeleteFunc(slices.Clone(samples), func(s remotewrite.Sample) bool { return s.Value == 0 })
+		lags := s.lags[strings.Replace(key, "insighthub_window_events", "insighthub_ingest_lag_seconds", 1)]
+		if !slices.EqualFunc(samples, lags, func(s remotewrite.Sample, h remotewrite.Histogram) bool {
+			return s.Timestamp == h.Timestamp && s.Value == float64(h.Count) && sound(h)
+		}) {
+			t.Errorf("%s: %v events, lags %v", key, samples, lags)
+		}
+	}
+	if len(want) == 0 {
+		t.Error("nothing to compare")
+	}
+}
+
+func same(a, b remotewrite.Sample) bool {
+	return a.Timestamp == b.Timestamp && math.Abs(a.Value-b.Value) <= 1e-12*math.Abs(a.Value)
+}
+
+// sound reports whether both forms of a histogram hold all that was counted,
+// and at the same places: the bounds of the classic form are among the native ones.
+func sound(h remotewrite.Histogram) bool {
+	n := h.Native
+	cumulative := func(bound float64) uint64 {
+		total, at, index, count := n.ZeroCount, 0, int32(0), int64(0)
+		for i, span := range n.PositiveSpans {
+			if index += span.Offset; i == 0 {
+				index = span.Offset
+			}
+			for range span.Length {
+				count += n.PositiveDeltas[at]
+				if math.Exp2(float64(index)/4) <= bound*1.000001 {
+					total += uint64(count)
+				}
+				at++
+				index++
+			}
+		}
+		return total
+	}
+	for _, b := range h.Buckets {
+		if b.CumulativeCount != cumulative(b.UpperBound) {
+			return false
+		}
+	}
+	return cumulative(math.Inf(1)) == h.Count && h.Sum > 0
+}
