@@ -46,6 +46,7 @@ func Rules() []Rule {
 		{Path: "cdk/local/kinesis/...", Internal: []string{"cdk/local/kinesis/...", "lib/kinesis"}, External: []string{"*"}},
 		{Path: "cdk/local/eventsource"},
 		{Path: "cdk/local/lambda/..."},
+		{Path: "cdk/local/process/..."},
 		{Path: "cdk/local/...", Internal: []string{"cdk/local/...", telemetry, "lib/token"}, External: []string{"*"}},
 
 		// Load.

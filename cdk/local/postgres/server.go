@@ -13,12 +13,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/process"
 )
 
 // Superuser is the one role that a new data directory has.
@@ -51,9 +52,7 @@ type Config struct {
 type Server struct {
 	config   Config
 	password string
-	process  *os.Process
-	exited   chan struct{}
-	exitErr  error // valid once exited is closed
+	process  *process.Child
 	stop     sync.Mutex
 }
 
@@ -84,7 +83,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, password: password, exited: make(chan struct{})}
+	s := &Server{config: config, password: password}
 	if err := s.launch(ctx, account); err != nil {
 		return nil, err
 	}
@@ -103,10 +102,10 @@ func (s *Server) DSN() string {
 }
 
 // PID is the server's main process.
-func (s *Server) PID() int { return s.process.Pid }
+func (s *Server) PID() int { return s.process.PID() }
 
 // Exited is closed when the server has ended, asked or not.
-func (s *Server) Exited() <-chan struct{} { return s.exited }
+func (s *Server) Exited() <-chan struct{} { return s.process.Exited() }
 
 // Stop ends the server: open transactions are rolled back, a checkpoint is
 // written. If ctx ends first the server is ended at once, and the next start
@@ -114,20 +113,15 @@ func (s *Server) Exited() <-chan struct{} { return s.exited }
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Lock()
 	defer s.stop.Unlock()
-	_ = s.process.Signal(syscall.SIGINT)
-	select {
-	case <-s.exited:
-	case <-ctx.Done():
-		_ = s.process.Signal(syscall.SIGQUIT)
-		select {
-		case <-s.exited:
-		case <-time.After(5 * time.Second):
-			_ = s.process.Kill()
-			<-s.exited
+	if !s.process.Ask(ctx, syscall.SIGINT) {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		if !s.process.Ask(grace, syscall.SIGQUIT) {
+			s.process.Kill()
 		}
 	}
-	if s.exitErr != nil {
-		return fmt.Errorf("postgres ended: %w", s.exitErr)
+	if err := s.process.Err(); err != nil {
+		return fmt.Errorf("postgres ended: %w", err)
 	}
 	return nil
 }
@@ -169,51 +163,27 @@ func freePort() (int, error) {
 	return port, l.Close()
 }
 
-// launch starts the process from a goroutine that keeps its thread until the
-// server has ended: Linux sends the parent-death signal when the thread that
-// forked ends, not the process.
-func (s *Server) launch(ctx context.Context, account account) error {
+func (s *Server) launch(ctx context.Context, account account) (err error) {
 	// The server outlives the call; only Stop ends it.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(s.config.Tree, "bin", "postgres"), s.arguments()...) //nolint:gosec // the tree is ours
 	cmd.Dir = s.config.DataDir
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
 	cmd.Stdout, cmd.Stderr = s.config.Logs, s.config.Logs
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Credential: account.credential(),
-		Pdeathsig:  syscall.SIGINT,
-		// A group of its own: Ctrl-C in the terminal is for the host, which ends
-		// the database after those who use it.
-		Setpgid: true,
-	}
-	started := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		s.exitErr = cmd.Wait()
-		close(s.exited)
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	s.process = cmd.Process
-	return nil
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account.credential()}
+	s.process, err = process.Start(cmd, syscall.SIGINT)
+	return err
 }
 
 // awaitReady reads the state that the server publishes in its lock file, as pg_ctl does.
 func (s *Server) awaitReady(ctx context.Context) error {
 	for {
 		lock, err := readLockFile(s.config.DataDir)
-		if err == nil && lock.pid == s.process.Pid && lock.status == "ready" {
+		if err == nil && lock.pid == s.process.PID() && lock.status == "ready" {
 			return nil
 		}
 		select {
-		case <-s.exited:
-			return fmt.Errorf("the server ended while starting (%w); its log says why", s.exitErr)
+		case <-s.process.Exited():
+			return fmt.Errorf("the server ended while starting (%w); its log says why", s.process.Err())
 		case <-ctx.Done():
 			return fmt.Errorf("the server did not become ready: %w", ctx.Err())
 		case <-time.After(10 * time.Millisecond):

@@ -5,27 +5,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/postgres"
+	"github.com/insighthub/insighthub/cdk/local/process/processtest"
 )
 
 const tree = "../../../.local/timescale"
 
 // TestMain lets the test binary play a host that dies without stopping its server.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("POSTGRES_TEST_HOST"); dir != "" {
-		server, err := postgres.Start(context.Background(), postgres.Config{Tree: tree, DataDir: dir, SharedBuffersMB: 16})
-		if err != nil {
-			os.Stdout.WriteString(err.Error())
-			os.Exit(1)
-		}
-		os.Stdout.WriteString(strconv.Itoa(server.PID()) + "\n")
-		select {}
+	if dir := os.Getenv(processtest.Folder); dir != "" {
+		processtest.Host(func() (int, error) {
+			server, err := postgres.Start(context.Background(), postgres.Config{Tree: tree, DataDir: dir, SharedBuffersMB: 16})
+			if err != nil {
+				return 0, err
+			}
+			return server.PID(), nil
+		})
 	}
 	os.Exit(m.Run())
 }
@@ -118,28 +118,7 @@ func TestKeepsDataOverStopAndCrash(t *testing.T) {
 
 func TestDiesWithItsHost(t *testing.T) {
 	needTree(t)
-	host := exec.CommandContext(t.Context(), os.Args[0])
-	host.Env = append(os.Environ(), "POSTGRES_TEST_HOST="+dataDir(t))
-	out, err := host.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := host.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line := make([]byte, 32)
-	n, err := out.Read(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(line[:n])))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := host.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = host.Wait()
+	pid := processtest.Orphan(t, dataDir(t))
 	for range 500 {
 		if syscall.Kill(pid, 0) != nil {
 			return

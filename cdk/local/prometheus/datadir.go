@@ -52,7 +52,7 @@ func duration(d time.Duration) string {
 }
 
 func (s *Server) note() error {
-	return os.WriteFile(filepath.Join(s.config.DataDir, pidFile), []byte(strconv.Itoa(s.process.Pid)+"\n"), 0o600)
+	return os.WriteFile(filepath.Join(s.config.DataDir, pidFile), []byte(strconv.Itoa(s.PID())+"\n"), 0o600)
 }
 
 // awaitPredecessor waits for a server that still shuts down after its parent

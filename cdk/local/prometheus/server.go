@@ -11,16 +11,16 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/process"
 )
 
 // Config says which server to run on which files.
@@ -55,9 +55,7 @@ type Config struct {
 type Server struct {
 	config  Config
 	listen  string
-	process *os.Process
-	exited  chan struct{}
-	exitErr error // valid once exited is closed
+	process *process.Child
 	stop    sync.Mutex
 }
 
@@ -100,7 +98,7 @@ func start(ctx context.Context, config Config) (*Server, error) {
 	if err := config.prepare(listen); err != nil {
 		return nil, err
 	}
-	s := &Server{config: config, listen: listen, exited: make(chan struct{})}
+	s := &Server{config: config, listen: listen}
 	log := &tail{to: config.Logs}
 	if err := s.launch(ctx, log); err != nil {
 		return nil, err
@@ -120,26 +118,22 @@ func start(ctx context.Context, config Config) (*Server, error) {
 func (s *Server) URL() string { return "http://" + s.listen }
 
 // PID is the server's process.
-func (s *Server) PID() int { return s.process.Pid }
+func (s *Server) PID() int { return s.process.PID() }
 
 // Exited is closed when the server has ended, asked or not.
-func (s *Server) Exited() <-chan struct{} { return s.exited }
+func (s *Server) Exited() <-chan struct{} { return s.process.Exited() }
 
 // Stop ends the server after it has answered what it is at. If ctx ends first it
 // is killed; the next start reads its write-ahead log either way.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Lock()
 	defer s.stop.Unlock()
-	_ = s.process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.exited:
-	case <-ctx.Done():
-		_ = s.process.Kill()
-		<-s.exited
+	if !s.process.Ask(ctx, syscall.SIGTERM) {
+		s.process.Kill()
 		return fmt.Errorf("prometheus did not end in time: %w", ctx.Err())
 	}
-	if s.exitErr != nil {
-		return fmt.Errorf("prometheus ended: %w", s.exitErr)
+	if err := s.process.Err(); err != nil {
+		return fmt.Errorf("prometheus ended: %w", err)
 	}
 	return nil
 }
@@ -220,9 +214,6 @@ func resolve(ctx context.Context, listen string) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// launch starts the process from a goroutine that keeps its thread until the
-// server has ended: Linux sends the parent-death signal when the thread that
-// forked ends, not the process.
 func (s *Server) launch(ctx context.Context, log io.Writer) error {
 	features, err := s.features(ctx)
 	if err != nil {
@@ -234,29 +225,8 @@ func (s *Server) launch(ctx context.Context, log io.Writer) error {
 	cmd.Dir = filepath.Join(filepath.Dir(s.config.Binary), "..", "..")
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Pdeathsig: syscall.SIGTERM,
-		// A group of its own: Ctrl-C in the terminal is for the host, which ends
-		// this server after those who write to it.
-		Setpgid: true,
-	}
-	started := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		s.exitErr = cmd.Wait()
-		close(s.exited)
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	s.process = cmd.Process
-	return nil
+	s.process, err = process.Start(cmd, syscall.SIGTERM)
+	return err
 }
 
 // features lists those of the wanted features that the server's version has
@@ -298,8 +268,8 @@ func (s *Server) awaitReady(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-s.exited:
-			return fmt.Errorf("the server ended while starting (%w)", s.exitErr)
+		case <-s.process.Exited():
+			return fmt.Errorf("the server ended while starting (%w)", s.process.Err())
 		case <-ctx.Done():
 			return fmt.Errorf("the server did not become ready: %w", ctx.Err())
 		case <-time.After(20 * time.Millisecond):

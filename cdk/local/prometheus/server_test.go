@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,6 +19,7 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/insighthub/insighthub/cdk/local/process/processtest"
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
 )
 
@@ -27,14 +27,14 @@ const binary = "../../../.local/prometheus/bin/prometheus"
 
 // TestMain lets the test binary play a host that dies without stopping its server.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("PROMETHEUS_TEST_HOST"); dir != "" {
-		server, err := prometheus.Start(context.Background(), prometheus.Config{Binary: binary, DataDir: dir})
-		if err != nil {
-			os.Stdout.WriteString(err.Error())
-			os.Exit(1)
-		}
-		os.Stdout.WriteString(strconv.Itoa(server.PID()) + "\n")
-		select {}
+	if dir := os.Getenv(processtest.Folder); dir != "" {
+		processtest.Host(func() (int, error) {
+			server, err := prometheus.Start(context.Background(), prometheus.Config{Binary: binary, DataDir: dir})
+			if err != nil {
+				return 0, err
+			}
+			return server.PID(), nil
+		})
 	}
 	os.Exit(m.Run())
 }
@@ -218,29 +218,8 @@ func TestServesItsPage(t *testing.T) {
 
 func TestDiesWithItsHost(t *testing.T) {
 	needBinary(t)
-	host := exec.CommandContext(t.Context(), os.Args[0])
 	dir := t.TempDir()
-	host.Env = append(os.Environ(), "PROMETHEUS_TEST_HOST="+dir)
-	out, err := host.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := host.Start(); err != nil {
-		t.Fatal(err)
-	}
-	line := make([]byte, 32)
-	n, err := out.Read(line)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(line[:n])))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := host.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = host.Wait()
+	pid := processtest.Orphan(t, dir)
 	// The next start waits for the orphan, so that two never share the folder.
 	start(t, prometheus.Config{DataDir: dir})
 	// Of a process that nobody has waited for yet the arguments are gone.

@@ -154,15 +154,15 @@ func (s *Stack) startCommand(ctx context.Context) error {
 	stopped := make(chan struct{})
 	s.onClose(c.name+"'s end", func(context.Context) error { close(stopped); return nil })
 	go func() {
-		<-c.done
+		err := c.process.Err()
 		select {
 		case <-stopped:
 			return
 		default:
 		}
 		reason := "with success"
-		if c.err != nil {
-			reason = c.err.Error()
+		if err != nil {
+			reason = err.Error()
 		}
 		s.say("%-10s ended: %s; the stack stays", c.name, reason)
 	}()

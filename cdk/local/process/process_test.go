@@ -1,0 +1,117 @@
+package process_test
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/process"
+	"github.com/insighthub/insighthub/cdk/local/process/processtest"
+)
+
+// TestMain lets the test binary play a host that dies without stopping its child.
+func TestMain(m *testing.M) {
+	if os.Getenv(processtest.Folder) != "" {
+		processtest.Host(func() (int, error) {
+			c, err := process.Start(exec.Command("sleep", "3600"), syscall.SIGTERM)
+			if err != nil {
+				return 0, err
+			}
+			return c.PID(), nil
+		})
+	}
+	os.Exit(m.Run())
+}
+
+// shell starts a script and returns when it has said a line.
+func shell(t *testing.T, script string) *process.Child {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", script)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout = w
+	c, err := process.Start(cmd, syscall.SIGKILL)
+	_ = w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.KillGroup(); _ = r.Close() })
+	if _, err := io.ReadAtLeast(r, make([]byte, 64), 1); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func ended(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
+
+func TestAskedToEnd(t *testing.T) {
+	c := shell(t, `trap 'exit 0' TERM; echo; while :; do sleep 0.01; done`)
+	if !c.Ask(t.Context(), syscall.SIGTERM) {
+		t.Error("Ask = false, want true of a child that ended")
+	}
+	if err := c.Err(); err != nil {
+		t.Errorf("Err: %v, want nil", err)
+	}
+	<-c.Exited()
+	if !c.Ask(ended(t), syscall.SIGTERM) {
+		t.Error("Ask again = false, want true whatever became of the context")
+	}
+	if err := c.Signal(syscall.SIGHUP); err == nil {
+		t.Error("Signal succeeded, want an error: nobody is there")
+	}
+	c.Kill()
+}
+
+func TestKilledWhenDeaf(t *testing.T) {
+	c := shell(t, `trap '' TERM; echo; while :; do sleep 0.01; done`)
+	if c.Ask(ended(t), syscall.SIGTERM) {
+		t.Error("Ask = true, want false of a deaf child")
+	}
+	c.Kill()
+	if err := c.Err(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("Err: %v, want killed", err)
+	}
+}
+
+// The group is the child's own: a signal to it reaches what the child started and
+// not the test.
+func TestGroup(t *testing.T) {
+	c := shell(t, `sleep 3600 & trap '' TERM; echo; wait; exit 7`)
+	if !c.AskGroup(t.Context(), syscall.SIGTERM) {
+		t.Error("AskGroup = false, want true")
+	}
+	if err := c.Err(); err == nil || !strings.Contains(err.Error(), "7") {
+		t.Errorf("Err: %v, want status 7, after the end of the grandchild", err)
+	}
+}
+
+func TestNoSuchProgram(t *testing.T) {
+	if _, err := process.Start(exec.Command("/nonexistent"), syscall.SIGTERM); err == nil {
+		t.Error("Start succeeded, want an error")
+	}
+}
+
+func TestDiesWithItsHost(t *testing.T) {
+	pid := processtest.Orphan(t, t.TempDir())
+	for range 500 {
+		// Of a process that nobody has waited for yet the arguments are gone.
+		if cmdline, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err != nil || len(cmdline) == 0 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("child %d lives on after its host was killed", pid)
+}
