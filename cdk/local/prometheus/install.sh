@@ -37,24 +37,17 @@ new_enough() {
 	[ -n "$version" ] && [ "$(printf '%s\n%s\n' "$least" "$version" | sort -V | head -1)" = "$least" ]
 }
 
-# Everything is put together beside the goal and renamed at the end, so that an
-# interrupted run is never taken for a whole one.
-mkdir -p "$(dirname "$dir")"
-parent=$(cd "$(dirname "$dir")" && pwd)
-dir=$parent/$(basename "$dir")
-work=$(mktemp -d "$parent/.prometheus-install.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-mkdir -p "$work/tree/bin"
+# shellcheck source-path=SCRIPTDIR source=../debian/unpack.sh
+. "$(dirname "$(readlink -f "$0")")/../debian/unpack.sh"
+stage prometheus
+mkdir "$work/tree/bin"
 
 finish() {
 	for program in prometheus promtool; do
 		new_enough "$work/tree/bin/$program" || instead "$program does not run here, or is older than $least"
 	done
 	chmod -R go+rX "$work/tree" 2>/dev/null || true
-	echo "$stamp" >"$work/tree/.stamp"
-	rm -rf "$dir"
-	mv "$work/tree" "$dir"
+	keep "$stamp"
 	exit 0
 }
 
@@ -67,55 +60,19 @@ if [ -n "$server" ] && [ -n "$tool" ] && new_enough "$server" && new_enough "$to
 	finish
 fi
 
-system=unknown
-if [ -r /etc/os-release ]; then
-	system=$(. /etc/os-release && echo "${ID:-unknown} ${VERSION_ID:-}")
-fi
-case $system in
-"debian 12") suite=bookworm ;;
-"debian 13") suite=trixie ;;
-*) instead "this is $system, the package fits Debian 12 and 13" ;;
+debian_check
+case $release in
+12) suite=bookworm ;;
+13) suite=trixie ;;
 esac
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-[ -r $keyring ] || instead "$keyring is missing (package debian-archive-keyring)"
 
 echo "unpacking Prometheus from Debian's packages into $dir (23 MB, once)"
 
-mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -v security | head -1)
-if [ -z "$mirror" ]; then
-	mirror=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\(http[^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null | grep -v security | head -1)
-fi
-: "${mirror:=http://deb.debian.org/debian}"
-
-apt=$work/apt
-mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial" "$work/tree/root"
-: >"$apt/status"
-cat >"$apt/debian.sources" <<TEXT
-Types: deb
-URIs: $mirror
-Suites: $suite
-Components: main
-Signed-By: $keyring
-TEXT
-# apt with its own state: the system's lists, cache and package status stay untouched.
-apt_get() {
-	apt-get -qq \
-		-o Dir::State="$apt/state" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache" \
-		-o Dir::Etc::sourcelist="$apt/debian.sources" -o Dir::Etc::sourceparts=/nonexistent \
-		-o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3 \
-		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
-}
-apt_get update
-cd "$apt/cache/archives"
 # The libraries are those that its own page loads.
-apt_get download prometheus \
+debian_unpack "$suite" prometheus \
 	fonts-glyphicons-halflings libjs-bootstrap4 libjs-d3 libjs-eonasdan-bootstrap-datetimepicker libjs-jquery libjs-jquery-hotkeys \
 	libjs-moment libjs-moment-timezone libjs-mustache libjs-popper.js libjs-rickshaw
-for deb in *.deb; do
-	dpkg -x "$deb" "$work/tree/root"
-done
 
-cd "$work/tree"
 rm -rf root/etc root/lib root/var root/usr/share/doc root/usr/share/man
 # Debian's build has the folder of its pages compiled in. The copy gets a relative
 # path of the same length instead: pages are served to a server that is started in

@@ -1,0 +1,82 @@
+# shellcheck shell=sh
+# Unpacks packages of Debian into a folder of their own. Nothing is installed into
+# the system, root is not needed. An install.sh sources this file under set -e. It
+# has defined instead MESSAGE, which says what else the user can do and exits, and
+# dir, the folder to make; and calls in this order: stage, debian_unpack, keep.
+
+# stage NAME makes dir absolute and $work/tree, where everything is put together,
+# beside it. keep renames at the end, so that an interrupted run is never taken for
+# a whole one.
+stage() {
+	mkdir -p "$(dirname "$dir")"
+	parent=$(cd "$(dirname "$dir")" && pwd)
+	dir=$parent/$(basename "$dir")
+	work=$(mktemp -d "$parent/.$1-install.XXXXXX")
+	trap 'rm -rf "$work"' EXIT
+	trap 'exit 130' INT TERM
+	mkdir "$work/tree"
+}
+
+# keep STAMP makes the tree the folder. Its .stamp says what it was made by.
+keep() {
+	echo "$1" >"$work/tree/.stamp"
+	rm -rf "$dir"
+	mv "$work/tree" "$dir"
+}
+
+# debian_check sets release to this Debian's number, 12 or 13, and keyring to the
+# file with the keys of its archive; on other systems it says what to do instead.
+# shellcheck disable=SC2034 # release is for the caller
+debian_check() {
+	system=unknown
+	if [ -r /etc/os-release ]; then
+		system=$(. /etc/os-release && echo "${ID:-unknown} ${VERSION_ID:-}")
+	fi
+	case $system in
+	"debian 12" | "debian 13") release=${system#debian } ;;
+	*) instead "this is $system, the packages fit Debian 12 and 13" ;;
+	esac
+	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	[ -r $keyring ] || instead "$keyring is missing (package debian-archive-keyring)"
+}
+
+# debian_unpack SUITE PACKAGE... unpacks these packages, and none that they depend
+# on, into $work/tree/root. They come from the mirror that this machine already
+# uses and are checked against $keyring by apt.
+debian_unpack() {
+	suite=$1
+	shift
+	mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -v security | head -1)
+	if [ -z "$mirror" ]; then
+		mirror=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\(http[^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null | grep -v security | head -1)
+	fi
+	: "${mirror:=http://deb.debian.org/debian}"
+
+	apt=$work/apt
+	mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial" "$work/tree/root"
+	: >"$apt/status"
+	cat >"$apt/debian.sources" <<-TEXT
+	Types: deb
+	URIs: $mirror
+	Suites: $suite
+	Components: main
+	Signed-By: $keyring
+	TEXT
+	apt_get update
+	cd "$apt/cache/archives" || return
+	apt_get download "$@"
+	for deb in *.deb; do
+		dpkg -x "$deb" "$work/tree/root"
+	done
+	cd "$work/tree" || return
+}
+
+# apt_get is apt with its own state: the system's lists, cache and package status
+# stay untouched.
+apt_get() {
+	apt-get -qq \
+		-o Dir::State="$apt/state" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache" \
+		-o Dir::Etc::sourcelist="$apt/debian.sources" -o Dir::Etc::sourceparts=/nonexistent \
+		-o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3 \
+		-o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
+}
