@@ -13,6 +13,7 @@ import (
 type built struct {
 	functions string // NAME/bootstrap
 	local     string // the stack's own program
+	loadtest  string // the fleet
 	err       error
 }
 
@@ -46,9 +47,9 @@ func (b *builder) build() {
 	if b.dir, b.err = os.MkdirTemp("", "insighthub-stack-"); b.err != nil {
 		return
 	}
-	b.functions, b.local = b.dir, filepath.Join(b.dir, "insighthub-local")
-	outputs := map[string]string{b.local: "cdk/local"}
-	for _, name := range []string{"authorizer", "ingest", "migrate", "store"} {
+	b.functions, b.local, b.loadtest = b.dir, filepath.Join(b.dir, "insighthub-local"), filepath.Join(b.dir, "loadtest")
+	outputs := map[string]string{b.local: "cdk/local", b.loadtest: "loadtest"}
+	for _, name := range []string{"authorizer", "bridge", "ingest", "migrate", "store"} {
 		outputs[filepath.Join(b.dir, name, "bootstrap")] = "functions/" + name
 	}
 	for path, source := range outputs {

@@ -138,8 +138,8 @@ func (s *Stack) startMappings(ctx context.Context) error {
 			defer cancel()
 			return mapping.Close(ctx)
 		})
-		s.say("mapping    %s → %s, %d records, %d lanes a shard, failures to %s",
-			settings.Stream, f.plan.Program, settings.BatchSize, settings.Parallelization, m.FailureBucket)
+		s.say("mapping    %s → %s, %d records or %v, %d lanes a shard, failures to %s",
+			settings.Stream, f.plan.Program, settings.BatchSize, settings.Window, settings.Parallelization, m.FailureBucket)
 	}
 	return nil
 }

@@ -1,0 +1,77 @@
+-- The figures of windows of 1 s, from the readings alone: for the gateways $1, of all
+-- windows that end by $2 (s). Of a window [begin, finish), finish is its name.
+WITH reading_of AS MATERIALIZED (
+	SELECT gateway, device, metric, value, quality, extract(epoch FROM time) AS t, floor(extract(epoch FROM time)) + 1 AS finish
+	FROM reading WHERE gateway = ANY ($1::text[])
+), usable AS (
+	SELECT * FROM reading_of WHERE quality <> 'bad'
+), gateway_window AS (
+	SELECT gateway, generate_series(min(finish), $2::bigint) AS finish FROM reading_of GROUP BY gateway
+), device_window AS (
+	SELECT gateway, device, generate_series(min(finish), $2::bigint) AS finish FROM usable GROUP BY gateway, device
+), state_of AS (
+	-- A state lasts until the next; one that comes again is the same.
+	SELECT gateway, device, finish, value, t,
+		lead(t, 1, $2::numeric) OVER line AS until, lag(value) OVER line AS before
+	FROM usable WHERE metric = 'state'
+	WINDOW line AS (PARTITION BY gateway, device ORDER BY t)
+), spent AS (
+	SELECT w.gateway, w.device, w.finish, s.value AS state,
+		sum(least(s.until, w.finish) - greatest(s.t, w.finish - 1)) AS seconds
+	FROM device_window w JOIN state_of s ON s.gateway = w.gateway AND s.device = w.device AND s.t < w.finish AND s.until > w.finish - 1
+	GROUP BY w.gateway, w.device, w.finish, s.value
+), seconds AS (
+	SELECT w.gateway, w.device, w.finish,
+		coalesce(sum(s.seconds), 0) AS busy,
+		coalesce(sum(s.seconds) FILTER (WHERE state = 0), 0) AS production,
+		coalesce(sum(s.seconds) FILTER (WHERE state = 1), 0) AS idle,
+		coalesce(sum(s.seconds) FILTER (WHERE state = 2), 0) AS setup,
+		coalesce(sum(s.seconds) FILTER (WHERE state = 3), 0) AS down
+	FROM device_window w LEFT JOIN spent s USING (gateway, device, finish)
+	GROUP BY w.gateway, w.device, w.finish
+), failed AS (
+	SELECT gateway, device, finish, count(*) AS failures FROM state_of WHERE value = 3 AND before <> 3 GROUP BY gateway, device, finish
+), grown AS (
+	-- A counter that is less than before was set to zero.
+	SELECT gateway, device, metric, finish, CASE WHEN value >= before THEN value - before WHEN value < before THEN value ELSE 0 END AS growth
+	FROM (
+		SELECT *, lag(value) OVER (PARTITION BY gateway, device, metric ORDER BY t) AS before
+		FROM usable WHERE metric IN ('cycle_count', 'good_count')
+	) counter
+), counts AS (
+	SELECT w.gateway, w.device, w.finish,
+		coalesce(sum(g.growth) FILTER (WHERE metric = 'cycle_count'), 0) AS produced,
+		coalesce(sum(g.growth) FILTER (WHERE metric = 'good_count'), 0) AS good
+	FROM device_window w LEFT JOIN grown g USING (gateway, device, finish)
+	GROUP BY w.gateway, w.device, w.finish
+), series_window AS (
+	SELECT gateway, device, metric, finish, count(*) AS samples, min(value) AS least, max(value) AS most, avg(value) AS mean,
+		(array_agg(value ORDER BY t DESC))[1] AS last
+	FROM usable GROUP BY gateway, device, metric, finish
+), figure AS (
+	SELECT name, gateway, '' AS device, '' AS metric, '' AS reason, finish, value
+	FROM gateway_window w LEFT JOIN (
+		SELECT gateway, finish, count(*) AS events, count(*) FILTER (WHERE quality = 'bad') AS bad FROM reading_of GROUP BY gateway, finish
+	) e USING (gateway, finish)
+	CROSS JOIN LATERAL (VALUES ('window_events', coalesce(events, 0)), ('window_bad_quality_events', coalesce(bad, 0))) AS v (name, value)
+	UNION ALL
+	SELECT name, gateway, device, '', reason, finish, value
+	FROM seconds
+	CROSS JOIN LATERAL (VALUES
+		('window_calendar_seconds', '', 1), ('window_planned_seconds', '', 1), ('window_busy_seconds', '', busy),
+		('window_production_seconds', '', production), ('window_idle_seconds', '', idle), ('window_setup_seconds', '', setup),
+		('window_down_seconds', 'fault', down), ('window_unknown_seconds', '', 1 - busy)) AS v (name, reason, value)
+	UNION ALL
+	SELECT 'window_failures', gateway, device, '', '', finish, coalesce(failures, 0)
+	FROM device_window LEFT JOIN failed USING (gateway, device, finish)
+	UNION ALL
+	-- The ideal cycle of the configuration that the database begins with is 2 s.
+	SELECT name, gateway, device, '', '', finish, value
+	FROM counts
+	CROSS JOIN LATERAL (VALUES ('window_produced', produced), ('window_good', good), ('window_ideal_seconds', 2 * produced)) AS v (name, value)
+	UNION ALL
+	SELECT name, gateway, device, metric, '', finish, value
+	FROM series_window
+	CROSS JOIN LATERAL (VALUES ('series_samples', samples::float8), ('series_min', least), ('series_max', most), ('series_mean', mean), ('series_last', last)) AS v (name, value)
+)
+SELECT name, gateway, device, metric, reason, finish::bigint, value::float8 FROM figure WHERE finish <= $2::bigint
