@@ -70,7 +70,7 @@ bench: ## Run the micro-benchmarks
 
 .PHONY: bench-pipeline
 bench-pipeline: build synth build/local/yardstick $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Run the whole stack under load, in alternation with a plain server (about 8 minutes)
-	@build/local/loadtest bench -timescale $(TIMESCALE) $(BENCH_ARGS)
+	@build/local/loadtest bench -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(BENCH_ARGS)
 
 .PHONY: replay-csv
 replay-csv: build/local/loadtest ## Send FILE=…, a sensor file, through the running stack

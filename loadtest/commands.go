@@ -239,6 +239,7 @@ func benchmark(ctx context.Context, args []string, stdout io.Writer) error {
 	fs.StringVar(&cfg.Yardstick, "yardstick", "build/local/yardstick", "program of the yardstick")
 	fs.StringVar(&cfg.Assembly, "assembly", "cdk.out", "synthesised CDK app")
 	fs.StringVar(&cfg.Timescale, "timescale", ".local/timescale", "unpacked database server")
+	fs.StringVar(&cfg.Prometheus, "prometheus", ".local/prometheus", "unpacked Prometheus")
 	fs.StringVar(&cfg.Out, "out", "build/bench", "folder for pipeline.json")
 	fs.Float64Var(&cfg.FixedRate, "rate", 100_000, "fixed rate in events/s")
 	fs.Float64Var(&cfg.StartRate, "start-rate", 0, "where the search for the held rate begins; 0 measures it")

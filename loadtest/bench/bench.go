@@ -21,8 +21,8 @@ import (
 // Config of a run.
 type Config struct {
 	// Local, Yardstick: the programs. Assembly: the synthesised CDK app.
-	// Timescale: the unpacked database server.
-	Local, Yardstick, Assembly, Timescale string
+	// Timescale, Prometheus: the unpacked servers.
+	Local, Yardstick, Assembly, Timescale, Prometheus string
 	// Out takes pipeline.json, the logs and, while it runs, the stack's state.
 	Out string
 	// FixedRate in events/s; Duration of the fixed and the held phase.
@@ -45,6 +45,8 @@ type Phase struct {
 	OfferedRate float64 `json:"offered_eps"`
 	drive.Result
 	Stored drive.Percentiles `json:"stored_ms"`
+	// KPIVisible is from the end of a window to its figures being read in Prometheus.
+	KPIVisible *drive.Percentiles `json:"kpi_visible_ms,omitempty"`
 	// CPU is by part, in seconds per million accepted events, and "total".
 	CPU map[string]float64 `json:"cpu_s_per_million"`
 	// BytesPerEvent on the stream.

@@ -30,16 +30,22 @@ type system struct {
 	dsn   string
 	roots map[int]string // processes whose CPU counts, by part
 	log   string         // the store function's log; empty where a 202 means stored
-	runs  int
+	// prometheus is its address; empty where no figures are made.
+	prometheus string
+	runs       int
 }
 
 func newPipeline(cfg Config, s Stack) *system {
-	return &system{
-		cfg: cfg, name: "pipeline", url: s.HTTP + "/v1/telemetry", dsn: s.Database,
+	p := &system{
+		cfg: cfg, name: "pipeline", prometheus: s.Prometheus, url: s.HTTP + "/v1/telemetry", dsn: s.Database,
 		token: func(g string) (string, error) { return s.Token(g, cfg.Fleet.Site) },
 		roots: map[int]string{s.PIDs.Local: "local", s.PIDs.Postgres: "postgres"},
 		log:   filepath.Join(s.Logs, "store.log"),
 	}
+	if s.PIDs.Prometheus != 0 {
+		p.roots[s.PIDs.Prometheus] = "prometheus"
+	}
+	return p
 }
 
 func newYardstick(cfg Config, s Stack, url, dsn string, pid int) *system {
@@ -74,6 +80,10 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 	if err != nil {
 		return Phase{}, err
 	}
+	var visible *visibility
+	if name == "fixed" && s.prometheus != "" {
+		visible = watchFigures(ctx, s.prometheus, gateways)
+	}
 	self := ownCPU()
 	res, err := drive.Run(ctx, drive.Config{
 		URL: s.url, Token: s.token, Rate: rate, Duration: d, Grace: 20 * time.Second,
@@ -83,11 +93,15 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 			}
 		},
 	}, gateways, fc.EventsPerBatch())
+	ended := time.Now()
+	p := Phase{System: s.name, Name: name, OfferedRate: rate, Result: res, Stored: res.Ack}
+	if visible != nil {
+		seen, problem := visible.stop()
+		p.KPIVisible, err = &seen, errors.Join(err, problem)
+	}
 	if err != nil {
 		return Phase{}, err
 	}
-	ended := time.Now()
-	p := Phase{System: s.name, Name: name, OfferedRate: rate, Result: res, Stored: res.Ack}
 	if s.log != "" {
 		if err := s.waitStored(ctx, offset, &st, res.Accepted); err != nil {
 			return p, err
@@ -107,6 +121,9 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 	}
 	fmt.Fprintf(s.cfg.Stdout, "  %.0f events/s; ack p99 %.1f ms, stored p99 %.1f ms; %.2f CPU-s per million; %s\n",
 		res.EventsPerSecond, p.Ack.P99, p.Stored.P99, p.CPU["total"], heldWord(p.NotHeld))
+	if v := p.KPIVisible; v != nil {
+		fmt.Fprintf(s.cfg.Stdout, "  figures visible p50 %.0f, p95 %.0f, p99 %.0f, max %.0f ms after their window's end\n", v.P50, v.P95, v.P99, v.Max)
+	}
 	return p, s.settle(ctx, &p, gateways, fc, check)
 }
 

@@ -17,12 +17,14 @@ import (
 // Figures are the numbers of one system: the latencies at the fixed rate, the
 // CPU at the held rate, losses over both.
 type Figures struct {
-	RateHeld      float64            `json:"rate_held_eps"`
-	FixedRate     float64            `json:"fixed_rate_eps"`
-	Lost          int64              `json:"lost"`
-	Doubled       int64              `json:"doubled"`
-	Ack           drive.Percentiles  `json:"ack_ms"`
-	Stored        drive.Percentiles  `json:"stored_ms"`
+	RateHeld  float64           `json:"rate_held_eps"`
+	FixedRate float64           `json:"fixed_rate_eps"`
+	Lost      int64             `json:"lost"`
+	Doubled   int64             `json:"doubled"`
+	Ack       drive.Percentiles `json:"ack_ms"`
+	Stored    drive.Percentiles `json:"stored_ms"`
+	// KPIVisible is from the end of a window to its figures in Prometheus.
+	KPIVisible    *drive.Percentiles `json:"kpi_visible_ms,omitempty"`
 	CPU           map[string]float64 `json:"cpu_s_per_million"`
 	BytesPerEvent float64            `json:"bytes_per_event"`
 }
@@ -54,6 +56,7 @@ func (r *Report) add(p Phase) {
 	f.Lost += p.Lost
 	f.Doubled += p.Doubled
 	if p.Name == "fixed" {
+		f.KPIVisible = p.KPIVisible
 		f.FixedRate, f.Ack, f.Stored, f.BytesPerEvent = p.EventsPerSecond, p.Ack, p.Stored, p.BytesPerEvent
 		return
 	}
@@ -74,6 +77,9 @@ func (r *Report) Print(w io.Writer) {
 			p.Ack.P50, p.Ack.P95, p.Ack.P99, p.Ack.Max, p.Stored.P50, p.Stored.P95, p.Stored.P99, p.Stored.Max, p.BytesPerEvent, p.Lost, p.Doubled, p.Retries)
 	}
 	flush(t)
+	if v := r.KPIVisible; v != nil {
+		fmt.Fprintf(w, "\nfigures visible in Prometheus after their window's end, ms: p50 %.0f  p95 %.0f  p99 %.0f  max %.0f\n", v.P50, v.P95, v.P99, v.Max)
+	}
 	fmt.Fprintln(w, "\nCPU-seconds per million events")
 	for _, p := range r.Phases {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", p.System, p.Name, cpuLine(p.CPU))

@@ -24,10 +24,12 @@ type Stack struct {
 	HTTP        string `json:"http"`
 	Database    string `json:"database"`
 	TokenSecret string `json:"token_secret"`
+	Prometheus  string `json:"prometheus"` // empty where the stage has none
 	Logs        string `json:"logs"`
 	PIDs        struct {
-		Local    int `json:"local"`
-		Postgres int `json:"postgres"`
+		Local      int `json:"local"`
+		Postgres   int `json:"postgres"`
+		Prometheus int `json:"prometheus"`
 	} `json:"pids"`
 }
 
@@ -92,7 +94,8 @@ func startStack(ctx context.Context, cfg Config, state string) (*child, Stack, e
 	if err != nil {
 		return nil, Stack{}, err
 	}
-	c, err := startChild(ctx, log, cfg.Local, "-assembly", cfg.Assembly, "-stage", "dev", "-state", state, "-http", "127.0.0.1:0", "-timescale", cfg.Timescale)
+	c, err := startChild(ctx, log, cfg.Local, "-assembly", cfg.Assembly, "-stage", "dev", "-state", state, "-http", "127.0.0.1:0",
+		"-timescale", cfg.Timescale, "-prometheus", cfg.Prometheus, "-prometheus-http", "127.0.0.1:0")
 	if err != nil {
 		return nil, Stack{}, err
 	}
