@@ -67,7 +67,7 @@ func TestKPIConfigsLeavesOutWhatIsWrong(t *testing.T) {
 	if !errors.Is(err, telemetry.ErrInvalid) || len(got) != 1 {
 		t.Fatalf("%d rows, %v", len(got), err)
 	}
-	for _, gateway := range strings.SplitSeq("abcdefgh", "") {
+	for gateway := range strings.SplitSeq("abcdefgh", "") {
 		if !strings.Contains(err.Error(), `row "`+gateway+`"`) {
 			t.Errorf("row %s is not named: %v", gateway, err)
 		}
