@@ -20,7 +20,7 @@ import (
 // dying is a store of objects whose client dies.
 type dying struct {
 	shardstatetest.Memory
-	// before and after a write that many writes from now; 0: it lives.
+	// It dies before its next write is applied, or after.
 	before, after bool
 	dead          bool
 }

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/klauspost/compress/snappy"
+	"github.com/prometheus/prometheus/prompb"
+
+	"github.com/insighthub/insighthub/cdk/local/kinesis"
+	"github.com/insighthub/insighthub/cdk/local/s3"
+)
+
+// plain is a receiver of remote write 1.0 that counts samples by metric.
+type plain struct {
+	mu      sync.Mutex
+	samples map[string]int
+}
+
+func (p *plain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	packed, _ := io.ReadAll(r.Body)
+	raw, err := snappy.Decode(nil, packed)
+	m := new(prompb.WriteRequest)
+	if err != nil || m.Unmarshal(raw) != nil {
+		http.Error(w, "not a request", http.StatusBadRequest)
+		return
+	}
+	for _, s := range m.Timeseries {
+		for _, l := range s.Labels {
+			if l.Name == "__name__" {
+				p.samples[l.Value]++
+			}
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// TestWholeFunction builds the function from its environment, over the local
+// Kinesis and S3, with a secret that names a database that is not there.
+func TestWholeFunction(t *testing.T) {
+	serve := func(h http.Handler) string {
+		server := httptest.NewServer(h)
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	stream := kinesis.New(kinesis.Config{})
+	if err := stream.CreateStream("telemetry", 1); err != nil {
+		t.Fatal(err)
+	}
+	objects, err := s3.New(s3.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = objects.Close() })
+	if err := objects.CreateBucket("state"); err != nil {
+		t.Fatal(err)
+	}
+	secret := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_, _ = io.WriteString(w, `{"ARN":"arn","Name":"database","SecretString":"{\"dsn\":\"postgres://u@127.0.0.1:1/d\"}"}`)
+	})
+	received := &plain{samples: map[string]int{}}
+	env := map[string]string{
+		"INSIGHTHUB_FUNCTION": "bridge", "STREAM_NAME": "telemetry", "STATE_BUCKET": "state", "AWS_S3_PATH_STYLE": "true", "DATABASE_SECRET_ARN": "database",
+		"REMOTE_WRITE_URL": serve(received) + "/api/v1/write", "REMOTE_WRITE_SIGV4": "true", "WINDOW_SECONDS": "10", "LATENESS_SECONDS": "1",
+		"AWS_ENDPOINT_URL_KINESIS": serve(stream.Handler()), "AWS_ENDPOINT_URL_S3": serve(objects.Handler()), "AWS_ENDPOINT_URL_SECRETS_MANAGER": serve(secret),
+		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "a-test",
+	}
+	p := newPlant(t, 2, 3, 4, noon)
+	records := p.run(noon, 45)
+	var log bytes.Buffer
+	for _, part := range [][]record{records[:40], records[40:]} { // each in a process of its own
+		f, err := build(t.Context(), func(name string) string { return env[name] }, slog.New(slog.NewJSONHandler(&log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := f.Invoke(t.Context(), payload(part)); err != nil {
+			t.Fatalf("%s, %v", answer, err)
+		}
+		f.flusher.Shutdown(t.Context())
+		f.pool.Close()
+	}
+	for metric, want := range map[string]int{
+		"insighthub_series_mean":              2 * 3 * 10 * 4,
+		"insighthub_window_produced":          2 * 3 * 4,
+		"insighthub_ingest_lag_seconds_count": 2 * 4,
+	} {
+		if got := received.samples[metric]; got != want {
+			t.Errorf("%s: %d samples, want %d", metric, got, want)
+		}
+	}
+	if received.samples["insighthub_bridge_events_total"] == 0 || received.samples["go_goroutines"] == 0 {
+		t.Error("the function's own metrics have not come")
+	}
+	if !strings.Contains(log.String(), "configuration can not be read") {
+		t.Errorf("nothing about the database in the log: %s", log.String())
+	}
+}
+
+// TestOneSeriesIsRefused: the others are as ever, and the one is named.
+func TestOneSeriesIsRefused(t *testing.T) {
+	const bad = `{__name__="insighthub_series_max", device="press-01", gateway="gw-002", metric="power", site="plant-1"}`
+	p, s := newPlant(t, 2, 2, 2, noon), newSink()
+	s.bad = func(series string) bool { return series == bad }
+	b := newBench(t, s)
+	records := p.run(noon, 60)
+	for i := 0; i < len(records); i += 10 {
+		if _, err := b.handler.Invoke(t.Context(), payload(records[i:i+10])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := recompute(records)
+	refused := len(want[bad])
+	delete(want, bad)
+	compare(t, want, s)
+	if n := strings.Count(b.log.String(), `"msg":"sample refused"`); n != refused || !strings.Contains(b.log.String(), `metric=\"power\"`) {
+		t.Errorf("named %d times, want %d", n, refused)
+	}
+}
