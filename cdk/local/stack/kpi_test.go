@@ -170,7 +170,7 @@ func expected(t *testing.T, conn *pgx.Conn, gateways []string, until int64) map[
 // received returns the samples of Prometheus.
 func received(t *testing.T, s *Stack, until int64) map[figure]float64 {
 	t.Helper()
-	series, err := query(t.Context(), s.Info().Prometheus, `{__name__=~"insighthub_(window|series)_.*"}[1h]`)
+	series, err := query(t.Context(), s.Info().Prometheus, `{__name__=~"insighthub_(window_.*|series_.*|freshness_seconds)"}[1h]`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func compare(t *testing.T, want, got map[figure]float64) {
 	if duplicates == 0 {
 		t.Error("no event came twice: nothing tested")
 	}
-	for _, name := range []string{"window_events", "window_bad_quality_events", "series_last", "window_down_seconds", "window_produced", "window_failures"} {
+	for _, name := range []string{"window_events", "freshness_seconds", "window_bad_quality_events", "series_last", "window_down_seconds", "window_produced", "window_failures"} {
 		if compared[name] < 4*12 {
 			t.Errorf("%d figures %s: too few to test anything", compared[name], name)
 		}

@@ -187,6 +187,41 @@ func TestGateKeepsWaiting(t *testing.T) {
 	})
 }
 
+func TestRestartsPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var r restarts
+		// took starts a server that fails so often, after it had run for a while.
+		took := func(ran time.Duration, failures int) time.Duration {
+			begin := time.Now()
+			if !r.until(t.Context(), ran, func(context.Context) bool { failures--; return failures < 0 }) {
+				t.Error("gave up")
+			}
+			return time.Since(begin)
+		}
+		for i, c := range []struct {
+			ran      time.Duration
+			failures int
+			want     time.Duration
+		}{
+			{time.Hour, 0, 0},
+			{0, 2, 600 * time.Millisecond},
+			{0, 1, 800 * time.Millisecond}, // it goes on where it was
+			{0, 4, (1600 + 3200 + 5000 + 5000) * time.Millisecond},
+			{time.Hour, 1, 200 * time.Millisecond},
+		} {
+			if got := took(c.ran, c.failures); got != c.want {
+				t.Errorf("%d: %v, want %v", i, got, c.want)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if r.until(ctx, 0, func(context.Context) bool { return false }) {
+			t.Error("it goes on after the end")
+		}
+	})
+}
+
 func TestStartRefuses(t *testing.T) {
 	t.Parallel()
 	needPrometheus(t)

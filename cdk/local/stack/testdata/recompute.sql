@@ -48,12 +48,16 @@ WITH reading_of AS MATERIALIZED (
 	SELECT gateway, device, metric, finish, count(*) AS samples, min(value) AS least, max(value) AS most, avg(value) AS mean,
 		(array_agg(value ORDER BY t DESC))[1] AS last
 	FROM usable GROUP BY gateway, device, metric, finish
+), newest AS (
+	SELECT w.gateway, w.finish, (SELECT max(t) FROM usable u WHERE u.gateway = w.gateway AND u.t < w.finish) AS t FROM gateway_window w
 ), figure AS (
 	SELECT name, gateway, '' AS device, '' AS metric, '' AS reason, finish, value
 	FROM gateway_window w LEFT JOIN (
 		SELECT gateway, finish, count(*) AS events, count(*) FILTER (WHERE quality = 'bad') AS bad FROM reading_of GROUP BY gateway, finish
 	) e USING (gateway, finish)
 	CROSS JOIN LATERAL (VALUES ('window_events', coalesce(events, 0)), ('window_bad_quality_events', coalesce(bad, 0))) AS v (name, value)
+	UNION ALL
+	SELECT 'freshness_seconds', gateway, '', '', '', finish, finish - t FROM newest WHERE t IS NOT NULL
 	UNION ALL
 	SELECT name, gateway, device, '', reason, finish, value
 	FROM seconds
