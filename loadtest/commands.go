@@ -244,6 +244,7 @@ func benchmark(ctx context.Context, args []string, stdout io.Writer) error {
 	fs.Float64Var(&cfg.FixedRate, "rate", 100_000, "fixed rate in events/s")
 	fs.Float64Var(&cfg.StartRate, "start-rate", 0, "where the search for the held rate begins; 0 measures it")
 	fs.DurationVar(&cfg.Duration, "duration", time.Minute, "length of the fixed and the held phase")
+	fs.BoolVar(&cfg.KPIs, "kpis", false, "let the bridge run beside the store, and measure when its figures become visible")
 	fs.BoolVar(&cfg.SkipYardstick, "skip-yardstick", false, "measure the pipeline alone")
 	fs.BoolVar(&cfg.FixedOnly, "fixed-only", false, "measure at the fixed rate alone")
 	fc := fleetFlags(fs, 50)

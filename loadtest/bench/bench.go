@@ -33,6 +33,8 @@ type Config struct {
 	// Fleet is the shape; its Prefix and Start are set for each phase.
 	Fleet         fleet.Config
 	SkipYardstick bool
+	// KPIs lets the bridge run beside the store.
+	KPIs bool
 	// FixedOnly leaves out the search for the held rate.
 	FixedOnly bool
 	Stdout    io.Writer
@@ -70,6 +72,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	fmt.Fprintln(cfg.Stdout, "Starting the local stack on an empty state folder ...")
+	started := time.Now()
 	stackProc, stack, err := startStack(ctx, cfg, state)
 	if err != nil {
 		return err
@@ -84,6 +87,10 @@ func Run(ctx context.Context, cfg Config) error {
 		systems = append(systems, newYardstick(cfg, stack, url, dsn, proc.cmd.Process.Pid))
 		stop = func() error { return errors.Join(proc.stop(), stackProc.stop()) }
 	}
+	first, err := systems[0].firstStored(ctx)
+	if err != nil {
+		return errors.Join(err, stop())
+	}
 	report, err := measure(ctx, cfg, systems)
 	err = errors.Join(err, stop())
 	if err != nil {
@@ -92,6 +99,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := os.RemoveAll(state); err != nil {
 		return err
 	}
+	report.StartSeconds = first.Sub(started).Seconds()
 	raw, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return err
@@ -113,7 +121,7 @@ func measure(ctx context.Context, cfg Config, systems []*system) (*Report, error
 	report := &Report{
 		Machine: machine(), Commit: commit(ctx), Cores: runtime.NumCPU(), Date: time.Now().UTC().Format(time.DateOnly),
 		EventsPerBatch: cfg.Fleet.EventsPerBatch(), Gateways: cfg.Fleet.Gateways, SeriesPerGateway: cfg.Fleet.Machines * len(fleet.MetricNames()),
-		Seconds: cfg.Duration.Seconds(),
+		Seconds: cfg.Duration.Seconds(), KPIs: cfg.KPIs,
 	}
 	for _, s := range systems {
 		// A first second fills dictionaries, connections and caches.

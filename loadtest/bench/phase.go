@@ -81,7 +81,7 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 		return Phase{}, err
 	}
 	var visible *visibility
-	if name == "fixed" && s.prometheus != "" {
+	if name == "fixed" && s.prometheus != "" && s.cfg.KPIs {
 		visible = watchFigures(ctx, s.prometheus, gateways)
 	}
 	self := ownCPU()
@@ -125,6 +125,26 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 		fmt.Fprintf(s.cfg.Stdout, "  figures visible p50 %.0f, p95 %.0f, p99 %.0f, max %.0f ms after their window's end\n", v.P50, v.P95, v.P99, v.Max)
 	}
 	return p, s.settle(ctx, &p, gateways, fc, check)
+}
+
+// firstStored sends as little as it can and returns when its first event was stored.
+func (s *system) firstStored(ctx context.Context) (time.Time, error) {
+	fc := s.cfg.Fleet
+	fc.Prefix, fc.Gateways, fc.Start, fc.Horizon = "first", 1, time.Now().Truncate(time.Microsecond), time.Minute
+	gateways, err := fleet.New(fc)
+	if err != nil {
+		return time.Time{}, err
+	}
+	res, err := drive.Run(ctx, drive.Config{URL: s.url, Token: s.token, Duration: time.Millisecond, Grace: 20 * time.Second}, gateways, fc.EventsPerBatch())
+	if err != nil {
+		return time.Time{}, err
+	}
+	if res.Accepted == 0 {
+		return time.Time{}, fmt.Errorf("the first batch was not accepted: %s", res.FirstError)
+	}
+	var st stored
+	err = s.waitStored(ctx, 0, &st, res.Accepted)
+	return st.First, err
 }
 
 func heldWord(why string) string {

@@ -41,7 +41,11 @@ type Report struct {
 	SeriesPerGateway int      `json:"series_per_gateway"`
 	EventsPerBatch   int      `json:"events_per_batch"`
 	Seconds          float64  `json:"seconds"`
-	Phases           []Phase  `json:"phases"`
+	// StartSeconds is from the start of the stack, everything built, to the first stored event.
+	StartSeconds float64 `json:"start_to_first_stored_s"`
+	// KPIs says whether the bridge ran beside the store.
+	KPIs   bool    `json:"kpis"`
+	Phases []Phase `json:"phases"`
 }
 
 func (r *Report) add(p Phase) {
@@ -68,8 +72,13 @@ func (r *Report) add(p Phase) {
 
 // Print writes the report as a table.
 func (r *Report) Print(w io.Writer) {
-	fmt.Fprintf(w, "\n%s, %d cores, commit %s, %s\n%d gateways of %d series, batches of %d events, phases of %.0f s; generator and database on the same machine\n\n",
+	fmt.Fprintf(w, "\n%s, %d cores, commit %s, %s\n%d gateways of %d series, batches of %d events, phases of %.0f s; generator and database on the same machine\n",
 		r.Machine, r.Cores, r.Commit, r.Date, r.Gateways, r.SeriesPerGateway, r.EventsPerBatch, r.Seconds)
+	consumers := "the store alone"
+	if r.KPIs {
+		consumers = "the store, and the bridge to Prometheus"
+	}
+	fmt.Fprintf(w, "the stream's consumers: %s; %.1f s from the stack's start to the first stored event\n\n", consumers, r.StartSeconds)
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(t, "system\tphase\tevents/s\tack ms p50\tp95\tp99\tmax\tstored ms p50\tp95\tp99\tmax\tB/event\tlost\tdoubled\tretries")
 	for _, p := range r.Phases {

@@ -28,7 +28,7 @@ type storedLine struct {
 type stored struct {
 	Events, Bytes                 int64
 	Duplicates, Conflicts, Poison int64
-	Last                          time.Time
+	First, Last                   time.Time
 	samples                       []drive.Sample
 }
 
@@ -77,6 +77,9 @@ func readStored(path string, offset int64, into *stored) (int64, error) {
 		into.Conflicts += int64(l.Conflicts)
 		into.Poison += int64(l.Poison)
 		into.Last = time.UnixMicro(l.Committed)
+		if into.First.IsZero() {
+			into.First = into.Last
+		}
 		into.samples = append(into.samples, drive.Sample{Latency: time.Duration(l.Committed-l.Oldest) * time.Microsecond, Weight: l.Events})
 	}
 }

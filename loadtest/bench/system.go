@@ -94,8 +94,14 @@ func startStack(ctx context.Context, cfg Config, state string) (*child, Stack, e
 	if err != nil {
 		return nil, Stack{}, err
 	}
-	c, err := startChild(ctx, log, cfg.Local, "-assembly", cfg.Assembly, "-stage", "dev", "-state", state, "-http", "127.0.0.1:0",
-		"-timescale", cfg.Timescale, "-prometheus", cfg.Prometheus, "-prometheus-http", "127.0.0.1:0")
+	args := []string{
+		"-assembly", cfg.Assembly, "-stage", "dev", "-state", state, "-http", "127.0.0.1:0",
+		"-timescale", cfg.Timescale, "-prometheus", cfg.Prometheus, "-prometheus-http", "127.0.0.1:0",
+	}
+	if !cfg.KPIs {
+		args = append(args, "-without", "bridge")
+	}
+	c, err := startChild(ctx, log, cfg.Local, args...)
 	if err != nil {
 		return nil, Stack{}, err
 	}

@@ -29,6 +29,8 @@ type Config struct {
 	PrometheusHTTP string
 	// Functions is the folder of the functions' binaries: NAME/bootstrap.
 	Functions string
+	// Without names functions, such as "bridge", whose event source mappings do not run.
+	Without []string
 	// And is a command that is started when everything answers, and stopped first.
 	And string
 	// Concurrency bounds the processes of a function behind the API; requests wait
@@ -39,6 +41,12 @@ type Config struct {
 	// Out takes what the user is to see.
 	Out io.Writer
 	Now func() time.Time
+}
+
+// LeaveOut adds a function to Without; it is of the form that flag.Func wants.
+func (c *Config) LeaveOut(function string) error {
+	c.Without = append(c.Without, function)
+	return nil
 }
 
 const (

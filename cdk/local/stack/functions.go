@@ -115,6 +115,10 @@ func (s *Stack) startMappings(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if slices.Contains(s.cfg.Without, f.plan.Program) {
+			s.say("mapping    %s → %s: left out, as asked", m.Settings.Stream, f.plan.Program)
+			continue
+		}
 		settings := m.Settings
 		saved := checkpoints{s.checkpoints, s.stream, settings.Stream}
 		if err := saved.register(settings.ID); err != nil {
