@@ -166,7 +166,7 @@ func (s *system) hold(ctx context.Context) (Phase, error) {
 			return p, err
 		}
 		switch {
-		case p.NotHeld != "" || p.Stored.P99 > 500: // behind after a few seconds is far behind after a minute
+		case p.NotHeld != "" || p.Stored.P99 > 1000: // behind after a few seconds is far behind after a minute
 			rate *= 0.93
 			grow = false
 			continue
@@ -177,7 +177,7 @@ func (s *system) hold(ctx context.Context) (Phase, error) {
 		break
 	}
 	// On a shared machine a minute has slower seconds than a trial.
-	for rate *= 0.95; ; rate *= 0.95 {
+	for rate *= 0.97; ; rate *= 0.95 {
 		p, err := s.phase(ctx, "held", rate, s.cfg.Duration, true)
 		if err != nil || p.NotHeld == "" || rate < 1000 {
 			return p, err
