@@ -50,7 +50,7 @@ debian_unpack() {
 	if [ -z "$mirror" ]; then
 		mirror=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\(http[^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null | grep -v security | head -1)
 	fi
-	: "${mirror:=http://deb.debian.org/debian}"
+	[ -n "$mirror" ] || instead "apt's sources name no mirror of Debian"
 
 	apt=$work/apt
 	mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial" "$work/tree/root"
