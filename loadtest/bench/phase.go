@@ -115,7 +115,7 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 		return p, err
 	}
 	p.CPU = perMillion(before, after, ownCPU()-self, res.Accepted)
-	p.NotHeld = notHeld(&p, s.cfg.Duration)
+	p.NotHeld = notHeld(&p)
 	if res.FirstError != "" {
 		fmt.Fprintln(s.cfg.Stdout, "  first error:", res.FirstError)
 	}
@@ -219,7 +219,7 @@ func (s *system) logEnd() (int64, error) {
 }
 
 // notHeld says why a rate was not held, or nothing.
-func notHeld(p *Phase, _ time.Duration) string {
+func notHeld(p *Phase) string {
 	bound := float64(heldBound.Milliseconds())
 	switch {
 	case p.Rejected+p.Unknown > 0:
