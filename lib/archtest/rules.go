@@ -10,6 +10,8 @@ func Rules() []Rule {
 		// The domain.
 		{Path: telemetry, External: []string{"github.com/klauspost/compress", "google.golang.org/protobuf/encoding/protowire"}},
 		{Path: "lib/kpi", Internal: []string{telemetry}},
+		{Path: "lib/anomaly"},
+		{Path: "lib/anomaly/judge/...", Internal: []string{"lib/anomaly", "lib/anomaly/judge"}},
 		{Path: "lib/problem"},
 		{Path: "lib/token", Internal: []string{telemetry}, External: []string{"github.com/golang-jwt/jwt"}},
 
