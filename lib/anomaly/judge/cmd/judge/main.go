@@ -1,0 +1,32 @@
+// Command judge scores files with the released detector and prints how detectors
+// do on labelled corpora.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/insighthub/insighthub/lib/anomaly/judge"
+)
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "judge:", err)
+		os.Exit(1)
+	}
+}
+
+const usage = `usage:
+  judge score IN OUT   score every NAB-form file below IN into the same path below OUT
+  judge nab DIR        print the table for the Numenta Anomaly Benchmark in DIR`
+
+func run(args []string, out io.Writer) error {
+	switch {
+	case len(args) == 3 && args[0] == "score":
+		return judge.ScoreTree(args[1], args[2], out)
+	case len(args) == 2 && args[0] == "nab":
+		return judge.ReportNAB(args[1], out)
+	}
+	return fmt.Errorf("unknown arguments %q\n%s", args, usage)
+}

@@ -1,0 +1,104 @@
+package judge
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Window is a labelled stretch of a series, by its first and last row.
+type Window struct{ First, Last int }
+
+// NABFile is one series of the benchmark with its labels.
+type NABFile struct {
+	// Path is relative to the corpus's data folder, with slashes.
+	Path string
+	Series
+	Windows []Window
+}
+
+// Category is the folder of the corpus that the file is in.
+func (f NABFile) Category() string { return path.Dir(f.Path) }
+
+// LoadNAB reads the files below dir/data, in the order of their paths, and their
+// windows from dir/combined_windows.json or dir/labels/combined_windows.json.
+// Windows of files that are not there are ignored.
+func LoadNAB(dir string) ([]NABFile, error) {
+	windows, err := readWindows(dir)
+	if err != nil {
+		return nil, err
+	}
+	root := filepath.Join(dir, "data")
+	var files []NABFile
+	err = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".csv") {
+			return err
+		}
+		series, err := ReadSeriesFile(name)
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		file := NABFile{Path: filepath.ToSlash(relative), Series: series}
+		for _, limits := range windows[file.Path] {
+			window, err := place(series.Micros, limits)
+			if err != nil {
+				return fmt.Errorf("windows of %s: %w", file.Path, err)
+			}
+			file.Windows = append(file.Windows, window)
+		}
+		files = append(files, file)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load NAB from %s: %w", dir, err)
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("load NAB from %s: %w: no csv file below data", dir, ErrForm)
+	}
+	return files, nil
+}
+
+func readWindows(dir string) (map[string][][2]string, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "combined_windows.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = os.ReadFile(filepath.Join(dir, "labels", "combined_windows.json"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	var windows map[string][][2]string
+	if err := json.Unmarshal(data, &windows); err != nil {
+		return nil, fmt.Errorf("combined_windows.json: %w: %w", ErrForm, err)
+	}
+	return windows, nil
+}
+
+// place finds the rows of a window's limits; the benchmark too takes the first
+// row of a timestamp.
+func place(micros []int64, limits [2]string) (Window, error) {
+	var at [2]int
+	for i, text := range limits {
+		want, err := parseStamp(text)
+		if err != nil {
+			return Window{}, err
+		}
+		at[i] = slices.Index(micros, want)
+		if at[i] < 0 {
+			return Window{}, fmt.Errorf("%w: no row at %s", ErrForm, text)
+		}
+	}
+	if at[1] < at[0] {
+		return Window{}, fmt.Errorf("%w: window from %s to %s ends before it begins", ErrForm, limits[0], limits[1])
+	}
+	return Window{First: at[0], Last: at[1]}, nil
+}

@@ -1,0 +1,179 @@
+package judge
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// Profile weighs a benchmark's outcomes.
+type Profile struct {
+	Name string
+	// TP is earned by a window that is detected at once, FP is paid for a false
+	// alarm far from any window, FN for a window without a detection. NAB's profiles
+	// also weigh true negatives; its formula does not use that weight.
+	TP, FP, FN float64
+}
+
+// Profiles returns NAB's three.
+func Profiles() []Profile {
+	return []Profile{
+		{Name: "standard", TP: 1, FP: 0.11, FN: 1},
+		{Name: "reward_low_FP_rate", TP: 1, FP: 0.22, FN: 1},
+		{Name: "reward_low_FN_rate", TP: 1, FP: 0.11, FN: 2},
+	}
+}
+
+// Probation returns how many rows at the beginning of a file are not judged.
+func Probation(rows int) int {
+	return int(math.Ceil(min(math.Floor(0.15*float64(rows)), 0.15*5000)))
+}
+
+// Point is what one row would earn if it were called anomalous.
+type Point struct {
+	// Score is the detector's.
+	Score float64
+	// Worth is in (0,1] inside a window, by how early in it the row is, and in
+	// [-1,0) outside, by how long after a window; it is not weighted yet.
+	Worth float64
+	// Window is the index of the row's window, or -1.
+	Window int
+}
+
+// Points returns the points of a file's rows after its probation; scores has one
+// element per row.
+//
+// A window of w rows, its last at r: row i in it is at -(r-i+1)/w, so that the
+// first is at -1 and none is at 0; a row after it is at (i-r)/(w-1). The worth is
+// 2/(1+e^(5·position))-1, divided by that of the first row of a window for rows
+// in windows; -1 from position 3 on and before the first window.
+func Points(windows []Window, scores []float64) []Point {
+	points := make([]Point, 0, len(scores))
+	next := 0 // the window that is coming or that the row is in
+	for i, score := range scores {
+		p := Point{Score: score, Window: -1}
+		if next < len(windows) && i >= windows[next].First {
+			w := windows[next]
+			p.Window = next
+			p.Worth = sigmoid(-float64(w.Last-i+1)/float64(w.Last-w.First+1)) / sigmoid(-1)
+			if i == w.Last {
+				next++
+			}
+		} else {
+			position := 3.0
+			if next > 0 {
+				w := windows[next-1]
+				position = float64(i-w.Last) / float64(w.Last-w.First)
+			}
+			p.Worth = sigmoid(position)
+		}
+		points = append(points, p)
+	}
+	return points[min(Probation(len(scores)), len(points)):]
+}
+
+func sigmoid(position float64) float64 {
+	if position >= 3 {
+		return -1
+	}
+	return 2/(1+math.Exp(5*position)) - 1
+}
+
+// Outcome is how a detector did at one threshold.
+type Outcome struct {
+	Threshold float64
+	// Raw is the sum of what the rows earned; Score is 0 for a detector without any
+	// detection and 100 for one that detects each window in its first row and
+	// nothing else. Score is NaN for a corpus without windows.
+	Raw, Score float64
+	// Windows is how many there were, Detected how many of them had a detection;
+	// FalseAlarms counts rows.
+	Windows, Detected, FalseAlarms int
+}
+
+// Best returns the outcome at the threshold that is best for the profile over all
+// files together, as the benchmark chooses it: the highest of the best ones among
+// the scores that occur, and 1.1, which detects nothing. It takes the points of
+// each file.
+func Best(profile Profile, files [][]Point) Outcome {
+	best := Outcome{Threshold: math.NaN(), Raw: math.Inf(-1)}
+	sweep(profile, files, func(o Outcome) bool {
+		if o.Raw > best.Raw {
+			best = o
+		}
+		return true
+	})
+	return best
+}
+
+// At returns the outcome at a given threshold: rows whose score is not below it
+// are detections.
+func At(profile Profile, threshold float64, files [][]Point) Outcome {
+	var last Outcome
+	sweep(profile, files, func(o Outcome) bool {
+		if o.Threshold < threshold {
+			return false
+		}
+		last = o
+		return true
+	})
+	last.Threshold = threshold
+	return last
+}
+
+// sweep calls visit with the outcome at each threshold, from the highest down,
+// until it returns false.
+func sweep(profile Profile, files [][]Point, visit func(Outcome) bool) {
+	type entry struct {
+		score, worth float64
+		window       int // in windows, or -1
+	}
+	var entries []entry
+	var windows []float64 // the best worth in each, or NaN
+	for _, points := range files {
+		known := map[int]int{}
+		for _, p := range points {
+			e := entry{score: p.Score, worth: p.Worth * profile.FP, window: -1}
+			if p.Window >= 0 {
+				index, ok := known[p.Window]
+				if !ok {
+					index = len(windows)
+					known[p.Window] = index
+					windows = append(windows, math.NaN())
+				}
+				e.window, e.worth = index, p.Worth*profile.TP
+			}
+			entries = append(entries, e)
+		}
+	}
+	slices.SortStableFunc(entries, func(a, b entry) int { return cmp.Compare(b.score, a.score) })
+
+	null := -profile.FN * float64(len(windows))
+	perfect := profile.TP * float64(len(windows))
+	o := Outcome{Threshold: 1.1, Raw: null, Windows: len(windows)}
+	emit := func() bool {
+		o.Score = 100 * (o.Raw - null) / (perfect - null)
+		return visit(o)
+	}
+	for _, e := range entries {
+		if e.score != o.Threshold {
+			if !emit() {
+				return
+			}
+			o.Threshold = e.score
+		}
+		switch {
+		case e.window < 0:
+			o.FalseAlarms++
+			o.Raw += e.worth
+		case math.IsNaN(windows[e.window]):
+			o.Detected++
+			o.Raw += profile.FN + e.worth
+			windows[e.window] = e.worth
+		case e.worth > windows[e.window]:
+			o.Raw += e.worth - windows[e.window]
+			windows[e.window] = e.worth
+		}
+	}
+	emit()
+}

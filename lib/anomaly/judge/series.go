@@ -1,0 +1,116 @@
+package judge
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+)
+
+// Series is one file of NAB's form, columns timestamp and value. All slices have
+// one element per row.
+type Series struct {
+	// Stamps and Texts are the columns as written, so that they can be written
+	// again unchanged.
+	Stamps, Texts []string
+	// Micros are the timestamps in microseconds since 1970, read as UTC.
+	Micros []int64
+	// Values are the values; what is empty is NaN.
+	Values []float64
+}
+
+// ErrForm is wrapped by errors about files that are not of the expected form.
+var ErrForm = errors.New("not of the expected form")
+
+// ReadSeriesFile reads a file of NAB's form.
+func ReadSeriesFile(path string) (Series, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Series{}, err
+	}
+	defer f.Close()
+	s, err := ReadSeries(f)
+	if err != nil {
+		return Series{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// ReadSeries reads NAB's form: a header whose first two columns are timestamp and
+// value, then rows. Further columns are ignored. Its errors wrap [ErrForm] or are
+// the reader's.
+func ReadSeries(r io.Reader) (Series, error) {
+	rows := csv.NewReader(r)
+	rows.FieldsPerRecord = -1
+	rows.ReuseRecord = true
+	header, err := rows.Read()
+	if err != nil || len(header) < 2 || header[0] != "timestamp" || header[1] != "value" {
+		if err != nil && !errors.Is(err, io.EOF) && !errors.As(err, new(*csv.ParseError)) {
+			return Series{}, err
+		}
+		return Series{}, fmt.Errorf("%w: want the header timestamp,value", ErrForm)
+	}
+	var s Series
+	for {
+		row, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			return s, nil
+		}
+		if errors.As(err, new(*csv.ParseError)) {
+			return Series{}, fmt.Errorf("%w: %w", ErrForm, err)
+		}
+		if err != nil {
+			return Series{}, err
+		}
+		if err := s.add(row); err != nil {
+			line, _ := rows.FieldPos(0)
+			return Series{}, fmt.Errorf("line %d: %w", line, err)
+		}
+	}
+}
+
+func (s *Series) add(row []string) error {
+	if len(row) < 2 {
+		return fmt.Errorf("%w: want a timestamp and a value", ErrForm)
+	}
+	micros, err := parseStamp(row[0])
+	if err != nil {
+		return err
+	}
+	value, err := parseValue(row[1])
+	if err != nil {
+		return err
+	}
+	s.Stamps = append(s.Stamps, row[0])
+	s.Texts = append(s.Texts, row[1])
+	s.Micros = append(s.Micros, micros)
+	s.Values = append(s.Values, value)
+	return nil
+}
+
+// parseStamp reads the benchmarks' timestamps, with or without a fraction of a
+// second, and those of RFC 3339.
+func parseStamp(text string) (micros int64, err error) {
+	for _, layout := range []string{time.DateTime, time.RFC3339} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UnixMicro(), nil
+		}
+	}
+	return 0, fmt.Errorf("%w: timestamp %q", ErrForm, text)
+}
+
+// parseValue reads a number. Nothing at all is NaN, and a number beyond the
+// range of float64 is infinite: the detectors take both for a missing sample.
+func parseValue(text string) (float64, error) {
+	if text == "" {
+		return strconv.ParseFloat("NaN", 64)
+	}
+	value, err := strconv.ParseFloat(text, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, fmt.Errorf("%w: value %q", ErrForm, text)
+	}
+	return value, nil
+}
