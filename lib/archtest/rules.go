@@ -13,17 +13,18 @@ func Rules() []Rule {
 		{Path: "lib/anomaly"},
 		{Path: "lib/anomaly/judge/...", Internal: []string{"lib/anomaly", "lib/anomaly/judge"}},
 		{Path: "lib/problem"},
+		{Path: "lib/trail", Internal: []string{telemetry}},
 		{Path: "lib/token", Internal: []string{telemetry}, External: []string{"github.com/golang-jwt/jwt"}},
 
 		// Use-cases.
-		{Path: "lib/ingest", Internal: []string{telemetry, "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/segmentio/encoding"}},
-		{Path: "lib/store", Internal: []string{telemetry}},
+		{Path: "lib/ingest", Internal: []string{telemetry, "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang", "github.com/segmentio/encoding"}},
+		{Path: "lib/store", Internal: []string{telemetry}, External: []string{"github.com/prometheus/client_golang"}},
 		// The shard's state is a small mechanism with ports of its own, not an adapter.
 		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
 
 		// Adapters.
 		{Path: "lib/kinesis", Internal: []string{telemetry}, External: []string{sdk, "github.com/segmentio/encoding", "google.golang.org/protobuf"}},
-		{Path: "lib/timescale", Internal: []string{telemetry}},
+		{Path: "lib/timescale", Internal: []string{telemetry, "lib/trail", "lib/directory"}},
 		{Path: "lib/objectstore", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/shardstate", Internal: []string{telemetry}, External: []string{"github.com/klauspost/compress"}},
 		{Path: "lib/shardstate/shardstatetest", Internal: []string{"lib/shardstate", telemetry}},
@@ -34,8 +35,9 @@ func Rules() []Rule {
 		{Path: "lib/tracing"},
 
 		// Start-up.
+		{Path: "lib/lambdahttp", Internal: []string{telemetry, "lib/problem"}},
 		{Path: "lib/awsconfig", External: []string{sdk}},
-		{Path: "lib/lambdahost", Internal: []string{telemetry, "lib/awsconfig", "lib/tracing"}, External: []string{sdk}},
+		{Path: "lib/lambdahost", Internal: []string{telemetry, "lib/awsconfig", "lib/metrics", "lib/remotewrite", "lib/tracing"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
 		{Path: "lib/metrics", Internal: []string{"lib/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "functions/...", Internal: []string{"lib/..."}, External: []string{sdk}},
 
@@ -45,6 +47,7 @@ func Rules() []Rule {
 		{Path: "cdk/stacks", Internal: []string{"cdk/config", "cdk/constructs"}, External: []string{"*"}},
 		{Path: "cdk", Internal: []string{"cdk/config", "cdk/stacks"}, External: []string{"*"}},
 		{Path: "cdk/grafana", Internal: []string{"lib/kpi"}, External: []string{"github.com/grafana/grafana-foundation-sdk"}},
+		{Path: "cdk/grafana/grafanatest", Internal: []string{"cdk/grafana"}, External: []string{"github.com/grafana/grafana-foundation-sdk"}},
 		{Path: "cdk/local/kinesis/...", Internal: []string{"cdk/local/kinesis/...", "lib/kinesis"}, External: []string{"*"}},
 		{Path: "cdk/local/eventsource"},
 		{Path: "cdk/local/lambda/..."},

@@ -1,0 +1,91 @@
+package timescale
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/trail"
+)
+
+// trailLock is the key of the advisory lock under which the chain grows:
+// "trail" in ASCII. It is held until the transaction ends, so that a change and
+// its entry are committed together and entries stand in the order of commits.
+const trailLock = 0x747261696c
+
+// appendTrail adds e to the audit trail as the last step of tx. Seq and hashes
+// are set here; the time is kept.
+func appendTrail(ctx context.Context, tx pgx.Tx, e trail.Entry) error {
+	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(trailLock)); err != nil {
+		return fmt.Errorf("audit trail: %w", err)
+	}
+	var seq int64
+	var previous []byte
+	err := tx.QueryRow(ctx, "SELECT seq, hash FROM trail ORDER BY seq DESC LIMIT 1").Scan(&seq, &previous)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("audit trail: last entry: %w", err)
+	}
+	var hash trail.Hash
+	copy(hash[:], previous)
+	e.Seal(seq+1, hash)
+	_, err = tx.Exec(ctx, `INSERT INTO trail (seq, time, actor, action, object, site, detail, previous, hash)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		e.Seq, e.Time.Time(), e.Actor, string(e.Action), e.Object, string(e.Site), e.Detail, e.Previous[:], e.Hash[:])
+	if err != nil {
+		return fmt.Errorf("audit trail: entry %d: %w", e.Seq, err)
+	}
+	return nil
+}
+
+// change runs f and the entry that tells of it in one transaction, again after a
+// transient failure. f must be safe to repeat.
+func (p *Pool) change(ctx context.Context, entry trail.Entry, f func(context.Context, pgx.Tx) error) error {
+	return p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			if err := f(ctx, tx); err != nil {
+				return err
+			}
+			return appendTrail(ctx, tx, entry)
+		})
+	})
+}
+
+// AppendTrail adds an entry by itself, for what changed nothing, such as a failed
+// authentication.
+func (p *Pool) AppendTrail(ctx context.Context, entry trail.Entry) error {
+	return p.change(ctx, entry, func(context.Context, pgx.Tx) error { return nil })
+}
+
+// TrailAfter returns up to limit entries with numbers above after, in order.
+func (p *Pool) TrailAfter(ctx context.Context, after int64, limit int) ([]trail.Entry, error) {
+	var entries []trail.Entry
+	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		entries = entries[:0] // it may be repeated
+		rows, err := conn.Query(ctx, `SELECT seq, (extract(epoch FROM time) * 1000000)::bigint, actor, action, object, site, detail, previous, hash
+			FROM trail WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var e trail.Entry
+			var at int64
+			var previous, hash []byte
+			if err := rows.Scan(&e.Seq, &at, &e.Actor, &e.Action, &e.Object, &e.Site, &e.Detail, &previous, &hash); err != nil {
+				return err
+			}
+			e.Time = telemetry.Micros(at)
+			copy(e.Previous[:], previous)
+			copy(e.Hash[:], hash)
+			entries = append(entries, e)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("audit trail after %d: %w", after, err)
+	}
+	return entries, nil
+}

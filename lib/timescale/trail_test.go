@@ -1,0 +1,72 @@
+package timescale
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/trail"
+)
+
+func TestTrail(t *testing.T) {
+	t.Parallel()
+	pool := openPool(t, emptyDatabase(t))
+	ctx := t.Context()
+	if _, err := Migrate(ctx, pool, FlavourDetect); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for writer := range 4 {
+		wg.Go(func() {
+			for i := range 25 {
+				e := trail.Entry{
+					Time: telemetry.Micros(1_700_000_000_123_456 + i), Actor: fmt.Sprint("writer ", writer),
+					Action: "site.create", Object: fmt.Sprint("sites/", i), Site: "plant-1", Detail: `{"title":"ü"}`,
+				}
+				if err := pool.AppendTrail(ctx, e); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	// A change that fails leaves no entry, and no gap.
+	failed := errors.New("no")
+	err := pool.change(ctx, trail.Entry{Action: "never"}, func(context.Context, pgx.Tx) error { return failed })
+	if !errors.Is(err, failed) {
+		t.Errorf("got %v", err)
+	}
+	var verifier trail.Verifier
+	for after := int64(0); ; {
+		entries, err := pool.TrailAfter(ctx, after, 30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) == 0 {
+			break
+		}
+		for _, e := range entries {
+			if err := verifier.Next(e); err != nil {
+				t.Fatal(err)
+			}
+			after = e.Seq
+		}
+	}
+	if seq, _ := verifier.Head(); seq != 100 {
+		t.Errorf("%d entries, want 100", seq)
+	}
+	for _, statement := range []string{"UPDATE trail SET actor = 'x'", "DELETE FROM trail", "TRUNCATE trail"} {
+		err := pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, statement)
+			return err
+		})
+		if !hasState(err, insufficientPrivilege) {
+			t.Errorf("%s: got %v, want it refused", statement, err)
+		}
+	}
+}
