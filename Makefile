@@ -10,6 +10,9 @@ STATE      ?= .local
 HTTP       ?= 127.0.0.1:8080
 TIMESCALE  := .local/timescale
 PROMETHEUS := .local/prometheus
+TINYGO     := .local/tinygo
+WASM       := web/public/detector.wasm
+PROMETHEUS3 := .local/prometheus3
 FUNCTIONS  := authorizer bridge ingest migrate store
 sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
 LIB_FILES  := $(call sources,lib)
@@ -122,6 +125,12 @@ build/local/cdk: $(call sources,cdk/main.go cdk/config cdk/constructs cdk/stacks
 	@echo "Building the CDK app (the first time takes minutes)"
 	@$(GO_BUILD) -o $@ ./cdk
 
+.PHONY: wasm
+wasm: $(WASM) ## Build the detector's WebAssembly module (with TinyGo, which the first time takes two minutes to build)
+
+$(WASM): $(call sources,lib/anomaly) $(call sources,wasm) wasm/target.json wasm/toolchain/module.mod $(TINYGO)/.stamp
+	@wasm/build.sh $(TINYGO) $@
+
 .PHONY: synth
 synth: cdk.out/manifest.json ## Synthesise the CDK app into cdk.out
 
@@ -131,13 +140,27 @@ cdk.out/manifest.json: build/local/cdk $(LAMBDAS) cdk.json $(wildcard cdk/grafan
 	@rm -rf cdk.out && build/local/cdk -out cdk.out 2> >(grep -v 'waitid: no child processes' >&2) && touch $@
 
 .PHONY: tools
-tools: $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Install what the tests and linters need
+tools: $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(TINYGO)/.stamp cdk/node_modules/installed ## Install what the tests and linters need
 
 $(TIMESCALE)/.stamp: cdk/local/postgres/install.sh
 	@cdk/local/postgres/install.sh $(TIMESCALE) && touch $@
 
-$(PROMETHEUS)/.stamp: cdk/local/prometheus/install.sh
-	@cdk/local/prometheus/install.sh $(PROMETHEUS) && touch $@
+# Asked each time: a newer server may have come to the PATH.
+.PHONY: FORCE
+$(PROMETHEUS)/.stamp: FORCE
+	@cdk/local/prometheus/install.sh $(PROMETHEUS)
+
+.PHONY: prometheus3
+prometheus3: ## Build Prometheus 3 into .local/prometheus3, for remote write 2.0 (about 4 minutes the first time)
+	@cdk/local/prometheus/build3.sh $(PROMETHEUS3)
+
+.PHONY: test-prometheus3
+test-prometheus3: prometheus3 ## Test remote write 2.0, the bridge's histograms and the rules against Prometheus 3
+	@INSIGHTHUB_TEST_PROMETHEUS3=$(CURDIR)/$(PROMETHEUS3)/bin/prometheus \
+		go test -count 1 ./lib/remotewrite ./functions/bridge ./cdk/local/prometheus/... ./cdk/grafana
+
+$(TINYGO)/.stamp: wasm/toolchain/install.sh wasm/toolchain/tinygo.mod wasm/toolchain/tinygo.sum
+	@wasm/toolchain/install.sh $(TINYGO) && touch $@
 
 cdk/node_modules/installed: cdk/package.json cdk/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20 or newer' >&2; exit 2; }

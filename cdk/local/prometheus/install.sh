@@ -5,7 +5,8 @@
 #   cdk/local/prometheus/install.sh DIR     afterwards DIR/bin/{prometheus,promtool}
 #
 # A prometheus and promtool on the PATH that are at least as new are taken
-# instead: DIR/bin then links to them.
+# instead, also later, in place of older ones that are in DIR: DIR/bin then links to
+# them. A folder that build3.sh has made is left as it is.
 set -eu
 
 [ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
@@ -14,12 +15,6 @@ dir=$1
 # The first version whose remote-write receiver takes native histograms and whose
 # storage takes samples out of order.
 least=2.42.0
-
-# The stamp names the recipe; change it whenever what follows changes.
-stamp="prometheus recipe 2"
-if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ] && [ -x "$dir/bin/prometheus" ] && [ -x "$dir/bin/promtool" ]; then
-	exit 0
-fi
 
 instead() {
 	cat >&2 <<-TEXT
@@ -34,8 +29,33 @@ version_of() {
 }
 new_enough() {
 	version=$(version_of "$1")
-	[ -n "$version" ] && [ "$(printf '%s\n%s\n' "$least" "$version" | sort -V | head -1)" = "$least" ]
+	[ -n "$version" ] && at_least "$version" "$least"
 }
+
+# at_least A B: version A is B or newer.
+at_least() {
+	[ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -1)" = "$2" ]
+}
+
+server=$(command -v prometheus || true)
+tool=$(command -v promtool || true)
+if [ -z "$server" ] || [ -z "$tool" ] || ! new_enough "$server" || ! new_enough "$tool"; then
+	server=
+fi
+
+# The stamp names the recipe; change it whenever what follows changes.
+stamp="prometheus recipe 2"
+have=$(cat "$dir/.stamp" 2>/dev/null || true)
+if [ -x "$dir/bin/prometheus" ] && [ -x "$dir/bin/promtool" ]; then
+	case $have in
+	"prometheus 3 recipe"*) exit 0 ;;
+	"$stamp")
+		if [ -z "$server" ] || at_least "$(version_of "$dir/bin/prometheus")" "$(version_of "$server")"; then
+			exit 0
+		fi
+		;;
+	esac
+fi
 
 # shellcheck source-path=SCRIPTDIR source=../debian/unpack.sh
 . "$(dirname "$(readlink -f "$0")")/../debian/unpack.sh"
@@ -51,9 +71,7 @@ finish() {
 	exit 0
 }
 
-server=$(command -v prometheus || true)
-tool=$(command -v promtool || true)
-if [ -n "$server" ] && [ -n "$tool" ] && new_enough "$server" && new_enough "$tool"; then
+if [ -n "$server" ]; then
 	echo "using $server ($(version_of "$server")) from the PATH"
 	ln -s "$(readlink -f "$server")" "$work/tree/bin/prometheus"
 	ln -s "$(readlink -f "$tool")" "$work/tree/bin/promtool"
