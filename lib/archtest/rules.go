@@ -13,6 +13,7 @@ func Rules() []Rule {
 		{Path: "lib/anomaly"},
 		{Path: "lib/anomaly/judge/...", Internal: []string{"lib/anomaly", "lib/anomaly/judge"}},
 		{Path: "lib/problem"},
+		{Path: "lib/directory", Internal: []string{telemetry}},
 		{Path: "lib/trail", Internal: []string{telemetry}},
 		{Path: "lib/token", Internal: []string{telemetry}, External: []string{"github.com/golang-jwt/jwt"}},
 
@@ -47,7 +48,6 @@ func Rules() []Rule {
 		{Path: "cdk/stacks", Internal: []string{"cdk/config", "cdk/constructs"}, External: []string{"*"}},
 		{Path: "cdk", Internal: []string{"cdk/config", "cdk/stacks"}, External: []string{"*"}},
 		{Path: "cdk/grafana", Internal: []string{"lib/kpi"}, External: []string{"github.com/grafana/grafana-foundation-sdk"}},
-		{Path: "cdk/grafana/grafanatest", Internal: []string{"cdk/grafana"}, External: []string{"github.com/grafana/grafana-foundation-sdk"}},
 		{Path: "cdk/local/kinesis/...", Internal: []string{"cdk/local/kinesis/...", "lib/kinesis"}, External: []string{"*"}},
 		{Path: "cdk/local/eventsource"},
 		{Path: "cdk/local/lambda/..."},

@@ -195,7 +195,7 @@ func TestWriteForgetsNamesOfAnotherDatabase(t *testing.T) {
 
 	// The schema comes back empty behind the pool's back, as a restored database
 	// does, and all connections are lost with it.
-	administer(t, pool.config.DSN, "TRUNCATE gateway, device, metric, event RESTART IDENTITY")
+	administer(t, pool.config.DSN, "TRUNCATE gateway, device, metric, event RESTART IDENTITY CASCADE")
 	administer(t, pool.config.DSN, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'insighthub'")
 
 	write(t, w, Outcome{Stored: 1}, batchOf("g", reading("b", "m", noon, 7)))

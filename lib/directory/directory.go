@@ -1,0 +1,106 @@
+// Package directory holds the words for what there is and who may see it: sites,
+// gateways with their keys, devices, metrics, people and their grants.
+//
+// Every thing that can be changed has a Version, which counts its changes; the API
+// shows it as an ETag, and a change names the version that it was made from.
+package directory
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Version counts the changes of a thing, from 1. As a precondition, 0 means any.
+type Version int64
+
+// Site is a plant, the unit of access.
+type Site struct {
+	Name  telemetry.SiteID
+	Title string
+	// TimeZone is an IANA name.
+	TimeZone           string
+	Version            Version
+	CreatedAt, Changed time.Time
+}
+
+// Gateway is an edge computer that speaks for a site's machines.
+type Gateway struct {
+	Name  telemetry.GatewayID
+	Site  telemetry.SiteID
+	Title string
+	// RegisteredAt is zero for a gateway that came into being with its first batch.
+	RegisteredAt time.Time
+	// RevokedAt is zero for one that may get tokens.
+	RevokedAt time.Time
+	Version   Version
+}
+
+// GatewayKey is a public key with which a gateway signs its assertions.
+type GatewayKey struct {
+	// ID is the key's RFC 7638 thumbprint.
+	ID string
+	// JWK is the public key (RFC 7517).
+	JWK       json.RawMessage
+	CreatedAt time.Time
+	// NotAfter is when the key stops being good; zero is never.
+	NotAfter time.Time
+}
+
+// Device is a machine, scoped by its gateway.
+type Device struct {
+	Site               telemetry.SiteID
+	Gateway            telemetry.GatewayID
+	Name               telemetry.DeviceName
+	Title, Description string
+	Version            Version
+}
+
+// Metric is a quantity that a gateway's devices report.
+type Metric struct {
+	Site    telemetry.SiteID
+	Gateway telemetry.GatewayID
+	Name    telemetry.MetricName
+	Title   string
+	// Unit is a UCUM code.
+	Unit    string
+	Version Version
+}
+
+// AccountID names a person's account: a UUID.
+type AccountID string
+
+// Role is what a person may do at a site; each has the rights of those before it.
+type Role string
+
+// The roles of people.
+const (
+	Viewer   Role = "viewer"
+	Operator Role = "operator"
+	Admin    Role = "admin"
+)
+
+// EverySite stands in a grant for every site, those to come included.
+const EverySite telemetry.SiteID = "*"
+
+// MaxGrants bounds the grants of one account: they travel in its tokens.
+const MaxGrants = 100
+
+// Account is a person. The password is not part of it.
+type Account struct {
+	ID                 AccountID
+	Name               string
+	Disabled           bool
+	Grants             map[telemetry.SiteID]Role
+	Version            Version
+	CreatedAt, Changed time.Time
+}
+
+// Page asks for a part of a list in the order of its keys.
+type Page struct {
+	// After is the key of the last entry seen, or empty.
+	After string
+	// Limit is the most entries to return.
+	Limit int
+}
