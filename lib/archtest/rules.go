@@ -57,6 +57,11 @@ func Rules() []Rule {
 		// Load.
 		{Path: "loadtest/...", Internal: []string{"loadtest/...", telemetry, "lib/token"}},
 
+		// The detector in the browser.
+		{Path: "wasm", Internal: []string{"wasm/module"}},
+		{Path: "wasm/module", Internal: []string{"lib/anomaly"}},
+		{Path: "wasm/parity/...", Internal: []string{"lib/anomaly", "wasm/module", "wasm/parity/..."}, External: []string{"github.com/tetratelabs/wazero"}},
+
 		{Path: "lib/archtest"},
 	}
 }

@@ -44,8 +44,24 @@ debian_check() {
 # on, into $work/tree/root. They come from the mirror that this machine already
 # uses and are checked against $keyring by apt.
 debian_unpack() {
-	suite=$1
+	debian_source "$1"
 	shift
+	debian_fetch "$@"
+}
+
+# debian_unpack_whole SUITE WITHOUT PACKAGE... also unpacks all that the packages
+# depend on, except for packages whose names match the extended pattern WITHOUT.
+debian_unpack_whole() {
+	debian_source "$1"
+	without=$2
+	shift 2
+	# shellcheck disable=SC2046 # names of packages hold no blanks
+	debian_fetch $(apt_get install --no-install-recommends --print-uris "$@" |
+		sed -nE "s/^[^ ]+ ([^_ ]+)_.*/\1/p" | grep -vxE "$without")
+}
+
+debian_source() {
+	suite=$1
 	mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/*.sources 2>/dev/null | grep -v security | head -1)
 	if [ -z "$mirror" ]; then
 		mirror=$(sed -n 's/^deb \(\[[^]]*\] \)\{0,1\}\(http[^ ]*\) .*/\2/p' /etc/apt/sources.list 2>/dev/null | grep -v security | head -1)
@@ -63,6 +79,9 @@ debian_unpack() {
 	Signed-By: $keyring
 	TEXT
 	apt_get update
+}
+
+debian_fetch() {
 	cd "$apt/cache/archives" || return
 	apt_get download "$@"
 	for deb in *.deb; do

@@ -1,0 +1,58 @@
+//go:build tinygo
+
+// Command wasm is the detector as a WebAssembly module without imports. What its
+// exports mean is said in package module and in README.md.
+package main
+
+import "github.com/insighthub/insighthub/wasm/module"
+
+// memory is the module's only memory beside its stack; its place never changes,
+// so a host asks once for the addresses of the buffers.
+var memory module.Module
+
+func main() {}
+
+//go:wasmexport abi
+func abi() int32 { return module.ABI }
+
+//go:wasmexport slots
+func slots() int32 { return module.Slots }
+
+//go:wasmexport block
+func block() int32 { return module.Block }
+
+//go:wasmexport times
+func times() *int64 { return &memory.Times[0] }
+
+//go:wasmexport values
+func values() *float64 { return &memory.Values[0] }
+
+//go:wasmexport scores
+func scores() *float64 { return &memory.Scores[0] }
+
+//go:wasmexport flags
+func flags() *uint8 { return &memory.Flags[0] }
+
+//go:wasmexport state
+func state() *uint8 { return &memory.State[0] }
+
+//go:wasmexport threshold
+func threshold() float64 { return module.Threshold }
+
+//go:wasmexport reset
+func reset(slot int32) int32 { return memory.Reset(slot) }
+
+//go:wasmexport push
+func push(slot, samples int32) int32 { return memory.Push(slot, samples) }
+
+//go:wasmexport save
+func save(slot int32) int32 { return memory.Save(slot) }
+
+//go:wasmexport restore
+func restore(slot, length int32) int32 { return memory.Restore(slot, length) }
+
+//go:wasmexport hash
+func hash(slot int32) uint64 { return memory.Hash(slot) }
+
+//go:wasmexport bench
+func bench(slot int32, samples uint32) int32 { return memory.Bench(slot, samples) }

@@ -1,0 +1,3 @@
+module github.com/insighthub/insighthub
+
+go 1.25
