@@ -14,6 +14,7 @@ func Rules() []Rule {
 		{Path: "lib/anomaly/judge/...", Internal: []string{"lib/anomaly", "lib/anomaly/judge"}},
 		{Path: "lib/problem"},
 		{Path: "lib/directory", Internal: []string{telemetry}},
+		{Path: "lib/password", Internal: []string{telemetry}, External: []string{"golang.org/x/crypto/argon2"}},
 		{Path: "lib/trail", Internal: []string{telemetry}},
 		{Path: "lib/token", Internal: []string{telemetry}, External: []string{"github.com/golang-jwt/jwt"}},
 
@@ -36,7 +37,7 @@ func Rules() []Rule {
 		{Path: "lib/tracing"},
 
 		// Start-up.
-		{Path: "lib/lambdahttp", Internal: []string{telemetry, "lib/problem"}},
+		{Path: "lib/lambdahttp", Internal: []string{telemetry, "lib/directory", "lib/problem"}},
 		{Path: "lib/awsconfig", External: []string{sdk}},
 		{Path: "lib/lambdahost", Internal: []string{telemetry, "lib/awsconfig", "lib/metrics", "lib/remotewrite", "lib/tracing"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
 		{Path: "lib/metrics", Internal: []string{"lib/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},

@@ -71,14 +71,16 @@ type Metric struct {
 // AccountID names a person's account: a UUID.
 type AccountID string
 
-// Role is what a person may do at a site; each has the rights of those before it.
+// Role is what a caller may do.
 type Role string
 
-// The roles of people.
+// The roles of people at a site, each with the rights of those before it, and that
+// of gateways, which is apart: it may send the events of its own machines.
 const (
-	Viewer   Role = "viewer"
-	Operator Role = "operator"
-	Admin    Role = "admin"
+	Viewer      Role = "viewer"
+	Operator    Role = "operator"
+	Admin       Role = "admin"
+	GatewayRole Role = "gateway"
 )
 
 // EverySite stands in a grant for every site, those to come included.

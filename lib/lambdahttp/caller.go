@@ -4,23 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
-
-// Role is what a caller may do at a site.
-type Role string
-
-// The roles of people, each with the rights of those before it, and that of
-// gateways, which is apart.
-const (
-	Viewer   Role = "viewer"
-	Operator Role = "operator"
-	Admin    Role = "admin"
-	Gateway  Role = "gateway"
-)
-
-// EverySite is the grant for every site, those to come included.
-const EverySite telemetry.SiteID = "*"
 
 // Caller is who the authorizer found behind the token.
 type Caller struct {
@@ -29,9 +15,9 @@ type Caller struct {
 	// Gateway and Site are set when Role is Gateway.
 	Gateway telemetry.GatewayID `json:"gateway"`
 	Site    telemetry.SiteID    `json:"site"`
-	Role    Role                `json:"role"`
+	Role    directory.Role      `json:"role"`
 	// Grants are a person's roles by site.
-	Grants map[telemetry.SiteID]Role `json:"grants"`
+	Grants map[telemetry.SiteID]directory.Role `json:"grants"`
 	// Expires is when the token lapses, in seconds since the Unix epoch.
 	Expires int64  `json:"expires"`
 	TokenID string `json:"token_id"`
@@ -40,18 +26,18 @@ type Caller struct {
 func (c *Caller) lapsed(now time.Time) bool { return now.Unix() >= c.Expires }
 
 // May reports whether the caller has at least the role at the site.
-func (c *Caller) May(role Role, site telemetry.SiteID) bool {
+func (c *Caller) May(role directory.Role, site telemetry.SiteID) bool {
 	need := rank(role)
-	return need > 0 && (rank(c.Grants[site]) >= need || rank(c.Grants[EverySite]) >= need)
+	return need > 0 && (rank(c.Grants[site]) >= need || rank(c.Grants[directory.EverySite]) >= need)
 }
 
 // MayEverywhere reports whether the caller has at least the role at every site,
 // which is what matters of the platform itself ask for.
-func (c *Caller) MayEverywhere(role Role) bool { return c.May(role, EverySite) }
+func (c *Caller) MayEverywhere(role directory.Role) bool { return c.May(role, directory.EverySite) }
 
 // Sites returns the sites at which the caller has at least the role; all reports
 // whether that is every site.
-func (c *Caller) Sites(role Role) (sites []telemetry.SiteID, all bool) {
+func (c *Caller) Sites(role directory.Role) (sites []telemetry.SiteID, all bool) {
 	if c.MayEverywhere(role) {
 		return nil, true
 	}
@@ -64,13 +50,13 @@ func (c *Caller) Sites(role Role) (sites []telemetry.SiteID, all bool) {
 }
 
 // rank orders the roles of people; others have none.
-func rank(r Role) int {
+func rank(r directory.Role) int {
 	switch r {
-	case Viewer:
+	case directory.Viewer:
 		return 1
-	case Operator:
+	case directory.Operator:
 		return 2
-	case Admin:
+	case directory.Admin:
 		return 3
 	default:
 		return 0

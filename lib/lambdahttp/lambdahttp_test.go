@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/lambdahttp"
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -106,9 +107,9 @@ func TestNoEvent(t *testing.T) {
 
 func TestGrants(t *testing.T) {
 	t.Parallel()
-	c := lambdahttp.Caller{Grants: map[telemetry.SiteID]lambdahttp.Role{"a": "operator", "b": "viewer", "c": "root"}}
+	c := lambdahttp.Caller{Grants: map[telemetry.SiteID]directory.Role{"a": "operator", "b": "viewer", "c": "root"}}
 	for _, want := range []struct {
-		role lambdahttp.Role
+		role directory.Role
 		site telemetry.SiteID
 		may  bool
 	}{
@@ -128,14 +129,14 @@ func TestGrants(t *testing.T) {
 			t.Errorf("%s at %s: %t", want.role, want.site, got)
 		}
 	}
-	every := lambdahttp.Caller{Grants: map[telemetry.SiteID]lambdahttp.Role{"*": "viewer", "a": "admin"}}
+	every := lambdahttp.Caller{Grants: map[telemetry.SiteID]directory.Role{"*": "viewer", "a": "admin"}}
 	if !every.May("viewer", "z") || every.May("operator", "z") || !every.May("admin", "a") || every.MayEverywhere("admin") {
 		t.Error("the grant for every site")
 	}
 	if sites, all := every.Sites("admin"); all || len(sites) != 1 || sites[0] != "a" {
 		t.Errorf("admin at %v, %t", sites, all)
 	}
-	gateway := lambdahttp.Caller{Role: lambdahttp.Gateway, Site: "a", Gateway: "g"}
+	gateway := lambdahttp.Caller{Role: directory.GatewayRole, Site: "a", Gateway: "g"}
 	if gateway.May("viewer", "a") {
 		t.Error("a gateway may read")
 	}

@@ -1,0 +1,130 @@
+// Package password turns passwords into what may be stored of them: argon2id
+// (RFC 9106) as a PHC string,
+//
+//	$argon2id$v=19$m=19456,t=2,p=1$<salt>$<hash>
+//
+// with salt (16 bytes) and hash (32 bytes) in base64 without padding.
+package password
+
+import (
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Bounds of a new password. The longest keeps hashing cheap to bound, the shortest
+// is that of NIST SP 800-63B-4 for a password that stands alone.
+const (
+	MinLength = 15 // characters
+	MaxBytes  = 256
+)
+
+const (
+	saltBytes = 16
+	hashBytes = 32
+	version   = argon2.Version
+)
+
+// Cost is what one hash takes. It travels in the PHC string.
+type Cost struct {
+	MemoryKiB uint32
+	Passes    uint32
+	Threads   uint8
+}
+
+// DefaultCost is the smallest that OWASP's cheat sheet recommends (19 MiB, two
+// passes, one lane): the function that hashes has a fraction of a processor.
+func DefaultCost() Cost { return Cost{MemoryKiB: 19 << 10, Passes: 2, Threads: 1} }
+
+// The costs that Verify takes: a string from a tampered row must not eat the function.
+const (
+	maxMemoryKiB = 128 << 10
+	maxPasses    = 16
+	maxThreads   = 4
+)
+
+// Check reports why a password can not be a new one. The error wraps
+// telemetry.ErrInvalid.
+func Check(password string) error {
+	switch {
+	case !utf8.ValidString(password):
+		return fmt.Errorf("%w: password: want UTF-8", telemetry.ErrInvalid)
+	case utf8.RuneCountInString(password) < MinLength:
+		return fmt.Errorf("%w: password: want at least %d characters", telemetry.ErrInvalid, MinLength)
+	case len(password) > MaxBytes:
+		return fmt.Errorf("%w: password: want at most %d bytes", telemetry.ErrInvalid, MaxBytes)
+	}
+	return nil
+}
+
+// Hash returns the PHC string of a password, with a salt from random.
+func Hash(password string, cost Cost, random io.Reader) (string, error) {
+	salt := make([]byte, saltBytes)
+	if _, err := io.ReadFull(random, salt); err != nil {
+		return "", fmt.Errorf("password salt: %w", err)
+	}
+	hash := argon2.IDKey([]byte(password), salt, cost.Passes, cost.MemoryKiB, cost.Threads, hashBytes)
+	encode := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", version, cost.MemoryKiB, cost.Passes, cost.Threads, encode(salt), encode(hash)), nil
+}
+
+// Verify reports whether password is the one of the PHC string. The time that it
+// takes depends on the string's cost alone. The error, which wraps
+// telemetry.ErrInvalid, is about the string.
+func Verify(phc, password string) (bool, error) {
+	cost, salt, hash, err := parse(phc)
+	if err != nil {
+		return false, err
+	}
+	got := argon2.IDKey([]byte(password), salt, cost.Passes, cost.MemoryKiB, cost.Threads, uint32(len(hash)))
+	return subtle.ConstantTimeCompare(got, hash) == 1, nil
+}
+
+// Outdated reports whether a PHC string was made with another cost: the password
+// should be hashed anew when it is next known.
+func Outdated(phc string, cost Cost) bool {
+	have, _, _, err := parse(phc)
+	return err != nil || have != cost
+}
+
+func parse(phc string) (cost Cost, salt, hash []byte, err error) {
+	bad := func(what string) (Cost, []byte, []byte, error) {
+		return Cost{}, nil, nil, fmt.Errorf("%w: stored password: %s", telemetry.ErrInvalid, what)
+	}
+	parts := strings.Split(phc, "$")
+	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != "v="+strconv.Itoa(version) {
+		return bad("not a PHC string of argon2id, version 19")
+	}
+	parameters := strings.Split(parts[3], ",")
+	if len(parameters) != 3 {
+		return bad("want m, t and p")
+	}
+	var values [3]uint64
+	for i, bound := range []struct {
+		name string
+		most uint64
+	}{{"m=", maxMemoryKiB}, {"t=", maxPasses}, {"p=", maxThreads}} {
+		text, ok := strings.CutPrefix(parameters[i], bound.name)
+		value, err := strconv.ParseUint(text, 10, 32)
+		if !ok || err != nil || value < 1 || value > bound.most || strconv.FormatUint(value, 10) != text {
+			return bad("parameter " + bound.name + " is missing or out of bounds")
+		}
+		values[i] = value
+	}
+	decode := base64.RawStdEncoding.Strict().DecodeString
+	if salt, err = decode(parts[4]); err != nil || len(salt) < 8 || len(salt) > 64 {
+		return bad("salt")
+	}
+	if hash, err = decode(parts[5]); err != nil || len(hash) < 16 || len(hash) > 64 {
+		return bad("hash")
+	}
+	return Cost{uint32(values[0]), uint32(values[1]), uint8(values[2])}, salt, hash, nil
+}
