@@ -1,0 +1,223 @@
+package judge
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/insighthub/insighthub/lib/anomaly"
+)
+
+// skabTraining is the number of rows at the beginning of each file that SKAB
+// lets a detector learn from. Its first leader board counts them when it judges,
+// its strict one does not.
+const skabTraining = 400
+
+// A Flagger flags rows of a file; it is never given labels. The error says why
+// it cannot read the file.
+type Flagger func(Frames) ([]bool, error)
+
+// errSensors is returned for a file with more sensors than a machine may have.
+var errSensors = errors.New("too many sensors")
+
+// ReleasedMachine flags with the released settings of [anomaly.Machine].
+func ReleasedMachine(f Frames) ([]bool, error) {
+	var m anomaly.Machine
+	if err := m.Reset(len(f.Sensors)); err != nil {
+		return nil, fmt.Errorf("%w: %d, at most %d: %w", errSensors, len(f.Sensors), anomaly.MaxSensors, err)
+	}
+	flags := make([]bool, len(f.Values))
+	for i, values := range f.Values {
+		_, flags[i] = m.Push(f.Micros[i], values)
+	}
+	return flags, nil
+}
+
+// combinedHold is how many rows an alarm of one sensor holds in [CombinedDetectors].
+const combinedHold = 100
+
+// CombinedDetectors flags with one [anomaly.Detector] per sensor, for
+// comparison: a row is flagged when a sensor's detector raised an alarm within
+// the hundred rows before it, since that detector rests after each alarm.
+func CombinedDetectors(f Frames) ([]bool, error) {
+	detectors := make([]anomaly.Detector, len(f.Sensors))
+	flags := make([]bool, len(f.Values))
+	hold := 0
+	for i, values := range f.Values {
+		for j := range detectors {
+			if _, anomalous := detectors[j].Push(f.Micros[i], values[j]); anomalous {
+				hold = combinedHold
+			}
+		}
+		flags[i] = hold > 0
+		hold = max(hold-1, 0)
+	}
+	return flags, nil
+}
+
+// AlwaysAfterTraining flags every row after those for training: what a detector
+// must beat, since more than half of those rows are labelled.
+func AlwaysAfterTraining(f Frames) ([]bool, error) {
+	flags := make([]bool, len(f.Values))
+	for i := range flags {
+		flags[i] = i >= skabTraining
+	}
+	return flags, nil
+}
+
+// judged is one file's counts.
+type judged struct {
+	group         string
+	whole, strict Confusion
+}
+
+// ReportSKAB judges the detectors on the files of SKAB's form below dir, as
+// SKAB's leader boards for outlier detection do: row by row over all labelled
+// files, once over whole files and once without the first 400 rows of each
+// (strict). Of files without labels it tells how much was flagged.
+func ReportSKAB(dir string, out io.Writer) error {
+	if err := reportSKAB(os.DirFS(dir), out); err != nil {
+		return fmt.Errorf("judge %s: %w", dir, err)
+	}
+	return nil
+}
+
+func reportSKAB(fsys fs.FS, out io.Writer) error {
+	corpus, err := readCorpus(fsys, out)
+	if err != nil {
+		return err
+	}
+	if len(corpus) == 0 {
+		return errors.New("no file of the form datetime;sensor;…")
+	}
+	rows := []struct {
+		name string
+		flag Flagger
+	}{
+		{"machine (released)", ReleasedMachine},
+		{"detectors, combined", CombinedDetectors},
+		{"always after row 400", AlwaysAfterTraining},
+	}
+	fmt.Fprintf(out, "%-22s %6s %7s %7s %11s %11s %16s\n", "", "F1", "FAR %", "MAR %", "strict F1", "strict FAR", "F1, 5–95 %")
+	for _, row := range rows {
+		files, err := judgeCorpus(corpus, row.flag, out)
+		if err != nil {
+			return err
+		}
+		reportFiles(out, row.name, files)
+	}
+	return reportUnlabelled(corpus, out)
+}
+
+func judgeCorpus(corpus []Frames, flag Flagger, out io.Writer) ([]judged, error) {
+	var files []judged
+	for i := range corpus {
+		f := &corpus[i]
+		if f.Labels == nil {
+			continue
+		}
+		flags, err := flag(f.unlabelled())
+		if errors.Is(err, errSensors) {
+			fmt.Fprintf(out, "left out: %s: %v\n", f.Name, err)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("flag %s: %w", f.Name, err)
+		}
+		file := judged{group: f.Group()}
+		file.whole.Count(f.Labels, flags)
+		from := min(skabTraining, len(flags))
+		file.strict.Count(f.Labels[from:], flags[from:])
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+// reportFiles prints the sum over all files and, where there are several, over
+// each group.
+func reportFiles(out io.Writer, name string, files []judged) {
+	if len(files) == 0 {
+		return
+	}
+	reportLine(out, name, files)
+	groups := map[string][]judged{}
+	for _, file := range files {
+		groups[file.group] = append(groups[file.group], file)
+	}
+	if len(groups) < 2 {
+		return
+	}
+	names := make([]string, 0, len(groups))
+	for group := range groups {
+		names = append(names, group)
+	}
+	sort.Strings(names)
+	for _, group := range names {
+		reportLine(out, fmt.Sprintf("  %s, %d files", group, len(groups[group])), groups[group])
+	}
+}
+
+func reportLine(out io.Writer, name string, files []judged) {
+	var whole, strict Confusion
+	for _, file := range files {
+		whole.Add(file.whole)
+		strict.Add(file.strict)
+	}
+	low, high := bootstrapF1(files)
+	fmt.Fprintf(out, "%-22s %6.3f %7.2f %7.2f %11.3f %11.2f    %6.3f–%.3f\n", name,
+		whole.F1(), 100*whole.FalseAlarmRate(), 100*whole.MissingAlarmRate(),
+		strict.F1(), 100*strict.FalseAlarmRate(), low, high)
+}
+
+// bootstrapF1 draws files anew, with replacement, and returns the 5th and the
+// 95th percentile of F1. The draws are the same in every run.
+func bootstrapF1(files []judged) (low, high float64) {
+	const draws = 2000
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a bootstrap, not a secret; the same table in every run
+	scores := make([]float64, draws)
+	for i := range scores {
+		var sum Confusion
+		for range files {
+			sum.Add(files[random.IntN(len(files))].whole)
+		}
+		scores[i] = sum.F1()
+	}
+	slices.Sort(scores)
+	return scores[draws/20], scores[draws-draws/20-1]
+}
+
+func reportUnlabelled(corpus []Frames, out io.Writer) error {
+	for i := range corpus {
+		f := &corpus[i]
+		if f.Labels != nil {
+			continue
+		}
+		flags, err := ReleasedMachine(*f)
+		if errors.Is(err, errSensors) {
+			fmt.Fprintf(out, "left out: %s: %v\n", f.Name, err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		flagged, alarms := 0, 0
+		for j, flag := range flags {
+			if !flag {
+				continue
+			}
+			flagged++
+			if j == 0 || !flags[j-1] {
+				alarms++
+			}
+		}
+		fmt.Fprintf(out, "without labels: %s: %d rows, %d alarms, %.2f %% of rows flagged\n",
+			strings.TrimPrefix(f.Name, "./"), len(flags), alarms, 100*part(flagged, len(flags)))
+	}
+	return nil
+}

@@ -1,0 +1,237 @@
+package anomaly
+
+import "math"
+
+// MaxSensors is the greatest number of sensors of one [Machine].
+const MaxSensors = 16
+
+// The released settings of [Machine], in samples unless said otherwise.
+const (
+	machineWarmUp = 400 // a sensor's samples before it is judged
+	machineBlock  = 40  // the stretch whose means show how far a level wanders
+	machineSettle = 40  // after an alarm: the levels follow quickly, and nothing is judged
+	machineLimit  = 600 // an alarm that lasts longer is the machine's new way of running
+
+	machineSmooth  = 0.05  // weight of a sample in the smoothed deviation
+	machineFollow  = 0.003 // weight of a sample in the level, outside alarms
+	machineCatchUp = 0.05  // the same while settling
+	machineWander  = 1. / 32
+	machineRaise   = 30.  // the statistic that raises an alarm
+	machineClear   = 15.  // the statistic under which it ends,
+	machineDrop    = 0.25 // or this part of the greatest since it was raised
+	machineClip    = 40.  // the greatest deviation that one sample counts for, in long-run spreads
+	machineGrow    = 4.   // how much the wander grows at most when an alarm outlasts the limit
+	machineAnew    = 30.  // the smoothed deviation from which a sensor is learned anew instead
+	machineFloor   = 1e-4 // the least spread, as a part of the level
+
+	// No mean of admitted values strays further from a level than 2·valueMax.
+	wanderMax = 4 * valueMax * valueMax
+
+	// smoothed is the variance of a smoothed deviation for one of unit variance.
+	smoothed = machineSmooth / (2 - machineSmooth)
+)
+
+// Machine is the memory of one machine with several sensors: of fixed size,
+// without pointers, so that copying it copies the state. The zero Machine has
+// no sensors; call [Machine.Reset] first. It is not safe for concurrent use.
+type Machine struct {
+	sensors uint32
+	alarm   uint32 // samples since the alarm was raised, 0 outside alarms
+	settle  uint32 // samples left of settling
+	peak    float64
+	sensor  [MaxSensors]sensor
+}
+
+// sensor is what a Machine remembers of one sensor.
+type sensor struct {
+	seen      uint32  // samples, up to machineWarmUp
+	level     float64 // what is normal
+	spread    float64 // variance of the samples
+	wander    float64 // variance of the means of blocks about the level
+	inverse   float64 // 1 over the standard deviation of the smoothed deviation
+	deviation float64 // smoothed, in its standard deviations
+	total     float64 // of the block's offsets from the level
+	count     uint32  // of the block's samples
+}
+
+// Reset forgets the machine and sets the number of its sensors, 1 to
+// [MaxSensors]; of another number it returns a *[StateError] and changes nothing.
+func (m *Machine) Reset(sensors int) error {
+	if sensors < 1 || sensors > MaxSensors {
+		return &StateError{Reason: "number of sensors out of range"}
+	}
+	*m = Machine{sensors: uint32(sensors)}
+	return nil
+}
+
+// Push takes the readings of one moment, one value per sensor in a fixed order.
+// A reading that is NaN or infinite, or beyond the end of a short slice, is
+// missing; values beyond the number of sensors are ignored. The score is in
+// [0,1], 0 while no sensor has warmed up; anomalous says that it reached
+// [Threshold], which it keeps until the alarm ends.
+func (m *Machine) Push(_ int64, values []float64) (score float64, anomalous bool) {
+	sensors := m.sensor[:min(m.sensors, MaxSensors)]
+	now := m.phase()
+	statistic := 0.0
+	for i := range sensors {
+		value, ok := 0.0, false
+		if i < len(values) {
+			value, ok = admit(values[i])
+		}
+		statistic += sensors[i].push(value, ok, now)
+	}
+	return m.decide(statistic)
+}
+
+// phase is what a Machine is doing.
+type phase uint8
+
+const (
+	watching phase = iota
+	alarmed
+	settling
+)
+
+func (m *Machine) phase() phase {
+	switch {
+	case m.alarm > 0:
+		return alarmed
+	case m.settle > 0:
+		return settling
+	}
+	return watching
+}
+
+// decide turns the statistic into an alarm that is held until it is over.
+func (m *Machine) decide(statistic float64) (score float64, anomalous bool) {
+	switch {
+	case m.settle > 0:
+		m.settle--
+		if m.settle == 0 {
+			m.forgive()
+		}
+		return float64(0.5 * ratio(statistic)), false
+	case m.alarm == 0 && statistic < machineRaise:
+		return ratio(statistic), false
+	}
+	m.alarm++
+	m.peak = max(m.peak, statistic)
+	outlasted := m.alarm > machineLimit
+	if outlasted {
+		m.widen()
+	}
+	if outlasted || statistic < machineClear || statistic < float64(machineDrop*m.peak) {
+		m.alarm, m.peak, m.settle = 0, 0, machineSettle
+		return float64(0.5 * ratio(statistic)), false
+	}
+	return ratio(max(statistic, machineRaise)), true
+}
+
+// ratio maps [0,∞) to [0,1): the statistic that raises an alarm to Threshold.
+func ratio(statistic float64) float64 { return statistic / (statistic + machineRaise) }
+
+// forgive drops what the sensors have gathered of deviations.
+func (m *Machine) forgive() {
+	for i := range m.sensor {
+		m.sensor[i].deviation = 0
+	}
+}
+
+// widen learns from an alarm that outlasted the limit: a sensor that strayed
+// wanders more than was known, and one that strayed beyond all proportion is
+// learned anew.
+func (m *Machine) widen() {
+	for i := range m.sensor {
+		s := &m.sensor[i]
+		switch {
+		case s.seen < machineWarmUp:
+		case math.Abs(s.deviation) > machineAnew:
+			*s = sensor{}
+		default:
+			s.widen()
+		}
+	}
+}
+
+// push returns the square of the sensor's smoothed deviation.
+func (s *sensor) push(value float64, ok bool, phase phase) float64 {
+	switch {
+	case !ok:
+		s.deviation -= float64(machineSmooth * s.deviation)
+		return float64(s.deviation * s.deviation)
+	case s.seen < machineWarmUp:
+		s.learn(value)
+		return 0
+	}
+	offset := value - s.level
+	unit := min(max(float64(offset*s.inverse), -machineClip), machineClip)
+	s.deviation += float64(machineSmooth * (unit - s.deviation))
+	switch phase {
+	case watching:
+		s.level += float64(machineFollow * offset)
+		s.gather(offset)
+	case alarmed:
+		s.total, s.count = 0, 0
+	case settling:
+		s.level += float64(machineCatchUp * offset)
+	}
+	return float64(s.deviation * s.deviation)
+}
+
+// learn takes a sample of the warm-up. Wander is the sum of the squares of the
+// blocks' means about their mean until it ends.
+func (s *sensor) learn(value float64) {
+	s.seen++
+	before := value - s.level
+	s.level += before / float64(s.seen)
+	s.spread += (float64(before*(value-s.level)) - s.spread) / float64(s.seen)
+	s.total += value
+	s.count++
+	if s.count < machineBlock {
+		return
+	}
+	// The level is now the mean of all blocks, this one among them.
+	blocks := float64(s.seen / machineBlock)
+	off := s.total/machineBlock - s.level
+	s.total, s.count = 0, 0
+	if blocks > 1 {
+		s.wander += float64(off*off) * blocks / (blocks - 1)
+	}
+	if s.seen == machineWarmUp {
+		s.wander /= blocks - 1
+		s.scale()
+	}
+}
+
+// gather adds an offset from the level to the block and, at its end, learns how
+// far the level wanders.
+func (s *sensor) gather(offset float64) {
+	s.total += offset
+	s.count++
+	if s.count < machineBlock {
+		return
+	}
+	mean := s.total / machineBlock
+	s.total, s.count = 0, 0
+	s.wander += float64(machineWander * (float64(mean*mean) - s.wander))
+	s.scale()
+}
+
+// widen counts the present deviation as wander, within reason.
+func (s *sensor) widen() {
+	strayed := s.deviation / s.inverse
+	most := float64(machineGrow * s.variance() / machineBlock)
+	s.wander = min(s.wander+float64(machineWander*float64(strayed*strayed)), max(most, s.wander), wanderMax)
+	s.scale()
+}
+
+// variance is that of one sample as far as its mean over a long stretch is
+// concerned: that of independent samples, or that of a level that wanders,
+// whichever is wider.
+func (s *sensor) variance() float64 {
+	floor := float64(machineFloor * s.level)
+	return max(s.spread, float64(machineBlock*s.wander), float64(floor*floor), valueMin*valueMin)
+}
+
+// scale derives the inverse from the variance.
+func (s *sensor) scale() { s.inverse = 1 / math.Sqrt(float64(smoothed*s.variance())) }

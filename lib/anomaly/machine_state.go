@@ -1,0 +1,179 @@
+package anomaly
+
+import "math"
+
+const (
+	machineVersion     = 1
+	machineHeadWords   = 4
+	machineSensorWords = 8
+	machineWords       = machineHeadWords + machineSensorWords*MaxSensors
+
+	// MachineStateSize is the length of a Machine's saved state in bytes: version,
+	// words, checksum. It is the same for every number of sensors.
+	MachineStateSize = 1 + 8*machineWords + 8
+)
+
+// AppendState appends the state, [MachineStateSize] bytes, to dst.
+func (m *Machine) AppendState(dst []byte) []byte {
+	start := len(dst)
+	dst = append(dst, machineVersion)
+	for i := range machineWords {
+		dst = appendWord(dst, m.word(i))
+	}
+	return appendWord(dst, checksum(dst[start:]))
+}
+
+// Restore makes the machine what it was when the state was saved. Of a state
+// that no machine saved it returns a *[StateError] and changes nothing.
+func (m *Machine) Restore(state []byte) error {
+	switch {
+	case len(state) != MachineStateSize:
+		return &StateError{Reason: "wrong length"}
+	case state[0] != machineVersion:
+		return &StateError{Reason: "unknown version"}
+	case checksum(state[:MachineStateSize-8]) != wordAt(state, MachineStateSize-8):
+		return &StateError{Reason: "wrong checksum"}
+	}
+	var restored Machine
+	for i := range machineWords {
+		if !restored.setWord(i, wordAt(state, 1+8*i)) {
+			return &StateError{Reason: "a count out of range"}
+		}
+	}
+	if field := restored.invalid(); field != "" {
+		return &StateError{Reason: field + " out of range"}
+	}
+	*m = restored
+	return nil
+}
+
+// Hash returns a hash of the state: equal states have equal hashes, on every
+// platform.
+func (m *Machine) Hash() uint64 {
+	sum := uint64(offsetBasis)
+	for i := range machineWords {
+		sum = (sum ^ m.word(i)) * prime
+		sum ^= sum >> 32
+	}
+	return sum
+}
+
+// word returns the i-th word of the saved state: the machine's own, then each
+// sensor's.
+func (m *Machine) word(i int) uint64 {
+	switch i {
+	case 0:
+		return uint64(m.sensors)
+	case 1:
+		return uint64(m.alarm)
+	case 2:
+		return uint64(m.settle)
+	case 3:
+		return math.Float64bits(m.peak)
+	}
+	i -= machineHeadWords
+	s := &m.sensor[i/machineSensorWords]
+	switch i % machineSensorWords {
+	case 0:
+		return uint64(s.seen)
+	case 1:
+		return uint64(s.count)
+	}
+	return math.Float64bits(*s.float(i%machineSensorWords - 2))
+}
+
+// setWord is the inverse of word; it refuses a count that would not fit.
+func (m *Machine) setWord(i int, word uint64) bool {
+	fits := word <= math.MaxUint32
+	switch i {
+	case 0:
+		m.sensors = uint32(word)
+		return fits
+	case 1:
+		m.alarm = uint32(word)
+		return fits
+	case 2:
+		m.settle = uint32(word)
+		return fits
+	case 3:
+		m.peak = math.Float64frombits(word)
+		return true
+	}
+	i -= machineHeadWords
+	s := &m.sensor[i/machineSensorWords]
+	switch i % machineSensorWords {
+	case 0:
+		s.seen = uint32(word)
+		return fits
+	case 1:
+		s.count = uint32(word)
+		return fits
+	}
+	*s.float(i%machineSensorWords - 2) = math.Float64frombits(word)
+	return true
+}
+
+// float returns the i-th of the sensor's fractions.
+func (s *sensor) float(i int) *float64 {
+	switch i {
+	case 0:
+		return &s.level
+	case 1:
+		return &s.spread
+	case 2:
+		return &s.wander
+	case 3:
+		return &s.inverse
+	case 4:
+		return &s.deviation
+	}
+	return &s.total
+}
+
+// invalid names a field whose value no sequence of readings leads to and which
+// could lead out of the range of numbers.
+func (m *Machine) invalid() string {
+	switch {
+	case m.sensors > MaxSensors:
+		return "number of sensors"
+	case m.alarm > machineLimit || m.alarm > 0 && m.settle > 0:
+		return "alarm"
+	case m.settle > machineSettle:
+		return "settle"
+	case !(m.peak >= 0 && m.peak <= MaxSensors*machineClip*machineClip):
+		return "peak"
+	}
+	for i := range m.sensor {
+		s := &m.sensor[i]
+		if i >= int(m.sensors) && *s != (sensor{}) {
+			return "a sensor beyond the number of sensors"
+		}
+		if field := s.invalid(); field != "" {
+			return field
+		}
+	}
+	return ""
+}
+
+func (s *sensor) invalid() string {
+	ready := s.seen == machineWarmUp
+	switch {
+	case s.seen > machineWarmUp:
+		return "seen"
+	case s.count >= machineBlock:
+		return "count"
+	case !(math.Abs(s.level) <= 2*valueMax):
+		return "level"
+	case !(s.spread >= 0 && s.spread <= wanderMax):
+		return "spread"
+	case !(s.wander >= 0 && s.wander <= 2*wanderMax*machineWarmUp/machineBlock):
+		return "wander"
+	case ready && !(s.inverse > 0 && s.inverse <= 1e152) || !ready && s.inverse != 0:
+		return "inverse"
+	case !(math.Abs(s.deviation) <= machineClip):
+		return "deviation"
+	case !(math.Abs(s.total) <= 3*valueMax*machineBlock):
+		return "total"
+	}
+	return ""
+}
