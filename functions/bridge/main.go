@@ -1,5 +1,6 @@
 // Command bridge is the function that reads the stream and writes key
-// performance indicators to Prometheus. Its environment is read in settings.go.
+// performance indicators to Prometheus. Its environment is read in settings.go, and by
+// lambdahost.NewInstruments.
 package main
 
 import (
@@ -17,5 +18,5 @@ func main() {
 		log.Error("can not start", "error", err)
 		os.Exit(1)
 	}
-	lambdahost.Start(ctx, f, func() { f.flusher.Shutdown(ctx) }, f.pool.Close)
+	lambdahost.Start(ctx, f.Handler, f.pool.Close)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/rand"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/kpi"
@@ -10,8 +9,6 @@ import (
 
 // settings are what the environment says.
 type settings struct {
-	function  string // INSIGHTHUB_FUNCTION
-	instance  string // AWS_LAMBDA_LOG_STREAM_NAME, which names the execution environment
 	stream    string // STREAM_NAME
 	bucket    string // STATE_BUCKET
 	pathStyle bool   // AWS_S3_PATH_STYLE
@@ -24,8 +21,6 @@ type settings struct {
 func parse(getenv func(string) string) (settings, error) {
 	env := lambdahost.NewEnv(getenv)
 	s := settings{
-		function:  env.Optional("INSIGHTHUB_FUNCTION", "bridge"),
-		instance:  env.Optional("AWS_LAMBDA_LOG_STREAM_NAME", rand.Text()),
 		stream:    env.Required("STREAM_NAME"),
 		bucket:    env.Required("STATE_BUCKET"),
 		pathStyle: env.Bool("AWS_S3_PATH_STYLE", false),

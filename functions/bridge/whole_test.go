@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -85,7 +86,7 @@ func TestWholeFunction(t *testing.T) {
 		if answer, err := f.Invoke(t.Context(), payload(part)); err != nil {
 			t.Fatalf("%s, %v", answer, err)
 		}
-		f.flusher.Shutdown(t.Context())
+		f.Handler.(interface{ Shutdown(context.Context) }).Shutdown(t.Context())
 		f.pool.Close()
 	}
 	for metric, want := range map[string]int{

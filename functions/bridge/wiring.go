@@ -8,12 +8,14 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/bridge"
 	"github.com/insighthub/insighthub/lib/kinesis"
+	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/metrics"
 	"github.com/insighthub/insighthub/lib/objectstore"
 	"github.com/insighthub/insighthub/lib/remotewrite"
@@ -23,18 +25,10 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-// function is the use-case, and its own metrics after it.
+// function is the use-case with its own metrics, and what is to be closed after it.
 type function struct {
-	*bridge.Handler
-	flusher *metrics.Flusher
-	pool    *timescale.Pool
-}
-
-// Invoke handles one invocation.
-func (f *function) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	answer, err := f.Handler.Invoke(ctx, payload)
-	f.flusher.InvocationEnded(ctx)
-	return answer, err
+	lambda.Handler
+	pool *timescale.Pool
 }
 
 // build makes the function from its environment.
@@ -63,20 +57,19 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*
 		return nil, err
 	}
 	lineage := kinesis.NewShards(awskinesis.NewFromConfig(cfg), s.stream)
-	f := &function{pool: pool}
-	registry := metrics.NewRegistry()
-	f.flusher, err = metrics.New(metrics.Config{
-		Gatherer: registry, Registerer: registry, Writer: client,
-		Job: "insighthub", Function: s.function, Instance: s.instance, Now: time.Now,
+	instruments, err := lambdahost.NewInstruments(getenv, cfg)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := assemble(parts{
+		settings: s, objects: objects, lineage: lineage, client: client, rules: rules{pool}, log: log,
+		config: bridge.Config{Metrics: instruments.Registry, Log: log, Now: time.Now},
 	})
 	if err != nil {
 		return nil, err
 	}
-	f.Handler, err = assemble(parts{
-		settings: s, objects: objects, lineage: lineage, client: client, rules: rules{pool}, log: log,
-		config: bridge.Config{Metrics: registry, Log: log, Now: time.Now},
-	})
-	return f, err
+	observed, err := instruments.Observe(handler)
+	return &function{observed, pool}, err
 }
 
 func newClient(cfg aws.Config, s settings) (*remotewrite.Client, error) {

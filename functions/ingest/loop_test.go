@@ -9,11 +9,16 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/snappy"
+	"github.com/prometheus/prometheus/prompb"
 
+	"github.com/insighthub/insighthub/lib/metrics"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -26,18 +31,45 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bench stands for Lambda's Runtime API and for Kinesis.
+// bench stands for Lambda's Runtime API, for Kinesis and for Prometheus.
 type bench struct {
 	*httptest.Server
 	payloads chan string
 	answers  chan string // "response …" or "error …"
 	records  chan []byte
 	stop     chan struct{}
+
+	mu      sync.Mutex
+	samples map[string][]float64 // by name and code, in the order of the writes
+}
+
+// write takes samples as remote write 1.0 brings them.
+func (b *bench) write(w http.ResponseWriter, r *http.Request) {
+	packed, _ := io.ReadAll(r.Body)
+	raw, err := snappy.Decode(nil, packed)
+	m := new(prompb.WriteRequest)
+	if err != nil || m.Unmarshal(raw) != nil || !strings.HasPrefix(r.Header.Get("Authorization"), "AWS4-HMAC-SHA256 ") {
+		http.Error(w, "not a signed request", http.StatusBadRequest)
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range m.Timeseries {
+		labels := make(map[string]string)
+		for _, l := range s.Labels {
+			labels[l.Name] = l.Value
+		}
+		if labels["job"] == "insighthub" && labels["function"] == "ingest" && labels["instance"] == "stream-1" {
+			key := labels["__name__"] + labels["code"] + labels["le"]
+			b.samples[key] = append(b.samples[key], s.Samples[0].Value)
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{payloads: make(chan string), answers: make(chan string), records: make(chan []byte, 10), stop: make(chan struct{})}
+	b := &bench{payloads: make(chan string), answers: make(chan string), records: make(chan []byte, 10), stop: make(chan struct{}), samples: make(map[string][]float64)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -54,6 +86,11 @@ func newBench(t *testing.T) *bench {
 		w.WriteHeader(http.StatusAccepted)
 		b.answers <- r.PathValue("kind") + " " + string(body)
 	})
+	mux.HandleFunc("POST /2020-01-01/extension/register", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Lambda-Extension-Identifier", "1")
+	})
+	mux.HandleFunc("GET /2020-01-01/extension/event/next", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("POST /api/v1/write", b.write)
 	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
 		var call struct {
 			StreamName string
@@ -99,7 +136,8 @@ func TestFunction(t *testing.T) {
 	defer b.Close()
 	function := exec.CommandContext(t.Context(), os.Args[0])
 	function.Env = []string{
-		"INSIGHTHUB_FUNCTION=ingest", "STREAM_NAME=telemetry",
+		"INSIGHTHUB_FUNCTION=ingest", "STREAM_NAME=telemetry", "AWS_LAMBDA_LOG_STREAM_NAME=stream-1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512",
+		"REMOTE_WRITE_URL=" + b.URL + "/api/v1/write", "REMOTE_WRITE_SIGV4=true",
 		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(b.URL, "http://"), "AWS_ENDPOINT_URL_KINESIS=" + b.URL,
 		"AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=none", "AWS_SECRET_ACCESS_KEY=none",
 	}
@@ -109,7 +147,6 @@ func TestFunction(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() {
-		close(b.stop)
 		_ = function.Process.Kill()
 		_ = function.Wait()
 		if t.Failed() {
@@ -152,5 +189,40 @@ func TestFunction(t *testing.T) {
 	}
 	if got := b.invoke(t, event(string(body))); got != want {
 		t.Errorf("after an error: got %s", got)
+	}
+
+	// The environment is taken down: the last flush has everything.
+	if err := function.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := function.Wait(); err != nil {
+		t.Errorf("the end: %v", err)
+	}
+	close(b.stop)
+	b.checkMetrics(t)
+}
+
+// checkMetrics looks at what Prometheus was sent: zeros, and in the end the counts.
+func (b *bench) checkMetrics(t *testing.T) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key, want := range map[string]float64{
+		"insighthub_invocations_total": 4, "insighthub_invocation_errors_total": 1, "insighthub_invocation_duration_seconds_count": 4,
+		"insighthub_ingest_requests_total202": 2, "insighthub_ingest_requests_total400": 1, "insighthub_ingest_requests_total500": 1,
+		"insighthub_ingest_requests_total503": 0, "insighthub_ingest_request_duration_seconds_count": 4, "insighthub_ingest_records_total": 2,
+	} {
+		got := b.samples[key]
+		if len(got) != 2 || got[0] != 0 || got[1] != want {
+			t.Errorf("%s: %v, want 0 and %v", key, got, want)
+		}
+	}
+	if got := b.samples["insighthub_function_memory_bytes"]; len(got) != 2 || got[0] != 512<<20 {
+		t.Errorf("memory %v", got)
+	}
+	if n := len(b.samples); n > metrics.SeriesPerInstance {
+		t.Errorf("%d series of one environment", n)
+	} else {
+		t.Logf("%d series", n)
 	}
 }

@@ -2,7 +2,7 @@
 // gateway's events and puts them on the stream.
 //
 // Environment: STREAM_NAME; RECORD_COMPRESSION (none, zstd), RETENTION_DAYS,
-// MAX_FUTURE_SECONDS, MAX_INFLATED_BYTES; LOG_LEVEL.
+// MAX_FUTURE_SECONDS, MAX_INFLATED_BYTES; LOG_LEVEL; that of lambdahost.NewInstruments.
 package main
 
 import (
@@ -40,16 +40,24 @@ func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error)
 	if err != nil {
 		return nil, err
 	}
+	instruments, err := lambdahost.NewInstruments(getenv, aws)
+	if err != nil {
+		return nil, err
+	}
 	producer, err := kinesis.NewProducer(kinesis.Config{
 		Client: kinesis.NewClient(aws), Stream: s.stream, Now: time.Now, Rand: rand.Float64,
 	})
 	if err != nil {
 		return nil, err
 	}
-	publisher, err := ingest.NewStreamPublisher(putter{producer}, s.compression)
+	publisher, err := ingest.NewStreamPublisher(putter{producer}, s.compression, instruments.Registry)
 	if err != nil {
 		return nil, err
 	}
-	s.ingest.Publisher, s.ingest.Log, s.ingest.Now = publisher, log, time.Now
-	return ingest.New(s.ingest)
+	s.ingest.Publisher, s.ingest.Metrics, s.ingest.Log, s.ingest.Now = publisher, instruments.Registry, log, time.Now
+	handler, err := ingest.New(s.ingest)
+	if err != nil {
+		return nil, err
+	}
+	return instruments.Observe(handler)
 }

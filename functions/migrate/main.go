@@ -2,13 +2,15 @@
 // The deployment invokes it as a custom resource of CloudFormation (through the
 // CDK's provider framework), the local stack with an empty object.
 //
-// Environment: DATABASE_SECRET_ARN; LOG_LEVEL.
+// Environment: DATABASE_SECRET_ARN; LOG_LEVEL; that of lambdahost.NewInstruments.
 package main
 
 import (
 	"context"
 	"log/slog"
 	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/lambdahost"
@@ -28,7 +30,7 @@ func main() {
 }
 
 // build makes the function from its environment.
-func build(getenv func(string) string, log *slog.Logger) (*handler, error) {
+func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
 	env := lambdahost.NewEnv(getenv)
 	arn := env.Required("DATABASE_SECRET_ARN")
 	if err := env.Err(); err != nil {
@@ -38,7 +40,11 @@ func build(getenv func(string) string, log *slog.Logger) (*handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &handler{log: log, migrate: func(ctx context.Context) (timescale.Migrated, error) {
+	instruments, err := lambdahost.NewInstruments(getenv, aws)
+	if err != nil {
+		return nil, err
+	}
+	return instruments.Observe(&handler{log: log, migrate: func(ctx context.Context) (timescale.Migrated, error) {
 		// The secret is read at each invocation: a deployment may just have changed it.
 		pool, err := timescale.OpenSecret(ctx, secrets.New(aws), arn, timescale.PoolConfig{Application: "insighthub-migrate", MaxConnections: 1})
 		if err != nil {
@@ -46,5 +52,5 @@ func build(getenv func(string) string, log *slog.Logger) (*handler, error) {
 		}
 		defer pool.Close()
 		return timescale.Migrate(ctx, pool, timescale.FlavourDetect)
-	}}, nil
+	}})
 }

@@ -1,5 +1,5 @@
 // Command store is the function that reads the stream and writes the database.
-// Its environment is read in settings.go.
+// Its environment is read in settings.go, and by lambdahost.NewInstruments.
 package main
 
 import (
@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/lambdahost"
@@ -29,12 +31,16 @@ func main() {
 }
 
 // build makes the function from its environment.
-func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*store.Handler, *timescale.Pool, error) {
+func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, *timescale.Pool, error) {
 	s, err := parse(getenv)
 	if err != nil {
 		return nil, nil, err
 	}
 	aws, err := awsconfig.Load(getenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	instruments, err := lambdahost.NewInstruments(getenv, aws)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -51,8 +57,12 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*
 		return nil, nil, err
 	}
 	handler, err := store.New(store.Config{
-		Source: &source{}, Decoder: decoder, DeadLetters: letters, Log: log, Now: time.Now,
+		Source: &source{}, Decoder: decoder, DeadLetters: letters, Metrics: instruments.Registry, Log: log, Now: time.Now,
 		Writer: writer{timescale.NewWriter(pool, timescale.WriterConfig{})},
 	})
-	return handler, pool, err
+	if err != nil {
+		return nil, nil, err
+	}
+	observed, err := instruments.Observe(handler)
+	return observed, pool, err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/kinesis"
 	"github.com/insighthub/insighthub/lib/store"
@@ -76,7 +77,7 @@ func newHandler(tb testing.TB, w store.Writer, l store.DeadLetters) *store.Handl
 	}
 	h, err := store.New(store.Config{
 		Source: &source{}, Decoder: decoder, Writer: w, DeadLetters: l,
-		Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 	if err != nil {
 		tb.Fatal(err)

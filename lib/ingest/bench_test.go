@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -25,7 +27,7 @@ func (n *nowhere) PutRecords(_ context.Context, _ string, records [][]byte) erro
 func benchmarkHandler(b *testing.B, r httpEvent) {
 	b.Helper()
 	putter := &nowhere{}
-	publisher, err := NewStreamPublisher(putter, telemetry.NoCompression)
+	publisher, err := NewStreamPublisher(putter, telemetry.NoCompression, prometheus.NewRegistry())
 	if err != nil {
 		b.Fatal(err)
 	}

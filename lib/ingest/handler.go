@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -37,8 +39,9 @@ const (
 
 // Config sets a Handler up. Zero numbers and durations mean the defaults.
 type Config struct {
-	Publisher Publisher    // required
-	Log       *slog.Logger // required
+	Publisher Publisher             // required
+	Metrics   prometheus.Registerer // required
+	Log       *slog.Logger          // required
 	Now       func() time.Time
 
 	// MaxBodyBytes bounds a body as it was sent.
@@ -60,6 +63,9 @@ func (c Config) withDefaults() (Config, error) {
 	var problems []error
 	if c.Publisher == nil {
 		problems = append(problems, errors.New("no publisher"))
+	}
+	if c.Metrics == nil {
+		problems = append(problems, errors.New("no registerer for metrics"))
 	}
 	if c.Log == nil {
 		problems = append(problems, errors.New("no log"))
@@ -93,6 +99,7 @@ func orDefault[T comparable](v *T, fallback T) {
 // Requests are served one at a time; the memory of one serves the next.
 type Handler struct {
 	config    Config
+	metrics   *metrics
 	retention time.Duration
 
 	mu        sync.Mutex
@@ -121,8 +128,13 @@ func New(config Config) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("record decoder: %w", err)
 	}
+	m, err := newMetrics(config.Metrics)
+	if err != nil {
+		return nil, err
+	}
 	h := &Handler{
 		config:    config,
+		metrics:   m,
 		retention: time.Duration(config.RetentionDays) * 24 * time.Hour,
 		body:      body,
 		decoder:   decoder,
@@ -140,14 +152,21 @@ func New(config Config) (*Handler, error) {
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := &h.request
 	now := h.config.Now()
+	status, answer, err := h.serve(ctx, payload, now)
+	h.metrics.add(status, h.config.Now().Sub(now))
+	return answer, err
+}
+
+// serve returns the answer and its status, which is 500 beside an error.
+func (h *Handler) serve(ctx context.Context, payload []byte, now time.Time) (int, []byte, error) {
+	r := &h.request
 	h.collector.reset(
 		telemetry.MicrosOf(now.Add(-h.retention)),
 		telemetry.MicrosOf(now.Add(h.config.MaxFuture)),
 	)
 	if err := h.envelope.read(payload, r); err != nil {
-		return nil, fmt.Errorf("ingest: %w", err)
+		return http.StatusInternalServerError, nil, fmt.Errorf("ingest: %w", err)
 	}
 	if refusal := h.accept(r, now); refusal != nil {
 		h.config.Log.InfoContext(ctx, "refused",
@@ -185,6 +204,10 @@ const gatewayRole = "gateway"
 // accept fills the batch with the acceptable events of r. It returns why the
 // request as a whole is refused, or nil.
 func (h *Handler) accept(r *request, now time.Time) *bodyError {
+	// API Gateway keeps the authorizer's answer, and so may outlive the token.
+	if now.Unix() >= r.expires {
+		return refuse(http.StatusUnauthorized, "token-expired", "the token has expired")
+	}
 	if telemetry.ValidName(r.gateway) != nil || telemetry.ValidName(r.site) != nil {
 		return refuse(http.StatusForbidden, "no-gateway", "the token names no gateway and site")
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -105,7 +106,7 @@ func (e httpEvent) payload(tb testing.TB) []byte {
 
 func newTestHandler(tb testing.TB, p Publisher) *Handler {
 	tb.Helper()
-	h, err := New(Config{Publisher: p, Log: slog.New(slog.DiscardHandler), Now: testNow, MaxInflatedBytes: 1 << 20})
+	h, err := New(Config{Publisher: p, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Now: testNow, MaxInflatedBytes: 1 << 20})
 	if err != nil {
 		tb.Fatal(err)
 	}

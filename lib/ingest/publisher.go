@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -26,19 +28,24 @@ type RecordPutter interface {
 type StreamPublisher struct {
 	encoder *telemetry.Encoder
 	putter  RecordPutter
+	put     prometheus.Counter
 	records [][]byte
 }
 
 var _ Publisher = (*StreamPublisher)(nil)
 
 // NewStreamPublisher returns a StreamPublisher whose records are compressed by
-// compression.
-func NewStreamPublisher(putter RecordPutter, compression telemetry.Compression) (*StreamPublisher, error) {
+// compression, and which are counted among metrics.
+func NewStreamPublisher(putter RecordPutter, compression telemetry.Compression, metrics prometheus.Registerer) (*StreamPublisher, error) {
 	encoder, err := telemetry.NewEncoder(compression)
 	if err != nil {
 		return nil, fmt.Errorf("stream publisher: %w", err)
 	}
-	return &StreamPublisher{encoder: encoder, putter: putter}, nil
+	put, err := newRecordCounter(metrics)
+	if err != nil {
+		return nil, err
+	}
+	return &StreamPublisher{encoder: encoder, putter: putter, put: put}, nil
 }
 
 // Publish implements Publisher.
@@ -54,5 +61,6 @@ func (p *StreamPublisher) Publish(ctx context.Context, batch *telemetry.Batch) e
 	if err := p.putter.PutRecords(ctx, string(batch.Gateway), p.records); err != nil {
 		return fmt.Errorf("put %d records of gateway %q: %w", len(p.records), batch.Gateway, err)
 	}
+	p.put.Add(float64(len(p.records)))
 	return nil
 }

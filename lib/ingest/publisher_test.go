@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -54,7 +55,7 @@ func TestStreamPublisher(t *testing.T) {
 	t.Parallel()
 	for _, compression := range []telemetry.Compression{telemetry.NoCompression, telemetry.Zstd} {
 		s := &shelf{}
-		p, err := NewStreamPublisher(s, compression)
+		p, err := NewStreamPublisher(s, compression, prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +96,7 @@ func TestSomeRecordsRefused(t *testing.T) {
 		"1": fmt.Errorf("2 of 3 records: %w", telemetry.ErrUnavailable),
 		"5": refusal{4100 * time.Millisecond},
 	} {
-		p, newErr := NewStreamPublisher(&shelf{err: err}, telemetry.NoCompression)
+		p, newErr := NewStreamPublisher(&shelf{err: err}, telemetry.NoCompression, prometheus.NewRegistry())
 		if newErr != nil {
 			t.Fatal(newErr)
 		}
@@ -108,7 +109,7 @@ func TestSomeRecordsRefused(t *testing.T) {
 
 func TestUnencodableBatch(t *testing.T) {
 	t.Parallel()
-	p, err := NewStreamPublisher(&shelf{}, telemetry.NoCompression)
+	p, err := NewStreamPublisher(&shelf{}, telemetry.NoCompression, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}

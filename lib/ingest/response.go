@@ -36,10 +36,10 @@ type result struct {
 }
 
 // answer renders the outcome of a request whose envelope was right.
-func (h *Handler) answer(r *request) ([]byte, error) {
+func (h *Handler) answer(r *request) (int, []byte, error) {
 	c := &h.collector
 	if c.rejected == 0 {
-		return allAccepted(c.batch.Len()), nil
+		return http.StatusAccepted, allAccepted(c.batch.Len()), nil
 	}
 	out := result{
 		Accepted:  c.batch.Len(),
@@ -76,7 +76,7 @@ func allAccepted(n int) []byte {
 }
 
 // refused renders the answer to a request that is refused as a whole.
-func (h *Handler) refused(r *request, e *bodyError) ([]byte, error) {
+func (h *Handler) refused(r *request, e *bodyError) (int, []byte, error) {
 	var headers map[string]string
 	if e.kind == problem.TypeOf("unsupported-encoding") {
 		headers = map[string]string{"accept-encoding": "gzip, zstd, identity"} // RFC 9110, section 15.5.16
@@ -99,7 +99,7 @@ func statusOf(err error) int {
 
 // failed renders the answer to a request that the platform failed to serve;
 // what the error says stays in the log.
-func (h *Handler) failed(r *request, err error) ([]byte, error) {
+func (h *Handler) failed(r *request, err error) (int, []byte, error) {
 	switch status := statusOf(err); status {
 	case http.StatusBadRequest:
 		return h.problem(r, problem.Document{
@@ -129,23 +129,24 @@ func (h *Handler) retryAfter(err error) string {
 	return strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))
 }
 
-func (h *Handler) problem(r *request, d problem.Document, headers map[string]string) ([]byte, error) {
+func (h *Handler) problem(r *request, d problem.Document, headers map[string]string) (int, []byte, error) {
 	if r.requestID != "" {
 		d.Instance = "urn:insighthub:request:" + r.requestID
 	}
 	return render(d.Status, problem.ContentType, headers, d)
 }
 
-func render(status int, contentType string, headers map[string]string, body any) ([]byte, error) {
+// render returns the status and the response that has it.
+func render(status int, contentType string, headers map[string]string, body any) (int, []byte, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		return nil, fmt.Errorf("render the body of a %d: %w", status, err)
+		return http.StatusInternalServerError, nil, fmt.Errorf("render the body of a %d: %w", status, err)
 	}
 	all := map[string]string{"content-type": contentType}
 	maps.Copy(all, headers)
 	out, err := json.Marshal(response{status, all, string(text)})
 	if err != nil {
-		return nil, fmt.Errorf("render a %d: %w", status, err)
+		return http.StatusInternalServerError, nil, fmt.Errorf("render a %d: %w", status, err)
 	}
-	return out, nil
+	return status, out, nil
 }

@@ -1,10 +1,3 @@
-// Package metrics sends a function's own metrics to Prometheus.
-//
-// Lambda functions cannot be scraped: an environment has no address and is
-// frozen between invocations. So each has a registry of
-// its own, and a Flusher writes what is in it by remote write, inside an
-// invocation and at most once in an interval, and once more when the environment
-// is shut down.
 package metrics
 
 import (
@@ -16,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/insighthub/insighthub/lib/remotewrite"
 )
@@ -41,12 +35,16 @@ type Config struct {
 	// sent as exported_job and so on, as when Prometheus scrapes.
 	Job, Function, Instance string
 	Now                     func() time.Time
-	// Interval is the least time between two flushes, measured from their
-	// beginnings. Default 15 s.
+	// Rand returns a number in [0, 1).
+	Rand func() float64
+	// Interval is the longest time between the beginnings of two flushes, when
+	// there are invocations; the shortest is two thirds of it. Default 15 s.
 	Interval time.Duration
-	// Timeout bounds a flush at an invocation's end, for the caller waits for it. Default 1 s.
+	// Timeout bounds a flush. Default 1 s.
 	Timeout time.Duration
-	// ShutdownTimeout bounds the last one. Default 250 ms: Lambda allows about 300.
+	// Linger bounds how long an invocation waits for the flush that it began. Default 25 ms.
+	Linger time.Duration
+	// ShutdownTimeout bounds Shutdown. Default 250 ms: Lambda allows about 300.
 	ShutdownTimeout time.Duration
 }
 
@@ -56,16 +54,24 @@ type Flusher struct {
 	flushes  *prometheus.CounterVec
 	rejected prometheus.Counter
 
-	mu        sync.Mutex
-	last      time.Time // when the last flush began
+	mu      sync.Mutex
+	due     time.Time     // when the next flush may begin
+	running chan struct{} // closed at the end of the last flush that began; nil before the first
+	ended   bool          // Shutdown was called
+
+	// These belong to the flush that runs.
 	collected time.Time // of the last one that was written: exemplars before it are known
 	converter converter
 }
 
-// NewRegistry returns a registry with the collectors of the Go runtime and of the process.
+// NewRegistry returns a registry with collectors of the process and of the Go
+// runtime, without the latter's two dozen memory statistics.
 func NewRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(
+		collectors.NewGoCollector(collectors.WithGoCollectorMemStatsMetricsDisabled()),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
 	return r
 }
 
@@ -74,7 +80,7 @@ func New(cfg Config) (*Flusher, error) {
 	var problems []error
 	for name, missing := range map[string]bool{
 		"gatherer": cfg.Gatherer == nil, "registerer": cfg.Registerer == nil, "writer": cfg.Writer == nil, "now": cfg.Now == nil,
-		"job": cfg.Job == "", "function": cfg.Function == "", "instance": cfg.Instance == "",
+		"rand": cfg.Rand == nil, "job": cfg.Job == "", "function": cfg.Function == "", "instance": cfg.Instance == "",
 	} {
 		if missing {
 			problems = append(problems, fmt.Errorf("%s: not set", name))
@@ -84,7 +90,8 @@ func New(cfg Config) (*Flusher, error) {
 		return nil, fmt.Errorf("metrics: %w", errors.Join(problems...))
 	}
 	for to, fallback := range map[*time.Duration]time.Duration{
-		&cfg.Interval: 15 * time.Second, &cfg.Timeout: time.Second, &cfg.ShutdownTimeout: 250 * time.Millisecond,
+		&cfg.Interval: 15 * time.Second, &cfg.Timeout: time.Second,
+		&cfg.Linger: 25 * time.Millisecond, &cfg.ShutdownTimeout: 250 * time.Millisecond,
 	} {
 		if *to <= 0 {
 			*to = fallback
@@ -119,36 +126,102 @@ const (
 	failed  = "failed"
 )
 
-// InvocationEnded writes the metrics unless that was done, or tried, less than
-// an interval ago or is being done. It reports whether it tried. A failure is
-// counted, not returned: metrics never fail an invocation.
-func (f *Flusher) InvocationEnded(ctx context.Context) bool {
-	if !f.mu.TryLock() {
-		return false
-	}
+// InvocationBegins begins a flush if one is due and none is under way, and reports
+// whether it did. It does not wait. now is the time; the context's deadline and end
+// do not matter, for the flush may outlast the invocation.
+func (f *Flusher) InvocationBegins(ctx context.Context, now time.Time) bool {
+	f.mu.Lock()
 	defer f.mu.Unlock()
-	now := f.cfg.Now()
-	if !f.last.IsZero() && now.Sub(f.last) < f.cfg.Interval {
+	if now.Before(f.due) || f.ended || f.busy() {
 		return false
 	}
-	f.flush(ctx, now, f.cfg.Timeout)
+	f.begin(context.WithoutCancel(ctx), now, f.cfg.Timeout)
 	return true
 }
 
-// Shutdown writes the metrics for the last time. It waits for a flush that is
-// going on, and returns within the shutdown timeout after it.
-func (f *Flusher) Shutdown(ctx context.Context) {
+// InvocationEnds is for the invocation whose InvocationBegins was true: it waits for
+// the flush, until Linger has passed or ctx ends. How a flush ended is counted, not
+// returned: metrics never fail an invocation.
+func (f *Flusher) InvocationEnds(ctx context.Context) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.flush(ctx, f.cfg.Now(), f.cfg.ShutdownTimeout)
+	running := f.running
+	f.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.Linger)
+	defer cancel()
+	f.wait(ctx, running)
 }
 
-func (f *Flusher) flush(ctx context.Context, now time.Time, timeout time.Duration) {
-	f.last = now
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+// Shutdown writes the metrics for the last time. It waits for a flush that is under
+// way, and returns within the shutdown timeout in all.
+func (f *Flusher) Shutdown(ctx context.Context) {
+	now := f.cfg.Now()
+	ctx, cancel := context.WithTimeout(ctx, f.cfg.ShutdownTimeout)
 	defer cancel()
+	f.mu.Lock()
+	f.ended = true
+	running := f.running
+	f.mu.Unlock()
+	if !f.wait(ctx, running) {
+		return
+	}
+	f.mu.Lock()
+	if !f.busy() {
+		f.begin(ctx, now, f.cfg.ShutdownTimeout)
+	}
+	running = f.running
+	f.mu.Unlock()
+	f.wait(ctx, running)
+}
+
+// wait reports whether the flush, if there is one, ended before ctx did.
+func (f *Flusher) wait(ctx context.Context, running <-chan struct{}) bool {
+	if running == nil {
+		return true
+	}
+	select {
+	case <-running:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// busy reports whether a flush is under way. Callers hold mu.
+func (f *Flusher) busy() bool {
+	if f.running == nil {
+		return false
+	}
+	select {
+	case <-f.running:
+		return false
+	default:
+		return true
+	}
+}
+
+// begin starts a flush. Callers hold mu, and none is under way.
+func (f *Flusher) begin(ctx context.Context, now time.Time, timeout time.Duration) {
+	const shortest = 2.0 / 3
+	f.due = now.Add(time.Duration(float64(f.cfg.Interval) * (shortest + (1-shortest)*f.cfg.Rand())))
+	gather := f.cfg.Gatherer.Gather
+	if f.running == nil {
+		// The zeros, before the invocation counts anything.
+		families, err := gather()
+		gather = func() ([]*dto.MetricFamily, error) { return families, err }
+	}
+	running := make(chan struct{})
+	f.running = running
+	go func() {
+		defer close(running)
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		f.flush(ctx, now, gather)
+	}()
+}
+
+func (f *Flusher) flush(ctx context.Context, now time.Time, gather func() ([]*dto.MetricFamily, error)) {
 	// Gather returns what it could collect beside its error.
-	families, err := f.cfg.Gatherer.Gather()
+	families, err := gather()
 	series := f.converter.convert(families, now, f.collected)
 	result, writeErr := f.cfg.Writer.Write(ctx, series)
 	f.rejected.Add(float64(result.RejectedSamples()))

@@ -45,6 +45,17 @@ type bench struct {
 	writer   *fake
 	registry *prometheus.Registry
 	now      time.Time
+	random   float64
+}
+
+// invoke is one invocation; it reports whether it flushed.
+func (b *bench) invoke(t *testing.T) bool {
+	t.Helper()
+	began := b.InvocationBegins(t.Context(), b.now)
+	if began {
+		b.InvocationEnds(t.Context())
+	}
+	return began
 }
 
 func newBench(t *testing.T, registry *prometheus.Registry) *bench {
@@ -53,7 +64,7 @@ func newBench(t *testing.T, registry *prometheus.Registry) *bench {
 	var err error
 	b.Flusher, err = metrics.New(metrics.Config{
 		Gatherer: registry, Registerer: registry, Writer: b.writer, Job: "insighthub", Function: "store", Instance: "env-1",
-		Now: func() time.Time { return b.now },
+		Now: func() time.Time { return b.now }, Rand: func() float64 { return b.random }, Linger: time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +97,7 @@ func TestFlushSendsEachKind(t *testing.T) {
 	lag.Observe(0.05)
 	lag.(prometheus.ExemplarObserver).ObserveWithExemplar(0.5, prometheus.Labels{"trace_id": "1-abc"})
 	b.now = time.Now() // the exemplar bears the time of the observation
-	if !b.InvocationEnded(t.Context()) {
+	if !b.invoke(t) {
 		t.Fatal("no flush")
 	}
 	if v := b.counter(`{__name__="insighthub_stored_events_total", exported_job="copy", ` + ours + `, site="plant-1"}`); v != 41 {
@@ -114,29 +125,36 @@ func TestFlushSendsEachKind(t *testing.T) {
 		}
 	}
 	b.now = b.now.Add(time.Minute)
-	b.InvocationEnded(t.Context())
+	b.invoke(t)
 	if s := b.writer.series[`{__name__="insighthub_lag_seconds", `+ours+`}`]; len(s.Exemplars) != 0 || len(s.Histograms) != 1 {
 		t.Errorf("an exemplar was sent again: %+v", s)
 	}
 }
 
+// The interval is drawn: from two thirds of it to the whole.
 func TestFlushIntervalAndShutdown(t *testing.T) {
 	b := newBench(t, prometheus.NewRegistry())
+	b.random = 0.5
 	for i, tc := range []struct {
 		pass time.Duration
+		next float64 // drawn if it flushes
 		want bool
-	}{{0, true}, {14 * time.Second, false}, {time.Second, true}, {time.Second, false}} {
-		b.now = b.now.Add(tc.pass)
-		if got := b.InvocationEnded(t.Context()); got != tc.want {
+	}{{0, 0.5, true}, {12 * time.Second, 0, false}, {500 * time.Millisecond, 0, true}, {9 * time.Second, 0, false}, {time.Second, 0.99, true}, {14 * time.Second, 0, false}, {time.Second, 0, true}} {
+		b.now, b.random = b.now.Add(tc.pass), tc.next
+		if got := b.invoke(t); got != tc.want {
 			t.Errorf("step %d: flushed %t", i, got)
 		}
 	}
-	if b.writer.calls != 2 || b.writer.left > time.Second {
+	if b.writer.calls != 4 || b.writer.left > time.Second {
 		t.Errorf("%d calls, %s left", b.writer.calls, b.writer.left)
 	}
 	b.Shutdown(t.Context())
-	if b.writer.calls != 3 || b.writer.left > 250*time.Millisecond {
+	if b.writer.calls != 5 || b.writer.left > 250*time.Millisecond {
 		t.Errorf("%d calls, %s left", b.writer.calls, b.writer.left)
+	}
+	b.now = b.now.Add(time.Hour)
+	if b.invoke(t) {
+		t.Error("a flush after the last one")
 	}
 }
 
@@ -144,12 +162,12 @@ func TestFailuresAreCounted(t *testing.T) {
 	b := newBench(t, prometheus.NewRegistry())
 	b.writer.err, b.writer.rejected = errors.New("down"), 2
 	for range 2 {
-		b.InvocationEnded(t.Context())
+		b.invoke(t)
 		b.now = b.now.Add(time.Second) // a failure too is not repeated before its time
 	}
 	b.writer.err = nil
 	b.now = b.now.Add(time.Minute)
-	b.InvocationEnded(t.Context())
+	b.invoke(t)
 	if v := b.counter(`{__name__="insighthub_metrics_flushes_total", ` + ours + `, outcome="failed"}`); v != 1 {
 		t.Errorf("failed %v", v)
 	}
@@ -160,7 +178,7 @@ func TestFailuresAreCounted(t *testing.T) {
 
 func TestNewNamesAllThatIsMissing(t *testing.T) {
 	_, err := metrics.New(metrics.Config{})
-	for _, want := range []string{"gatherer", "registerer", "writer", "now", "job", "function", "instance"} {
+	for _, want := range []string{"gatherer", "registerer", "writer", "now", "rand", "job", "function", "instance"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
 		}
@@ -171,7 +189,7 @@ func TestNewNamesAllThatIsMissing(t *testing.T) {
 func TestPromtoolCheckMetrics(t *testing.T) {
 	promtool := tool(t)
 	b := newBench(t, metrics.NewRegistry())
-	b.InvocationEnded(t.Context())
+	b.invoke(t)
 	answer := httptest.NewRecorder()
 	promhttp.HandlerFor(b.registry, promhttp.HandlerOpts{}).ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 	check := exec.Command(promtool, "check", "metrics")

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -18,6 +20,7 @@ type Config struct {
 	Decoder     Decoder
 	Writer      Writer
 	DeadLetters DeadLetters
+	Metrics     prometheus.Registerer
 	Log         *slog.Logger
 	Now         func() time.Time
 
@@ -38,7 +41,8 @@ const (
 // Handler handles the invocations of one execution environment, one at a time;
 // it keeps its memory between them.
 type Handler struct {
-	config Config
+	config  Config
+	metrics *metrics
 
 	mu         sync.Mutex
 	invocation invocation
@@ -49,7 +53,7 @@ func New(config Config) (*Handler, error) {
 	var missing []error
 	for name, absent := range map[string]bool{
 		"Source": config.Source == nil, "Decoder": config.Decoder == nil, "Writer": config.Writer == nil,
-		"DeadLetters": config.DeadLetters == nil, "Log": config.Log == nil, "Now": config.Now == nil,
+		"DeadLetters": config.DeadLetters == nil, "Metrics": config.Metrics == nil, "Log": config.Log == nil, "Now": config.Now == nil,
 	} {
 		if absent {
 			missing = append(missing, fmt.Errorf("%w: store handler without %s", telemetry.ErrInvalid, name))
@@ -64,7 +68,11 @@ func New(config Config) (*Handler, error) {
 	if config.MaxFuture == 0 {
 		config.MaxFuture = defaultMaxFuture
 	}
-	return &Handler{config: config}, nil
+	m, err := newMetrics(config.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{config: config, metrics: m}, nil
 }
 
 // Invoke stores the payload's records and answers with the first that is to be
@@ -88,6 +96,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	outcome := h.write(ctx, run)
 	h.bury(ctx, run)
+	h.metrics.add(outcome, run.buried)
 	h.report(ctx, run, outcome)
 	if run.failed == len(run.records) {
 		return h.config.Source.Answer(""), nil
@@ -193,6 +202,7 @@ func (h *Handler) bury(ctx context.Context, run *invocation) {
 			run.retry(p.record, fmt.Errorf("dead letter: %w", err))
 			continue
 		}
+		run.buried++
 		h.config.Log.LogAttrs(ctx, slog.LevelWarn, "poison", slog.String("sequence", r.SequenceNumber), slog.String("shard", r.Shard),
 			slog.String("key", p.key(r)), slog.String("reason", p.reason.Error()))
 	}

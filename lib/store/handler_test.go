@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/store"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -126,7 +127,7 @@ func newBench(t *testing.T) *bench {
 	var err error
 	b.handler, err = store.New(store.Config{
 		Source: textSource{}, Decoder: textDecoder{}, Writer: b.writer, DeadLetters: b.letters,
-		Log: slog.New(slog.NewJSONHandler(&b.log, nil)), Now: time.Now,
+		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewJSONHandler(&b.log, nil)), Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -215,7 +216,7 @@ func remake(t *testing.T, b *bench, w store.Writer) *store.Handler {
 	t.Helper()
 	h, err := store.New(store.Config{
 		Source: textSource{}, Decoder: textDecoder{}, Writer: w, DeadLetters: b.letters,
-		Log: slog.New(slog.NewJSONHandler(&b.log, nil)), Now: time.Now,
+		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewJSONHandler(&b.log, nil)), Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -285,7 +286,7 @@ func TestLetterAndLogLine(t *testing.T) {
 
 func TestNewNamesWhatIsMissing(t *testing.T) {
 	_, err := store.New(store.Config{})
-	for _, name := range []string{"Source", "Decoder", "Writer", "DeadLetters", "Log", "Now"} {
+	for _, name := range []string{"Source", "Decoder", "Writer", "DeadLetters", "Metrics", "Log", "Now"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)
 		}

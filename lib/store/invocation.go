@@ -41,6 +41,8 @@ type invocation struct {
 	batches []*telemetry.Batch
 	pieces  []piece
 
+	buried int // of the poison, what is among the dead letters
+
 	failed int // index of the first record to be delivered again; len(records) if none is
 	reason error
 }
@@ -53,7 +55,7 @@ func (v *invocation) reset() {
 	clear(v.poison)
 	v.records, v.messages, v.poison = v.records[:0], v.messages[:0], v.poison[:0]
 	v.batches, v.pieces = v.batches[:0], v.pieces[:0]
-	v.failed, v.reason = 0, nil
+	v.buried, v.failed, v.reason = 0, 0, nil
 }
 
 // next is a batch to decode into; it is given again until it is kept.

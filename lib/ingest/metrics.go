@@ -1,0 +1,68 @@
+package ingest
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics count what the handler has done.
+type metrics struct {
+	requests *prometheus.CounterVec
+	byStatus map[int]prometheus.Counter // those of requests that are there from the start
+	duration prometheus.Histogram
+}
+
+// statuses are those that answers may have.
+func statuses() []int {
+	return []int{
+		http.StatusAccepted, http.StatusBadRequest, http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
+		http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable,
+	}
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "insighthub_ingest_requests_total", Help: "Requests, by the status of the answer.",
+		}, []string{"code"}),
+		byStatus: make(map[int]prometheus.Counter),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "insighthub_ingest_request_duration_seconds", Help: "From a request to its answer, inside the function.",
+			// Around 25 ms, which is promised.
+			Buckets: []float64{.001, .0025, .005, .01, .015, .02, .025, .05, .1, .25, 1, 5, 20},
+		}),
+	}
+	for _, status := range statuses() {
+		m.byStatus[status] = m.requests.WithLabelValues(strconv.Itoa(status))
+	}
+	for _, c := range []prometheus.Collector{m.requests, m.duration} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("metrics of ingest: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) add(status int, took time.Duration) {
+	requests, ok := m.byStatus[status]
+	if !ok {
+		requests = m.requests.WithLabelValues(strconv.Itoa(status))
+	}
+	requests.Inc()
+	m.duration.Observe(took.Seconds())
+}
+
+// newRecordCounter counts the records that are put, by which a stream is billed.
+func newRecordCounter(r prometheus.Registerer) (prometheus.Counter, error) {
+	records := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "insighthub_ingest_records_total", Help: "Records put on the stream.",
+	})
+	if err := r.Register(records); err != nil {
+		return nil, fmt.Errorf("metrics of the stream: %w", err)
+	}
+	return records, nil
+}
