@@ -81,6 +81,10 @@ bench-pipeline: build synth build/local/yardstick $(TIMESCALE)/.stamp $(PROMETHE
 bench-kpi: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## The same with the bridge and Prometheus beside it, without the plain server
 	@$(BENCH) -kpis -skip-yardstick -out build/bench/kpi $(BENCH_ARGS)
 
+.PHONY: outage
+outage: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Take Prometheus away from the running stack for five minutes, and look for its figures (about 7 minutes)
+	@build/local/loadtest outage -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(OUTAGE_ARGS)
+
 .PHONY: replay-csv
 replay-csv: build/local/loadtest ## Send FILE=…, a sensor file, through the running stack
 	@test -n "$(FILE)" || { echo 'make replay-csv: want FILE=path/to/file.csv' >&2; exit 2; }

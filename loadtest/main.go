@@ -3,6 +3,7 @@
 //	loadtest simulate   a simulated fleet sends until it is stopped (or -duration)
 //	loadtest replay     sends recorded sensor files
 //	loadtest bench      runs the whole stack and the yardstick, and compares
+//	loadtest outage     runs the whole stack, without its Prometheus for five minutes
 //	loadtest token      prints a development token of a gateway
 //
 // Each has its own flags: loadtest <command> -h.
@@ -33,10 +34,10 @@ func main() {
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	commands := map[string]func(context.Context, []string, io.Writer) error{
-		"simulate": simulate, "replay": replayFiles, "bench": benchmark, "token": printToken,
+		"simulate": simulate, "replay": replayFiles, "bench": benchmark, "outage": withoutPrometheus, "token": printToken,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return fmt.Errorf("want a command: simulate, replay, bench or token; have %q", args)
+		return fmt.Errorf("want a command: simulate, replay, bench, outage or token; have %q", args)
 	}
 	return commands[args[0]](ctx, args[1:], stdout)
 }

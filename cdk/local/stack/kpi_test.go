@@ -2,32 +2,22 @@ package stack
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os/exec"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/loadtest/figures"
 )
 
-// recompute.sql is what Prometheus is compared with.
-//
-//go:embed testdata/recompute.sql
-var recompute string
-
-// figure is one figure of one window.
-type figure struct {
-	name, gateway, device, metric, reason string
-	end                                   int64 // of the window, s
-}
+// windowLength is that of the test's assembly.
+const windowLength = time.Second
 
 // Whatever becomes of the processes on the way, each figure of each closed window is
 // what the database makes of the same window: to the last count, and to the microsecond.
@@ -64,14 +54,23 @@ func TestFiguresAreThoseOfTheDatabase(t *testing.T) {
 	gateways := []string{"fleet-001", "fleet-002", "fleet-003", "rough"}
 	closeWindows(t, s, gateways, until)
 
-	conn, err := pgx.Connect(t.Context(), cfg.Database)
-	if err != nil {
-		t.Fatal(err)
+	want, got := bothSides(t, s, gateways, until)
+	same(t, want, got)
+	duplicates, compared := 0.0, make(map[string]int)
+	for f, value := range got {
+		if f.Name == "window_duplicate_events" {
+			duplicates += value
+		}
+		compared[f.Name]++
 	}
-	defer conn.Close(context.Background())
-	want := expected(t, conn, gateways, until)
-	got := received(t, s, until)
-	compare(t, want, got)
+	if duplicates == 0 {
+		t.Error("no event came twice: nothing tested")
+	}
+	for _, name := range []string{"window_events", "freshness_seconds", "window_bad_quality_events", "series_last", "window_down_seconds", "window_produced", "window_failures"} {
+		if compared[name] < 4*12 {
+			t.Errorf("%d figures %s: too few to test anything", compared[name], name)
+		}
+	}
 }
 
 // rough sends what a machine with a bad clock and a bad line does: readings in any
@@ -118,16 +117,13 @@ func rough(t *testing.T, s *Stack, g gateway, length time.Duration) {
 func closeWindows(t *testing.T, s *Stack, names []string, until int64) {
 	t.Helper()
 	written := func() bool {
-		all, err := query(t.Context(), s.Info().Prometheus, "timestamp(insighthub_window_events)")
-		n := 0
-		for _, one := range all {
-			for _, value := range one.samples {
-				if end, err := strconv.ParseFloat(value, 64); err == nil && end >= float64(until) {
-					n++
-				}
+		newest, err := figures.Newest(t.Context(), figures.Server(s.Info().Prometheus), names)
+		for _, end := range newest {
+			if end < until {
+				return false
 			}
 		}
-		return err == nil && n == len(names)
+		return err == nil && len(newest) == len(names)
 	}
 	for range 300 {
 		for _, name := range names {
@@ -148,91 +144,30 @@ func closeWindows(t *testing.T, s *Stack, names []string, until int64) {
 	t.Fatalf("the windows until %d are not written", until)
 }
 
-// expected computes the figures from the rows of the database.
-func expected(t *testing.T, conn *pgx.Conn, gateways []string, until int64) map[figure]float64 {
+// bothSides returns the figures of all windows until then: as the database makes them,
+// and as Prometheus has them.
+func bothSides(t *testing.T, s *Stack, gateways []string, until int64) (database, prometheus figures.Set) {
 	t.Helper()
-	rows, err := conn.Query(t.Context(), recompute, gateways, until)
+	conn, err := pgx.Connect(t.Context(), s.cfg.Database)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := make(map[figure]float64)
-	var f figure
-	var value float64
-	if _, err := pgx.ForEachRow(rows, []any{&f.name, &f.gateway, &f.device, &f.metric, &f.reason, &f.end, &value}, func() error {
-		all[f] = value
-		return nil
-	}); err != nil {
+	defer conn.Close(context.Background())
+	if database, err = figures.FromDatabase(t.Context(), conn, gateways, windowLength, until); err != nil {
 		t.Fatal(err)
 	}
-	return all
-}
-
-// received returns the samples of Prometheus.
-func received(t *testing.T, s *Stack, until int64) map[figure]float64 {
-	t.Helper()
-	series, err := query(t.Context(), s.Info().Prometheus, `{__name__=~"insighthub_(window_.*|series_.*|freshness_seconds)"}[1h]`)
-	if err != nil {
+	if prometheus, err = figures.FromPrometheus(t.Context(), figures.Server(s.Info().Prometheus), gateways, until); err != nil {
 		t.Fatal(err)
 	}
-	all := make(map[figure]float64)
-	for _, one := range series {
-		l := one.labels
-		if l["site"] != "plant-1" {
-			t.Errorf("a series of site %q", l["site"])
-		}
-		for at, text := range one.samples {
-			value, err := strconv.ParseFloat(text, 64)
-			if err != nil || at%1000 != 0 {
-				t.Fatalf("%v at %d: %q", l, at, text)
-			}
-			if at/1000 <= until {
-				all[figure{strings.TrimPrefix(l["__name__"], "insighthub_"), l["gateway"], l["device"], l["metric"], l["reason"], at / 1000}] = value
-			}
-		}
-	}
-	return all
+	return database, prometheus
 }
 
-func compare(t *testing.T, want, got map[figure]float64) {
+// same reports each figure that is not the same on both sides.
+func same(t *testing.T, database, prometheus figures.Set) {
 	t.Helper()
-	wrong, compared := 0, make(map[string]int)
-	report := func(format string, args ...any) {
-		if wrong++; wrong <= 20 {
-			t.Errorf(format, args...)
-		}
+	differences := figures.Compare(database, prometheus)
+	for _, d := range differences[:min(20, len(differences))] {
+		t.Errorf("%s: %+v is %v, the database makes it %v", d.Kind, d.Figure, d.Prometheus, d.Database)
 	}
-	duplicates := 0.0
-	for f, value := range got {
-		switch f.name {
-		case "window_late_events", "window_early_events", "window_refused_events", "window_unverified_events", "window_crowded_events":
-			if value != 0 {
-				report("%+v is %g, want 0: the figures leave some events out", f, value)
-			}
-			continue
-		case "window_duplicate_events":
-			duplicates += value
-			continue
-		}
-		if _, ok := want[f]; !ok {
-			report("%+v is %g, the database has none", f, value)
-		}
-	}
-	for f, value := range want {
-		compared[f.name]++
-		have, ok := got[f]
-		// A mean is a sum of float64s rounded once; the database rounds each term.
-		exact := have == value || f.name == "series_mean" && math.Abs(have-value) <= 1e-12*math.Max(1, math.Abs(value))
-		if !ok || !exact {
-			report("%+v is %v (%v), the database makes it %v", f, have, ok, value)
-		}
-	}
-	if duplicates == 0 {
-		t.Error("no event came twice: nothing tested")
-	}
-	for _, name := range []string{"window_events", "freshness_seconds", "window_bad_quality_events", "series_last", "window_down_seconds", "window_produced", "window_failures"} {
-		if compared[name] < 4*12 {
-			t.Errorf("%d figures %s: too few to test anything", compared[name], name)
-		}
-	}
-	t.Logf("%d figures compared, %d wrong: %v", len(want), wrong, compared)
+	t.Logf("%d figures compared, %d differ", len(database), len(differences))
 }

@@ -1,14 +1,14 @@
--- The figures of windows of 1 s, from the readings alone: for the gateways $1, of all
+-- The figures of windows of $3 s, from the readings alone: for the gateways $1, of all
 -- windows that end by $2 (s). Of a window [begin, finish), finish is its name.
 WITH reading_of AS MATERIALIZED (
-	SELECT gateway, device, metric, value, quality, extract(epoch FROM time) AS t, floor(extract(epoch FROM time)) + 1 AS finish
+	SELECT gateway, device, metric, value, quality, extract(epoch FROM time) AS t, (floor(extract(epoch FROM time) / $3::bigint) + 1) * $3::bigint AS finish
 	FROM reading WHERE gateway = ANY ($1::text[])
 ), usable AS (
 	SELECT * FROM reading_of WHERE quality <> 'bad'
 ), gateway_window AS (
-	SELECT gateway, generate_series(min(finish), $2::bigint) AS finish FROM reading_of GROUP BY gateway
+	SELECT gateway, generate_series(min(finish), $2::bigint, $3::bigint) AS finish FROM reading_of GROUP BY gateway
 ), device_window AS (
-	SELECT gateway, device, generate_series(min(finish), $2::bigint) AS finish FROM usable GROUP BY gateway, device
+	SELECT gateway, device, generate_series(min(finish), $2::bigint, $3::bigint) AS finish FROM usable GROUP BY gateway, device
 ), state_of AS (
 	-- A state lasts until the next; one that comes again is the same.
 	SELECT gateway, device, finish, value, t,
@@ -17,8 +17,8 @@ WITH reading_of AS MATERIALIZED (
 	WINDOW line AS (PARTITION BY gateway, device ORDER BY t)
 ), spent AS (
 	SELECT w.gateway, w.device, w.finish, s.value AS state,
-		sum(least(s.until, w.finish) - greatest(s.t, w.finish - 1)) AS seconds
-	FROM device_window w JOIN state_of s ON s.gateway = w.gateway AND s.device = w.device AND s.t < w.finish AND s.until > w.finish - 1
+		sum(least(s.until, w.finish) - greatest(s.t, w.finish - $3::bigint)) AS seconds
+	FROM device_window w JOIN state_of s ON s.gateway = w.gateway AND s.device = w.device AND s.t < w.finish AND s.until > w.finish - $3::bigint
 	GROUP BY w.gateway, w.device, w.finish, s.value
 ), seconds AS (
 	SELECT w.gateway, w.device, w.finish,
@@ -49,7 +49,8 @@ WITH reading_of AS MATERIALIZED (
 		(array_agg(value ORDER BY t DESC))[1] AS last
 	FROM usable GROUP BY gateway, device, metric, finish
 ), newest AS (
-	SELECT w.gateway, w.finish, (SELECT max(t) FROM usable u WHERE u.gateway = w.gateway AND u.t < w.finish) AS t FROM gateway_window w
+	SELECT w.gateway, w.finish, max(u.t) OVER (PARTITION BY w.gateway ORDER BY w.finish) AS t
+	FROM gateway_window w LEFT JOIN (SELECT gateway, finish, max(t) AS t FROM usable GROUP BY gateway, finish) u USING (gateway, finish)
 ), figure AS (
 	SELECT name, gateway, '' AS device, '' AS metric, '' AS reason, finish, value
 	FROM gateway_window w LEFT JOIN (
@@ -62,9 +63,9 @@ WITH reading_of AS MATERIALIZED (
 	SELECT name, gateway, device, '', reason, finish, value
 	FROM seconds
 	CROSS JOIN LATERAL (VALUES
-		('window_calendar_seconds', '', 1), ('window_planned_seconds', '', 1), ('window_busy_seconds', '', busy),
+		('window_calendar_seconds', '', $3::numeric), ('window_planned_seconds', '', $3::numeric), ('window_busy_seconds', '', busy),
 		('window_production_seconds', '', production), ('window_idle_seconds', '', idle), ('window_setup_seconds', '', setup),
-		('window_down_seconds', 'fault', down), ('window_unknown_seconds', '', 1 - busy)) AS v (name, reason, value)
+		('window_down_seconds', 'fault', down), ('window_unknown_seconds', '', $3::numeric - busy)) AS v (name, reason, value)
 	UNION ALL
 	SELECT 'window_failures', gateway, device, '', '', finish, coalesce(failures, 0)
 	FROM device_window LEFT JOIN failed USING (gateway, device, finish)

@@ -1,0 +1,33 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"io"
+	"time"
+
+	"github.com/insighthub/insighthub/loadtest/outage"
+)
+
+// withoutPrometheus runs a stack that has to do without its Prometheus for a while.
+func withoutPrometheus(ctx context.Context, args []string, stdout io.Writer) error {
+	fs := flag.NewFlagSet("outage", flag.ContinueOnError)
+	cfg := outage.Config{Stdout: stdout}
+	fs.StringVar(&cfg.Local, "local", "build/local/insighthub-local", "program of the local stack")
+	fs.StringVar(&cfg.Assembly, "assembly", "cdk.out", "synthesised CDK app")
+	fs.StringVar(&cfg.Timescale, "timescale", ".local/timescale", "unpacked database server")
+	fs.StringVar(&cfg.Prometheus, "prometheus", ".local/prometheus", "unpacked Prometheus")
+	fs.StringVar(&cfg.Out, "out", "build/outage", "folder for outage.json")
+	fs.Float64Var(&cfg.Rate, "rate", 1000, "events per second of the whole fleet")
+	fs.DurationVar(&cfg.Before, "before", 40*time.Second, "how long all goes well first")
+	fs.DurationVar(&cfg.Length, "length", 5*time.Minute, "how long Prometheus is away")
+	fs.DurationVar(&cfg.CatchUp, "catch-up", time.Minute, "how long Prometheus may take to catch up")
+	fs.DurationVar(&cfg.After, "after", 15*time.Second, "how long all goes well afterwards")
+	fc := fleetFlags(fs, 2)
+	fs.Lookup("samples").DefValue, fc.Samples = "2", 2
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	cfg.Fleet = *fc
+	return outage.Run(ctx, cfg)
+}

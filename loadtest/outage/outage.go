@@ -1,0 +1,291 @@
+package outage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/loadtest/bench"
+	"github.com/insighthub/insighthub/loadtest/drive"
+	"github.com/insighthub/insighthub/loadtest/figures"
+	"github.com/insighthub/insighthub/loadtest/fleet"
+)
+
+// Config of a run.
+type Config struct {
+	// Local: the program of the local stack. Assembly: the synthesised CDK app, of
+	// which stage dev runs. Timescale, Prometheus: the unpacked servers.
+	Local, Assembly, Timescale, Prometheus string
+	// Out takes outage.json, the logs and, while it runs, the stack's state.
+	Out string
+	// Rate in events/s.
+	Rate float64
+	// Before is how long all goes well first, Length how long Prometheus is away, After
+	// how long all goes well again. Prometheus has CatchUp to catch up.
+	Before, Length, After, CatchUp time.Duration
+	// Fleet is the shape; its Prefix, Start and Horizon are set.
+	Fleet  fleet.Config
+	Stdout io.Writer
+}
+
+// pollEvery is how often Prometheus is asked, and so how coarse the times are.
+const pollEvery = 100 * time.Millisecond
+
+// run is one run's parts and what it has found out.
+type run struct {
+	cfg      Config
+	plug     plug
+	stack    bench.Stack
+	server   figures.Server
+	gateways []string
+	report   Report
+}
+
+// Run does it all, prints the report and writes outage.json. It fails when a
+// figure is missing or another, or did not come in order.
+func Run(ctx context.Context, cfg Config) (err error) {
+	state := filepath.Join(cfg.Out, "state")
+	if err := os.RemoveAll(state); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(cfg.Out, 0o755); err != nil { //nolint:gosec // the database's user must pass through
+		return err
+	}
+	r := &run{cfg: cfg}
+	if r.plug, err = newPlug(cfg.Prometheus, filepath.Join(cfg.Out, "prometheus")); err != nil {
+		return err
+	}
+	fmt.Fprintln(cfg.Stdout, "Starting the local stack on an empty state folder ...")
+	local, err := startStack(ctx, cfg, state, r.plug.dir)
+	if err != nil {
+		return err
+	}
+	if err = r.underLoad(ctx, state); err == nil {
+		err = r.compare(ctx)
+	}
+	if err = errors.Join(err, local.stop()); err != nil {
+		return err
+	}
+	if err := r.report.readLog(filepath.Join(state, "logs", "bridge.log")); err != nil {
+		return err
+	}
+	if err := r.report.write(ctx, cfg); err != nil {
+		return err
+	}
+	return errors.Join(r.report.problem(), os.RemoveAll(state))
+}
+
+// underLoad runs the fleet and the outage.
+func (r *run) underLoad(ctx context.Context, state string) error {
+	var err error
+	if r.stack, err = bench.ReadStack(state); err != nil {
+		return err
+	}
+	r.server = figures.Server(r.stack.Prometheus)
+	fc := r.cfg.Fleet
+	fc.Prefix, fc.Start, fc.Horizon = "outage", time.Now(), 24*time.Hour
+	gateways, err := fleet.New(fc)
+	if err != nil {
+		return err
+	}
+	for _, g := range gateways {
+		r.gateways = append(r.gateways, g.ID)
+	}
+	load, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		result, err := drive.Run(load, drive.Config{
+			URL: r.stack.HTTP + "/v1/telemetry", Rate: r.cfg.Rate, Duration: fc.Horizon,
+			Token: func(g string) (string, error) { return r.stack.Token(g, fc.Site) },
+		}, gateways, fc.EventsPerBatch())
+		r.report.Accepted, r.report.Repeated = result.Accepted, result.Retries
+		ended <- err
+	}()
+	err = r.outage(ctx, state)
+	stop()
+	if e := <-ended; err == nil && !errors.Is(e, context.Canceled) {
+		err = fmt.Errorf("the fleet ended: %w", e)
+	}
+	return err
+}
+
+// outage waits, takes the server away, waits, gives it back and waits.
+func (r *run) outage(ctx context.Context, state string) error {
+	r.say("%.0f events/s for %v ...", r.cfg.Rate, r.cfg.Before)
+	usual, err := r.usualAge(ctx)
+	if err != nil {
+		return err
+	}
+	running, err := bench.ReadStack(state) // the server's process may be another by now
+	if err != nil {
+		return err
+	}
+	if err := r.plug.pull(ctx, running.PIDs.Prometheus, r.server); err != nil {
+		return err
+	}
+	down := time.Now()
+	r.report.Down = down.Unix()
+	r.say("Prometheus is down for %v ...", r.cfg.Length)
+	for time.Since(down) < r.cfg.Length {
+		if err := sleep(ctx, min(time.Second, r.cfg.Length)); err != nil {
+			return err
+		}
+		if r.plug.answers(ctx, r.server) {
+			return errors.New("prometheus answers while it should be down")
+		}
+	}
+	if err := r.plug.push(); err != nil {
+		return err
+	}
+	for !r.plug.answers(ctx, r.server) {
+		if err := sleep(ctx, pollEvery); err != nil {
+			return err
+		}
+	}
+	up := time.Now()
+	r.report.Up, r.report.OutageSeconds = up.Unix(), up.Sub(down).Seconds()
+	r.say("Prometheus is back after %.1f s ...", r.report.OutageSeconds)
+	for {
+		age, err := r.age(ctx)
+		if err == nil && age <= usual {
+			break
+		}
+		if time.Since(up) > r.cfg.CatchUp {
+			return fmt.Errorf("not caught up %v after the outage: the newest window ended %v ago (%w)", r.cfg.CatchUp, age, err)
+		}
+		if err := sleep(ctx, pollEvery); err != nil {
+			return err
+		}
+	}
+	r.report.CaughtUpSeconds = time.Since(up).Seconds()
+	r.say("Caught up after %.1f s; %v more ...", r.report.CaughtUpSeconds, r.cfg.After)
+	return sleep(ctx, r.cfg.After)
+}
+
+// usualAge is how old the newest windows get while all is well, at most.
+func (r *run) usualAge(ctx context.Context) (time.Duration, error) {
+	var most time.Duration
+	// The first windows come when the machines have been there for a while.
+	begin := time.Now()
+	for half := begin.Add(r.cfg.Before / 2); time.Since(begin) < r.cfg.Before; {
+		if err := sleep(ctx, pollEvery); err != nil {
+			return 0, err
+		}
+		if time.Now().Before(half) {
+			continue
+		}
+		age, err := r.age(ctx)
+		if err != nil {
+			return 0, fmt.Errorf("before the outage: %w", err)
+		}
+		most = max(most, age)
+	}
+	return most, nil
+}
+
+// age is how long ago the newest window ended of the gateway that is furthest behind.
+func (r *run) age(ctx context.Context) (time.Duration, error) {
+	newest, err := r.newest(ctx)
+	return time.Since(time.Unix(newest, 0)), err
+}
+
+// newest is the end of the newest window that every gateway has.
+func (r *run) newest(ctx context.Context) (int64, error) {
+	all, err := figures.Newest(ctx, r.server, r.gateways)
+	if err != nil {
+		return 0, err
+	}
+	if len(all) < len(r.gateways) {
+		return 0, fmt.Errorf("prometheus has windows of %d gateways of %d", len(all), len(r.gateways))
+	}
+	least := int64(0)
+	for _, end := range all {
+		if least == 0 || end < least {
+			least = end
+		}
+	}
+	return least, nil
+}
+
+// compare holds Prometheus against the database.
+func (r *run) compare(ctx context.Context) error {
+	until, err := r.newest(ctx)
+	if err != nil {
+		return err
+	}
+	window, err := r.window(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, r.stack.Database)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx) //nolint:errcheck // nothing to lose
+	if err := settled(ctx, conn); err != nil {
+		return err
+	}
+	r.say("Recomputing the figures of the windows of %v ...", window)
+	database, err := figures.FromDatabase(ctx, conn, r.gateways, window, until)
+	if err != nil {
+		return err
+	}
+	prometheus, err := figures.FromPrometheus(ctx, r.server, r.gateways, until)
+	if err != nil {
+		return err
+	}
+	r.report.Window = window.Seconds()
+	r.report.count(database, prometheus)
+	return r.report.readServer(ctx, r.server)
+}
+
+// window asks how long the windows are.
+func (r *run) window(ctx context.Context) (time.Duration, error) {
+	all, err := r.server.Query(ctx, "max(insighthub_window_calendar_seconds)")
+	if err != nil {
+		return 0, err
+	}
+	for _, one := range all {
+		for _, seconds := range one.Samples {
+			return time.Duration(seconds * float64(time.Second)), nil
+		}
+	}
+	return 0, errors.New("prometheus does not say how long a window is")
+}
+
+// settled waits until the store has nothing more to write.
+func settled(ctx context.Context, conn *pgx.Conn) error {
+	for before := int64(-1); ; {
+		var events int64
+		if err := conn.QueryRow(ctx, "SELECT count(*) FROM event").Scan(&events); err != nil {
+			return fmt.Errorf("count the events: %w", err)
+		}
+		if events == before {
+			return nil
+		}
+		before = events
+		if err := sleep(ctx, 2*time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *run) say(format string, args ...any) { fmt.Fprintf(r.cfg.Stdout, format+"\n", args...) }
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,252 @@
+package outage
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/insighthub/insighthub/loadtest/figures"
+)
+
+// Phase counts the figures of the windows that end in one stretch of the run.
+type Phase struct {
+	Name    string `json:"name"`
+	Windows int    `json:"windows"`
+	// Expected are the figures that the database makes, Present those of them that
+	// Prometheus has too.
+	Expected  int `json:"expected"`
+	Present   int `json:"present"`
+	Missing   int `json:"missing"`
+	Differing int `json:"differing"`
+	// Surplus are those that Prometheus alone has; LeftOut those that count events
+	// that are in no other figure, such as late ones.
+	Surplus int `json:"surplus"`
+	LeftOut int `json:"left_out"`
+}
+
+// Report is the content of outage.json.
+type Report struct {
+	Machine  string  `json:"machine"`
+	Commit   string  `json:"commit"`
+	Date     string  `json:"date"`
+	Server   string  `json:"server"` // Prometheus's version
+	Rate     float64 `json:"rate_eps"`
+	Window   float64 `json:"window_s"`
+	Accepted int64   `json:"accepted_events"`
+	Repeated int64   `json:"repeated_requests"`
+	// Down and Up are when the server ended and was ready again, in s since the epoch.
+	Down            int64   `json:"down"`
+	Up              int64   `json:"up"`
+	OutageSeconds   float64 `json:"outage_s"`
+	CaughtUpSeconds float64 `json:"caught_up_s"`
+	Phases          []Phase `json:"phases"`
+	// OutOfOrder are samples that were older than the newest of their series, and
+	// Refused those that the server did not take, since it is back.
+	OutOfOrder float64 `json:"samples_out_of_order"`
+	Refused    float64 `json:"samples_refused"`
+	// Invocations of the bridge; Failed are those that were repeated.
+	Invocations int `json:"bridge_invocations"`
+	Failed      int `json:"bridge_invocations_failed"`
+	Rejected    int `json:"samples_rejected"`
+
+	differences []figures.Difference
+}
+
+// count sorts the figures into the phases.
+func (r *Report) count(database, prometheus figures.Set) {
+	r.Phases = []Phase{{Name: "before"}, {Name: "in the outage"}, {Name: "after"}}
+	phase := func(end int64) *Phase {
+		switch {
+		case end < r.Down:
+			return &r.Phases[0]
+		case end <= r.Up:
+			return &r.Phases[1]
+		}
+		return &r.Phases[2]
+	}
+	windows := make(map[int64]bool)
+	for f := range database {
+		p := phase(f.End)
+		p.Expected++
+		if _, ok := prometheus[f]; ok {
+			p.Present++
+		}
+		if !windows[f.End] {
+			windows[f.End] = true
+			p.Windows++
+		}
+	}
+	r.differences = figures.Compare(database, prometheus)
+	for _, d := range r.differences {
+		p := phase(d.End)
+		switch d.Kind {
+		case figures.Missing:
+			p.Missing++
+		case figures.Differing:
+			p.Differing++
+		case figures.Surplus:
+			p.Surplus++
+		case figures.LeftOut:
+			p.LeftOut++
+		}
+	}
+}
+
+// readServer reads what the server counts about itself since its start.
+func (r *Report) readServer(ctx context.Context, server figures.Server) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, string(server)+"/metrics", http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // read only
+	seen := false
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		name, rest, _ := strings.Cut(lines.Text(), " ")
+		name, labels, _ := strings.Cut(name, "{")
+		value, err := strconv.ParseFloat(rest, 64)
+		switch {
+		case name == "prometheus_build_info":
+			if _, after, ok := strings.Cut(labels, `,version="`); ok {
+				r.Server, _, _ = strings.Cut(after, `"`)
+			}
+		case err != nil:
+		case name == "prometheus_tsdb_head_out_of_order_samples_appended_total":
+			r.OutOfOrder += value
+			seen = true
+		case slices.Contains([]string{
+			"prometheus_tsdb_out_of_order_samples_total", "prometheus_tsdb_out_of_bound_samples_total", "prometheus_tsdb_too_old_samples_total",
+		}, name):
+			r.Refused += value
+		}
+	}
+	if !seen {
+		return errors.New("prometheus does not count the samples out of order")
+	}
+	return nil
+}
+
+// readLog reads the bridge's log: what failed, and what was rejected.
+func (r *Report) readLog(path string) error {
+	f, err := os.Open(path) //nolint:gosec // the stack's own folder
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var line struct {
+			Msg             string
+			Rejected, Known int
+		}
+		if json.Unmarshal(lines.Bytes(), &line) != nil { // the host's own lines
+			continue
+		}
+		switch line.Msg {
+		case "not bridged":
+			r.Failed++
+			fallthrough
+		case "bridged":
+			r.Invocations++
+			r.Rejected += line.Rejected + line.Known
+		}
+	}
+	return lines.Err()
+}
+
+// problem says what is not as it has to be; nil when all is.
+func (r *Report) problem() error {
+	if n := len(r.differences); n > 0 {
+		d := r.differences[0]
+		return fmt.Errorf("%d figures are not those of the database; the first: %+v is %s: %v in Prometheus, %v in the database", n, d.Figure, d.Kind, d.Prometheus, d.Database)
+	}
+	if during := r.Phases[1]; during.Windows == 0 || during.Expected == 0 {
+		return errors.New("no window ended in the outage: nothing tested")
+	}
+	if r.OutOfOrder+r.Refused+float64(r.Rejected) > 0 {
+		return fmt.Errorf("%g samples came out of order, %g were refused, %d rejected", r.OutOfOrder, r.Refused, r.Rejected)
+	}
+	return nil
+}
+
+// write prints the report and writes outage.json.
+func (r *Report) write(ctx context.Context, cfg Config) error {
+	r.Machine, r.Commit, r.Date, r.Rate = machine(), commit(ctx), time.Now().UTC().Format(time.DateOnly), cfg.Rate
+	raw, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(cfg.Out, "outage.json")
+	if err := os.WriteFile(path, append(raw, '\n'), 0o644); err != nil { //nolint:gosec // a report
+		return err
+	}
+	if err := r.print(cfg.Stdout); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(cfg.Stdout, "\nWritten to", path)
+	return err
+}
+
+func (r *Report) print(w io.Writer) error {
+	fmt.Fprintf(w, `
+%s, commit %s, %s, Prometheus %s
+%.0f events/s, windows of %g s; %d events accepted, %d requests repeated
+
+`, r.Machine, r.Commit, r.Date, r.Server, r.Rate, r.Window, r.Accepted, r.Repeated)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "windows that end\twindows\tfigures expected\tpresent\tmissing\tdiffering\tsurplus\tleft out\t")
+	for _, p := range r.Phases {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", p.Name, p.Windows, p.Expected, p.Present, p.Missing, p.Differing, p.Surplus, p.LeftOut)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, `
+Prometheus away         %.1f s
+caught up               %.1f s after it was back
+samples out of order    %g
+samples refused         %g by the server, %d by the bridge's account
+bridge's invocations    %d, %d of them failed and repeated
+`, r.OutageSeconds, r.CaughtUpSeconds, r.OutOfOrder, r.Refused, r.Rejected, r.Invocations, r.Failed)
+	return err
+}
+
+func machine() string {
+	name := runtime.GOOS + "/" + runtime.GOARCH
+	raw, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		raw = nil
+	}
+	for line := range strings.SplitSeq(string(raw), "\n") {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			name = strings.TrimSpace(value)
+			break
+		}
+	}
+	return fmt.Sprintf("%s, %d cores", name, runtime.NumCPU())
+}
+
+func commit(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output()
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
