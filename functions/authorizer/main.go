@@ -1,13 +1,11 @@
 // Command authorizer is the Lambda authorizer of the HTTP API: it verifies the
 // bearer token and tells the function behind the route who calls.
 //
-// Environment: TOKEN_ISSUER, TOKEN_AUDIENCE, SIGNING_KEYS, TRUSTED_ISSUERS (see
-// lib/token); LOG_LEVEL.
+// Environment: TOKEN_SECRET_ARN; LOG_LEVEL; that of lambdahost.NewInstruments.
 package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -15,12 +13,12 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/awsconfig"
-	"github.com/insighthub/insighthub/lib/kms"
 	"github.com/insighthub/insighthub/lib/lambdahost"
+	"github.com/insighthub/insighthub/lib/secrets"
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-var _ token.KeySource = (*kms.Keys)(nil)
+var _ token.SecretSource = (*secrets.Store)(nil)
 
 func main() {
 	log := lambdahost.Logger(os.Getenv)
@@ -35,27 +33,23 @@ func main() {
 // build makes the function from its environment.
 func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
 	env := lambdahost.NewEnv(getenv)
-	config := token.VerifierConfig{
-		Issuer: env.Required("TOKEN_ISSUER"), Audience: env.Required("TOKEN_AUDIENCE"), HTTP: token.NewHTTPClient(), Now: time.Now,
+	arn := env.Required("TOKEN_SECRET_ARN")
+	if err := env.Err(); err != nil {
+		return nil, err
 	}
-	own, trusted := env.Required("SIGNING_KEYS"), env.Optional("TRUSTED_ISSUERS", "[]")
 	aws, err := awsconfig.Load(getenv)
-	if err := errors.Join(env.Err(), err); err != nil {
-		return nil, err
-	}
-	keys, err := token.ParseSigningKeys(own)
 	if err != nil {
 		return nil, err
 	}
-	if config.Trusted, err = token.ParseTrustedIssuers(trusted); err != nil {
-		return nil, err
-	}
-	if config.Keys, err = token.NewKeySet(token.KeySetConfig{Source: kms.New(aws), Keys: keys, Now: time.Now}); err != nil {
-		return nil, err
-	}
-	verifier, err := token.NewVerifier(config)
+	instruments, err := lambdahost.NewInstruments(getenv, aws)
 	if err != nil {
 		return nil, err
 	}
-	return token.NewAuthorizer(token.AuthorizerConfig{Verifier: verifier, Log: log})
+	handler, err := token.NewAuthorizer(token.AuthorizerConfig{
+		Secrets: secrets.New(aws), SecretARN: arn, Now: time.Now, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return instruments.Observe(handler)
 }
