@@ -204,10 +204,6 @@ const gatewayRole = "gateway"
 // accept fills the batch with the acceptable events of r. It returns why the
 // request as a whole is refused, or nil.
 func (h *Handler) accept(r *request, now time.Time) *bodyError {
-	// API Gateway keeps the authorizer's answer, and so may outlive the token.
-	if now.Unix() >= r.expires {
-		return refuse(http.StatusUnauthorized, "token-expired", "the token has expired")
-	}
 	if telemetry.ValidName(r.gateway) != nil || telemetry.ValidName(r.site) != nil {
 		return refuse(http.StatusForbidden, "no-gateway", "the token names no gateway and site")
 	}
