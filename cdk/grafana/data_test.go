@@ -105,9 +105,13 @@ func (f *fleet) functions() {
 	f.add("insighthub_store_conflicts_total", counter(0), store...)
 	f.add("insighthub_store_poison_records_total", counter(0), store...)
 	bridge := []string{"function", "bridge", "instance", "a"}
-	f.add("insighthub_bridge_behind_seconds", constant(1.5), slices.Concat(bridge, []string{"shard", "shardId-000000000000"})...)
-	f.add("insighthub_bridge_samples_total", counter(900), bridge...)
-	f.add("insighthub_bridge_samples_refused_total", counter(0), slices.Concat(bridge, []string{"reason", "400"})...)
+	shard := slices.Concat(bridge, []string{"shard", "shardId-000000000000"})
+	now := float64(f.end.Unix())
+	f.add("insighthub_bridge_handled_timestamp_seconds", func(i int) float64 { return now + 5*float64(i-windows) }, shard...)
+	f.add("insighthub_bridge_arrival_timestamp_seconds", func(i int) float64 { return now + 5*float64(i-windows) - 1.5 }, shard...)
+	for outcome, per := range map[string]float64{"written": 900, "rejected": 0, "known": 0} {
+		f.add("insighthub_bridge_samples_total", counter(per), slices.Concat(bridge, []string{"outcome", outcome})...)
+	}
 }
 
 func constant(v float64) func(int) float64  { return func(int) float64 { return v } }

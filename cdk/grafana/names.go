@@ -19,7 +19,8 @@ func Figures() []string {
 }
 
 // FunctionMetrics are the metrics that the functions count themselves, each
-// process for itself: labels function and instance, and those named here.
+// process for itself: labels job (insighthub), function and instance, and those named
+// here. An instance is one execution environment: sum over it, after rate().
 func FunctionMetrics() []string {
 	return []string{
 		"insighthub_invocations_total",
@@ -33,9 +34,9 @@ func FunctionMetrics() []string {
 		"insighthub_store_events_total",
 		"insighthub_store_conflicts_total",
 		"insighthub_store_poison_records_total",
-		"insighthub_bridge_behind_seconds", // shard
-		"insighthub_bridge_samples_total",
-		"insighthub_bridge_samples_refused_total", // reason
+		"insighthub_bridge_handled_timestamp_seconds", // shard
+		"insighthub_bridge_arrival_timestamp_seconds", // shard
+		"insighthub_bridge_samples_total",             // outcome: written, rejected, known
 		"process_cpu_seconds_total",
 	}
 }

@@ -88,7 +88,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	h.config.Machines.Refresh(ctx)
 	err = h.bridge(ctx, &run)
-	h.metrics.add(&run, &h.writer, err)
+	h.metrics.add(&run, &h.writer, h.records, h.config.Now(), err)
 	if err != nil {
 		h.config.Log.LogAttrs(ctx, levelOf(err), "not bridged", append(run.attrs(&h.writer), slog.String("error", err.Error()))...)
 		return nil, fmt.Errorf("bridge %d records of shard %s: %w", run.records, run.shard, err)

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -12,6 +13,9 @@ type metrics struct {
 	skipped                      prometheus.Counter
 	seconds                      *prometheus.CounterVec
 	stateBytes                   prometheus.Gauge
+	// The difference of these two is how far a shard is behind. Both only grow, so
+	// the greatest of all instances is true, whoever had the shard before.
+	handled, arrival *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -34,8 +38,20 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		stateBytes: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "insighthub_bridge_state_bytes", Help: "Size of the state that was saved last.",
 		}),
+		handled: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "insighthub_bridge_handled_timestamp_seconds", Help: "When an invocation with records of the shard ended last, whether it succeeded or not.",
+		}, []string{"shard"}),
+		arrival: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "insighthub_bridge_arrival_timestamp_seconds", Help: "Arrival on the stream of the shard's newest record that is done, or else of the oldest that is not.",
+		}, []string{"shard"}),
 	}
-	for _, c := range []prometheus.Collector{m.invocations, m.events, m.samples, m.skipped, m.seconds, m.stateBytes} {
+	for _, outcome := range []string{"done", "failed"} {
+		m.invocations.WithLabelValues(outcome)
+	}
+	for _, outcome := range []string{"written", "rejected", "known"} {
+		m.samples.WithLabelValues(outcome)
+	}
+	for _, c := range []prometheus.Collector{m.invocations, m.events, m.samples, m.skipped, m.seconds, m.stateBytes, m.handled, m.arrival} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics of the bridge: %w", err)
 		}
@@ -43,10 +59,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) add(v *invocation, w *writer, err error) {
-	outcome := "done"
+func (m *metrics) add(v *invocation, w *writer, records []Record, now time.Time, err error) {
+	outcome, reached := "done", records[len(records)-1].Arrival
 	if err != nil {
-		outcome = "failed"
+		outcome, reached = "failed", records[0].Arrival
+	}
+	shard := string(v.shard)
+	m.handled.WithLabelValues(shard).Set(seconds(now))
+	if !reached.IsZero() {
+		m.arrival.WithLabelValues(shard).Set(seconds(reached))
 	}
 	m.invocations.WithLabelValues(outcome).Inc()
 	for name, n := range map[string]int{
@@ -68,3 +89,5 @@ func (m *metrics) add(v *invocation, w *writer, err error) {
 		m.stateBytes.Set(float64(v.size))
 	}
 }
+
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
