@@ -11,6 +11,7 @@ HTTP       ?= 127.0.0.1:8080
 TIMESCALE  := .local/timescale
 PROMETHEUS := .local/prometheus
 TINYGO     := .local/tinygo
+QEMU       := .local/qemu
 WASM       := web/public/detector.wasm
 PROMETHEUS3 := .local/prometheus3
 FUNCTIONS  := authorizer bridge ingest migrate store
@@ -44,7 +45,7 @@ run: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Run the whole stack
 FLEET ?= build/local/loadtest simulate -state $(STATE) -rate 1000
 
 .PHONY: test
-test: build $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Run all tests, against the real database
+test: build $(WASM) $(QEMU)/.stamp $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Run all tests, against the real database
 	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- go test ./...
 
 .PHONY: test-race
@@ -132,7 +133,7 @@ build/local/cdk: $(call sources,cdk/main.go cdk/config cdk/constructs cdk/stacks
 .PHONY: wasm
 wasm: $(WASM) ## Build the detector's WebAssembly module (with TinyGo, which the first time takes two minutes to build)
 
-$(WASM): $(call sources,lib/anomaly) $(call sources,wasm) wasm/target.json wasm/toolchain/module.mod $(TINYGO)/.stamp
+$(WASM): $(filter-out %_test.go,$(wildcard lib/anomaly/*.go wasm/*.go wasm/module/*.go)) wasm/build.sh wasm/target.json wasm/toolchain/module.mod $(TINYGO)/.stamp
 	@wasm/build.sh $(TINYGO) $@
 
 .PHONY: synth
@@ -144,7 +145,7 @@ cdk.out/manifest.json: build/local/cdk $(LAMBDAS) cdk.json $(wildcard cdk/grafan
 	@rm -rf cdk.out && build/local/cdk -out cdk.out 2> >(grep -v 'waitid: no child processes' >&2) && touch $@
 
 .PHONY: tools
-tools: $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(TINYGO)/.stamp cdk/node_modules/installed ## Install what the tests and linters need
+tools: $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(TINYGO)/.stamp $(QEMU)/.stamp cdk/node_modules/installed ## Install what the tests and linters need
 
 $(TIMESCALE)/.stamp: cdk/local/postgres/install.sh
 	@cdk/local/postgres/install.sh $(TIMESCALE) && touch $@
@@ -165,6 +166,9 @@ test-prometheus3: prometheus3 ## Test remote write 2.0, the bridge's histograms 
 
 $(TINYGO)/.stamp: wasm/toolchain/install.sh wasm/toolchain/tinygo.mod wasm/toolchain/tinygo.sum
 	@wasm/toolchain/install.sh $(TINYGO) && touch $@
+
+$(QEMU)/.stamp: wasm/parity/install.sh
+	@wasm/parity/install.sh $(QEMU) && touch $@
 
 cdk/node_modules/installed: cdk/package.json cdk/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20 or newer' >&2; exit 2; }

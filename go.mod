@@ -27,6 +27,7 @@ require (
 	github.com/prometheus/client_model v0.6.3
 	github.com/prometheus/prometheus v0.316.0
 	github.com/segmentio/asm v1.1.3
+	github.com/tetratelabs/wazero v1.12.0
 	go.etcd.io/bbolt v1.3.5
 	google.golang.org/protobuf v1.36.12
 	pgregory.net/rapid v1.3.0

@@ -8,8 +8,8 @@ import (
 )
 
 // The detector allocates nothing; only the text that says why a state was refused
-// does. So the heap is a few bytes that [restore] empties first, and the module's
-// memory can not grow.
+// does. So the heap is a few bytes that [fresh] empties, and the module's memory can
+// not grow.
 var heap struct {
 	bytes [1024]byte
 	used  uintptr

@@ -12,6 +12,12 @@ var memory module.Module
 
 func main() {}
 
+// fresh is memory for calls that may refuse what they are given and then say why.
+func fresh() *module.Module {
+	heap.used = 0
+	return &memory
+}
+
 //go:wasmexport abi
 func abi() int32 { return module.ABI }
 
@@ -49,10 +55,31 @@ func push(slot, samples int32) int32 { return memory.Push(slot, samples) }
 func save(slot int32) int32 { return memory.Save(slot) }
 
 //go:wasmexport restore
-func restore(slot, length int32) int32 { return memory.Restore(slot, length) }
+func restore(slot, length int32) int32 { return fresh().Restore(slot, length) }
 
 //go:wasmexport hash
 func hash(slot int32) uint64 { return memory.Hash(slot) }
+
+//go:wasmexport machines
+func machines() int32 { return module.Machines }
+
+//go:wasmexport max_sensors
+func maxSensors() int32 { return module.MaxSensors }
+
+//go:wasmexport machine_reset
+func machineReset(slot, sensors int32) int32 { return fresh().MachineReset(slot, sensors) }
+
+//go:wasmexport machine_push
+func machinePush(slot, samples int32) int32 { return memory.MachinePush(slot, samples) }
+
+//go:wasmexport machine_save
+func machineSave(slot int32) int32 { return memory.MachineSave(slot) }
+
+//go:wasmexport machine_restore
+func machineRestore(slot, length int32) int32 { return fresh().MachineRestore(slot, length) }
+
+//go:wasmexport machine_hash
+func machineHash(slot int32) uint64 { return memory.MachineHash(slot) }
 
 //go:wasmexport bench
 func bench(slot int32, samples uint32) int32 { return memory.Bench(slot, samples) }

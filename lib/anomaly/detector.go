@@ -44,7 +44,7 @@ func (d *Detector) Push(_ int64, value float64) (score float64, anomalous bool) 
 	weight := 1 / float64(min(d.seen, memory))
 	off := value - d.mean
 	if d.seen > warmUp {
-		square := off * off
+		square := float64(off * off)
 		score = square / (square + float64(25*d.spread) + valueMin)
 	}
 	d.mean += float64(weight * off)

@@ -14,7 +14,11 @@ const (
 	// Slots is the number of series that one instance scores.
 	Slots = 256
 
-	// Block is the number of samples that the buffers hold.
+	// Machines is the number of machines with several sensors that it scores beside.
+	Machines = 32
+
+	// Block is the number of values that the buffers hold: of a machine's samples, as
+	// many as its sensors leave room for.
 	Block = 4096
 
 	// StateBytes is the length of the state buffer: it takes a state, or the text
@@ -26,19 +30,24 @@ const (
 	Refused = -1
 )
 
-// Threshold is the score from which a sample is flagged.
-const Threshold = anomaly.Threshold
+// What the module says of the detector: the score from which a sample is flagged,
+// and the greatest number of a machine's sensors.
+const (
+	Threshold  = anomaly.Threshold
+	MaxSensors = anomaly.MaxSensors
+)
 
 // Module is all memory of the module: of fixed size, without pointers. The zero
 // Module is ready. It is not safe for concurrent use.
 type Module struct {
 	Times  [Block]int64      // in: microseconds since 1970
-	Values [Block]float64    // in: the series' own unit
+	Values [Block]float64    // in: the series' own unit; all of a machine's sensors for each sample
 	Scores [Block]float64    // out: in [0,1]
 	Flags  [Block]uint8      // out: 1 where the sample is anomalous
 	State  [StateBytes]uint8 // in and out
 
 	detectors [Slots]anomaly.Detector
+	machines  [Machines]machine
 }
 
 // Reset makes the slot's detector forget its series.
@@ -78,10 +87,7 @@ func (m *Module) Restore(slot, length int32) int32 {
 	if detector == nil || length < 0 || length > StateBytes {
 		return Refused
 	}
-	if err := detector.Restore(m.State[:length]); err != nil {
-		return int32(copy(m.State[:], err.Error()))
-	}
-	return 0
+	return m.explain(detector.Restore(m.State[:length]))
 }
 
 // Hash returns the hash of the slot's state, 0 for a slot outside the pool.
@@ -108,6 +114,15 @@ func (m *Module) Bench(slot int32, samples uint32) int32 {
 		left -= n
 	}
 	return flagged
+}
+
+// explain returns 0 without an error, else writes its text to State and returns the
+// text's length.
+func (m *Module) explain(err error) int32 {
+	if err == nil {
+		return 0
+	}
+	return int32(copy(m.State[:], err.Error()))
 }
 
 func (m *Module) at(slot int32) *anomaly.Detector {
