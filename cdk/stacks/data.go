@@ -26,7 +26,8 @@ type Data struct {
 	// Failures takes what a consumer gave up, or could not read.
 	Failures awss3.Bucket
 	// States keeps what consumers remember of their shards.
-	States awss3.Bucket
+	States  awss3.Bucket
+	Migrate constructs.GoFunction
 }
 
 // FailuresMetrics is the name under which the failure bucket counts requests.
@@ -53,7 +54,7 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 		d.DatabaseSecret = awssecretsmanager.Secret_FromSecretCompleteArn(stack, jsii.String("Database"), jsii.String(stage.Database.SecretARN))
 	}
 
-	migrate := constructs.NewGoFunction(stack, "Migrate", &constructs.GoFunctionProps{
+	d.Migrate = constructs.NewGoFunction(stack, "Migrate", &constructs.GoFunctionProps{
 		Name:        "migrate",
 		Description: "Brings the database's schema to this version",
 		Stage:       stage,
@@ -62,11 +63,11 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 		Network:     d.DatabaseNetwork,
 		Environment: map[string]*string{"DATABASE_SECRET_ARN": d.DatabaseSecret.SecretArn()},
 	})
-	d.DatabaseSecret.GrantRead(migrate.Role, nil)
+	d.DatabaseSecret.GrantRead(d.Migrate.Role, nil)
 	// The migrations are part of the function: it runs when it changes, and the
 	// deployment fails and rolls back with it.
 	triggers.NewTrigger(stack, jsii.String("RunMigrations"), &triggers.TriggerProps{
-		Handler:      migrate.Function,
+		Handler:      d.Migrate.Function,
 		Timeout:      constructs.Duration(stage.Migrate.Timeout),
 		ExecuteAfter: &ready,
 	})

@@ -32,6 +32,10 @@ func NewMonitoring(scope cdkconstructs.Construct, props Props) (Monitoring, erro
 		Alias: jsii.String("insighthub-" + string(stage.Name)),
 		WorkspaceConfiguration: &awsaps.CfnWorkspace_WorkspaceConfigurationProperty{
 			RetentionPeriodInDays: jsii.Number(stage.Monitoring.RetentionDays),
+			LimitsPerLabelSets: []any{&awsaps.CfnWorkspace_LimitsPerLabelSetProperty{
+				LabelSet: []any{&awsaps.CfnWorkspace_LabelProperty{Name: jsii.String("job"), Value: jsii.String(functionsJob)}},
+				Limits:   &awsaps.CfnWorkspace_LimitsPerLabelSetEntryProperty{MaxSeries: jsii.Number(maxFunctionSeries)},
+			}},
 		},
 	})
 	m.Workspace.ApplyRemovalPolicy(constructs.RemovalPolicy(stage.Removal), nil)
@@ -66,13 +70,19 @@ func (m Monitoring) addRules(rules fs.FS) error {
 	return nil
 }
 
-// RemoteWriteURL is where the workspace takes samples.
-func (m Monitoring) RemoteWriteURL() *string {
-	// The endpoint ends with a slash.
-	return jsii.String(*m.Workspace.AttrPrometheusEndpoint() + "api/v1/remote_write")
-}
+const (
+	// functionsJob is the label job of the functions' own metrics (lib/lambdahost).
+	functionsJob = "insighthub"
+	// maxFunctionSeries bounds them. Each execution environment adds up to 100 series
+	// that count for some hours: room for a thousand environments in that time, and
+	// ones that crash and start in a loop do not take the place of the figures.
+	maxFunctionSeries = 100_000
+)
 
-// AllowWriting lets a function write samples.
-func (m Monitoring) AllowWriting(f constructs.GoFunction) {
+// Receive tells a function where the workspace takes samples, and lets it write them.
+func (m Monitoring) Receive(f constructs.GoFunction) {
+	// The endpoint ends with a slash.
+	f.AddEnvironment(jsii.String("REMOTE_WRITE_URL"), jsii.String(*m.Workspace.AttrPrometheusEndpoint()+"api/v1/remote_write"), nil)
+	f.AddEnvironment(jsii.String("REMOTE_WRITE_SIGV4"), jsii.String("true"), nil)
 	f.Allow([]string{"aps:RemoteWrite"}, m.Workspace.AttrArn())
 }

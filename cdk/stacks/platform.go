@@ -6,10 +6,11 @@ import (
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/constructs-go/constructs/v10"
+	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/insighthub/insighthub/cdk/config"
+	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
 // Props is what every stack gets.
@@ -34,7 +35,7 @@ type Platform struct {
 const StageTag = "insighthub:stage"
 
 // NewPlatform adds a stage's stacks to scope, or says what is wrong with the stage.
-func NewPlatform(scope constructs.Construct, props Props) (Platform, error) {
+func NewPlatform(scope cdkconstructs.Construct, props Props) (Platform, error) {
 	if err := props.Stage.Validate(); err != nil {
 		return Platform{}, fmt.Errorf("configuration: %w", err)
 	}
@@ -44,13 +45,16 @@ func NewPlatform(scope constructs.Construct, props Props) (Platform, error) {
 	if p.Monitoring, err = NewMonitoring(scope, props); err != nil {
 		return Platform{}, err
 	}
-	p.Telemetry = NewTelemetry(scope, props, p.Data, p.Monitoring)
+	p.Telemetry = NewTelemetry(scope, props, p.Data)
 	p.API = NewAPI(scope, props, p.Telemetry)
+	for _, f := range []constructs.GoFunction{p.Data.Migrate, p.Telemetry.Store, p.Telemetry.Bridge, p.API.Ingest, p.API.Authorizer} {
+		p.Monitoring.Receive(f)
+	}
 	return p, nil
 }
 
 // newStack is called InsightHub-<Stage>-<part>.
-func newStack(scope constructs.Construct, props Props, part, description string) awscdk.Stack {
+func newStack(scope cdkconstructs.Construct, props Props, part, description string) awscdk.Stack {
 	stage := string(props.Stage.Name)
 	p := &awscdk.StackProps{
 		Description: jsii.String("IoT InsightHub " + stage + ": " + description),

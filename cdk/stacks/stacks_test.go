@@ -156,11 +156,14 @@ func checkFunctions(t *testing.T, a assembly) {
 	}
 }
 
+// workspaceURL matches the address at which the managed workspace takes samples.
+var workspaceURL = regexp.MustCompile(`^\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*WorkspacePrometheusEndpoint[^"]*"\},"api/v1/remote_write"\]\]\}$`)
+
 func checkEnvironment(t *testing.T, a assembly) {
 	t.Helper()
 	want := map[string][]string{
 		"authorizer": {"TOKEN_SECRET_ARN"},
-		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "REMOTE_WRITE_SIGV4", "REMOTE_WRITE_URL", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
+		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
 		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STREAM_NAME"},
 		"migrate":    {"DATABASE_SECRET_ARN"},
 		"store":      {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "FAILURE_BUCKET"},
@@ -170,6 +173,11 @@ func checkEnvironment(t *testing.T, a assembly) {
 		for _, common := range []string{"GOMAXPROCS", "GOMEMLIMIT", "INSIGHTHUB_FUNCTION", "INSIGHTHUB_STAGE", "LOG_LEVEL"} {
 			delete(env, common)
 		}
+		if url := text(env["REMOTE_WRITE_URL"]); !workspaceURL.MatchString(url) || env["REMOTE_WRITE_SIGV4"] != "true" {
+			t.Errorf("%s writes to %s, want the workspace's address and signatures", name, url)
+		}
+		delete(env, "REMOTE_WRITE_URL")
+		delete(env, "REMOTE_WRITE_SIGV4")
 		if diff := cmp.Diff(want[name], slices.Sorted(maps.Keys(env))); diff != "" {
 			t.Errorf("environment of %s (-want +got):\n%s", name, diff)
 		}
@@ -240,21 +248,17 @@ func mappingOf(t *testing.T, a assembly, name string) resource {
 func checkBridge(t *testing.T, a assembly) {
 	t.Helper()
 	env := environment(a.functions()["bridge"])
-	if url := text(env["REMOTE_WRITE_URL"]); !regexp.MustCompile(`^\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*WorkspacePrometheusEndpoint[^"]*"\},"api/v1/remote_write"\]\]\}$`).MatchString(url) {
-		t.Errorf("REMOTE_WRITE_URL = %s, want the workspace's", url)
-	}
-	if env["WINDOW_SECONDS"] != "5" || env["LATENESS_SECONDS"] != "2" || env["REMOTE_WRITE_SIGV4"] != "true" {
-		t.Errorf("environment %v, want windows of 5 s, 2 s of lateness and signatures", env)
+	if env["WINDOW_SECONDS"] != "5" || env["LATENESS_SECONDS"] != "2" {
+		t.Errorf("environment %v, want windows of 5 s and 2 s of lateness", env)
 	}
 	bridgeHas, others := map[string]bool{}, false
 	for _, policy := range a.ofType("AWS::IAM::Policy") {
 		document := text(policy.Properties["PolicyDocument"])
 		if !strings.HasPrefix(policy.ID, "Telemetry/Bridge") {
-			others = others || strings.Contains(document, "aps:") || strings.Contains(document, "shardstate/")
+			others = others || strings.Contains(document, "shardstate/")
 			continue
 		}
 		for _, want := range []string{
-			`"Action":"aps:RemoteWrite","Effect":"Allow","Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn`,
 			`"Action":\["s3:GetObject","s3:PutObject"\],"Effect":"Allow","Resource":\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*States[^"]*Arn[^"]*"\},"/shardstate/bridge-\*"`,
 			`"Action":"s3:ListBucket","Effect":"Allow","Resource":\[?[^\]]*\{"Fn::ImportValue":"[^"]*States`,
 			`"kinesis:ListShards"`,
@@ -269,7 +273,7 @@ func checkBridge(t *testing.T, a assembly) {
 		}
 	}
 	if len(bridgeHas) == 0 || others {
-		t.Errorf("the bridge alone writes figures and states: has %v, others %v", bridgeHas, others)
+		t.Errorf("the bridge alone keeps states: has %v, others %v", bridgeHas, others)
 	}
 }
 
@@ -328,7 +332,12 @@ func checkPrivileges(t *testing.T, a assembly) {
 		}
 		byFunction[policy.ID] = text(document)
 	}
+	writes := regexp.MustCompile(`"Action":"aps:RemoteWrite","Effect":"Allow","Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn[^"]*"\}`)
 	for id, document := range byFunction {
+		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer)|Telemetry/(Store|Bridge)|Data/Migrate)`).MatchString(id)
+		if isFunction != writes.MatchString(document) || strings.Count(document, "aps:") > 1 {
+			t.Errorf("%s: may do to the workspace what is in %s, want writing for functions", id, document)
+		}
 		if kinesis := regexp.MustCompile(`kinesis:\w+`).FindAllString(document, -1); strings.HasPrefix(id, "Api/Ingest") {
 			if diff := cmp.Diff([]string{"kinesis:PutRecords"}, kinesis); diff != "" {
 				t.Errorf("ingest may (-want +got):\n%s", diff)
@@ -421,6 +430,8 @@ func checkMonitoring(t *testing.T, a assembly, deletion string) {
 	}
 	if retention := text(workspace.Properties["WorkspaceConfiguration"]); !strings.Contains(retention, `"RetentionPeriodInDays":`) {
 		t.Errorf("workspace %s, want a retention", retention)
+	} else if !strings.Contains(retention, `"LabelSet":[{"Name":"job","Value":"insighthub"}],"Limits":{"MaxSeries":100000}`) {
+		t.Errorf("workspace %s, want a bound on the functions' series", retention)
 	}
 	files, err := filepath.Glob(filepath.Join(rulesDir, "*.yaml"))
 	if err != nil || len(files) == 0 {

@@ -23,13 +23,13 @@ type Telemetry struct {
 }
 
 // NewTelemetry adds the stack to scope.
-func NewTelemetry(scope cdkconstructs.Construct, props Props, data Data, monitoring Monitoring) Telemetry {
+func NewTelemetry(scope cdkconstructs.Construct, props Props, data Data) Telemetry {
 	stage := props.Stage
 	stack := newStack(scope, props, "Telemetry", "the stream of events and its consumers")
 	t := Telemetry{Stack: stack, Stream: newStream(stack, stage)}
 
 	t.addStore(props, data)
-	t.addBridge(props, data, monitoring)
+	t.addBridge(props, data)
 	t.watch(constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail), data)
 	output(stack, "StreamName", t.Stream.StreamName(), "Stream of encoded batches of events")
 	return t
@@ -65,7 +65,7 @@ func (t *Telemetry) addStore(props Props, data Data) {
 }
 
 // addBridge adds the consumer that writes figures to Prometheus.
-func (t *Telemetry) addBridge(props Props, data Data, monitoring Monitoring) {
+func (t *Telemetry) addBridge(props Props, data Data) {
 	stage := props.Stage
 	t.Bridge = constructs.NewGoFunction(t.Stack, "Bridge", &constructs.GoFunctionProps{
 		Name:        "bridge",
@@ -79,14 +79,11 @@ func (t *Telemetry) addBridge(props Props, data Data, monitoring Monitoring) {
 			"STREAM_NAME":         t.Stream.StreamName(),
 			"STATE_BUCKET":        data.States.BucketName(),
 			"DATABASE_SECRET_ARN": data.DatabaseSecret.SecretArn(),
-			"REMOTE_WRITE_URL":    monitoring.RemoteWriteURL(),
-			"REMOTE_WRITE_SIGV4":  jsii.String("true"),
 			"WINDOW_SECONDS":      seconds(stage.Bridge.KPIWindow),
 			"LATENESS_SECONDS":    seconds(stage.Bridge.Lateness),
 		},
 	})
 	data.DatabaseSecret.GrantRead(t.Bridge.Role, nil)
-	monitoring.AllowWriting(t.Bridge)
 	t.Bridge.Allow([]string{"s3:GetObject", "s3:PutObject"}, data.States.ArnForObjects(jsii.String(BridgeStates+"*")))
 	// Without it S3 says of a state that is not there yet that access is denied.
 	t.Bridge.Allow([]string{"s3:ListBucket"}, data.States.BucketArn())
