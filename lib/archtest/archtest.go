@@ -26,7 +26,7 @@ func Owned() map[string][]string {
 	return map[string][]string{
 		"github.com/aws/aws-cdk-go":      {"cdk", "cdk/config", "cdk/constructs", "cdk/stacks"},
 		"github.com/cdklabs/cdk-nag-go":  {"cdk/stacks"},
-		"github.com/jackc/pgx":           {"lib/timescale", "loadtest/..."},
+		"github.com/jackc/pgx":           {"lib/timescale/...", "loadtest/..."},
 		"github.com/aws/aws-xray-sdk-go": {"lib/tracing"},
 	}
 }

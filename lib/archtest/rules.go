@@ -17,9 +17,11 @@ func Rules() []Rule {
 		{Path: "lib/password", Internal: []string{telemetry}, External: []string{"golang.org/x/crypto/argon2"}},
 		{Path: "lib/trail", Internal: []string{telemetry}},
 		{Path: "lib/token", Internal: []string{telemetry}, External: []string{"github.com/golang-jwt/jwt"}},
+		{Path: "lib/token/tokentest", Internal: []string{"lib/token", telemetry}},
 
 		// Use-cases.
 		{Path: "lib/ingest", Internal: []string{telemetry, "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang", "github.com/segmentio/encoding"}},
+		{Path: "lib/access", Internal: []string{telemetry, "lib/directory", "lib/lambdahttp", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
 		{Path: "lib/store", Internal: []string{telemetry}, External: []string{"github.com/prometheus/client_golang"}},
 		// The shard's state is a small mechanism with ports of its own, not an adapter.
 		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
@@ -27,6 +29,7 @@ func Rules() []Rule {
 		// Adapters.
 		{Path: "lib/kinesis", Internal: []string{telemetry}, External: []string{sdk, "github.com/segmentio/encoding", "google.golang.org/protobuf"}},
 		{Path: "lib/timescale", Internal: []string{telemetry, "lib/trail", "lib/directory"}},
+		{Path: "lib/timescale/timescaletest", Internal: []string{"lib/timescale"}},
 		{Path: "lib/objectstore", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/shardstate", Internal: []string{telemetry}, External: []string{"github.com/klauspost/compress"}},
 		{Path: "lib/shardstate/shardstatetest", Internal: []string{"lib/shardstate", telemetry}},
@@ -34,6 +37,7 @@ func Rules() []Rule {
 			"github.com/aws/aws-sdk-go-v2/aws", "github.com/klauspost/compress/snappy", "github.com/prometheus/prometheus/prompb",
 		}},
 		{Path: "lib/secrets", Internal: []string{telemetry}, External: []string{sdk}},
+		{Path: "lib/kms", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/tracing"},
 
 		// Start-up.
@@ -53,10 +57,10 @@ func Rules() []Rule {
 		{Path: "cdk/local/eventsource"},
 		{Path: "cdk/local/lambda/..."},
 		{Path: "cdk/local/process/..."},
-		{Path: "cdk/local/...", Internal: []string{"cdk/local/...", telemetry, "lib/token"}, External: []string{"*"}},
+		{Path: "cdk/local/...", Internal: []string{"cdk/local/...", telemetry, "lib/kms", "lib/token"}, External: []string{"*"}},
 
 		// Load.
-		{Path: "loadtest/...", Internal: []string{"loadtest/...", telemetry, "lib/token"}},
+		{Path: "loadtest/...", Internal: []string{"loadtest/...", telemetry, "lib/awsconfig", "lib/kms", "lib/token"}},
 
 		// The detector in the browser.
 		{Path: "wasm", Internal: []string{"wasm/module"}},

@@ -106,3 +106,26 @@ type Page struct {
 	// Limit is the most entries to return.
 	Limit int
 }
+
+// Session is a refresh token and the login that it came of. Only its hash is kept.
+type Session struct {
+	Hash    [32]byte // SHA-256 of the token
+	Family  string   // a UUID: all tokens of one login
+	Account AccountID
+	Expires time.Time
+}
+
+// AttemptKey stands for what attempts to log in have in common, such as a name or
+// an address: its SHA-256.
+type AttemptKey [32]byte
+
+// AttemptPolicy says how attempts under one key are slowed down.
+type AttemptPolicy struct {
+	Key AttemptKey
+	// Free is how many attempts may fail before the first wait.
+	Free int
+	// Base is the first wait; each further failure doubles it, up to Max.
+	Base, Max time.Duration
+	// Forget is the time without an attempt after which the count begins anew.
+	Forget time.Duration
+}

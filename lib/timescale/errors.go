@@ -35,7 +35,8 @@ const (
 // classify turns a driver's error into one of the project's kinds. What it does
 // not know stays as it is: internal.
 func classify(err error) error {
-	if err == nil || errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrInvalid) || errors.Is(err, telemetry.ErrConflict) {
+	if err == nil || errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrInvalid) ||
+		errors.Is(err, telemetry.ErrConflict) || errors.Is(err, telemetry.ErrNotFound) {
 		return err
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {

@@ -50,9 +50,6 @@ CREATE TABLE account (
 	-- PHC string of argon2id.
 	password text NOT NULL,
 	disabled bool NOT NULL DEFAULT false,
-	-- Wrong passwords since the last right one, and until when none is looked at.
-	failures int NOT NULL DEFAULT 0,
-	locked_until timestamptz,
 	version bigint NOT NULL DEFAULT 1,
 	created_at timestamptz NOT NULL DEFAULT now(),
 	updated_at timestamptz NOT NULL DEFAULT now()
@@ -66,6 +63,17 @@ CREATE TABLE account_grant (
 	PRIMARY KEY (account_id, site)
 );
 
+-- Attempts to log in, by name and by address, whether or not there is such an
+-- account: what is locked tells nothing about who exists.
+CREATE TABLE login_attempt (
+	-- SHA-256 of what the attempts have in common.
+	key bytea PRIMARY KEY CHECK (octet_length(key) = 32),
+	failures int NOT NULL,
+	locked_until timestamptz,
+	last_at timestamptz NOT NULL
+);
+CREATE INDEX login_attempt_last ON login_attempt (last_at);
+
 -- Refresh tokens are kept as SHA-256 only. Each is used once; a second use
 -- revokes its family, all that came of one login.
 CREATE TABLE refresh_token (
@@ -75,6 +83,8 @@ CREATE TABLE refresh_token (
 	created_at timestamptz NOT NULL DEFAULT now(),
 	expires_at timestamptz NOT NULL,
 	used_at timestamptz,
+	-- What it was exchanged for: the same exchange, repeated after a lost connection, is no second use.
+	successor bytea CHECK (octet_length(successor) = 32),
 	revoked_at timestamptz
 );
 CREATE INDEX refresh_token_family ON refresh_token (family);
