@@ -5,24 +5,24 @@ import "math"
 // MaxSensors is the greatest number of sensors of one [Machine].
 const MaxSensors = 16
 
-// The released settings of [Machine], in samples unless said otherwise.
+// The released settings of [Machine]; lengths are in samples.
 const (
-	machineWarmUp = 400 // a sensor's samples before it is judged
+	machineWarmUp = 400 // what a sensor is given before it is judged
 	machineBlock  = 40  // the stretch whose means show how far a level wanders
-	machineSettle = 40  // after an alarm: the levels follow quickly, and nothing is judged
+	machineSettle = 80  // after an alarm: the levels follow quickly, and nothing is judged
 	machineLimit  = 600 // an alarm that lasts longer is the machine's new way of running
 
-	machineSmooth  = 0.05  // weight of a sample in the smoothed deviation
-	machineFollow  = 0.003 // weight of a sample in the level, outside alarms
-	machineCatchUp = 0.05  // the same while settling
-	machineWander  = 1. / 32
-	machineRaise   = 30.  // the statistic that raises an alarm
-	machineClear   = 15.  // the statistic under which it ends,
-	machineDrop    = 0.25 // or this part of the greatest since it was raised
-	machineClip    = 40.  // the greatest deviation that one sample counts for, in long-run spreads
-	machineGrow    = 4.   // how much the wander grows at most when an alarm outlasts the limit
-	machineAnew    = 30.  // the smoothed deviation from which a sensor is learned anew instead
-	machineFloor   = 1e-4 // the least spread, as a part of the level
+	machineSmooth = 0.05    // weight of a sample in the smoothed deviation
+	machineFollow = 0.002   // weight of a sample in the level, outside alarms
+	machineWander = 1. / 32 // weight of a block in the wander
+	machineHead   = 5       // samples that the level counts for when settling begins
+	machineRaise  = 25.     // the statistic that raises an alarm: one sensor off by five spreads
+	machineClear  = 10.     // the statistic under which the alarm ends,
+	machineDrop   = 0.2     // or this part of the greatest since it was raised
+	machineClip   = 80.     // the greatest deviation that one sample counts for, in spreads of the smoothed deviation
+	machineGrow   = 4.      // how much the wander grows at most when an alarm outlasts the limit
+	machineAnew   = 30.     // the smoothed deviation from which a sensor is learned anew instead
+	machineFloor  = 1e-9    // the least spread, as a part of the level: what rounding may make up
 
 	// No mean of admitted values strays further from a level than 2·valueMax.
 	wanderMax = 4 * valueMax * valueMax
@@ -46,7 +46,7 @@ type Machine struct {
 type sensor struct {
 	seen      uint32  // samples, up to machineWarmUp
 	level     float64 // what is normal
-	spread    float64 // variance of the samples
+	spread    float64 // variance of the warm-up's samples
 	wander    float64 // variance of the means of blocks about the level
 	inverse   float64 // 1 over the standard deviation of the smoothed deviation
 	deviation float64 // smoothed, in its standard deviations
@@ -71,16 +71,17 @@ func (m *Machine) Reset(sensors int) error {
 // [Threshold], which it keeps until the alarm ends.
 func (m *Machine) Push(_ int64, values []float64) (score float64, anomalous bool) {
 	sensors := m.sensor[:min(m.sensors, MaxSensors)]
-	now := m.phase()
+	now, follow := m.phase()
 	statistic := 0.0
 	for i := range sensors {
 		value, ok := 0.0, false
 		if i < len(values) {
 			value, ok = admit(values[i])
 		}
-		statistic += sensors[i].push(value, ok, now)
+		square := sensors[i].push(value, ok, now, follow)
+		statistic += float64(square * square)
 	}
-	return m.decide(statistic)
+	return m.decide(math.Sqrt(statistic))
 }
 
 // phase is what a Machine is doing.
@@ -92,14 +93,18 @@ const (
 	settling
 )
 
-func (m *Machine) phase() phase {
+// phase returns what the machine is doing and the weight of a sample in the
+// levels meanwhile.
+func (m *Machine) phase() (now phase, follow float64) {
 	switch {
 	case m.alarm > 0:
-		return alarmed
+		return alarmed, 0
 	case m.settle > 0:
-		return settling
+		// The mean of what came since the alarm, and of the level before it as if
+		// that were a few samples.
+		return settling, 1 / float64(machineSettle-m.settle+machineHead)
 	}
-	return watching
+	return watching, machineFollow
 }
 
 // decide turns the statistic into an alarm that is held until it is over.
@@ -154,7 +159,7 @@ func (m *Machine) widen() {
 }
 
 // push returns the square of the sensor's smoothed deviation.
-func (s *sensor) push(value float64, ok bool, phase phase) float64 {
+func (s *sensor) push(value float64, ok bool, now phase, follow float64) float64 {
 	switch {
 	case !ok:
 		s.deviation -= float64(machineSmooth * s.deviation)
@@ -164,16 +169,19 @@ func (s *sensor) push(value float64, ok bool, phase phase) float64 {
 		return 0
 	}
 	offset := value - s.level
-	unit := min(max(float64(offset*s.inverse), -machineClip), machineClip)
+	unit := float64(offset * s.inverse)
+	if math.Abs(unit) > machineClip {
+		// One wild reading must neither raise an alarm by itself nor spoil what is
+		// known of the sensor.
+		unit = math.Copysign(machineClip, unit)
+		offset = unit / s.inverse
+	}
 	s.deviation += float64(machineSmooth * (unit - s.deviation))
-	switch phase {
-	case watching:
-		s.level += float64(machineFollow * offset)
+	s.level += float64(follow * offset)
+	if now == watching {
 		s.gather(offset)
-	case alarmed:
+	} else {
 		s.total, s.count = 0, 0
-	case settling:
-		s.level += float64(machineCatchUp * offset)
 	}
 	return float64(s.deviation * s.deviation)
 }
@@ -197,7 +205,13 @@ func (s *sensor) learn(value float64) {
 	if blocks > 1 {
 		s.wander += float64(off*off) * blocks / (blocks - 1)
 	}
-	if s.seen == machineWarmUp {
+	switch {
+	case s.seen < machineWarmUp:
+	case s.spread == 0:
+		// It has not moved yet, so that any scale would be a guess: a reading with one
+		// decimal would raise an alarm with its first step.
+		*s = sensor{}
+	default:
 		s.wander /= blocks - 1
 		s.scale()
 	}

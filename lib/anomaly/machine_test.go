@@ -31,11 +31,11 @@ func (p *pump) next(shift float64, shifted ...int) []float64 {
 	return p.values[:]
 }
 
-func newMachine(t testing.TB, sensors int) *Machine {
-	t.Helper()
+func newMachine(tb testing.TB, sensors int) *Machine {
+	tb.Helper()
 	var m Machine
 	if err := m.Reset(sensors); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return &m
 }
