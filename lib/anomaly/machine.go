@@ -54,11 +54,17 @@ type sensor struct {
 	count     uint32  // of the block's samples
 }
 
+// SensorsError says that a machine cannot have that many sensors.
+type SensorsError struct{ Sensors int }
+
+func (e *SensorsError) Error() string { return "anomaly: number of sensors out of range" }
+
 // Reset forgets the machine and sets the number of its sensors, 1 to
-// [MaxSensors]; of another number it returns a *[StateError] and changes nothing.
+// [MaxSensors]; of another number it returns a *[SensorsError] and changes
+// nothing.
 func (m *Machine) Reset(sensors int) error {
 	if sensors < 1 || sensors > MaxSensors {
-		return &StateError{Reason: "number of sensors out of range"}
+		return &SensorsError{Sensors: sensors}
 	}
 	*m = Machine{sensors: uint32(sensors)}
 	return nil

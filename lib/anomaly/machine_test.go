@@ -120,7 +120,7 @@ func TestMachineRefusesForeignStates(t *testing.T) {
 		}
 	}
 	for _, sensors := range []int{-1, 0, MaxSensors + 1} {
-		if err := m.Reset(sensors); !errors.As(err, new(*StateError)) {
+		if err := m.Reset(sensors); !errors.As(err, new(*SensorsError)) {
 			t.Errorf("%d sensors: error %v", sensors, err)
 		}
 	}

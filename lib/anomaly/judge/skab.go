@@ -8,13 +8,16 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+
+	"github.com/insighthub/insighthub/lib/anomaly"
 )
 
 // Frames is one file of SKAB's form: a machine with several sensors.
 type Frames struct {
 	// Name is the file's path below the corpus.
 	Name string
-	// Sensors are the names of the columns that are readings.
+	// Sensors are the names of the columns that are readings, 1 to
+	// [anomaly.MaxSensors].
 	Sensors []string
 	// Micros are the times in microseconds since 1970, read as UTC; Values has one
 	// row per time and one column per sensor, where what is empty is NaN.
@@ -74,8 +77,8 @@ func readFrames(rows *csv.Reader) (Frames, error) {
 			columns = append(columns, i+1)
 		}
 	}
-	if len(columns) == 0 {
-		return Frames{}, fmt.Errorf("%w: no sensors", ErrForm)
+	if len(columns) == 0 || len(columns) > anomaly.MaxSensors {
+		return Frames{}, fmt.Errorf("%w: %d sensors, want 1 to %d", ErrForm, len(columns), anomaly.MaxSensors)
 	}
 	for {
 		row, err := rows.Read()
@@ -128,8 +131,10 @@ func readCorpus(fsys fs.FS, report io.Writer) ([]Frames, error) {
 		if err != nil {
 			return err
 		}
-		defer file.Close()
 		frames, err := ReadFrames(name, file)
+		if closing := file.Close(); err == nil {
+			err = closing
+		}
 		if errors.Is(err, ErrForm) {
 			fmt.Fprintln(report, "left out:", err)
 			return nil

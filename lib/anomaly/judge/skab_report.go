@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"sort"
-	"strings"
 
 	"github.com/insighthub/insighthub/lib/anomaly"
 )
@@ -19,24 +18,21 @@ import (
 // its strict one does not.
 const skabTraining = 400
 
-// A Flagger flags rows of a file; it is never given labels. The error says why
-// it cannot read the file.
-type Flagger func(Frames) ([]bool, error)
+// A Flagger flags rows of a file; it is never given labels.
+type Flagger func(Frames) []bool
 
-// errSensors is returned for a file with more sensors than a machine may have.
-var errSensors = errors.New("too many sensors")
-
-// ReleasedMachine flags with the released settings of [anomaly.Machine].
-func ReleasedMachine(f Frames) ([]bool, error) {
-	var m anomaly.Machine
-	if err := m.Reset(len(f.Sensors)); err != nil {
-		return nil, fmt.Errorf("%w: %d, at most %d: %w", errSensors, len(f.Sensors), anomaly.MaxSensors, err)
-	}
+// ReleasedMachine flags with the released settings of [anomaly.Machine]: nothing
+// where the file has more sensors than a machine may have.
+func ReleasedMachine(f Frames) []bool {
 	flags := make([]bool, len(f.Values))
+	var m anomaly.Machine
+	if m.Reset(len(f.Sensors)) != nil {
+		return flags
+	}
 	for i, values := range f.Values {
 		_, flags[i] = m.Push(f.Micros[i], values)
 	}
-	return flags, nil
+	return flags
 }
 
 // combinedHold is how many rows an alarm of one sensor holds in [CombinedDetectors].
@@ -45,7 +41,7 @@ const combinedHold = 100
 // CombinedDetectors flags with one [anomaly.Detector] per sensor, for
 // comparison: a row is flagged when a sensor's detector raised an alarm within
 // the hundred rows before it, since that detector rests after each alarm.
-func CombinedDetectors(f Frames) ([]bool, error) {
+func CombinedDetectors(f Frames) []bool {
 	detectors := make([]anomaly.Detector, len(f.Sensors))
 	flags := make([]bool, len(f.Values))
 	hold := 0
@@ -58,17 +54,17 @@ func CombinedDetectors(f Frames) ([]bool, error) {
 		flags[i] = hold > 0
 		hold = max(hold-1, 0)
 	}
-	return flags, nil
+	return flags
 }
 
 // AlwaysAfterTraining flags every row after those for training: what a detector
 // must beat, since more than half of those rows are labelled.
-func AlwaysAfterTraining(f Frames) ([]bool, error) {
+func AlwaysAfterTraining(f Frames) []bool {
 	flags := make([]bool, len(f.Values))
 	for i := range flags {
 		flags[i] = i >= skabTraining
 	}
-	return flags, nil
+	return flags
 }
 
 // judged is one file's counts.
@@ -106,37 +102,27 @@ func reportSKAB(fsys fs.FS, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "%-22s %6s %7s %7s %11s %11s %16s\n", "", "F1", "FAR %", "MAR %", "strict F1", "strict FAR", "F1, 5–95 %")
 	for _, row := range rows {
-		files, err := judgeCorpus(corpus, row.flag, out)
-		if err != nil {
-			return err
-		}
-		reportFiles(out, row.name, files)
+		reportFiles(out, row.name, judgeCorpus(corpus, row.flag))
 	}
-	return reportUnlabelled(corpus, out)
+	reportUnlabelled(corpus, out)
+	return nil
 }
 
-func judgeCorpus(corpus []Frames, flag Flagger, out io.Writer) ([]judged, error) {
+func judgeCorpus(corpus []Frames, flag Flagger) []judged {
 	var files []judged
 	for i := range corpus {
 		f := &corpus[i]
 		if f.Labels == nil {
 			continue
 		}
-		flags, err := flag(f.unlabelled())
-		if errors.Is(err, errSensors) {
-			fmt.Fprintf(out, "left out: %s: %v\n", f.Name, err)
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("flag %s: %w", f.Name, err)
-		}
+		flags := flag(f.unlabelled())
 		file := judged{group: f.Group()}
 		file.whole.Count(f.Labels, flags)
 		from := min(skabTraining, len(flags))
 		file.strict.Count(f.Labels[from:], flags[from:])
 		files = append(files, file)
 	}
-	return files, nil
+	return files
 }
 
 // reportFiles prints the sum over all files and, where there are several, over
@@ -192,32 +178,23 @@ func bootstrapF1(files []judged) (low, high float64) {
 	return scores[draws/20], scores[draws-draws/20-1]
 }
 
-func reportUnlabelled(corpus []Frames, out io.Writer) error {
+func reportUnlabelled(corpus []Frames, out io.Writer) {
 	for i := range corpus {
 		f := &corpus[i]
 		if f.Labels != nil {
 			continue
 		}
-		flags, err := ReleasedMachine(*f)
-		if errors.Is(err, errSensors) {
-			fmt.Fprintf(out, "left out: %s: %v\n", f.Name, err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		flagged, alarms := 0, 0
-		for j, flag := range flags {
-			if !flag {
-				continue
+		flagged, alarms, before := 0, 0, false
+		for _, flag := range ReleasedMachine(*f) {
+			if flag {
+				flagged++
 			}
-			flagged++
-			if j == 0 || !flags[j-1] {
+			if flag && !before {
 				alarms++
 			}
+			before = flag
 		}
 		fmt.Fprintf(out, "without labels: %s: %d rows, %d alarms, %.2f %% of rows flagged\n",
-			strings.TrimPrefix(f.Name, "./"), len(flags), alarms, 100*part(flagged, len(flags)))
+			f.Name, len(f.Values), alarms, 100*part(flagged, len(f.Values)))
 	}
-	return nil
 }
