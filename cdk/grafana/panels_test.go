@@ -114,18 +114,6 @@ func startWithFleet(t *testing.T) server {
 	return s
 }
 
-// substitute puts values in the place of variables, as Grafana does.
-func substitute(board grafana.Model, expr string, values map[string]string) string {
-	for _, v := range board.Templating.List {
-		value, ok := values[v.Name]
-		if !ok && v.Query != nil && v.Query.String != nil {
-			value = *v.Query.String
-		}
-		expr = regexp.MustCompile(`\$`+v.Name+`\b`).ReplaceAllString(expr, value)
-	}
-	return expr
-}
-
 // TestEveryPanelShowsSomething parses and runs each query of each panel in a real
 // server, for all of the fleet and for one machine.
 func TestEveryPanelShowsSomething(t *testing.T) {
@@ -144,7 +132,7 @@ func TestEveryPanelShowsSomething(t *testing.T) {
 					fmt.Fprintf(&doc, "\n## %s\n\n%s Unit: `%s`.\n\n| series | latest value |\n| --- | --- |\n", *p.Title, *p.Description, *p.FieldConfig.Defaults.Unit)
 				}
 				for _, q := range queries(t, p) {
-					expr := substitute(board.Model, q.Expr, choice)
+					expr := board.Substitute(q.Expr, choice)
 					var formatted string
 					s.get(t, "/api/v1/format_query", url.Values{"query": {expr}}, &formatted)
 					result := slices.DeleteFunc(s.query(t, q, expr, now), func(s series) bool {
@@ -208,7 +196,7 @@ func variables(t *testing.T, s server, board grafana.Dashboard) {
 			continue
 		}
 		var found []map[string]string
-		selector := substitute(board.Model, m[1], map[string]string{"site": ".*", "gateway": ".*"})
+		selector := board.Substitute(m[1], map[string]string{"site": ".*", "gateway": ".*"})
 		s.get(t, "/api/v1/series", url.Values{"match[]": {selector}}, &found)
 		if !slices.ContainsFunc(found, func(labels map[string]string) bool { return labels[m[2]] != "" }) {
 			t.Errorf("%s, variable %s: no values", board.File, v.Name)

@@ -24,7 +24,7 @@ const windowLength = time.Second
 func TestFiguresAreThoseOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	p := build(t)
-	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: p.functions}
+	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: p.functions, Assembly: measuredAssembly(t)}
 	s := startTest(t, cfg)
 
 	var load sync.WaitGroup
@@ -53,6 +53,9 @@ func TestFiguresAreThoseOfTheDatabase(t *testing.T) {
 	until := time.Now().Unix() + 1
 	gateways := []string{"fleet-001", "fleet-002", "fleet-003", "rough"}
 	closeWindows(t, s, gateways, until)
+
+	everyPanelShows(t, s, "lathe-1")
+	functionsMeasure(t, s)
 
 	want, got := bothSides(t, s, gateways, until)
 	same(t, want, got)
@@ -94,6 +97,7 @@ func rough(t *testing.T, s *Stack, g gateway, length time.Duration) {
 			quality := [...]string{"good", "good", "uncertain", "good", "bad"}[random.IntN(5)]
 			for metric, value := range map[string]float64{
 				"state": float64(random.IntN(4)), "cycle_count": float64(k % 30), "good_count": float64(k % 30 / 2), "torque": random.NormFloat64(),
+				"temperature": 60, "vibration": 2, "pressure": 5, "motor_current": 11, "power": 7, "speed": 1400, // what a machine's dashboard shows
 			} {
 				events = append(events, event{device, metric, at, value, quality})
 			}

@@ -80,7 +80,10 @@ func startTest(t *testing.T, cfg Config) *Stack {
 	out := &logWriter{t: t}
 	t.Cleanup(func() { out.done.Store(true) })
 	cfg.Out, cfg.Now = out, time.Now
-	cfg.Assembly, cfg.Stage, cfg.HTTP = filepath.Join("testdata", "assembly"), "dev", "127.0.0.1:0"
+	if cfg.Assembly == "" {
+		cfg.Assembly = filepath.Join("testdata", "assembly")
+	}
+	cfg.Stage, cfg.HTTP = "dev", "127.0.0.1:0"
 	cfg.Prometheus, cfg.PrometheusHTTP = prometheusTree, "127.0.0.1:0"
 	cfg.Concurrency = 4
 	s, err := Start(t.Context(), cfg)
