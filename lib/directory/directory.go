@@ -7,6 +7,7 @@ package directory
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -128,4 +129,15 @@ type AttemptPolicy struct {
 	Base, Max time.Duration
 	// Forget is the time without an attempt after which the count begins anew.
 	Forget time.Duration
+}
+
+// ErrVersion is the conflict of a change that was made from a version which is no
+// longer the last. It is telemetry.ErrConflict to errors.Is.
+var ErrVersion = fmt.Errorf("%w: changed meanwhile", telemetry.ErrConflict)
+
+// KeptAnswer is an answer that is given again to the same request.
+type KeptAnswer struct {
+	Status int
+	Header map[string][]string
+	Body   []byte
 }
