@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/loadtest/bench"
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/fleet"
@@ -64,10 +65,14 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 			return err
 		}
 	}
+	tokens, err := stack.Tokens(fc.Site)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(stdout, "%d gateways of %d machines send %.0f events/s to %s\n", fc.Gateways, fc.Machines, *rate, stack.HTTP)
 	cfg := drive.Config{
 		URL: stack.HTTP + "/v1/telemetry", Rate: *rate, Duration: length, Grace: 10 * time.Second,
-		Token: func(g string) (string, error) { return stack.Token(g, fc.Site) },
+		Token: tokens.Get,
 	}
 	if !*quiet {
 		cfg.Progress = func(elapsed time.Duration, c drive.Counts) {
@@ -185,12 +190,12 @@ func replayFiles(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	token, err := stack.Token(*gateway, *site)
+	tokens, err := stack.Tokens(*site)
 	if err != nil {
 		return err
 	}
 	sender := replay.Sender{
-		URL: stack.HTTP + "/v1/telemetry", Token: token, Client: &http.Client{Timeout: 30 * time.Second},
+		URL: stack.HTTP + "/v1/telemetry", Token: func() (string, error) { return tokens.Get(*gateway) }, Client: &http.Client{Timeout: 30 * time.Second},
 		BatchEvents: 1000, Attempts: 10,
 	}
 	for _, path := range fs.Args() {
@@ -267,10 +272,14 @@ func printToken(_ context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	token, err := stack.Token(*gateway, *site)
+	tokens, err := stack.Tokens(*site)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(stdout, token)
+	text, err := tokens.Mint(*gateway, token.MaxLifetime)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, text)
 	return nil
 }

@@ -36,6 +36,7 @@ type Stage struct {
 	Bridge     Bridge
 	Migrate    Function
 	API        API
+	Tokens     Tokens
 	Database   Database
 	Network    Network
 	Monitoring Monitoring
@@ -153,6 +154,40 @@ type API struct {
 	AuthorizerCache time.Duration
 	// RequestsPerSecond and Burst throttle all clients together.
 	RequestsPerSecond, Burst int
+}
+
+// Tokens configures whose tokens are accepted, and with which keys the platform
+// signs its own.
+type Tokens struct {
+	// Issuer names the platform in its tokens. Empty is the API's own address;
+	// name it when clients reach the API by another, for example "https://api.example.com".
+	Issuer string
+	// Audience is what the tokens are for.
+	Audience string
+	// Keys are made in KMS. The first signs, all verify. See docs/adr/0012.
+	Keys []SigningKey
+	// Trusted are issuers of other houses whose tokens are accepted too.
+	Trusted []TrustedIssuer
+}
+
+// SigningKey is one key in KMS.
+type SigningKey struct {
+	// Name is unique for ever in the stage: a key with a new name is a new key.
+	Name string
+	// NotAfter is until when a key that no longer signs verifies; zero is without end.
+	NotAfter time.Time
+}
+
+// TrustedIssuer is an OpenID Connect issuer, such as a Cognito user pool.
+type TrustedIssuer struct {
+	// Issuer is the iss of its tokens, JWKSURI the https address of its keys.
+	Issuer, JWKSURI string
+	// Audience is their aud; of tokens without one, as Cognito's access tokens, their client_id.
+	Audience string
+	// Algorithms are those that it signs with, such as "RS256".
+	Algorithms []string
+	// GrantsClaim names the claim that holds "site:role", for example "cognito:groups".
+	GrantsClaim string
 }
 
 // DatabaseKind says whose database the events go to.

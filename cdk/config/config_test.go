@@ -65,14 +65,24 @@ func TestValidate(t *testing.T) {
 		"part of a second":  {func(s *config.Stage) { s.Bridge.Lateness = 1500 * time.Millisecond }, "lateness 1.5s: want whole seconds"},
 		"authorizer":        {func(s *config.Stage) { s.API.Authorizer.Timeout = 20 * time.Second }, "the HTTP API gives up after 10s"},
 		"authorizer cache":  {func(s *config.Stage) { s.API.AuthorizerCache = 2 * time.Hour }, "authorizer cache 2h0m0s"},
-		"burst":             {func(s *config.Stage) { s.API.Burst = 1 }, "burst of 1"},
-		"database kind":     {func(s *config.Stage) { s.Database.Kind = "rds" }, `kind "rds"`},
-		"instance for x86":  {func(s *config.Stage) { s.Database.InstanceType = "m7i.large" }, "want an arm64 one"},
-		"existing, no ARN":  {func(s *config.Stage) { s.Database = config.Database{Kind: config.ExistingDatabase} }, "want the complete ARN"},
-		"CIDR":              {func(s *config.Stage) { s.Network.CIDR = "10.0.0.0/30" }, `CIDR "10.0.0.0/30"`},
-		"samples":           {func(s *config.Stage) { s.Monitoring.RetentionDays = 2000 }, "monitoring: retention of 2000 days"},
-		"log level":         {func(s *config.Stage) { s.Log.Level = "trace" }, `level "trace"`},
-		"log retention":     {func(s *config.Stage) { s.Log.RetentionDays = 8 }, "log: retention of 8 days"},
+		"issuer":            {func(s *config.Stage) { s.Tokens.Issuer = "http://a.example" }, `tokens: issuer "http://a.example"`},
+		"audience":          {func(s *config.Stage) { s.Tokens.Audience = "" }, "tokens: no audience"},
+		"no signing key":    {func(s *config.Stage) { s.Tokens.Keys = nil }, "tokens: 0 keys"},
+		"key's name":        {func(s *config.Stage) { s.Tokens.Keys = []config.SigningKey{{Name: "2nd"}} }, `tokens: key "2nd"`},
+		"key twice":         {func(s *config.Stage) { s.Tokens.Keys = []config.SigningKey{{Name: "A"}, {Name: "A"}} }, "named twice"},
+		"key that ends":     {func(s *config.Stage) { s.Tokens.Keys = []config.SigningKey{{Name: "A", NotAfter: time.Unix(1, 0)}} }, "the key that signs has no end"},
+		"issuer's keys":     {func(s *config.Stage) { s.Tokens.Trusted = []config.TrustedIssuer{{JWKSURI: "http://a.example"}} }, "want https"},
+		"shared secrets": {func(s *config.Stage) {
+			s.Tokens.Trusted = []config.TrustedIssuer{{Issuer: "i", Audience: "a", GrantsClaim: "g", JWKSURI: "https://a.example", Algorithms: []string{"HS256"}}}
+		}, `algorithm "HS256"`},
+		"burst":            {func(s *config.Stage) { s.API.Burst = 1 }, "burst of 1"},
+		"database kind":    {func(s *config.Stage) { s.Database.Kind = "rds" }, `kind "rds"`},
+		"instance for x86": {func(s *config.Stage) { s.Database.InstanceType = "m7i.large" }, "want an arm64 one"},
+		"existing, no ARN": {func(s *config.Stage) { s.Database = config.Database{Kind: config.ExistingDatabase} }, "want the complete ARN"},
+		"CIDR":             {func(s *config.Stage) { s.Network.CIDR = "10.0.0.0/30" }, `CIDR "10.0.0.0/30"`},
+		"samples":          {func(s *config.Stage) { s.Monitoring.RetentionDays = 2000 }, "monitoring: retention of 2000 days"},
+		"log level":        {func(s *config.Stage) { s.Log.Level = "trace" }, `level "trace"`},
+		"log retention":    {func(s *config.Stage) { s.Log.RetentionDays = 8 }, "log: retention of 8 days"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := own
@@ -89,7 +99,7 @@ func TestValidateReportsEverything(t *testing.T) {
 	if err == nil {
 		t.Fatal("an empty stage is valid")
 	}
-	for _, part := range []string{"name", "removal", "stream: ", "ingest: ", "store: ", "bridge: ", "migrate: ", "api: ", "database: ", "network: ", "monitoring: ", "log: "} {
+	for _, part := range []string{"name", "removal", "stream: ", "ingest: ", "store: ", "bridge: ", "migrate: ", "api: ", "tokens: ", "database: ", "network: ", "monitoring: ", "log: "} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("nothing about %q in: %v", part, err)
 		}

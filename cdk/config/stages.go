@@ -62,6 +62,7 @@ func dev() Stage {
 			RequestsPerSecond: 1000,
 			Burst:             2000,
 		},
+		Tokens: Tokens{Audience: "insighthub", Keys: []SigningKey{{Name: "First"}}},
 		Database: Database{
 			Kind: OwnInstance, InstanceType: "t4g.medium",
 			VolumeGiB: 50, VolumeIOPS: 3000, VolumeMBps: 125,

@@ -37,6 +37,7 @@ func (s Stage) Validate() error {
 	p.in("bridge", s.Bridge.problems(s.Stream.Retention))
 	p.in("migrate", s.Migrate.problems())
 	p.in("api", s.API.problems())
+	p.in("tokens", s.Tokens.problems())
 	p.in("database", s.Database.problems())
 	// The bridge has one connection for each shard.
 	if n := s.Stream.Shards * (s.Store.Parallelization*s.Store.Connections + 1); s.Database.Kind == OwnInstance {
@@ -122,6 +123,26 @@ func (a API) problems() (p problems) {
 	p.within("authorizer cache", a.AuthorizerCache, 0, time.Hour)
 	p.expect(a.RequestsPerSecond >= 1, "%d requests per second: want at least 1", a.RequestsPerSecond)
 	p.expect(a.Burst >= a.RequestsPerSecond, "burst of %d: want at least the %d requests of one second", a.Burst, a.RequestsPerSecond)
+	return p
+}
+
+func (t Tokens) problems() (p problems) {
+	p.expect(t.Issuer == "" || matches(`^https://[^/?#]+(/[^?#]*[^/?#])?$`, t.Issuer), "issuer %q: want an https address without a slash at its end", t.Issuer)
+	p.expect(t.Audience != "", "no audience")
+	p.expect(len(t.Keys) >= 1 && len(t.Keys) <= 16, "%d keys: want 1 to 16", len(t.Keys))
+	for i, k := range t.Keys {
+		p.expect(matches(`^[A-Z][A-Za-z0-9]{0,30}$`, k.Name), "key %q: want a name of letters and digits that begins with a capital", k.Name)
+		p.expect(!slices.ContainsFunc(t.Keys[:i], func(o SigningKey) bool { return o.Name == k.Name }), "key %q: named twice", k.Name)
+		p.expect(i > 0 || k.NotAfter.IsZero(), "key %q: the key that signs has no end", k.Name)
+	}
+	for _, o := range t.Trusted {
+		p.expect(o.Issuer != "" && o.Audience != "" && o.GrantsClaim != "", "trusted issuer %q: want issuer, audience and the claim with the grants", o.Issuer)
+		p.expect(matches(`^https://.`, o.JWKSURI), "trusted issuer %q: keys at %q: want https", o.Issuer, o.JWKSURI)
+		p.expect(len(o.Algorithms) > 0, "trusted issuer %q: no algorithms", o.Issuer)
+		for _, a := range o.Algorithms {
+			p.expect(matches(`^([RPE]S(256|384|512)|EdDSA)$`, a), "trusted issuer %q: algorithm %q: want one with public keys", o.Issuer, a)
+		}
+	}
 	return p
 }
 

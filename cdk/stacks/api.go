@@ -8,7 +8,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2authorizers"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
@@ -22,6 +21,7 @@ type API struct {
 	HTTP       awsapigatewayv2.HttpApi
 	Ingest     constructs.GoFunction
 	Authorizer constructs.GoFunction
+	Tokens     Tokens
 }
 
 // NewAPI adds the stack to scope.
@@ -30,26 +30,19 @@ func NewAPI(scope cdkconstructs.Construct, props Props, telemetry Telemetry) API
 	stack := newStack(scope, props, "Api", "the HTTP API for gateways")
 	a := API{Stack: stack}
 
-	tokens := awssecretsmanager.NewSecret(stack, jsii.String("TokenSecret"), &awssecretsmanager.SecretProps{
-		Description: jsii.String("Key with which gateway tokens are signed"),
-		GenerateSecretString: &awssecretsmanager.SecretStringGenerator{
-			PasswordLength:     jsii.Number(64),
-			ExcludePunctuation: jsii.Bool(true),
-		},
-		RemovalPolicy: constructs.RemovalPolicy(stage.Removal),
-	})
+	a.HTTP = newHTTPAPI(stack, stage)
+	a.Tokens = newTokens(stack, stage, a.HTTP.ApiEndpoint())
 	a.Authorizer = constructs.NewGoFunction(stack, "Authorizer", &constructs.GoFunctionProps{
 		Name:        "authorizer",
-		Description: "Checks a gateway's token",
+		Description: "Checks a caller's token",
 		Stage:       stage,
 		Size:        stage.API.Authorizer,
 		Dir:         props.Functions,
-		Environment: map[string]*string{"TOKEN_SECRET_ARN": tokens.SecretArn()},
+		Environment: a.Tokens.Environment,
 	})
-	tokens.GrantRead(a.Authorizer.Role, nil)
+	a.Tokens.AllowVerify(a.Authorizer)
 	a.Ingest = newIngest(stack, props, telemetry)
 
-	a.HTTP = newHTTPAPI(stack, stage)
 	a.HTTP.AddRoutes(&awsapigatewayv2.AddRoutesOptions{
 		Path:        jsii.String("/v1/telemetry"),
 		Methods:     &[]awsapigatewayv2.HttpMethod{awsapigatewayv2.HttpMethod_POST},
@@ -71,7 +64,7 @@ func NewAPI(scope cdkconstructs.Construct, props Props, telemetry Telemetry) API
 	})
 
 	output(stack, "ApiUrl", a.HTTP.ApiEndpoint(), "Base address of the API")
-	output(stack, "TokenSecretArn", tokens.SecretArn(), "Secret with the key that signs gateway tokens")
+	output(stack, "TokenIssuer", a.Tokens.Environment["TOKEN_ISSUER"], "Name of the platform in its tokens")
 	return a
 }
 

@@ -29,6 +29,7 @@ func TestDev(t *testing.T) {
 		checkBridge(t, a)
 	})
 	t.Run("api", func(t *testing.T) { checkAPI(t, a) })
+	t.Run("tokens", func(t *testing.T) { checkTokens(t, a) })
 	t.Run("privileges", func(t *testing.T) { checkPrivileges(t, a) })
 	t.Run("storage", func(t *testing.T) { checkStorage(t, a, "Delete") })
 	t.Run("zones", func(t *testing.T) { checkZones(t, a) })
@@ -162,7 +163,7 @@ var workspaceURL = regexp.MustCompile(`^\{"Fn::Join":\["",\[\{"Fn::ImportValue":
 func checkEnvironment(t *testing.T, a assembly) {
 	t.Helper()
 	want := map[string][]string{
-		"authorizer": {"TOKEN_SECRET_ARN"},
+		"authorizer": {"SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
 		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
 		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STREAM_NAME"},
 		"migrate":    {"DATABASE_SECRET_ARN"},
@@ -346,9 +347,13 @@ func checkPrivileges(t *testing.T, a assembly) {
 			t.Errorf("%s may write to the stream", id)
 		}
 		mayReadSecret := strings.Contains(document, "secretsmanager:GetSecretValue")
-		needsSecret := regexp.MustCompile(`^(Api/Authorizer|Telemetry/Store|Telemetry/Bridge|Data/Migrate|Data/Database)`).MatchString(id)
+		needsSecret := regexp.MustCompile(`^(Telemetry/Store|Telemetry/Bridge|Data/Migrate|Data/Database)`).MatchString(id)
 		if mayReadSecret != needsSecret {
 			t.Errorf("%s: may read a secret: %v, want %v", id, mayReadSecret, needsSecret)
+		}
+		kms := regexp.MustCompile(`kms:\w+`).FindAllString(document, -1)
+		if verifies := strings.HasPrefix(id, "Api/Authorizer"); verifies && !slices.Equal(kms, []string{"kms:GetPublicKey"}) || !verifies && len(kms) > 0 {
+			t.Errorf("%s: may %v of the signing keys", id, kms)
 		}
 	}
 }

@@ -1,11 +1,13 @@
 // Command authorizer is the Lambda authorizer of the HTTP API: it verifies the
 // bearer token and tells the function behind the route who calls.
 //
-// Environment: TOKEN_SECRET_ARN; LOG_LEVEL; that of lambdahost.NewInstruments.
+// Environment: TOKEN_ISSUER, TOKEN_AUDIENCE, SIGNING_KEYS, TRUSTED_ISSUERS (see
+// lib/token); LOG_LEVEL; that of lambdahost.NewInstruments.
 package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"time"
@@ -13,12 +15,12 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/kms"
 	"github.com/insighthub/insighthub/lib/lambdahost"
-	"github.com/insighthub/insighthub/lib/secrets"
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-var _ token.SecretSource = (*secrets.Store)(nil)
+var _ token.KeySource = (*kms.Keys)(nil)
 
 func main() {
 	log := lambdahost.Logger(os.Getenv)
@@ -33,21 +35,33 @@ func main() {
 // build makes the function from its environment.
 func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
 	env := lambdahost.NewEnv(getenv)
-	arn := env.Required("TOKEN_SECRET_ARN")
-	if err := env.Err(); err != nil {
+	config := token.VerifierConfig{
+		Issuer: env.Required("TOKEN_ISSUER"), Audience: env.Required("TOKEN_AUDIENCE"), HTTP: token.NewHTTPClient(), Now: time.Now,
+	}
+	own, trusted := env.Required("SIGNING_KEYS"), env.Optional("TRUSTED_ISSUERS", "[]")
+	aws, err := awsconfig.Load(getenv)
+	if err := errors.Join(env.Err(), err); err != nil {
 		return nil, err
 	}
-	aws, err := awsconfig.Load(getenv)
+	keys, err := token.ParseSigningKeys(own)
+	if err != nil {
+		return nil, err
+	}
+	if config.Trusted, err = token.ParseTrustedIssuers(trusted); err != nil {
+		return nil, err
+	}
+	if config.Keys, err = token.NewKeySet(token.KeySetConfig{Source: kms.New(aws), Keys: keys, Now: time.Now}); err != nil {
+		return nil, err
+	}
+	verifier, err := token.NewVerifier(config)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := token.NewAuthorizer(token.AuthorizerConfig{Verifier: verifier, Log: log})
 	if err != nil {
 		return nil, err
 	}
 	instruments, err := lambdahost.NewInstruments(getenv, aws)
-	if err != nil {
-		return nil, err
-	}
-	handler, err := token.NewAuthorizer(token.AuthorizerConfig{
-		Secrets: secrets.New(aws), SecretARN: arn, Now: time.Now, Log: log,
-	})
 	if err != nil {
 		return nil, err
 	}

@@ -1,68 +1,152 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambda"
+
+	local "github.com/insighthub/insighthub/cdk/local/kms"
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/kms"
+	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-func environment(endpoint string) map[string]string {
-	return map[string]string{
-		"TOKEN_SECRET_ARN": "arn:secret", "AWS_ENDPOINT_URL_SECRETS_MANAGER": endpoint,
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
+// service is a KMS with one key, and the environment of a function that uses it.
+type service struct {
+	*httptest.Server
+	env map[string]string
+	arn string
+}
+
+func newService(t *testing.T) *service {
+	t.Helper()
+	store, err := local.New(local.Config{File: filepath.Join(t.TempDir(), "kms.json"), Region: "eu-west-1", AccountID: "1", Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Ensure("k"); err != nil {
+		t.Fatal(err)
+	}
+	s := &service{Server: httptest.NewServer(store.Handler()), arn: store.ARN("k")}
+	t.Cleanup(s.Close)
+	s.env = map[string]string{
+		"TOKEN_ISSUER": "https://a.example", "TOKEN_AUDIENCE": "insighthub", "SIGNING_KEYS": `[{"key":"` + s.arn + `"}]`,
+		"AWS_ENDPOINT_URL_KMS": s.URL, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
+	}
+	return s
+}
+
+func (s *service) getenv(name string) string { return s.env[name] }
+
+func (s *service) function(t *testing.T, log io.Writer) lambda.Handler {
+	t.Helper()
+	handler, err := build(s.getenv, slog.New(slog.NewJSONHandler(log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return handler
+}
+
+func (s *service) mint(t *testing.T, who token.Identity) string {
+	t.Helper()
+	aws, err := awsconfig.Load(s.getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	minter, err := token.NewMinter(token.MinterConfig{
+		Signer: kms.New(aws), Key: s.arn, Issuer: s.env["TOKEN_ISSUER"], Audience: s.env["TOKEN_AUDIENCE"], Now: time.Now, Random: rand.Reader,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _, err := minter.Mint(t.Context(), who, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func payload(authorization string) []byte {
+	raw, _ := json.Marshal(authorization) // a text always is JSON
+	return []byte(`{"version":"2.0","type":"REQUEST","identitySource":[` + string(raw) + `],"requestContext":{"requestId":"r-1"}}`)
+}
+
+// TestFunction builds the function from its environment and lets it read its key
+// through the SDK's client.
+func TestFunction(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	var log strings.Builder
+	f := s.function(t, &log)
+	text := s.mint(t, token.Identity{Subject: "gw-1", Gateway: "gw-1", Site: "plant-1", Role: token.Gateway})
+	got, err := f.Invoke(t.Context(), payload("Bearer "+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer struct {
+		IsAuthorized bool           `json:"isAuthorized"`
+		Context      map[string]any `json:"context"`
+	}
+	if err := json.Unmarshal(got, &answer); err != nil || !answer.IsAuthorized || answer.Context["gateway"] != "gw-1" || answer.Context["role"] != "gateway" {
+		t.Errorf("got %s, %v", got, err)
+	}
+	person := s.mint(t, token.Identity{Subject: "u-1", Grants: map[telemetry.SiteID]token.Role{"plant-1": token.Viewer}})
+	if got, err := f.Invoke(t.Context(), payload("Bearer "+person)); err != nil || !strings.Contains(string(got), `"grants":{"plant-1":"viewer"}`) {
+		t.Errorf("got %s, %v", got, err)
+	}
+	for _, header := range []string{"Bearer " + text + "x", "Bearer " + text[:len(text)-4], "Bearer", "Basic " + text, text} {
+		if got, err := f.Invoke(t.Context(), payload(header)); err != nil || string(got) != `{"isAuthorized":false}` {
+			t.Errorf("%.10s…: got %s, %v", header, got, err)
+		}
+	}
+	if strings.Contains(log.String(), text[:20]) || !strings.Contains(log.String(), "r-1") {
+		t.Errorf("log:\n%s", log.String())
 	}
 }
 
-// TestFunction builds the function from its environment and lets it read its
-// secret through the SDK's client.
-func TestFunction(t *testing.T) {
+// TestWithoutKMS: callers whose key is at hand pass; nobody else is let in or called unauthorized.
+func TestWithoutKMS(t *testing.T) {
 	t.Parallel()
-	secret := strings.Repeat("only in this test ", 2)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil || r.Header.Get("X-Amz-Target") != "secretsmanager.GetSecretValue" || !strings.Contains(string(body), `"arn:secret"`) {
-			t.Errorf("call %s %s, %v", r.Header.Get("X-Amz-Target"), body, err)
-		}
-		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-		_ = json.NewEncoder(w).Encode(map[string]string{"ARN": "arn:secret", "Name": "token", "SecretString": secret})
-	}))
-	defer server.Close()
-	values := environment(server.URL)
-	handler, err := build(func(name string) string { return values[name] }, slog.New(slog.DiscardHandler))
-	if err != nil {
+	s := newService(t)
+	f, cold := s.function(t, io.Discard), s.function(t, io.Discard)
+	text := "Bearer " + s.mint(t, token.Identity{Subject: "gw-1", Gateway: "gw-1", Site: "plant-1", Role: token.Gateway})
+	if _, err := f.Invoke(t.Context(), payload(text)); err != nil {
 		t.Fatal(err)
 	}
-	claims := token.Claims{Gateway: "gw-1", Site: "plant-1", Role: token.Gateway}
-	text, err := token.Mint([]byte(secret), claims, time.Minute, time.Now())
-	if err != nil {
-		t.Fatal(err)
+	s.Close()
+	if got, err := f.Invoke(t.Context(), payload(text)); err != nil || !strings.HasPrefix(string(got), `{"isAuthorized":true`) {
+		t.Errorf("with the key at hand: %s, %v", got, err)
 	}
-	for header, want := range map[string]string{
-		"Bearer " + text:       `{"isAuthorized":true,"context":{"gateway":"gw-1","site":"plant-1","role":"gateway"}}`,
-		"Bearer " + text + "x": `{"isAuthorized":false}`,
-	} {
-		got, err := handler.Invoke(t.Context(), []byte(`{"version":"2.0","type":"REQUEST","identitySource":["`+header+`"]}`))
-		if err != nil || string(got) != want {
-			t.Errorf("got %s, %v; want %s", got, err, want)
-		}
+	got, err := cold.Invoke(t.Context(), payload(text))
+	if err == nil || errors.Is(err, telemetry.ErrInvalid) || strings.Contains(err.Error(), text[7:30]) {
+		t.Errorf("without a key: %s, %v", got, err)
 	}
 }
 
 func TestBuildNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"TOKEN_SECRET_ARN", "AWS_REGION"} {
-		values := environment("")
-		delete(values, name)
-		_, err := build(func(name string) string { return values[name] }, slog.New(slog.DiscardHandler))
-		if err == nil || !strings.Contains(err.Error(), name) {
+	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE", "SIGNING_KEYS", "AWS_REGION"} {
+		s := newService(t)
+		delete(s.env, name)
+		if _, err := build(s.getenv, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("without %s: got %v", name, err)
+		}
+	}
+	for name, value := range map[string]string{"SIGNING_KEYS": "[]", "TRUSTED_ISSUERS": `[{"issuer":"i"}]`} {
+		s := newService(t)
+		s.env[name] = value
+		if _, err := build(s.getenv, slog.New(slog.DiscardHandler)); err == nil {
+			t.Errorf("%s %s was taken", name, value)
 		}
 	}
 }

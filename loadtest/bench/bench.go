@@ -77,8 +77,12 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	systems := []*system{newPipeline(cfg, stack)}
 	stop := stackProc.stop
+	tokens, err := stack.Tokens(cfg.Fleet.Site)
+	if err != nil {
+		return errors.Join(err, stop())
+	}
+	systems := []*system{newPipeline(cfg, stack, tokens)}
 	if !cfg.SkipYardstick {
 		proc, url, dsn, err := startYardstick(ctx, cfg, stack)
 		if err != nil {

@@ -35,10 +35,10 @@ type system struct {
 	runs       int
 }
 
-func newPipeline(cfg Config, s Stack) *system {
+func newPipeline(cfg Config, s Stack, tokens *Tokens) *system {
 	p := &system{
 		cfg: cfg, name: "pipeline", prometheus: s.Prometheus, url: s.HTTP + "/v1/telemetry", dsn: s.Database,
-		token: func(g string) (string, error) { return s.Token(g, cfg.Fleet.Site) },
+		token: tokens.Get,
 		roots: map[int]string{s.PIDs.Local: "local", s.PIDs.Postgres: "postgres"},
 		log:   filepath.Join(s.Logs, "store.log"),
 	}

@@ -14,19 +14,20 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/insighthub/insighthub/lib/telemetry"
-	"github.com/insighthub/insighthub/lib/token"
 )
 
 // Stack is what the local stack says of itself in stack.json once it answers.
 type Stack struct {
-	HTTP        string `json:"http"`
-	Database    string `json:"database"`
-	TokenSecret string `json:"token_secret"`
-	Prometheus  string `json:"prometheus"` // empty where the stage has none
-	Logs        string `json:"logs"`
-	PIDs        struct {
+	HTTP       string `json:"http"`
+	Database   string `json:"database"`
+	Prometheus string `json:"prometheus"` // empty where the stage has none
+	Logs       string `json:"logs"`
+	// With these tokens are minted; see Tokens.
+	KMS        string `json:"kms"`
+	SigningKey string `json:"signing_key"`
+	Issuer     string `json:"issuer"`
+	Audience   string `json:"audience"`
+	PIDs       struct {
 		Local      int `json:"local"`
 		Postgres   int `json:"postgres"`
 		Prometheus int `json:"prometheus"`
@@ -44,13 +45,6 @@ func ReadStack(state string) (Stack, error) {
 		return s, fmt.Errorf("%s/stack.json: %w", state, err)
 	}
 	return s, nil
-}
-
-// Token mints a development token for a gateway of the stack.
-func (s Stack) Token(gateway, site string) (string, error) {
-	return token.Mint([]byte(s.TokenSecret), token.Claims{
-		Gateway: telemetry.GatewayID(gateway), Site: telemetry.SiteID(site), Role: token.Gateway,
-	}, 24*time.Hour, time.Now())
 }
 
 // child is a program that the bench started.

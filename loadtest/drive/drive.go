@@ -20,7 +20,8 @@ import (
 type Config struct {
 	// URL takes the batches by POST.
 	URL string
-	// Token returns the bearer token of a gateway.
+	// Token returns the bearer token of a gateway. It is asked before each request,
+	// by several goroutines: a token lapses while the fleet goes on.
 	Token func(gateway string) (string, error)
 	// Rate is the events per second of the whole fleet, for the open loop; zero
 	// means the closed loop, in which each gateway sends when it was answered.
@@ -83,12 +84,11 @@ func Run(ctx context.Context, cfg Config, gateways []*fleet.Gateway, eventsPerBa
 	senders := make([]*sender, len(gateways))
 	var wg sync.WaitGroup
 	for i, g := range gateways {
-		token, err := cfg.Token(g.ID)
-		if err != nil {
+		if _, err := cfg.Token(g.ID); err != nil {
 			return Result{}, fmt.Errorf("token of %s: %w", g.ID, err)
 		}
 		s := &sender{
-			cfg: &cfg, client: client, gateway: g, authorization: "Bearer " + token, period: period,
+			cfg: &cfg, client: client, gateway: g, period: period,
 			// Gateways take turns, so that the load is even within a period.
 			first: start.Add(period * time.Duration(i) / time.Duration(len(gateways))),
 			end:   start.Add(cfg.Duration),
@@ -143,13 +143,12 @@ func progress(cfg *Config, start time.Time, senders []*sender) (stop func()) {
 
 // sender is one gateway with its connection.
 type sender struct {
-	cfg           *Config
-	client        *http.Client
-	gateway       *fleet.Gateway
-	authorization string
-	period        time.Duration
-	first, end    time.Time
-	samples       []Sample // of acknowledged batches
+	cfg        *Config
+	client     *http.Client
+	gateway    *fleet.Gateway
+	period     time.Duration
+	first, end time.Time
+	samples    []Sample // of acknowledged batches
 
 	mu         sync.Mutex
 	counts     Counts
@@ -243,7 +242,11 @@ func (s *sender) post(ctx context.Context, b *fleet.Batch) (answer, error) {
 		return answer{}, fmt.Errorf("%w: %w", errRefused, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", s.authorization)
+	token, err := s.cfg.Token(s.gateway.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return answer{}, err

@@ -97,13 +97,17 @@ func (r *run) underLoad(ctx context.Context, state string) error {
 	for _, g := range gateways {
 		r.gateways = append(r.gateways, g.ID)
 	}
+	tokens, err := r.stack.Tokens(fc.Site)
+	if err != nil {
+		return err
+	}
 	load, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
 	go func() {
 		result, err := drive.Run(load, drive.Config{
 			URL: r.stack.HTTP + "/v1/telemetry", Rate: r.cfg.Rate, Duration: fc.Horizon,
-			Token: func(g string) (string, error) { return r.stack.Token(g, fc.Site) },
+			Token: tokens.Get,
 		}, gateways, fc.EventsPerBatch())
 		r.report.Accepted, r.report.Repeated = result.Accepted, result.Retries
 		ended <- err

@@ -15,8 +15,10 @@ import (
 
 // Sender posts events to the HTTP API.
 type Sender struct {
-	URL, Token string
-	Client     *http.Client
+	URL string
+	// Token returns a bearer token of the gateway; it is asked before each request.
+	Token  func() (string, error)
+	Client *http.Client
 	// BatchEvents bounds the events of one request.
 	BatchEvents int
 	// Attempts bounds how often one request is tried when the answer says "later".
@@ -70,7 +72,11 @@ func (s *Sender) once(ctx context.Context, body []byte) (accepted, rejected int,
 		return 0, 0, 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+s.Token)
+	token, err := s.Token()
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := s.Client.Do(req)
 	if err != nil {
 		return 0, 0, time.Second, err

@@ -6,7 +6,8 @@
 //
 //	lock            held by the instance that runs (flock)
 //	stack.json      where everything is, while it answers; see Info
-//	secrets.json    generated secrets, so that tokens stay valid
+//	secrets.json    generated secrets
+//	kms.json        the keys that sign tokens, so that these stay valid
 //	stream.state    the stream's records and the consumers' checkpoints, of a clean end
 //	postgres/       the database
 //	metrics/        Prometheus's samples, and the template's rules

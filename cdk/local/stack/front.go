@@ -27,9 +27,6 @@ func (s *Stack) startFront(ctx context.Context, l net.Listener) error {
 			}
 		}
 		url := s.serve("api", l, handler)
-		if i == 0 {
-			s.info.HTTP = url
-		}
 		for _, r := range api.Routes {
 			s.say("route      %s at %s", r.Key, url)
 		}

@@ -49,6 +49,7 @@ func (s *Stack) environment(f template.Function) []string {
 		"AWS_ENDPOINT_URL_KINESIS=" + s.endpoints.kinesis,
 		"AWS_ENDPOINT_URL_S3=" + s.endpoints.objects,
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER=" + s.endpoints.secrets,
+		"AWS_ENDPOINT_URL_KMS=" + s.endpoints.kms,
 		"AWS_S3_PATH_STYLE=true",
 	}
 	for _, k := range slices.Sorted(maps.Keys(f.Env)) {
@@ -59,7 +60,7 @@ func (s *Stack) environment(f template.Function) []string {
 		if s.prometheus != nil {
 			v = s.prometheus.localise(v)
 		}
-		env = append(env, k+"="+v)
+		env = append(env, k+"="+s.localise(v))
 	}
 	return env
 }

@@ -10,9 +10,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"time"
-
-	"github.com/insighthub/insighthub/lib/telemetry"
-	"github.com/insighthub/insighthub/lib/token"
 )
 
 const (
@@ -24,12 +21,17 @@ const (
 // Info is what stack.json says while the stack answers. It holds secrets; only its
 // owner can read it.
 type Info struct {
-	HTTP        string `json:"http"`
-	Database    string `json:"database"`
-	TokenSecret string `json:"token_secret"`
-	Kinesis     string `json:"kinesis"`
-	Stream      string `json:"stream"`
-	Prometheus  string `json:"prometheus,omitempty"`
+	HTTP       string `json:"http"`
+	Database   string `json:"database"`
+	Kinesis    string `json:"kinesis"`
+	Stream     string `json:"stream"`
+	Prometheus string `json:"prometheus,omitempty"`
+	// KMS is the address of the local one, SigningKey the ARN in it of the key with
+	// which tokens are signed, as those of Issuer for Audience.
+	KMS        string `json:"kms,omitempty"`
+	SigningKey string `json:"signing_key,omitempty"`
+	Issuer     string `json:"issuer,omitempty"`
+	Audience   string `json:"audience,omitempty"`
 	// PIDs holds the process of "local", "postgres" and "prometheus", and the list of each
 	// function's.
 	PIDs map[string]any `json:"pids"`
@@ -37,7 +39,7 @@ type Info struct {
 }
 
 // publish writes stack.json, keeps its processes up to date and says where to look.
-func (s *Stack) publish(context.Context) error {
+func (s *Stack) publish(ctx context.Context) error {
 	if len(s.plan.Streams) > 0 {
 		s.info.Stream = s.plan.Streams[0].Name
 	}
@@ -59,7 +61,7 @@ func (s *Stack) publish(context.Context) error {
 	if err := s.plan.PrintSkipped(s.cfg.Out); err != nil {
 		return err
 	}
-	return s.printWhereToLook()
+	return s.printWhereToLook(ctx)
 }
 
 func (s *Stack) refresh(stop <-chan struct{}) {
@@ -113,15 +115,13 @@ func (s *Stack) writeInfo(info Info) error {
 	return nil
 }
 
-func (s *Stack) printWhereToLook() error {
+func (s *Stack) printWhereToLook(ctx context.Context) error {
 	now := s.cfg.Now()
 	s.say("\nReady. Everything listens on this machine only.")
-	if s.info.TokenSecret != "" && s.info.HTTP != "" {
-		t, err := token.Mint([]byte(s.info.TokenSecret), token.Claims{
-			Gateway: telemetry.GatewayID("demo"), Site: telemetry.SiteID("plant-1"), Role: token.Gateway,
-		}, 24*time.Hour, now)
+	if s.info.SigningKey != "" {
+		t, err := s.info.gatewayToken(ctx, "demo", "plant-1", s.cfg.Now)
 		if err != nil {
-			return fmt.Errorf("mint a token: %w", err)
+			return err
 		}
 		s.say("  post an event   curl -sS %s/v1/telemetry -H 'Content-Type: application/json' -H 'Authorization: Bearer %s' -d '%s'",
 			s.info.HTTP, t, fmt.Sprintf(`{"events":[{"device":"press-1","metric":"temperature","time":%q,"value":71.25}]}`,

@@ -286,6 +286,7 @@ func TestProgram(t *testing.T) {
 	// Again, and killed: no child outlives it.
 	again := launch(t, state, "127.0.0.1:0", "-and", "sleep 1000")
 	info = again.ready(t)
+	g = newGateway(t, &Stack{info: info}, "gw-1") // the issuer's name has the port in it
 	post(10)
 	rows(t, info.Database, 11*eventsPerBatch)
 	below = descendants(t, again.cmd.Process.Pid)

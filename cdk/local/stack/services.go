@@ -18,7 +18,7 @@ import (
 
 // endpoints are where the bodies of the AWS services listen.
 type endpoints struct {
-	kinesis, objects, secrets string
+	kinesis, objects, secrets, kms string
 }
 
 // listen takes an address.
@@ -85,11 +85,8 @@ func (s *Stack) startDatabase(ctx context.Context) error {
 	return nil
 }
 
-// databaseSecret and tokenSecret are the variables by which the functions name them.
-const (
-	databaseSecret = "DATABASE_SECRET_ARN"
-	tokenSecret    = "TOKEN_SECRET_ARN"
-)
+// databaseSecret is the variable by which the functions name it.
+const databaseSecret = "DATABASE_SECRET_ARN"
 
 // startSecrets gives each secret its value: the database's names the local one, the
 // others are generated once and kept. The functions are told the ARNs that the
@@ -144,15 +141,10 @@ func (s *Stack) provide(store *secrets.Store, variable, arn, database string) er
 		}
 		s.secretARNs[arn] = own
 	}
-	if variable == databaseSecret {
-		_, err := store.Set(s.secretARNs[arn], database)
-		return err
-	}
-	if variable != tokenSecret {
+	if variable != databaseSecret {
 		return nil
 	}
-	value, err := store.Value(s.secretARNs[arn])
-	s.info.TokenSecret = value
+	_, err := store.Set(s.secretARNs[arn], database)
 	return err
 }
 

@@ -80,12 +80,13 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.info.HTTP = "http://" + front.Addr().String()
 	s.onClose("address", func(context.Context) error {
 		_ = front.Close() // the API has closed it, if it came to that
 		return nil
 	})
 	for _, step := range []func(context.Context) error{
-		s.startDatabase, s.startPrometheus, s.startSecrets, s.startObjects, s.startStream,
+		s.startDatabase, s.startPrometheus, s.startSecrets, s.startKeys, s.startObjects, s.startStream,
 		s.startFunctions, s.runTriggers, s.startMappings,
 		func(ctx context.Context) error { return s.startFront(ctx, front) },
 		s.publish, s.startCommand,

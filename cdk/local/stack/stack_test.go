@@ -24,7 +24,6 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 	"github.com/insighthub/insighthub/lib/telemetry"
-	"github.com/insighthub/insighthub/lib/token"
 )
 
 // newDatabase makes a database of its own on the server for tests.
@@ -106,9 +105,7 @@ type gateway struct {
 
 func newGateway(t *testing.T, s *Stack, name string) gateway {
 	t.Helper()
-	bear, err := token.Mint([]byte(s.Info().TokenSecret), token.Claims{
-		Gateway: telemetry.GatewayID(name), Site: "plant-1", Role: token.Gateway,
-	}, time.Hour, time.Now())
+	bear, err := s.Info().gatewayToken(t.Context(), telemetry.GatewayID(name), "plant-1", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,6 +282,15 @@ func onlyObject(t *testing.T, s *Stack) (key, text string) {
 	return *list.Contents[0].Key, string(raw)
 }
 
+func stateFileOf(t *testing.T, cfg Config, name string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(cfg.State, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
 // What was acknowledged is stored once, whatever dies on the way, and over a restart.
 func TestNothingLostNothingTwice(t *testing.T) {
 	t.Parallel()
@@ -333,7 +339,6 @@ func TestNothingLostNothingTwice(t *testing.T) {
 
 	// End in the middle, and go on.
 	load(t, s, gateways, start, done, done+30)
-	info := s.Info()
 	pids := program(t, s, "store").Stats().PIDs
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -346,9 +351,13 @@ func TestNothingLostNothingTwice(t *testing.T) {
 			t.Errorf("process %d is left running", pid)
 		}
 	}
+	keys := stateFileOf(t, cfg, "kms.json")
 	s = startTest(t, cfg)
-	if s.Info().TokenSecret != info.TokenSecret {
-		t.Error("the token secret changed")
+	if !bytes.Equal(keys, stateFileOf(t, cfg, "kms.json")) {
+		t.Error("the signing key changed")
+	}
+	for i := range gateways { // the API has another port, and with it the issuer another name
+		gateways[i] = newGateway(t, s, gateways[i].name)
 	}
 	load(t, s, gateways, start, done+20, done+40) // ten of them again: nothing changes
 	await(t, s, conn, events(done+40))

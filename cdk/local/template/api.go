@@ -16,6 +16,7 @@ func (p *Plan) addAPI(f *fields) {
 	}
 	p.api(f, f.physical()).ID = f.id
 	p.api(f, f.physical()).Name = f.text("Name")
+	p.api(f, f.physical()).Endpoint = f.attribute("ApiEndpoint")
 }
 
 // api returns the API with an id; its parts may be read before itself.

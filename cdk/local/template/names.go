@@ -56,7 +56,7 @@ func (r *resolver) physicalID(id string) (string, error) {
 	case "AWS::S3::Bucket":
 		name, err := r.nameOf(id, "BucketName", 63)
 		return strings.ToLower(name), err
-	case "AWS::Lambda::EventSourceMapping":
+	case "AWS::Lambda::EventSourceMapping", keyType:
 		return uuid(r.stack.name, id), nil
 	case "AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::Authorizer", "AWS::ApiGatewayV2::Integration", "AWS::ApiGatewayV2::Route":
 		return shortID(r.stack.name, id), nil
@@ -105,6 +105,10 @@ func (r *resolver) attribute(id, attribute string) (string, error) {
 		return r.arn("kinesis", "stream/"+physical), nil
 	case "AWS::S3::Bucket.Arn":
 		return "arn:aws:s3:::" + physical, nil
+	case keyType + ".Arn":
+		return r.arn("kms", "key/"+physical), nil
+	case keyType + ".KeyId":
+		return physical, nil
 	case "AWS::IAM::Role.Arn":
 		return "arn:aws:iam::" + r.stack.account + ":role/" + physical, nil
 	case "AWS::ApiGatewayV2::Api.ApiEndpoint":

@@ -26,6 +26,7 @@ type Plan struct {
 	APIs      []API
 	Buckets   []Bucket
 	Secrets   []Secret
+	Keys      []Key
 	Triggers  []Trigger
 	// Workspaces has one at most: the server that it stands for is one here.
 	Workspaces []Workspace
@@ -69,8 +70,11 @@ type Mapping struct {
 // API is an AWS::ApiGatewayV2::Api with the HTTP protocol.
 type API struct {
 	ID
-	APIID       string
-	Name        string
+	APIID string
+	Name  string
+	// Endpoint is what the template's other resources are told. Nobody answers
+	// there: who runs the plan replaces it.
+	Endpoint    string
 	Routes      []Route
 	Authorizers []Authorizer
 	Stages      []APIStage
@@ -120,6 +124,13 @@ type Secret struct {
 	// Value is what the template says; empty when it is generated.
 	Value    string
 	Generate secrets.Generate
+}
+
+// Key is an AWS::KMS::Key of P-256 for signing.
+type Key struct {
+	ID
+	KeyID string
+	ARN   string
 }
 
 // Trigger is a custom resource by which the deployment invokes a function once.

@@ -75,6 +75,8 @@ func (p *Plan) add(r *resolver, id string) error {
 		p.Buckets = append(p.Buckets, Bucket{ID: f.id, Name: f.physical()})
 	case "AWS::SecretsManager::Secret":
 		p.addSecret(f)
+	case keyType:
+		p.addKey(f)
 	case "Custom::Trigger":
 		p.Triggers = append(p.Triggers, Trigger{ID: f.id, FunctionARN: f.text("HandlerArn")})
 	case workspaceType:
@@ -185,6 +187,21 @@ func (p *Plan) addSecret(f *fields) {
 		f.fail("GenerateSecretString", err)
 	}
 	p.Secrets = append(p.Secrets, s)
+}
+
+// keyType is that of keys for signing, and of those that encrypt, which have no body here.
+const keyType = "AWS::KMS::Key"
+
+func (p *Plan) addKey(f *fields) {
+	spec, usage := f.text("KeySpec"), f.text("KeyUsage")
+	switch {
+	case spec == "ECC_NIST_P256" && usage == "SIGN_VERIFY":
+		p.Keys = append(p.Keys, Key{ID: f.id, KeyID: f.physical(), ARN: f.attribute("Arn")})
+	case usage == "" || usage == "ENCRYPT_DECRYPT":
+		p.skip(f.id, keyType)
+	default:
+		p.Skipped = append(p.Skipped, Skipped{f.id, keyType, NoBody, "keys are of P-256 and sign here; it is " + spec + " for " + usage})
+	}
 }
 
 // functionARN reads a function's name, ARN, or ARN with a version, and returns its ARN.

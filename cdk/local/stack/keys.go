@@ -1,0 +1,86 @@
+package stack
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	local "github.com/insighthub/insighthub/cdk/local/kms"
+	"github.com/insighthub/insighthub/lib/kms"
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/token"
+)
+
+// The variables by which the functions name the keys that sign, the platform and its clients.
+const (
+	signingKeys   = "SIGNING_KEYS"
+	tokenIssuer   = "TOKEN_ISSUER"
+	tokenAudience = "TOKEN_AUDIENCE"
+)
+
+var _ token.Signer = (*kms.Keys)(nil)
+
+// startKeys gives each key of the template a body. They are made once and kept, so
+// that tokens outlive a restart.
+func (s *Stack) startKeys(ctx context.Context) error {
+	store, err := local.New(local.Config{
+		File: s.cfg.path("kms.json"), Region: s.plan.Region, AccountID: s.plan.Account, Now: s.cfg.Now,
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range s.plan.Keys {
+		if err := store.Ensure(k.KeyID); err != nil {
+			return fmt.Errorf("%s: %w", k, err)
+		}
+	}
+	if s.endpoints.kms, err = s.serveLocal(ctx, "kms", store.Handler()); err != nil {
+		return err
+	}
+	s.info.KMS = s.endpoints.kms
+	s.say("kms        %d keys, at %s", len(s.plan.Keys), s.endpoints.kms)
+	for _, f := range s.plan.Functions {
+		if f.Env[signingKeys] == "" {
+			continue
+		}
+		keys, err := token.ParseSigningKeys(f.Env[signingKeys])
+		if err != nil {
+			return fmt.Errorf("%s: %s: %w", f, signingKeys, err)
+		}
+		s.info.SigningKey, s.info.Issuer, s.info.Audience = keys[0].Key, s.localise(f.Env[tokenIssuer]), f.Env[tokenAudience]
+		break
+	}
+	return nil
+}
+
+// localise replaces the first API's address, in the value of a function's variable,
+// by the one that it has here: the issuer of tokens is often named by it.
+func (s *Stack) localise(value string) string {
+	if len(s.plan.APIs) == 0 || s.plan.APIs[0].Endpoint == "" {
+		return value
+	}
+	return strings.ReplaceAll(value, s.plan.APIs[0].Endpoint, s.info.HTTP)
+}
+
+// gatewayToken mints a token of a gateway, a test bench's short cut.
+func (i Info) gatewayToken(ctx context.Context, gateway telemetry.GatewayID, site telemetry.SiteID, now func() time.Time) (string, error) {
+	minter, err := token.NewMinter(token.MinterConfig{
+		Signer: kms.New(aws.Config{
+			Region: strings.Split(i.SigningKey, ":")[3], BaseEndpoint: aws.String(i.KMS),
+			Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+		}),
+		Key: i.SigningKey, Issuer: i.Issuer, Audience: i.Audience, Now: now, Random: rand.Reader,
+	})
+	if err != nil {
+		return "", err
+	}
+	text, _, err := minter.Mint(ctx, token.Identity{
+		Subject: string(gateway), Gateway: gateway, Site: site, Role: token.Gateway,
+	}, token.MaxLifetime)
+	return text, err
+}

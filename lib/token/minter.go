@@ -1,0 +1,111 @@
+package token
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+)
+
+// MinterConfig sets a Minter up.
+type MinterConfig struct {
+	Signer Signer // required
+	// Key names the key that signs: the first of SIGNING_KEYS.
+	Key              string
+	Issuer, Audience string
+	Now              func() time.Time // required
+	// Random gives the tokens' ids: crypto/rand.Reader.
+	Random io.Reader // required
+}
+
+// Minter makes access tokens. It is safe for concurrent use if Random is.
+type Minter struct{ config MinterConfig }
+
+// NewMinter returns a Minter; the error names everything that config lacks.
+func NewMinter(config MinterConfig) (*Minter, error) {
+	var problems []error
+	for _, p := range []struct {
+		lacking bool
+		what    string
+	}{
+		{config.Signer == nil, "no signer"},
+		{config.Key == "", "no key"},
+		{config.Issuer == "", "no issuer"},
+		{config.Audience == "", "no audience"},
+		{config.Now == nil, "no clock"},
+		{config.Random == nil, "no randomness"},
+	} {
+		if p.lacking {
+			problems = append(problems, errors.New(p.what))
+		}
+	}
+	if len(problems) > 0 {
+		return nil, invalid("minter: %v", errors.Join(problems...))
+	}
+	return &Minter{config}, nil
+}
+
+// idBytes is the size of a token's id: 128 bits are met once.
+const idBytes = 16
+
+// Mint returns a token for who that is valid for ttl from now on, and what stands
+// in it. The error wraps telemetry.ErrInvalid when the identity can not stand in a
+// token, ttl is no whole number of seconds up to MaxLifetime, or the token would be
+// larger than MaxTokenBytes; otherwise it is the signer's.
+func (m *Minter) Mint(ctx context.Context, who Identity, ttl time.Duration) (string, Claims, error) {
+	if who.Role == "" && who.Grants == nil {
+		return "", Claims{}, invalid("mint a token: neither a gateway nor grants")
+	}
+	if err := who.check(); err != nil {
+		return "", Claims{}, fmt.Errorf("mint a token: %w", err)
+	}
+	if ttl < time.Second || ttl > MaxLifetime || ttl%time.Second != 0 {
+		return "", Claims{}, invalid("mint a token: it would be valid for %v", ttl)
+	}
+	id := make([]byte, idBytes)
+	if _, err := io.ReadFull(m.config.Random, id); err != nil {
+		return "", Claims{}, fmt.Errorf("mint a token: %w", err)
+	}
+	now := m.config.Now().UTC().Truncate(time.Second)
+	c := Claims{Identity: who, Issuer: m.config.Issuer, ID: encode(id), IssuedAt: now, Expires: now.Add(ttl)}
+	text, err := m.sign(ctx, c)
+	if err != nil {
+		return "", Claims{}, fmt.Errorf("mint a token: %w", err)
+	}
+	return text, c, nil
+}
+
+func (m *Minter) sign(ctx context.Context, c Claims) (string, error) {
+	public, err := m.config.Signer.PublicKey(ctx, m.config.Key)
+	if err != nil {
+		return "", err
+	}
+	kid, err := KeyID(public)
+	if err != nil {
+		return "", fmt.Errorf("key %q: %w", m.config.Key, err)
+	}
+	claims, err := json.Marshal(ownClaims{
+		Issuer: c.Issuer, Audience: m.config.Audience, Subject: c.Subject, ID: c.ID,
+		IssuedAt: c.IssuedAt.Unix(), NotBefore: c.IssuedAt.Unix(), Expires: c.Expires.Unix(),
+		Gateway: c.Gateway, Site: c.Site, Role: c.Role, Grants: c.Grants,
+	})
+	if err != nil {
+		return "", err
+	}
+	signed := encode([]byte(`{"typ":"`+ownType+`","alg":"`+ownAlgorithm+`","kid":"`+kid+`"}`)) + "." + encode(claims)
+	signature, err := m.config.Signer.Sign(ctx, m.config.Key, sha256.Sum256([]byte(signed)))
+	if err != nil {
+		return "", err
+	}
+	if len(signature) != signatureBytes {
+		return "", fmt.Errorf("key %q: a signature of %d bytes, want %d", m.config.Key, len(signature), signatureBytes)
+	}
+	text := signed + "." + encode(signature)
+	if len(text) > MaxTokenBytes {
+		return "", invalid("%d bytes long, want at most %d: too many grants", len(text), MaxTokenBytes)
+	}
+	return text, nil
+}

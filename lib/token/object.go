@@ -1,0 +1,188 @@
+package token
+
+import (
+	"encoding/json"
+	"unicode/utf8"
+)
+
+// object is a JSON object whose members' names are exact and unique. The standard
+// decoder lets the last of two members win and takes "ISS" for "iss"; then two
+// readers of one token can see two different tokens (RFC 8725, 2.4 and 3.1).
+type object map[string]json.RawMessage
+
+const (
+	maxDepth   = 8
+	maxMembers = 256 // of one object
+)
+
+// readObject reads an object; none in it, at any depth, has a member twice. The
+// values point into data.
+func readObject(data []byte) (object, error) {
+	if !utf8.Valid(data) || !json.Valid(data) {
+		return nil, invalid("not JSON")
+	}
+	w := walk{data: data}
+	w.space()
+	if w.data[w.at] != '{' {
+		return nil, invalid("not a JSON object")
+	}
+	members := make(object)
+	if err := w.object(1, members); err != nil {
+		return nil, err
+	}
+	return members, nil
+}
+
+// walk is a cursor in valid JSON: it needs no bounds but those of nesting and number.
+type walk struct {
+	data []byte
+	at   int
+}
+
+func (w *walk) space() {
+	for w.at < len(w.data) {
+		switch w.data[w.at] {
+		case ' ', '\t', '\r', '\n':
+			w.at++
+		default:
+			return
+		}
+	}
+}
+
+// object reads the object at the cursor into members.
+func (w *walk) object(depth int, members object) error {
+	for w.at++; ; w.at++ { // past { or ,
+		w.space()
+		if w.data[w.at] == '}' {
+			w.at++
+			return nil
+		}
+		name, err := w.name()
+		if err != nil {
+			return err
+		}
+		w.space()
+		w.at++ // :
+		w.space()
+		start := w.at
+		if err := w.value(depth); err != nil {
+			return err
+		}
+		if _, twice := members[name]; twice {
+			return invalid("a member stands twice in an object")
+		}
+		if len(members) == maxMembers {
+			return invalid("more than %d members", maxMembers)
+		}
+		members[name] = w.data[start:w.at]
+		w.space()
+		if w.data[w.at] == '}' {
+			w.at++
+			return nil
+		}
+	}
+}
+
+// name reads a member's name, its escapes resolved.
+func (w *walk) name() (string, error) {
+	start := w.at
+	escaped := w.text()
+	raw := w.data[start:w.at]
+	if !escaped {
+		return string(raw[1 : len(raw)-1]), nil
+	}
+	var name string
+	if err := json.Unmarshal(raw, &name); err != nil {
+		return "", invalid("a name is no text")
+	}
+	return name, nil
+}
+
+// text moves past the string at the cursor and reports whether it holds escapes.
+func (w *walk) text() (escaped bool) {
+	for w.at++; w.data[w.at] != '"'; w.at++ {
+		if w.data[w.at] == '\\' {
+			w.at++
+			escaped = true
+		}
+	}
+	w.at++
+	return escaped
+}
+
+// value moves past the value at the cursor, which stands depth objects or arrays deep.
+func (w *walk) value(depth int) error {
+	switch w.data[w.at] {
+	case '"':
+		w.text()
+		return nil
+	case '{', '[':
+		if depth == maxDepth {
+			return invalid("nested more than %d deep", maxDepth)
+		}
+		if w.data[w.at] == '{' {
+			return w.object(depth+1, make(object))
+		}
+		return w.array(depth + 1)
+	default:
+		for w.at < len(w.data) && !ends(w.data[w.at]) {
+			w.at++
+		}
+		return nil
+	}
+}
+
+func (w *walk) array(depth int) error {
+	for w.at++; ; w.at++ { // past [ or ,
+		w.space()
+		if w.data[w.at] == ']' {
+			w.at++
+			return nil
+		}
+		if err := w.value(depth); err != nil {
+			return err
+		}
+		w.space()
+		if w.data[w.at] == ']' {
+			w.at++
+			return nil
+		}
+	}
+}
+
+// ends holds for what follows a number, true, false or null.
+func ends(c byte) bool {
+	switch c {
+	case ',', '}', ']', ' ', '\t', '\r', '\n':
+		return true
+	default:
+		return false
+	}
+}
+
+// text returns the member, which must be there and a string.
+func (o object) text(name string) (string, error) {
+	raw, ok := o[name]
+	if !ok {
+		return "", invalid("no member %q", name)
+	}
+	if len(raw) >= 2 && raw[0] == '"' {
+		plain := raw[1 : len(raw)-1]
+		for _, c := range plain {
+			if c == '\\' {
+				return unescape(raw)
+			}
+		}
+		return string(plain), nil
+	}
+	return "", invalid("member %q is no text", name)
+}
+
+func unescape(raw []byte) (string, error) {
+	var s string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", invalid("not a text")
+	}
+	return s, nil
+}

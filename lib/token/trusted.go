@@ -1,0 +1,304 @@
+package token
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Doer sends a request, as *http.Client does. It must not follow redirects and
+// must give up by itself; see NewHTTPClient.
+type Doer interface {
+	Do(*http.Request) (*http.Response, error)
+}
+
+const (
+	// setTTL is how long an issuer's keys are taken as they are.
+	setTTL = 15 * time.Minute
+	// setInterval is the least time between two readings: tokens with an invented
+	// kid must not become requests to the issuer.
+	setInterval = 30 * time.Second
+	setRetry    = 5 * time.Second // after a failure, for a key that is not at hand
+	setTimeout  = 2 * time.Second
+)
+
+// NewHTTPClient returns a client to read key sets with: it follows no redirect,
+// since the address is the configuration's alone to choose.
+func NewHTTPClient() *http.Client {
+	return &http.Client{
+		Timeout:       setTimeout,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// trusted checks the tokens of one issuer of another house.
+type trusted struct {
+	config TrustedIssuer
+	http   Doer
+	now    func() time.Time
+
+	reading chan struct{} // holds one place: one reading at a time
+
+	mu      sync.Mutex
+	keys    map[string]jwk // nil: never read
+	read    time.Time      // when keys were
+	attempt time.Time      // when they were last asked for
+	failed  error          // of that attempt
+}
+
+func newTrusted(config TrustedIssuer, client Doer, now func() time.Time) *trusted {
+	return &trusted{config: config, http: client, now: now, reading: make(chan struct{}, 1)}
+}
+
+func (t *trusted) verify(ctx context.Context, c compact, now time.Time) (Claims, error) {
+	if err := refuseHeader(c.header); err != nil {
+		return Claims{}, err
+	}
+	if err := trustedType(c.header); err != nil {
+		return Claims{}, err
+	}
+	name, err := c.header.text("alg")
+	if err != nil || !slices.Contains(t.config.Algorithms, name) {
+		return Claims{}, invalid("header: an algorithm that the issuer does not use")
+	}
+	method, ok := algorithm(name)
+	if !ok {
+		return Claims{}, invalid("header: unknown algorithm")
+	}
+	kid, err := c.header.text("kid")
+	if err != nil || !validKeyID(kid) {
+		return Claims{}, invalid("header: no usable kid")
+	}
+	claims, err := t.claims(c.claims, now)
+	if err != nil {
+		return Claims{}, err
+	}
+	key, err := t.find(ctx, kid)
+	if err != nil {
+		return Claims{}, err
+	}
+	if !key.fits(method) {
+		return Claims{}, invalid("the key is not for this algorithm")
+	}
+	if err := method.Verify(c.signed, c.signature, key.key); err != nil {
+		return Claims{}, invalid("the signature does not verify")
+	}
+	return claims, nil
+}
+
+// trustedType takes access and ID tokens, and no other JWTs of the issuer (RFC 8725, 3.11).
+func trustedType(h object) error {
+	if _, ok := h["typ"]; !ok {
+		return nil
+	}
+	kind, err := h.text("typ")
+	if err != nil {
+		return invalid("header: typ is no text")
+	}
+	switch strings.TrimPrefix(strings.ToLower(kind), "application/") {
+	case "jwt", "at+jwt":
+		return nil
+	default:
+		return invalid("header: a token of another type")
+	}
+}
+
+func (t *trusted) claims(c object, now time.Time) (Claims, error) {
+	if err := t.audience(c); err != nil {
+		return Claims{}, err
+	}
+	at, err := readTimes(c)
+	if err != nil {
+		return Claims{}, err
+	}
+	if err := at.check(now, MaxTrustedLifetime); err != nil {
+		return Claims{}, err
+	}
+	subject, err := c.text("sub")
+	if err != nil {
+		return Claims{}, err
+	}
+	if err := checkText("sub", subject, maxIDBytes); err != nil {
+		return Claims{}, err
+	}
+	id := ""
+	if _, ok := c["jti"]; ok {
+		if id, err = c.text("jti"); err != nil {
+			return Claims{}, err
+		}
+		if err := checkText("jti", id, maxIDBytes); err != nil {
+			return Claims{}, err
+		}
+	}
+	grants, err := trustedGrants(c[t.config.GrantsClaim])
+	if err != nil {
+		return Claims{}, err
+	}
+	who := Identity{Subject: t.config.Issuer + "|" + subject, Grants: grants}
+	if err := who.check(); err != nil {
+		return Claims{}, err
+	}
+	return Claims{Identity: who, Issuer: t.config.Issuer, ID: id, IssuedAt: at.issued, Expires: at.expires}, nil
+}
+
+// audience wants the configured one in aud, or as client_id of a token without aud.
+func (t *trusted) audience(c object) error {
+	raw, ok := c["aud"]
+	if !ok {
+		raw = c["client_id"]
+	}
+	var one string
+	if json.Unmarshal(raw, &one) == nil && one == t.config.Audience {
+		return nil
+	}
+	var many []string
+	if ok && json.Unmarshal(raw, &many) == nil && slices.Contains(many, t.config.Audience) {
+		return nil
+	}
+	return invalid("another audience")
+}
+
+// trustedGrants reads the claim that stands for the grants. At least one must be
+// there: the issuer knows many people, and few of them are the platform's.
+func trustedGrants(raw json.RawMessage) (map[telemetry.SiteID]Role, error) {
+	if len(raw) > 0 && raw[0] == '{' {
+		grants, err := readGrants(raw)
+		if err == nil && len(grants) == 0 {
+			err = invalid("the issuer grants nothing")
+		}
+		return grants, err
+	}
+	var list []string
+	if json.Unmarshal(raw, &list) != nil {
+		var text string
+		if json.Unmarshal(raw, &text) != nil {
+			return nil, invalid("no claim with grants")
+		}
+		list = strings.Fields(text)
+	}
+	grants := make(map[telemetry.SiteID]Role)
+	for _, entry := range list {
+		cut := strings.LastIndexByte(entry, ':')
+		if cut < 0 {
+			continue // a group that is none of ours
+		}
+		site, role := telemetry.SiteID(entry[:cut]), Role(entry[cut+1:])
+		if !role.ofPerson() || telemetry.ValidName(site) != nil {
+			continue
+		}
+		if before, twice := grants[site]; twice && rank(before) > rank(role) {
+			continue
+		}
+		grants[site] = role
+	}
+	if len(grants) == 0 {
+		return nil, invalid("the issuer grants nothing")
+	}
+	return grants, nil
+}
+
+func rank(r Role) int { return slices.Index([]Role{Viewer, Operator, Admin}, r) }
+
+// find returns the key of a kid. The set is read when it is old or lacks the kid;
+// while the issuer does not answer, the last set stays in use. The error wraps
+// telemetry.ErrInvalid only if the issuer has answered and there is no such key.
+func (t *trusted) find(ctx context.Context, kid string) (jwk, error) {
+	if key, fresh, _ := t.lookup(kid); fresh && key.key != nil {
+		return key, nil
+	}
+	err := t.refresh(ctx, kid)
+	key, _, failed := t.lookup(kid)
+	if err == nil {
+		err = failed
+	}
+	switch {
+	case key.key != nil:
+		return key, nil
+	case err != nil:
+		// The sentinels of the client say nothing about the caller's token.
+		return jwk{}, fmt.Errorf("keys of the issuer %q: %w: %v", t.config.Issuer, telemetry.ErrUnavailable, err) //nolint:errorlint // see above
+	default:
+		return jwk{}, invalid("unknown key")
+	}
+}
+
+func (t *trusted) lookup(kid string) (key jwk, fresh bool, failed error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	since := t.now().Sub(t.read)
+	return t.keys[kid], t.keys != nil && since >= 0 && since < setTTL, t.failed
+}
+
+// refresh reads the set, unless it was just asked for. The error says that this
+// caller did not get its turn.
+func (t *trusted) refresh(ctx context.Context, kid string) error {
+	select {
+	case t.reading <- struct{}{}:
+		defer func() { <-t.reading }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if !t.due(kid) {
+		return nil
+	}
+	keys, err := t.fetch(ctx)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.attempt, t.failed = t.now(), err
+	if err == nil {
+		t.keys, t.read = keys, t.attempt
+	}
+	return nil
+}
+
+// due reports whether the set is still to be read, now that it is this caller's turn.
+func (t *trusted) due(kid string) bool {
+	key, fresh, failed := t.lookup(kid)
+	if fresh && key.key != nil {
+		return false
+	}
+	interval := setInterval
+	if failed != nil && key.key == nil {
+		interval = setRetry // this caller is turned away meanwhile
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	since := t.now().Sub(t.attempt)
+	return since < 0 || since >= interval
+}
+
+func (t *trusted) fetch(ctx context.Context) (map[string]jwk, error) {
+	ctx, cancel := context.WithTimeout(ctx, setTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, t.config.JWKSURI, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", "application/jwk-set+json, application/json")
+	response, err := t.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close() //nolint:errcheck // read only
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("status %d", response.StatusCode)
+	}
+	data, err := io.ReadAll(io.LimitReader(response.Body, maxSetBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	keys, err := parseJWKS(data)
+	if err == nil && len(keys) == 0 {
+		err = errors.New("no usable key in the set")
+	}
+	return keys, err
+}

@@ -1,0 +1,87 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/kms"
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/token"
+)
+
+// Tokens mints the tokens of a simulated fleet with the stack's own key: a test
+// bench's short cut around the registration of gateways and the token endpoint. It
+// is safe for concurrent use.
+type Tokens struct {
+	minter *token.Minter
+	site   telemetry.SiteID
+
+	mu     sync.Mutex
+	minted map[string]bearer // by gateway
+}
+
+type bearer struct {
+	text  string
+	until time.Time
+}
+
+// mintTimeout bounds one signature.
+const mintTimeout = 10 * time.Second
+
+// Tokens returns those of the gateways of a site.
+func (s Stack) Tokens(site string) (*Tokens, error) {
+	arn := strings.Split(s.SigningKey, ":")
+	const parts = 6 // arn:aws:kms:region:account:key/id
+	if s.KMS == "" || len(arn) != parts {
+		return nil, errors.New("the stack's stack.json names no key to sign tokens with")
+	}
+	env := map[string]string{
+		"AWS_REGION": arn[3], "AWS_ENDPOINT_URL_KMS": s.KMS, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+	}
+	aws, err := awsconfig.Load(func(name string) string { return env[name] })
+	if err != nil {
+		return nil, err
+	}
+	minter, err := token.NewMinter(token.MinterConfig{
+		Signer: kms.New(aws), Key: s.SigningKey, Issuer: s.Issuer, Audience: s.Audience, Now: time.Now, Random: rand.Reader,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Tokens{minter: minter, site: telemetry.SiteID(site), minted: make(map[string]bearer)}, nil
+}
+
+// Get returns a token of a gateway that is valid for some minutes: a new one when
+// the last is two thirds through its life.
+func (t *Tokens) Get(gateway string) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if b := t.minted[gateway]; time.Now().Before(b.until) {
+		return b.text, nil
+	}
+	text, err := t.Mint(gateway, token.GatewayLifetime)
+	if err != nil {
+		return "", err
+	}
+	t.minted[gateway] = bearer{text, time.Now().Add(token.GatewayLifetime * 2 / 3)}
+	return text, nil
+}
+
+// Mint returns a new token of a gateway, valid for ttl.
+func (t *Tokens) Mint(gateway string, ttl time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), mintTimeout)
+	defer cancel()
+	text, _, err := t.minter.Mint(ctx, token.Identity{
+		Subject: gateway, Gateway: telemetry.GatewayID(gateway), Site: t.site, Role: token.Gateway,
+	}, ttl)
+	if err != nil {
+		return "", fmt.Errorf("token of gateway %q: %w", gateway, err)
+	}
+	return text, nil
+}
