@@ -99,12 +99,13 @@ func parseRetryAfter(v string, now time.Time) time.Duration {
 func (w *write) rejectNamed(parts []part, a *answer, missing int) {
 	reason := shorten(a.message)
 	if a.message != "" {
+		message := withoutTypes(a.message)
 		for _, p := range parts {
 			if missing <= 0 {
 				break
 			}
 			s := &w.series[p.series]
-			if n, line := lineWith(a.message, s); n > 0 {
+			if n, line := lineWith(message, s); n > 0 {
 				n = min(n, p.to-p.from, missing)
 				w.reject(p, a.status, line, true)
 				w.result.Rejected[len(w.result.Rejected)-1].Samples = n
@@ -115,6 +116,27 @@ func (w *write) rejectNamed(parts []part, a *answer, missing int) {
 	if missing > 0 {
 		w.result.Rejected = append(w.result.Rejected, Rejection{Series: Unknown, Samples: missing, Status: a.status, Reason: reason})
 	}
+}
+
+// withoutTypes drops the labels that a Prometheus with type-and-unit-labels makes
+// of the metadata and puts after the metric's name.
+func withoutTypes(message string) string {
+	for _, label := range [...]string{`, __type__="`, `, __unit__="`} {
+		if !strings.Contains(message, label) {
+			continue
+		}
+		var b strings.Builder
+		for rest := message; ; {
+			before, after, found := strings.Cut(rest, label)
+			b.WriteString(before)
+			if !found {
+				break
+			}
+			_, rest, _ = strings.Cut(after, `"`) // neither types nor units hold quotes
+		}
+		message = b.String()
+	}
+	return message
 }
 
 // lineWith returns how often a receiver's message names the series, and the

@@ -3,102 +3,48 @@ package remotewrite_test
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/cdk/local/prometheus"
+	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
 	"github.com/insighthub/insighthub/lib/remotewrite"
 )
 
-// binary finds the program (prometheus, promtool) of a real Prometheus.
-func binary(t *testing.T, name string) string {
-	t.Helper()
-	if v := os.Getenv("INSIGHTHUB_TEST_PROMETHEUS"); v != "" {
-		return filepath.Join(filepath.Dir(v), name)
-	}
-	if p, err := filepath.Abs("../../.local/prometheus/bin/" + name); err == nil {
-		if _, err := os.Stat(p); err == nil {
-			return p
-		}
-	}
-	if p, err := exec.LookPath(name); err == nil {
-		return p
-	}
-	const how = "no %s: run cdk/local/prometheus/install.sh .local/prometheus, or set INSIGHTHUB_TEST_PROMETHEUS to the server's path"
-	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
-		t.Fatalf(how, name)
-	}
-	t.Skipf(how, name)
-	return ""
-}
-
+// server is a real Prometheus whose out-of-order window is 0, as it is by default.
 type server struct {
-	t       *testing.T
-	dir     string
-	address string
-	process *exec.Cmd
+	*prometheus.Server
+	t      *testing.T
+	config prometheus.Config
 }
 
-// startPrometheus runs a server whose out-of-order window is 0, as it is by default.
-func startPrometheus(t *testing.T) *server {
+func startPrometheus(t *testing.T, binary string, features ...string) *server {
 	t.Helper()
-	path := binary(t, "prometheus")
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, dir: t.TempDir(), address: listener.Addr().String()}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(s.dir, "prometheus.yml"), []byte("global: {}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.start(path)
+	s := &server{t: t, config: prometheus.Config{Binary: binary, DataDir: t.TempDir(), OutOfOrder: -1, Features: features}}
+	s.start()
 	t.Cleanup(s.stop)
+	// It comes back where it was.
+	s.config.Listen = strings.TrimPrefix(s.URL(), "http://")
 	return s
 }
 
-func (s *server) start(path string) {
+func (s *server) start() {
 	s.t.Helper()
-	s.process = exec.Command(path, "--config.file="+filepath.Join(s.dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(s.dir, "data"),
-		"--web.listen-address="+s.address, "--web.enable-remote-write-receiver", "--enable-feature=exemplar-storage", "--log.level=error")
-	s.process.Stderr = s.t.Output()
-	if err := s.process.Start(); err != nil {
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	defer cancel()
+	var err error
+	if s.Server, err = prometheus.Start(ctx, s.config); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func (s *server) ready() {
-	s.t.Helper()
-	for range 600 {
-		resp, err := http.Get("http://" + s.address + "/-/ready")
-		if err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	s.t.Fatal("prometheus does not become ready")
-}
+func (s *server) stop() { _ = s.Stop(context.Background()) } // a second time there is nothing to stop
 
-func (s *server) stop() {
-	if s.process.ProcessState == nil {
-		_ = s.process.Process.Kill()
-		_ = s.process.Wait()
-	}
-}
-
-func (s *server) url() string { return "http://" + s.address + "/api/v1/write" }
+func (s *server) url() string { return s.URL() + "/api/v1/write" }
 
 // get decodes the data of an API answer.
 func (s *server) get(into any, path string, args ...string) {
@@ -107,7 +53,7 @@ func (s *server) get(into any, path string, args ...string) {
 	for i := 0; i < len(args); i += 2 {
 		q.Set(args[i], args[i+1])
 	}
-	resp, err := http.Get("http://" + s.address + path + "?" + q.Encode())
+	resp, err := http.Get(s.URL() + path + "?" + q.Encode())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -137,8 +83,7 @@ func (s *server) scalar(query string, at time.Time) float64 {
 }
 
 func TestRealPrometheus(t *testing.T) {
-	s := startPrometheus(t)
-	s.ready()
+	s := startPrometheus(t, prometheustest.Server(t))
 	c := newClient(t, s.url())
 	end := time.Now().Truncate(5 * time.Second)
 	at := func(window int) int64 { return end.Add(time.Duration(window) * 5 * time.Second).UnixMilli() }
@@ -239,12 +184,11 @@ func TestRealPrometheus(t *testing.T) {
 		for range 3 {
 			<-refused
 		}
-		s.start(binary(t, "prometheus"))
+		s.start()
 		got := <-ended
 		if got.err != nil || got.result.Samples != 500 || got.result.Retries < 3 {
 			t.Fatalf("%+v", got)
 		}
-		s.ready()
 		if n := s.scalar(`count(insighthub_series_mean{site="plant-1"})`, end); n != 500 {
 			t.Errorf("%v series", n)
 		}

@@ -45,6 +45,9 @@ type Config struct {
 	// newest, even one that it has. An hour is also what the head block reaches
 	// back for a shard that lags behind all others.
 	OutOfOrder time.Duration
+	// Features are switched on beside those that the server has behind a flag and that
+	// the platform wants: exemplars and native histograms.
+	Features []string
 	// Retention is how long samples are kept; 0 means 15 days.
 	Retention time.Duration
 	// Logs receives the server's log; nil discards it.
@@ -229,8 +232,8 @@ func (s *Server) launch(ctx context.Context, log io.Writer) error {
 	return err
 }
 
-// features lists those of the wanted features that the server's version has
-// behind a flag; in later ones they need none.
+// features lists what to switch on. Exemplars and native histograms are behind a
+// flag in some versions; in others they need none.
 func (s *Server) features(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -238,7 +241,7 @@ func (s *Server) features(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s --help: %w: %s", s.config.Binary, err, help)
 	}
-	var out []string
+	out := slices.Clone(s.config.Features)
 	for _, feature := range []string{"exemplar-storage", "native-histograms"} {
 		if regexp.MustCompile(`\b` + feature + `\b`).Match(help) {
 			out = append(out, feature)
