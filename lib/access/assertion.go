@@ -1,0 +1,54 @@
+package access
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"errors"
+	"fmt"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/token"
+)
+
+// GatewayToken gives an access token for its site to the gateway that signed the
+// assertion. audiences are what the assertion may name: the issuer and the address
+// of the token endpoint. The error is as Login's.
+func (s *Service) GatewayToken(ctx context.Context, assertion string, audiences []string, source string) (string, error) {
+	var site telemetry.SiteID
+	find := func(ctx context.Context, gateway telemetry.GatewayID, kid string) (*ecdsa.PublicKey, error) {
+		found, key, err := s.config.Gateways.GatewayKey(ctx, gateway, kid, s.config.Now())
+		if err != nil {
+			return nil, err
+		}
+		site = found.Site
+		public, id, err := token.ParsePublicKey(key.JWK)
+		if err != nil {
+			return nil, fmt.Errorf("key %q of gateway %q: %w", kid, gateway, asInternal(err))
+		}
+		if id != kid {
+			return nil, fmt.Errorf("key %q of gateway %q is stored with the key of %q", kid, gateway, id)
+		}
+		return public, nil
+	}
+	claims, err := token.VerifyAssertion(ctx, assertion, audiences, s.config.Now(), find)
+	if errors.Is(err, telemetry.ErrInvalid) {
+		return "", s.refuse(ctx, &Refused{reason: err.Error()}, assertionFailed, "gateways", source)
+	}
+	if err != nil {
+		return "", fmt.Errorf("gateway token: %w", err)
+	}
+	object := "gateways/" + printable(string(claims.Gateway))
+	err = s.config.Gateways.UseAssertion(ctx, claims.Gateway, claims.ID, claims.Expires)
+	if errors.Is(err, telemetry.ErrConflict) {
+		return "", s.refuse(ctx, &Refused{reason: "the assertion was used before"}, assertionFailed, object, source)
+	}
+	if err != nil {
+		return "", fmt.Errorf("gateway token: %w", err)
+	}
+	identity := token.Identity{Subject: string(claims.Gateway), Gateway: claims.Gateway, Site: site, Role: token.Gateway}
+	access, _, err := s.config.Minter.Mint(ctx, identity, token.GatewayLifetime)
+	if err != nil {
+		return "", fmt.Errorf("mint a token for gateway %q: %w", claims.Gateway, asInternal(err))
+	}
+	return access, nil
+}

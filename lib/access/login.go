@@ -1,0 +1,257 @@
+package access
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/password"
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/token"
+	"github.com/insighthub/insighthub/lib/trail"
+)
+
+// Pair is what a login or a refresh gives.
+type Pair struct {
+	Access         string
+	AccessExpires  time.Duration // from now
+	Refresh        string
+	RefreshExpires time.Duration
+}
+
+const (
+	maxNameBytes    = 128
+	refreshBytes    = 32
+	refreshPrefix   = "ihr_" // lets secret scanners find a refresh token that leaked
+	freeByName      = 5
+	freeByAddress   = 50
+	firstWait       = time.Second
+	longestWait     = 15 * time.Minute
+	forgetName      = 24 * time.Hour
+	forgetAddress   = time.Hour
+	loginFailed     = trail.Action("session.refuse")
+	loginSucceeded  = trail.Action("session.start")
+	sessionReused   = trail.Action("session.reuse")
+	sessionEnded    = trail.Action("session.end")
+	assertionFailed = trail.Action("token.refuse")
+)
+
+// nobody is the stored password of who does not exist: no password is known whose
+// hash is all zeros, and looking takes as long as with a real one.
+func nobody() string {
+	zeros := base64.RawStdEncoding.EncodeToString(make([]byte, 32))
+	cost := password.DefaultCost()
+	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", cost.MemoryKiB, cost.Passes, cost.Threads, zeros[:22], zeros)
+}
+
+// Login gives a pair of tokens to whoever knows the password. source is the
+// address that the request came from. The error is a *Refused, or wraps
+// telemetry.ErrUnavailable, or is internal.
+func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair, error) {
+	name = strings.ToLower(strings.TrimSpace(name))
+	object := "accounts/" + printable(name)
+	keys := []directory.AttemptKey{attemptKey("name", name), attemptKey("address", source)}
+	locked, err := s.config.Attempts.BeginAttempt(ctx, []directory.AttemptPolicy{
+		{Key: keys[0], Free: freeByName, Base: firstWait, Max: longestWait, Forget: forgetName},
+		{Key: keys[1], Free: freeByAddress, Base: firstWait, Max: longestWait, Forget: forgetAddress},
+	}, s.config.Now())
+	if err != nil {
+		return Pair{}, fmt.Errorf("login: %w", err)
+	}
+	if !locked.IsZero() {
+		return Pair{}, s.refuse(ctx, &Refused{"locked", max(locked.Sub(s.config.Now()), time.Second)}, loginFailed, object, source)
+	}
+	account, phc, reason, err := s.look(ctx, name)
+	if err != nil {
+		return Pair{}, err
+	}
+	right, err := password.Verify(phc, secret)
+	if err != nil {
+		return Pair{}, fmt.Errorf("login: account %q: %w", account.ID, asInternal(err))
+	}
+	if !right && reason == "" {
+		reason = "wrong password"
+	}
+	if reason != "" {
+		return Pair{}, s.refuse(ctx, &Refused{reason: reason}, loginFailed, object, source)
+	}
+	if err := s.config.Attempts.ForgiveAttempt(ctx, keys); err != nil {
+		return Pair{}, fmt.Errorf("login: %w", err)
+	}
+	s.rehash(ctx, account, phc, secret)
+	return s.start(ctx, account, source)
+}
+
+// look finds the account, or a stand-in whose password nobody knows and the reason.
+func (s *Service) look(ctx context.Context, name string) (account directory.Account, phc, reason string, err error) {
+	if name == "" || len(name) > maxNameBytes || strings.ContainsRune(name, 0) || !utf8.ValidString(name) {
+		return directory.Account{}, nobody(), "no such name", nil
+	}
+	account, phc, err = s.config.Accounts.AccountByName(ctx, name)
+	switch {
+	case errors.Is(err, telemetry.ErrNotFound):
+		return directory.Account{}, nobody(), "no such account", nil
+	case err != nil:
+		return directory.Account{}, "", "", fmt.Errorf("login: %w", err)
+	case account.Disabled:
+		return account, phc, "disabled", nil
+	default:
+		return account, phc, "", nil
+	}
+}
+
+// rehash raises a password to the present cost. It is no part of the login.
+func (s *Service) rehash(ctx context.Context, account directory.Account, old, secret string) {
+	if !password.Outdated(old, s.config.Cost) {
+		return
+	}
+	phc, err := password.Hash(secret, s.config.Cost, s.config.Random)
+	if err == nil {
+		err = s.config.Accounts.Rehash(ctx, account.ID, old, phc)
+	}
+	if err != nil {
+		s.config.Log.WarnContext(ctx, "a password could not be hashed anew", "account", account.ID, "error", err)
+	}
+}
+
+// start begins a session.
+func (s *Service) start(ctx context.Context, account directory.Account, source string) (Pair, error) {
+	secret, session, err := s.newSession()
+	if err != nil {
+		return Pair{}, err
+	}
+	if session.Family, err = newUUID(s.config.Random); err != nil {
+		return Pair{}, err
+	}
+	session.Account = account.ID
+	pair, err := s.pair(ctx, account, secret)
+	if err != nil {
+		return Pair{}, err
+	}
+	entry := s.entry(string(account.ID), loginSucceeded, "accounts/"+printable(account.Name), map[string]string{"source": source})
+	if err := s.config.Sessions.StartSession(ctx, session, entry); err != nil {
+		return Pair{}, fmt.Errorf("login: %w", err)
+	}
+	return pair, nil
+}
+
+// Refresh exchanges a refresh token for the next pair. The error is as Login's.
+func (s *Service) Refresh(ctx context.Context, refresh, source string) (Pair, error) {
+	hash, ok := hashOf(refresh)
+	if !ok {
+		return Pair{}, s.refuse(ctx, &Refused{reason: "no refresh token"}, loginFailed, "sessions", source)
+	}
+	secret, next, err := s.newSession()
+	if err != nil {
+		return Pair{}, err
+	}
+	reuse := s.entry("", sessionReused, "sessions", map[string]string{"source": source})
+	account, err := s.config.Sessions.RefreshSession(ctx, hash, next, s.config.Now(), reuse)
+	switch {
+	case errors.Is(err, telemetry.ErrConflict): // already in the trail
+		return Pair{}, &Refused{reason: "the refresh token was used before"}
+	case errors.Is(err, telemetry.ErrNotFound):
+		return Pair{}, s.refuse(ctx, &Refused{reason: "the refresh token is not good any more"}, loginFailed, "sessions", source)
+	case err != nil:
+		return Pair{}, fmt.Errorf("refresh: %w", err)
+	}
+	return s.pair(ctx, account, secret)
+}
+
+// Logout ends the session of a refresh token, whether or not it is good.
+func (s *Service) Logout(ctx context.Context, refresh, source string) error {
+	hash, ok := hashOf(refresh)
+	if !ok {
+		return nil
+	}
+	entry := s.entry("", sessionEnded, "sessions", map[string]string{"source": source})
+	if err := s.config.Sessions.EndSession(ctx, hash, entry); err != nil {
+		return fmt.Errorf("logout: %w", err)
+	}
+	return nil
+}
+
+// newSession returns a refresh token and what is kept of it.
+func (s *Service) newSession() (string, directory.Session, error) {
+	var raw [refreshBytes]byte
+	if _, err := io.ReadFull(s.config.Random, raw[:]); err != nil {
+		return "", directory.Session{}, fmt.Errorf("refresh token: %w", err)
+	}
+	secret := refreshPrefix + base64.RawURLEncoding.EncodeToString(raw[:])
+	return secret, directory.Session{Hash: sha256.Sum256([]byte(secret)), Expires: s.config.Now().Add(s.config.SessionLifetime)}, nil
+}
+
+// hashOf returns what is kept of a refresh token, and false for what can be none.
+func hashOf(refresh string) ([32]byte, bool) {
+	encoded, ok := strings.CutPrefix(refresh, refreshPrefix)
+	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(refreshBytes) {
+		return [32]byte{}, false
+	}
+	return sha256.Sum256([]byte(refresh)), true
+}
+
+// pair mints the access token beside a refresh token.
+func (s *Service) pair(ctx context.Context, account directory.Account, refresh string) (Pair, error) {
+	identity := token.Identity{Subject: string(account.ID), Grants: make(map[telemetry.SiteID]token.Role, len(account.Grants))}
+	for site, role := range account.Grants {
+		identity.Grants[site] = token.Role(role)
+	}
+	access, _, err := s.config.Minter.Mint(ctx, identity, token.PersonLifetime)
+	if err != nil {
+		return Pair{}, fmt.Errorf("mint a token for account %q: %w", account.ID, asInternal(err))
+	}
+	return Pair{access, token.PersonLifetime, refresh, s.config.SessionLifetime}, nil
+}
+
+// entry is an audit entry of now.
+func (s *Service) entry(actor string, action trail.Action, object string, detail map[string]string) trail.Entry {
+	raw, err := json.Marshal(detail)
+	if err != nil { // texts always marshal
+		raw = []byte("{}")
+	}
+	return trail.Entry{Time: telemetry.MicrosOf(s.config.Now()), Actor: actor, Action: action, Object: object, Detail: string(raw)}
+}
+
+func attemptKey(kind, value string) directory.AttemptKey {
+	return sha256.Sum256([]byte(kind + "\x00" + value))
+}
+
+// printable makes what a stranger sent fit for the audit trail.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if len(s) > maxNameBytes {
+		s = strings.ToValidUTF8(s[:maxNameBytes], "") + "…"
+	}
+	return s
+}
+
+// asInternal hides the kind of an error that is not the caller's fault.
+func asInternal(err error) error {
+	if errors.Is(err, telemetry.ErrUnavailable) {
+		return err
+	}
+	return errors.New(err.Error())
+}
+
+func newUUID(random io.Reader) (string, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return "", fmt.Errorf("session: %w", err)
+	}
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // RFC 9562, version 4
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), nil
+}
