@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/insighthub/insighthub/cdk/local/prometheus"
+	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// TestRealPrometheus3 is [TestRealPrometheus] with a server that speaks 2.0.
+func TestRealPrometheus3(t *testing.T) {
+	t.Setenv("INSIGHTHUB_TEST_PROMETHEUS", prometheustest.Server3(t))
+	againstPrometheus(t, 0)
+}
+
+// TestLagsAreNativeHistograms reads the lags of each window back from a server that
+// takes native histograms, and holds their quantiles against those of the events.
+func TestLagsAreNativeHistograms(t *testing.T) {
+	server, err := prometheus.Start(t.Context(), prometheus.Config{Binary: prometheustest.Server3(t), DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = server.Stop(context.Background()) }()
+	client, err := newClient(aws.Config{}, settings{url: server.URL() + "/api/v1/write"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now().Add(-2 * time.Minute).Truncate(window)
+	records := newPlant(t, 3, 4, 5, start).run(start, 62)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if _, err := newBench(t, client).handler.Invoke(ctx, payload(records)); err != nil {
+		t.Fatal(err)
+	}
+
+	lags := map[telemetry.GatewayID]map[telemetry.Micros][]float64{}
+	for _, r := range records {
+		for k := range r.batch.Len() {
+			e := r.batch.Event(k)
+			if lags[r.batch.Gateway] == nil {
+				lags[r.batch.Gateway] = map[telemetry.Micros][]float64{}
+			}
+			end := endOf(e.Time)
+			lags[r.batch.Gateway][end] = append(lags[r.batch.Gateway][end], float64(r.batch.Received-e.Time)/1e6)
+		}
+	}
+	// A bucket is a quarter of a doubling.
+	width := math.Exp2(0.25) * (1 + 1e-9)
+	compared := 0
+	for gateway, windows := range lags {
+		for end, values := range windows {
+			if end > telemetry.MicrosOf(start.Add(time.Minute)) {
+				continue // not closed
+			}
+			slices.Sort(values)
+			ask := func(function string) float64 {
+				return instant(t, server.URL(), function+`insighthub_ingest_lag_seconds{gateway="`+string(gateway)+`"})`, end)
+			}
+			if n := ask("histogram_count("); n != float64(len(values)) {
+				t.Errorf("%s at %d: %v lags, want %d", gateway, end, n, len(values))
+			}
+			sum := 0.0
+			for _, v := range values {
+				sum += v
+			}
+			if have := ask("histogram_sum("); math.Abs(have-sum) > 1e-6 {
+				t.Errorf("%s at %d: sum of lags %v, want %v", gateway, end, have, sum)
+			}
+			for _, q := range []float64{0.5, 0.9, 0.99} {
+				rank := q * float64(len(values))
+				low, high := values[max(0, int(math.Floor(rank))-1)], values[min(len(values)-1, int(math.Ceil(rank)))]
+				if have := ask("histogram_quantile(" + strconv.FormatFloat(q, 'g', -1, 64) + ","); !(have >= low/width && have <= high*width) {
+					t.Errorf("%s at %d: quantile %v of the lags is %v, want about %v to %v", gateway, end, q, have, low, high)
+				}
+			}
+			compared++
+		}
+	}
+	if compared < 3*12 {
+		t.Errorf("%d windows compared", compared)
+	}
+	if n := instant(t, server.URL(), `count(insighthub_ingest_lag_seconds_bucket) or vector(0)`, telemetry.MicrosOf(start.Add(time.Minute))); n != 0 {
+		t.Errorf("%v series of classic buckets beside the native ones", n)
+	}
+}
+
+// instant is the value of a query that has one result.
+func instant(t *testing.T, server, query string, at telemetry.Micros) float64 {
+	t.Helper()
+	resp, err := http.Get(server + "/api/v1/query?" + url.Values{"query": {query}, "time": {strconv.FormatFloat(float64(at)/1e6, 'f', 3, 64)}}.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Error string
+		Data  struct{ Result []struct{ Value [2]any } }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || len(answer.Data.Result) != 1 {
+		t.Fatalf("%s at %d: %v %+v", query, at, err, answer)
+	}
+	v, err := strconv.ParseFloat(answer.Data.Result[0].Value[1].(string), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
