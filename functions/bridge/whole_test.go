@@ -16,6 +16,7 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 	"github.com/insighthub/insighthub/cdk/local/s3"
+	"github.com/insighthub/insighthub/lib/metrics/metricstest"
 )
 
 // plain is a receiver of remote write 1.0 that counts samples by metric.
@@ -83,6 +84,7 @@ func TestWholeFunction(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		metricstest.Check(t, f.Handler, "insighthub_invocations_total", "insighthub_bridge_invocations_total", "insighthub_bridge_samples_total")
 		if answer, err := f.Invoke(t.Context(), payload(part)); err != nil {
 			t.Fatalf("%s, %v", answer, err)
 		}

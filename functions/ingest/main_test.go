@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/metrics/metricstest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -45,9 +46,12 @@ func TestParseNamesEveryProblem(t *testing.T) {
 func TestBuild(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{"STREAM_NAME": "telemetry", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
-	if _, err := build(environment(values), slog.New(slog.DiscardHandler)); err != nil {
-		t.Error(err)
+	handler, err := build(environment(values), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
 	}
+	metricstest.Check(t, handler, "insighthub_invocations_total", "insighthub_ingest_requests_total",
+		"insighthub_ingest_request_duration_seconds", "insighthub_ingest_records_total")
 	delete(values, "AWS_REGION")
 	if _, err := build(environment(values), slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("built without a region")

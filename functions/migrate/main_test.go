@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/insighthub/insighthub/lib/metrics/metricstest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
@@ -52,4 +53,13 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 	if _, err := build(func(string) string { return "" }, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "DATABASE_SECRET_ARN") {
 		t.Errorf("error = %v, want one that names DATABASE_SECRET_ARN", err)
 	}
+}
+
+func TestMetrics(t *testing.T) {
+	values := map[string]string{"DATABASE_SECRET_ARN": "arn:secret", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+	handler, err := build(func(name string) string { return values[name] }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	metricstest.Check(t, handler, "insighthub_invocations_total")
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/kinesis"
+	"github.com/insighthub/insighthub/lib/metrics/metricstest"
 	"github.com/insighthub/insighthub/lib/store"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
@@ -132,6 +136,25 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 			t.Errorf("error %v does not name %s", err, name)
 		}
 	}
+}
+
+func TestMetrics(t *testing.T) {
+	secret := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_, _ = io.WriteString(w, `{"ARN":"arn","Name":"database","SecretString":"{\"dsn\":\"postgres://u@127.0.0.1:1/d\"}"}`)
+	}))
+	defer secret.Close()
+	values := map[string]string{
+		"DATABASE_SECRET_ARN": "arn", "FAILURE_BUCKET": "failures", "AWS_ENDPOINT_URL_SECRETS_MANAGER": secret.URL,
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
+	}
+	handler, pool, err := build(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	metricstest.Check(t, handler, "insighthub_invocations_total", "insighthub_store_events_total", "insighthub_store_duplicates_total",
+		"insighthub_store_conflicts_total", "insighthub_store_poison_records_total")
 }
 
 type nullWriter struct{}

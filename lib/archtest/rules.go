@@ -46,6 +46,7 @@ func Rules() []Rule {
 		{Path: "lib/awsconfig", External: []string{sdk}},
 		{Path: "lib/lambdahost", Internal: []string{telemetry, "lib/awsconfig", "lib/metrics", "lib/remotewrite", "lib/tracing"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
 		{Path: "lib/metrics", Internal: []string{"lib/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
+		{Path: "lib/metrics/metricstest", Internal: []string{"lib/metrics"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "functions/...", Internal: []string{"lib/..."}, External: []string{sdk}},
 
 		// Deployment, and the same on one machine.

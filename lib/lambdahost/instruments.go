@@ -92,6 +92,6 @@ func newMetricsClient(url string, sigV4 bool, cfg aws.Config) (*remotewrite.Clie
 // It is called once.
 func (i *Instruments) Observe(handler lambda.Handler) (lambda.Handler, error) {
 	return metrics.NewFunction(metrics.FunctionConfig{
-		Handler: handler, Registerer: i.Registry, Flusher: i.flusher, MemoryBytes: i.memoryBytes, Now: time.Now,
+		Handler: handler, Registry: i.Registry, Flusher: i.flusher, MemoryBytes: i.memoryBytes, Now: time.Now,
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // Handler is a function's code; it is the interface lambda.Handler.
@@ -14,10 +15,10 @@ type Handler interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// FunctionConfig is a Function's. Handler, Registerer and Now are required.
+// FunctionConfig is a Function's. Handler, Registry and Now are required.
 type FunctionConfig struct {
-	Handler    Handler
-	Registerer prometheus.Registerer
+	Handler  Handler
+	Registry *prometheus.Registry
 	// Flusher is nil where there is no Prometheus: then the metrics go nowhere.
 	Flusher *Flusher
 	// MemoryBytes is what the function is configured with, which is what is paid for.
@@ -32,12 +33,15 @@ type Function struct {
 	duration            prometheus.Histogram
 }
 
-var _ Handler = (*Function)(nil)
+var (
+	_ Handler             = (*Function)(nil)
+	_ prometheus.Gatherer = (*Function)(nil)
+)
 
 // NewFunction returns a Function whose counters stand at 0.
 func NewFunction(cfg FunctionConfig) (*Function, error) {
-	if cfg.Handler == nil || cfg.Registerer == nil || cfg.Now == nil {
-		return nil, errors.New("metrics: function without handler, registerer or clock")
+	if cfg.Handler == nil || cfg.Registry == nil || cfg.Now == nil {
+		return nil, errors.New("metrics: function without handler, registry or clock")
 	}
 	f := &Function{
 		cfg: cfg,
@@ -57,7 +61,7 @@ func NewFunction(cfg FunctionConfig) (*Function, error) {
 	})
 	memory.Set(float64(cfg.MemoryBytes))
 	for _, c := range []prometheus.Collector{f.invocations, f.errors, f.duration, memory} {
-		if err := cfg.Registerer.Register(c); err != nil {
+		if err := cfg.Registry.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics of the invocations: %w", err)
 		}
 	}
@@ -93,6 +97,9 @@ func (f *Function) count(start time.Time, failed bool) {
 	}
 	f.duration.Observe(f.cfg.Now().Sub(start).Seconds())
 }
+
+// Gather returns what is in the registry.
+func (f *Function) Gather() ([]*dto.MetricFamily, error) { return f.cfg.Registry.Gather() }
 
 // Shutdown writes the metrics for the last time, in at most a quarter of a second.
 func (f *Function) Shutdown(ctx context.Context) {

@@ -53,7 +53,7 @@ func newFunction(t *testing.T, w metrics.Writer, h handler) (*metrics.Function, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := metrics.NewFunction(metrics.FunctionConfig{Handler: h, Registerer: r, Flusher: flusher, MemoryBytes: 1 << 30, Now: time.Now})
+	f, err := metrics.NewFunction(metrics.FunctionConfig{Handler: h, Registry: r, Flusher: flusher, MemoryBytes: 1 << 30, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestPanicIsWritten(t *testing.T) {
 }
 
 func TestFunctionWithoutPrometheus(t *testing.T) {
-	f, err := metrics.NewFunction(metrics.FunctionConfig{Handler: handler(work), Registerer: prometheus.NewRegistry(), Now: time.Now})
+	f, err := metrics.NewFunction(metrics.FunctionConfig{Handler: handler(work), Registry: prometheus.NewRegistry(), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +255,7 @@ func BenchmarkInvoke(b *testing.B) {
 		b.Fatal(err)
 	}
 	f, err := metrics.NewFunction(metrics.FunctionConfig{
-		Handler: handler(func(context.Context) ([]byte, error) { return nil, nil }), Registerer: r, Flusher: flusher, Now: time.Now,
+		Handler: handler(func(context.Context) ([]byte, error) { return nil, nil }), Registry: r, Flusher: flusher, Now: time.Now,
 	})
 	if err != nil {
 		b.Fatal(err)
