@@ -1,0 +1,60 @@
+// Command api is the function behind the resources of the API.
+//
+// Environment: DATABASE_SECRET_ARN; LOG_LEVEL.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/insighthub/insighthub/lib/api"
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/lambdahost"
+	"github.com/insighthub/insighthub/lib/lambdahttp"
+	"github.com/insighthub/insighthub/lib/secrets"
+	"github.com/insighthub/insighthub/lib/timescale"
+)
+
+func main() {
+	ctx := context.Background()
+	log := lambdahost.Logger(os.Getenv)
+	handler, err := build(ctx, os.Getenv, log)
+	if err != nil {
+		log.Error("can not start", "error", err)
+		os.Exit(1)
+	}
+	lambdahost.Start(ctx, handler)
+}
+
+// build makes the function from its environment.
+func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
+	env := lambdahost.NewEnv(getenv)
+	database := env.Required("DATABASE_SECRET_ARN")
+	aws, err := awsconfig.Load(getenv)
+	if err := errors.Join(env.Err(), err); err != nil {
+		return nil, err
+	}
+	pool, err := timescale.OpenSecret(ctx, secrets.New(aws), database, timescale.PoolConfig{
+		Application: "insighthub-api", MaxConnections: 1, ConnectTimeout: 2 * time.Second, StatementTimeout: 10 * time.Second,
+		LockTimeout: 2 * time.Second, MaxAttempts: 3,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return wire(pool, log)
+}
+
+// wire makes the handler over what is connected.
+func wire(pool *timescale.Pool, log *slog.Logger) (lambda.Handler, error) {
+	handler, err := api.New(api.Config{Log: log, Now: time.Now, Random: rand.Reader, Idempotency: pool, Sites: pool})
+	if err != nil {
+		return nil, err
+	}
+	return lambdahttp.New(lambdahttp.Config{Handler: handler, Now: time.Now})
+}
