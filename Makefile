@@ -12,6 +12,7 @@ TIMESCALE  := .local/timescale
 PROMETHEUS := .local/prometheus
 TINYGO     := .local/tinygo
 QEMU       := .local/qemu
+CHROMIUM   := .local/chromium
 WASM       := web/public/detector.wasm
 PROMETHEUS3 := .local/prometheus3
 FUNCTIONS  := authorizer bridge ingest migrate store
@@ -47,6 +48,11 @@ FLEET ?= build/local/loadtest simulate -state $(STATE) -rate 1000
 .PHONY: test
 test: build $(WASM) $(QEMU)/.stamp $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Run all tests, against the real database
 	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- go test ./...
+	@$(MAKE) --no-print-directory test-web
+
+.PHONY: test-web
+test-web: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Test the browser's parts, in Node.js and in Chromium
+	@cd web && npm run --silent check && INSIGHTHUB_TEST_REQUIRED=1 npm run --silent test
 
 .PHONY: test-race
 test-race: build $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Run the concurrent packages' tests under the race detector
@@ -145,7 +151,7 @@ cdk.out/manifest.json: build/local/cdk $(LAMBDAS) cdk.json $(wildcard cdk/grafan
 	@rm -rf cdk.out && build/local/cdk -out cdk.out 2> >(grep -v 'waitid: no child processes' >&2) && touch $@
 
 .PHONY: tools
-tools: $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(TINYGO)/.stamp $(QEMU)/.stamp cdk/node_modules/installed ## Install what the tests and linters need
+tools: $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(TINYGO)/.stamp $(QEMU)/.stamp $(CHROMIUM)/.stamp cdk/node_modules/installed web/node_modules/installed ## Install what the tests and linters need
 
 $(TIMESCALE)/.stamp: cdk/local/postgres/install.sh
 	@cdk/local/postgres/install.sh $(TIMESCALE) && touch $@
@@ -169,6 +175,14 @@ $(TINYGO)/.stamp: wasm/toolchain/install.sh wasm/toolchain/tinygo.mod wasm/toolc
 
 $(QEMU)/.stamp: wasm/parity/install.sh
 	@wasm/parity/install.sh $(QEMU) && touch $@
+
+$(CHROMIUM)/.stamp: web/chromium/install.sh
+	@web/chromium/install.sh $(CHROMIUM) && touch $@
+
+web/node_modules/installed: web/package.json web/package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20.19 or newer' >&2; exit 2; }
+	@echo "Installing what the console is built and tested with (npm)"
+	@cd web && npm ci --no-fund --no-audit --loglevel=error && touch node_modules/installed
 
 cdk/node_modules/installed: cdk/package.json cdk/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20 or newer' >&2; exit 2; }
