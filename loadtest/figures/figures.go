@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Figure names one figure of one window. Device, Metric and Reason are empty where
@@ -45,9 +46,9 @@ type Difference struct {
 	Database, Prometheus float64
 }
 
-// Compare returns what differs, in order of time. Values are equal to the last bit,
-// but for means: the bridge rounds a sum once, the database each of its terms, so
-// they are equal up to 1e-12 of their size.
+// Compare returns what differs, in order of time. Counts and values are equal to the
+// last bit, times to the microsecond, of which they are made, and means up to 1e-12 of
+// their size: the bridge rounds a sum once, the database each of its terms.
 func Compare(database, prometheus Set) []Difference {
 	var out []Difference
 	for f, value := range prometheus {
@@ -64,7 +65,7 @@ func Compare(database, prometheus Set) []Difference {
 		switch {
 		case !ok:
 			out = append(out, Difference{f, Surplus, math.NaN(), value})
-		case value != want && !(f.Name == "series_mean" && math.Abs(value-want) <= 1e-12*max(1, math.Abs(want))):
+		case !f.equal(value, want):
 			out = append(out, Difference{f, Differing, want, value})
 		}
 	}
@@ -78,4 +79,14 @@ func Compare(database, prometheus Set) []Difference {
 			cmp.Compare(a.Device, b.Device), cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Reason, b.Reason))
 	})
 	return out
+}
+
+func (f Figure) equal(a, b float64) bool {
+	switch {
+	case f.Name == "series_mean":
+		return math.Abs(a-b) <= 1e-12*max(1, math.Abs(b))
+	case strings.HasSuffix(f.Name, "_seconds"):
+		return math.Round(a*1e6) == math.Round(b*1e6)
+	}
+	return a == b
 }

@@ -78,7 +78,10 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err := r.report.write(ctx, cfg); err != nil {
 		return err
 	}
-	return errors.Join(r.report.problem(), os.RemoveAll(state))
+	if err := r.report.problem(); err != nil {
+		return fmt.Errorf("%w; %s has all of it", err, state)
+	}
+	return os.RemoveAll(state)
 }
 
 // underLoad runs the fleet and the outage.

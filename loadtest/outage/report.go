@@ -174,8 +174,7 @@ func (r *Report) readLog(path string) error {
 // problem says what is not as it has to be; nil when all is.
 func (r *Report) problem() error {
 	if n := len(r.differences); n > 0 {
-		d := r.differences[0]
-		return fmt.Errorf("%d figures are not those of the database; the first: %+v is %s: %v in Prometheus, %v in the database", n, d.Figure, d.Kind, d.Prometheus, d.Database)
+		return fmt.Errorf("%d figures are not those of the database", n)
 	}
 	if during := r.Phases[1]; during.Windows == 0 || during.Expected == 0 {
 		return errors.New("no window ended in the outage: nothing tested")
@@ -217,6 +216,9 @@ func (r *Report) print(w io.Writer) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	for _, d := range r.differences[:min(10, len(r.differences))] {
+		fmt.Fprintf(w, "%s: %+v is %v, the database makes it %v\n", d.Kind, d.Figure, d.Prometheus, d.Database)
 	}
 	_, err := fmt.Fprintf(w, `
 Prometheus away         %.1f s

@@ -21,9 +21,17 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/process/processtest"
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
+	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
 )
 
 const binary = "../../../.local/prometheus/bin/prometheus"
+
+// onEach runs a test on the stack's server and on a Prometheus 3.
+func onEach(t *testing.T, test func(t *testing.T, binary string)) {
+	t.Helper()
+	t.Run("stack", func(t *testing.T) { needBinary(t); test(t, binary) })
+	t.Run("3", func(t *testing.T) { test(t, prometheustest.Server3(t)) })
+}
 
 // TestMain lets the test binary play a host that dies without stopping its server.
 func TestMain(m *testing.M) {
@@ -55,7 +63,10 @@ func start(t *testing.T, config prometheus.Config) *prometheus.Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	config.Binary, config.Logs = binary, t.Output()
+	config.Logs = t.Output()
+	if config.Binary == "" {
+		config.Binary = binary
+	}
 	s, err := prometheus.Start(ctx, config)
 	if err != nil {
 		t.Fatal(err)
@@ -114,10 +125,12 @@ func query(t *testing.T, s *prometheus.Server, expr string) string {
 	return answer.Data.Result[0].Value[1].(string)
 }
 
-func TestKeepsDataOverStopAndCrash(t *testing.T) {
-	needBinary(t)
+func TestKeepsDataOverStopAndCrash(t *testing.T) { onEach(t, keepsData) }
+
+func keepsData(t *testing.T, binary string) {
+	t.Helper()
 	dir := t.TempDir()
-	s := start(t, prometheus.Config{DataDir: dir})
+	s := start(t, prometheus.Config{Binary: binary, DataDir: dir})
 	now := time.Now()
 	if status := write(t, s, "kept", one, now.Add(-2*time.Second)); status != http.StatusNoContent {
 		t.Fatalf("write: status %d, want 204", status)
@@ -126,7 +139,7 @@ func TestKeepsDataOverStopAndCrash(t *testing.T) {
 		t.Fatalf("Stop: %v", err)
 	}
 
-	s = start(t, prometheus.Config{DataDir: dir})
+	s = start(t, prometheus.Config{Binary: binary, DataDir: dir})
 	if got := query(t, s, "kept"); got != "1" {
 		t.Errorf("after a stop: %q, want 1", got)
 	}
@@ -142,16 +155,18 @@ func TestKeepsDataOverStopAndCrash(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "tsdb", "lock"), []byte("1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s = start(t, prometheus.Config{DataDir: dir})
+	s = start(t, prometheus.Config{Binary: binary, DataDir: dir})
 	if got := query(t, s, "sum_over_time(kept[1m])"); got != "3" {
 		t.Errorf("after a crash: %q, want 1 + 2", got)
 	}
 }
 
 // A replay after a crash offers old samples again.
-func TestTakesOldSamplesAgain(t *testing.T) {
-	needBinary(t)
-	s := start(t, prometheus.Config{DataDir: t.TempDir()})
+func TestTakesOldSamplesAgain(t *testing.T) { onEach(t, takesOldSamples) }
+
+func takesOldSamples(t *testing.T, binary string) {
+	t.Helper()
+	s := start(t, prometheus.Config{Binary: binary, DataDir: t.TempDir()})
 	now := time.Now()
 	for _, age := range []time.Duration{20 * time.Second, 15 * time.Second, 10 * time.Second, 20 * time.Second, 15 * time.Second, 50 * time.Minute} {
 		if status := write(t, s, "replayed", one, now.Add(-age)); status != http.StatusNoContent {
@@ -162,22 +177,24 @@ func TestTakesOldSamplesAgain(t *testing.T) {
 		t.Errorf("%s samples, want the 4 different ones", got)
 	}
 
-	strict := start(t, prometheus.Config{DataDir: t.TempDir(), OutOfOrder: -1})
+	strict := start(t, prometheus.Config{Binary: binary, DataDir: t.TempDir(), OutOfOrder: -1})
 	write(t, strict, "replayed", one, now)
 	if status := write(t, strict, "replayed", one, now.Add(-time.Second)); status != http.StatusBadRequest {
 		t.Errorf("without the window an old sample: status %d, want 400", status)
 	}
 }
 
-func TestEvaluatesRulesAndScrapesItself(t *testing.T) {
-	needBinary(t)
+func TestEvaluatesRulesAndScrapesItself(t *testing.T) { onEach(t, evaluatesRules) }
+
+func evaluatesRules(t *testing.T, binary string) {
+	t.Helper()
 	dir := t.TempDir()
 	rules := filepath.Join(dir, "one.yaml")
 	content := "groups:\n  - name: test\n    interval: 1s\n    rules:\n      - record: two\n        expr: 1 + 1\n"
 	if err := os.WriteFile(rules, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, prometheus.Config{DataDir: filepath.Join(dir, "data"), Rules: []string{filepath.Join(dir, "*.yaml")}, ScrapeItself: true, EvaluationInterval: time.Second})
+	s := start(t, prometheus.Config{Binary: binary, DataDir: filepath.Join(dir, "data"), Rules: []string{filepath.Join(dir, "*.yaml")}, ScrapeItself: true, EvaluationInterval: time.Second})
 	await(t, func() bool { return query(t, s, "two") == "2" }, "the rule's result")
 	await(t, func() bool { return query(t, s, `up{job="prometheus"}`) == "1" }, "the server's own metrics")
 
