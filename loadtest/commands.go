@@ -195,7 +195,7 @@ func replayFiles(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	sender := replay.Sender{
-		URL: stack.HTTP + "/v1/telemetry", Token: func() (string, error) { return tokens.Get(*gateway) }, Client: &http.Client{Timeout: 30 * time.Second},
+		URL: stack.HTTP + "/v1/telemetry", Token: func(ctx context.Context) (string, error) { return tokens.Get(ctx, *gateway) }, Client: &http.Client{Timeout: 30 * time.Second},
 		BatchEvents: 1000, Attempts: 10,
 	}
 	for _, path := range fs.Args() {
@@ -260,7 +260,7 @@ func benchmark(ctx context.Context, args []string, stdout io.Writer) error {
 	return bench.Run(ctx, cfg)
 }
 
-func printToken(_ context.Context, args []string, stdout io.Writer) error {
+func printToken(ctx context.Context, args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("token", flag.ContinueOnError)
 	state := fs.String("state", ".local", "state folder of the running stack")
 	gateway := fs.String("gateway", "demo", "gateway that the token is for")
@@ -276,7 +276,7 @@ func printToken(_ context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	text, err := tokens.Mint(*gateway, token.MaxLifetime)
+	text, err := tokens.Mint(ctx, *gateway, token.MaxLifetime)
 	if err != nil {
 		return err
 	}

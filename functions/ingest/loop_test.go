@@ -162,7 +162,7 @@ func TestFunction(t *testing.T) {
 	}
 	event := func(body string) string {
 		return `{"version":"2.0","headers":{"content-type":"application/json"},"requestContext":{"requestId":"r","authorizer":` +
-			`{"lambda":{"gateway":"gw-1","site":"plant-1","role":"gateway"}}},"body":` + body + `,"isBase64Encoded":false}`
+			`{"lambda":{"gateway":"gw-1","site":"plant-1","role":"gateway","expires":4102444800}}},"body":` + body + `,"isBase64Encoded":false}`
 	}
 	want := `response {"statusCode":202,"headers":{"content-type":"application/json"},"body":"{\"accepted\":1,\"rejected\":0,\"errors\":[]}"}`
 	if got := b.invoke(t, event(string(body))); got != want {

@@ -32,7 +32,7 @@
 // errors lists the first 100 rejected events; "errors_truncated":true stands
 // beside it where there were more. The counts are always exact. Everything
 // else is a problem document: 400 when the envelope is wrong (nothing is
-// published), 403 without a gateway's identity, 413, 415, 422 when no event
+// published), 401 when the token has lapsed, 403 without a gateway's identity, 413, 415, 422 when no event
 // was accepted, 503 with Retry-After when the stream refuses. A request may
 // always be repeated: an event has an identity and is stored once.
 package ingest

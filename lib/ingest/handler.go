@@ -207,6 +207,10 @@ func (h *Handler) accept(r *request, now time.Time) *bodyError {
 	if telemetry.ValidName(r.gateway) != nil || telemetry.ValidName(r.site) != nil {
 		return refuse(http.StatusForbidden, "no-gateway", "the token names no gateway and site")
 	}
+	// API Gateway keeps the authorizer's answer, which thus may outlive the token.
+	if now.Unix() >= r.expires {
+		return refuse(http.StatusUnauthorized, "token-expired", "the token has expired")
+	}
 	if r.role != gatewayRole {
 		return refuse(http.StatusForbidden, "not-a-gateway", "only a gateway may send events")
 	}

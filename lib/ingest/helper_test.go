@@ -75,7 +75,7 @@ func (e httpEvent) payload(tb testing.TB) []byte {
 			"requestId":  "req-1",
 			"accountId":  "1",
 			"http":       map[string]any{"method": "POST", "path": "/v1/telemetry"},
-			"authorizer": map[string]any{"lambda": map[string]any{"gateway": "gw-1", "site": "plant-1", "role": "gateway"}},
+			"authorizer": map[string]any{"lambda": map[string]any{"gateway": "gw-1", "site": "plant-1", "role": "gateway", "expires": testNow().Unix() + 1}},
 		}
 	}
 	body := string(e.body)

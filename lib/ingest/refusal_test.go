@@ -123,8 +123,15 @@ func TestRefusesRequests(t *testing.T) {
 	caller := func(gateway, site, role string) httpEvent {
 		r := jsonRequest(document(goodEvent))
 		r.context = map[string]any{"requestId": "req-1", "authorizer": map[string]any{"lambda": map[string]any{
-			"gateway": gateway, "site": site, "role": role,
+			"gateway": gateway, "site": site, "role": role, "expires": testNow().Unix() + 1,
 		}}}
+		return r
+	}
+	lapsed := func(expires any) httpEvent {
+		r := caller("gw-1", "plant-1", "gateway")
+		r.context.(map[string]any)["authorizer"] = map[string]any{"lambda": map[string]any{
+			"gateway": "gw-1", "site": "plant-1", "role": "gateway", "expires": expires,
+		}}
 		return r
 	}
 	typed := func(contentType string) httpEvent {
@@ -203,6 +210,10 @@ func TestRefusesRequests(t *testing.T) {
 		"wrong content type":      {typed("text/plain"), 415, "unsupported-type", `"text/plain"`},
 		"no content type":         {httpEvent{body: body}, 415, "unsupported-type", `""`},
 		"similar content type":    {typed("application/jsonp"), 415, "unsupported-type", `"application/jsonp"`},
+		"token that has lapsed":   {lapsed(testNow().Unix()), 401, "token-expired", "the token has expired"},
+		"token without an end":    {lapsed(nil), 401, "token-expired", "the token has expired"},
+		"end of another kind":     {lapsed("never"), 401, "token-expired", "the token has expired"},
+		"end beyond all numbers":  {lapsed(1e300), 401, "token-expired", "the token has expired"},
 		"no gateway":              {caller("", "plant-1", "gateway"), 403, "no-gateway", "names no gateway"},
 		"no site":                 {caller("gw-1", "", "gateway"), 403, "no-gateway", "names no gateway"},
 		"not a gateway":           {caller("gw-1", "plant-1", "viewer"), 403, "not-a-gateway", "only a gateway"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -18,6 +19,7 @@ type request struct {
 	gateway         string
 	site            string
 	role            string
+	expires         int64 // of the token, in seconds since 1970
 	base64          bool
 	body            []byte // unescaped, as the client sent it but for base64
 	parsed          bool   // parse has taken the body, and it is not in body
@@ -127,6 +129,8 @@ func (e *envelope) authorizer(key []byte, r *request) error {
 		return e.stringInto(&r.site)
 	case "role":
 		return e.stringInto(&r.role)
+	case "expires":
+		return e.numberInto(&r.expires)
 	default:
 		return e.skip()
 	}
@@ -198,6 +202,18 @@ func (e *envelope) stringInto(dst *string) error {
 	}
 	e.text = text
 	*dst = string(text)
+	return nil
+}
+
+// numberInto reads a whole number; anything else leaves dst as it is.
+func (e *envelope) numberInto(dst *int64) error {
+	start := e.pos
+	if err := e.skip(); err != nil {
+		return err
+	}
+	if n, err := strconv.ParseInt(string(e.src[start:e.pos]), 10, 64); err == nil {
+		*dst = n
+	}
 	return nil
 }
 

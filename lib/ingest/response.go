@@ -81,6 +81,9 @@ func (h *Handler) refused(r *request, e *bodyError) (int, []byte, error) {
 	if e.kind == problem.TypeOf("unsupported-encoding") {
 		headers = map[string]string{"accept-encoding": "gzip, zstd, identity"} // RFC 9110, section 15.5.16
 	}
+	if e.status == http.StatusUnauthorized {
+		headers = map[string]string{"www-authenticate": `Bearer error="invalid_token"`} // RFC 6750, section 3
+	}
 	return h.problem(r, problem.Document{Type: e.kind, Status: e.status, Detail: e.detail}, headers)
 }
 

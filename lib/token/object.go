@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"encoding/json"
 	"unicode/utf8"
 )
@@ -168,13 +169,10 @@ func (o object) text(name string) (string, error) {
 		return "", invalid("no member %q", name)
 	}
 	if len(raw) >= 2 && raw[0] == '"' {
-		plain := raw[1 : len(raw)-1]
-		for _, c := range plain {
-			if c == '\\' {
-				return unescape(raw)
-			}
+		if bytes.IndexByte(raw, '\\') >= 0 {
+			return unescape(raw)
 		}
-		return string(plain), nil
+		return string(raw[1 : len(raw)-1]), nil
 	}
 	return "", invalid("member %q is no text", name)
 }

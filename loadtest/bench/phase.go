@@ -26,7 +26,7 @@ type system struct {
 	cfg   Config
 	name  string
 	url   string
-	token func(string) (string, error)
+	token func(context.Context, string) (string, error)
 	dsn   string
 	roots map[int]string // processes whose CPU counts, by part
 	log   string         // the store function's log; empty where a 202 means stored
@@ -51,7 +51,7 @@ func newPipeline(cfg Config, s Stack, tokens *Tokens) *system {
 func newYardstick(cfg Config, s Stack, url, dsn string, pid int) *system {
 	return &system{
 		cfg: cfg, name: "yardstick", url: url, dsn: dsn,
-		token: func(g string) (string, error) { return g, nil },
+		token: func(_ context.Context, g string) (string, error) { return g, nil },
 		roots: map[int]string{pid: "server", s.PIDs.Postgres: "postgres"},
 	}
 }

@@ -59,13 +59,13 @@ func (s Stack) Tokens(site string) (*Tokens, error) {
 
 // Get returns a token of a gateway that is valid for some minutes: a new one when
 // the last is two thirds through its life.
-func (t *Tokens) Get(gateway string) (string, error) {
+func (t *Tokens) Get(ctx context.Context, gateway string) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if b := t.minted[gateway]; time.Now().Before(b.until) {
 		return b.text, nil
 	}
-	text, err := t.Mint(gateway, token.GatewayLifetime)
+	text, err := t.Mint(ctx, gateway, token.GatewayLifetime)
 	if err != nil {
 		return "", err
 	}
@@ -74,8 +74,8 @@ func (t *Tokens) Get(gateway string) (string, error) {
 }
 
 // Mint returns a new token of a gateway, valid for ttl.
-func (t *Tokens) Mint(gateway string, ttl time.Duration) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), mintTimeout)
+func (t *Tokens) Mint(ctx context.Context, gateway string, ttl time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, mintTimeout)
 	defer cancel()
 	text, _, err := t.minter.Mint(ctx, token.Identity{
 		Subject: gateway, Gateway: telemetry.GatewayID(gateway), Site: t.site, Role: token.Gateway,

@@ -22,7 +22,7 @@ type Config struct {
 	URL string
 	// Token returns the bearer token of a gateway. It is asked before each request,
 	// by several goroutines: a token lapses while the fleet goes on.
-	Token func(gateway string) (string, error)
+	Token func(ctx context.Context, gateway string) (string, error)
 	// Rate is the events per second of the whole fleet, for the open loop; zero
 	// means the closed loop, in which each gateway sends when it was answered.
 	Rate float64
@@ -84,7 +84,7 @@ func Run(ctx context.Context, cfg Config, gateways []*fleet.Gateway, eventsPerBa
 	senders := make([]*sender, len(gateways))
 	var wg sync.WaitGroup
 	for i, g := range gateways {
-		if _, err := cfg.Token(g.ID); err != nil {
+		if _, err := cfg.Token(ctx, g.ID); err != nil {
 			return Result{}, fmt.Errorf("token of %s: %w", g.ID, err)
 		}
 		s := &sender{
@@ -242,7 +242,7 @@ func (s *sender) post(ctx context.Context, b *fleet.Batch) (answer, error) {
 		return answer{}, fmt.Errorf("%w: %w", errRefused, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	token, err := s.cfg.Token(s.gateway.ID)
+	token, err := s.cfg.Token(ctx, s.gateway.ID)
 	if err != nil {
 		return answer{}, err
 	}

@@ -25,7 +25,7 @@ func gateways(t *testing.T, n int) ([]*fleet.Gateway, int) {
 	return gs, cfg.EventsPerBatch()
 }
 
-func token(g string) (string, error) { return "token-of-" + g, nil }
+func token(_ context.Context, g string) (string, error) { return "token-of-" + g, nil }
 
 // server accepts batches, remembers each event's identity and fails every
 // failEvery-th request after it has stored it.

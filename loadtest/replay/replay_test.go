@@ -76,7 +76,7 @@ func TestSendSplitsAndRepeats(t *testing.T) {
 	for i := range events {
 		events[i] = telemetry.Event{Device: "d", Metric: `quo"te`, Time: telemetry.Micros(i), Value: 1}
 	}
-	s := Sender{URL: ts.URL, Token: func() (string, error) { return "t", nil }, Client: ts.Client(), BatchEvents: 2, Attempts: 3}
+	s := Sender{URL: ts.URL, Token: func(context.Context) (string, error) { return "t", nil }, Client: ts.Client(), BatchEvents: 2, Attempts: 3}
 	sum, err := s.Send(context.Background(), events, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 type Sender struct {
 	URL string
 	// Token returns a bearer token of the gateway; it is asked before each request.
-	Token  func() (string, error)
+	Token  func(context.Context) (string, error)
 	Client *http.Client
 	// BatchEvents bounds the events of one request.
 	BatchEvents int
@@ -72,7 +72,7 @@ func (s *Sender) once(ctx context.Context, body []byte) (accepted, rejected int,
 		return 0, 0, 0, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	token, err := s.Token()
+	token, err := s.Token(ctx)
 	if err != nil {
 		return 0, 0, 0, err
 	}
