@@ -52,7 +52,10 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 
 // wire makes the handler over what is connected.
 func wire(pool *timescale.Pool, log *slog.Logger) (lambda.Handler, error) {
-	handler, err := api.New(api.Config{Log: log, Now: time.Now, Random: rand.Reader, Idempotency: pool, Sites: pool})
+	handler, err := api.New(api.Config{
+		Log: log, Now: time.Now, Random: rand.Reader,
+		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool,
+	})
 	if err != nil {
 		return nil, err
 	}

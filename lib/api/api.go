@@ -41,6 +41,8 @@ type Config struct {
 
 	Idempotency Idempotency // required
 	Sites       Sites
+	Gateways    Gateways
+	GatewayKeys GatewayKeys
 }
 
 // Handler serves the resources.
@@ -94,6 +96,9 @@ func (h *Handler) routes() []route {
 	var routes []route
 	if h.config.Sites != nil {
 		routes = append(routes, h.siteRoutes()...)
+	}
+	if h.config.Gateways != nil && h.config.GatewayKeys != nil {
+		routes = append(routes, h.gatewayRoutes()...)
 	}
 	return routes
 }

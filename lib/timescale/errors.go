@@ -94,3 +94,5 @@ func hasState(err error, code string) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pg.Code == code
 }
+
+func isNotFound(err error) bool { return errors.Is(err, telemetry.ErrNotFound) }

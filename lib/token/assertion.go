@@ -140,3 +140,16 @@ func names(aud json.RawMessage, audiences []string) bool {
 	}
 	return false
 }
+
+// MarshalPublicKey returns a key of P-256 as a JWK with the members crv, kid, kty, x and y.
+func MarshalPublicKey(key *ecdsa.PublicKey) ([]byte, error) {
+	x, y, err := coordinates(key)
+	if err != nil {
+		return nil, err
+	}
+	id, err := KeyID(key)
+	if err != nil {
+		return nil, err
+	}
+	return []byte(`{"crv":"P-256","kid":"` + id + `","kty":"EC","x":"` + x + `","y":"` + y + `"}`), nil
+}
