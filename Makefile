@@ -70,7 +70,7 @@ fmt: $(GOLANGCI) ## Format the code
 .PHONY: fuzz
 FUZZTIME ?= 20s
 fuzz: ## Run each fuzz target for FUZZTIME
-	@grep -rlE '^func Fuzz' --include='*_test.go' functions lib cdk/local loadtest | while read -r f; do \
+	@grep -rlE '^func Fuzz' --include='*_test.go' functions lib cdk/local loadtest wasm | while read -r f; do \
 		for target in $$(grep -oE '^func Fuzz[A-Za-z0-9]+' "$$f" | cut -d' ' -f2); do \
 			echo "$$(dirname "$$f") $$target"; go test "./$$(dirname "$$f")" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) | tail -1; done; done
 
@@ -91,6 +91,10 @@ bench-kpi: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## The same with
 .PHONY: outage
 outage: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Take Prometheus away from the running stack for five minutes, and look for its figures (about 7 minutes)
 	@build/local/loadtest outage -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(OUTAGE_ARGS)
+
+.PHONY: bench-wasm
+bench-wasm: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Measure the detector natively, in Node.js, in Chromium and under wazero; SAMPLES=1e9 for the memory
+	@SAMPLES=$(SAMPLES) wasm/bench.sh $(WASM) $(CHROMIUM)/bin/chromium
 
 .PHONY: replay-csv
 replay-csv: build/local/loadtest ## Send FILE=…, a sensor file, through the running stack

@@ -7,11 +7,11 @@ import (
 	"unsafe"
 )
 
-// The detector allocates nothing; only the text that says why a state was refused
-// does. So the heap is a few bytes that [fresh] empties, and the module's memory can
-// not grow.
+// heap serves the little that escapes while a call lasts: the text that says why a
+// state was refused, and what the compiler does not find to stay on the stack.
+// [fresh] empties it, so the module's memory can not grow.
 var heap struct {
-	bytes [1024]byte
+	bytes [32 << 10]byte
 	used  uintptr
 }
 

@@ -12,7 +12,7 @@ var memory module.Module
 
 func main() {}
 
-// fresh is memory for calls that may refuse what they are given and then say why.
+// fresh is memory for the next call: what the one before left on the heap is gone.
 func fresh() *module.Module {
 	heap.used = 0
 	return &memory
@@ -46,19 +46,19 @@ func state() *uint8 { return &memory.State[0] }
 func threshold() float64 { return module.Threshold }
 
 //go:wasmexport reset
-func reset(slot int32) int32 { return memory.Reset(slot) }
+func reset(slot int32) int32 { return fresh().Reset(slot) }
 
 //go:wasmexport push
-func push(slot, samples int32) int32 { return memory.Push(slot, samples) }
+func push(slot, samples int32) int32 { return fresh().Push(slot, samples) }
 
 //go:wasmexport save
-func save(slot int32) int32 { return memory.Save(slot) }
+func save(slot int32) int32 { return fresh().Save(slot) }
 
 //go:wasmexport restore
 func restore(slot, length int32) int32 { return fresh().Restore(slot, length) }
 
 //go:wasmexport hash
-func hash(slot int32) uint64 { return memory.Hash(slot) }
+func hash(slot int32) uint64 { return fresh().Hash(slot) }
 
 //go:wasmexport machines
 func machines() int32 { return module.Machines }
@@ -70,16 +70,16 @@ func maxSensors() int32 { return module.MaxSensors }
 func machineReset(slot, sensors int32) int32 { return fresh().MachineReset(slot, sensors) }
 
 //go:wasmexport machine_push
-func machinePush(slot, samples int32) int32 { return memory.MachinePush(slot, samples) }
+func machinePush(slot, samples int32) int32 { return fresh().MachinePush(slot, samples) }
 
 //go:wasmexport machine_save
-func machineSave(slot int32) int32 { return memory.MachineSave(slot) }
+func machineSave(slot int32) int32 { return fresh().MachineSave(slot) }
 
 //go:wasmexport machine_restore
 func machineRestore(slot, length int32) int32 { return fresh().MachineRestore(slot, length) }
 
 //go:wasmexport machine_hash
-func machineHash(slot int32) uint64 { return memory.MachineHash(slot) }
+func machineHash(slot int32) uint64 { return fresh().MachineHash(slot) }
 
 //go:wasmexport bench
-func bench(slot int32, samples uint32) int32 { return memory.Bench(slot, samples) }
+func bench(slot int32, samples uint32) int32 { return fresh().Bench(slot, samples) }

@@ -23,14 +23,19 @@ type scorer interface {
 
 // AppendDigest appends the lines of a series scored in this process.
 func AppendDigest(dst []byte, s *Series) ([]byte, error) {
-	if s.Sensors == 1 {
-		return appendDigest(dst, s, &detector{})
-	}
-	m := &machine{sensors: s.Sensors}
-	if err := m.machine.Reset(s.Sensors); err != nil {
+	by, err := newScorer(s.Sensors)
+	if err != nil {
 		return nil, fmt.Errorf("series %s: %w", s.Name, err)
 	}
-	return appendDigest(dst, s, m)
+	return appendDigest(dst, s, by)
+}
+
+func newScorer(sensors int) (scorer, error) {
+	if sensors == 1 {
+		return &detector{}, nil
+	}
+	m := &machine{sensors: sensors}
+	return m, m.machine.Reset(sensors)
 }
 
 func appendDigest(dst []byte, s *Series, by scorer) ([]byte, error) {

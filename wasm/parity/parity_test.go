@@ -15,18 +15,18 @@ const modulePath = "../../web/public/detector.wasm"
 
 // lacking skips a test for want of something that make test provides, and fails
 // it where nothing may be left out.
-func lacking(t *testing.T, what string) {
-	t.Helper()
+func lacking(tb testing.TB, what string) {
+	tb.Helper()
 	if os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" || os.Getenv("CI") == "true" {
-		t.Fatal(what)
+		tb.Fatal(what)
 	}
-	t.Skip(what)
+	tb.Skip(what)
 }
 
-func builtModule(t *testing.T) string {
-	t.Helper()
+func builtModule(tb testing.TB) string {
+	tb.Helper()
 	if _, err := os.Stat(modulePath); err != nil {
-		lacking(t, "the module is not built: make wasm")
+		lacking(tb, "the module is not built: make wasm")
 	}
 	return modulePath
 }

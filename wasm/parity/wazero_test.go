@@ -23,35 +23,35 @@ type host struct {
 	times, values, scores, flags, state uint32
 }
 
-func newHost(t *testing.T, path string) *host {
-	t.Helper()
+func newHost(tb testing.TB, path string) *host {
+	tb.Helper()
 	code, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	ctx := t.Context()
+	ctx := tb.Context()
 	runtime := wazero.NewRuntime(ctx)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := runtime.Close(context.WithoutCancel(ctx)); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	compiled, err := runtime.CompileModule(ctx, code)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if imports := compiled.ImportedFunctions(); len(imports) > 0 {
-		t.Errorf("the module imports %v", imports)
+		tb.Errorf("the module imports %v", imports)
 	}
 	instance, err := runtime.InstantiateModule(ctx, compiled, wazero.NewModuleConfig().WithStartFunctions("_initialize"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	h := &host{ctx: ctx, module: instance}
 	for name, place := range map[string]*uint32{
 		"times": &h.times, "values": &h.values, "scores": &h.scores, "flags": &h.flags, "state": &h.state,
 	} {
-		*place = uint32(h.mustCall(t, name))
+		*place = uint32(h.mustCall(tb, name))
 	}
 	return h
 }
@@ -72,11 +72,11 @@ func (h *host) call(name string, args ...int32) (uint64, error) {
 	return result[0], nil
 }
 
-func (h *host) mustCall(t *testing.T, name string, args ...int32) uint64 {
-	t.Helper()
+func (h *host) mustCall(tb testing.TB, name string, args ...int32) uint64 {
+	tb.Helper()
 	result, err := h.call(name, args...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return result
 }
@@ -157,4 +157,16 @@ func (s *slot) state() (uint64, []byte, error) {
 		return 0, nil, fmt.Errorf("a state of %d bytes lies outside the module's memory", int32(length))
 	}
 	return hash, saved, nil
+}
+
+func (s *slot) restore(state []byte) error {
+	if !s.module.Memory().Write(s.host.state, state) {
+		return errors.New("the state does not fit")
+	}
+	status, err := s.call(s.prefix+"restore", s.slot, int32(len(state)))
+	if err != nil || status == 0 {
+		return err
+	}
+	reason, _ := s.module.Memory().Read(s.host.state, uint32(status))
+	return errors.New(string(reason))
 }
