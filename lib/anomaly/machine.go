@@ -20,6 +20,7 @@ const (
 	machineClear  = 10.     // the statistic under which the alarm ends,
 	machineDrop   = 0.2     // or this part of the greatest since it was raised
 	machineClip   = 80.     // the greatest deviation that one sample counts for, in spreads of the smoothed deviation
+	machineFade   = 1e-5    // weight of a sample in the spread: a day of seconds
 	machineGrow   = 4.      // how much the wander grows at most when an alarm outlasts the limit
 	machineAnew   = 30.     // the smoothed deviation from which a sensor is learned anew instead
 	machineFloor  = 1e-9    // the least spread, as a part of the level: what rounding may make up
@@ -38,6 +39,7 @@ type Machine struct {
 	sensors uint32
 	alarm   uint32 // samples since the alarm was raised, 0 outside alarms
 	settle  uint32 // samples left of settling
+	known   uint32 // 1 once a lasting change has left another regime to come back to
 	peak    float64
 	sensor  [MaxSensors]sensor
 }
@@ -46,10 +48,12 @@ type Machine struct {
 type sensor struct {
 	seen      uint32  // samples, up to machineWarmUp
 	level     float64 // what is normal
-	spread    float64 // variance of the warm-up's samples
+	other     float64 // what was normal before the last lasting change
+	spread    float64 // variance of the samples
 	wander    float64 // variance of the means of blocks about the level
 	inverse   float64 // 1 over the standard deviation of the smoothed deviation
 	deviation float64 // smoothed, in its standard deviations
+	away      float64 // the same from the other level, within alarms
 	total     float64 // of the block's offsets from the level
 	count     uint32  // of the block's samples
 }
@@ -118,48 +122,74 @@ func (m *Machine) decide(statistic float64) (score float64, anomalous bool) {
 	switch {
 	case m.settle > 0:
 		m.settle--
-		if m.settle == 0 {
-			m.forgive()
-		}
 		return float64(0.5 * ratio(statistic)), false
 	case m.alarm == 0 && statistic < machineRaise:
 		return ratio(statistic), false
 	}
+	if m.alarm == 0 {
+		m.depart()
+	}
 	m.alarm++
 	m.peak = max(m.peak, statistic)
-	outlasted := m.alarm > machineLimit
-	if outlasted {
-		m.widen()
+	switch {
+	case m.alarm > machineLimit:
+		m.accept()
+	case m.known != 0 && m.elsewhere() < machineClear:
+		m.swap()
+	case statistic >= machineClear && statistic >= float64(machineDrop*m.peak):
+		return ratio(max(statistic, machineRaise)), true
 	}
-	if outlasted || statistic < machineClear || statistic < float64(machineDrop*m.peak) {
-		m.alarm, m.peak, m.settle = 0, 0, machineSettle
-		return float64(0.5 * ratio(statistic)), false
-	}
-	return ratio(max(statistic, machineRaise)), true
+	m.alarm, m.peak, m.settle = 0, 0, machineSettle
+	return float64(0.5 * ratio(statistic)), false
 }
 
 // ratio maps [0,∞) to [0,1): the statistic that raises an alarm to Threshold.
 func ratio(statistic float64) float64 { return statistic / (statistic + machineRaise) }
 
-// forgive drops what the sensors have gathered of deviations.
-func (m *Machine) forgive() {
+// depart begins an alarm: as far as is known the machine is in no regime.
+func (m *Machine) depart() {
 	for i := range m.sensor {
-		m.sensor[i].deviation = 0
+		if m.sensor[i].seen == machineWarmUp {
+			m.sensor[i].away = machineClip
+		}
 	}
 }
 
-// widen learns from an alarm that outlasted the limit: a sensor that strayed
-// wanders more than was known, and one that strayed beyond all proportion is
-// learned anew.
-func (m *Machine) widen() {
+// elsewhere is the statistic against the other levels.
+func (m *Machine) elsewhere() float64 {
+	statistic := 0.0
+	for i := range m.sensor {
+		square := float64(m.sensor[i].away * m.sensor[i].away)
+		statistic += float64(square * square)
+	}
+	return math.Sqrt(statistic)
+}
+
+// swap goes over to the other levels: the machine has come back to them.
+func (m *Machine) swap() {
 	for i := range m.sensor {
 		s := &m.sensor[i]
-		switch {
-		case s.seen < machineWarmUp:
-		case math.Abs(s.deviation) > machineAnew:
-			*s = sensor{}
-		default:
+		if s.seen == machineWarmUp {
 			s.widen()
+			s.level, s.other = s.other, s.level
+			s.deviation = s.away
+		}
+	}
+}
+
+// accept takes what outlasted the limit for another regime. A sensor that
+// strayed beyond all proportion is learned anew.
+func (m *Machine) accept() {
+	m.known = 1
+	for i := range m.sensor {
+		s := &m.sensor[i]
+		if s.seen < machineWarmUp {
+			continue
+		}
+		s.other = s.level
+		s.widen()
+		if math.Abs(s.deviation) > machineAnew {
+			*s = sensor{other: s.level}
 		}
 	}
 }
@@ -184,10 +214,15 @@ func (s *sensor) push(value float64, ok bool, now phase, follow float64) float64
 	}
 	s.deviation += float64(machineSmooth * (unit - s.deviation))
 	s.level += float64(follow * offset)
-	if now == watching {
+	switch now {
+	case watching:
+		s.spread += float64(machineFade * (float64(offset*offset) - s.spread))
 		s.gather(offset)
-	} else {
+	case alarmed:
 		s.total, s.count = 0, 0
+		unit = min(max(float64((value-s.other)*s.inverse), -machineClip), machineClip)
+		s.away += float64(machineSmooth * (unit - s.away))
+	case settling:
 	}
 	return float64(s.deviation * s.deviation)
 }
@@ -216,7 +251,7 @@ func (s *sensor) learn(value float64) {
 	case s.spread == 0:
 		// It has not moved yet, so that any scale would be a guess: a reading with one
 		// decimal would raise an alarm with its first step.
-		*s = sensor{}
+		*s = sensor{other: s.other}
 	default:
 		s.wander /= blocks - 1
 		s.scale()
@@ -237,8 +272,12 @@ func (s *sensor) gather(offset float64) {
 	s.scale()
 }
 
-// widen counts the present deviation as wander, within reason.
+// widen counts the present deviation as wander, within reason: two regimes far
+// apart must not make the sensor blind to what lies between.
 func (s *sensor) widen() {
+	if math.Abs(s.deviation) > machineAnew {
+		return
+	}
 	strayed := s.deviation / s.inverse
 	most := float64(machineGrow * s.variance() / machineBlock)
 	s.wander = min(s.wander+float64(machineWander*float64(strayed*strayed)), max(most, s.wander), wanderMax)

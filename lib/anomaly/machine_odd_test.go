@@ -100,6 +100,59 @@ func TestMachineJudgesNoSensorThatNeverMoved(t *testing.T) {
 	}
 }
 
+func TestMachineEndsAnAlarmThatLeavesATrace(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(9, 1))
+	m := newMachine(t, 2)
+	row := func(level float64) func(int) []float64 {
+		return func(int) []float64 { return []float64{level + random.NormFloat64(), random.NormFloat64()} }
+	}
+	alarms(m, 1000, row(0))
+	if _, flagged := alarms(m, 300, row(12)); flagged < 290 {
+		t.Errorf("%d of 300 rows flagged", flagged)
+	}
+	if _, flagged := alarms(m, 1000, row(2)); flagged > 40 {
+		t.Errorf("%d rows flagged after the machine came back most of the way; want at most 40", flagged)
+	}
+}
+
+func TestMachineLearnsThatASensorSwings(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(10, 1))
+	m := newMachine(t, 1)
+	swing := func(i int) []float64 {
+		return []float64{3*float64(i/1000%2) + random.NormFloat64()}
+	}
+	alarms(m, 1000, swing)
+	first, _ := alarms(m, 4000, func(i int) []float64 { return swing(i + 1000) })
+	alarms(m, 20_000, func(i int) []float64 { return swing(i + 1000) })
+	last, _ := alarms(m, 20_000, func(i int) []float64 { return swing(i + 1000) })
+	if first < 2 || last > 1 {
+		t.Errorf("%d alarms at the first 4 swings, then %d at 20; want some, then none", first, last)
+	}
+}
+
+func TestMachineKnowsTheRegimeItComesBackTo(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(11, 1))
+	m := newMachine(t, 2)
+	switched := func(i int) []float64 {
+		on := float64(i / 2000 % 2)
+		return []float64{40*on + random.NormFloat64(), 7 + on + 0.01*random.NormFloat64()}
+	}
+	alarms(m, 2000, switched)
+	if raised, flagged := alarms(m, 2000, func(i int) []float64 { return switched(i + 2000) }); raised != 1 || flagged < machineLimit-1 {
+		t.Errorf("switched on first: %d alarms, %d rows flagged; want one of %d rows", raised, flagged, machineLimit)
+	}
+	raised, flagged := alarms(m, 40_000, switched)
+	if raised > 20 || flagged > 20*100 {
+		t.Errorf("switched 20 times: %d alarms, %d rows flagged; want at most one of 100 rows each time", raised, flagged)
+	}
+	if _, flagged = alarms(m, 300, func(i int) []float64 { return []float64{random.NormFloat64(), 7.5} }); flagged < 250 {
+		t.Errorf("%d of 300 rows of a fault flagged after that", flagged)
+	}
+}
+
 func TestMachineShrugsOffOneWildReading(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(5, 1))

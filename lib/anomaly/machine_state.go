@@ -4,8 +4,8 @@ import "math"
 
 const (
 	machineVersion     = 1
-	machineHeadWords   = 4
-	machineSensorWords = 8
+	machineHeadWords   = 5
+	machineSensorWords = 10
 	machineWords       = machineHeadWords + machineSensorWords*MaxSensors
 
 	// MachineStateSize is the length of a Machine's saved state in bytes: version,
@@ -69,6 +69,8 @@ func (m *Machine) word(i int) uint64 {
 	case 2:
 		return uint64(m.settle)
 	case 3:
+		return uint64(m.known)
+	case 4:
 		return math.Float64bits(m.peak)
 	}
 	i -= machineHeadWords
@@ -96,6 +98,9 @@ func (m *Machine) setWord(i int, word uint64) bool {
 		m.settle = uint32(word)
 		return fits
 	case 3:
+		m.known = uint32(word)
+		return word <= 1
+	case 4:
 		m.peak = math.Float64frombits(word)
 		return true
 	}
@@ -119,13 +124,17 @@ func (s *sensor) float(i int) *float64 {
 	case 0:
 		return &s.level
 	case 1:
-		return &s.spread
+		return &s.other
 	case 2:
-		return &s.wander
+		return &s.spread
 	case 3:
-		return &s.inverse
+		return &s.wander
 	case 4:
+		return &s.inverse
+	case 5:
 		return &s.deviation
+	case 6:
+		return &s.away
 	}
 	return &s.total
 }
@@ -164,6 +173,8 @@ func (s *sensor) invalid() string {
 		return "count"
 	case !(math.Abs(s.level) <= 2*valueMax):
 		return "level"
+	case !(math.Abs(s.other) <= 2*valueMax):
+		return "other level"
 	case !(s.spread >= 0 && s.spread <= wanderMax):
 		return "spread"
 	case !(s.wander >= 0 && s.wander <= 2*wanderMax*machineWarmUp/machineBlock):
@@ -172,6 +183,8 @@ func (s *sensor) invalid() string {
 		return "inverse"
 	case !(math.Abs(s.deviation) <= machineClip):
 		return "deviation"
+	case !(math.Abs(s.away) <= machineClip):
+		return "deviation from the other level"
 	case !(math.Abs(s.total) <= 3*valueMax*machineBlock):
 		return "total"
 	}
