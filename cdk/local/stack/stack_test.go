@@ -83,7 +83,10 @@ func startTest(t *testing.T, cfg Config) *Stack {
 		cfg.Assembly = filepath.Join("testdata", "assembly")
 	}
 	cfg.Stage, cfg.HTTP = "dev", "127.0.0.1:0"
-	cfg.Prometheus, cfg.PrometheusHTTP = prometheusTree, "127.0.0.1:0"
+	cfg.PrometheusHTTP = "127.0.0.1:0"
+	if cfg.Prometheus == "" {
+		cfg.Prometheus = prometheusTree
+	}
 	cfg.Concurrency = 4
 	s, err := Start(t.Context(), cfg)
 	if err != nil {
