@@ -1,0 +1,129 @@
+package token_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/lib/token"
+	"github.com/insighthub/insighthub/lib/token/tokentest"
+)
+
+const notAuthorized = `{"isAuthorized":false}`
+
+// TestAnswers compares the whole context: the functions behind the routes rely on each member.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	until := float64(b.now.Add(token.GatewayLifetime + token.ClockSkew).Unix())
+	for _, c := range []struct {
+		who  token.Identity
+		want map[string]any
+	}{
+		{gatewayOne(), map[string]any{"subject": "gw-1", "gateway": "gw-1", "site": "plant-1", "role": "gateway", "expires": until}},
+		{tokentest.PersonOf("u-1", "plant-1", token.Operator), map[string]any{"subject": "u-1", "grants": map[string]any{"plant-1": "operator"}, "expires": until}},
+		{token.Identity{Subject: "u-2", Grants: sites()}, map[string]any{"subject": "u-2", "expires": until}},
+	} {
+		raw, err := b.authorizer.Invoke(t.Context(), event(t, "Bearer "+b.mint(t, c.who)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got struct {
+			IsAuthorized bool           `json:"isAuthorized"`
+			Context      map[string]any `json:"context"`
+		}
+		if err := json.Unmarshal(raw, &got); err != nil || !got.IsAuthorized {
+			t.Fatalf("%s: %v", raw, err)
+		}
+		if id, ok := got.Context["token_id"].(string); !ok || len(id) != 22 {
+			t.Errorf("token_id %v", got.Context["token_id"])
+		}
+		delete(got.Context, "token_id")
+		if diff := cmp.Diff(c.want, got.Context); diff != "" {
+			t.Errorf("context (-want +got):\n%s", diff)
+		}
+	}
+}
+
+// TestAnswerIsOfTheTokenAlone: API Gateway keeps it for every route and method.
+func TestAnswerIsOfTheTokenAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	text := b.mint(t, gatewayOne())
+	first, err := b.authorizer.Invoke(t.Context(), event(t, "Bearer "+text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := json.Marshal(map[string]any{
+		"version": "2.0", "type": "REQUEST", "routeArn": "arn:aws:execute-api:x", "routeKey": "DELETE /v1/sites/plant-2", "rawPath": "/v1/sites/plant-2",
+		"identitySource": []string{"Bearer " + text}, "headers": map[string]string{"authorization": "Bearer x", "x-role": "admin"},
+		"queryStringParameters": map[string]string{"site": "plant-2"}, "cookies": []string{"a=b"}, "requestContext": map[string]any{"requestId": "r-2"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := b.authorizer.Invoke(t.Context(), other)
+	if err != nil || string(first) != string(second) {
+		t.Errorf("got %s, then %s, %v", first, second, err)
+	}
+}
+
+func TestBearer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	text := b.mint(t, gatewayOne())
+	headers := func(h string) []byte {
+		return []byte(`{"version":"2.0","type":"REQUEST","headers":{"Authorization":"` + h + `"}}`)
+	}
+	for name, c := range map[string]struct {
+		payload []byte
+		want    bool
+	}{
+		"bearer":              {event(t, "Bearer "+text), true},
+		"in lower case":       {event(t, "bearer "+text), true},
+		"headers alone":       {headers("Bearer " + text), true},
+		"no header":           {[]byte(`{"version":"2.0","type":"REQUEST","headers":{}}`), false},
+		"no scheme":           {event(t, text), false},
+		"another scheme":      {event(t, "Basic "+text), false},
+		"bearer of nothing":   {event(t, "Bearer "), false},
+		"bearer alone":        {event(t, "Bearer"), false},
+		"two spaces":          {event(t, "Bearer  "+text), false},
+		"space before":        {event(t, " Bearer "+text), false},
+		"two headers":         {event(t, "Bearer "+text+",Bearer "+text), false},
+		"parameters":          {event(t, "Bearer "+text+"; a=b"), false},
+		"no identity source":  {[]byte(`{"version":"2.0","type":"REQUEST","identitySource":[]}`), false},
+		"null in its place":   {[]byte(`{"version":"2.0","type":"REQUEST","identitySource":null,"headers":null}`), false},
+		"an empty credential": {event(t, ""), false},
+	} {
+		got, err := b.authorizer.Invoke(t.Context(), c.payload)
+		if err != nil || (string(got) != notAuthorized) != c.want {
+			t.Errorf("%s: got %s, %v", name, got, err)
+		}
+	}
+	for name, payload := range map[string]string{
+		"not JSON": `{"identitySource":["Bearer ` + text + `"`, "format 1.0": `{"version":"1.0","type":"REQUEST"}`, "a token authorizer": `{"version":"2.0","type":"TOKEN"}`,
+		"of wrong kinds": `{"version":"2.0","type":"REQUEST","identitySource":"Bearer ` + text + `"}`, "nothing": ``,
+	} {
+		if got, err := b.authorizer.Invoke(t.Context(), []byte(payload)); err == nil || strings.Contains(err.Error(), text[:20]) {
+			t.Errorf("%s: got %s, %v", name, got, err)
+		}
+	}
+	if strings.Contains(b.log.String(), text[:20]) {
+		t.Error("a token stands in the log")
+	}
+}
+
+// TestSameTokenLapses: the same process sees a token live and lapse.
+func TestSameTokenLapses(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	text := b.mint(t, gatewayOne())
+	for range 2 {
+		b.accepted(t, "alive", text)
+	}
+	b.now = b.now.Add(time.Hour)
+	b.refused(t, "lapsed", text)
+}
