@@ -172,7 +172,6 @@ func (m *Machine) swap() {
 		if s.seen == machineWarmUp {
 			s.widen()
 			s.level, s.other = s.other, s.level
-			s.deviation = s.away
 		}
 	}
 }

@@ -138,7 +138,7 @@ func TestMachineKnowsTheRegimeItComesBackTo(t *testing.T) {
 	m := newMachine(t, 2)
 	switched := func(i int) []float64 {
 		on := float64(i / 2000 % 2)
-		return []float64{40*on + random.NormFloat64(), 7 + on + 0.01*random.NormFloat64()}
+		return []float64{40*on - 13 + random.NormFloat64(), 7 + on + 0.01*random.NormFloat64()}
 	}
 	alarms(m, 2000, switched)
 	if raised, flagged := alarms(m, 2000, func(i int) []float64 { return switched(i + 2000) }); raised != 1 || flagged < machineLimit-1 {
@@ -148,8 +148,25 @@ func TestMachineKnowsTheRegimeItComesBackTo(t *testing.T) {
 	if raised > 20 || flagged > 20*100 {
 		t.Errorf("switched 20 times: %d alarms, %d rows flagged; want at most one of 100 rows each time", raised, flagged)
 	}
-	if _, flagged = alarms(m, 300, func(i int) []float64 { return []float64{random.NormFloat64(), 7.5} }); flagged < 250 {
+	if _, flagged = alarms(m, 300, func(i int) []float64 { return []float64{random.NormFloat64() - 13, 7.5} }); flagged < 250 {
 		t.Errorf("%d of 300 rows of a fault flagged after that", flagged)
+	}
+}
+
+func TestMachineForgetsAnUnquietWarmUp(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(12, 1))
+	m := newMachine(t, 1)
+	noise := func(spread, level float64) func(int) []float64 {
+		return func(int) []float64 { return []float64{level + spread*random.NormFloat64()} }
+	}
+	alarms(m, 400, noise(10, 0))
+	if raised, _ := alarms(m, 500, noise(1, 3)); raised != 0 {
+		t.Errorf("%d alarms of a step within the noise of the warm-up", raised)
+	}
+	alarms(m, 600_000, noise(1, 0))
+	if raised, _ := alarms(m, 500, noise(1, 3)); raised != 1 {
+		t.Errorf("%d alarms of the same step after 600,000 quiet rows; want 1", raised)
 	}
 }
 
