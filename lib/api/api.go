@@ -43,6 +43,9 @@ type Config struct {
 	Sites       Sites
 	Gateways    Gateways
 	GatewayKeys GatewayKeys
+	Devices     Devices
+	Metrics     Metrics
+	Accounts    Accounts
 }
 
 // Handler serves the resources.
@@ -99,6 +102,12 @@ func (h *Handler) routes() []route {
 	}
 	if h.config.Gateways != nil && h.config.GatewayKeys != nil {
 		routes = append(routes, h.gatewayRoutes()...)
+	}
+	if h.config.Devices != nil && h.config.Metrics != nil {
+		routes = append(routes, h.deviceRoutes()...)
+	}
+	if h.config.Accounts != nil {
+		routes = append(routes, h.accountRoutes()...)
 	}
 	return routes
 }

@@ -22,7 +22,7 @@ func Rules() []Rule {
 		// Use-cases.
 		{Path: "lib/ingest", Internal: []string{telemetry, "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang", "github.com/segmentio/encoding"}},
 		{Path: "lib/access", Internal: []string{telemetry, "lib/directory", "lib/lambdahttp", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
-		{Path: "lib/api", Internal: []string{telemetry, "lib/directory", "lib/lambdahttp", "lib/problem", "lib/token", "lib/trail"}},
+		{Path: "lib/api", Internal: []string{telemetry, "lib/directory", "lib/lambdahttp", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
 		{Path: "lib/store", Internal: []string{telemetry}, External: []string{"github.com/prometheus/client_golang"}},
 		// The shard's state is a small mechanism with ports of its own, not an adapter.
 		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},

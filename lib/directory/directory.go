@@ -141,3 +141,26 @@ type KeptAnswer struct {
 	Header map[string][]string
 	Body   []byte
 }
+
+// KPIConfig says how the KPIs of one device are computed (ISO 22400-2).
+type KPIConfig struct {
+	// The metrics that the device reports; empty where it reports none such.
+	StateMetric, CountMetric, GoodMetric telemetry.MetricName
+	// States says what each state code means.
+	States map[int]MachineState
+	// IdealCycle is the planned runtime per item.
+	IdealCycle time.Duration
+	// StaleAfter is the silence after which the state is unknown.
+	StaleAfter time.Duration
+	// Planned are the planned times of a week in UTC, by mon to sun, each from to
+	// before, as 06:00 or 24:00. Nil means always.
+	Planned map[string][][2]string
+	Version Version
+}
+
+// MachineState is what a state code means: production, idle, setup, down or
+// not_planned. Only down has a reason.
+type MachineState struct {
+	Element string `json:"element"`
+	Reason  string `json:"reason,omitempty"`
+}

@@ -1,0 +1,112 @@
+package timescale
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/trail"
+)
+
+func scanAccountOnly(row pgx.CollectableRow) (directory.Account, error) {
+	a, _, err := scanAccount(row)
+	return a, err
+}
+
+// Accounts returns the accounts after page.After, in the order of their names.
+func (p *Pool) Accounts(ctx context.Context, page directory.Page) ([]directory.Account, error) {
+	return list(ctx, p, "accounts", scanAccountOnly, "SELECT "+accountColumns+" FROM account a WHERE a.name > $1 ORDER BY a.name LIMIT $2", page.After, page.Limit)
+}
+
+// Account returns an account, or telemetry.ErrNotFound.
+func (p *Pool) Account(ctx context.Context, id directory.AccountID) (directory.Account, error) {
+	return find(ctx, p, "account "+string(id), scanAccountOnly, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(id))
+}
+
+// PasswordOf returns the PHC string of an account's password.
+func (p *Pool) PasswordOf(ctx context.Context, id directory.AccountID) (string, error) {
+	return find(ctx, p, "password of account "+string(id), pgx.RowTo[string], "SELECT password FROM account WHERE id = $1", string(id))
+}
+
+// CreateAccount makes an account; telemetry.ErrConflict when the name is taken.
+func (p *Pool) CreateAccount(ctx context.Context, a directory.Account, phc string, entry trail.Entry) (made directory.Account, err error) {
+	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
+		var id directory.AccountID
+		if err := tx.QueryRow(ctx, "INSERT INTO account (name, password) VALUES ($1, $2) RETURNING id::text", a.Name, phc).Scan(&id); err != nil {
+			return err
+		}
+		if err := setGrants(ctx, tx, id, a.Grants); err != nil {
+			return err
+		}
+		made, err = one(ctx, tx, scanAccountOnly, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(id))
+		return err
+	})
+	if err != nil {
+		return directory.Account{}, fmt.Errorf("create account %q: %w", a.Name, err)
+	}
+	return made, nil
+}
+
+func setGrants(ctx context.Context, tx pgx.Tx, id directory.AccountID, grants map[telemetry.SiteID]directory.Role) error {
+	if _, err := tx.Exec(ctx, "DELETE FROM account_grant WHERE account_id = $1", string(id)); err != nil {
+		return err
+	}
+	for site, role := range grants {
+		if _, err := tx.Exec(ctx, "INSERT INTO account_grant (account_id, site, role) VALUES ($1, $2, $3)", string(id), string(site), string(role)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ChangeAccount sets whether an account is disabled, and its grants. Its sessions
+// end: the next login brings the new grants.
+func (p *Pool) ChangeAccount(ctx context.Context, a directory.Account, from directory.Version, entry trail.Entry) (now directory.Account, err error) {
+	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := one(ctx, tx, pgx.RowTo[int64], `UPDATE account SET disabled = $2, version = version + 1, updated_at = now()
+			WHERE id = $1 AND ($3 = 0 OR version = $3) RETURNING version`, string(a.ID), a.Disabled, int64(from))
+		if err != nil {
+			return versioned(ctx, tx, err, "SELECT FROM account WHERE id = $1", string(a.ID))
+		}
+		if err := setGrants(ctx, tx, a.ID, a.Grants); err != nil {
+			return err
+		}
+		if err := endSessions(ctx, tx, a.ID); err != nil {
+			return err
+		}
+		now, err = one(ctx, tx, scanAccountOnly, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(a.ID))
+		return err
+	})
+	if err != nil {
+		return directory.Account{}, fmt.Errorf("change account %q: %w", a.ID, err)
+	}
+	return now, nil
+}
+
+func endSessions(ctx context.Context, tx pgx.Tx, id directory.AccountID) error {
+	_, err := tx.Exec(ctx, "UPDATE refresh_token SET revoked_at = now() WHERE account_id = $1 AND revoked_at IS NULL", string(id))
+	return err
+}
+
+// ChangePassword sets a password if it still is old, or in any case when old is
+// empty, and ends all sessions.
+func (p *Pool) ChangePassword(ctx context.Context, id directory.AccountID, old, phc string, entry trail.Entry) error {
+	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE account SET password = $3, version = version + 1, updated_at = now()
+			WHERE id = $1 AND ($2 = '' OR password IN ($2, $3))`, string(id), old, phc)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return versioned(ctx, tx, telemetry.ErrNotFound, "SELECT FROM account WHERE id = $1", string(id))
+		}
+		return endSessions(ctx, tx, id)
+	})
+	if err != nil {
+		return fmt.Errorf("password of account %q: %w", id, err)
+	}
+	return nil
+}
