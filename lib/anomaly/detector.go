@@ -6,24 +6,46 @@ import "math"
 // released setting, the same for every series.
 const Threshold = 0.5
 
+// The released settings of [Detector]; lengths are in samples.
 const (
+	warmUp     = 180     // what a series is given before it is judged
+	shortTerm  = 30      // the short mean's memory
+	longTerm   = 1000    // the long mean's memory
+	experience = 1 << 14 // what is kept of a series at least, and how many samples count as experience
+	resting    = 40      // how slowly what was alarming becomes alarming again
+
+	// Novelty is what a value's distance from the range so far, in widths of that
+	// range, times the root of the samples of that range in thousands, is worth.
+	weightValue   = 1.0
+	weightLevel   = 0.5
+	weightDaily   = 0.25
+	noveltyMax    = 1.0   // in widths: beyond, it is new and how far does not matter
+	noveltyNormal = 0.028 // scores Threshold
+	noveltyQuiet  = 0.056 // of a series that falls silent
+
+	// valueFloor is the least width of a range, as a part of the greatest value in
+	// it: what rounding may make up.
+	valueFloor = 1e-9
+	holdFloor  = 1e-6
+
 	valueMax = 1e150
 	valueMin = 1e-150
-
-	warmUp  = 150
-	memory  = 400
-	resting = 100
 )
 
 // Detector is the memory of one series: of fixed size, without pointers, so
 // that copying it copies the state. The zero Detector is ready. It is not safe
 // for concurrent use.
 type Detector struct {
-	seen   uint64
-	rest   uint32
-	last   float64
-	mean   float64
-	spread float64
+	seen  uint32  // samples, up to experience
+	hold  float64 // what novelty must exceed after an alarm
+	last  float64
+	short float64 // mean
+	long  float64 // mean
+	value span
+	level span // of the short mean's distance from the long one
+	quiet quiet
+	daily daily
+	epoch epoch
 }
 
 // Reset forgets the series.
@@ -32,33 +54,49 @@ func (d *Detector) Reset() { *d = Detector{} }
 // Push takes the sample that follows the ones before it, at a time in
 // microseconds since 1970. The score is in [0,1] and 0 while warming up;
 // anomalous says that it reached [Threshold].
-func (d *Detector) Push(_ int64, value float64) (score float64, anomalous bool) {
+func (d *Detector) Push(micros int64, value float64) (score float64, anomalous bool) {
 	value, ok := admit(value)
 	if !ok {
 		return 0, false
 	}
 	if d.seen == 0 {
-		d.mean, d.last = value, value
+		d.begin(micros, value)
 	}
-	d.seen++
-	weight := 1 / float64(min(d.seen, memory))
-	off := value - d.mean
-	if d.seen > warmUp {
-		square := float64(off * off)
-		score = square / (square + float64(25*d.spread) + valueMin)
+	if d.seen < experience {
+		d.seen++
 	}
-	d.mean += float64(weight * off)
-	d.spread += float64(weight * (float64(off*off) - d.spread))
+	d.short = approach(d.short, value, weight(d.seen, shortTerm))
+	d.long = approach(d.long, value, weight(d.seen, longTerm))
+	move := math.Abs(value - d.last)
 	d.last = value
-	if d.rest > 0 {
-		d.rest--
-		return float64(score * 0.5), false
+
+	floor := float64(valueFloor * (math.Abs(d.value.upper) + math.Abs(d.value.lower)))
+	novelty := float64(weightValue * d.value.push(value, floor, d.seen))
+	if n := float64(weightLevel * d.level.push(d.short-d.long, floor, d.seen)); n > novelty {
+		novelty = n
 	}
-	if score >= Threshold {
-		d.rest = resting
-		return score, true
+	if n := float64(weightDaily * d.daily.push(micros, value, floor)); n > novelty {
+		novelty = n
 	}
-	return score, false
+	if d.quiet.push(move, d.seen) && novelty < noveltyQuiet {
+		novelty = noveltyQuiet
+	}
+	if d.epoch.push(micros) {
+		d.value.forget()
+		d.level.forget()
+		d.daily.span.forget()
+		d.quiet.forget()
+	}
+
+	if novelty > d.hold {
+		d.hold = novelty
+		score = novelty / (novelty + noveltyNormal)
+	}
+	d.hold -= float64(d.hold * (1. / resting))
+	if d.hold < holdFloor {
+		d.hold = 0
+	}
+	return score, score >= Threshold
 }
 
 // PushBlock pushes samples one by one, as many as the shortest slice holds, and
@@ -79,6 +117,14 @@ func (d *Detector) PushBlock(micros []int64, values, scores []float64, flags []u
 	return set
 }
 
+func (d *Detector) begin(micros int64, value float64) {
+	d.last, d.short, d.long = value, value, value
+	d.value.begin(value)
+	d.level.begin(0)
+	d.daily.begin(micros)
+	d.epoch.start = micros
+}
+
 // admit brings a value into the range where squares neither overflow nor
 // vanish; ok is false for NaN and infinities.
 func admit(value float64) (admitted float64, ok bool) {
@@ -92,4 +138,22 @@ func admit(value float64) (admitted float64, ok bool) {
 		return 0, true
 	}
 	return value, true
+}
+
+// weight is that of a sample in a mean over all of them, at most limit.
+func weight(seen, limit uint32) float64 {
+	if seen < limit {
+		return 1 / float64(seen)
+	}
+	return 1 / float64(limit)
+}
+
+// approach moves a mean toward a value. What is left of a mean after a very long
+// time at zero becomes zero, since numbers that small are slow to compute with.
+func approach(mean, value, weight float64) float64 {
+	mean += float64(weight * (value - mean))
+	if math.Abs(mean) < valueMin*valueFloor {
+		return 0
+	}
+	return mean
 }

@@ -3,8 +3,9 @@ package anomaly
 import "math"
 
 const (
-	stateVersion = 1
-	stateWords   = 5
+	stateVersion = 2
+	stateHead    = 26
+	stateWords   = stateHead + 2*24
 
 	// StateSize is the length of a saved state in bytes: version, words, checksum.
 	StateSize = 1 + 8*stateWords + 8
@@ -50,6 +51,9 @@ func (d *Detector) Restore(state []byte) error {
 	if field := restored.invalid(); field != "" {
 		return &StateError{Reason: field + " out of range"}
 	}
+	if restored.words() != words {
+		return &StateError{Reason: "a count out of range"}
+	}
 	*d = restored
 	return nil
 }
@@ -66,32 +70,138 @@ func (d *Detector) Hash() uint64 {
 	return sum
 }
 
+// words returns the state as it is saved.
 func (d *Detector) words() [stateWords]uint64 {
-	return [stateWords]uint64{
-		d.seen, uint64(d.rest),
-		math.Float64bits(d.last), math.Float64bits(d.mean), math.Float64bits(d.spread),
+	words := [stateWords]uint64{
+		uint64(d.seen), uint64(d.daily.seen), uint64(d.epoch.seen),
+		uint64(d.epoch.start), uint64(d.daily.start), d.daily.count,
 	}
+	for i := range stateHead - 6 {
+		words[6+i] = math.Float64bits(*d.float(i))
+	}
+	for i := range d.daily.hours {
+		words[stateHead+2*i] = math.Float64bits(d.daily.hours[i].mean)
+		words[stateHead+2*i+1] = uint64(d.daily.hours[i].days)
+	}
+	return words
 }
 
 func (d *Detector) setWords(words *[stateWords]uint64) {
-	d.seen, d.rest = words[0], uint32(words[1])
-	d.last, d.mean, d.spread = math.Float64frombits(words[2]), math.Float64frombits(words[3]), math.Float64frombits(words[4])
+	d.seen, d.daily.seen, d.epoch.seen = uint32(words[0]), uint32(words[1]), uint32(words[2])
+	d.epoch.start, d.daily.start, d.daily.count = int64(words[3]), int64(words[4]), words[5]
+	for i := range stateHead - 6 {
+		*d.float(i) = math.Float64frombits(words[6+i])
+	}
+	for i := range d.daily.hours {
+		d.daily.hours[i] = usual{
+			mean: math.Float64frombits(words[stateHead+2*i]),
+			days: uint32(words[stateHead+2*i+1]),
+		}
+	}
 }
 
-// invalid names a field whose value no sequence of samples leads to.
+// float returns the i-th of the state's fractions but the hours'.
+func (d *Detector) float(i int) *float64 {
+	switch i {
+	case 0:
+		return &d.hold
+	case 1:
+		return &d.last
+	case 2:
+		return &d.short
+	case 3:
+		return &d.long
+	case 4:
+		return &d.quiet.moves
+	case 5:
+		return &d.quiet.least
+	case 6:
+		return &d.quiet.newest
+	case 7:
+		return &d.daily.sum
+	}
+	spans := [...]*span{&d.value, &d.level}
+	i -= 8
+	if i/4 < len(spans) {
+		return spans[i/4].float(i % 4)
+	}
+	return d.daily.span.float(i % 4)
+}
+
+// invalid names a field whose value no sequence of samples leads to and which
+// could lead out of the range of numbers.
 func (d *Detector) invalid() string {
 	switch {
-	case d.rest > resting:
-		return "rest"
-	case !(math.Abs(d.last) <= valueMax):
+	case d.seen > experience:
+		return "seen"
+	case d.epoch.seen > experience:
+		return "samples of the epoch"
+	case !(d.hold >= 0 && d.hold <= 5*noveltyMax):
+		return "hold"
+	case !within(d.last, valueMax):
 		return "last"
-	case !(math.Abs(d.mean) <= 2*valueMax):
-		return "mean"
-	case !(d.spread >= 0 && d.spread <= 8*valueMax*valueMax):
-		return "spread"
+	case !within(d.short, 2*valueMax) || !within(d.long, 2*valueMax):
+		return "means"
+	case !d.value.valid(valueMax):
+		return "range of values"
+	case !d.level.valid(4 * valueMax):
+		return "range of levels"
+	}
+	if field := d.quiet.invalid(); field != "" {
+		return field
+	}
+	return d.daily.invalid()
+}
+
+func (d *daily) invalid() string {
+	switch {
+	case d.seen > experience:
+		return "distances seen"
+	case !within(d.sum, float64(valueMax*(float64(d.count)+1))):
+		return "sum of the hour"
+	case !d.span.valid(4 * valueMax):
+		return "range of distances"
+	}
+	for i := range d.hours {
+		if d.hours[i].days > week {
+			return "days of an hour"
+		}
+		if !within(d.hours[i].mean, 2*valueMax) {
+			return "mean of an hour"
+		}
 	}
 	return ""
 }
+
+func (q *quiet) invalid() string {
+	for _, moves := range [...]float64{q.moves, q.least, q.newest} {
+		if !(moves >= 0 && moves <= 4*valueMax) {
+			return "moves"
+		}
+	}
+	return ""
+}
+
+func (s *span) valid(limit float64) bool {
+	return s.lower <= s.upper && within(s.lower, limit) && within(s.upper, limit) &&
+		within(s.newLower, limit) && within(s.newUpper, limit)
+}
+
+// float returns the i-th of the span's bounds.
+func (s *span) float(i int) *float64 {
+	switch i {
+	case 0:
+		return &s.lower
+	case 1:
+		return &s.upper
+	case 2:
+		return &s.newLower
+	}
+	return &s.newUpper
+}
+
+// within is false for NaN.
+func within(value, limit float64) bool { return math.Abs(value) <= limit }
 
 // The hash is FNV-1a's.
 const (
