@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
@@ -20,19 +19,11 @@ const (
 	prometheusStop  = 20 * time.Second
 )
 
-// metrics is the Prometheus that stands for the plan's workspace. Like the database
-// it is started again, at the same address, when it ends by itself; the functions
-// repeat meanwhile what they write.
+// metrics is the Prometheus that stands for the plan's workspace. Like the database it
+// is kept at its address; the functions repeat meanwhile what they write.
 type metrics struct {
-	config    prometheus.Config
+	keeper[*prometheus.Server]
 	workspace template.Workspace
-	say       func(format string, args ...any)
-
-	cancel context.CancelFunc // ends tend
-	ended  chan struct{}
-
-	mu     sync.Mutex
-	server *prometheus.Server
 }
 
 func (s *Stack) startPrometheus(ctx context.Context) error {
@@ -79,24 +70,23 @@ func (s *Stack) writeRules() ([]string, error) {
 }
 
 func startMetrics(ctx context.Context, cfg Config, w template.Workspace, rules []string, logs io.Writer, say func(string, ...any)) (*metrics, error) {
-	m := &metrics{
-		config: prometheus.Config{
-			Binary: cfg.prometheus(), DataDir: cfg.path("metrics"), Rules: rules, Logs: logs,
-			Listen: listenFor(ctx, cfg.PrometheusHTTP),
-		},
-		workspace: w, say: say, ended: make(chan struct{}),
+	config := prometheus.Config{
+		Binary: cfg.prometheus(), DataDir: cfg.path("metrics"), Rules: rules, Logs: logs,
+		Listen: listenFor(ctx, cfg.PrometheusHTTP),
 	}
 	start, stop := context.WithTimeout(ctx, prometheusStart)
 	defer stop()
-	var err error
-	if m.server, err = prometheus.Start(start, m.config); err != nil {
+	running, err := prometheus.Start(start, config)
+	if err != nil {
 		return nil, err
 	}
 	// The functions are told the address once.
-	m.config.Listen = strings.TrimPrefix(m.server.URL(), "http://")
-	tending, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	m.cancel = cancel
-	go m.tend(tending)
+	config.Listen = strings.TrimPrefix(running.URL(), "http://")
+	m := &metrics{workspace: w}
+	m.name, m.log, m.say = "prometheus", "prometheus", say
+	m.startTime, m.stopTime = prometheusStart, prometheusStop
+	m.start = func(ctx context.Context) (*prometheus.Server, error) { return prometheus.Start(ctx, config) }
+	m.keep(ctx, running)
 	return m, nil
 }
 
@@ -114,52 +104,6 @@ func listenFor(ctx context.Context, asked string) string {
 	return prometheusPort
 }
 
-// tend restarts the server whenever it ends.
-func (m *metrics) tend(ctx context.Context) {
-	defer close(m.ended)
-	restarts := restarts{}
-	for {
-		started := time.Now()
-		select {
-		case <-ctx.Done():
-			return
-		case <-m.current().Exited():
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		m.say("prometheus ended by itself; starting it again (its log: logs/prometheus.log)")
-		if !restarts.until(ctx, time.Since(started), m.restart) {
-			return
-		}
-		m.say("prometheus is back")
-	}
-}
-
-func (m *metrics) restart(ctx context.Context) bool {
-	start, cancel := context.WithTimeout(ctx, prometheusStart)
-	defer cancel()
-	server, err := prometheus.Start(start, m.config)
-	if err != nil {
-		if ctx.Err() == nil {
-			m.say("prometheus %v", err)
-		}
-		return false
-	}
-	m.mu.Lock()
-	m.server = server
-	m.mu.Unlock()
-	return true
-}
-
-func (m *metrics) current() *prometheus.Server {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.server
-}
-
-func (m *metrics) pid() int { return m.current().PID() }
-
 func (m *metrics) url() string { return m.current().URL() }
 
 // localise replaces the workspace's address, in the value of a function's variable,
@@ -167,12 +111,4 @@ func (m *metrics) url() string { return m.current().URL() }
 func (m *metrics) localise(value string) string {
 	value = strings.ReplaceAll(value, m.workspace.RemoteWrite(), m.url()+"/api/v1/write")
 	return strings.ReplaceAll(value, m.workspace.Endpoint, m.url()+"/")
-}
-
-func (m *metrics) close(ctx context.Context) error {
-	m.cancel()
-	<-m.ended
-	ctx, cancel := context.WithTimeout(ctx, prometheusStop)
-	defer cancel()
-	return m.current().Stop(ctx)
 }
