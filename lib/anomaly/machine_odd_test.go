@@ -51,6 +51,16 @@ func TestMachineFollowsADrift(t *testing.T) {
 	}
 }
 
+// The means of its blocks do not vary at all; its samples do.
+func TestMachineKnowsASensorThatBeats(t *testing.T) {
+	t.Parallel()
+	if raised, _ := alarms(newMachine(t, 1), 10_000, func(i int) []float64 {
+		return []float64{float64(i%4/3) + float64(i/1000)/1000}
+	}); raised != 0 {
+		t.Errorf("%d alarms", raised)
+	}
+}
+
 func TestMachineTakesALastingChangeForNormal(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(4, 1))
@@ -135,10 +145,10 @@ func TestMachineLearnsThatASensorSwings(t *testing.T) {
 func TestMachineKnowsTheRegimeItComesBackTo(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(11, 1))
-	m := newMachine(t, 2)
+	m := newMachine(t, 3)
 	switched := func(i int) []float64 {
 		on := float64(i / 2000 % 2)
-		return []float64{40*on - 13 + random.NormFloat64(), 7 + on + 0.01*random.NormFloat64()}
+		return []float64{40*on - 13 + random.NormFloat64(), 7 + on + 0.01*random.NormFloat64(), 50 + 4*on + random.NormFloat64()}
 	}
 	alarms(m, 2000, switched)
 	if raised, flagged := alarms(m, 2000, func(i int) []float64 { return switched(i + 2000) }); raised != 1 || flagged < machineLimit-1 {
@@ -148,7 +158,7 @@ func TestMachineKnowsTheRegimeItComesBackTo(t *testing.T) {
 	if raised > 20 || flagged > 20*100 {
 		t.Errorf("switched 20 times: %d alarms, %d rows flagged; want at most one of 100 rows each time", raised, flagged)
 	}
-	if _, flagged = alarms(m, 300, func(i int) []float64 { return []float64{random.NormFloat64() - 13, 7.5} }); flagged < 250 {
+	if _, flagged = alarms(m, 300, func(i int) []float64 { return []float64{random.NormFloat64() - 13, 7.5, 50 + random.NormFloat64()} }); flagged < 250 {
 		t.Errorf("%d of 300 rows of a fault flagged after that", flagged)
 	}
 }
