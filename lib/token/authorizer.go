@@ -111,8 +111,8 @@ func bearer(event authorizerEvent) (string, error) {
 			}
 		}
 	}
-	scheme, token, _ := strings.Cut(strings.TrimSpace(header), " ")
-	if token = strings.TrimLeft(token, " "); !strings.EqualFold(scheme, "bearer") || token == "" { // RFC 9110, 11.1: in any case
+	scheme, token, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "bearer") || token == "" { // RFC 9110, 11.1: in any case
 		return "", invalid("no bearer token")
 	}
 	return token, nil
