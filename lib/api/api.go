@@ -46,6 +46,8 @@ type Config struct {
 	Devices     Devices
 	Metrics     Metrics
 	Accounts    Accounts
+	KPIConfigs  KPIConfigs
+	Audit       Audit
 }
 
 // Handler serves the resources.
@@ -105,6 +107,12 @@ func (h *Handler) routes() []route {
 	}
 	if h.config.Devices != nil && h.config.Metrics != nil {
 		routes = append(routes, h.deviceRoutes()...)
+	}
+	if h.config.KPIConfigs != nil {
+		routes = append(routes, h.kpiConfigRoutes()...)
+	}
+	if h.config.Audit != nil {
+		routes = append(routes, h.auditRoutes()...)
 	}
 	if h.config.Accounts != nil {
 		routes = append(routes, h.accountRoutes()...)

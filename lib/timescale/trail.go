@@ -61,31 +61,21 @@ func (p *Pool) AppendTrail(ctx context.Context, entry trail.Entry) error {
 
 // TrailAfter returns up to limit entries with numbers above after, in order.
 func (p *Pool) TrailAfter(ctx context.Context, after int64, limit int) ([]trail.Entry, error) {
-	var entries []trail.Entry
-	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		entries = entries[:0] // it may be repeated
-		rows, err := conn.Query(ctx, `SELECT seq, (extract(epoch FROM time) * 1000000)::bigint, actor, action, object, site, detail, previous, hash
-			FROM trail WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var e trail.Entry
-			var at int64
-			var previous, hash []byte
-			if err := rows.Scan(&e.Seq, &at, &e.Actor, &e.Action, &e.Object, &e.Site, &e.Detail, &previous, &hash); err != nil {
-				return err
-			}
-			e.Time = telemetry.Micros(at)
-			copy(e.Previous[:], previous)
-			copy(e.Hash[:], hash)
-			entries = append(entries, e)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("audit trail after %d: %w", after, err)
-	}
-	return entries, nil
+	return list(ctx, p, "audit trail", scanEntry, `SELECT `+trailColumns+` FROM trail WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
+}
+
+// TrailOfSites returns those of the sites, and no others.
+func (p *Pool) TrailOfSites(ctx context.Context, sites []telemetry.SiteID, after int64, limit int) ([]trail.Entry, error) {
+	return list(ctx, p, "audit trail", scanEntry, `SELECT `+trailColumns+` FROM trail WHERE seq > $1 AND site = ANY ($2) ORDER BY seq LIMIT $3`,
+		after, texts(sites), limit)
+}
+
+const trailColumns = "seq, (extract(epoch FROM time) * 1000000)::bigint, actor, action, object, site, detail, previous, hash"
+
+func scanEntry(row pgx.CollectableRow) (e trail.Entry, err error) {
+	var previous, hash []byte
+	err = row.Scan(&e.Seq, &e.Time, &e.Actor, &e.Action, &e.Object, &e.Site, &e.Detail, &previous, &hash)
+	copy(e.Previous[:], previous)
+	copy(e.Hash[:], hash)
+	return e, err
 }
