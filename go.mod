@@ -29,6 +29,7 @@ require (
 	github.com/segmentio/asm v1.1.3
 	github.com/tetratelabs/wazero v1.12.0
 	go.etcd.io/bbolt v1.3.5
+	go.yaml.in/yaml/v3 v3.0.5
 	google.golang.org/protobuf v1.36.12
 	pgregory.net/rapid v1.3.0
 )

@@ -40,6 +40,9 @@ func (s *Stack) startFunctions(context.Context) error {
 	return nil
 }
 
+// signs is the variable that makes a function write as the managed service wants it.
+const signs = "REMOTE_WRITE_SIGV4"
+
 // environment is the template's, and the addresses of the local services.
 func (s *Stack) environment(f template.Function) []string {
 	env := []string{
@@ -59,6 +62,9 @@ func (s *Stack) environment(f template.Function) []string {
 		}
 		if s.prometheus != nil {
 			v = s.prometheus.localise(v)
+			if k == signs { // the local server asks for no signature, and may speak 2.0
+				v = "false"
+			}
 		}
 		env = append(env, k+"="+s.localise(v))
 	}

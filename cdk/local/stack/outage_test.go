@@ -28,15 +28,40 @@ func TestFiguresArriveAfterAnOutage(t *testing.T) {
 	t.Run("stack's server", func(t *testing.T) {
 		t.Parallel()
 		needPrometheus(t)
-		outage(t, filepath.Join(prometheusTree, "bin", "prometheus"))
+		outage(t, filepath.Join(prometheusTree, "bin", "prometheus"), "insighthub_ingest_lag_seconds_bucket")
 	})
 	t.Run("Prometheus 3", func(t *testing.T) {
 		t.Parallel()
-		outage(t, prometheustest.Server3(t))
+		outage(t, prometheustest.Server3(t), "insighthub_ingest_lag_seconds") // native, by 2.0
 	})
 }
 
-func outage(t *testing.T, server string) {
+// impatient is the test's assembly with invocations of the bridge that end long
+// before an outage does, so that the stream delivers their records again.
+func impatient(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "assembly")
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "assembly"))); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "Flow.template.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, bridge, found := strings.Cut(string(raw), `"insighthub:package": "functions/bridge"`)
+	shorter := strings.Replace(bridge, `"Timeout": 60,`, `"Timeout": 4,`, 1)
+	if !found || shorter == bridge {
+		t.Fatal("the assembly has no bridge, or one with another timeout")
+	}
+	if err := os.WriteFile(path, []byte(before+`"insighthub:package": "functions/bridge"`+shorter), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// outage runs a stack with that server and looks for the lags under their name.
+func outage(t *testing.T, server, lags string) {
 	t.Helper()
 	server, err := filepath.Abs(server)
 	if err != nil {
@@ -55,7 +80,7 @@ func outage(t *testing.T, server string) {
 		}
 	}
 	plug()
-	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: p.functions, Prometheus: tree}
+	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: p.functions, Prometheus: tree, Assembly: impatient(t)}
 	s := startTest(t, cfg)
 
 	fleet := exec.CommandContext(t.Context(), p.loadtest, "simulate", "-state", cfg.State, "-prefix", "fleet",
@@ -96,6 +121,16 @@ func outage(t *testing.T, server string) {
 	}
 	if least := len(gateways) * int(outageLength/windowLength-1); windows < least {
 		t.Errorf("%d windows in the outage, want at least %d", windows, least)
+	}
+	if all, err := query(t.Context(), s.Info().Prometheus, "count_over_time("+lags+"[1m])"); err != nil || len(all) == 0 {
+		t.Errorf("no %s (%v)", lags, err)
+	}
+	log, err := os.ReadFile(filepath.Join(cfg.State, "logs", "bridge.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(log), `"msg":"not bridged"`) || strings.Contains(string(log), `"msg":"sample refused"`) {
+		t.Error("no invocation failed, or a sample was refused")
 	}
 	// The server itself counts what did not come in order.
 	if n := outOfOrder(t, s); n != 0 {
