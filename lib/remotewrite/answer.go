@@ -29,7 +29,7 @@ type answer struct {
 	sent       counts
 	written    counts
 	confirmed  bool // written comes from the receiver's headers
-	refused    bool // for what is in it: 400 or 413
+	refused    bool // for what is in it: 400 or 413, or 500 for a sample that is too old
 }
 
 // partial reports whether the receiver has gone through the whole request and
@@ -42,7 +42,6 @@ func (a *answer) partial() bool {
 func readAnswer(resp *http.Response, sent counts, now time.Time) answer {
 	a := answer{status: resp.StatusCode, sent: sent}
 	a.written, a.confirmed = readWritten(resp.Header)
-	a.refused = a.status == http.StatusBadRequest || a.status == http.StatusRequestEntityTooLarge
 	if a.ok() && !a.confirmed {
 		a.written = sent
 	}
@@ -51,7 +50,14 @@ func readAnswer(resp *http.Response, sent counts, now time.Time) answer {
 		a.message = strings.TrimSpace(strings.ToValidUTF8(string(body), "�"))
 		a.retryAfter = parseRetryAfter(resp.Header.Get("Retry-After"), now)
 	}
+	a.refused = a.status == http.StatusBadRequest || a.status == http.StatusRequestEntityTooLarge || a.tooOld()
 	return a
+}
+
+// tooOld reports whether an older Prometheus (2.42) refuses a sample that is older than
+// its out_of_order_time_window: with 500, and for good. It has written nothing.
+func (a *answer) tooOld() bool {
+	return a.status == http.StatusInternalServerError && a.message == "too old sample"
 }
 
 func (a *answer) ok() bool { return a.status/100 == 2 }

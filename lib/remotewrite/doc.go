@@ -19,7 +19,9 @@
 // Network errors, 5xx and 429 are tried again, with growing waits drawn at
 // random and never shorter than Retry-After, until the context's deadline is too
 // near for the next wait. The error is then a *RetryError. No other answer is
-// ever repeated as it was.
+// ever repeated as it was, and neither is the 500 by which Prometheus 2.42 refuses a
+// sample that is older than its out_of_order_time_window: repeated, it would hold up all that
+// comes after it.
 //
 // # A request that is refused
 //

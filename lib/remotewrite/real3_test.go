@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/cdk/local/prometheus"
 	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
 	"github.com/insighthub/insighthub/lib/remotewrite"
 )
@@ -182,6 +183,35 @@ func TestRealPartialWrites(t *testing.T) {
 			}
 			if n := s.scalar(`sum(count_over_time(insighthub_series_mean[1m]))`, end); n != 500+496 {
 				t.Errorf("%v samples are there", n)
+			}
+		})
+	}
+}
+
+// TestRealTooOld sends what is older than the window for samples out of order, which
+// some servers refuse as if it were their own fault: it must not hold up the rest.
+func TestRealTooOld(t *testing.T) {
+	for name, binary := range map[string]func(testing.TB) string{"stack": prometheustest.Server, "3": prometheustest.Server3} {
+		t.Run(name, func(t *testing.T) {
+			s := &server{t: t, config: prometheus.Config{Binary: binary(t), DataDir: t.TempDir(), OutOfOrder: 2 * time.Hour}}
+			s.start()
+			t.Cleanup(s.stop)
+			c := newClient(t, s.url())
+			end, at := close5()
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			if got, err := c.Write(ctx, gauges(1, at(-1))); err != nil || got.Samples != 1 {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			series := gauges(100, at(0))
+			series[7].Samples[0].Timestamp = end.Add(-3 * time.Hour).UnixMilli()
+			series[8].Samples[0].Timestamp = end.Add(-90 * time.Minute).UnixMilli() // new, and within the window
+			got, err := c.Write(ctx, series)
+			if err != nil || got.Samples != 99 || got.Retries != 0 || len(got.Rejected) != 1 {
+				t.Fatalf("%+v, %v", got, err)
+			}
+			if j := got.Rejected[0]; j.Series != 7 || !j.Isolated || !strings.Contains(j.Reason, "too old sample") {
+				t.Errorf("%+v", j)
 			}
 		})
 	}

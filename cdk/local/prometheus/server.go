@@ -39,11 +39,11 @@ type Config struct {
 	// EvaluationInterval is that of rule groups that name none, and of scraping
 	// itself; 0 means 15 s.
 	EvaluationInterval time.Duration
-	// OutOfOrder is how much older than the newest sample of its series a sample
-	// may be; 0 means an hour, negative none. It makes a replay after a crash
-	// harmless: without it the server refuses any sample that is older than the
-	// newest, even one that it has. An hour is also what the head block reaches
-	// back for a shard that lags behind all others.
+	// OutOfOrder is how old a sample may be that is older than the newest of its
+	// series, or more than an hour older than the newest of all; 0 means a day, negative
+	// none. It makes a replay after a crash harmless: without it the server refuses any
+	// sample that is older than its series' newest, even one that it has. And it takes
+	// what an outage has held back: a day is more than the dev stage's stream keeps.
 	OutOfOrder time.Duration
 	// Features are switched on beside those that the server has behind a flag and that
 	// the platform wants: exemplars and native histograms.
@@ -191,7 +191,7 @@ func (c Config) withDefaults() (Config, error) {
 		c.EvaluationInterval = 15 * time.Second
 	}
 	if c.OutOfOrder == 0 {
-		c.OutOfOrder = time.Hour
+		c.OutOfOrder = 24 * time.Hour
 	}
 	if c.Retention == 0 {
 		c.Retention = 15 * 24 * time.Hour

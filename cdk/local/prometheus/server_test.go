@@ -184,6 +184,38 @@ func takesOldSamples(t *testing.T, binary string) {
 	}
 }
 
+// After an outage samples of all of it come, of series that have stopped and of series
+// that are new, while the rules write what is of now.
+func TestTakesWhatAnOutageHeldBack(t *testing.T) { onEach(t, takesHeldBack) }
+
+func takesHeldBack(t *testing.T, binary string) {
+	t.Helper()
+	dir := t.TempDir()
+	s := start(t, prometheus.Config{Binary: binary, DataDir: dir})
+	now := time.Now()
+	stopped := now.Add(-11*time.Hour - 30*time.Minute)
+	if status := write(t, s, "before", one, stopped); status != http.StatusNoContent {
+		t.Fatalf("status %d", status)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, prometheus.Config{Binary: binary, DataDir: dir})
+	write(t, s, "fresh", one, now)
+	for _, age := range []time.Duration{11 * time.Hour, 3 * time.Hour, 61 * time.Minute, 59 * time.Minute, 5 * time.Minute, 0} {
+		for _, series := range []string{"before", "young"} {
+			if status := write(t, s, series, one, now.Add(-age)); status != http.StatusNoContent {
+				t.Errorf("a sample of %s, %v old: status %d, want 204", series, age, status)
+			}
+		}
+	}
+	for series, want := range map[string]string{"before": "7", "young": "6"} {
+		if got := query(t, s, "count_over_time("+series+"[12h])"); got != want {
+			t.Errorf("%s has %s samples, want %s", series, got, want)
+		}
+	}
+}
+
 func TestEvaluatesRulesAndScrapesItself(t *testing.T) { onEach(t, evaluatesRules) }
 
 func evaluatesRules(t *testing.T, binary string) {
