@@ -19,7 +19,7 @@ const (
 	machineRaise  = 25.     // the statistic that raises an alarm: one sensor off by five spreads
 	machineClear  = 10.     // the statistic under which the alarm ends,
 	machineDrop   = 0.2     // or this part of the greatest since it was raised
-	machineClip   = 80.     // the greatest deviation that one sample counts for, in spreads of the smoothed deviation
+	machineClip   = 80.     // the greatest deviation that one sample counts for, in scales
 	machineFade   = 1e-5    // weight of a sample in the spread: a day of seconds
 	machineGrow   = 4.      // how much the wander grows at most when an alarm outlasts the limit
 	machineAnew   = 30.     // the smoothed deviation from which a sensor is learned anew instead
@@ -35,6 +35,36 @@ const (
 // Machine is the memory of one machine with several sensors: of fixed size,
 // without pointers, so that copying it copies the state. The zero Machine has
 // no sensors; call [Machine.Reset] first. It is not safe for concurrent use.
+//
+// Where a [Detector] looks for the odd moment in one series, a Machine looks for
+// the stretch in which a machine runs otherwise than before, and flags all of it.
+//
+// Each sensor has a level and a scale. The scale is the wider one of two: what
+// the noise of its samples, and what the wandering of the means of 40 samples
+// leaves in a smoothed deviation. A temperature that drifts about is thus
+// forgiven more than a flow that stands still, however small their noise. The
+// deviations from the levels are smoothed (over about 20 samples), each divided
+// by its scale; the statistic is √Σz⁴, which grows with what several sensors
+// show, and for noise depends little on how many there are. An alarm is raised
+// at 25 and held until the statistic falls under 10, or under a fifth of its
+// peak: a machine that came back most of the way is not in the same state any
+// more. Meanwhile the levels stand still.
+//
+// A Machine learns for as long as it runs:
+//
+//   - Each sensor warms up by itself, for 400 samples. One that has not moved by
+//     then has no scale, and goes on warming up.
+//   - Outside alarms the levels follow over about 500 samples, wander over 32
+//     blocks of 40, and the spread over 100,000.
+//   - An alarm of more than 600 samples is another way to run, not a fault any
+//     more: it ends, and the levels settle there. The ones before are kept: when
+//     the machine comes back to them, as machines do that are switched on and off,
+//     that alarm ends within about 70 samples. A sensor that strayed by a moderate
+//     amount is known to wander from then on, by at most four times as much; one
+//     that strayed beyond all proportion (another unit) warms up anew.
+//
+// Missing readings let a sensor's deviation fade and change nothing else of it.
+// Times are not used: [Detector] says how odd ones are taken.
 type Machine struct {
 	sensors uint32
 	alarm   uint32 // samples since the alarm was raised, 0 outside alarms

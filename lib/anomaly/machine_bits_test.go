@@ -1,0 +1,34 @@
+package anomaly
+
+import "testing"
+
+// The state after a fixed series, which is made of integers alone so that it is
+// the same everywhere: another value on another processor, or after a change
+// that was to change nothing, is a bug; a new setting changes it rightly.
+func TestMachineKeepsItsBits(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t, 5)
+	random := uint64(88172645463325252)
+	values := make([]float64, 5)
+	sum := uint64(offsetBasis)
+	for i := range 6000 {
+		for j := range values {
+			random ^= random << 13
+			random ^= random >> 7
+			random ^= random << 17
+			values[j] = float64(int64(random)>>40)*0.1 + float64(j)*1e5
+		}
+		if i/1500%2 == 1 {
+			values[1] *= 1.1
+			values[3] += 4e6
+		}
+		m.Push(int64(i), values)
+		if i%1000 == 999 {
+			sum = (sum ^ m.Hash()) * prime
+		}
+	}
+	const want = 0x11cbba85ed87cc7e
+	if sum != want {
+		t.Errorf("hash of the states %#x, want %#x", sum, uint64(want))
+	}
+}
