@@ -20,8 +20,8 @@ const (
 	weightLevel   = 0.5
 	weightDaily   = 0.25
 	noveltyMax    = 1.0   // in widths: beyond, it is new and how far does not matter
-	noveltyNormal = 0.028 // scores Threshold
-	noveltyQuiet  = 0.056 // of a series that falls silent
+	noveltyNormal = 0.025 // scores Threshold
+	noveltyQuiet  = 0.05  // of a series that falls silent
 
 	// valueFloor is the least width of a range, as a part of the greatest value in
 	// it: what rounding may make up.

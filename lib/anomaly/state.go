@@ -4,8 +4,10 @@ import "math"
 
 const (
 	stateVersion = 2
-	stateHead    = 26
-	stateWords   = stateHead + 2*24
+	stateHead    = 28 // counts and fractions
+	stateHours   = hoursOfDay + hoursOfWeek
+	statePacked  = (stateHours + 15) / 16 // counts of hours, four bits each
+	stateWords   = stateHead + stateHours + statePacked
 
 	// StateSize is the length of a saved state in bytes: version, words, checksum.
 	StateSize = 1 + 8*stateWords + 8
@@ -71,33 +73,42 @@ func (d *Detector) Hash() uint64 {
 }
 
 // words returns the state as it is saved.
-func (d *Detector) words() [stateWords]uint64 {
-	words := [stateWords]uint64{
-		uint64(d.seen), uint64(d.daily.seen), uint64(d.epoch.seen),
-		uint64(d.epoch.start), uint64(d.daily.start), d.daily.count,
+func (d *Detector) words() (words [stateWords]uint64) {
+	words[0], words[1], words[2] = uint64(d.seen), uint64(d.daily.seen), uint64(d.epoch.seen)
+	words[3], words[4] = uint64(d.epoch.start), uint64(d.daily.start)
+	words[5], words[6] = d.daily.count, uint64(d.daily.known)
+	for i := range stateHead - 7 {
+		words[7+i] = math.Float64bits(*d.float(i))
 	}
-	for i := range stateHead - 6 {
-		words[6+i] = math.Float64bits(*d.float(i))
-	}
-	for i := range d.daily.hours {
-		words[stateHead+2*i] = math.Float64bits(d.daily.hours[i].mean)
-		words[stateHead+2*i+1] = uint64(d.daily.hours[i].days)
+	for i := range stateHours {
+		mean, over := d.daily.at(i)
+		words[stateHead+i] = math.Float64bits(*mean)
+		words[stateHead+stateHours+i/16] |= uint64(*over) << (i % 16 * 4)
 	}
 	return words
 }
 
 func (d *Detector) setWords(words *[stateWords]uint64) {
 	d.seen, d.daily.seen, d.epoch.seen = uint32(words[0]), uint32(words[1]), uint32(words[2])
-	d.epoch.start, d.daily.start, d.daily.count = int64(words[3]), int64(words[4]), words[5]
-	for i := range stateHead - 6 {
-		*d.float(i) = math.Float64frombits(words[6+i])
+	d.epoch.start, d.daily.start = int64(words[3]), int64(words[4])
+	d.daily.count, d.daily.known = words[5], uint8(words[6])
+	for i := range stateHead - 7 {
+		*d.float(i) = math.Float64frombits(words[7+i])
 	}
-	for i := range d.daily.hours {
-		d.daily.hours[i] = usual{
-			mean: math.Float64frombits(words[stateHead+2*i]),
-			days: uint32(words[stateHead+2*i+1]),
-		}
+	for i := range stateHours {
+		mean, over := d.daily.at(i)
+		*mean = math.Float64frombits(words[stateHead+i])
+		*over = uint8(words[stateHead+stateHours+i/16] >> (i % 16 * 4) & 15)
 	}
+}
+
+// at returns the i-th hour's mean and count: those of the day, then those of the
+// week.
+func (d *daily) at(i int) (mean *float64, over *uint8) {
+	if i < hoursOfDay {
+		return &d.day[i], &d.dayOver[i]
+	}
+	return &d.week[i-hoursOfDay], &d.weekOver[i-hoursOfDay]
 }
 
 // float returns the i-th of the state's fractions but the hours'.
@@ -119,9 +130,11 @@ func (d *Detector) float(i int) *float64 {
 		return &d.quiet.newest
 	case 7:
 		return &d.daily.sum
+	case 8:
+		return &d.daily.usual
 	}
 	spans := [...]*span{&d.value, &d.level}
-	i -= 8
+	i -= 9
 	if i/4 < len(spans) {
 		return spans[i/4].float(i % 4)
 	}
@@ -157,16 +170,19 @@ func (d *daily) invalid() string {
 	switch {
 	case d.seen > experience:
 		return "distances seen"
+	case d.known > daysKept || !within(d.usual, 2*valueMax):
+		return "usual value"
 	case !within(d.sum, float64(valueMax*(float64(d.count)+1))):
 		return "sum of the hour"
 	case !d.span.valid(4 * valueMax):
 		return "range of distances"
 	}
-	for i := range d.hours {
-		if d.hours[i].days > week {
-			return "days of an hour"
+	for i := range stateHours {
+		mean, over := d.at(i)
+		if *over > daysKept || i >= hoursOfDay && *over > weeksKept {
+			return "hours seen"
 		}
-		if !within(d.hours[i].mean, 2*valueMax) {
+		if !within(*mean, 2*valueMax) {
 			return "mean of an hour"
 		}
 	}
