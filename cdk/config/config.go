@@ -150,6 +150,11 @@ type Consumer struct {
 type API struct {
 	// Authorizer sizes the function that checks tokens.
 	Authorizer Function
+	// Access sizes the function that gives tokens out. A password costs it 19 MiB and
+	// some tens of milliseconds of a whole processor.
+	Access Function
+	// Resources sizes the function behind everything else.
+	Resources Function
 	// AuthorizerCache is how long its answer for a token is kept, at most an hour.
 	AuthorizerCache time.Duration
 	// RequestsPerSecond and Burst throttle all clients together.

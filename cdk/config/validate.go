@@ -118,6 +118,9 @@ func (c Consumer) problems(timeout, retention time.Duration) (p problems) {
 
 func (a API) problems() (p problems) {
 	p.in("authorizer", a.Authorizer.problems())
+	p.in("access", a.Access.problems())
+	p.in("resources", a.Resources.problems())
+	p.expect(a.Access.Timeout <= 30*time.Second && a.Resources.Timeout <= 30*time.Second, "timeouts %v and %v: the HTTP API gives up after 30s", a.Access.Timeout, a.Resources.Timeout)
 	// An HTTP API waits 10 s for an authorizer.
 	p.expect(a.Authorizer.Timeout <= 10*time.Second, "authorizer timeout %v: the HTTP API gives up after 10s", a.Authorizer.Timeout)
 	p.within("authorizer cache", a.AuthorizerCache, 0, time.Hour)

@@ -5,8 +5,6 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2authorizers"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -21,13 +19,16 @@ type API struct {
 	HTTP       awsapigatewayv2.HttpApi
 	Ingest     constructs.GoFunction
 	Authorizer constructs.GoFunction
-	Tokens     Tokens
+	// Access gives tokens out, Resources serves everything else.
+	Access    constructs.GoFunction
+	Resources constructs.GoFunction
+	Tokens    Tokens
 }
 
 // NewAPI adds the stack to scope.
-func NewAPI(scope cdkconstructs.Construct, props Props, telemetry Telemetry) API {
+func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Telemetry) API {
 	stage := props.Stage
-	stack := newStack(scope, props, "Api", "the HTTP API for gateways")
+	stack := newStack(scope, props, "Api", "the HTTP API for gateways and people")
 	a := API{Stack: stack}
 
 	a.HTTP = newHTTPAPI(stack, stage)
@@ -43,20 +44,16 @@ func NewAPI(scope cdkconstructs.Construct, props Props, telemetry Telemetry) API
 	a.Tokens.AllowVerify(a.Authorizer)
 	a.Ingest = newIngest(stack, props, telemetry)
 
-	a.HTTP.AddRoutes(&awsapigatewayv2.AddRoutesOptions{
-		Path:        jsii.String("/v1/telemetry"),
-		Methods:     &[]awsapigatewayv2.HttpMethod{awsapigatewayv2.HttpMethod_POST},
-		Integration: awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String("Ingest"), a.Ingest.Function, nil),
-		Authorizer: awsapigatewayv2authorizers.NewHttpLambdaAuthorizer(jsii.String("Token"), a.Authorizer.Function, &awsapigatewayv2authorizers.HttpLambdaAuthorizerProps{
-			ResponseTypes:   &[]awsapigatewayv2authorizers.HttpLambdaResponseType{awsapigatewayv2authorizers.HttpLambdaResponseType_SIMPLE},
-			IdentitySource:  jsii.Strings("$request.header.Authorization"),
-			ResultsCacheTtl: constructs.Duration(stage.API.AuthorizerCache),
-		}),
-	})
+	a.Access = a.newDatabaseFunction(props, data, "Access", "access", "Gives out tokens", stage.API.Access, a.Tokens.Environment)
+	a.Tokens.AllowMint(a.Access)
+	a.Resources = a.newDatabaseFunction(props, data, "Resources", "api", "Serves the resources of the API", stage.API.Resources, nil)
+	a.addRoutes(stage)
 
 	alarms := constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail)
 	alarms.AddFunction("Ingest", a.Ingest)
 	alarms.AddFunction("Authorizer", a.Authorizer)
+	alarms.AddFunction("Access", a.Access)
+	alarms.AddFunction("Resources", a.Resources)
 	alarms.Add("ServerErrors", constructs.Watch{
 		Metric:      a.HTTP.MetricServerError(constructs.EveryMinute("Sum")),
 		Description: "The API answered with a server error in each of 3 minutes.",

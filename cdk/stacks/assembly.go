@@ -102,7 +102,9 @@ func Context(path string) (map[string]any, error) {
 }
 
 // Functions lists the functions that the stacks deploy.
-func Functions() []string { return []string{"authorizer", "bridge", "ingest", "migrate", "store"} }
+func Functions() []string {
+	return []string{"access", "api", "authorizer", "bridge", "ingest", "migrate", "store"}
+}
 
 // checkFunctions says which functions are not built, before the CDK stumbles
 // over the first.

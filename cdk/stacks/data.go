@@ -28,6 +28,8 @@ type Data struct {
 	// States keeps what consumers remember of their shards.
 	States  awss3.Bucket
 	Migrate constructs.GoFunction
+	// AdminSecret is the password of the first account.
+	AdminSecret awssecretsmanager.ISecret
 }
 
 // FailuresMetrics is the name under which the failure bucket counts requests.
@@ -54,6 +56,14 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 		d.DatabaseSecret = awssecretsmanager.Secret_FromSecretCompleteArn(stack, jsii.String("Database"), jsii.String(stage.Database.SecretARN))
 	}
 
+	d.AdminSecret = awssecretsmanager.NewSecret(stack, jsii.String("Admin"), &awssecretsmanager.SecretProps{
+		Description: jsii.String("Password with which the account admin is made, once; change it after the first login"),
+		GenerateSecretString: &awssecretsmanager.SecretStringGenerator{
+			PasswordLength:     jsii.Number(32),
+			ExcludePunctuation: jsii.Bool(true),
+		},
+		RemovalPolicy: constructs.RemovalPolicy(stage.Removal),
+	})
 	d.Migrate = constructs.NewGoFunction(stack, "Migrate", &constructs.GoFunctionProps{
 		Name:        "migrate",
 		Description: "Brings the database's schema to this version",
@@ -61,9 +71,13 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 		Size:        stage.Migrate,
 		Dir:         props.Functions,
 		Network:     d.DatabaseNetwork,
-		Environment: map[string]*string{"DATABASE_SECRET_ARN": d.DatabaseSecret.SecretArn()},
+		Environment: map[string]*string{
+			"DATABASE_SECRET_ARN": d.DatabaseSecret.SecretArn(),
+			"ADMIN_SECRET_ARN":    d.AdminSecret.SecretArn(),
+		},
 	})
 	d.DatabaseSecret.GrantRead(d.Migrate.Role, nil)
+	d.AdminSecret.GrantRead(d.Migrate.Role, nil)
 	// The migrations are part of the function: it runs when it changes, and the
 	// deployment fails and rolls back with it.
 	triggers.NewTrigger(stack, jsii.String("RunMigrations"), &triggers.TriggerProps{
@@ -73,6 +87,7 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 	})
 
 	output(stack, "DatabaseSecretArn", d.DatabaseSecret.SecretArn(), "Secret with the database's address and password")
+	output(stack, "AdminSecretArn", d.AdminSecret.SecretArn(), "Secret with the first password of the account admin")
 	output(stack, "FailureBucket", d.Failures.BucketName(), "Bucket of the records that could not be stored")
 	return d
 }

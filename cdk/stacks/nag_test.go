@@ -50,6 +50,14 @@ func acceptedFindings() []accepted {
 			"reachable by the members of one security group only; a new machine sets the role's password from the secret",
 		},
 		{
+			`AwsSolutions-SMG4`, `Data/Admin/Resource`,
+			"it is the first password of one account, which its owner changes; a new value would change nothing",
+		},
+		{
+			`AwsSolutions-APIG4`, `Api/Http/(POST|GET)--(v1--(login|refresh|logout|token)|.well-known--.*|openapi.yaml|docs)/Resource`,
+			"whoever asks for a token has none yet; the keys and the documentation are public",
+		},
+		{
 			`AwsSolutions-AS3`, `Data/Database/Group/ASG`,
 			"a group of one that never scales; a database that is away shows in the store function's alarms",
 		},

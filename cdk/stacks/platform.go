@@ -46,8 +46,8 @@ func NewPlatform(scope cdkconstructs.Construct, props Props) (Platform, error) {
 		return Platform{}, err
 	}
 	p.Telemetry = NewTelemetry(scope, props, p.Data)
-	p.API = NewAPI(scope, props, p.Telemetry)
-	for _, f := range []constructs.GoFunction{p.Data.Migrate, p.Telemetry.Store, p.Telemetry.Bridge, p.API.Ingest, p.API.Authorizer} {
+	p.API = NewAPI(scope, props, p.Data, p.Telemetry)
+	for _, f := range []constructs.GoFunction{p.Data.Migrate, p.Telemetry.Store, p.Telemetry.Bridge, p.API.Ingest, p.API.Authorizer, p.API.Access, p.API.Resources} {
 		p.Monitoring.Receive(f)
 	}
 	return p, nil

@@ -163,10 +163,12 @@ var workspaceURL = regexp.MustCompile(`^\{"Fn::Join":\["",\[\{"Fn::ImportValue":
 func checkEnvironment(t *testing.T, a assembly) {
 	t.Helper()
 	want := map[string][]string{
+		"access":     {"DATABASE_SECRET_ARN", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
+		"api":        {"DATABASE_SECRET_ARN"},
 		"authorizer": {"SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
 		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
 		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STREAM_NAME"},
-		"migrate":    {"DATABASE_SECRET_ARN"},
+		"migrate":    {"ADMIN_SECRET_ARN", "DATABASE_SECRET_ARN"},
 		"store":      {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "FAILURE_BUCKET"},
 	}
 	for name, f := range a.functions() {
@@ -293,16 +295,25 @@ func checkAPI(t *testing.T, a assembly) {
 			t.Errorf("authorizer: %s (-want +got):\n%s", key, diff)
 		}
 	}
+	var keys []string
 	for _, route := range a.ofType("AWS::ApiGatewayV2::Route") {
-		if route.Properties["AuthorizationType"] != "CUSTOM" || route.Properties["AuthorizerId"] == nil {
-			t.Errorf("%v is open to all", route.Properties["RouteKey"])
+		closed := route.Properties["AuthorizationType"] == "CUSTOM" && route.Properties["AuthorizerId"] != nil
+		key, _ := route.Properties["RouteKey"].(string)
+		if closed == slices.Contains(stacks.OpenRoutes(), key) {
+			t.Errorf("%s: asks for a token: %v", key, closed)
 		}
+		keys = append(keys, key)
 	}
-	if key := a.one(t, "AWS::ApiGatewayV2::Route").Properties["RouteKey"]; key != "POST /v1/telemetry" {
-		t.Errorf("route %v, want POST /v1/telemetry", key)
+	slices.Sort(keys)
+	wantKeys := append(stacks.OpenRoutes(), "ANY /v1/{path+}", "POST /v1/telemetry")
+	slices.Sort(wantKeys)
+	if diff := cmp.Diff(wantKeys, keys); diff != "" {
+		t.Errorf("routes (-want +got):\n%s", diff)
 	}
-	if version := a.one(t, "AWS::ApiGatewayV2::Integration").Properties["PayloadFormatVersion"]; version != "2.0" {
-		t.Errorf("payload format %v, want 2.0", version)
+	for _, i := range a.ofType("AWS::ApiGatewayV2::Integration") {
+		if version := i.Properties["PayloadFormatVersion"]; version != "2.0" {
+			t.Errorf("payload format %v, want 2.0", version)
+		}
 	}
 	front := a.one(t, "AWS::ApiGatewayV2::Stage").Properties
 	if front["AccessLogSettings"] == nil || !strings.Contains(text(front["DefaultRouteSettings"]), "ThrottlingRateLimit") {
@@ -335,7 +346,7 @@ func checkPrivileges(t *testing.T, a assembly) {
 	}
 	writes := regexp.MustCompile(`"Action":"aps:RemoteWrite","Effect":"Allow","Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn[^"]*"\}`)
 	for id, document := range byFunction {
-		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer)|Telemetry/(Store|Bridge)|Data/Migrate)`).MatchString(id)
+		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources)|Telemetry/(Store|Bridge)|Data/Migrate)`).MatchString(id)
 		if isFunction != writes.MatchString(document) || strings.Count(document, "aps:") > 1 {
 			t.Errorf("%s: may do to the workspace what is in %s, want writing for functions", id, document)
 		}
@@ -347,12 +358,19 @@ func checkPrivileges(t *testing.T, a assembly) {
 			t.Errorf("%s may write to the stream", id)
 		}
 		mayReadSecret := strings.Contains(document, "secretsmanager:GetSecretValue")
-		needsSecret := regexp.MustCompile(`^(Telemetry/Store|Telemetry/Bridge|Data/Migrate|Data/Database)`).MatchString(id)
+		needsSecret := regexp.MustCompile(`^(Api/Access|Api/Resources|Telemetry/Store|Telemetry/Bridge|Data/Migrate|Data/Database)`).MatchString(id)
 		if mayReadSecret != needsSecret {
 			t.Errorf("%s: may read a secret: %v, want %v", id, mayReadSecret, needsSecret)
 		}
 		kms := regexp.MustCompile(`kms:\w+`).FindAllString(document, -1)
-		if verifies := strings.HasPrefix(id, "Api/Authorizer"); verifies && !slices.Equal(kms, []string{"kms:GetPublicKey"}) || !verifies && len(kms) > 0 {
+		var wantKMS []string
+		switch {
+		case strings.HasPrefix(id, "Api/Authorizer"):
+			wantKMS = []string{"kms:GetPublicKey"}
+		case strings.HasPrefix(id, "Api/Access"):
+			wantKMS = []string{"kms:GetPublicKey", "kms:Sign"}
+		}
+		if !slices.Equal(kms, wantKMS) {
 			t.Errorf("%s: may %v of the signing keys", id, kms)
 		}
 	}

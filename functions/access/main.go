@@ -2,12 +2,11 @@
 // gateways exchange their assertions, and everybody may read the public keys.
 //
 // Environment: DATABASE_SECRET_ARN; TOKEN_ISSUER, TOKEN_AUDIENCE, SIGNING_KEYS (see
-// lib/token); LOG_LEVEL.
+// lib/token); LOG_LEVEL; that of lambdahost.NewInstruments.
 package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"os"
@@ -15,14 +14,11 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/insighthub/insighthub/lib/access"
 	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/kms"
 	"github.com/insighthub/insighthub/lib/lambdahost"
-	"github.com/insighthub/insighthub/lib/lambdahttp"
 	"github.com/insighthub/insighthub/lib/secrets"
 	"github.com/insighthub/insighthub/lib/timescale"
-	"github.com/insighthub/insighthub/lib/token"
 )
 
 func main() {
@@ -45,6 +41,10 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	if err := errors.Join(env.Err(), err); err != nil {
 		return nil, err
 	}
+	instruments, err := lambdahost.NewInstruments(getenv, aws)
+	if err != nil {
+		return nil, err
+	}
 	pool, err := timescale.OpenSecret(ctx, secrets.New(aws), database, timescale.PoolConfig{
 		Application: "insighthub-access", MaxConnections: 1, ConnectTimeout: 2 * time.Second, StatementTimeout: 5 * time.Second,
 		LockTimeout: 2 * time.Second, MaxAttempts: 3,
@@ -52,40 +52,9 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	if err != nil {
 		return nil, err
 	}
-	return wire(wiring{pool: pool, keys: kms.New(aws), issuer: issuer, audience: audience, signing: keys, log: log})
-}
-
-type wiring struct {
-	pool *timescale.Pool
-	keys interface {
-		token.KeySource
-		token.Signer
-	}
-	issuer, audience, signing string
-	log                       *slog.Logger
-}
-
-func wire(w wiring) (lambda.Handler, error) {
-	signing, err := token.ParseSigningKeys(w.signing)
+	handler, err := wire(wiring{pool: pool, keys: kms.New(aws), issuer: issuer, audience: audience, signing: keys, log: log})
 	if err != nil {
 		return nil, err
 	}
-	set, err := token.NewKeySet(token.KeySetConfig{Source: w.keys, Keys: signing, Now: time.Now})
-	if err != nil {
-		return nil, err
-	}
-	minter, err := token.NewMinter(token.MinterConfig{
-		Signer: w.keys, Key: signing[0].Key, Issuer: w.issuer, Audience: w.audience, Now: time.Now, Random: rand.Reader,
-	})
-	if err != nil {
-		return nil, err
-	}
-	service, err := access.New(access.Config{
-		Accounts: w.pool, Attempts: w.pool, Sessions: w.pool, Gateways: w.pool, Trail: w.pool,
-		Minter: minter, Keys: set, Log: w.log, Now: time.Now, Random: rand.Reader, Issuer: w.issuer,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return lambdahttp.New(lambdahttp.Config{Handler: service.Handler(), Now: time.Now})
+	return instruments.Observe(handler)
 }

@@ -1,6 +1,6 @@
 // Command api is the function behind the resources of the API.
 //
-// Environment: DATABASE_SECRET_ARN; LOG_LEVEL.
+// Environment: DATABASE_SECRET_ARN; LOG_LEVEL; that of lambdahost.NewInstruments.
 package main
 
 import (
@@ -40,6 +40,10 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	if err := errors.Join(env.Err(), err); err != nil {
 		return nil, err
 	}
+	instruments, err := lambdahost.NewInstruments(getenv, aws)
+	if err != nil {
+		return nil, err
+	}
 	pool, err := timescale.OpenSecret(ctx, secrets.New(aws), database, timescale.PoolConfig{
 		Application: "insighthub-api", MaxConnections: 1, ConnectTimeout: 2 * time.Second, StatementTimeout: 10 * time.Second,
 		LockTimeout: 2 * time.Second, MaxAttempts: 3,
@@ -47,7 +51,11 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	if err != nil {
 		return nil, err
 	}
-	return wire(pool, log)
+	handler, err := wire(pool, log)
+	if err != nil {
+		return nil, err
+	}
+	return instruments.Observe(handler)
 }
 
 // wire makes the handler over what is connected.

@@ -2,7 +2,7 @@
 // The deployment invokes it as a custom resource of CloudFormation (through the
 // CDK's provider framework), the local stack with an empty object.
 //
-// Environment: DATABASE_SECRET_ARN; LOG_LEVEL; that of lambdahost.NewInstruments.
+// Environment: DATABASE_SECRET_ARN, ADMIN_SECRET_ARN (the first account's password); LOG_LEVEL; that of lambdahost.NewInstruments.
 package main
 
 import (
@@ -32,7 +32,7 @@ func main() {
 // build makes the function from its environment.
 func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
 	env := lambdahost.NewEnv(getenv)
-	arn := env.Required("DATABASE_SECRET_ARN")
+	arn, admin := env.Required("DATABASE_SECRET_ARN"), env.Required("ADMIN_SECRET_ARN")
 	if err := env.Err(); err != nil {
 		return nil, err
 	}
@@ -45,12 +45,6 @@ func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error)
 		return nil, err
 	}
 	return instruments.Observe(&handler{log: log, migrate: func(ctx context.Context) (timescale.Migrated, error) {
-		// The secret is read at each invocation: a deployment may just have changed it.
-		pool, err := timescale.OpenSecret(ctx, secrets.New(aws), arn, timescale.PoolConfig{Application: "insighthub-migrate", MaxConnections: 1})
-		if err != nil {
-			return timescale.Migrated{}, err
-		}
-		defer pool.Close()
-		return timescale.Migrate(ctx, pool, timescale.FlavourDetect)
+		return migrate(ctx, secrets.New(aws), arn, admin, log)
 	}})
 }

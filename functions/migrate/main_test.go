@@ -56,7 +56,7 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	values := map[string]string{"DATABASE_SECRET_ARN": "arn:secret", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+	values := map[string]string{"DATABASE_SECRET_ARN": "arn:secret", "ADMIN_SECRET_ARN": "arn:admin", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
 	handler, err := build(func(name string) string { return values[name] }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

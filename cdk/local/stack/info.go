@@ -32,6 +32,9 @@ type Info struct {
 	SigningKey string `json:"signing_key,omitempty"`
 	Issuer     string `json:"issuer,omitempty"`
 	Audience   string `json:"audience,omitempty"`
+	// AdminName and AdminPassword are the first account's, as long as nobody changed the password.
+	AdminName     string `json:"admin_name,omitempty"`
+	AdminPassword string `json:"admin_password,omitempty"`
 	// PIDs holds the process of "local", "postgres" and "prometheus", and the list of each
 	// function's.
 	PIDs map[string]any `json:"pids"`
@@ -126,6 +129,10 @@ func (s *Stack) printWhereToLook(ctx context.Context) error {
 		s.say("  post an event   curl -sS %s/v1/telemetry -H 'Content-Type: application/json' -H 'Authorization: Bearer %s' -d '%s'",
 			s.info.HTTP, t, fmt.Sprintf(`{"events":[{"device":"press-1","metric":"temperature","time":%q,"value":71.25}]}`,
 				now.UTC().Format(time.RFC3339)))
+	}
+	if s.info.AdminPassword != "" {
+		s.say("  log in          curl -sS %s/v1/login -H 'Content-Type: application/json' -d '%s'",
+			s.info.HTTP, fmt.Sprintf(`{"name":%q,"password":%q}`, s.info.AdminName, s.info.AdminPassword))
 	}
 	psql := "psql"
 	if s.cfg.Timescale != "" {

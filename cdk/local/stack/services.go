@@ -85,8 +85,13 @@ func (s *Stack) startDatabase(ctx context.Context) error {
 	return nil
 }
 
-// databaseSecret is the variable by which the functions name it.
-const databaseSecret = "DATABASE_SECRET_ARN"
+// databaseSecret and adminSecret are the variables by which the functions name them,
+// adminName the account whose first password the second is.
+const (
+	databaseSecret = "DATABASE_SECRET_ARN"
+	adminSecret    = "ADMIN_SECRET_ARN"
+	adminName      = "admin"
+)
 
 // startSecrets gives each secret its value: the database's names the local one, the
 // others are generated once and kept. The functions are told the ARNs that the
@@ -141,10 +146,14 @@ func (s *Stack) provide(store *secrets.Store, variable, arn, database string) er
 		}
 		s.secretARNs[arn] = own
 	}
-	if variable != databaseSecret {
-		return nil
+	var err error
+	switch variable {
+	case databaseSecret:
+		_, err = store.Set(s.secretARNs[arn], database)
+	case adminSecret:
+		s.info.AdminName = adminName
+		s.info.AdminPassword, err = store.Value(s.secretARNs[arn])
 	}
-	_, err := store.Set(s.secretARNs[arn], database)
 	return err
 }
 

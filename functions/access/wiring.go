@@ -1,0 +1,51 @@
+package main
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/insighthub/insighthub/lib/access"
+	"github.com/insighthub/insighthub/lib/lambdahttp"
+	"github.com/insighthub/insighthub/lib/timescale"
+	"github.com/insighthub/insighthub/lib/token"
+)
+
+// wiring is what the function is made of.
+type wiring struct {
+	pool *timescale.Pool
+	keys interface {
+		token.KeySource
+		token.Signer
+	}
+	issuer, audience, signing string
+	log                       *slog.Logger
+}
+
+// wire makes the handler over what is connected.
+func wire(w wiring) (lambda.Handler, error) {
+	signing, err := token.ParseSigningKeys(w.signing)
+	if err != nil {
+		return nil, err
+	}
+	set, err := token.NewKeySet(token.KeySetConfig{Source: w.keys, Keys: signing, Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	minter, err := token.NewMinter(token.MinterConfig{
+		Signer: w.keys, Key: signing[0].Key, Issuer: w.issuer, Audience: w.audience, Now: time.Now, Random: rand.Reader,
+	})
+	if err != nil {
+		return nil, err
+	}
+	service, err := access.New(access.Config{
+		Accounts: w.pool, Attempts: w.pool, Sessions: w.pool, Gateways: w.pool, Trail: w.pool,
+		Minter: minter, Keys: set, Log: w.log, Now: time.Now, Random: rand.Reader, Issuer: w.issuer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return lambdahttp.New(lambdahttp.Config{Handler: service.Handler(), Now: time.Now})
+}

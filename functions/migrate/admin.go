@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/password"
+	"github.com/insighthub/insighthub/lib/secrets"
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale"
+	"github.com/insighthub/insighthub/lib/trail"
+)
+
+// adminName is the name of the first account.
+const adminName = "admin"
+
+// migrate brings the schema up to date and makes the first account. The secrets are
+// read at each invocation: a deployment may just have changed them.
+func migrate(ctx context.Context, store *secrets.Store, database, admin string, log *slog.Logger) (timescale.Migrated, error) {
+	password, err := store.Get(ctx, admin)
+	if err != nil {
+		return timescale.Migrated{}, err
+	}
+	pool, err := timescale.OpenSecret(ctx, store, database, timescale.PoolConfig{Application: "insighthub-migrate", MaxConnections: 1})
+	if err != nil {
+		return timescale.Migrated{}, err
+	}
+	defer pool.Close()
+	done, err := timescale.Migrate(ctx, pool, timescale.FlavourDetect)
+	if err != nil {
+		return timescale.Migrated{}, err
+	}
+	return done, firstAdministrator(ctx, pool, password, log)
+}
+
+// firstAdministrator makes the first account, with the password of a secret, where
+// there is none at all.
+func firstAdministrator(ctx context.Context, pool *timescale.Pool, secret []byte, log *slog.Logger) error {
+	if err := password.Check(string(secret)); err != nil {
+		return fmt.Errorf("ADMIN_SECRET_ARN: %w", err)
+	}
+	phc, err := password.Hash(string(secret), password.DefaultCost(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	made, err := pool.FirstAdministrator(ctx, adminName, phc, trail.Entry{
+		Time: telemetry.MicrosOf(time.Now()), Actor: "deployment", Action: "account.create", Detail: `{"grants":{"*":"admin"}}`,
+	})
+	if err == nil && made {
+		log.InfoContext(ctx, "made the first account", "name", adminName)
+	}
+	return err
+}
