@@ -1,0 +1,117 @@
+package outage
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/loadtest/figures"
+)
+
+func TestCountByPhase(t *testing.T) {
+	at := func(end int64, name string) figures.Figure {
+		return figures.Figure{Name: name, Gateway: "gw", End: end}
+	}
+	database := figures.Set{at(95, "a"): 1, at(100, "a"): 1, at(105, "a"): 1, at(105, "b"): 1, at(110, "a"): 1, at(115, "a"): 1}
+	prometheus := figures.Set{at(95, "a"): 1, at(100, "a"): 2, at(105, "a"): 1, at(110, "a"): 1, at(110, "c"): 1, at(115, "window_late_events"): 3}
+	r := Report{Down: 100, Up: 110}
+	r.count(database, prometheus)
+	want := []Phase{
+		{Name: "before", Windows: 1, Expected: 1, Present: 1},
+		{Name: "in the outage", Windows: 3, Expected: 4, Present: 3, Missing: 1, Differing: 1, Surplus: 1},
+		{Name: "after", Windows: 1, Expected: 1, Missing: 1, LeftOut: 1},
+	}
+	if diff := cmp.Diff(want, r.Phases); diff != "" {
+		t.Error(diff)
+	}
+	if err := r.problem(); err == nil || !strings.Contains(err.Error(), "5 figures") {
+		t.Errorf("problem: %v", err)
+	}
+}
+
+func TestProblem(t *testing.T) {
+	good := func() *Report {
+		r := &Report{Down: 0, Up: 10}
+		set := figures.Set{figures.Figure{Name: "a", End: 5}: 1}
+		r.count(set, set)
+		return r
+	}
+	if err := good().problem(); err != nil {
+		t.Errorf("of a good run: %v", err)
+	}
+	for name, spoil := range map[string]func(*Report){
+		"out of order":   func(r *Report) { r.OutOfOrder = 1 },
+		"refused":        func(r *Report) { r.Refused = 1 },
+		"rejected":       func(r *Report) { r.Rejected = 1 },
+		"nothing tested": func(r *Report) { r.count(nil, nil) },
+	} {
+		r := good()
+		if spoil(r); r.problem() == nil {
+			t.Errorf("%s is no problem", name)
+		}
+	}
+}
+
+func TestReadServer(t *testing.T) {
+	page := `# HELP some text
+prometheus_build_info{branch="x",goversion="go1.26",revision="y",version="3.16.0"} 1
+prometheus_tsdb_head_out_of_order_samples_appended_total{type="float"} 2
+prometheus_tsdb_head_out_of_order_samples_appended_total{type="histogram"} 1
+prometheus_tsdb_too_old_samples_total{type="float"} 4
+prometheus_tsdb_out_of_bound_samples_total{type="float"} 5
+prometheus_tsdb_out_of_order_samples_total{type="float"} 6
+prometheus_tsdb_head_samples_appended_total{type="float"} 1e+06
+`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(page)) }))
+	defer server.Close()
+	var r Report
+	if err := r.readServer(t.Context(), figures.Server(server.URL)); err != nil || r.OutOfOrder != 3 || r.Refused != 15 || r.Server != "3.16.0" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	page = "up 1\n"
+	if err := r.readServer(t.Context(), figures.Server(server.URL)); err == nil {
+		t.Error("no counter, and no error")
+	}
+}
+
+func TestReadLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bridge.log")
+	lines := `{"msg":"bridged","rejected":1,"known":2}
+not JSON
+{"msg":"not bridged","error":"unavailable"}
+{"msg":"sample refused","reason":"too old"}
+`
+	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var r Report
+	if err := r.readLog(path); err != nil || r.Invocations != 2 || r.Failed != 1 || r.Rejected != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestPlug(t *testing.T) {
+	tree := t.TempDir()
+	if _, err := newPlug(tree, filepath.Join(t.TempDir(), "p")); err == nil {
+		t.Error("a plug without a server")
+	}
+	server := filepath.Join(tree, "bin", "prometheus")
+	if err := os.MkdirAll(filepath.Dir(server), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(server, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPlug(tree, filepath.Join(t.TempDir(), "p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if target, err := os.Readlink(p.link()); err != nil || target != server {
+		t.Errorf("the link leads to %q (%v)", target, err)
+	}
+}
