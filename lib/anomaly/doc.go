@@ -8,6 +8,21 @@
 // rounds each product that it adds, float64(a*b) + c, since the Go compiler may
 // otherwise fuse the two on some processors.
 //
+// # What is anomalous
+//
+// What the series has not known. A [Detector] keeps the range that values have
+// been in, the range of the level (a short mean's distance from a long one), and
+// the range of the values' distances from what is usual at that hour of the day
+// and, from the third week on, of the week. How far a sample lies beyond one of
+// these ranges, in widths of it, times the root of how many samples the range
+// has held for, is the sample's novelty; it becomes a score by n/(n + normal). The
+// range then includes the sample: what happens again is not new again. After an
+// alarm lesser ones are silent for a while. Beside that, a series that moves less
+// than half as much as it ever did is reported once.
+//
+// Ranges forget what is older than two epochs: an epoch has 16,384 samples and two
+// days at least.
+//
 // # Input
 //
 // Times are microseconds since 1970 and values are in the series' own unit, of
@@ -15,15 +30,22 @@
 //
 //   - A value that is NaN or infinite is a missing sample: its score is 0 and it
 //     changes nothing.
-//   - Times serve only to tell the order of samples. A sample that is not later
-//     than the one before it is scored like any other: a stream whose clock was set
-//     back must not go blind.
-//   - Values beyond ±1e150 count as ±1e150, so that no square overflows; values
-//     nearer to zero than 1e-150 count as zero.
+//   - Times say which hour it is and how long an epoch takes, nothing else. A
+//     sample that is not later than the one before it is scored like any other: a
+//     stream whose clock was set back must not go blind. With a clock that stands
+//     still no hour is ever known and nothing is forgotten.
+//   - Values beyond ±1e150 count as ±1e150 and those nearer to zero than 1e-150 as
+//     zero, so that nothing computed from them overflows.
+//   - The first 180 samples score 0, and so does a series of which there is only
+//     one. A constant series scores 0 for ever; its first other value is as new
+//     as a value can be.
+//   - A unit's scale does not matter: a series times a power of two has the same
+//     scores, to the bit.
 //
 // # State
 //
 // [Detector.AppendState] writes the state, little endian, the same on every
-// platform: a version byte, the fields in their order, and a checksum.
-// Splitting a series anywhere with a save and a restore changes no score.
+// platform: a version byte, words of eight bytes, and a checksum. [Detector.Restore]
+// refuses what no detector saved. Splitting a series anywhere with a save and a
+// restore changes no score.
 package anomaly

@@ -170,6 +170,8 @@ func (d *daily) invalid() string {
 	switch {
 	case d.seen > experience:
 		return "distances seen"
+	case d.count > 1<<62:
+		return "samples of the hour"
 	case d.known > daysKept || !within(d.usual, 2*valueMax):
 		return "usual value"
 	case !within(d.sum, float64(valueMax*(float64(d.count)+1))):

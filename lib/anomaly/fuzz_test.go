@@ -1,0 +1,102 @@
+package anomaly_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"testing"
+
+	"github.com/insighthub/insighthub/lib/anomaly"
+)
+
+// FuzzPush pushes arbitrary times and values: scores stay in [0,1], and what the
+// detector then remembers can be saved, restored and continued.
+func FuzzPush(f *testing.F) {
+	f.Add([]byte{}, uint16(0))
+	f.Add(binary.LittleEndian.AppendUint64(nil, math.Float64bits(math.NaN())), uint16(3))
+	seed := []byte{}
+	for _, value := range []float64{0, 1, -1e308, 5e-324, math.Inf(1), 1e12, 1e-12, 3} {
+		seed = binary.LittleEndian.AppendUint64(seed, math.Float64bits(value))
+		seed = binary.LittleEndian.AppendUint64(seed, math.Float64bits(value*3))
+	}
+	f.Add(seed, uint16(500))
+	f.Fuzz(func(t *testing.T, data []byte, warmth uint16) {
+		var d anomaly.Detector
+		micros, values := wave(int(warmth % 2000))
+		for i := range values {
+			d.Push(micros[i], values[i])
+		}
+		for len(data) >= 16 {
+			at := int64(binary.LittleEndian.Uint64(data))
+			value := math.Float64frombits(binary.LittleEndian.Uint64(data[8:]))
+			data = data[16:]
+			var copied anomaly.Detector
+			if err := copied.Restore(d.AppendState(nil)); err != nil {
+				t.Fatalf("a saved state is refused: %v", err)
+			}
+			score, anomalous := d.Push(at, value)
+			if !(score >= 0 && score <= 1) || anomalous != (score >= anomaly.Threshold) {
+				t.Fatalf("score %v, anomalous %v", score, anomalous)
+			}
+			again, _ := copied.Push(at, value)
+			if math.Float64bits(again) != math.Float64bits(score) || copied.Hash() != d.Hash() {
+				t.Fatalf("score %v after a restore, want %v", again, score)
+			}
+		}
+	})
+}
+
+// FuzzRestore overwrites words of a saved state, each given by two bytes of where
+// and eight of what, under a right checksum: what is not refused must work on.
+func FuzzRestore(f *testing.F) {
+	micros, values := wave(1000)
+	var d anomaly.Detector
+	for i := range values {
+		d.Push(micros[i], values[i])
+	}
+	saved := d.AppendState(nil)
+	f.Add([]byte{})
+	for _, value := range []float64{math.NaN(), math.Inf(1), -1e300, 1e150} {
+		f.Add(binary.LittleEndian.AppendUint64([]byte{10, 0}, math.Float64bits(value)))
+	}
+	f.Fuzz(func(t *testing.T, edits []byte) {
+		body := append([]byte(nil), saved[1:anomaly.StateSize-8]...)
+		for ; len(edits) >= 10; edits = edits[10:] {
+			at := int(binary.LittleEndian.Uint16(edits)) % (len(body) / 8)
+			copy(body[8*at:], edits[2:10])
+		}
+		state := sealed(saved[0], body)
+		var restored anomaly.Detector
+		if err := restored.Restore(state); err != nil {
+			if !errors.As(err, new(*anomaly.StateError)) {
+				t.Fatalf("error %v is not a *StateError", err)
+			}
+			if restored != (anomaly.Detector{}) {
+				t.Fatal("a refused state changed the detector")
+			}
+			return
+		}
+		if again := restored.AppendState(nil); string(again) != string(state) {
+			t.Fatal("a restored state is saved differently")
+		}
+		for i := range values[:100] {
+			score, _ := restored.Push(micros[i]*100, values[i]*1e6)
+			if !(score >= 0 && score <= 1) {
+				t.Fatalf("sample %d scores %v", i, score)
+			}
+		}
+		if err := new(anomaly.Detector).Restore(restored.AppendState(nil)); err != nil {
+			t.Fatalf("the state is lost: %v", err)
+		}
+	})
+}
+
+// sealed puts a version before a body and the checksum behind.
+func sealed(version byte, body []byte) []byte {
+	state := append([]byte{version}, body...)
+	sum := uint64(0xcbf29ce484222325)
+	for _, b := range state {
+		sum = (sum ^ uint64(b)) * 0x100000001b3
+	}
+	return binary.LittleEndian.AppendUint64(state, sum)
+}
