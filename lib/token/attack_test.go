@@ -317,6 +317,12 @@ func TestForms(t *testing.T) {
 		}
 		b.refused(t, name, text)
 	}
+	size := func(n int) string {
+		return b.forge(t, b.header(t), with(b.claims(), members{"x": strings.Repeat("x", n)}))
+	}
+	fits := (token.MaxTokenBytes-len(size(0)))*3/4 - 2
+	b.accepted(t, "as large as may be", size(fits))
+	b.refused(t, "larger, and signed well", size(fits+5))
 	for i := range len(good) {
 		if changed := good[:i] + sibling2(good[i]) + good[i+1:]; changed != good {
 			b.refused(t, fmt.Sprintf("character %d changed", i), changed)

@@ -40,6 +40,7 @@ type issuer struct {
 	mu     sync.Mutex
 	status int
 	body   string
+	moved  string // where to, with a status of redirection
 	asked  int
 }
 
@@ -64,8 +65,8 @@ func newIssuer(t *testing.T) *issuer {
 		i.mu.Lock()
 		defer i.mu.Unlock()
 		i.asked++
-		if i.status == http.StatusFound {
-			w.Header().Set("Location", "http://127.0.0.1:1/")
+		if i.moved != "" {
+			w.Header().Set("Location", i.moved)
 		}
 		w.WriteHeader(i.status)
 		_, _ = w.Write([]byte(i.body))
@@ -77,7 +78,13 @@ func newIssuer(t *testing.T) *issuer {
 func (i *issuer) answer(status int, body string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.status, i.body = status, body
+	i.status, i.body, i.moved = status, body, ""
+}
+
+func (i *issuer) redirect(to string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.status, i.moved = http.StatusFound, to
 }
 
 func (i *issuer) count() int {
@@ -204,6 +211,7 @@ func TestTrustedClaims(t *testing.T) {
 		{"groups": "plant-1:viewer staff"},
 		{"groups": members{"plant-1": "admin"}},
 		{"groups": []string{"a:viewer", "a:admin", "a:operator"}},
+		{"groups": []string{"plant-1:viewer", "plant-2:gateway", "team:red", ":admin", "a\x00:admin"}},
 		{"exp": b.now.Add(24 * time.Hour).Unix()},
 		{"gateway": "gw-1", "site": "plant-1", "role": "gateway"},
 	} {
@@ -317,7 +325,7 @@ func TestTrustedKeysAreKept(t *testing.T) {
 	}{
 		{500, ""},
 		{404, "{}"},
-		{302, ""},
+
 		{200, ""},
 		{200, "<html>"},
 		{200, `{"keys":{}}`},
@@ -330,6 +338,13 @@ func TestTrustedKeysAreKept(t *testing.T) {
 		b.now = b.now.Add(20 * time.Minute) // the set is old
 		b.accepted(t, "while the issuer is away", old())
 		b.accepted(t, "while the issuer is away", fresh())
+	}
+	elsewhere := newIssuer(t) // it would answer, and is not the one that is trusted
+	i.redirect(elsewhere.URL)
+	b.now = b.now.Add(20 * time.Minute)
+	b.accepted(t, "while the issuer sends elsewhere", old())
+	if elsewhere.count() > 0 {
+		t.Error("a redirect was followed")
 	}
 	i.publish(t, "ed")
 	b.now = b.now.Add(20 * time.Minute)
@@ -385,6 +400,14 @@ func TestUnusableKeys(t *testing.T) {
 		b.accepted(t, "beside one "+name, i.sign(t, "EdDSA", "ed", nil, b.houseClaims()))
 		b.refused(t, name, i.sign(t, "RS256", "rsa", nil, b.houseClaims()))
 	}
+	short, err := rsa.GenerateKey(rand.Reader, 1024) // it is to be refused
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.keys["short"] = short
+	i.answer(http.StatusOK, string(mustJSON(t, members{"keys": []members{publicJWK(t, "short", &short.PublicKey), good}})))
+	weak := newBench(t, i.config("RS256"))
+	weak.refused(t, "a modulus of 1024 bits", i.sign(t, "RS256", "short", nil, weak.houseClaims()))
 	i.answer(http.StatusOK, string(mustJSON(t, members{"keys": []members{with(good, members{"alg": "RS256", "key_ops": []string{"verify"}})}})))
 	b := newBench(t, i.config("RS256"))
 	b.accepted(t, "the key as it should be", i.sign(t, "RS256", "rsa", nil, b.houseClaims()))
