@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // Window is a labelled stretch of a series, by its first and last row.
@@ -17,7 +14,7 @@ type Window struct{ First, Last int }
 
 // NABFile is one series of the benchmark with its labels.
 type NABFile struct {
-	// Path is relative to the corpus's data folder, with slashes.
+	// Path is relative to the corpus's data folder.
 	Path string
 	Series
 	Windows []Window
@@ -26,33 +23,31 @@ type NABFile struct {
 // Category is the folder of the corpus that the file is in.
 func (f NABFile) Category() string { return path.Dir(f.Path) }
 
-// LoadNAB reads the files below dir/data, in the order of their paths, and their
-// windows from dir/combined_windows.json or dir/labels/combined_windows.json.
-// Windows of files that are not there are ignored.
-func LoadNAB(dir string) ([]NABFile, error) {
-	windows, err := readWindows(dir)
+// LoadNAB reads the files below data, in the order of their paths, and their
+// windows from combined_windows.json or labels/combined_windows.json. Windows of
+// files that are not there are ignored.
+func LoadNAB(fsys fs.FS) ([]NABFile, error) {
+	windows, err := readWindows(fsys)
 	if err != nil {
 		return nil, err
 	}
-	root := filepath.Join(dir, "data")
+	data, err := fs.Sub(fsys, "data")
+	if err != nil {
+		return nil, err
+	}
 	var files []NABFile
-	err = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".csv") {
+	err = fs.WalkDir(data, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path.Ext(name) != ".csv" {
 			return err
 		}
-		series, err := ReadSeriesFile(name)
-		if err != nil {
+		file := NABFile{Path: name}
+		if file.Series, err = readSeriesFile(data, name); err != nil {
 			return err
 		}
-		relative, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		file := NABFile{Path: filepath.ToSlash(relative), Series: series}
-		for _, limits := range windows[file.Path] {
-			window, err := place(series.Micros, limits)
+		for _, limits := range windows[name] {
+			window, err := place(file.Micros, limits)
 			if err != nil {
-				return fmt.Errorf("windows of %s: %w", file.Path, err)
+				return fmt.Errorf("windows of %s: %w", name, err)
 			}
 			file.Windows = append(file.Windows, window)
 		}
@@ -60,18 +55,18 @@ func LoadNAB(dir string) ([]NABFile, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("load NAB from %s: %w", dir, err)
+		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("load NAB from %s: %w: no csv file below data", dir, ErrForm)
+		return nil, fmt.Errorf("%w: no csv file below data", ErrForm)
 	}
 	return files, nil
 }
 
-func readWindows(dir string) (map[string][][2]string, error) {
-	data, err := os.ReadFile(filepath.Join(dir, "combined_windows.json"))
+func readWindows(fsys fs.FS) (map[string][][2]string, error) {
+	data, err := fs.ReadFile(fsys, "combined_windows.json")
 	if errors.Is(err, fs.ErrNotExist) {
-		data, err = os.ReadFile(filepath.Join(dir, "labels", "combined_windows.json"))
+		data, err = fs.ReadFile(fsys, "labels/combined_windows.json")
 	}
 	if err != nil {
 		return nil, err

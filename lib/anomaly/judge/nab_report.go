@@ -3,6 +3,9 @@ package judge
 import (
 	"fmt"
 	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
 	"slices"
 
 	"github.com/insighthub/insighthub/lib/anomaly"
@@ -11,7 +14,14 @@ import (
 // ReportNAB prints, as Markdown, how the released detector and those it is
 // compared with do on the benchmark in dir.
 func ReportNAB(dir string, out io.Writer) error {
-	files, err := LoadNAB(dir)
+	if err := reportNAB(os.DirFS(dir), out); err != nil {
+		return fmt.Errorf("judge %s: %w", dir, err)
+	}
+	return nil
+}
+
+func reportNAB(fsys fs.FS, out io.Writer) error {
+	files, err := LoadNAB(fsys)
 	if err != nil {
 		return err
 	}
@@ -21,30 +31,23 @@ func ReportNAB(dir string, out io.Writer) error {
 		windows += len(f.Windows)
 	}
 	fmt.Fprintf(out, "NAB: %d files, %d rows, %d windows.\n\n", len(files), rows, windows)
-	fmt.Fprintln(out, "| detector | standard | reward_low_FP | reward_low_FN | thresholds |")
+	fmt.Fprintln(out, "| detector | standard | reward_low_FP_rate | reward_low_FN_rate | thresholds |")
 	fmt.Fprintln(out, "| --- | ---: | ---: | ---: | --- |")
 	for _, scorer := range Scorers() {
-		points := allPoints(files, scorer)
-		var scores, thresholds []any
-		for _, profile := range Profiles() {
+		points := judgeFiles(files, scorer)
+		var scores, thresholds [3]float64
+		for i, profile := range Profiles() {
 			best := Best(profile, points)
-			scores = append(scores, best.Score)
-			thresholds = append(thresholds, best.Threshold)
+			scores[i], thresholds[i] = best.Score, best.Threshold
 		}
-		fmt.Fprintf(out, "| %s | %.2f | %.2f | %.2f | %s |\n", append(append([]any{scorer.Name}, scores...), fmt.Sprintf("%.6g / %.6g / %.6g", thresholds...))...)
+		fmt.Fprintf(out, "| %s | %.2f | %.2f | %.2f | %.4g, %.4g, %.4g |\n", scorer.Name,
+			scores[0], scores[1], scores[2], thresholds[0], thresholds[1], thresholds[2])
 	}
-	released := Scorers()[0]
-	points := allPoints(files, released)
-	fixed := make([]any, 0, 4)
-	fixed = append(fixed, anomaly.Threshold)
-	for _, profile := range Profiles() {
-		fixed = append(fixed, At(profile, anomaly.Threshold, points).Score)
-	}
-	fmt.Fprintf(out, "| %s, fixed threshold %.4g | %.2f | %.2f | %.2f | |\n", append([]any{released.Name}, fixed...)...)
-	return reportCategories(files, released, out)
+	reportFixed(files, Scorers()[0], out)
+	return nil
 }
 
-func allPoints(files []NABFile, scorer Scorer) [][]Point {
+func judgeFiles(files []NABFile, scorer Scorer) [][]Point {
 	points := make([][]Point, len(files))
 	for i, f := range files {
 		points[i] = Points(f.Windows, scorer.Score(f.Series))
@@ -52,31 +55,64 @@ func allPoints(files []NABFile, scorer Scorer) [][]Point {
 	return points
 }
 
-// reportCategories prints the detections of each category at the fixed threshold.
-func reportCategories(files []NABFile, scorer Scorer, out io.Writer) error {
-	standard := Profiles()[0]
-	fmt.Fprintf(out, "\n%s at the fixed threshold, by category:\n\n", scorer.Name)
+// reportFixed prints what comes out at the one released threshold, the spread
+// over files, and each category.
+func reportFixed(files []NABFile, scorer Scorer, out io.Writer) {
+	points := judgeFiles(files, scorer)
+	var cells, spread [3]any
+	for i, profile := range Profiles() {
+		low, high := Spread(profile, anomaly.Threshold, points)
+		cells[i] = At(profile, anomaly.Threshold, points).Score
+		spread[i] = fmt.Sprintf("%.0f–%.0f", low, high)
+	}
+	fmt.Fprintf(out, "| %s, fixed threshold | %.2f | %.2f | %.2f | %g |\n", scorer.Name, cells[0], cells[1], cells[2], anomaly.Threshold)
+	fmt.Fprintf(out, "| the same, files drawn anew, 5–95 %% | %s | %s | %s | |\n", spread[:]...)
+
+	fmt.Fprintf(out, "\n%s at the fixed threshold:\n\n", scorer.Name)
 	fmt.Fprintln(out, "| category | files | windows | detected | false alarms | standard |")
 	fmt.Fprintln(out, "| --- | ---: | ---: | ---: | ---: | ---: |")
 	var names []string
-	for _, f := range files {
+	categories := map[string][][]Point{}
+	for i, f := range files {
 		if !slices.Contains(names, f.Category()) {
 			names = append(names, f.Category())
 		}
+		categories[f.Category()] = append(categories[f.Category()], points[i])
 	}
 	for _, name := range names {
-		var points [][]Point
-		for _, f := range files {
-			if f.Category() == name {
-				points = append(points, Points(f.Windows, scorer.Score(f.Series)))
-			}
+		o := At(Profiles()[0], anomaly.Threshold, categories[name])
+		score := "–"
+		if o.Windows > 0 {
+			score = fmt.Sprintf("%.1f", o.Score)
 		}
-		o := At(standard, anomaly.Threshold, points)
-		score := fmt.Sprintf("%.1f", o.Score)
-		if o.Windows == 0 {
-			score = "–"
-		}
-		fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %s |\n", name, len(points), o.Windows, o.Detected, o.FalseAlarms, score)
+		fmt.Fprintf(out, "| %s | %d | %d | %d | %d | %s |\n", name, len(categories[name]), o.Windows, o.Detected, o.FalseAlarms, score)
 	}
-	return nil
+}
+
+// Spread draws files anew, with replacement, and returns the 5th and the 95th
+// percentile of the score at a threshold. The draws are the same in every run.
+func Spread(profile Profile, threshold float64, files [][]Point) (low, high float64) {
+	const draws = 2000
+	outcomes := make([]Outcome, len(files))
+	for i := range files {
+		outcomes[i] = At(profile, threshold, files[i:i+1])
+	}
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a bootstrap, not a secret; the same table in every run
+	var scores []float64
+	for range draws {
+		raw, windows := 0.0, 0
+		for range outcomes {
+			o := outcomes[random.IntN(len(outcomes))]
+			raw += o.Raw
+			windows += o.Windows
+		}
+		if windows > 0 {
+			scores = append(scores, profile.score(raw, windows))
+		}
+	}
+	if len(scores) == 0 {
+		return 0, 0
+	}
+	slices.Sort(scores)
+	return scores[len(scores)/20], scores[len(scores)-1-len(scores)/20]
 }

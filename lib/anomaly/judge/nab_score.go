@@ -24,6 +24,13 @@ func Profiles() []Profile {
 	}
 }
 
+// score puts what was earned on the scale from the null detector, 0, to the
+// perfect one, 100.
+func (p Profile) score(raw float64, windows int) float64 {
+	null, perfect := -p.FN*float64(windows), p.TP*float64(windows)
+	return 100 * (raw - null) / (perfect - null)
+}
+
 // Probation returns how many rows at the beginning of a file are not judged.
 func Probation(rows int) int {
 	return int(math.Ceil(min(math.Floor(0.15*float64(rows)), 0.15*5000)))
@@ -148,11 +155,9 @@ func sweep(profile Profile, files [][]Point, visit func(Outcome) bool) {
 	}
 	slices.SortStableFunc(entries, func(a, b entry) int { return cmp.Compare(b.score, a.score) })
 
-	null := -profile.FN * float64(len(windows))
-	perfect := profile.TP * float64(len(windows))
-	o := Outcome{Threshold: 1.1, Raw: null, Windows: len(windows)}
+	o := Outcome{Threshold: 1.1, Raw: -profile.FN * float64(len(windows)), Windows: len(windows)}
 	emit := func() bool {
-		o.Score = 100 * (o.Raw - null) / (perfect - null)
+		o.Score = profile.score(o.Raw, o.Windows)
 		return visit(o)
 	}
 	for _, e := range entries {

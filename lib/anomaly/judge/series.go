@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"io/fs"
 	"strconv"
 	"time"
 )
@@ -25,16 +25,19 @@ type Series struct {
 // ErrForm is wrapped by errors about files that are not of the expected form.
 var ErrForm = errors.New("not of the expected form")
 
-// ReadSeriesFile reads a file of NAB's form.
-func ReadSeriesFile(path string) (Series, error) {
-	f, err := os.Open(path)
+// readSeriesFile reads a file of NAB's form.
+func readSeriesFile(fsys fs.FS, name string) (s Series, err error) {
+	file, err := fsys.Open(name)
 	if err != nil {
 		return Series{}, err
 	}
-	defer f.Close()
-	s, err := ReadSeries(f)
-	if err != nil {
-		return Series{}, fmt.Errorf("read %s: %w", path, err)
+	defer func() {
+		if closing := file.Close(); err == nil {
+			err = closing
+		}
+	}()
+	if s, err = ReadSeries(file); err != nil {
+		return Series{}, fmt.Errorf("read %s: %w", name, err)
 	}
 	return s, nil
 }

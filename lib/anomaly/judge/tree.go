@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,14 +17,55 @@ import (
 // and writes timestamp,value,anomaly_score to the same relative path below out.
 // Timestamps and values are written as they were read. Files ending in .csv that
 // are not of that form are named on report and left out; it is an error when no
-// file is.
+// file is of it, and when out is in or below it.
 func ScoreTree(in, out string, report io.Writer) error {
-	scored := 0
-	err := filepath.WalkDir(in, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.HasSuffix(name, ".csv") {
+	if err := apart(in, out); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(out, 0o750); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(out)
+	if err != nil {
+		return err
+	}
+	scored, err := scoreTree(os.DirFS(in), root, report)
+	if closing := root.Close(); err == nil {
+		err = closing
+	}
+	if err == nil && scored == 0 {
+		err = fmt.Errorf("%w: no file with the columns timestamp,value", ErrForm)
+	}
+	if err != nil {
+		return fmt.Errorf("score %s: %w", in, err)
+	}
+	fmt.Fprintf(report, "scored %d files into %s\n", scored, out)
+	return nil
+}
+
+// apart refuses to write scores among the files that are read.
+func apart(in, out string) error {
+	from, err := filepath.Abs(in)
+	if err != nil {
+		return err
+	}
+	to, err := filepath.Abs(out)
+	if err != nil {
+		return err
+	}
+	relative, err := filepath.Rel(from, to)
+	if err == nil && relative != ".." && !strings.HasPrefix(relative, ".."+string(filepath.Separator)) {
+		return fmt.Errorf("score %s: %s is in it: want another folder to write to", in, out)
+	}
+	return nil
+}
+
+func scoreTree(in fs.FS, out *os.Root, report io.Writer) (scored int, err error) {
+	err = fs.WalkDir(in, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path.Ext(name) != ".csv" {
 			return err
 		}
-		series, err := ReadSeriesFile(name)
+		series, err := readSeriesFile(in, name)
 		if errors.Is(err, ErrForm) {
 			fmt.Fprintln(report, "left out:", err)
 			return nil
@@ -31,37 +73,26 @@ func ScoreTree(in, out string, report io.Writer) error {
 		if err != nil {
 			return err
 		}
-		relative, err := filepath.Rel(in, name)
-		if err != nil {
-			return err
-		}
 		scored++
-		return writeScores(filepath.Join(out, relative), series, Released(series))
+		return writeScores(out, name, series, Released(series))
 	})
-	if err != nil {
-		return fmt.Errorf("score %s: %w", in, err)
-	}
-	if scored == 0 {
-		return fmt.Errorf("score %s: no file of the form timestamp,value", in)
-	}
-	fmt.Fprintf(report, "scored %d files into %s\n", scored, out)
-	return nil
+	return scored, err
 }
 
-func writeScores(path string, s Series, scores []float64) (err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+func writeScores(out *os.Root, name string, s Series, scores []float64) (err error) {
+	if err := out.MkdirAll(path.Dir(name), 0o750); err != nil {
 		return err
 	}
-	f, err := os.Create(path)
+	file, err := out.Create(name)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if closing := f.Close(); err == nil {
+		if closing := file.Close(); err == nil {
 			err = closing
 		}
 	}()
-	w := bufio.NewWriter(f)
+	w := bufio.NewWriter(file)
 	fmt.Fprintln(w, "timestamp,value,anomaly_score")
 	for i, score := range scores {
 		fmt.Fprintf(w, "%s,%s,%s\n", s.Stamps[i], s.Texts[i], strconv.FormatFloat(score, 'g', -1, 64))
