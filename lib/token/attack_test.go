@@ -347,7 +347,7 @@ func TestJSON(t *testing.T) {
 		b.refused(t, "header with "+member, b.forge(t, add(header, member), claims))
 	}
 	for _, member := range []string{
-		`"sub":"gw-2"`, `"sub":"gw-1"`, `"\u0073ub":"gw-2"`, `"role":"gateway"`, `"exp":9999999999`, `"iss":"x"`, `"x":{"a":1,"a":2}`, `"x":[{"a":1,"\u0061":1}]`,
+		"\"x\":\"\xff\"", "\"\xff\":1", `"sub":"gw-2"`, `"sub":"gw-1"`, `"\u0073ub":"gw-2"`, `"role":"gateway"`, `"exp":9999999999`, `"iss":"x"`, `"x":{"a":1,"a":2}`, `"x":[{"a":1,"\u0061":1}]`,
 		`"x":` + strings.Repeat("[", 9) + strings.Repeat("]", 9), `"x":` + strings.Repeat(`{"a":`, 9) + "1" + strings.Repeat("}", 9), `"x":` + strings.Repeat("[", 3000) + strings.Repeat("]", 3000),
 	} {
 		b.refused(t, fmt.Sprintf("claims with %.50s", member), b.forge(t, header, add(claims, member)))
