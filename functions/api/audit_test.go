@@ -40,7 +40,7 @@ func TestAudit(t *testing.T) {
 func TestKPIConfig(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
-	p.machines(t, "plant-1", "gw-1")
+	p.machines(t)
 	const path = "/v1/sites/plant-1/gateways/gw-1/devices/device-1/kpi-config"
 	operator, viewer := person("bob", "plant-1=operator"), person("eve", "plant-1=viewer")
 	var got struct {

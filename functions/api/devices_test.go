@@ -6,20 +6,20 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
-// machines makes a gateway with two devices and two metrics.
-func (p *platform) machines(t *testing.T, site, gateway string) {
+// machines makes the gateway gw-1 of plant-1 with two devices and two metrics.
+func (p *platform) machines(t *testing.T) {
 	t.Helper()
-	p.site(t, site)
-	p.register(t, site, gateway)
+	p.site(t, "plant-1")
+	p.register(t, "plant-1", "gw-1")
 	for _, table := range []string{"device", "metric"} {
-		timescaletest.Exec(t, p.dsn, "INSERT INTO "+table+" (gateway_id, name) SELECT id, $2 || n FROM gateway, generate_series(1, 2) n WHERE name = $1", gateway, table+"-")
+		timescaletest.Exec(t, p.dsn, "INSERT INTO "+table+" (gateway_id, name) SELECT id, $2 || n FROM gateway, generate_series(1, 2) n WHERE name = $1", "gw-1", table+"-")
 	}
 }
 
 func TestDevicesAndMetrics(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
-	p.machines(t, "plant-1", "gw-1")
+	p.machines(t)
 	operator, viewer := person("bob", "plant-1=operator"), person("eve", "plant-1=viewer")
 	for _, c := range []struct{ kind, change, want string }{
 		{"device", `{"title":"Press","description":"Hall 2"}`, `{"site":"plant-1","gateway":"gw-1","name":"device-1","title":"Press","description":"Hall 2"}`},

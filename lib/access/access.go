@@ -108,8 +108,8 @@ type Config struct {
 	Now      func() time.Time
 	Random   io.Reader
 
-	// Issuer is the iss of the platform's tokens, and one of the audiences that a
-	// gateway's assertion may name. Required.
+	// Issuer is the iss of the platform's tokens and its address. A gateway's assertion
+	// names it, or the token endpoint below it, as its audience. Required.
 	Issuer string
 	// Cost of passwords that are hashed anew; zero is password.DefaultCost.
 	Cost password.Cost

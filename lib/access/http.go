@@ -210,18 +210,13 @@ func (s *Service) serveKeys(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(document)
 }
 
-// serveMetadata tells clients where the endpoints are. Where the issuer is no
-// address, as on one machine, they are where the client is asking.
+// serveMetadata tells clients where the endpoints are.
 func (s *Service) serveMetadata(w http.ResponseWriter, r *http.Request) {
-	base := s.config.Issuer
-	if !strings.Contains(base, "://") {
-		base = r.Header.Get("X-Forwarded-Proto") + "://" + r.Header.Get("Host")
-	}
 	w.Header().Set("Cache-Control", "public, max-age=300")
 	err := lambdahttp.WriteJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                s.config.Issuer,
-		"token_endpoint":                        base + "/v1/token",
-		"jwks_uri":                              base + "/.well-known/jwks.json",
+		"token_endpoint":                        s.config.Issuer + "/v1/token",
+		"jwks_uri":                              s.config.Issuer + "/.well-known/jwks.json",
 		"grant_types_supported":                 []string{"client_credentials"},
 		"response_types_supported":              []string{},
 		"token_endpoint_auth_methods_supported": []string{"private_key_jwt"},

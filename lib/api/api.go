@@ -39,15 +39,20 @@ type Config struct {
 	Now    func() time.Time
 	Random io.Reader
 
-	Idempotency Idempotency // required
-	Sites       Sites
-	Gateways    Gateways
-	GatewayKeys GatewayKeys
-	Devices     Devices
-	Metrics     Metrics
-	Accounts    Accounts
-	KPIConfigs  KPIConfigs
-	Audit       Audit
+	Idempotency   Idempotency // required
+	Sites         Sites
+	Gateways      Gateways
+	GatewayKeys   GatewayKeys
+	Devices       Devices
+	Metrics       Metrics
+	Accounts      Accounts
+	KPIConfigs    KPIConfigs
+	Audit         Audit
+	Anomalies     Anomalies
+	AlarmRules    AlarmRules
+	ClientReports ClientReports
+	// ICE may be empty: peers of one network need no server.
+	ICE ICE
 }
 
 // Handler serves the resources.
@@ -113,6 +118,15 @@ func (h *Handler) routes() []route {
 	}
 	if h.config.Audit != nil {
 		routes = append(routes, h.auditRoutes()...)
+	}
+	if h.config.Anomalies != nil {
+		routes = append(routes, h.anomalyRoutes()...)
+	}
+	if h.config.AlarmRules != nil {
+		routes = append(routes, h.alarmRuleRoutes()...)
+	}
+	if h.config.ClientReports != nil {
+		routes = append(routes, h.consoleRoutes()...)
 	}
 	if h.config.Accounts != nil {
 		routes = append(routes, h.accountRoutes()...)

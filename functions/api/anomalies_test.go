@@ -1,0 +1,192 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+type anomaly struct {
+	ID             string  `json:"id"`
+	Device         string  `json:"device"`
+	Metric         string  `json:"metric"`
+	AcknowledgedBy string  `json:"acknowledged_by"`
+	AcknowledgedAt *string `json:"acknowledged_at"`
+	Comments       []struct {
+		Author string `json:"author"`
+		Text   string `json:"text"`
+	} `json:"comments"`
+}
+
+// found makes n anomalies a second apart.
+func (p *platform) found(t *testing.T, n int) {
+	t.Helper()
+	value := 99.5
+	var all []directory.Anomaly
+	for i := range n {
+		all = append(all, directory.Anomaly{
+			Gateway: "gw-1", Device: "device-1", Metric: "metric-1", Time: telemetry.Micros(1_700_000_000_000_000 + 1_000_000*i), Kind: directory.ByScore,
+			Score: 0.9, Value: &value, Severity: directory.Warning, Message: "unusual",
+		})
+	}
+	for range 2 { // found again, they are the same
+		if _, unknown, err := p.pool.AddAnomalies(t.Context(), all); err != nil || unknown != 0 {
+			t.Fatal(unknown, err)
+		}
+	}
+}
+
+func TestAnomalies(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.machines(t)
+	p.found(t, 5)
+	viewer, operator := person("eve", "plant-1=viewer"), person("bob", "plant-1=operator")
+	const all = "/v1/sites/plant-1/anomalies"
+	var ids []string
+	for target := all + "?limit=2"; target != ""; {
+		var page list[anomaly]
+		p.do(t, viewer, "GET", target, "").want(t, 200).into(t, &page)
+		for _, a := range page.Items {
+			ids = append(ids, a.ID)
+		}
+		if target = ""; page.Next != "" {
+			target = all + "?limit=2&cursor=" + page.Next
+		}
+	}
+	if got := strings.Join(ids, " "); got != "5 4 3 2 1" {
+		t.Errorf("got %s, want the newest first and each once", got)
+	}
+	one := all + "/3"
+	p.do(t, viewer, "POST", one+"/acknowledge", "").want(t, 403)
+	p.do(t, operator, "POST", one+"/acknowledge", "").want(t, 200)
+	p.do(t, person("second", "plant-1=operator"), "POST", one+"/acknowledge", "").want(t, 200)
+	p.do(t, operator, "POST", one+"/comments", `{"text":"Lager getauscht <script>alert(1)</script>"}`).want(t, 201)
+	p.do(t, operator, "POST", one+"/comments", `{"text":""}`).want(t, 422)
+	var a anomaly
+	p.do(t, viewer, "GET", one, "").want(t, 200).into(t, &a)
+	if a.AcknowledgedBy != "bob" || len(a.Comments) != 1 || a.Comments[0].Author != "bob" {
+		t.Errorf("got %+v", a)
+	}
+	var open list[anomaly]
+	p.do(t, viewer, "GET", all+"?state=open&from=2023-11-14T22:13:21Z", "").want(t, 200).into(t, &open)
+	if len(open.Items) != 3 { // 1 is before, 3 is acknowledged
+		t.Errorf("got %+v", open)
+	}
+	for _, bad := range []string{"kind=x", "state=closed", "from=yesterday", "cursor=x", "gateway=a&gateway=b", "device=%00"} {
+		p.do(t, viewer, "GET", all+"?"+bad, "").want(t, 400)
+	}
+	for _, sql := range []string{"gateway", "device", "metric"} {
+		var none list[anomaly]
+		p.do(t, viewer, "GET", all+"?"+sql+"=x'%20OR%20'1'='1", "").want(t, 200).into(t, &none)
+		if len(none.Items) != 0 {
+			t.Errorf("%s: got %+v", sql, none)
+		}
+	}
+	if got := p.checkTrail(t); got["anomaly.acknowledge"] != 1 || got["anomaly.comment"] != 1 {
+		t.Errorf("trail %v", got)
+	}
+}
+
+// TestAnomaliesOfOthers reads another site's by path, by filter and by number.
+func TestAnomaliesOfOthers(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.machines(t)
+	p.found(t, 1)
+	p.site(t, "plant-2")
+	mal := person("mal", "plant-2=admin")
+	p.do(t, mal, "GET", "/v1/sites/plant-1/anomalies", "").want(t, 404)
+	p.do(t, mal, "GET", "/v1/sites/plant-2/anomalies/1", "").want(t, 404)
+	p.do(t, mal, "POST", "/v1/sites/plant-2/anomalies/1/acknowledge", "").want(t, 404)
+	p.do(t, mal, "POST", "/v1/sites/plant-2/anomalies/1/comments", `{"text":"x"}`).want(t, 404)
+	var none list[anomaly]
+	p.do(t, mal, "GET", "/v1/sites/plant-2/anomalies?gateway=gw-1", "").want(t, 200).into(t, &none)
+	if len(none.Items) != 0 {
+		t.Errorf("got %+v", none)
+	}
+}
+
+func TestAlarmRules(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.site(t, "plant-1")
+	p.site(t, "plant-2")
+	operator := person("bob", "plant-1=operator")
+	const all = "/v1/sites/plant-1/alarm-rules"
+	rule := func(more string) string {
+		return `{"gateway":"gw-1","device":"press-1","metric":"temperature",` + more + `}`
+	}
+	var made struct {
+		ID      string   `json:"id"`
+		High    *float64 `json:"high"`
+		Enabled bool     `json:"enabled"`
+	}
+	p.do(t, operator, "POST", all, rule(`"kind":"threshold","high":90,"hysteresis":2,"severity":"critical"`)).want(t, 201).into(t, &made)
+	if len(made.ID) != 36 || made.High == nil || *made.High != 90 || !made.Enabled {
+		t.Fatalf("got %+v", made)
+	}
+	p.do(t, operator, "POST", all, rule(`"kind":"rate","per_second":5`)).want(t, 201)
+	p.do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":60`)).want(t, 201)
+	enabled, err := p.pool.EnabledAlarmRules(t.Context())
+	if err != nil || len(enabled) != 3 {
+		t.Fatal(enabled, err)
+	}
+	one := all + "/" + made.ID
+	p.do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"2"`).want(t, 412)
+	p.do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"1"`).want(t, 200)
+	for _, bad := range []string{
+		`"kind":"threshold"`, `"kind":"threshold","low":2,"high":1`, `"kind":"rate"`, `"kind":"rate","per_second":-1`, `"kind":"no_data"`,
+		`"kind":"magic"`, `"kind":"rate","per_second":1,"low":1`, `"kind":"threshold","low":1,"severity":"x"`, `"kind":"threshold","low":1,"hysteresis":-1`,
+	} {
+		p.do(t, operator, "POST", all, rule(bad)).want(t, 422)
+	}
+	p.do(t, operator, "POST", all, rule(`"kind":"rate","per_second":1,"site":"plant-2"`)).want(t, 400)
+	p.do(t, operator, "POST", all, rule(`"kind":"rate","per_second":1e999`)).want(t, 400)
+	var page list[struct{}]
+	p.do(t, operator, "GET", all+"?limit=2", "").want(t, 200).into(t, &page)
+	p.do(t, operator, "GET", all+"?limit=2&cursor="+page.Next, "").want(t, 200).into(t, &page)
+	if len(page.Items) != 1 {
+		t.Errorf("got %+v", page)
+	}
+	mal := person("mal", "plant-2=admin")
+	for _, site := range []string{"plant-1", "plant-2"} {
+		other := "/v1/sites/" + site + "/alarm-rules/" + made.ID
+		p.do(t, mal, "GET", other, "").want(t, 404)
+		p.do(t, mal, "PUT", other, rule(`"kind":"rate","per_second":1`), "If-Match", "*").want(t, 404)
+		p.do(t, mal, "DELETE", other, "").want(t, 404)
+	}
+	p.do(t, operator, "DELETE", one, "").want(t, 204)
+	p.do(t, operator, "GET", one, "").want(t, 404)
+	if got := p.checkTrail(t); got["alarm_rule.create"] != 3 || got["alarm_rule.change"] != 1 || got["alarm_rule.remove"] != 1 {
+		t.Errorf("trail %v", got)
+	}
+}
+
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.site(t, "plant-1")
+	viewer := person("eve", "plant-1=viewer")
+	const reports = "/v1/sites/plant-1/client-reports"
+	p.do(t, viewer, "POST", reports, `{"kind":"error","message":"it broke","detail":{"line":7}}`).want(t, 202)
+	for _, bad := range []string{
+		`{"kind":"x","message":"m"}`, `{"kind":"error","message":""}`, `{"kind":"error","message":"a\nb"}`, `{"kind":"error","message":"m","detail":[1]}`,
+		fmt.Sprintf(`{"kind":"error","message":"m","detail":{"x":%q}}`, strings.Repeat("a", 20_000)),
+	} {
+		p.do(t, viewer, "POST", reports, bad).want(t, 422)
+	}
+	p.do(t, viewer, "POST", "/v1/sites/plant-2/client-reports", `{"kind":"error","message":"m"}`).want(t, 404)
+	var ice struct {
+		Servers []struct {
+			URLs []string `json:"urls"`
+		} `json:"ice_servers"`
+	}
+	p.do(t, viewer, "GET", "/v1/sites/plant-1/ice-servers", "").want(t, 200).into(t, &ice)
+	if ice.Servers == nil {
+		t.Error("want a list")
+	}
+}
