@@ -3,8 +3,8 @@ package anomaly
 import "math"
 
 const (
-	stateVersion = 2
-	stateHead    = 28 // counts and fractions
+	stateVersion = 1
+	stateHead    = 32 // counts and fractions
 	stateHours   = hoursOfDay + hoursOfWeek
 	statePacked  = (stateHours + 15) / 16 // counts of hours, four bits each
 	stateWords   = stateHead + stateHours + statePacked
@@ -25,8 +25,9 @@ func (e *StateError) Error() string { return "anomaly: saved state: " + e.Reason
 func (d *Detector) AppendState(dst []byte) []byte {
 	start := len(dst)
 	dst = append(dst, stateVersion)
-	words := d.words()
-	for _, word := range words {
+	var words [stateWords]uint64
+	d.words(&words)
+	for _, word := range &words {
 		dst = appendWord(dst, word)
 	}
 	return appendWord(dst, checksum(dst[start:]))
@@ -45,7 +46,7 @@ func (d *Detector) Restore(state []byte) error {
 		return &StateError{Reason: "wrong checksum"}
 	}
 	var words [stateWords]uint64
-	for i := range words {
+	for i := range &words {
 		words[i] = wordAt(state, 1+8*i)
 	}
 	var restored Detector
@@ -53,8 +54,12 @@ func (d *Detector) Restore(state []byte) error {
 	if field := restored.invalid(); field != "" {
 		return &StateError{Reason: field + " out of range"}
 	}
-	if restored.words() != words {
-		return &StateError{Reason: "a count out of range"}
+	var again [stateWords]uint64
+	restored.words(&again)
+	for i, word := range &again {
+		if word != words[i] {
+			return &StateError{Reason: "a count out of range"}
+		}
 	}
 	*d = restored
 	return nil
@@ -63,17 +68,19 @@ func (d *Detector) Restore(state []byte) error {
 // Hash returns a hash of the state: equal states have equal hashes, on every
 // platform.
 func (d *Detector) Hash() uint64 {
-	words := d.words()
+	var words [stateWords]uint64
+	d.words(&words)
 	sum := uint64(offsetBasis)
-	for _, word := range words {
+	for _, word := range &words {
 		sum = (sum ^ word) * prime
 		sum ^= sum >> 32
 	}
 	return sum
 }
 
-// words returns the state as it is saved.
-func (d *Detector) words() (words [stateWords]uint64) {
+// words writes the state, as it is saved, to words that are 0. They are passed by
+// address because TinyGo unrolls whole arrays: by value they double the module.
+func (d *Detector) words(words *[stateWords]uint64) {
 	words[0], words[1], words[2] = uint64(d.seen), uint64(d.daily.seen), uint64(d.epoch.seen)
 	words[3], words[4] = uint64(d.epoch.start), uint64(d.daily.start)
 	words[5], words[6] = d.daily.count, uint64(d.daily.known)
@@ -85,7 +92,6 @@ func (d *Detector) words() (words [stateWords]uint64) {
 		words[stateHead+i] = math.Float64bits(*mean)
 		words[stateHead+stateHours+i/16] |= uint64(*over) << (i % 16 * 4)
 	}
-	return words
 }
 
 func (d *Detector) setWords(words *[stateWords]uint64) {
@@ -133,7 +139,7 @@ func (d *Detector) float(i int) *float64 {
 	case 8:
 		return &d.daily.usual
 	}
-	spans := [...]*span{&d.value, &d.level}
+	spans := [...]*span{&d.value, &d.above, &d.level}
 	i -= 9
 	if i/4 < len(spans) {
 		return spans[i/4].float(i % 4)
@@ -157,6 +163,8 @@ func (d *Detector) invalid() string {
 		return "means"
 	case !d.value.valid(valueMax):
 		return "range of values"
+	case !d.above.valid(4 * valueMax):
+		return "range of distances from the mean"
 	case !d.level.valid(4 * valueMax):
 		return "range of levels"
 	}
@@ -177,7 +185,7 @@ func (d *daily) invalid() string {
 	case !within(d.sum, float64(valueMax*(float64(d.count)+1))):
 		return "sum of the hour"
 	case !d.span.valid(4 * valueMax):
-		return "range of distances"
+		return "range of distances from the usual"
 	}
 	for i := range stateHours {
 		mean, over := d.at(i)

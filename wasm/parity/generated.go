@@ -92,8 +92,8 @@ func kinds() []kind {
 	}
 }
 
-// generatedMachine has sensors that follow one load, of units from 1e-6 up; late in
-// the series one of them lets go, and some readings are missing.
+// generatedMachine has sensors that follow one load, of units from 1e-6 up; now and
+// then one of them lets go, the last for good, and some readings are missing.
 func generatedMachine(sensors int) *Series {
 	s := &Series{Name: fmt.Sprintf("machine-%d", sensors), Sensors: sensors}
 	noise := noise(1000 + sensors)
@@ -111,6 +111,8 @@ func generatedMachine(sensors int) *Series {
 			switch {
 			case i == at/1900%sensors && at%1900 > 1700:
 				value += 25
+			case i == sensors-1 && at >= 7000:
+				value += 40
 			case noise.next()%500 == 0:
 				value = math.NaN()
 			case noise.next()%2000 == 0:

@@ -41,6 +41,7 @@ mkdir "$work/tree/bin"
 # wherever that was moved.
 wrap() {
 	{
+		# shellcheck disable=SC2016 # the wrapper expands it
 		printf '#!/bin/sh\nd=$(dirname "$(dirname "$(readlink -f "$0")")")\n'
 		cat
 	} >"$work/tree/bin/$1"
@@ -84,7 +85,7 @@ debian_unpack_whole "$suite" \
 # The unpacked compilers run on this system's C library and their own other
 # libraries: only those are in libraries.
 mkdir libraries
-for library in root/lib/"$triplet"/*.so.* root/usr/lib/"$triplet"/*.so.* root/usr/lib/llvm-$llvm/lib/*.so*; do
+for library in root/lib/"$triplet"/*.so.* root/usr/lib/"$triplet"/*.so.* root/usr/lib/"llvm-$llvm"/lib/*.so*; do
 	case $(basename "$library") in
 	ld-linux* | ld.so* | libc.so* | libm.so* | libmvec* | libpthread* | libdl.so* | librt.so* | libresolv* | libanl* | libutil.so* | libnss_* | libnsl* | libthread_db* | libBrokenLocale* | libmemusage* | libpcprofile* | libc_malloc*) ;;
 	*) [ ! -f "$library" ] || ln -sf "../$library" libraries/ ;;
@@ -106,7 +107,7 @@ cp "$here/tinygo.sum" "$work/build/go.sum"
 printf '//go:build tools\n\npackage tools\n\nimport _ "github.com/tinygo-org/tinygo"\n' >"$work/build/tools.go"
 cd "$work/build"
 root=$work/tree/root
-export GOTOOLCHAIN=$toolchain GOFLAGS= GOWORK=off
+export GOTOOLCHAIN=$toolchain GOFLAGS='' GOWORK=off
 CGO_ENABLED=1 CC="$work/tree/bin/clang-$llvm --sysroot=$root" CXX="$work/tree/bin/clang++-$llvm --sysroot=$root" \
 	CGO_CPPFLAGS="-I$root/usr/include/llvm-$llvm -I$root/usr/include/llvm-c-$llvm -I$root/usr/lib/llvm-$llvm/include" \
 	CGO_LDFLAGS="-fuse-ld=$work/tree/bin/ld.lld-$llvm -L$root/usr/lib/llvm-$llvm/lib -Wl,--allow-shlib-undefined" \

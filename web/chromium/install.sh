@@ -51,10 +51,11 @@ echo "unpacking Chromium from Debian's packages into $dir (180 MB, once)"
 # Not needed by a browser without a window that nobody installs: the C library,
 # which is this system's own, what configures packages, and drivers of screens.
 debian_unpack_whole "$suite" \
-	'libc6|libc-bin|libcrypt1|dpkg|tar|perl.*|debconf|adduser|passwd|login.*|libpam.*|xdg-utils|adwaita-icon-theme|hicolor-icon-theme|gtk-update-icon-cache|libgtk-3-(bin|common)|libllvm.*|libz3.*|libgl1-mesa-dri|mesa-.*|ucf|sensible-utils|systemd.*|procps|tzdata|openssl|ca-certificates|fonts-ipafont.*|.*-l10n' \
+	'libc6|libc-bin|libcrypt1|dpkg|tar|perl.*|libperl.*|debconf|adduser|passwd|login.*|libpam.*|xdg-utils|adwaita-icon-theme|hicolor-icon-theme|gtk-update-icon-cache|libgtk-3-(bin|common)|libllvm.*|libz3.*|libgl1-mesa-dri|mesa-.*|ucf|sensible-utils|systemd.*|procps|tzdata|openssl|ca-certificates|fonts-ipafont.*|.*-l10n' \
 	chromium fonts-dejavu-core
 
 mkdir libraries
+# shellcheck disable=SC2044 # names of libraries hold no blanks
 for library in $(find root -name '*.so*' -path "*/lib/$triplet/*"); do
 	case $(basename "$library") in
 	ld-linux* | libc.so* | libm.so*) ;;
