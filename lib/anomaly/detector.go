@@ -16,7 +16,6 @@ const (
 
 	// Novelty is what a value's distance from the range so far, in widths of that
 	// range, times the root of the samples of that range in thousands, is worth.
-	weightValue   = 1.0
 	weightLevel   = 0.5
 	weightDaily   = 0.25
 	noveltyMax    = 1.0   // in widths: beyond, it is new and how far does not matter
@@ -42,6 +41,7 @@ type Detector struct {
 	short float64 // mean
 	long  float64 // mean
 	value span
+	above span // of the value's distance from the long mean
 	level span // of the short mean's distance from the long one
 	quiet quiet
 	daily daily
@@ -71,7 +71,12 @@ func (d *Detector) Push(micros int64, value float64) (score float64, anomalous b
 	d.last = value
 
 	floor := float64(valueFloor * (math.Abs(d.value.upper) + math.Abs(d.value.lower)))
-	novelty := float64(weightValue * d.value.push(value, floor, d.seen))
+	// A value is new when it is so by itself and from where the series is by now:
+	// what drifts leaves its range day by day.
+	novelty := d.value.push(value, floor, d.seen)
+	if n := d.above.push(value-d.long, floor, d.seen); n < novelty {
+		novelty = n
+	}
 	if n := float64(weightLevel * d.level.push(d.short-d.long, floor, d.seen)); n > novelty {
 		novelty = n
 	}
@@ -83,6 +88,7 @@ func (d *Detector) Push(micros int64, value float64) (score float64, anomalous b
 	}
 	if d.epoch.push(micros) {
 		d.value.forget()
+		d.above.forget()
 		d.level.forget()
 		d.daily.span.forget()
 		d.quiet.forget()
@@ -120,6 +126,7 @@ func (d *Detector) PushBlock(micros []int64, values, scores []float64, flags []u
 func (d *Detector) begin(micros int64, value float64) {
 	d.last, d.short, d.long = value, value, value
 	d.value.begin(value)
+	d.above.begin(0)
 	d.level.begin(0)
 	d.daily.begin(micros)
 	d.epoch.start = micros

@@ -11,14 +11,14 @@
 // # What is anomalous
 //
 // What the series has not known. A [Detector] keeps the range that values have
-// been in, the range of the level (a short mean's distance from a long one), and
-// the range of the values' distances from what is usual at that hour of the day
-// and, from the third week on, of the week. How far a sample lies beyond one of
-// these ranges, in widths of it, times the root of how many samples the range
-// has held for, is the sample's novelty; it becomes a score by n/(n + normal). The
-// range then includes the sample: what happens again is not new again. After an
-// alarm lesser ones are silent for a while. Beside that, a series that moves less
-// than half as much as it ever did is reported once.
+// been in, by themselves and about their long mean, the range of the level (a short
+// mean's distance from the long one), and the range of the values' distances from
+// what is usual at that hour of the day and, from the third week on, of the week.
+// How far a sample lies beyond a range, in widths of it, times the root of how many
+// samples the range has held for, is the sample's novelty n; the score is
+// n/(n + 0.025). The range then includes the sample: what happens again is not new
+// again. After an alarm lesser ones are silent for a while. Beside that, a series
+// that moves less than half as much as it ever did is reported once.
 //
 // Ranges forget what is older than two epochs: an epoch has 16,384 samples and two
 // days at least.
