@@ -50,6 +50,8 @@ type Config struct {
 	Features []string
 	// Retention is how long samples are kept; 0 means 15 days.
 	Retention time.Duration
+	// Environment is added to the server's, for example GOGC=400.
+	Environment []string
 	// Logs receives the server's log; nil discards it.
 	Logs io.Writer
 }
@@ -226,7 +228,7 @@ func (s *Server) launch(ctx context.Context, log io.Writer) error {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), s.config.Binary, s.arguments(features)...) //nolint:gosec // the caller names it
 	// Where install.sh's copy finds its pages; all other paths are absolute.
 	cmd.Dir = filepath.Join(filepath.Dir(s.config.Binary), "..", "..")
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
+	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}, s.config.Environment...)
 	cmd.Stdout, cmd.Stderr = log, log
 	s.process, err = process.Start(cmd, syscall.SIGTERM)
 	return err
