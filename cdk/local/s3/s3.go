@@ -1,8 +1,12 @@
 // Package s3 is a local body of Amazon S3: gofakes3 over one file that lasts.
 //
 // The objects are kept in a bolt file rather than as files in a folder, since
-// any key is safe in it: "a" beside "a/b", "..", names longer than a file's. A
-// PutObject is on disk when it is answered.
+// any key is safe in it: "a" beside "a/b", "..", names longer than a file's.
+//
+// A PutObject is in the file when it is answered, and so outlives this process
+// however that ends. It is not waited for until the disk has it: only Close does. A
+// machine that loses power may lose the objects, which S3 would not; a wait for
+// the disk a few times a second would take it from the database beside it.
 //
 // Conditional writes of whole objects (If-None-Match: *, If-Match) are S3's, each
 // one transaction of that file; versions, signatures and checksums are not looked
@@ -52,7 +56,7 @@ func New(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("s3.New: %w", err)
 	}
 	file := filepath.Join(cfg.Dir, fileName)
-	db, err := bolt.Open(file, 0o600, &bolt.Options{Timeout: lockTimeout})
+	db, err := bolt.Open(file, 0o600, &bolt.Options{Timeout: lockTimeout, NoSync: true, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
 	if err != nil {
 		return nil, fmt.Errorf("s3.New: open %s: %w", file, err)
 	}
@@ -79,9 +83,12 @@ func (s *Store) CreateBucket(name string) error {
 	return nil
 }
 
-// Close lets the file go. Requests must have ended.
+// Close brings the file to disk and lets it go. Requests must have ended.
 func (s *Store) Close() error {
-	if err := s.db.Close(); err != nil && !errors.Is(err, bolt.ErrDatabaseNotOpen) {
+	if s.db.Path() == "" { // closed already
+		return nil
+	}
+	if err := errors.Join(s.db.Sync(), s.db.Close()); err != nil {
 		return fmt.Errorf("close the object store: %w", err)
 	}
 	return nil
