@@ -49,6 +49,8 @@ type Phase struct {
 	Stored drive.Percentiles `json:"stored_ms"`
 	// KPIVisible is from the end of a window to its figures being read in Prometheus.
 	KPIVisible *drive.Percentiles `json:"kpi_visible_ms,omitempty"`
+	// KPIAfterEvent is from an event to the figures of its window being read there.
+	KPIAfterEvent *drive.Percentiles `json:"kpi_after_event_ms,omitempty"`
 	// CPU is by part, in seconds per million accepted events, and "total".
 	CPU map[string]float64 `json:"cpu_s_per_million"`
 	// BytesPerEvent on the stream.
@@ -127,9 +129,13 @@ func measure(ctx context.Context, cfg Config, systems []*system) (*Report, error
 		EventsPerBatch: cfg.Fleet.EventsPerBatch(), Gateways: cfg.Fleet.Gateways, SeriesPerGateway: cfg.Fleet.Machines * len(fleet.MetricNames()),
 		Seconds: cfg.Duration.Seconds(), KPIs: cfg.KPIs,
 	}
+	warm := 2 * time.Second
+	if cfg.KPIs { // a window has closed, and Prometheus knows all series
+		warm = 2*figuresWindow + figuresLateness
+	}
 	for _, s := range systems {
 		// A first second fills dictionaries, connections and caches.
-		if _, err := s.phase(ctx, "warm-up", cfg.FixedRate/2, 2*time.Second, false); err != nil {
+		if _, err := s.phase(ctx, warmUp, cfg.FixedRate/2, warm, false); err != nil {
 			return nil, err
 		}
 		p, err := s.phase(ctx, "fixed", cfg.FixedRate, cfg.Duration, true)
@@ -151,10 +157,16 @@ func measure(ctx context.Context, cfg Config, systems []*system) (*Report, error
 	return report, nil
 }
 
+// warmUp is the name of the first phase, which is not looked at.
+const warmUp = "warm-up"
+
 // hold searches for the highest rate that the system holds for the whole
 // duration: short trials first, then the full length, stepping down until it holds.
 func (s *system) hold(ctx context.Context) (Phase, error) {
-	const trial = 15 * time.Second
+	trial := 15 * time.Second
+	if s.cfg.KPIs { // at least two windows are seen
+		trial = 20 * time.Second
+	}
 	rate := s.cfg.StartRate
 	if rate == 0 {
 		p, err := s.phase(ctx, "closed loop", 0, 8*time.Second, false)
@@ -164,27 +176,41 @@ func (s *system) hold(ctx context.Context) (Phase, error) {
 		// What was stored by the end, not only acknowledged: the stream takes more than the database for a while.
 		rate = float64(p.Accepted) / (p.Seconds + p.DrainSeconds)
 	}
-	for step, grow := 0, true; step < 8; step++ {
+	rate, err := search(rate, func(rate float64) (bool, error) {
 		p, err := s.phase(ctx, "trial", rate, trial, false)
-		if err != nil {
-			return p, err
-		}
-		switch {
-		case p.NotHeld != "" || p.Stored.P99 > 1000: // behind after a few seconds is far behind after a minute
-			rate *= 0.93
-			grow = false
-			continue
-		case grow:
-			rate *= 1.07
-			continue
-		}
-		break
+		return p.NotHeld == "" && p.Stored.P99 <= 1000, err // behind after a few seconds is far behind after a minute
+	})
+	if err != nil {
+		return Phase{}, err
 	}
 	// On a shared machine a minute has slower seconds than a trial.
-	for rate *= 0.97; ; rate *= 0.95 {
+	for rate *= 0.95; ; rate *= 0.93 {
 		p, err := s.phase(ctx, "held", rate, s.cfg.Duration, true)
 		if err != nil || p.NotHeld == "" || rate < 1000 {
 			return p, err
 		}
 	}
+}
+
+// search goes up from rate for as long as it is held, or down until it is, and
+// returns the highest rate that was; after eight trials the one that is next.
+func search(rate float64, holds func(rate float64) (bool, error)) (float64, error) {
+	const up, down = 1.1, 0.88
+	held, failed := 0.0, false
+	for range 8 {
+		ok, err := holds(rate)
+		switch {
+		case err != nil:
+			return 0, err
+		case ok && failed:
+			return rate, nil
+		case ok:
+			held, rate = rate, rate*up
+		case held > 0:
+			return held, nil
+		default:
+			failed, rate = true, rate*down
+		}
+	}
+	return rate, nil
 }

@@ -2,6 +2,8 @@ package bench
 
 import (
 	"bytes"
+	"errors"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,6 +45,22 @@ func TestCPUByPart(t *testing.T) {
 			t.Fatalf("the child's CPU time is not in %v", got)
 		}
 		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func TestSearch(t *testing.T) {
+	for start, want := range map[float64]float64{100: 100, 90: 99, 120: 120 * 0.88, 150: 150 * 0.88 * 0.88 * 0.88} {
+		trials := 0
+		got, err := search(start, func(rate float64) (bool, error) {
+			trials++
+			return rate <= 108, nil
+		})
+		if err != nil || math.Abs(got-want) > 1e-9 || trials > 4 {
+			t.Errorf("from %v: %v after %d trials, %v; want %v", start, got, trials, err, want)
+		}
+	}
+	if _, err := search(1, func(float64) (bool, error) { return false, os.ErrClosed }); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -24,7 +24,9 @@ type Figures struct {
 	Ack       drive.Percentiles `json:"ack_ms"`
 	Stored    drive.Percentiles `json:"stored_ms"`
 	// KPIVisible is from the end of a window to its figures in Prometheus.
-	KPIVisible    *drive.Percentiles `json:"kpi_visible_ms,omitempty"`
+	KPIVisible *drive.Percentiles `json:"kpi_visible_ms,omitempty"`
+	// KPIAfterEvent is from an event to the figures of its window.
+	KPIAfterEvent *drive.Percentiles `json:"kpi_after_event_ms,omitempty"`
 	CPU           map[string]float64 `json:"cpu_s_per_million"`
 	BytesPerEvent float64            `json:"bytes_per_event"`
 }
@@ -60,7 +62,7 @@ func (r *Report) add(p Phase) {
 	f.Lost += p.Lost
 	f.Doubled += p.Doubled
 	if p.Name == "fixed" {
-		f.KPIVisible = p.KPIVisible
+		f.KPIVisible, f.KPIAfterEvent = p.KPIVisible, p.KPIAfterEvent
 		f.FixedRate, f.Ack, f.Stored, f.BytesPerEvent = p.EventsPerSecond, p.Ack, p.Stored, p.BytesPerEvent
 		return
 	}
@@ -86,8 +88,19 @@ func (r *Report) Print(w io.Writer) {
 			p.Ack.P50, p.Ack.P95, p.Ack.P99, p.Ack.Max, p.Stored.P50, p.Stored.P95, p.Stored.P99, p.Stored.Max, p.BytesPerEvent, p.Lost, p.Doubled, p.Retries)
 	}
 	flush(t)
-	if v := r.KPIVisible; v != nil {
-		fmt.Fprintf(w, "\nfigures visible in Prometheus after their window's end, ms: p50 %.0f  p95 %.0f  p99 %.0f  max %.0f\n", v.P50, v.P95, v.P99, v.Max)
+	if r.KPIs {
+		fmt.Fprintln(w, "\nfigures visible in Prometheus, ms after")
+		for _, p := range r.Phases {
+			for _, from := range []struct {
+				name string
+				p    *drive.Percentiles
+			}{{"their window's end", p.KPIVisible}, {"the event", p.KPIAfterEvent}} {
+				if from.p != nil {
+					fmt.Fprintf(t, "%s\t%s\t%s\tp50 %.0f\tp95 %.0f\tp99 %.0f\tmax %.0f\n", p.System, p.Name, from.name, from.p.P50, from.p.P95, from.p.P99, from.p.Max)
+				}
+			}
+		}
+		flush(t)
 	}
 	fmt.Fprintln(w, "\nCPU-seconds per million events")
 	for _, p := range r.Phases {

@@ -13,32 +13,51 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
 
-// A window is counted once, at the first answer that holds it, also when two come at once.
+// A window is counted once, at the first answer that holds it, also when two come
+// at once; those before the start do not count, and those that never come do.
 func TestVisible(t *testing.T) {
-	start := time.Now().Add(-10 * time.Second).UnixMilli()
+	const window = 5000
+	first := windowBefore(time.Now().Add(-time.Minute).UnixMilli()) // the last window before the start
 	var asked atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if q := r.FormValue("query"); q != `insighthub_window_events{gateway=~"a-001|a-002|a-003"}[1m]` {
 			t.Errorf("query %s", q)
 		}
-		values := fmt.Sprintf(`[%f,"5"]`, float64(start)/1000)
+		windows := 2
 		if asked.Add(1) > 1 {
-			values += fmt.Sprintf(`,[%f,"5"],[%f,"5"]`, float64(start+1000)/1000, float64(start+2000)/1000)
+			windows = 4
 		}
-		fmt.Fprintf(w, `{"status":"success","data":{"result":[{"metric":{"gateway":"a-001"},"values":[%s]}]}}`, values)
+		for i := range 3 {
+			fmt.Fprint(w, []string{`{"status":"success","data":{"result":[`, ",", ","}[i])
+			fmt.Fprintf(w, `{"metric":{"gateway":"a-00%d"},"values":[`, i+1)
+			for k := range windows {
+				fmt.Fprint(w, strings.Repeat(",", min(k, 1)))
+				fmt.Fprintf(w, `[%f,"5"]`, float64(first+int64(k)*window)/1000)
+			}
+			fmt.Fprint(w, "]}")
+		}
+		fmt.Fprint(w, "]}}")
 	}))
 	defer server.Close()
 	gateways, err := fleet.New(fleet.Config{Prefix: "a", Gateways: 3, Machines: 1, Samples: 1, Start: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := watchFigures(t.Context(), server.URL, gateways)
+	v := watchFigures(t.Context(), server.URL, gateways, time.UnixMilli(first+1))
 	for asked.Load() < 4 {
 		time.Sleep(time.Millisecond)
 	}
-	p, err := v.stop()
-	if err != nil || len(v.samples) != 3 || p.Max < 10_000 || p.P50 < 8_000 {
-		t.Errorf("%d windows, %+v, %v; want 3, at least 10, 9 and 8 s", len(v.samples), p, err)
+	v.cancel()
+	<-v.ended
+	if len(v.after) != 3*3 {
+		t.Errorf("%d windows were seen, want 3 of each gateway", len(v.after))
+	}
+	p, events, err := v.stop()
+	if err != nil || len(v.after) <= 3*10 || len(v.after)%3 != 0 {
+		t.Errorf("%d windows, %v; want those that never came, too", len(v.after), err)
+	}
+	if p.Max < 55_000 || p.Max > 120_000 || events.Max < p.Max+4_000 || events.Max > p.Max+window || events.P50 > p.Max {
+		t.Errorf("after the window %+v, after the event %+v", p, events)
 	}
 }
 
@@ -49,11 +68,15 @@ func TestVisibleNothing(t *testing.T) {
 		fmt.Fprint(w, `{"status":"error","error":"parse error"}`)
 	}))
 	defer server.Close()
-	v := watchFigures(t.Context(), server.URL, nil)
+	gateways, err := fleet.New(fleet.Config{Prefix: "a", Gateways: 1, Machines: 1, Samples: 1, Start: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := watchFigures(t.Context(), server.URL, gateways, time.Now().Add(-time.Minute))
 	for asked.Load() < 2 {
 		time.Sleep(time.Millisecond)
 	}
-	if _, err := v.stop(); !errors.Is(err, errNoFigures) || !strings.Contains(err.Error(), "parse error") {
+	if _, _, err := v.stop(); !errors.Is(err, errNoFigures) || !strings.Contains(err.Error(), "parse error") {
 		t.Errorf("%v, want Prometheus's words", err)
 	}
 }
