@@ -94,10 +94,10 @@ func (s *Series) add(row []string) error {
 	return nil
 }
 
-// parseStamp reads the benchmarks' timestamps, with or without a fraction of a
-// second, and those of RFC 3339.
+// parseStamp reads the benchmarks' timestamps, with or without seconds and a
+// fraction of them, and those of RFC 3339.
 func parseStamp(text string) (micros int64, err error) {
-	for _, layout := range []string{time.DateTime, time.RFC3339} {
+	for _, layout := range []string{time.DateTime, time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04"} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t.UnixMicro(), nil
 		}
