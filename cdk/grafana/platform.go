@@ -10,6 +10,8 @@ func pipelineHealth() spec {
 		window    = `{site=~"$site", gateway=~"$gateway"}`
 		byGateway = `{level="gateway", site=~"$site", gateway=~"$gateway"}`
 		bySite    = `{level="site", site=~"$site"}`
+		// The age at the window's end and the time since: it grows when windows stop.
+		age = "time() - timestamp(insighthub_freshness_seconds" + window + ") + insighthub_freshness_seconds" + window
 	)
 	return spec{
 		uid: "insighthub-pipeline", folder: "platform", title: "Pipeline health",
@@ -19,14 +21,14 @@ func pipelineHealth() spec {
 			{"Now", []panel{
 				{kind: number, title: "Events", help: "Per second, by event time.", unit: "cps", decimals: 0, width: 4, queries: []query{{"sum(insighthub:events_per_second:ratio5m" + bySite + ")", "events"}}},
 				{kind: number, title: "Alerts", help: "That fire.", unit: "short", decimals: 0, width: 4, steps: rising(1, 3), queries: []query{{`count(ALERTS{alertstate="firing"}) or vector(0)`, "firing"}}},
-				{kind: number, title: "Stalest gateway", help: "Time since its last event.", unit: seconds, decimals: 1, width: 4, steps: rising(15, 60), queries: []query{{"max(insighthub_freshness_seconds" + window + ")", "freshness"}}},
+				{kind: number, title: "Stalest gateway", help: "Time since its last event.", unit: seconds, decimals: 1, width: 4, steps: rising(15, 60), queries: []query{{"max(" + age + ")", "freshness"}}},
 				{kind: number, title: "Bridge behind", help: "Between the newest record on the stream and the newest that is in these KPIs.", unit: seconds, decimals: 1, width: 4, steps: rising(10, 30), queries: []query{{"max(insighthub:bridge_behind_seconds:max)", "behind"}}},
 				{kind: number, title: "Poison records", help: "Per second; nobody can read them.", unit: "cps", decimals: 2, width: 4, steps: rising(0.001, 0.1), queries: []query{{"insighthub:poison_records_per_second:rate5m", "poison"}}},
 				{kind: number, title: "Conflicts", help: "Per second: a reading offered again with another value.", unit: "cps", decimals: 2, width: 4, steps: rising(0.001, 0.1), queries: []query{{"insighthub:conflicts_per_second:rate5m", "conflicts"}}},
 			}},
 			{"Gateways", []panel{
 				{kind: lines, title: "Events by gateway", help: "Per second.", unit: "cps", decimals: 0, width: 12, min: new(0.0), queries: []query{{"insighthub:events_per_second:ratio5m" + byGateway, "{{site}} {{gateway}}"}}},
-				{kind: lines, title: "Freshness", help: "Time since the last event of each gateway.", unit: seconds, decimals: 1, width: 12, min: new(0.0), steps: rising(15, 60), queries: []query{{"insighthub_freshness_seconds" + window, "{{site}} {{gateway}}"}}},
+				{kind: lines, title: "Freshness", help: "Time since the last event of each gateway.", unit: seconds, decimals: 1, width: 12, min: new(0.0), steps: rising(15, 60), queries: []query{{age, "{{site}} {{gateway}}"}}},
 				{kind: lines, title: "Late, bad, duplicate", help: "Shares of a site's events in five minutes. Late ones came after their window had closed: they are in the database only.", unit: percent, decimals: 2, width: 12, min: new(0.0), queries: []query{
 					{"insighthub:late:ratio5m" + bySite, "late {{site}}"},
 					{"insighthub:bad_quality:ratio5m" + bySite, "bad {{site}}"},

@@ -38,10 +38,10 @@ func (r *receiver) Write(ctx context.Context, samples []kpi.Sample) (bridge.Writ
 
 // known reports whether a receiver's words say that it has the sample, or a newer
 // one of the series: those of Prometheus, which Thanos has too, and of Mimir and
-// Cortex, on which Amazon's managed service is built. "Out of bounds" is not among
-// them: such a sample is older than the receiver takes any, and lost.
+// Cortex, on which Amazon's managed service is built. "Out of bounds" and
+// "too old" are not among them: such a sample is older than the receiver takes any, and lost.
 func known(reason string) bool {
-	for _, words := range [...]string{"out of order", "out-of-order", "duplicate sample", "duplicate-timestamp", "too old"} {
+	for _, words := range [...]string{"out of order", "out-of-order", "duplicate sample", "duplicate-timestamp"} {
 		if strings.Contains(reason, words) {
 			return true
 		}
