@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&cfg.Functions, "functions", "build/local/functions", "folder of the functions' binaries, NAME/bootstrap")
 	flags.IntVar(&cfg.Concurrency, "concurrency", 0, "processes of a function behind the API; 0 is two for each processor")
 	flags.DurationVar(&cfg.Drain, "drain", 0, "most to wait at the end for what is in flight; 0 is 10s")
-	flags.Func("without", "`function` whose event source mapping is left out, such as bridge; may be repeated", cfg.LeaveOut)
+	flags.Func("without", "`function` whose event source mapping or schedule is left out, such as bridge; may be repeated", cfg.LeaveOut)
 	flags.StringVar(&cfg.And, "and", "", "command to start when everything answers, and to stop first")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -29,7 +29,8 @@ type Config struct {
 	PrometheusHTTP string
 	// Functions is the folder of the functions' binaries: NAME/bootstrap.
 	Functions string
-	// Without names functions, such as "bridge", whose event source mappings do not run.
+	// Without names functions, such as "bridge", whose event source mappings and
+	// schedules do not run.
 	Without []string
 	// And is a command that is started when everything answers, and stopped first.
 	And string

@@ -89,7 +89,7 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 		s.startDatabase, s.startPrometheus, s.startSecrets, s.startKeys, s.startObjects, s.startStream,
 		s.startFunctions, s.runTriggers, s.startMappings,
 		func(ctx context.Context) error { return s.startFront(ctx, front) },
-		s.publish, s.startCommand,
+		s.startSchedules, s.publish, s.startCommand,
 	} {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("local stack: interrupted: %w", err)

@@ -128,6 +128,10 @@ func (r *resolver) attribute(id, attribute string) (string, error) {
 	case "AWS::Kinesis::StreamConsumer.ConsumerARN":
 		stream, err := r.text(r.stack.template.Resources[id].Properties["StreamARN"])
 		return stream + "/consumer/" + id + ":1", err
+	case ruleType + ".Arn":
+		return r.arn("events", "rule/"+physical), nil
+	case scheduleType + ".Arn":
+		return r.arn("scheduler", "schedule/default/"+physical), nil
 	}
 	if attribute == "Arn" {
 		_, service, _ := strings.Cut(t, "::")

@@ -28,6 +28,7 @@ type Plan struct {
 	Secrets   []Secret
 	Keys      []Key
 	Triggers  []Trigger
+	Schedules []Schedule
 	// Workspaces has one at most: the server that it stands for is one here.
 	Workspaces []Workspace
 	RuleGroups []RuleGroups

@@ -79,6 +79,10 @@ func (p *Plan) add(r *resolver, id string) error {
 		p.addKey(f)
 	case "Custom::Trigger":
 		p.Triggers = append(p.Triggers, Trigger{ID: f.id, FunctionARN: f.text("HandlerArn")})
+	case ruleType:
+		p.addRule(f)
+	case scheduleType:
+		p.addScheduler(f)
 	case workspaceType:
 		p.addWorkspace(f)
 	case ruleGroupsType:
@@ -259,5 +263,5 @@ func (p *Plan) check() error {
 			}
 		}
 	}
-	return nil
+	return p.checkSchedules()
 }

@@ -1,0 +1,86 @@
+package stack
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/template"
+)
+
+// startSchedules invokes each scheduled function at its rate, first when one period
+// has passed, as EventBridge does. Unlike there, an invocation that takes longer than
+// a period holds up the next, and one that fails is not tried again: both are rare, and
+// on one machine two at a time would only be in each other's way.
+func (s *Stack) startSchedules(ctx context.Context) error {
+	for _, planned := range s.plan.Schedules {
+		f, err := s.function(planned.FunctionARN)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(s.cfg.Without, f.plan.Program) {
+			s.say("schedule   %s: left out, as asked", f.plan.Program)
+			continue
+		}
+		// It outlives the start.
+		running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			every(running, planned.Every, func() { s.runScheduled(running, planned, f) })
+		}()
+		s.onClose("schedule "+planned.String(), func(context.Context) error {
+			cancel() // an invocation under way ends with its function
+			<-ended
+			return nil
+		})
+		s.say("schedule   %s every %v", f.plan.Program, planned.Every)
+	}
+	return nil
+}
+
+// every calls do when each period has passed, until ctx ends. Periods that pass
+// meanwhile are one.
+func every(ctx context.Context, period time.Duration, do func()) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			do()
+		}
+	}
+}
+
+func (s *Stack) runScheduled(ctx context.Context, planned template.Schedule, f *function) {
+	event, err := scheduledEvent(planned, s.plan.Account, s.plan.Region, s.cfg.Now())
+	if err == nil {
+		result, failed := f.Invoke(ctx, event)
+		if err = failed; err == nil && result.FunctionError != "" {
+			err = fmt.Errorf("function %s: %s", f.plan.Program, result.Payload)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		s.say("schedule   %s failed: %v (its log: %s)", f.plan.Program, err, s.cfg.path("logs", f.plan.Program+".log"))
+	}
+}
+
+// scheduledEvent is what EventBridge gives the function when the template has no input.
+func scheduledEvent(planned template.Schedule, account, region string, now time.Time) ([]byte, error) {
+	if planned.Input != "" {
+		return []byte(planned.Input), nil
+	}
+	raw, err := json.Marshal(map[string]any{
+		"version": "0", "id": newUUID(), "detail-type": "Scheduled Event", "source": "aws.events",
+		"account": account, "time": now.UTC().Format(time.RFC3339), "region": region,
+		"resources": []string{planned.ARN}, "detail": struct{}{},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("schedule %s: %w", planned, err)
+	}
+	return raw, nil
+}

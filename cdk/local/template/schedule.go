@@ -1,0 +1,97 @@
+package template
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// ruleType is one of EventBridge's own rules, scheduleType one of its scheduler.
+	ruleType     = "AWS::Events::Rule"
+	scheduleType = "AWS::Scheduler::Schedule"
+)
+
+// Schedule invokes a function at a rate.
+type Schedule struct {
+	ID
+	// ARN stands in the event.
+	ARN         string
+	FunctionARN string
+	Every       time.Duration
+	// Input is what the function is given; empty means an event that tells of the time.
+	Input string
+}
+
+// target is where a schedule leads to.
+type target struct{ arn, input string }
+
+// addRule plans a rule that has a rate. One that waits for events has no body here.
+func (p *Plan) addRule(f *fields) {
+	var targets []target
+	list, _ := f.get("Targets").([]any)
+	for _, one := range list {
+		object, _ := one.(map[string]any)
+		arn, _ := object["Arn"].(string)
+		input, _ := object["Input"].(string)
+		targets = append(targets, target{arn, input})
+	}
+	p.addSchedule(f, ruleType, targets, f.text("State") != "DISABLED")
+}
+
+func (p *Plan) addScheduler(f *fields) {
+	p.addSchedule(f, scheduleType, []target{{f.text("Target.Arn"), f.text("Target.Input")}}, f.text("State") != "DISABLED")
+}
+
+func (p *Plan) addSchedule(f *fields, kind string, targets []target, enabled bool) {
+	expression := f.text("ScheduleExpression")
+	every, ok := parseRate(expression)
+	switch {
+	case f.err != nil:
+		return
+	case !enabled:
+		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NeedsNone, "the template disables it"})
+		return
+	case expression == "":
+		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "it waits for events of AWS"})
+		return
+	case !ok:
+		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "schedules run here at a rate; it is " + expression})
+		return
+	}
+	for _, t := range targets {
+		if !strings.HasPrefix(t.arn, "arn:aws:lambda:") {
+			p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "it leads to no function: " + t.arn})
+			continue
+		}
+		p.Schedules = append(p.Schedules, Schedule{
+			ID: f.id, ARN: f.attribute("Arn"), FunctionARN: functionARN(t.arn, f.r), Every: every, Input: t.input,
+		})
+	}
+}
+
+// parseRate reads EventBridge's rate(5 minutes).
+func parseRate(expression string) (time.Duration, bool) {
+	found := regexp.MustCompile(`^rate\(([1-9]\d{0,5}) (minute|hour|day)s?\)$`).FindStringSubmatch(expression)
+	if found == nil {
+		return 0, false
+	}
+	n, err := strconv.Atoi(found[1])
+	if err != nil {
+		return 0, false
+	}
+	unit := map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": 24 * time.Hour}[found[2]]
+	return time.Duration(n) * unit, true
+}
+
+// checkSchedules finds those of functions that the plan does not have.
+func (p *Plan) checkSchedules() error {
+	for _, s := range p.Schedules {
+		if _, ok := p.Function(s.FunctionARN); !ok {
+			return fmt.Errorf("%s: no function %q in these stacks", s.ID, s.FunctionARN)
+		}
+	}
+	return nil
+}
