@@ -14,6 +14,7 @@ func Rules() []Rule {
 		{Path: "lib/anomaly/judge/...", Internal: []string{"lib/anomaly", "lib/anomaly/judge"}},
 		{Path: "lib/problem"},
 		{Path: "lib/directory", Internal: []string{telemetry}},
+		{Path: "lib/readings", Internal: []string{telemetry}},
 		{Path: "lib/password", Internal: []string{telemetry}, External: []string{"golang.org/x/crypto/argon2"}},
 		{Path: "lib/trail", Internal: []string{telemetry}},
 		{Path: "lib/token", Internal: []string{telemetry}, External: []string{"github.com/golang-jwt/jwt"}},
@@ -22,14 +23,15 @@ func Rules() []Rule {
 		// Use-cases.
 		{Path: "lib/ingest", Internal: []string{telemetry, "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang", "github.com/segmentio/encoding"}},
 		{Path: "lib/access", Internal: []string{telemetry, "lib/directory", "lib/lambdahttp", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
-		{Path: "lib/api", Internal: []string{telemetry, "lib/directory", "lib/lambdahttp", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
+		{Path: "lib/api", Internal: []string{telemetry, "lib/directory", "lib/kpi", "lib/lambdahttp", "lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail"}},
 		{Path: "lib/store", Internal: []string{telemetry}, External: []string{"github.com/prometheus/client_golang"}},
 		// The shard's state is a small mechanism with ports of its own, not an adapter.
+		{Path: "lib/detect", Internal: []string{telemetry, "lib/anomaly", "lib/directory", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
 
 		// Adapters.
 		{Path: "lib/kinesis", Internal: []string{telemetry}, External: []string{sdk, "github.com/segmentio/encoding", "google.golang.org/protobuf"}},
-		{Path: "lib/timescale", Internal: []string{telemetry, "lib/trail", "lib/directory"}},
+		{Path: "lib/timescale", Internal: []string{telemetry, "lib/trail", "lib/directory", "lib/readings"}},
 		{Path: "lib/timescale/timescaletest", Internal: []string{"lib/timescale"}},
 		{Path: "lib/objectstore", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/shardstate", Internal: []string{telemetry}, External: []string{"github.com/klauspost/compress"}},
@@ -39,6 +41,7 @@ func Rules() []Rule {
 		}},
 		{Path: "lib/secrets", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/kms", Internal: []string{telemetry}, External: []string{sdk}},
+		{Path: "lib/eventbridge", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/tracing"},
 
 		// Start-up.
