@@ -76,9 +76,24 @@ fuzz: ## Run each fuzz target for FUZZTIME
 
 .PHONY: bench
 bench: ## Run the micro-benchmarks
-	@go test -run '^$$' -bench . -benchmem ./lib/telemetry ./lib/ingest ./functions/store ./lib/timescale ./lib/kinesis/... ./cdk/local/httpapi ./loadtest/fleet
+	@go test -run '^$$' -bench . -benchmem ./lib/telemetry ./lib/ingest ./functions/store ./lib/timescale ./lib/kinesis/... ./cdk/local/httpapi ./loadtest/fleet ./lib/anomaly
 
 BENCH := build/local/loadtest bench -timescale $(TIMESCALE) -prometheus $(PROMETHEUS)
+
+.PHONY: score
+score: ## Score the files of NAB's form below IN=… into OUT=…: timestamp,value,anomaly_score
+	@test -n "$(IN)" -a -n "$(OUT)" || { echo 'make score: want IN=folder OUT=folder' >&2; exit 2; }
+	@go run ./lib/anomaly/judge/cmd/judge score "$(IN)" "$(OUT)"
+
+.PHONY: score-nab
+score-nab: ## Judge the detector on the Numenta Anomaly Benchmark in IN=…, a copy of its repository
+	@test -n "$(IN)" || { echo 'make score-nab: want IN=folder' >&2; exit 2; }
+	@go run ./lib/anomaly/judge/cmd/judge nab "$(IN)"
+
+.PHONY: score-skab
+score-skab: ## Judge the detector of machines on the files of SKAB's form below IN=…
+	@test -n "$(IN)" || { echo 'make score-skab: want IN=folder' >&2; exit 2; }
+	@go run ./lib/anomaly/judge/cmd/judge skab "$(IN)"
 
 .PHONY: bench-pipeline
 bench-pipeline: build synth build/local/yardstick $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Run gateway to database under load, in alternation with a plain server (about 9 minutes)
