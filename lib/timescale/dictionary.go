@@ -19,6 +19,7 @@ type dictionary struct {
 	generation uint64
 	names      int
 	gateways   map[telemetry.GatewayID]*gatewayNames
+	series     map[uint64]struct{} // those that are in the table series
 }
 
 type gatewayNames struct {
@@ -30,7 +31,7 @@ type gatewayNames struct {
 }
 
 func newDictionary() *dictionary {
-	return &dictionary{gateways: make(map[telemetry.GatewayID]*gatewayNames)}
+	return &dictionary{gateways: make(map[telemetry.GatewayID]*gatewayNames), series: make(map[uint64]struct{})}
 }
 
 // renew forgets everything if it was learnt before generation.
@@ -52,6 +53,7 @@ func (d *dictionary) renew(generation uint64) {
 func (d *dictionary) forget() {
 	d.names = 0
 	clear(d.gateways)
+	clear(d.series)
 }
 
 // lookup fills into with the ids of b's names and reports whether all are known
@@ -108,5 +110,33 @@ func (d *dictionary) learn(generation uint64, learnt map[telemetry.GatewayID]*ga
 		maps.Copy(g.devices, l.devices)
 		maps.Copy(g.metrics, l.metrics)
 		d.names += len(l.devices) + len(l.metrics)
+	}
+}
+
+// unknownSeries keeps those of keys that are not in the cache, in the same memory.
+func (d *dictionary) unknownSeries(keys []uint64) []uint64 {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	unknown := keys[:0]
+	for _, key := range keys {
+		if _, ok := d.series[key]; !ok {
+			unknown = append(unknown, key)
+		}
+	}
+	return unknown
+}
+
+// learnSeries adds series that were registered over a connection of generation.
+func (d *dictionary) learnSeries(generation uint64, keys []uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.generation != generation {
+		return
+	}
+	if d.names+len(d.series) > maxCachedNames {
+		d.forget()
+	}
+	for _, key := range keys {
+		d.series[key] = struct{}{}
 	}
 }

@@ -55,6 +55,7 @@ type scratch struct {
 	resolved []ids
 	reader   copyReader
 	offers   offers
+	marks    marks
 }
 
 // Write stores the events of batches, earlier ones first where they contradict
@@ -97,16 +98,37 @@ func (w *Writer) attempt(ctx context.Context, conn *pgx.Conn, s *scratch, batche
 	if err := s.table.fill(batches, s.resolved); err != nil {
 		return Outcome{}, err
 	}
+	rows, start := s.table.rows, w.pool.config.Now()
+	s.marks.find(rows, telemetry.MicrosOf(start.Add(-lateAfter)), w.dictionary)
+	if err := s.marks.register(ctx, conn, w.dictionary, w.pool.generation.Load()); err != nil {
+		return Outcome{}, err
+	}
+	outcome, err := w.store(ctx, conn, s)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return outcome, s.marks.afterwards(ctx, conn, rows, w.pool.config.Now().Sub(start), w.dictionary)
+}
+
+// store copies the rows, or offers them where at least one is stored already.
+func (w *Writer) store(ctx context.Context, conn *pgx.Conn, s *scratch) (outcome Outcome, err error) {
 	rows := s.table.rows
-	s.reader = copyReader{rows: rows}
-	_, err := conn.PgConn().CopyFrom(ctx, &s.reader, copyStatement)
+	err = s.marks.marked(ctx, conn, func() error {
+		s.reader = copyReader{rows: rows}
+		_, err := conn.PgConn().CopyFrom(ctx, &s.reader, copyStatement)
+		return err
+	})
 	switch {
 	case hasState(err, uniqueViolation):
-		return w.offer(ctx, conn, s)
+		err = s.marks.marked(ctx, conn, func() error {
+			outcome, err = w.offer(ctx, conn, s)
+			return err
+		})
+		return outcome, err
 	case err != nil:
 		return Outcome{}, fmt.Errorf("copy %d rows: %w", len(rows), err)
 	}
-	outcome := Outcome{Stored: len(rows)}
+	outcome.Stored = len(rows)
 	if len(s.table.contradicting) > 0 {
 		s.offers.reset(s.table.contradicting)
 		outcome.Conflicts, err = s.offers.noteConflicts(ctx, conn)

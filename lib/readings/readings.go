@@ -1,0 +1,173 @@
+// Package readings holds the words for asking what machines reported: a series, a
+// range of time, single points, buckets of them, and the last reading of each series.
+package readings
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Series names one: a metric of a device of a gateway of a site.
+type Series struct {
+	Site    telemetry.SiteID
+	Gateway telemetry.GatewayID
+	Device  telemetry.DeviceName
+	Metric  telemetry.MetricName
+}
+
+// Range is a span of event time, without its end.
+type Range struct{ From, To telemetry.Micros }
+
+// Seconds is the length of the range.
+func (r Range) Seconds() float64 { return float64(r.To-r.From) / 1e6 }
+
+// Qualities says which readings count.
+type Qualities []telemetry.Quality
+
+// PointQuery asks for single readings in the order of their times.
+type PointQuery struct {
+	Range     Range
+	Qualities Qualities
+	Limit     int
+	// Whole asks for all or nothing: where there are more than Limit, Points.More is
+	// set and there may be no points.
+	Whole bool
+}
+
+// Points are readings in columns of the same length.
+type Points struct {
+	Unit    string
+	Times   []telemetry.Micros
+	Values  []float64
+	Quality []telemetry.Quality
+	// More is set when there are readings after these.
+	More bool
+}
+
+// Aggregate is what a bucket says of its readings.
+type Aggregate string
+
+// The aggregates. Sum and Mean are rounded like any sum of floating point numbers, and
+// count values beyond 1e290 as that; the others are exact.
+const (
+	Min   Aggregate = "min"
+	Max   Aggregate = "max"
+	Mean  Aggregate = "mean"
+	Sum   Aggregate = "sum"
+	Count Aggregate = "count"
+	First Aggregate = "first" // by event time, as Last
+	Last  Aggregate = "last"
+)
+
+// Aggregates lists all.
+func Aggregates() []Aggregate { return []Aggregate{Min, Max, Mean, Sum, Count, First, Last} }
+
+// BucketQuery asks for readings in buckets.
+type BucketQuery struct {
+	Range     Range
+	Qualities Qualities
+	// Width is the length of a bucket, a whole number of microseconds; buckets are
+	// aligned on the Unix epoch.
+	Width      time.Duration
+	Aggregates []Aggregate
+}
+
+// Buckets are in the order of their times, those without readings left out. The first
+// and the last hold only what the range has of them.
+type Buckets struct {
+	Unit  string
+	Times []telemetry.Micros // where each begins
+	// Columns are as long as Times, one for each aggregate of the query, in its order.
+	Columns [][]float64
+}
+
+// LatestQuery asks for the last reading of each series of a gateway.
+type LatestQuery struct {
+	Site    telemetry.SiteID
+	Gateway telemetry.GatewayID
+	// Device and Metric may be empty: all.
+	Device telemetry.DeviceName
+	Metric telemetry.MetricName
+	// After is the last series of the page before; its Device is empty for the first page.
+	After Series
+	Limit int
+}
+
+// Latest is the last reading of a series by event time, whatever its quality.
+type Latest struct {
+	Device  telemetry.DeviceName
+	Metric  telemetry.MetricName
+	Unit    string
+	Time    telemetry.Micros
+	Value   float64
+	Quality telemetry.Quality
+}
+
+// Selection is what an export holds: every series of a gateway, those of one device, or
+// of one metric.
+type Selection struct {
+	Site    telemetry.SiteID
+	Gateway telemetry.GatewayID
+	Device  telemetry.DeviceName
+	Metric  telemetry.MetricName
+	Range   Range
+}
+
+// Block is some readings of one series in the order of their times. It is valid during
+// the call that hands it over.
+type Block struct {
+	Device telemetry.DeviceName
+	Metric telemetry.MetricName
+	Unit   string
+	Points
+}
+
+// Resolution is the width of buckets, or none.
+type Resolution struct {
+	Name  string
+	Width time.Duration // 0: single readings
+}
+
+// Raw is no buckets.
+func Raw() Resolution { return Resolution{Name: "raw"} }
+
+// Resolutions are the widths that can be asked for, the finest first.
+func Resolutions() []Resolution {
+	return []Resolution{
+		{"1s", time.Second}, {"10s", 10 * time.Second}, {"1m", time.Minute}, {"10m", 10 * time.Minute}, {"1h", time.Hour}, {"1d", 24 * time.Hour},
+	}
+}
+
+// ParseResolution reads one of their names, or raw.
+func ParseResolution(name string) (Resolution, error) {
+	for _, r := range append(Resolutions(), Raw()) {
+		if r.Name == name {
+			return r, nil
+		}
+	}
+	return Resolution{}, fmt.Errorf("%w: resolution", telemetry.ErrInvalid)
+}
+
+// Buckets is how many buckets of this width a range may have.
+func (r Resolution) Buckets(of Range) int64 {
+	if r.Width <= 0 {
+		return math.MaxInt64
+	}
+	width := telemetry.Micros(r.Width.Microseconds())
+	return int64((of.To-of.From)/width) + 2
+}
+
+// Finest is the finest resolution at which a range has at most that many buckets, or
+// the coarsest.
+func Finest(of Range, most int64) Resolution {
+	all := Resolutions()
+	for _, r := range all {
+		if r.Buckets(of) <= most+1 {
+			return r
+		}
+	}
+	return all[len(all)-1]
+}

@@ -1,0 +1,139 @@
+package timescale
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/lib/readings"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// seriesRow is a series of a page and what has to be known to read its end.
+type seriesRow struct {
+	device, metric int32
+	readings.Latest
+	watermark time.Time
+	stale     bool
+}
+
+func scanSeries(row pgx.CollectableRow) (s seriesRow, err error) {
+	err = row.Scan(&s.device, &s.metric, &s.Device, &s.Metric, &s.Unit, &s.watermark, &s.stale)
+	return s, err
+}
+
+// Latest returns the last reading of each series of a gateway by event time, in the
+// order of the names of devices and metrics. telemetry.ErrNotFound when the site has no
+// such gateway.
+func (p *Pool) Latest(ctx context.Context, q readings.LatestQuery) (latest []readings.Latest, err error) {
+	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		latest = nil
+		rows, err := conn.Query(ctx, `SELECT d.id, m.id, d.name, m.name, m.unit, w.watermark,
+				EXISTS (SELECT FROM rollup_stale r WHERE r.device_id = s.device_id AND r.metric_id = s.metric_id)
+			FROM gateway g JOIN device d ON d.gateway_id = g.id JOIN series s ON s.device_id = d.id JOIN metric m ON m.id = s.metric_id CROSS JOIN rollup_watermark w
+			WHERE g.site = $1 AND g.name = $2 AND ($3 = '' OR d.name = $3) AND ($4 = '' OR m.name = $4) AND (d.name, m.name) > ($5, $6)
+			ORDER BY d.name, m.name LIMIT $7`,
+			planned, string(q.Site), string(q.Gateway), string(q.Device), string(q.Metric), string(q.After.Device), string(q.After.Metric), q.Limit)
+		if err != nil {
+			return err
+		}
+		series, err := pgx.CollectRows(rows, scanSeries)
+		if err != nil {
+			return err
+		}
+		if len(series) == 0 {
+			_, err := one(ctx, conn, pgx.RowTo[int32], "SELECT id FROM gateway WHERE site = $1 AND name = $2", string(q.Site), string(q.Gateway))
+			return err
+		}
+		if err := readEnds(ctx, conn, series); err != nil {
+			return err
+		}
+		for _, s := range series {
+			latest = append(latest, s.Latest)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("latest readings of gateway %s: %w", q.Gateway, err)
+	}
+	return latest, nil
+}
+
+// readEnds fills in the last readings: those after the watermark are looked for among
+// the events, the others among the minutes and the events of stale hours.
+func readEnds(ctx context.Context, conn *pgx.Conn, series []seriesRow) error {
+	missing, err := lookUp(ctx, conn, series, all(series), `SELECT time, value, quality FROM event
+		WHERE event.device_id = wanted.device_id AND event.metric_id = wanted.metric_id AND time >= $3 ORDER BY time DESC LIMIT 1`)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	var quiet, stale []int
+	for _, i := range missing {
+		if series[i].stale {
+			stale = append(stale, i)
+		} else {
+			quiet = append(quiet, i)
+		}
+	}
+	if _, err := lookUp(ctx, conn, series, quiet, `SELECT last_at AS time, last AS value, quality FROM event_minute
+		WHERE event_minute.device_id = wanted.device_id AND event_minute.metric_id = wanted.metric_id AND minute < $3
+		ORDER BY minute DESC, last_at DESC LIMIT 1`); err != nil {
+		return err
+	}
+	// The last of the minutes that are true, or of the stale hours' events.
+	_, err = lookUp(ctx, conn, series, stale, `(SELECT last_at AS time, last AS value, quality FROM event_minute
+			WHERE event_minute.device_id = wanted.device_id AND event_minute.metric_id = wanted.metric_id AND minute < $3
+				AND NOT EXISTS (SELECT FROM rollup_stale r WHERE r.device_id = wanted.device_id AND r.metric_id = wanted.metric_id AND r.hour = date_bin('1 hour', minute, 'epoch'))
+			ORDER BY minute DESC, last_at DESC LIMIT 1)
+		UNION ALL
+		(SELECT ending.* FROM (SELECT DISTINCT hour FROM rollup_stale r WHERE r.device_id = wanted.device_id AND r.metric_id = wanted.metric_id) AS hours
+			CROSS JOIN LATERAL (SELECT time, value, quality FROM event
+				WHERE event.device_id = wanted.device_id AND event.metric_id = wanted.metric_id AND time >= hour AND time < hour + interval '1 hour'
+				ORDER BY time DESC LIMIT 1) AS ending
+			ORDER BY hour DESC LIMIT 1)
+		ORDER BY time DESC LIMIT 1`)
+	return err
+}
+
+func all(series []seriesRow) []int {
+	indexes := make([]int, len(series))
+	for i := range indexes {
+		indexes[i] = i
+	}
+	return indexes
+}
+
+// lookUp runs one of the queries above for some of the series and returns those for
+// which it found nothing.
+func lookUp(ctx context.Context, conn *pgx.Conn, series []seriesRow, which []int, end string) (missing []int, err error) {
+	if len(which) == 0 {
+		return nil, nil
+	}
+	devices, metrics := make([]int32, len(which)), make([]int32, len(which))
+	for n, i := range which {
+		devices[n], metrics[n] = series[i].device, series[i].metric
+	}
+	rows, err := conn.Query(ctx, `SELECT ending.time, ending.value, ending.quality
+		FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS wanted(device_id, metric_id, place) LEFT JOIN LATERAL (`+end+`) AS ending ON true ORDER BY place`,
+		planned, devices, metrics, series[which[0]].watermark)
+	if err != nil {
+		return nil, err
+	}
+	var at *time.Time
+	var value *float64
+	var quality *int16
+	n := 0
+	_, err = pgx.ForEachRow(rows, []any{&at, &value, &quality}, func() error {
+		i := which[n]
+		n++
+		if at == nil || value == nil || quality == nil {
+			missing = append(missing, i)
+			return nil
+		}
+		series[i].Time, series[i].Value, series[i].Quality = telemetry.MicrosOf(*at), *value, telemetry.Quality(*quality)
+		return nil
+	})
+	return missing, err
+}
