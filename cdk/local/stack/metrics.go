@@ -22,7 +22,7 @@ const (
 // besides is the environment of a server that in AWS is a machine of its own and
 // here shares this one's processors. It runs on one of them at a time, so that its
 // bursts when windows close leave the other to the way into the database, and
-// spends memory, some megabytes, rather than time on collecting it.
+// spends memory, half a gigabyte, rather than time on collecting it.
 func besides() []string { return []string{"GOMAXPROCS=1", "GOGC=400"} }
 
 // metrics is the Prometheus that stands for the plan's workspace. Like the database it
