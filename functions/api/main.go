@@ -62,7 +62,7 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 func wire(pool *timescale.Pool, log *slog.Logger) (lambda.Handler, error) {
 	handler, err := api.New(api.Config{
 		Log: log, Now: time.Now, Random: rand.Reader,
-		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool, KPIConfigs: pool, Audit: pool,
+		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool, KPIConfigs: pool, Audit: pool, Readings: pool,
 		Anomalies: pool, AlarmRules: pool, ClientReports: pool,
 	})
 	if err != nil {

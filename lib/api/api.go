@@ -48,6 +48,7 @@ type Config struct {
 	Accounts      Accounts
 	KPIConfigs    KPIConfigs
 	Audit         Audit
+	Readings      Readings
 	Anomalies     Anomalies
 	AlarmRules    AlarmRules
 	ClientReports ClientReports
@@ -130,6 +131,9 @@ func (h *Handler) routes() []route {
 	}
 	if h.config.Accounts != nil {
 		routes = append(routes, h.accountRoutes()...)
+	}
+	if h.config.Readings != nil {
+		routes = append(routes, h.readingRoutes()...)
 	}
 	return routes
 }

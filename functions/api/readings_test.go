@@ -1,0 +1,319 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale"
+)
+
+// hour is a time that some events of a test have: past the rollup's watermark by far.
+func hour() telemetry.Micros {
+	return telemetry.MicrosOf(time.Now().Add(-5 * time.Hour).Truncate(time.Hour))
+}
+
+const second telemetry.Micros = 1_000_000
+
+func event(device, metric string, at telemetry.Micros, value float64) telemetry.Event {
+	return telemetry.Event{Device: telemetry.DeviceName(device), Metric: telemetry.MetricName(metric), Time: at, Value: value}
+}
+
+// send stores events as the stream's consumer does.
+func (p *platform) send(t *testing.T, site, gateway string, events ...telemetry.Event) {
+	t.Helper()
+	b := &telemetry.Batch{Gateway: telemetry.GatewayID(gateway), Site: telemetry.SiteID(site), Received: telemetry.MicrosOf(time.Now())}
+	for _, e := range events {
+		b.Append(e)
+	}
+	if _, err := timescale.NewWriter(p.pool, timescale.WriterConfig{}).Write(t.Context(), []*telemetry.Batch{b}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+type columns struct {
+	Resolution string    `json:"resolution"`
+	Unit       string    `json:"unit"`
+	From       int64     `json:"from"`
+	To         int64     `json:"to"`
+	Times      []int64   `json:"times"`
+	Values     []float64 `json:"values"`
+	Qualities  []int     `json:"qualities"`
+	Min        []float64 `json:"min"`
+	Max        []float64 `json:"max"`
+	Mean       []float64 `json:"mean"`
+	Sum        []float64 `json:"sum"`
+	Count      []float64 `json:"count"`
+	First      []float64 `json:"first"`
+	Last       []float64 `json:"last"`
+	Next       string    `json:"next_cursor"`
+}
+
+func readingsPath(site, gateway, device, metric string, more ...any) string {
+	v := url.Values{"gateway": {gateway}, "device": {device}, "metric": {metric}}
+	for i := 0; i+1 < len(more); i += 2 {
+		v.Set(fmt.Sprint(more[i]), fmt.Sprint(more[i+1]))
+	}
+	return "/v1/sites/" + site + "/readings?" + v.Encode()
+}
+
+func TestReadings(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	at := hour()
+	p.site(t, "plant-1")
+	var events []telemetry.Event
+	for i := range telemetry.Micros(130) {
+		e := event("press/1", "temp °C", at+i*second, float64(i))
+		e.Quality = telemetry.Quality(i % 3)
+		events = append(events, e)
+	}
+	p.send(t, "plant-1", "gw-1", events...)
+	viewer := person("eve", "plant-1=viewer")
+	ask := func(more ...any) (c columns) {
+		t.Helper()
+		p.do(t, viewer, "GET", readingsPath("plant-1", "gw-1", "press/1", "temp °C", more...), "").want(t, 200).into(t, &c)
+		return c
+	}
+	span := []any{"from", at.Time().Format(time.RFC3339), "to", int64(at + 130*second)}
+	for range 2 { // before the minutes are made, and after
+		if got := ask(append(span, "quality", "all")...); got.Resolution != "raw" || len(got.Times) != 130 || got.Times[7] != int64(at+7*second) || got.Values[7] != 7 || got.Qualities[7] != 1 {
+			t.Errorf("got %+v", got)
+		}
+		if got := ask(span...); len(got.Times) != 87 { // bad ones do not count
+			t.Errorf("%d readings, want 87", len(got.Times))
+		}
+		if got := ask(append(span, "quality", "good")...); len(got.Times) != 44 || got.Qualities != nil {
+			t.Errorf("%d good readings, want 44: %v", len(got.Times), got.Qualities)
+		}
+		want := columns{
+			Resolution: "1m", From: int64(at), To: int64(at + 130*second), Times: []int64{int64(at), int64(at + 60*second), int64(at + 120*second)},
+			Count: []float64{60, 60, 10}, Sum: []float64{1770, 5370, 1245}, Mean: []float64{29.5, 89.5, 124.5},
+			Min: []float64{0, 60, 120}, Max: []float64{59, 119, 129}, First: []float64{0, 60, 120}, Last: []float64{59, 119, 129},
+		}
+		if diff := cmp.Diff(want, ask(append(span, "quality", "all", "resolution", "1m", "aggregates", "min,max,mean,sum,count,first,last")...)); diff != "" {
+			t.Errorf("minutes differ (-want +got):\n%s", diff)
+		}
+		if _, err := p.pool.RefreshRollup(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Pages.
+	var values []float64
+	for next := ""; ; {
+		got := ask(append(span, "quality", "all", "resolution", "raw", "limit", 33, "cursor", next)...)
+		values = append(values, got.Values...)
+		if next = got.Next; next == "" {
+			break
+		}
+	}
+	if len(values) != 130 || values[129] != 129 {
+		t.Errorf("pages hold %d readings", len(values))
+	}
+	// The last hour, which has none.
+	if got := ask(); got.To-got.From != int64(time.Hour/time.Microsecond) || got.Times == nil || len(got.Times) != 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestReadingsResolution(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	at := hour()
+	p.site(t, "plant-1")
+	var events []telemetry.Event
+	for i := range telemetry.Micros(6000) {
+		events = append(events, event("d", "m", at+i*second/2, 1))
+	}
+	p.send(t, "plant-1", "gw-1", events...)
+	for _, c := range []struct {
+		length telemetry.Micros
+		want   string
+		times  int
+	}{{2000, "raw", 4000}, {2500, "raw", 5000}, {2501, "10s", 251}, {2600, "10s", 260}, {100_000, "1m", 50}, {3_000_000, "1h", 1}, {90_000_000, "1d", 1}} {
+		for range 2 {
+			var got columns
+			p.do(t, administrator(), "GET", readingsPath("plant-1", "gw-1", "d", "m", "from", int64(at), "to", int64(at+c.length*second)), "").want(t, 200).into(t, &got)
+			if got.Resolution != c.want || len(got.Times) != c.times {
+				t.Errorf("%d s: resolution %s, %d times; want %s, %d", c.length, got.Resolution, len(got.Times), c.want, c.times)
+			}
+			if _, err := p.pool.RefreshRollup(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+type latest struct {
+	Device, Metric, Unit, Quality string
+	Time                          int64
+	Value                         float64
+	Age                           float64 `json:"age_seconds"`
+}
+
+func TestLatest(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.site(t, "plant-1")
+	now, at := telemetry.MicrosOf(time.Now()), hour()
+	bad := event("b", "n", at+10*second, 5)
+	bad.Quality = telemetry.Bad
+	p.send(t, "plant-1", "gw-1", event("a", "m", now-second, 2), event("a", "m", at, 9), event("b", "m", at, 3), event("b", "n", at, 4), bad)
+	check := func(want ...string) {
+		t.Helper()
+		var got []string
+		for next := ""; ; {
+			var page list[latest]
+			p.do(t, person("eve", "plant-1=viewer"), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&limit=2&cursor="+next, "").want(t, 200).into(t, &page)
+			for _, l := range page.Items {
+				got = append(got, fmt.Sprint(l.Device, " ", l.Metric, " ", l.Value, " ", l.Quality))
+				if want := float64(telemetry.MicrosOf(time.Now())-telemetry.Micros(l.Time)) / 1e6; l.Age > want || l.Age < want-60 {
+					t.Errorf("age %v, want about %v", l.Age, want)
+				}
+			}
+			if next = page.Next; next == "" {
+				break
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("latest differ (-want +got):\n%s", diff)
+		}
+	}
+	check("a m 2 good", "b m 3 good", "b n 5 bad")
+	if _, err := p.pool.RefreshRollup(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("a m 2 good", "b m 3 good", "b n 5 bad")
+	// What comes late and is later than what there was, or is not.
+	p.send(t, "plant-1", "gw-1", event("b", "m", at+3600*second, 30), event("b", "n", at+second, 6))
+	check("a m 2 good", "b m 30 good", "b n 5 bad")
+	if _, err := p.pool.RefreshRollup(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("a m 2 good", "b m 30 good", "b n 5 bad")
+	var page list[latest]
+	p.do(t, administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&device=b&metric=n", "").want(t, 200).into(t, &page)
+	if len(page.Items) != 1 || page.Items[0].Value != 5 {
+		t.Errorf("got %+v", page)
+	}
+	p.do(t, administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&device=none", "").want(t, 200).into(t, &page)
+	if page.Items == nil || len(page.Items) != 0 {
+		t.Errorf("got %+v", page)
+	}
+	p.do(t, administrator(), "GET", "/v1/sites/plant-1/latest?gateway=none", "").want(t, 404)
+}
+
+// TestReadingsOfOthers asks for the readings of one site with the rights of another, by
+// each parameter and by cursor.
+func TestReadingsOfOthers(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	at := hour()
+	for i, site := range []string{"plant-1", "plant-2"} {
+		p.site(t, site)
+		p.send(t, site, fmt.Sprint("gw-", i+1), event("d", "m", at, 1), event("d", "m", at+1, 2), event("e", "m", at, 3))
+	}
+	eve := person("eve", "plant-1=admin")
+	span := []any{"from", int64(at), "to", int64(at + second)}
+	p.do(t, eve, "GET", readingsPath("plant-1", "gw-1", "d", "m", span...), "").want(t, 200)
+	for _, site := range []string{"plant-2", "*", "%2A", "plant-1%2F..%2Fplant-2", "PLANT-2"} {
+		p.do(t, eve, "GET", readingsPath(site, "gw-2", "d", "m", span...), "").want(t, 404)
+		p.do(t, eve, "GET", "/v1/sites/"+site+"/latest?gateway=gw-2", "").want(t, 404)
+	}
+	for _, gateway := range []string{"gw-2", "plant-2/gw-2", "../gw-2", "gw-2' OR ''='", "%", "gw-_", "gw-1,gw-2", "{gw-2}"} {
+		p.do(t, eve, "GET", readingsPath("plant-1", gateway, "d", "m", span...), "").want(t, 404)
+		p.do(t, eve, "GET", "/v1/sites/plant-1/latest?gateway="+url.QueryEscape(gateway), "").want(t, 404)
+	}
+	p.do(t, eve, "GET", readingsPath("plant-1", "gw-1", "d", "m", "site", "plant-2"), "").want(t, 400)
+	// Cursors made with the rights of the other site.
+	var points columns
+	p.do(t, administrator(), "GET", readingsPath("plant-2", "gw-2", "d", "m", append(span, "limit", 1, "resolution", "raw")...), "").want(t, 200).into(t, &points)
+	if points.Next == "" {
+		t.Fatal("no cursor")
+	}
+	p.do(t, eve, "GET", readingsPath("plant-1", "gw-1", "d", "m", "cursor", points.Next), "").want(t, 400)
+	p.do(t, eve, "GET", readingsPath("plant-1", "gw-2", "d", "m", "cursor", points.Next), "").want(t, 400)
+	var page list[latest]
+	p.do(t, administrator(), "GET", "/v1/sites/plant-2/latest?gateway=gw-2&limit=1", "").want(t, 200).into(t, &page)
+	p.do(t, eve, "GET", "/v1/sites/plant-1/latest?gateway=gw-1&cursor="+page.Next, "").want(t, 400)
+	// A gateway reads nothing, not even its own.
+	gateway := caller{Subject: "gw-1", Gateway: "gw-1", Site: "plant-1", Role: "gateway", Expires: eve.Expires}
+	p.do(t, gateway, "GET", readingsPath("plant-1", "gw-1", "d", "m", span...), "").want(t, 404)
+}
+
+// TestReadingsSQL puts SQL where names and values go; the tables are there afterwards.
+func TestReadingsSQL(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	at := hour()
+	p.site(t, "plant-1")
+	const name = `x'; DROP TABLE event; --"\$1`
+	p.send(t, "plant-1", name, event(name, name, at, 42))
+	var got columns
+	p.do(t, administrator(), "GET", readingsPath("plant-1", name, name, name, "from", int64(at), "to", int64(at+1)), "").want(t, 200).into(t, &got)
+	if len(got.Values) != 1 || got.Values[0] != 42 {
+		t.Errorf("got %+v", got)
+	}
+	for _, sql := range []string{"'; DROP TABLE event; --", "1 OR 1=1", "$1", "1; SELECT pg_sleep(10)", "') OR ('1'='1", `"`} {
+		for _, parameter := range []string{"from", "to", "resolution", "aggregates", "quality", "limit", "cursor"} {
+			p.do(t, administrator(), "GET", readingsPath("plant-1", name, name, name, parameter, sql), "").want(t, 400)
+		}
+		for i := range 3 {
+			names := []string{name, name, name}
+			names[i] = sql
+			p.do(t, administrator(), "GET", readingsPath("plant-1", names[0], names[1], names[2]), "").want(t, 404)
+		}
+		p.do(t, administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&limit="+url.QueryEscape(sql), "").want(t, 400)
+	}
+	p.do(t, administrator(), "GET", readingsPath("plant-1", name, name, name, "from", int64(at), "to", int64(at+1)), "").want(t, 200)
+}
+
+func TestReadingsBadRequests(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.site(t, "plant-1")
+	p.send(t, "plant-1", "g", event("d", "m", hour(), 1))
+	for name, c := range map[string]struct {
+		more   []any
+		status int
+	}{
+		"from after to":        {[]any{"from", 2, "to", 1}, 400},
+		"from is to":           {[]any{"from", 2, "to", 2}, 400},
+		"before 1970":          {[]any{"from", -1}, 400},
+		"overflow":             {[]any{"from", "9223372036854775808"}, 400},
+		"most negative":        {[]any{"from", "-9223372036854775808"}, 400},
+		"far future":           {[]any{"to", "9223372036854775807"}, 400},
+		"far year":             {[]any{"to", "9999-12-31T23:59:59Z"}, 400},
+		"year 0":               {[]any{"from", "0000-01-01T00:00:00Z"}, 400},
+		"no time":              {[]any{"from", "yesterday"}, 400},
+		"float":                {[]any{"from", "1e15"}, 400},
+		"infinite":             {[]any{"from", "Infinity"}, 400},
+		"everything by second": {[]any{"from", 0, "resolution", "1s"}, 422},
+		"everything":           {[]any{"from", 0, "to", 7_258_118_400_000_000}, 200},
+		"everything by day":    {[]any{"from", 0, "to", 7_258_118_400_000_000, "resolution", "1d"}, 422},
+		"resolution":           {[]any{"resolution", "7m"}, 400},
+		"aggregate":            {[]any{"aggregates", "min,median"}, 400},
+		"aggregate twice":      {[]any{"aggregates", "min,min"}, 400},
+		"quality":              {[]any{"quality", "bad,good"}, 400},
+		"limit 0":              {[]any{"limit", 0}, 400},
+		"limit":                {[]any{"limit", 50_001}, 400},
+		"unknown":              {[]any{"admin", "true"}, 400},
+		"no gateway":           {[]any{"gateway", ""}, 400},
+		"long name":            {[]any{"device", strings.Repeat("x", 129)}, 400},
+		"control":              {[]any{"device", "a\nb"}, 400},
+		"NUL":                  {[]any{"device", "a\x00b"}, 400},
+		"no UTF-8":             {[]any{"device", "\xff"}, 400},
+		"no cursor":            {[]any{"cursor", "AAAA"}, 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p.do(t, administrator(), "GET", readingsPath("plant-1", "g", "d", "m", c.more...), "").want(t, c.status)
+		})
+	}
+	p.do(t, administrator(), "GET", readingsPath("plant-1", "g", "d", "m")+"&metric=n", "").want(t, 400)
+}

@@ -1,0 +1,405 @@
+package api
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/readings"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Readings reads what machines reported. Series and gateways that the site does not have
+// are telemetry.ErrNotFound.
+type Readings interface {
+	Points(ctx context.Context, s readings.Series, q readings.PointQuery) (readings.Points, error)
+	Buckets(ctx context.Context, s readings.Series, q readings.BucketQuery) (readings.Buckets, error)
+	// Latest returns the last reading of each series in the order of their names.
+	Latest(ctx context.Context, q readings.LatestQuery) ([]readings.Latest, error)
+}
+
+const (
+	// autoPoints is up to how many readings the resolution auto shows them all,
+	// autoBuckets how many buckets it makes of more.
+	autoPoints  = 5_000
+	autoBuckets = 2_000
+	// maxPoints bounds a page of single readings, maxBuckets an answer: each stays
+	// below what a Lambda function may answer.
+	maxPoints  = 50_000
+	maxBuckets = 10_000
+
+	// latestTime bounds the times that can be asked for: 2200-01-01T00:00:00Z.
+	latestTime telemetry.Micros = 7_258_118_400_000_000
+	// defaultSpan is the range when none is given.
+	defaultSpan = time.Hour
+)
+
+func (h *Handler) readingRoutes() []route {
+	return []route{
+		{pattern: "GET /v1/sites/{site}/readings", role: directory.Viewer, serve: h.getReadings},
+		{pattern: "GET /v1/sites/{site}/latest", role: directory.Viewer, serve: h.getLatest},
+	}
+}
+
+// readingsQuery is what GET …/readings asks for.
+type readingsQuery struct {
+	series     readings.Series
+	span       readings.Range
+	auto       bool
+	resolution readings.Resolution
+	aggregates []readings.Aggregate
+	qualities  readings.Qualities
+	limit      int
+	// list names what a cursor belongs to.
+	list string
+}
+
+// parseReadings reads the parameters. Only their forms can be wrong here: what there is
+// to read is up to the site of the path.
+func parseReadings(values url.Values, site telemetry.SiteID, now time.Time) (q readingsQuery, err error) {
+	q.series.Site = site
+	if q.series.Gateway, err = nameParameter[telemetry.GatewayID](values, "gateway", true); err != nil {
+		return q, err
+	}
+	if q.series.Device, err = nameParameter[telemetry.DeviceName](values, "device", true); err != nil {
+		return q, err
+	}
+	if q.series.Metric, err = nameParameter[telemetry.MetricName](values, "metric", true); err != nil {
+		return q, err
+	}
+	if q.span, err = rangeParameters(values, now); err != nil {
+		return q, err
+	}
+	if q.qualities, err = qualityParameter(values.Get("quality")); err != nil {
+		return q, err
+	}
+	if q.aggregates, err = aggregatesParameter(values.Get("aggregates")); err != nil {
+		return q, err
+	}
+	if err := q.readResolution(values.Get("resolution")); err != nil {
+		return q, err
+	}
+	q.limit = autoPoints
+	if text := values.Get("limit"); text != "" {
+		if q.limit, err = strconv.Atoi(text); err != nil || q.limit < 1 || q.limit > maxPoints {
+			return q, badRequest("parameter limit: want 1 to %d", maxPoints)
+		}
+	}
+	return q, q.readCursor(values.Get("cursor"))
+}
+
+func (q *readingsQuery) readResolution(name string) (err error) {
+	if name == "" || name == "auto" {
+		q.auto, q.resolution = true, readings.Raw()
+		return nil
+	}
+	if q.resolution, err = readings.ParseResolution(name); err != nil {
+		return badRequest("parameter resolution: want auto, raw, 1s, 10s, 1m, 10m, 1h or 1d")
+	}
+	if q.resolution.Width > 0 && q.resolution.Buckets(q.span) > maxBuckets {
+		return &wrong{status: http.StatusUnprocessableEntity, text: "the range has more than " + strconv.Itoa(maxBuckets) + " buckets of " + name + ": ask for a coarser resolution or a shorter range"}
+	}
+	return nil
+}
+
+// readCursor narrows the range to what follows the last page. The cursor holds the
+// range's end, so that the pages of a range that ends now fit together.
+func (q *readingsQuery) readCursor(text string) error {
+	s := q.series
+	q.list = strings.Join([]string{"readings", string(s.Site), string(s.Gateway), string(s.Device), string(s.Metric)}, "\x01")
+	if text == "" {
+		return nil
+	}
+	last, err := readCursor(text, q.list)
+	if err != nil {
+		return err
+	}
+	after, until, ok := strings.Cut(last, " ")
+	from, err1 := strconv.ParseInt(after, 10, 64)
+	to, err2 := strconv.ParseInt(until, 10, 64)
+	if !ok || err1 != nil || err2 != nil || from < 0 || to > int64(latestTime) || from >= to {
+		return badRequest("parameter cursor: not one of this list")
+	}
+	if !q.auto && q.resolution.Width > 0 {
+		return badRequest("parameter cursor: only single readings come in pages")
+	}
+	q.auto, q.resolution = false, readings.Raw()
+	q.span = readings.Range{From: telemetry.Micros(from), To: telemetry.Micros(to)}
+	return nil
+}
+
+// nameParameter reads a name of a gateway, device or metric.
+func nameParameter[T ~string](values url.Values, parameter string, required bool) (T, error) {
+	name := T(values.Get(parameter))
+	if name == "" && !required {
+		return name, nil
+	}
+	if telemetry.ValidName(name) != nil {
+		return "", badRequest("parameter %s: want a name of 1 to 128 bytes", parameter)
+	}
+	return name, nil
+}
+
+// rangeParameters reads from and to; the default is the last hour.
+func rangeParameters(values url.Values, now time.Time) (readings.Range, error) {
+	r := readings.Range{To: telemetry.MicrosOf(now)}
+	if text := values.Get("to"); text != "" {
+		to, ok := parseTime(text)
+		if !ok {
+			return r, badTime("to")
+		}
+		r.To = to
+	}
+	r.From = max(r.To-telemetry.Micros(defaultSpan.Microseconds()), 0)
+	if text := values.Get("from"); text != "" {
+		from, ok := parseTime(text)
+		if !ok {
+			return r, badTime("from")
+		}
+		r.From = from
+	}
+	if r.From >= r.To {
+		return r, badRequest("parameter from: want a time before to")
+	}
+	return r, nil
+}
+
+func badTime(parameter string) error {
+	return badRequest("parameter %s: want a time from 1970 to 2200 as RFC 3339, such as 2026-03-01T06:00:00Z, or in microseconds since 1970", parameter)
+}
+
+// parseTime reads RFC 3339 or microseconds since 1970. A plus sign that was not escaped
+// in a query has become a blank.
+func parseTime(text string) (telemetry.Micros, bool) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		at := telemetry.Micros(n)
+		return at, at >= 0 && at <= latestTime
+	}
+	t, err := time.Parse(time.RFC3339Nano, strings.Replace(text, " ", "+", 1))
+	if err != nil || t.Year() < 1969 || t.Year() > 2200 {
+		return 0, false
+	}
+	at := telemetry.MicrosOf(t)
+	return at, at >= 0 && at <= latestTime
+}
+
+// qualityParameter reads which readings count: by default all but the bad ones, which
+// say that the sensor could not tell.
+func qualityParameter(text string) (readings.Qualities, error) {
+	switch text {
+	case "good":
+		return readings.Qualities{telemetry.Good}, nil
+	case "", "good,uncertain":
+		return readings.Qualities{telemetry.Good, telemetry.Uncertain}, nil
+	case "all":
+		return readings.Qualities{telemetry.Good, telemetry.Uncertain, telemetry.Bad}, nil
+	default:
+		return nil, badRequest("parameter quality: want good, good,uncertain or all")
+	}
+}
+
+func aggregatesParameter(text string) ([]readings.Aggregate, error) {
+	if text == "" {
+		return []readings.Aggregate{readings.Min, readings.Max, readings.Mean, readings.Count}, nil
+	}
+	var wanted []readings.Aggregate
+	for name := range strings.SplitSeq(text, ",") {
+		a := readings.Aggregate(name)
+		if !slices.Contains(readings.Aggregates(), a) || slices.Contains(wanted, a) {
+			return nil, badRequest("parameter aggregates: want some of min,max,mean,sum,count,first,last, each once")
+		}
+		wanted = append(wanted, a)
+	}
+	return wanted, nil
+}
+
+func (h *Handler) getReadings(c *call) error {
+	values, err := c.query("gateway", "device", "metric", "from", "to", "resolution", "aggregates", "quality", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	q, err := parseReadings(values, c.site(), c.now)
+	if err != nil {
+		return err
+	}
+	if q.resolution.Width == 0 {
+		points := readings.PointQuery{Range: q.span, Qualities: q.qualities, Limit: q.limit, Whole: q.auto}
+		if q.auto {
+			points.Limit = autoPoints
+		}
+		p, err := h.config.Readings.Points(c.Context(), q.series, points)
+		if err != nil {
+			return err
+		}
+		if !q.auto || !p.More {
+			return answerPoints(c, q, p)
+		}
+		q.resolution = readings.Finest(q.span, autoBuckets)
+	}
+	b, err := h.config.Readings.Buckets(c.Context(), q.series, readings.BucketQuery{
+		Range: q.span, Qualities: q.qualities, Width: q.resolution.Width, Aggregates: q.aggregates,
+	})
+	if err != nil {
+		return err
+	}
+	return answerBuckets(c, q, b)
+}
+
+// head begins the columnar answer: {"resolution":…,"unit":…,"from":…,"to":….
+func head(q readingsQuery, unit string) []byte {
+	out := append([]byte(nil), `{"resolution":"`+q.resolution.Name+`","unit":`...)
+	out = append(out, quoted(unit)...)
+	out = append(out, `,"from":`...)
+	out = strconv.AppendInt(out, int64(q.span.From), 10)
+	out = append(out, `,"to":`...)
+	return strconv.AppendInt(out, int64(q.span.To), 10)
+}
+
+func quoted(text string) string { return marshal(text) }
+
+// answerPoints writes single readings in columns. Their qualities, 0 good, 1 uncertain,
+// 2 bad, are left out where all are good.
+func answerPoints(c *call, q readingsQuery, p readings.Points) error {
+	const perPoint = 40
+	out := slices.Grow(head(q, p.Unit), len(p.Times)*perPoint)
+	out = appendTimes(out, p.Times)
+	out = appendColumn(out, "values", p.Values)
+	if slices.ContainsFunc(p.Quality, func(q telemetry.Quality) bool { return q != telemetry.Good }) {
+		out = append(out, `,"qualities":[`...)
+		for i, quality := range p.Quality {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = strconv.AppendUint(out, uint64(quality), 10)
+		}
+		out = append(out, ']')
+	}
+	if p.More {
+		last := p.Times[len(p.Times)-1]
+		out = append(out, `,"next_cursor":"`...)
+		out = append(out, cursor(q.list, strconv.FormatInt(int64(last)+1, 10)+" "+strconv.FormatInt(int64(q.span.To), 10))...)
+		out = append(out, '"')
+	}
+	return answerRaw(c, append(out, '}', '\n'))
+}
+
+func answerBuckets(c *call, q readingsQuery, b readings.Buckets) error {
+	const perValue = 20
+	out := slices.Grow(head(q, b.Unit), len(b.Times)*perValue*(1+len(b.Columns)))
+	out = appendTimes(out, b.Times)
+	for i, a := range q.aggregates {
+		out = appendColumn(out, string(a), b.Columns[i])
+	}
+	return answerRaw(c, append(out, '}', '\n'))
+}
+
+func appendTimes(out []byte, times []telemetry.Micros) []byte {
+	out = append(out, `,"times":[`...)
+	for i, at := range times {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = strconv.AppendInt(out, int64(at), 10)
+	}
+	return append(out, ']')
+}
+
+// appendColumn writes numbers; what JSON has no number for is null.
+func appendColumn(out []byte, name string, values []float64) []byte {
+	out = append(out, ',', '"')
+	out = append(out, name...)
+	out = append(out, `":[`...)
+	for i, v := range values {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = appendNumber(out, v)
+	}
+	return append(out, ']')
+}
+
+func appendNumber(out []byte, v float64) []byte {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return append(out, "null"...)
+	}
+	return strconv.AppendFloat(out, v, 'g', -1, 64)
+}
+
+func answerRaw(c *call, body []byte) error {
+	header := c.w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-store")
+	c.w.WriteHeader(http.StatusOK)
+	_, err := c.w.Write(body)
+	return err
+}
+
+type latestDocument struct {
+	Device  telemetry.DeviceName `json:"device"`
+	Metric  telemetry.MetricName `json:"metric"`
+	Unit    string               `json:"unit"`
+	Time    telemetry.Micros     `json:"time"`
+	Value   float64              `json:"value"`
+	Quality string               `json:"quality"`
+	// Age is the time from the reading to the answer, by the platform's clock.
+	Age float64 `json:"age_seconds"`
+}
+
+func (h *Handler) getLatest(c *call) error {
+	values, err := c.query("gateway", "device", "metric", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	q := readings.LatestQuery{Site: c.site()}
+	if q.Gateway, err = nameParameter[telemetry.GatewayID](values, "gateway", true); err != nil {
+		return err
+	}
+	if q.Device, err = nameParameter[telemetry.DeviceName](values, "device", false); err != nil {
+		return err
+	}
+	if q.Metric, err = nameParameter[telemetry.MetricName](values, "metric", false); err != nil {
+		return err
+	}
+	list := "latest\x01" + string(q.Site) + "\x01" + string(q.Gateway)
+	p, err := page(values, list)
+	if err != nil {
+		return err
+	}
+	if q.Limit = p.Limit; p.After != "" {
+		if q.After, err = splitSeries(p.After); err != nil {
+			return err
+		}
+	}
+	latest, err := h.config.Readings.Latest(c.Context(), q)
+	if err != nil {
+		return err
+	}
+	items := make([]latestDocument, len(latest))
+	now, next := telemetry.MicrosOf(c.now), ""
+	for i, l := range latest {
+		items[i] = latestDocument{l.Device, l.Metric, l.Unit, l.Time, l.Value, l.Quality.String(), readings.Range{From: l.Time, To: now}.Seconds()}
+		if i == q.Limit-1 {
+			next = joinSeries(l)
+		}
+	}
+	c.w.Header().Set("Cache-Control", "no-store")
+	return c.answerList(list, items, next)
+}
+
+// The key of a series in a cursor: both names may hold any text but control characters.
+func joinSeries(l readings.Latest) string { return string(l.Device) + "\x02" + string(l.Metric) }
+
+func splitSeries(key string) (s readings.Series, err error) {
+	device, metric, ok := strings.Cut(key, "\x02")
+	if !ok || !utf8.ValidString(key) || telemetry.ValidName(device) != nil || telemetry.ValidName(metric) != nil {
+		return s, badRequest("parameter cursor: not one of this list")
+	}
+	return readings.Series{Device: telemetry.DeviceName(device), Metric: telemetry.MetricName(metric)}, nil
+}
