@@ -1,0 +1,63 @@
+// Proving who one is: people by password and refresh token, gateways by an assertion
+// that they sign with their own key (RFC 7523, private_key_jwt, ES256).
+import encoding from 'k6/encoding';
+import { call, must } from './call.js';
+
+const curve = { name: 'ECDSA', namedCurve: 'P-256' };
+
+export function login(name, password) {
+  return pair(must('POST', '/v1/login', { kind: 'login', body: { name, password } }));
+}
+
+// refresh exchanges a refresh token, which is good once, for the next pair; null when
+// it is not good any more.
+export function refresh(token) {
+  const answer = call('POST', '/v1/refresh', { kind: 'refresh', body: { refresh_token: token } });
+  return answer.status === 200 ? pair(answer) : null;
+}
+
+function pair(answer) {
+  const { access_token: access, refresh_token: again, expires_in: seconds } = answer.json();
+  return { access, refresh: again, until: Date.now() + seconds * 1000 };
+}
+
+// newKey makes a gateway's key. The private one is a JWK too, so that setup can hand it
+// to the virtual users; it never leaves k6.
+export async function newKey() {
+  const key = await crypto.subtle.generateKey(curve, true, ['sign', 'verify']);
+  const { x, y } = await crypto.subtle.exportKey('jwk', key.publicKey);
+  const { d } = await crypto.subtle.exportKey('jwk', key.privateKey);
+  const open = { kty: 'EC', crv: 'P-256', x, y };
+  // The thumbprint of RFC 7638: these members, in this order.
+  const digest = await crypto.subtle.digest('SHA-256', bytes(JSON.stringify({ crv: open.crv, kty: open.kty, x, y })));
+  return { open, secret: { ...open, d }, id: encoding.b64encode(digest, 'rawurl') };
+}
+
+// gatewayToken gets an access token for the gateway that holds the key.
+export async function gatewayToken(gateway, key, audience) {
+  const now = Math.floor(Date.now() / 1000);
+  const header = { alg: 'ES256', typ: 'JWT', kid: key.id };
+  const claims = { iss: gateway, sub: gateway, aud: audience, iat: now, exp: now + 60, jti: crypto.randomUUID() };
+  const text = [header, claims].map((part) => encoding.b64encode(JSON.stringify(part), 'rawurl')).join('.');
+  const signer = await crypto.subtle.importKey('jwk', key.secret, curve, false, ['sign']);
+  const signature = await crypto.subtle.sign({ name: 'ECDSA', hash: 'SHA-256' }, signer, bytes(text));
+  const form = {
+    grant_type: 'client_credentials',
+    client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+    client_assertion: `${text}.${encoding.b64encode(signature, 'rawurl')}`,
+  };
+  const answer = must('POST', '/v1/token', {
+    kind: 'token',
+    headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+    body: Object.entries(form).map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join('&'),
+  });
+  const { access_token: access, expires_in: seconds } = answer.json();
+  return { access, until: Date.now() + seconds * 1000 };
+}
+
+// bytes of an ASCII text.
+function bytes(text) {
+  const out = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) out[i] = text.charCodeAt(i);
+  return out;
+}
