@@ -49,6 +49,8 @@ type Config struct {
 	KPIConfigs    KPIConfigs
 	Audit         Audit
 	Readings      Readings
+	Exports       Exports // served with Files
+	Files         Files
 	Anomalies     Anomalies
 	AlarmRules    AlarmRules
 	ClientReports ClientReports
@@ -70,6 +72,9 @@ func New(config Config) (*Handler, error) {
 	h := &Handler{config: config, mux: http.NewServeMux()}
 	for _, r := range h.routes() {
 		h.mux.Handle(r.pattern, h.serve(r))
+	}
+	for pattern, serve := range contractRoutes() {
+		h.mux.HandleFunc(pattern, serve)
 	}
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusNotFound, Detail: "there is nothing at this path"})
@@ -134,6 +139,9 @@ func (h *Handler) routes() []route {
 	}
 	if h.config.Readings != nil {
 		routes = append(routes, h.readingRoutes()...)
+	}
+	if h.config.Exports != nil && h.config.Files != nil {
+		routes = append(routes, h.exportRoutes()...)
 	}
 	return routes
 }
