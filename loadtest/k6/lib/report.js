@@ -125,7 +125,7 @@ function tables(run) {
 
 function notes(run) {
   return [
-    ...run.left.map((what) => `Left out: ${what}.`),
+    ...(run.left.length > 0 ? [`Left out, as the platform did not serve it: ${run.left.join('; ')}.`] : []),
     ...(run.never.length > 0 ? [`Never happened in this run: ${run.never.join('; ')}.`] : []),
   ];
 }

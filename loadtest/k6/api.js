@@ -1,0 +1,204 @@
+// What people ask of the API: reads at a constant rate while gateways send, and beside
+// them changes, new tokens and requests that must be refused.
+//
+//   READS     requests per second (200)
+//   SECONDS   how long, 400 at most (45)
+//   HOURS     of history that is sent first, one reading a second in each of four series (24)
+//   SETTLE    seconds between the history and the reads (1)
+//
+// See lib/target.js for the others.
+import exec from 'k6/execution';
+import { check, sleep } from 'k6';
+import { gatewayToken, login, refresh } from './lib/access.js';
+import { at, call, must } from './lib/call.js';
+import { history } from './lib/history.js';
+import { Gateway } from './lib/machines.js';
+import { close, open } from './lib/plant.js';
+import { reporter } from './lib/report.js';
+import { common, number } from './lib/target.js';
+
+const rate = number('READS', 200);
+const seconds = number('SECONDS', 45);
+const hours = number('HOURS', 24);
+const settle = number('SETTLE', 1);
+// The tokens of setup are good for ten minutes.
+if (seconds + settle > 400) throw new Error('SECONDS and SETTLE: want 400 together at most');
+
+const gateways = 4;
+const machines = 10;
+const device = 'press-01'; // of the first gateway: the one with a history
+const hour = 3600e6; // µs
+
+// What is read, how often of a hundred times, and whether an answer is whole. The big
+// answers are looked into one time in twenty: k6 takes longer to parse one than the
+// platform to make it.
+const reads = [
+  { kind: 'latest', share: 25, path: (p) => `${at('sites', p.site, 'latest')}?gateway=${p.gateways[0].name}`, whole: (r) => r.items.length === machines * 10 },
+  { kind: 'hour-raw', share: 15, path: (p) => readings(p, hour, 'raw'), whole: (r) => r.resolution === 'raw' && full(r, 3600), big: true },
+  { kind: 'day-by-minute', share: 15, path: (p) => readings(p, hours * hour, '1m'), whole: (r) => r.resolution === '1m' && full(r, hours * 60), big: true },
+  { kind: 'kpis', share: 5, path: (p) => `${at('sites', p.site, 'kpis')}?gateway=${p.gateways[0].name}`, whole: () => true },
+  { kind: 'anomalies', share: 5, path: (p) => at('sites', p.site, 'anomalies'), whole: (r) => Array.isArray(r.items) },
+  { kind: 'sites', share: 10, path: () => '/v1/sites?limit=50', whole: (r) => r.items.length > 0 },
+  { kind: 'gateways', share: 10, path: (p) => at('sites', p.site, 'gateways'), whole: (r) => r.items.length === gateways },
+  { kind: 'devices', share: 10, path: (p) => devices(p, 0), whole: (r) => r.items.length === machines },
+  { kind: 'device', share: 5, path: (p) => `${devices(p, 0)}/${device}`, whole: (r) => r.name === device },
+];
+
+function readings(plant, span, resolution) {
+  const to = Date.now() * 1000;
+  const query = { gateway: plant.gateways[0].name, device, metric: 'temperature', from: to - span, to, resolution };
+  return `${at('sites', plant.site, 'readings')}?${Object.entries(query).map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join('&')}`;
+}
+
+// full holds when there is about one of each: the plant is paused between setup and test.
+function full(answer, due) {
+  return answer.times.length > 0.95 * due;
+}
+
+function devices(plant, gateway) {
+  return at('sites', plant.site, 'gateways', plant.gateways[gateway].name, 'devices');
+}
+
+const readers = Math.max(8, Math.ceil(rate / 4));
+const length = { duration: `${seconds}s`, gracefulStop: '5s' };
+const steady = { ...length, executor: 'constant-arrival-rate', timeUnit: '1s' };
+export const options = {
+  ...common,
+  scenarios: {
+    reads: { ...steady, exec: 'read', rate, preAllocatedVUs: readers, maxVUs: readers },
+    changes: { ...steady, exec: 'change', rate: 2, preAllocatedVUs: 2, maxVUs: 8 },
+    strangers: { ...steady, exec: 'beRefused', rate: 4, preAllocatedVUs: 2, maxVUs: 8 },
+    sessions: { ...length, executor: 'constant-vus', exec: 'stay', vus: 2 },
+    ...Object.fromEntries(Array.from({ length: gateways }, (_, i) => [
+      `gateway-${i}`, { ...length, executor: 'constant-vus', exec: 'send', vus: 1, env: { GATEWAY: String(i) } },
+    ])),
+  },
+  thresholds: {
+    'http_req_failed': ['rate<0.001'],
+    'checks': ['rate>0.999'],
+    'dropped_iterations{scenario:reads}': [`count<=${Math.ceil(0.005 * rate * seconds)}`],
+    ...Object.fromEntries(reads.map(({ kind }) => [`http_req_duration{kind:${kind}}`, ['p(99)<25']])),
+    'http_req_duration{scenario:reads}': ['p(99)<25'],
+    'http_req_duration{kind:device-before-change}': ['p(99)<25'],
+    'http_req_duration{kind:me}': ['p(99)<25'],
+    'http_req_duration{kind:change}': ['p(99)<50'],
+    'http_req_duration{kind:change-stale}': ['p(99)<50'],
+    'http_req_duration{kind:refused}': ['p(99)<25'],
+    'http_req_duration{kind:refresh}': ['p(99)<50'],
+    'http_req_duration{kind:login}': ['p(95)<1000'],
+    'http_req_duration{kind:batch}': ['p(99)<25'],
+  },
+};
+
+export const handleSummary = reporter({
+  name: 'api',
+  title: 'API',
+  about: `${rate} reads/s for ${seconds} s: latest of 100 series, one hour raw (3,600 readings), ${hours} h by minute, KPIs, and lists. Beside them ` +
+    `${gateways} gateways that send a batch each second, 2 changes/s with If-Match (one of four from a stale version), 4 requests/s that must be refused, ` +
+    'and two people who refresh their tokens each second.',
+});
+
+export async function setup() {
+  const plant = await open({ gateways, viewer: true });
+  plant.people = login(plant.viewer.name, plant.viewer.password);
+  for (const g of plant.gateways) g.token = await gatewayToken(g.name, g.key, plant.audience);
+  history(plant.gateways[0].token.access, hours, Math.floor(Date.now() / 1000) * 1000);
+  for (const g of plant.gateways) {
+    must('POST', '/v1/telemetry', { kind: 'setup', want: 202, token: g.token.access, body: new Gateway(machines, 0).batch(1).body });
+  }
+  plant.gateways.forEach((_, i) => stored(plant, i));
+  sleep(settle);
+  const served = reads.filter(({ kind, path }) => {
+    const answer = call('GET', path(plant), { kind: 'setup', token: plant.people.access, want: [200, 400, 404, 422], timeout: '30s' });
+    if (answer.status !== 200) plant.left.push(`${kind} (answered with ${answer.status})`);
+    return answer.status === 200;
+  });
+  plant.deck = served.flatMap(({ kind, share }) => Array(share).fill(kind));
+  return plant;
+}
+
+// stored waits until a gateway's devices are known: what is accepted is stored soon after.
+function stored(plant, gateway) {
+  for (let tries = 0; tries < 300; tries++) {
+    const answer = call('GET', devices(plant, gateway), { kind: 'setup', token: plant.people.access, want: [200, 404] });
+    if (answer.status === 200 && answer.json('items').length >= machines) return;
+    sleep(0.2);
+  }
+  throw new Error('what the gateways sent is not stored after a minute');
+}
+
+export function teardown(plant) {
+  close(plant);
+}
+
+const readOf = Object.fromEntries(reads.map((r) => [r.kind, r]));
+
+export function read(plant) {
+  const i = exec.scenario.iterationInTest;
+  // 37 has no factor in common with the deck's size, so the kinds take turns.
+  const { kind, path, whole, big } = readOf[plant.deck[(i * 37) % plant.deck.length]];
+  const answer = call('GET', path(plant), { kind, token: plant.people.access });
+  if (answer.status === 200 && (!big || i % 20 === 0)) check(answer, { [`${kind}: the answer is whole`]: (r) => whole(r.json()) });
+}
+
+// change edits a device as a person does: read it, write it back with what was read. No
+// device is edited by two at a time.
+export function change(plant) {
+  const i = exec.scenario.iterationInTest;
+  const path = `${devices(plant, i % gateways)}/${new Gateway(machines, 0).machines[Math.floor(i / gateways) % machines].name}`;
+  const token = plant.admin.access;
+  const version = call('GET', path, { kind: 'device-before-change', token }).headers.Etag;
+  const put = (kind, match, want) =>
+    call('PUT', path, { kind, token, want, headers: { 'If-Match': match }, body: { title: `Load test ${i}`, description: 'written by a load test' } });
+  put('change', version, 200);
+  if (i % 4 === 3) put('change-stale', version, 412);
+}
+
+// What must not be done, and the answer to it.
+const refused = [
+  (p) => call('PUT', `${devices(p, 0)}/${device}`, { ...not(403, p.people.access), headers: { 'If-Match': '*' }, body: { title: 'mine', description: '' } }),
+  (p) => call('POST', '/v1/users', { ...not(403, p.people.access), body: { name: 'x', password: 'x', grants: { '*': 'admin' } } }),
+  (p) => call('GET', at('sites', 'another-site', 'gateways'), not(404, p.people.access)),
+  () => call('GET', '/v1/sites', not(401, '')),
+  (p) => call('GET', '/v1/sites', not(403, p.people.access.slice(0, -8) + 'AAAAAAAA')),
+  (p) => call('PUT', `${devices(p, 0)}/${device}`, { ...not(428, p.admin.access), body: { title: '', description: '' } }),
+  (p) => call('PUT', `${devices(p, 0)}/${device}`, { ...not(400, p.admin.access), headers: { 'If-Match': '*' }, body: { title: '', site: 'another-site' } }),
+  (p) => call('POST', '/v1/telemetry', { ...not(403, p.people.access), body: '{"events":[]}' }),
+];
+
+function not(want, token) {
+  return { kind: 'refused', want, token };
+}
+
+export function beRefused(plant) {
+  refused[exec.scenario.iterationInTest % refused.length](plant);
+}
+
+// Of this virtual user.
+let session = null;
+let gateway = null;
+
+// stay is a person who stays logged in. The first session ends as a stolen one does: a
+// refresh token that is used twice ends them all.
+export function stay(plant) {
+  if (session === null) {
+    const first = login(plant.viewer.name, plant.viewer.password);
+    const second = refresh(first.refresh);
+    for (const { refresh: used } of [first, second]) {
+      call('POST', '/v1/refresh', { kind: 'refused', want: 401, body: { refresh_token: used } });
+    }
+    session = login(plant.viewer.name, plant.viewer.password);
+  }
+  session = refresh(session.refresh);
+  if (session !== null) call('GET', '/v1/me', { kind: 'me', token: session.access });
+  sleep(1);
+}
+
+export function send(plant) {
+  gateway ??= new Gateway(machines, 1);
+  const { body, events } = gateway.batch(1);
+  const { token } = plant.gateways[Number(__ENV.GATEWAY)];
+  const answer = call('POST', '/v1/telemetry', { kind: 'batch', want: 202, token: token.access, body });
+  check(answer, { 'batch: all events are accepted': (r) => r.status === 202 && r.json('accepted') === events });
+  sleep(1);
+}
