@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,9 +115,17 @@ func (a *API) routePath(path string) (string, bool) {
 func (a *API) integrate(ctx context.Context, w http.ResponseWriter, e *event, authorizerContext []byte) {
 	body := a.buffer()
 	defer a.put(body)
+	// Only a test's recorder can not be given a deadline.
+	connection := http.NewResponseController(w)
+	_ = connection.SetReadDeadline(time.Now().Add(a.cfg.BodyTimeout))
 	var err error
 	*body, err = readBody((*body)[:0], e.request)
+	_ = connection.SetReadDeadline(time.Time{})
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		refuse(w, http.StatusRequestTimeout)
+		return
 	case errors.Is(err, errBodyTooLarge):
 		refuse(w, http.StatusRequestEntityTooLarge)
 		return

@@ -25,7 +25,7 @@ const (
 	// MaxBodyBytes is API Gateway's bound on a request's body.
 	MaxBodyBytes = 10 << 20
 
-	defaultTimeout    = 30 * time.Second
+	defaultTimeout    = 30 * time.Second // of a function, and of a body
 	defaultCacheSize  = 10_000
 	defaultRegion     = "eu-central-1"
 	defaultAccountID  = "000000000000"
@@ -42,6 +42,8 @@ type Config struct {
 	// the first segment of every path, as in AWS.
 	APIID, AccountID, Region, Stage string
 	StageVariables                  map[string]string
+	// BodyTimeout bounds the time in which a body has to come; 0 means 30 s.
+	BodyTimeout time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 	// Log receives why a request was answered with 5xx; nil discards it.
@@ -99,6 +101,9 @@ func (c *Config) complete() error {
 				}
 			}
 		}
+	}
+	if c.BodyTimeout == 0 {
+		c.BodyTimeout = defaultTimeout
 	}
 	for field, value := range map[*string]string{
 		&c.APIID: defaultAPIID, &c.AccountID: defaultAccountID, &c.Region: defaultRegion, &c.Stage: defaultStage,

@@ -22,6 +22,7 @@
 //	401 {"message":"Unauthorized"}               identity source missing
 //	403 {"message":"Forbidden"}                  the authorizer says no
 //	404 {"message":"Not Found"}                  no route
+//	408 {"message":"Request Timeout"}            body slower than 30 s
 //	413 {"message":"Request Entity Too Large"}   body above 10 MB, or payload above Lambda's 6 MB
 //	500 {"message":"Internal Server Error"}      the function or the authorizer failed, or answered in no known form
 //	503 {"message":"Service Unavailable"}        timeout of the integration, or no concurrency left
