@@ -1,0 +1,229 @@
+package detect
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Config is what a Handler is made of. Every field without a default is needed.
+type Config struct {
+	Source    Source
+	Decoder   Decoder
+	States    States
+	Anomalies Anomalies
+	Notifier  Notifier
+	Settings  *Settings
+	Metrics   prometheus.Registerer
+	Log       *slog.Logger
+	Now       func() time.Time
+	// NotifyTimeout bounds the telling of one invocation: default 2 s. What is not told
+	// by then is in the database only.
+	NotifyTimeout time.Duration
+	// MaxNotified bounds how many anomalies of one invocation others are told of:
+	// default 200. A plant that starts up has thousands, and nobody reads them.
+	MaxNotified int
+}
+
+// Handler handles the invocations of one execution environment, one at a time;
+// it keeps its memory between them.
+type Handler struct {
+	config  Config
+	metrics *metrics
+
+	mu       sync.Mutex
+	records  []Record
+	messages [][]byte
+	batch    telemetry.Batch
+	folder   folder
+}
+
+// New returns a handler. Its error wraps telemetry.ErrInvalid and names what is missing.
+func New(config Config) (*Handler, error) {
+	var missing []error
+	for name, absent := range map[string]bool{
+		"Source": config.Source == nil, "Decoder": config.Decoder == nil, "States": config.States == nil,
+		"Anomalies": config.Anomalies == nil, "Notifier": config.Notifier == nil, "Settings": config.Settings == nil,
+		"Metrics": config.Metrics == nil, "Log": config.Log == nil, "Now": config.Now == nil,
+	} {
+		if absent {
+			missing = append(missing, fmt.Errorf("%w: detect handler without %s", telemetry.ErrInvalid, name))
+		}
+	}
+	if err := errors.Join(missing...); err != nil {
+		return nil, err
+	}
+	config.NotifyTimeout = cmp.Or(config.NotifyTimeout, 2*time.Second)
+	config.MaxNotified = cmp.Or(config.MaxNotified, 200)
+	m, err := newMetrics(config.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{config: config, metrics: m}, nil
+}
+
+// Invoke folds the payload's records into their shard's state, and keeps and tells
+// what they show. After an error all of them are to be delivered again.
+func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var err error
+	if h.records, err = h.config.Source.Records(h.records[:0], payload); err != nil {
+		return nil, fmt.Errorf("read the event source's payload: %w", err)
+	}
+	if len(h.records) == 0 {
+		return h.config.Source.Answer(), nil
+	}
+	run := invocation{shard: h.records[0].Shard, records: len(h.records)}
+	for i := range h.records {
+		if other := h.records[i].Shard; other != run.shard {
+			return nil, fmt.Errorf("%w: records of shards %q and %q in one payload", telemetry.ErrInvalid, run.shard, other)
+		}
+	}
+	h.config.Settings.Refresh(ctx)
+	err = h.detect(ctx, &run)
+	h.metrics.add(&run, h.records, h.config.Now(), err)
+	if err != nil {
+		h.config.Log.LogAttrs(ctx, levelOf(err), "not scored", append(run.attrs(), slog.String("error", err.Error()))...)
+		return nil, fmt.Errorf("score %d records of shard %s: %w", run.records, run.shard, err)
+	}
+	h.config.Log.LogAttrs(ctx, slog.LevelInfo, "scored", run.attrs()...)
+	return h.config.Source.Answer(), nil
+}
+
+func levelOf(err error) slog.Level {
+	if errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrConflict) {
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}
+
+// detect is the invocation: load, fold, keep, tell, save.
+func (h *Handler) detect(ctx context.Context, run *invocation) error {
+	now := h.config.Now
+	start := now()
+	lease, err := h.config.States.Load(ctx, run.shard)
+	run.load = now().Sub(start)
+	if err != nil {
+		return err
+	}
+	run.watermark = lease.Watermark()
+	fresh, err := shardstate.Fresh(lease.Watermark(), h.records, func(r *Record) shardstate.Sequence { return r.SequenceNumber })
+	if err != nil || len(fresh) == 0 {
+		run.series, run.skipped = lease.State.series, run.records
+		lease.Release()
+		return err
+	}
+	run.skipped = run.records - len(fresh)
+
+	start = now()
+	h.fold(ctx, run, lease.State, fresh)
+	run.fold = now().Sub(start)
+
+	start = now()
+	err = h.perform(ctx, run)
+	run.keep = now().Sub(start)
+	if err != nil {
+		return err
+	}
+
+	start = now()
+	last := fresh[len(fresh)-1].SequenceNumber
+	state := lease.State
+	err = lease.Save(ctx, last)
+	run.save, run.size, run.series = now().Sub(start), state.size, state.series
+	if err != nil {
+		return err
+	}
+	run.watermark = last
+	return nil
+}
+
+// fold takes the records into the state.
+func (h *Handler) fold(ctx context.Context, run *invocation, state *State, records []Record) {
+	f := &h.folder
+	f.state, f.found = state, f.found[:0]
+	state.describe(h.config.Settings.now)
+	run.begun, run.dropped = state.begun, state.dropped
+	state.begun, state.dropped = 0, 0
+	for i := range records {
+		h.record(ctx, run, &records[i])
+	}
+	f.state, run.found = nil, f.found
+	if run.report.Refused+run.dropped+run.begun > 0 {
+		h.config.Log.LogAttrs(ctx, slog.LevelWarn, "not all series are scored", slog.String("shard", string(run.shard)),
+			slog.String("gateway", string(run.limited)), slog.Int("refused", run.report.Refused), slog.Int("dropped", run.dropped),
+			slog.Int("begun_anew", run.begun))
+	}
+}
+
+// record takes one record.
+func (h *Handler) record(ctx context.Context, run *invocation, r *Record) {
+	var err error
+	if h.messages, err = h.config.Source.Messages(h.messages[:0], r.Data); err != nil {
+		h.poison(ctx, run, r, err)
+	}
+	for _, message := range h.messages {
+		if err := h.config.Decoder.Decode(message, &h.batch); err != nil {
+			h.poison(ctx, run, r, err)
+			continue
+		}
+		arrival := telemetry.MicrosOf(r.Arrival)
+		if r.Arrival.IsZero() {
+			arrival = h.batch.Received
+		}
+		run.count(&h.batch, h.folder.observe(&h.batch, arrival))
+	}
+	if !r.Arrival.IsZero() {
+		h.folder.advance(telemetry.MicrosOf(r.Arrival))
+	}
+}
+
+func (h *Handler) poison(ctx context.Context, run *invocation, r *Record, reason error) {
+	run.poison++
+	h.config.Log.LogAttrs(ctx, slog.LevelWarn, "record skipped", slog.String("shard", string(r.Shard)),
+		slog.String("sequence", string(r.SequenceNumber)), slog.String("reason", reason.Error()))
+}
+
+// perform keeps what was found, and then tells of it.
+func (h *Handler) perform(ctx context.Context, run *invocation) error {
+	if len(run.found) == 0 {
+		return nil
+	}
+	inTime, cancel := h.withMargin(ctx)
+	defer cancel()
+	kept, err := h.config.Anomalies.Add(inTime, run.found)
+	run.kept = kept
+	if err != nil {
+		return err
+	}
+	tell := run.found[:min(len(run.found), h.config.MaxNotified)]
+	run.untold = len(run.found) - len(tell)
+	soon, stop := context.WithTimeout(inTime, h.config.NotifyTimeout)
+	defer stop()
+	told, err := h.config.Notifier.Notify(soon, tell)
+	run.told, run.failed = told, len(tell)-told
+	if err != nil {
+		h.config.Log.LogAttrs(ctx, slog.LevelWarn, "anomalies that others were not told of", slog.String("shard", string(run.shard)),
+			slog.Int("anomalies", run.failed), slog.String("error", err.Error()))
+	}
+	return nil
+}
+
+// withMargin keeps a tenth of the time that is left for the state.
+func (h *Handler) withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-deadline.Sub(h.config.Now())/10))
+}
