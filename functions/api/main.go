@@ -1,6 +1,6 @@
 // Command api is the function behind the resources of the API.
 //
-// Environment: DATABASE_SECRET_ARN; LOG_LEVEL; that of lambdahost.NewInstruments.
+// Environment: DATABASE_SECRET_ARN, EXPORT_BUCKET, AWS_S3_PATH_STYLE; LOG_LEVEL; that of lambdahost.NewInstruments.
 package main
 
 import (
@@ -17,6 +17,7 @@ import (
 	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/lambdahttp"
+	"github.com/insighthub/insighthub/lib/objectstore"
 	"github.com/insighthub/insighthub/lib/secrets"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
@@ -35,7 +36,8 @@ func main() {
 // build makes the function from its environment.
 func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
 	env := lambdahost.NewEnv(getenv)
-	database := env.Required("DATABASE_SECRET_ARN")
+	database, bucket := env.Required("DATABASE_SECRET_ARN"), env.Required("EXPORT_BUCKET")
+	pathStyle := env.Bool("AWS_S3_PATH_STYLE", false)
 	aws, err := awsconfig.Load(getenv)
 	if err := errors.Join(env.Err(), err); err != nil {
 		return nil, err
@@ -51,22 +53,37 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	if err != nil {
 		return nil, err
 	}
-	handler, err := wire(pool, log)
+	exports, err := objectstore.New(objectstore.Config{AWS: aws, Bucket: bucket, PathStyle: pathStyle})
+	if err != nil {
+		return nil, err
+	}
+	handler, err := wire(pool, log, services{files: files{exports}})
 	if err != nil {
 		return nil, err
 	}
 	return instruments.Observe(handler)
 }
 
+// services are what is connected beside the database; what is nil is not served.
+type services struct {
+	files api.Files
+}
+
 // wire makes the handler over what is connected.
-func wire(pool *timescale.Pool, log *slog.Logger) (lambda.Handler, error) {
-	handler, err := api.New(api.Config{
-		Log: log, Now: time.Now, Random: rand.Reader,
-		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool, KPIConfigs: pool, Audit: pool, Readings: pool,
-		Anomalies: pool, AlarmRules: pool, ClientReports: pool,
-	})
+func wire(pool *timescale.Pool, log *slog.Logger, s services) (lambda.Handler, error) {
+	handler, err := resources(pool, log, s)
 	if err != nil {
 		return nil, err
 	}
 	return lambdahttp.New(lambdahttp.Config{Handler: handler, Now: time.Now})
+}
+
+// resources makes what serves the requests.
+func resources(pool *timescale.Pool, log *slog.Logger, s services) (*api.Handler, error) {
+	return api.New(api.Config{
+		Log: log, Now: time.Now, Random: rand.Reader,
+		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool, KPIConfigs: pool, Audit: pool, Readings: pool,
+		Exports: pool, Files: s.files,
+		Anomalies: pool, AlarmRules: pool, ClientReports: pool,
+	})
 }

@@ -28,7 +28,7 @@ type platform struct {
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	pool, dsn := timescaletest.Open(t)
-	handler, err := wire(pool, slog.New(slog.DiscardHandler))
+	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/insighthub/insighthub/cdk/local/s3"
+	"github.com/insighthub/insighthub/lib/exportfile"
+	"github.com/insighthub/insighthub/lib/objectstore"
+	"github.com/insighthub/insighthub/lib/readings"
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
+)
+
+// exportBucket is a bucket of the local body of S3.
+func exportBucket(t *testing.T) files {
+	t.Helper()
+	objects, err := s3.New(s3.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := objects.CreateBucket("exports"); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(objects.Handler())
+	t.Cleanup(func() {
+		server.Close()
+		if err := objects.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	store, err := objectstore.New(objectstore.Config{AWS: aws.Config{
+		Region: "eu-west-1", BaseEndpoint: &server.URL,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil
+		}),
+	}, Bucket: "exports", PathStyle: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files{store}
+}
+
+type export struct {
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Rows      int       `json:"rows"`
+	Bytes     int       `json:"bytes"`
+	Format    string    `json:"format"`
+}
+
+// download reads an address without a token.
+func download(t *testing.T, address string) []byte {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("status %d, %v", response.StatusCode, err)
+	}
+	return body
+}
+
+func TestExports(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	at := hour()
+	p.site(t, "plant-1")
+	p.send(t, "plant-1", "gw-1", event("=a", "m", at, 1), event("=a", "m", at+second, 0.1), event("b", "m", at, 3), event("b", "n", at, 4), event("b", "m", at+10*second, 5))
+	viewer := person("eve", "plant-1=viewer")
+	ask := func(more, format string) (e export, body []byte) {
+		t.Helper()
+		request := fmt.Sprintf(`{"gateway":"gw-1",%s"from":%q,"to":%d,"format":%q}`, more, at.Time().Format(time.RFC3339), at+10*second, format)
+		p.do(t, viewer, "POST", "/v1/sites/plant-1/exports", request).want(t, 201).into(t, &e)
+		body = download(t, e.URL)
+		if e.Bytes != len(body) || e.Format != format || time.Until(e.ExpiresAt) > 15*time.Minute || time.Until(e.ExpiresAt) < 14*time.Minute {
+			t.Errorf("got %+v, %d bytes", e, len(body))
+		}
+		if !regexp.MustCompile(`/exports/exports/plant-1/[a-z2-7]{32}\.` + format + `\?`).MatchString(e.URL) {
+			t.Errorf("address %s", e.URL)
+		}
+		return e, body
+	}
+	e, body := ask("", "csv")
+	begin := at.Time().UTC().Format(time.RFC3339)
+	want := "device,metric,unit,time,value,quality\r\n'=a,m,," + begin + ",1,good\r\n'=a,m,," + (at + second).Time().UTC().Format(time.RFC3339) + ",0.1,good\r\nb,m,," + begin + ",3,good\r\nb,n,," + begin + ",4,good\r\n"
+	if string(body) != want || e.Rows != 4 {
+		t.Errorf("got %d rows:\n%s", e.Rows, body)
+	}
+	if e, body := ask(`"device":"b","metric":"n",`, "ndjson"); e.Rows != 1 || string(body) != `{"device":"b","metric":"n","unit":"","time":"`+begin+`","value":4,"quality":"good"}`+"\n" {
+		t.Errorf("got %s", body)
+	}
+	_, body = ask(`"device":"b",`, "parquet")
+	type row struct {
+		Device string  `parquet:"device"`
+		Value  float64 `parquet:"value"`
+	}
+	if rows, err := parquet.Read[row](bytes.NewReader(body), int64(len(body))); err != nil || len(rows) != 2 || rows[1] != (row{"b", 4}) {
+		t.Errorf("got %+v, %v", rows, err)
+	}
+	if _, body := ask(`"device":"none",`, "csv"); bytes.Count(body, []byte("\n")) != 1 {
+		t.Errorf("got %s", body)
+	}
+	// The same request again, by its key, is the same file.
+	request := fmt.Sprintf(`{"gateway":"gw-1","from":%d,"to":%d,"format":"csv"}`, at, at+1)
+	first := p.do(t, viewer, "POST", "/v1/sites/plant-1/exports", request, "Idempotency-Key", "k").want(t, 201)
+	if again := p.do(t, viewer, "POST", "/v1/sites/plant-1/exports", request, "Idempotency-Key", "k").want(t, 201); again.Body != first.Body {
+		t.Errorf("got %s, first %s", again.Body, first.Body)
+	}
+	if got := p.checkTrail(t); got["export.create"] != 5 {
+		t.Errorf("trail %v", got)
+	}
+	if got := timescaletest.Value(t, p.dsn, "SELECT string_agg(DISTINCT actor || ' ' || site || ' ' || object, ',') FROM trail WHERE action = 'export.create'"); got != "eve plant-1 sites/plant-1/gateways/gw-1" {
+		t.Errorf("trail tells of %s", got)
+	}
+}
+
+func TestExportsRefused(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	at := hour()
+	p.site(t, "plant-1")
+	p.site(t, "plant-2/../x y")
+	p.send(t, "plant-1", "gw-1", event("d", "m", at, 1))
+	p.send(t, "plant-2/../x y", "gw-2", event("d", "m", at, 1))
+	for body, status := range map[string]int{
+		`{}`: 422,
+		`{"gateway":"gw-1","from":1,"to":2,"format":"xlsx"}`:                            422,
+		`{"gateway":"gw-1","from":2,"to":2,"format":"csv"}`:                             422,
+		`{"gateway":"","from":1,"to":2,"format":"csv"}`:                                 422,
+		`{"gateway":"gw-1","device":"a\u0000","from":1,"to":2,"format":"csv"}`:          422,
+		`{"gateway":"gw-1","from":-1,"to":2,"format":"csv"}`:                            400,
+		`{"gateway":"gw-1","from":1,"to":9223372036854775808,"format":"csv"}`:           400,
+		`{"gateway":"gw-1","from":"x","to":2,"format":"csv"}`:                           400,
+		`{"gateway":"gw-1","from":null,"to":2,"format":"csv"}`:                          400,
+		`{"gateway":"gw-1","from":1,"to":2,"format":"csv","site":"plant-2"}`:            400,
+		`{"gateway":"gw-1","from":1,"to":2,"format":"csv","key":"../../secret"}`:        400,
+		`{"gateway":"none","from":1,"to":2,"format":"csv"}`:                             404,
+		`{"gateway":"gw-2","from":1,"to":2,"format":"csv"}`:                             404, // another site's
+		`{"gateway":"gw-1' OR '1'='1","from":1,"to":2,"format":"csv"}`:                  404,
+		`{"gateway":"gw-1","device":"' OR '1'='1","from":1,"to":2,"format":"csv"}`:      201, // it holds nothing
+		`{"gateway":"gw-1","from":"2026-01-01T00:00:00+02:00","to":2,"format":"csv"}`:   422,
+		`{"gateway":"gw-1","from":1,"to":2,"format":"csv","format":"../../etc/passwd"}`: 422,
+	} {
+		p.do(t, administrator(), "POST", "/v1/sites/plant-1/exports", body).want(t, status)
+	}
+	good := `{"gateway":"gw-1","from":1,"to":2,"format":"csv"}`
+	p.do(t, administrator(), "POST", "/v1/sites/plant-1/exports?gateway=gw-2", good).want(t, 400)
+	p.do(t, person("eve", "plant-2=admin"), "POST", "/v1/sites/plant-1/exports", good).want(t, 404)
+	// A site's name does not lead out of its folder.
+	var e export
+	p.do(t, administrator(), "POST", "/v1/sites/plant-2%2F..%2Fx%20y/exports", strings.Replace(good, "gw-1", "gw-2", 1)).want(t, 201).into(t, &e)
+	if !regexp.MustCompile(`/exports/exports/_[A-Z2-7]+/[a-z2-7]{32}\.csv\?`).MatchString(e.URL) {
+		t.Errorf("address %s", e.URL)
+	}
+	// Too much, as the minutes tell: without reading it.
+	timescaletest.Exec(t, p.dsn, "INSERT INTO event_minute SELECT device_id, metric_id, '2026-01-01', 0, 5000001, 0, 0, 0, '2026-01-01', 0, '2026-01-01', 0 FROM series JOIN device ON device.id = device_id JOIN gateway ON gateway.id = gateway_id WHERE gateway.name = 'gw-1'")
+	a := p.do(t, administrator(), "POST", "/v1/sites/plant-1/exports", fmt.Sprintf(`{"gateway":"gw-1","from":0,"to":%d,"format":"csv"}`, at)).want(t, 422)
+	if !strings.Contains(a.Body, "ask for less") {
+		t.Errorf("got %s", a.Body)
+	}
+}
+
+// TestExportOfAMillion reads a million events into a file and prints the most memory
+// that was in use meanwhile.
+func TestExportOfAMillion(t *testing.T) {
+	p := newPlatform(t)
+	p.site(t, "plant-1")
+	p.send(t, "plant-1", "gw-1", event("d-0", "m", hour(), 0), event("d-1", "m", hour(), 0), event("d-2", "m", hour(), 0), event("d-3", "m", hour(), 0))
+	timescaletest.Exec(t, p.dsn, `INSERT INTO event SELECT timestamptz '2026-11-01' + n * interval '1 s', device_id, metric_id, sin(n), 0 FROM series, generate_series(1, 250000) n`)
+	var peak atomic.Int64
+	stop, ended := make(chan struct{}), make(chan struct{})
+	runtime.GC()
+	before := heapInUse()
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(2 * time.Millisecond):
+				peak.Store(max(peak.Load(), heapInUse()-before))
+			}
+		}
+	}()
+	start := time.Now()
+	sink := &counter{}
+	request := readingsSelection(telemetry.MicrosOf(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)))
+	err := p.pool.Export(t.Context(), request, sink.take(t))
+	took := time.Since(start)
+	close(stop)
+	<-ended
+	t.Logf("%d rows, %d bytes of Parquet in %v, %.1f MiB of heap at most", sink.rows, sink.bytes, took.Round(time.Millisecond), float64(peak.Load())/(1<<20))
+	if err != nil || sink.rows != 1_000_000 {
+		t.Errorf("%d rows, %v", sink.rows, err)
+	}
+	if peak.Load() > 64<<20 {
+		t.Errorf("%d bytes of heap", peak.Load())
+	}
+	// And through the handler, into the bucket and back.
+	var e export
+	p.do(t, administrator(), "POST", "/v1/sites/plant-1/exports", `{"gateway":"gw-1","from":"2026-11-01T00:00:00Z","to":"2026-11-04T00:00:00Z","format":"csv"}`).want(t, 201).into(t, &e)
+	rows := 0
+	reader := csv.NewReader(bufio.NewReader(bytes.NewReader(download(t, e.URL))))
+	for reader.ReuseRecord = true; ; rows++ {
+		if _, err := reader.Read(); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rows-1 != 1_000_000 || e.Rows != rows-1 {
+		t.Errorf("%d rows, said %d", rows-1, e.Rows)
+	}
+}
+
+func heapInUse() int64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc) //nolint:gosec // fits
+}
+
+func readingsSelection(from telemetry.Micros) readings.Selection {
+	return readings.Selection{Site: "plant-1", Gateway: "gw-1", Range: readings.Range{From: from, To: from + 250_001*second}}
+}
+
+// counter is a Parquet file that goes nowhere.
+type counter struct{ rows, bytes int }
+
+// Write implements io.Writer.
+func (c *counter) Write(p []byte) (int, error) {
+	c.bytes += len(p)
+	return len(p), nil
+}
+
+func (c *counter) take(t *testing.T) func(*readings.Block) error {
+	t.Helper()
+	w, err := exportfile.New(c, exportfile.Parquet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(b *readings.Block) error {
+		c.rows += len(b.Times)
+		return w.Write(b)
+	}
+}

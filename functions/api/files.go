@@ -1,0 +1,24 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/api"
+	"github.com/insighthub/insighthub/lib/objectstore"
+)
+
+// files is the bucket of exports as the use-case wants it.
+type files struct{ store *objectstore.Store }
+
+var _ api.Files = files{}
+
+// Create implements api.Files.
+func (f files) Create(ctx context.Context, key, contentType string) (api.File, error) {
+	return f.store.Create(ctx, key, contentType)
+}
+
+// Address implements api.Files.
+func (f files) Address(ctx context.Context, key, fileName string, ttl time.Duration) (string, error) {
+	return f.store.PresignGet(ctx, key, fileName, ttl)
+}
