@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,17 +34,28 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 //	GET  /.well-known/oauth-authorization-server  RFC 8414
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/login", s.serveLogin)
-	mux.HandleFunc("POST /v1/refresh", s.serveRefresh)
-	mux.HandleFunc("POST /v1/logout", s.serveLogout)
-	mux.HandleFunc("POST /v1/token", s.serveToken)
-	mux.HandleFunc("GET /.well-known/jwks.json", s.serveKeys)
-	mux.HandleFunc("GET /.well-known/oauth-authorization-server", s.serveMetadata)
+	for pattern, serve := range s.routes() {
+		mux.HandleFunc(pattern, serve)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusNotFound, Detail: "there is nothing at " + r.Method + " " + r.URL.Path})
 	})
 	return mux
 }
+
+func (s *Service) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"POST /v1/login":             s.serveLogin,
+		"POST /v1/refresh":           s.serveRefresh,
+		"POST /v1/logout":            s.serveLogout,
+		"POST /v1/token":             s.serveToken,
+		"GET /.well-known/jwks.json": s.serveKeys,
+		"GET /.well-known/oauth-authorization-server": s.serveMetadata,
+	}
+}
+
+// Patterns returns every route of Handler, as "METHOD /path".
+func Patterns() []string { return slices.Sorted(maps.Keys((*Service).routes(nil))) }
 
 type pairAnswer struct {
 	AccessToken      string `json:"access_token"`

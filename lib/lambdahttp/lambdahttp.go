@@ -191,6 +191,7 @@ func (r *recorder) response() response {
 	if out.StatusCode == 0 {
 		out.StatusCode = http.StatusOK
 	}
+	protect(r.header)
 	for name, values := range r.header {
 		if name == "Set-Cookie" {
 			out.Cookies = values

@@ -1,0 +1,243 @@
+// Package contracttest holds requests and answers to the contract. It is for tests:
+// no program links it.
+//
+// The schemas are compiled by a validator of JSON Schema 2020-12, the dialect of
+// OpenAPI 3.1, over the document itself, so that every keyword and every reference
+// means what the standard says.
+package contracttest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/insighthub/insighthub/docs"
+)
+
+const address = "contract:openapi"
+
+// Contract is safe for concurrent use.
+type Contract struct {
+	document   map[string]any
+	operations []operation
+
+	mu       sync.Mutex // guards the two below: the compiler is not safe
+	compiler *jsonschema.Compiler
+	compiled map[string]*jsonschema.Schema
+}
+
+type operation struct {
+	method, path string
+	pointer      string // JSON pointer to it
+	members      map[string]any
+	parameters   []located // the path's own and the operation's
+}
+
+// located is an object of the document and where it stands.
+type located struct {
+	pointer string
+	members map[string]any
+}
+
+// Open reads the contract of this module.
+func Open(tb testing.TB) *Contract {
+	tb.Helper()
+	c, err := Parse(docs.OpenAPI)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+// Parse reads a contract. It is to be a valid OpenAPI 3.1 document.
+func Parse(raw []byte) (*Contract, error) {
+	var tree any
+	if err := yaml.Unmarshal(raw, &tree); err != nil {
+		return nil, fmt.Errorf("contract: %w", err)
+	}
+	text, err := json.Marshal(tree)
+	if err != nil {
+		return nil, fmt.Errorf("contract: %w", err)
+	}
+	if tree, err = jsonschema.UnmarshalJSON(bytes.NewReader(text)); err != nil {
+		return nil, fmt.Errorf("contract: %w", err)
+	}
+	c := &Contract{compiler: jsonschema.NewCompiler(), compiled: make(map[string]*jsonschema.Schema)}
+	c.compiler.DefaultDraft(jsonschema.Draft2020)
+	c.compiler.AssertFormat()
+	if err := c.compiler.AddResource(address, tree); err != nil {
+		return nil, fmt.Errorf("contract: %w", err)
+	}
+	c.document = object(tree)
+	for path, item := range object(c.document["paths"]) {
+		for method, members := range object(item) {
+			o := operation{strings.ToUpper(method), path, pointer("#", "paths", path, method), object(members), nil}
+			for i, p := range list(o.members["parameters"]) {
+				o.parameters = append(o.parameters, c.resolve(pointer(o.pointer, "parameters", fmt.Sprint(i)), p))
+			}
+			c.operations = append(c.operations, o)
+		}
+	}
+	return c, nil
+}
+
+// Operations returns each as "METHOD /path".
+func (c *Contract) Operations() []string {
+	return c.list(func(operation) bool { return true })
+}
+
+// OpenOperations returns those that ask for no token.
+func (c *Contract) OpenOperations() []string {
+	return c.list(func(o operation) bool {
+		security, own := o.members["security"]
+		return own && len(list(security)) == 0
+	})
+}
+
+func (c *Contract) list(which func(operation) bool) (names []string) {
+	for _, o := range c.operations {
+		if which(o) {
+			names = append(names, o.method+" "+o.path)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// find returns the operation of a request and the path's values. Text in a path goes
+// before a parameter.
+func (c *Contract) find(method, path string) (found operation, values map[string]string, ok bool) {
+	segments := strings.Split(path, "/")
+	for _, o := range c.operations {
+		if o.method != method {
+			continue
+		}
+		if these, fits := fit(strings.Split(o.path, "/"), segments); fits && (!ok || len(these) < len(values)) {
+			found, values, ok = o, these, true
+		}
+	}
+	return found, values, ok
+}
+
+func fit(pattern, segments []string) (map[string]string, bool) {
+	if len(pattern) != len(segments) {
+		return nil, false
+	}
+	values := make(map[string]string)
+	for i, p := range pattern {
+		if strings.HasPrefix(p, "{") {
+			values[strings.Trim(p, "{}")] = segments[i]
+		} else if p != segments[i] {
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+// resolve follows a reference.
+func (c *Contract) resolve(at string, v any) located {
+	members := object(v)
+	ref, ok := members["$ref"].(string)
+	if !ok {
+		return located{at, members}
+	}
+	var target any = c.document
+	for part := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
+		target = object(target)[strings.NewReplacer("~1", "/", "~0", "~").Replace(part)]
+	}
+	return c.resolve(ref, target)
+}
+
+// validate holds a value to the schema at a pointer.
+func (c *Contract) validate(at string, value any) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	schema, ok := c.compiled[at]
+	if !ok {
+		var err error
+		if schema, err = c.compiler.Compile(address + at); err != nil {
+			return fmt.Errorf("contract: schema %s: %w", at, err)
+		}
+		c.compiled[at] = schema
+	}
+	return schema.Validate(value)
+}
+
+func (c *Contract) validateJSON(at string, text []byte) error {
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+	if err != nil {
+		return fmt.Errorf("no JSON: %w", err)
+	}
+	return c.validate(at, value)
+}
+
+// Examples holds every example of the document to the schema beside it, and compiles
+// each schema on the way. It returns how many there are.
+func (c *Contract) Examples() (n int, problems []error) {
+	var walk func(at string, v any, schema bool)
+	walk = func(at string, v any, schema bool) {
+		for i, item := range list(v) {
+			walk(pointer(at, fmt.Sprint(i)), item, false)
+		}
+		members, ok := v.(map[string]any)
+		if !ok {
+			return
+		}
+		check := func(schemaAt string, example any) {
+			n++
+			if err := c.validate(schemaAt, example); err != nil {
+				problems = append(problems, fmt.Errorf("example at %s: %w", at, err))
+			}
+		}
+		if s, beside := members["schema"]; beside {
+			if example, ok := members["example"]; ok {
+				check(pointer(at, "schema"), example)
+			}
+			walk(pointer(at, "schema"), s, true)
+		}
+		if schema || strings.HasPrefix(at, "#/components/schemas/") {
+			for _, example := range list(members["examples"]) {
+				check(at, example)
+			}
+		}
+		for name, m := range members {
+			if name != "schema" && name != "example" && name != "examples" {
+				walk(pointer(at, name), m, false)
+			}
+		}
+	}
+	walk("#", c.document, false)
+	for name := range object(object(c.document["components"])["schemas"]) {
+		if err := c.validate(pointer("#", "components", "schemas", name), nil); err != nil && strings.HasPrefix(err.Error(), "contract:") {
+			problems = append(problems, err)
+		}
+	}
+	return n, problems
+}
+
+func object(v any) map[string]any { m, _ := v.(map[string]any); return m }
+func list(v any) []any            { l, _ := v.([]any); return l }
+
+func pointer(base string, parts ...string) string {
+	for _, p := range parts {
+		base += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(p)
+	}
+	return base
+}
+
+// headerSet are headers in their canonical form.
+func headerSet(h map[string]string) http.Header {
+	out := make(http.Header, len(h))
+	for name, value := range h {
+		out.Set(name, value)
+	}
+	return out
+}

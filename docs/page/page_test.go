@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestUpToDate: what is committed is what the contract makes.
+func TestUpToDate(t *testing.T) {
+	t.Parallel()
+	contract, err := os.ReadFile("../openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := generate(contract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range files {
+		if got, err := os.ReadFile(filepath.Join("..", name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("docs/%s is not what openapi.yaml makes: run go generate ./docs (%v)", name, err)
+		}
+	}
+}
+
+// TestPageStandsAlone: it names nothing of another host, runs nothing, and each of
+// its links leads somewhere on it.
+func TestPageStandsAlone(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("../api.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(raw)
+	for _, bad := range []string{"<script", "<link", "<img", " src=", " style=", "url(", "@import", " onclick"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("the page has %q", bad)
+		}
+	}
+	ids := make(map[string]bool)
+	for _, m := range regexp.MustCompile(` id="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+		if ids[m[1]] {
+			t.Errorf("id %s stands twice", m[1])
+		}
+		ids[m[1]] = true
+	}
+	links := regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(page, -1)
+	for _, m := range links {
+		if target, inside := strings.CutPrefix(m[1], "#"); m[1] != "openapi.yaml" && (!inside || !ids[target]) {
+			t.Errorf("link %s leads nowhere", m[1])
+		}
+	}
+	if len(links) < 100 {
+		t.Errorf("%d links: too few to test anything", len(links))
+	}
+}
+
+func TestNoContract(t *testing.T) {
+	t.Parallel()
+	for _, contract := range []string{"", "paths: [", "paths: {/a: {get: {tags: [none]}}}"} {
+		if _, err := generate([]byte(contract)); err == nil {
+			t.Errorf("%q: want an error", contract)
+		}
+	}
+}
