@@ -15,6 +15,7 @@ QEMU       := .local/qemu
 CHROMIUM   := .local/chromium
 WASM       := web/public/detector.wasm
 PROMETHEUS3 := .local/prometheus3
+K6         := .local/k6
 FUNCTIONS  := access api authorizer bridge ingest migrate store
 sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
 LIB_FILES  := $(call sources,lib)
@@ -107,6 +108,10 @@ bench-kpi: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## The same with
 outage: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Take Prometheus away from the running stack for five minutes, and look for its figures (about 7 minutes)
 	@build/local/loadtest outage -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(OUTAGE_ARGS)
 
+.PHONY: load
+load: build synth $(K6)/.stamp $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Put the running stack, or one of its own, under load with k6, and report (about 3 minutes; LOAD_ARGS='-events 10000000')
+	@build/local/loadtest k6 -k6 $(K6)/bin/k6 -state $(STATE) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(LOAD_ARGS)
+
 .PHONY: bench-wasm
 bench-wasm: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Measure the detector natively, in Node.js, in Chromium and under wazero; SAMPLES=1e9 for the memory
 	@SAMPLES=$(SAMPLES) wasm/bench.sh $(WASM) $(CHROMIUM)/bin/chromium
@@ -188,6 +193,10 @@ prometheus3: ## Build Prometheus 3 into .local/prometheus3, for remote write 2.0
 test-prometheus3: prometheus3 ## Test remote write 2.0, the bridge's histograms and the rules against Prometheus 3
 	@INSIGHTHUB_TEST_PROMETHEUS3=$(CURDIR)/$(PROMETHEUS3)/bin/prometheus \
 		go test -count 1 ./lib/remotewrite ./functions/bridge ./cdk/local/prometheus/... ./cdk/grafana
+
+# Asked each time: a k6 may have come to the PATH.
+$(K6)/.stamp: FORCE
+	@loadtest/k6/install.sh $(K6)
 
 $(TINYGO)/.stamp: wasm/toolchain/install.sh wasm/toolchain/tinygo.mod wasm/toolchain/tinygo.sum
 	@wasm/toolchain/install.sh $(TINYGO) && touch $@

@@ -4,6 +4,7 @@
 //	loadtest replay     sends recorded sensor files
 //	loadtest bench      runs the whole stack and the yardstick, and compares
 //	loadtest outage     runs the whole stack, without its Prometheus for five minutes
+//	loadtest k6         runs the k6 scripts against the stack, and reports
 //	loadtest token      prints a development token of a gateway
 //
 // Each has its own flags: loadtest <command> -h.
@@ -33,11 +34,14 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
+	underLoad := func(ctx context.Context, args []string, stdout io.Writer) error {
+		return underLoad(ctx, args, stdout, os.Stderr, os.Getenv)
+	}
 	commands := map[string]func(context.Context, []string, io.Writer) error{
-		"simulate": simulate, "replay": replayFiles, "bench": benchmark, "outage": withoutPrometheus, "token": printToken,
+		"simulate": simulate, "replay": replayFiles, "bench": benchmark, "outage": withoutPrometheus, "k6": underLoad, "token": printToken,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return fmt.Errorf("want a command: simulate, replay, bench, outage or token; have %q", args)
+		return fmt.Errorf("want a command: simulate, replay, bench, outage, k6 or token; have %q", args)
 	}
 	return commands[args[0]](ctx, args[1:], stdout)
 }

@@ -64,6 +64,8 @@ export function model(script, data) {
     requests,
     limits,
     checks: checksOf(data.root_group).sort(by((c) => c.name)),
+    site: (data.setup_data || {}).site,
+    accepted: ((metrics.events_accepted || {}).values || {}).count,
     left: (data.setup_data || {}).left || [],
     never: unmet.sort(),
     ok: [...requests.flatMap((r) => r.limits), ...limits].every((l) => l.ok),

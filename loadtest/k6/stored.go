@@ -1,0 +1,131 @@
+package k6
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/drive"
+	"github.com/insighthub/insighthub/loadtest/fleet"
+)
+
+// readAdmin reads the first account's name and password from a local stack's description.
+func readAdmin(state string) (name, password string, err error) {
+	var s struct {
+		Name     string `json:"admin_name"`
+		Password string `json:"admin_password"`
+	}
+	path := filepath.Join(state, "stack.json")
+	raw, err := os.ReadFile(path) //nolint:gosec // the stack's own folder
+	if err != nil {
+		return "", "", err
+	}
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", "", fmt.Errorf("%s: %w", path, err)
+	}
+	if s.Name == "" || s.Password == "" {
+		return "", "", fmt.Errorf("%s names no administrator", path)
+	}
+	return s.Name, s.Password, nil
+}
+
+// waitStored is how long what was accepted may take to be stored.
+const waitStored = time.Minute
+
+// compareStored compares what a script saw accepted with what the database holds of the
+// script's site, where the target is local and the script counts.
+func compareStored(ctx context.Context, t target, report string) (string, error) {
+	var run struct {
+		Site     string `json:"site"`
+		Accepted *int64 `json:"accepted"`
+	}
+	raw, err := os.ReadFile(report) //nolint:gosec // k6 has just written it
+	if err != nil {
+		return "", err
+	}
+	if err := json.Unmarshal(raw, &run); err != nil {
+		return "", fmt.Errorf("%s: %w", report, err)
+	}
+	if !t.local || run.Accepted == nil {
+		return "", nil
+	}
+	stored, err := untilStored(ctx, t, *run.Accepted, "SELECT count(*) FROM reading WHERE site = $1", run.Site)
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("%d events accepted, %d stored", *run.Accepted, stored)
+	if stored != *run.Accepted {
+		return "", fmt.Errorf("%w: %s", telemetry.ErrConflict, text)
+	}
+	return text, nil
+}
+
+// untilStored waits until a count is as due, or no longer grows, and returns it.
+func untilStored(ctx context.Context, t target, due int64, query string, arguments ...any) (count int64, err error) {
+	db, err := pgx.Connect(ctx, t.stack.Database)
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing to lose
+	const idle = 5
+	for same, begin := 0, time.Now(); same < idle && time.Since(begin) < waitStored; time.Sleep(time.Second) {
+		last := count
+		if err := db.QueryRow(ctx, query, arguments...).Scan(&count); err != nil {
+			return 0, fmt.Errorf("count what is stored: %w", err)
+		}
+		if count == due {
+			return count, nil
+		}
+		if same++; count != last {
+			same = 0
+		}
+	}
+	return count, nil
+}
+
+// fillGateways send what is stored beforehand, each 100 series.
+const fillGateways = 50
+
+// fill has a simulated fleet send events as fast as they are taken, and waits until
+// they are stored.
+func fill(ctx context.Context, cfg Config, t target) (string, error) {
+	fmt.Fprintf(cfg.Stdout, "storing %d events beforehand\n", cfg.Events)
+	shape := fleet.Config{Prefix: "before", Site: "plant-1", Seed: 1, Gateways: fillGateways, Machines: 10, Samples: 10, Start: time.Now(), Horizon: time.Hour}
+	gateways, err := fleet.New(shape)
+	if err != nil {
+		return "", err
+	}
+	tokens, err := t.stack.Tokens(shape.Site)
+	if err != nil {
+		return "", err
+	}
+	enough, cancel := context.WithCancel(ctx)
+	defer cancel()
+	result, err := drive.Run(enough, drive.Config{
+		URL: t.url + "/v1/telemetry", Token: tokens.Get, Duration: time.Hour, Grace: time.Minute,
+		Progress: func(_ time.Duration, sofar drive.Counts) {
+			if sofar.Accepted >= cfg.Events {
+				cancel()
+			}
+		},
+	}, gateways, shape.EventsPerBatch())
+	if err != nil && (ctx.Err() != nil || !errors.Is(err, context.Canceled)) {
+		return "", fmt.Errorf("store %d events beforehand: %w", cfg.Events, err)
+	}
+	// Requests that were cut off may be stored or not.
+	stored, err := untilStored(ctx, t, -1, "SELECT count(*) FROM event")
+	if err != nil {
+		return "", err
+	}
+	if stored < result.Accepted {
+		return "", fmt.Errorf("%w: %d events accepted beforehand, %d stored", telemetry.ErrConflict, result.Accepted, stored)
+	}
+	return fmt.Sprintf("%d events stored, in %d series", stored, fillGateways*100), nil
+}

@@ -1,0 +1,155 @@
+package k6
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/bench"
+)
+
+// target is what is put under load.
+type target struct {
+	url             string
+	admin, password string
+	what            string // for the report
+	local           bool
+	stack           bench.Stack // if it is local
+}
+
+// checkTarget returns the host of an address that may be put under load: one of this
+// machine, or one that is named once more as allowed, over https.
+func checkTarget(address, allowed string) (host string, err error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" ||
+		(u.Scheme != "http" && u.Scheme != "https") {
+		return "", fmt.Errorf("target %q: %w: want https://host", address, telemetry.ErrInvalid)
+	}
+	host = u.Hostname()
+	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
+		return host, nil
+	}
+	if !strings.EqualFold(host, allowed) {
+		return "", fmt.Errorf("target %s: %w: it is not this machine; to put load on it name it with -allow-host too", host, telemetry.ErrInvalid)
+	}
+	if u.Scheme != "https" {
+		return "", fmt.Errorf("target %s: %w: passwords and tokens go to another machine over https only", host, telemetry.ErrInvalid)
+	}
+	return host, nil
+}
+
+// target finds what to put under load, and starts it when it is not there. stop ends
+// what was started.
+func (c Config) target(ctx context.Context) (t target, stop func() error, err error) {
+	nothing := func() error { return nil }
+	if c.URL != "" {
+		host, err := checkTarget(c.URL, c.AllowHost)
+		return target{url: strings.TrimRight(c.URL, "/"), admin: c.AdminName, password: c.AdminPassword, what: host}, nothing, err
+	}
+	stack, running := running(ctx, c.State)
+	what := "the local stack that was running"
+	stop = nothing
+	if !running {
+		what = "a local stack of its own, empty at first"
+		fmt.Fprintln(c.Stdout, "starting a local stack")
+		if stack, stop, err = c.startStack(ctx); err != nil {
+			return target{}, nil, err
+		}
+	}
+	_, err = checkTarget(stack.HTTP, "")
+	admin, password, adminErr := readAdmin(c.stateOf(running))
+	if err := errors.Join(err, adminErr); err != nil {
+		return target{}, nil, errors.Join(err, stop())
+	}
+	return target{url: stack.HTTP, admin: admin, password: password, what: what, local: true, stack: stack}, stop, nil
+}
+
+func (c Config) stateOf(running bool) string {
+	if running {
+		return c.State
+	}
+	return filepath.Join(c.Out, "state")
+}
+
+// running reports whether a stack answers that has its addresses in the folder: one
+// that was killed leaves them behind.
+func running(ctx context.Context, state string) (bench.Stack, bool) {
+	stack, err := bench.ReadStack(state)
+	if err != nil || syscall.Kill(stack.PIDs.Local, 0) != nil {
+		return bench.Stack{}, false
+	}
+	const wait = 5 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, stack.HTTP+"/.well-known/jwks.json", http.NoBody)
+	if err != nil {
+		return bench.Stack{}, false
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return bench.Stack{}, false
+	}
+	return stack, answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
+}
+
+// startStack starts a stack on an empty state folder, so that each run finds the same.
+func (c Config) startStack(ctx context.Context) (bench.Stack, func() error, error) {
+	state := c.stateOf(false)
+	log, err := os.Create(filepath.Join(c.Out, "local.log"))
+	if err != nil {
+		return bench.Stack{}, nil, err
+	}
+	defer log.Close() //nolint:errcheck // the process has its own
+	// Not with ctx: the stack goes on while k6 ends what was interrupted.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), c.Local, "-assembly", c.Assembly, "-stage", "dev", "-state", state, "-http", "127.0.0.1:0", //nolint:gosec // the project's own program
+		"-functions", c.Functions, "-timescale", c.Timescale, "-prometheus", c.Prometheus, "-prometheus-http", "127.0.0.1:0")
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return bench.Stack{}, nil, fmt.Errorf("start the local stack: %w", err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	stop := func() error { return stopStack(cmd, done) }
+	deadline := time.After(time.Minute)
+	for {
+		if stack, err := bench.ReadStack(state); err == nil {
+			return stack, stop, nil
+		}
+		select {
+		case err := <-done:
+			return bench.Stack{}, nil, fmt.Errorf("the local stack ended at its start, see %s: %w", log.Name(), err)
+		case <-ctx.Done():
+			return bench.Stack{}, nil, errors.Join(ctx.Err(), stop())
+		case <-deadline:
+			return bench.Stack{}, nil, errors.Join(fmt.Errorf("the local stack does not answer, see %s", log.Name()), stop())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// stopStack asks the stack to end and waits for it.
+func stopStack(cmd *exec.Cmd, done <-chan error) error {
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	select {
+	case err := <-done:
+		if _, ok := errors.AsType[*exec.ExitError](err); ok { // it was told to end
+			return nil
+		}
+		return err
+	case <-time.After(time.Minute):
+		return errors.Join(errors.New("the local stack does not stop"), cmd.Process.Kill())
+	}
+}
