@@ -1,8 +1,10 @@
 package timescale
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -101,44 +103,48 @@ func (p *Pool) Comment(ctx context.Context, site telemetry.SiteID, id int64, com
 
 // AddAnomalies keeps what was found; what is there already stays as it is. Those of
 // devices or metrics that the database does not know (yet) are skipped and counted:
-// found again after their events are stored, they are kept.
+// found again after their events are stored, or after [Writer.Introduce], they are
+// kept. After an error any part may have been added; adding all again is right.
 func (p *Pool) AddAnomalies(ctx context.Context, found []directory.Anomaly) (added, unknown int, err error) {
-	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		added, unknown = 0, 0
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			for _, a := range found {
-				rule := string(a.Rule)
-				if rule == "" {
-					rule = noRule
-				}
-				var known bool
-				var id *int64
-				err := tx.QueryRow(ctx, `WITH what AS (
-						SELECT d.id AS device_id, m.id AS metric_id FROM gateway g JOIN device d ON d.gateway_id = g.id AND d.name = $2
-						LEFT JOIN metric m ON m.gateway_id = g.id AND m.name = $3 WHERE g.name = $1 AND ($3 = '' OR m.id IS NOT NULL)
-					), made AS (
-						INSERT INTO anomaly (device_id, metric_id, time, kind, rule, score, value, severity, message)
-						SELECT device_id, metric_id, $4, $5, $6::uuid, $7, $8, $9, $10 FROM what ON CONFLICT DO NOTHING RETURNING id
-					) SELECT EXISTS (SELECT FROM what), (SELECT id FROM made)`,
-					string(a.Gateway), string(a.Device), string(a.Metric), a.Time.Time(), string(a.Kind), rule, a.Score, a.Value, string(a.Severity), a.Message).
-					Scan(&known, &id)
-				if err != nil {
-					return err
-				}
-				if !known {
-					unknown++
-				}
-				if id != nil {
-					added++
-				}
-			}
-			return nil
+	for part := range slices.Chunk(found, maxAnomalies) {
+		columns := columnsOf(part)
+		var known, made int
+		err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, `WITH found AS (
+					SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[], $7::float8[], $8::float8[], $9::text[], $10::text[])
+						WITH ORDINALITY AS f(gateway, device, metric, time, kind, rule, score, value, severity, message, n)
+				), what AS (
+					SELECT d.id AS device_id, m.id AS metric_id, f.* FROM found f JOIN gateway g ON g.name = f.gateway JOIN device d ON d.gateway_id = g.id AND d.name = f.device
+					LEFT JOIN metric m ON m.gateway_id = g.id AND m.name = f.metric WHERE f.metric = '' OR m.id IS NOT NULL
+				), made AS (
+					INSERT INTO anomaly (device_id, metric_id, time, kind, rule, score, value, severity, message)
+					SELECT device_id, metric_id, time, kind, rule, score, value, severity, message FROM what ORDER BY n ON CONFLICT DO NOTHING RETURNING id
+				) SELECT (SELECT count(*) FROM what), (SELECT count(*) FROM made)`, columns...).Scan(&known, &made)
 		})
-	})
-	if err != nil {
-		return 0, 0, fmt.Errorf("add anomalies: %w", err)
+		if err != nil {
+			return added, unknown, fmt.Errorf("add anomalies: %w", err)
+		}
+		added += made
+		unknown += len(part) - known
 	}
 	return added, unknown, nil
+}
+
+// maxAnomalies bounds what one statement adds.
+const maxAnomalies = 1000
+
+// columnsOf returns the arguments of the statement that adds anomalies.
+func columnsOf(found []directory.Anomaly) []any {
+	n := len(found)
+	gateways, devices, metrics, kinds := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	rules, severities, messages := make([]string, n), make([]string, n), make([]string, n)
+	times, scores, values := make([]time.Time, n), make([]float64, n), make([]*float64, n)
+	for i, a := range found {
+		gateways[i], devices[i], metrics[i], kinds[i] = string(a.Gateway), string(a.Device), string(a.Metric), string(a.Kind)
+		rules[i], severities[i], messages[i] = cmp.Or(string(a.Rule), noRule), string(a.Severity), a.Message
+		times[i], scores[i], values[i] = a.Time.Time(), a.Score, a.Value
+	}
+	return []any{gateways, devices, metrics, times, kinds, rules, scores, values, severities, messages}
 }
 
 const ruleColumns = `id::text, site, gateway, device, metric, kind, low, high, hysteresis, per_second, coalesce(silence_seconds, 0), severity, enabled, version`
