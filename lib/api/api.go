@@ -51,6 +51,7 @@ type Config struct {
 	Readings      Readings
 	Exports       Exports // served with Files
 	Files         Files
+	Figures       Figures
 	Anomalies     Anomalies
 	AlarmRules    AlarmRules
 	ClientReports ClientReports
@@ -142,6 +143,9 @@ func (h *Handler) routes() []route {
 	}
 	if h.config.Exports != nil && h.config.Files != nil {
 		routes = append(routes, h.exportRoutes()...)
+	}
+	if h.config.Figures != nil {
+		routes = append(routes, h.kpiRoutes()...)
 	}
 	return routes
 }
