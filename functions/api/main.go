@@ -1,6 +1,7 @@
 // Command api is the function behind the resources of the API.
 //
-// Environment: DATABASE_SECRET_ARN, EXPORT_BUCKET, AWS_S3_PATH_STYLE; LOG_LEVEL; that of lambdahost.NewInstruments.
+// Environment: DATABASE_SECRET_ARN, EXPORT_BUCKET, AWS_S3_PATH_STYLE,
+// PROMETHEUS_URL and PROMETHEUS_SIGV4; LOG_LEVEL; that of lambdahost.NewInstruments.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/lambdahttp"
 	"github.com/insighthub/insighthub/lib/objectstore"
+	"github.com/insighthub/insighthub/lib/promquery"
 	"github.com/insighthub/insighthub/lib/secrets"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
@@ -38,6 +40,7 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	env := lambdahost.NewEnv(getenv)
 	database, bucket := env.Required("DATABASE_SECRET_ARN"), env.Required("EXPORT_BUCKET")
 	pathStyle := env.Bool("AWS_S3_PATH_STYLE", false)
+	prometheus, sigV4 := env.Required("PROMETHEUS_URL"), env.Bool("PROMETHEUS_SIGV4", false)
 	aws, err := awsconfig.Load(getenv)
 	if err := errors.Join(env.Err(), err); err != nil {
 		return nil, err
@@ -57,7 +60,15 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	if err != nil {
 		return nil, err
 	}
-	handler, err := wire(pool, log, services{files: files{exports}})
+	query := promquery.Config{URL: prometheus, HTTP: awsconfig.NewHTTPClient(), Now: time.Now, Timeout: 5 * time.Second}
+	if sigV4 {
+		query.Region, query.Credentials = aws.Region, aws.Credentials
+	}
+	figures, err := promquery.New(query)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := wire(pool, log, services{files: files{exports}, figures: figures})
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +77,8 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 
 // services are what is connected beside the database; what is nil is not served.
 type services struct {
-	files api.Files
+	files   api.Files
+	figures api.Figures
 }
 
 // wire makes the handler over what is connected.
@@ -83,7 +95,7 @@ func resources(pool *timescale.Pool, log *slog.Logger, s services) (*api.Handler
 	return api.New(api.Config{
 		Log: log, Now: time.Now, Random: rand.Reader,
 		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool, KPIConfigs: pool, Audit: pool, Readings: pool,
-		Exports: pool, Files: s.files,
+		Exports: pool, Files: s.files, Figures: s.figures,
 		Anomalies: pool, AlarmRules: pool, ClientReports: pool,
 	})
 }
