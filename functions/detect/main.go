@@ -1,0 +1,21 @@
+// Command detect is the function that reads the stream, finds anomalies and raises
+// alarms. Its environment is read in settings.go, and by lambdahost.NewInstruments.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/insighthub/insighthub/lib/lambdahost"
+)
+
+func main() {
+	ctx := context.Background()
+	log := lambdahost.Logger(os.Getenv)
+	f, err := build(ctx, os.Getenv, log)
+	if err != nil {
+		log.Error("can not start", "error", err)
+		os.Exit(1)
+	}
+	lambdahost.Start(ctx, f.Handler, f.pool.Close)
+}

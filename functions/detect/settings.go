@@ -1,0 +1,33 @@
+package main
+
+import (
+	"github.com/insighthub/insighthub/lib/detect"
+	"github.com/insighthub/insighthub/lib/lambdahost"
+)
+
+// settings are what the environment says.
+type settings struct {
+	stream    string // STREAM_NAME
+	bucket    string // STATE_BUCKET
+	pathStyle bool   // AWS_S3_PATH_STYLE
+	secretARN string // DATABASE_SECRET_ARN
+	bus       string // EVENT_BUS: name or ARN
+	limits    detect.Limits
+}
+
+func parse(getenv func(string) string) (settings, error) {
+	env := lambdahost.NewEnv(getenv)
+	const most = 30_000 // series of a shard, for whose states there is room, see maxStateBytes
+	s := settings{
+		stream:    env.Required("STREAM_NAME"),
+		bucket:    env.Required("STATE_BUCKET"),
+		pathStyle: env.Bool("AWS_S3_PATH_STYLE", false),
+		secretARN: env.Required("DATABASE_SECRET_ARN"),
+		bus:       env.Required("EVENT_BUS"),
+		limits: detect.Limits{
+			Series:        env.Int("MAX_SERIES", 20_000, 1, most),
+			GatewaySeries: env.Int("MAX_GATEWAY_SERIES", 5_000, 1, most),
+		},
+	}
+	return s, env.Err()
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/detect"
+	"github.com/insighthub/insighthub/lib/eventbridge"
+	"github.com/insighthub/insighthub/lib/kinesis"
+	"github.com/insighthub/insighthub/lib/lambdahost"
+	"github.com/insighthub/insighthub/lib/objectstore"
+	"github.com/insighthub/insighthub/lib/secrets"
+	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale"
+)
+
+// function is the use-case with its own metrics, and what is to be closed after it.
+type function struct {
+	lambda.Handler
+	pool *timescale.Pool
+}
+
+// build makes the function from its environment.
+func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*function, error) {
+	s, err := parse(getenv)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := awsconfig.Load(getenv)
+	if err != nil {
+		return nil, err
+	}
+	objects, err := objectstore.New(objectstore.Config{AWS: cfg, Bucket: s.bucket, PathStyle: s.pathStyle, MaxBytes: maxStateBytes + 1<<20})
+	if err != nil {
+		return nil, err
+	}
+	bus, err := eventbridge.New(eventbridge.Config{Client: awseventbridge.NewFromConfig(cfg), Name: s.bus, Source: eventSource})
+	if err != nil {
+		return nil, err
+	}
+	pool, err := timescale.OpenSecret(ctx, secrets.New(cfg), s.secretARN, timescale.PoolConfig{
+		Application: "insighthub-detect", MaxConnections: 1, ConnectTimeout: time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	lineage := kinesis.NewShards(awskinesis.NewFromConfig(cfg), s.stream)
+	instruments, err := lambdahost.NewInstruments(getenv, cfg)
+	if err != nil {
+		return nil, err
+	}
+	handler, err := assemble(parts{
+		settings: s, objects: objects, lineage: lineage, configurations: configuration{pool},
+		config: detect.Config{
+			Anomalies: anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, log}, Notifier: notifier{bus},
+			Metrics: instruments.Registry, Log: log, Now: time.Now,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	observed, err := instruments.Observe(handler)
+	return &function{observed, pool}, err
+}
+
+// keeper is the database with its names.
+type keeper struct {
+	*timescale.Pool
+	*timescale.Writer
+}
+
+var _ database = keeper{}
+
+// A state of 30,000 series that have been known for weeks has 60 MB. It is neither
+// compressed, which would cost five times as much as writing it, nor held for more
+// shards than a process is likely to meet.
+const (
+	maxStateBytes = 96 << 20
+	cacheShards   = 2
+)
+
+// parts are what the use-case is assembled from.
+type parts struct {
+	settings       settings
+	objects        shardstate.Objects
+	lineage        shardstate.Lineage
+	configurations detect.Configurations
+	config         detect.Config // the rest
+}
+
+func assemble(p parts) (*detect.Handler, error) {
+	var err error
+	p.config.Settings, err = detect.NewSettings(detect.SettingsConfig{Configurations: p.configurations, Log: p.config.Log, Now: p.config.Now})
+	if err != nil {
+		return nil, err
+	}
+	codec, err := detect.NewCodec(p.settings.limits)
+	if err != nil {
+		return nil, err
+	}
+	p.config.States, err = shardstate.New(shardstate.Config[*detect.State]{
+		Objects: p.objects, Lineage: p.lineage, Codec: codec, Consumer: "detect", Stream: p.settings.stream,
+		MaxStateBytes: maxStateBytes, CacheShards: cacheShards,
+	})
+	if err != nil {
+		return nil, err
+	}
+	decoder, err := telemetry.NewDecoder(telemetry.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	p.config.Source, p.config.Decoder = &source{}, decoder
+	return detect.New(p.config)
+}
