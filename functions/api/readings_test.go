@@ -57,7 +57,9 @@ type columns struct {
 func readingsPath(site, gateway, device, metric string, more ...any) string {
 	v := url.Values{"gateway": {gateway}, "device": {device}, "metric": {metric}}
 	for i := 0; i+1 < len(more); i += 2 {
-		v.Set(fmt.Sprint(more[i]), fmt.Sprint(more[i+1]))
+		if v.Set(fmt.Sprint(more[i]), fmt.Sprint(more[i+1])); more[i] == "cursor" && more[i+1] == "" {
+			v.Del("cursor") // the first page
+		}
 	}
 	return "/v1/sites/" + site + "/readings?" + v.Encode()
 }
@@ -169,16 +171,17 @@ func TestLatest(t *testing.T) {
 		var got []string
 		for next := ""; ; {
 			var page list[latest]
-			p.do(t, person("eve", "plant-1=viewer"), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&limit=2&cursor="+next, "").want(t, 200).into(t, &page)
+			p.do(t, person("eve", "plant-1=viewer"), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&limit=2"+next, "").want(t, 200).into(t, &page)
 			for _, l := range page.Items {
 				got = append(got, fmt.Sprint(l.Device, " ", l.Metric, " ", l.Value, " ", l.Quality))
 				if want := float64(telemetry.MicrosOf(time.Now())-telemetry.Micros(l.Time)) / 1e6; l.Age > want || l.Age < want-60 {
 					t.Errorf("age %v, want about %v", l.Age, want)
 				}
 			}
-			if next = page.Next; next == "" {
+			if page.Next == "" {
 				break
 			}
+			next = "&cursor=" + page.Next
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("latest differ (-want +got):\n%s", diff)
