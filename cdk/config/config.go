@@ -30,11 +30,13 @@ type Stage struct {
 	// Removal says what happens to stores of data when their stack goes away.
 	Removal Removal
 
-	Stream     Stream
-	Ingest     Ingest
-	Store      Store
-	Bridge     Bridge
-	Migrate    Function
+	Stream  Stream
+	Ingest  Ingest
+	Store   Store
+	Bridge  Bridge
+	Migrate Function
+	// Rollup sizes the function that keeps the events by minute; it runs every minute.
+	Rollup     Function
 	API        API
 	Tokens     Tokens
 	Database   Database

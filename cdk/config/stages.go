@@ -56,6 +56,7 @@ func dev() Stage {
 			Lateness:  2 * time.Second,
 		},
 		Migrate: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
+		Rollup:  Function{MemoryMB: 256, Timeout: 50 * time.Second},
 		API: API{
 			Authorizer:        Function{MemoryMB: 256, Timeout: 5 * time.Second},
 			Access:            Function{MemoryMB: 512, Timeout: 10 * time.Second},

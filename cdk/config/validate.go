@@ -36,6 +36,7 @@ func (s Stage) Validate() error {
 	p.in("store", s.Store.problems(s.Stream.Retention))
 	p.in("bridge", s.Bridge.problems(s.Stream.Retention))
 	p.in("migrate", s.Migrate.problems())
+	p.in("rollup", s.Rollup.problems())
 	p.in("api", s.API.problems())
 	p.in("tokens", s.Tokens.problems())
 	p.in("database", s.Database.problems())

@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/aws-cdk-go/awscdk/v2/triggers"
@@ -28,6 +30,10 @@ type Data struct {
 	// States keeps what consumers remember of their shards.
 	States  awss3.Bucket
 	Migrate constructs.GoFunction
+	// Rollup keeps the events by minute.
+	Rollup constructs.GoFunction
+	// Exports holds what people exported, for a day.
+	Exports awss3.Bucket
 	// AdminSecret is the password of the first account.
 	AdminSecret awssecretsmanager.ISecret
 }
@@ -39,7 +45,7 @@ const FailuresMetrics = "all"
 func NewData(scope cdkconstructs.Construct, props Props) Data {
 	stage := props.Stage
 	stack := newStack(scope, props, "Data", "database, buckets and the network they need")
-	d := Data{Stack: stack, Failures: failureBucket(stack, stage), States: stateBucket(stack, stage)}
+	d := Data{Stack: stack, Failures: failureBucket(stack, stage), States: stateBucket(stack, stage), Exports: exportBucket(stack, stage)}
 
 	var ready []cdkconstructs.Construct
 	if stage.Database.Kind == config.OwnInstance {
@@ -77,6 +83,7 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 		},
 	})
 	d.DatabaseSecret.GrantRead(d.Migrate.Role, nil)
+	d.addRollup(props)
 	d.AdminSecret.GrantRead(d.Migrate.Role, nil)
 	// The migrations are part of the function: it runs when it changes, and the
 	// deployment fails and rolls back with it.
@@ -101,6 +108,38 @@ func failureBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 	}}
 	p.Metrics = &[]*awss3.BucketMetrics{{Id: jsii.String(FailuresMetrics)}}
 	return awss3.NewBucket(stack, jsii.String("Failures"), p)
+}
+
+// addRollup adds the function that makes minutes of events, every minute.
+func (d *Data) addRollup(props Props) {
+	d.Rollup = constructs.NewGoFunction(d.Stack, "Rollup", &constructs.GoFunctionProps{
+		Name:        "rollup",
+		Description: "Keeps the events by minute up to date",
+		Stage:       props.Stage,
+		Size:        props.Stage.Rollup,
+		Dir:         props.Functions,
+		Network:     d.DatabaseNetwork,
+		Environment: map[string]*string{"DATABASE_SECRET_ARN": d.DatabaseSecret.SecretArn()},
+	})
+	d.DatabaseSecret.GrantRead(d.Rollup.Role, nil)
+	awsevents.NewRule(d.Stack, jsii.String("RollupSchedule"), &awsevents.RuleProps{
+		Description: jsii.String("Makes minutes of events"),
+		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(1))),
+		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(d.Rollup.Function, &awseventstargets.LambdaFunctionProps{
+			// One that is missed is made up for by the next.
+			RetryAttempts: jsii.Number(0),
+		})},
+	})
+}
+
+// exportBucket holds files that can be fetched for some minutes.
+func exportBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
+	p := privateBucket(stage)
+	p.LifecycleRules = &[]*awss3.LifecycleRule{{
+		Expiration:                          awscdk.Duration_Days(jsii.Number(1)),
+		AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(1)),
+	}}
+	return awss3.NewBucket(stack, jsii.String("Exports"), p)
 }
 
 // BridgeStates begins the keys of the bridge's states, one for each length of window.

@@ -79,6 +79,13 @@ const (
 	maxFunctionSeries = 100_000
 )
 
+// Answer tells a function where the workspace answers queries, and lets it ask.
+func (m Monitoring) Answer(f constructs.GoFunction) {
+	f.AddEnvironment(jsii.String("PROMETHEUS_URL"), m.Workspace.AttrPrometheusEndpoint(), nil)
+	f.AddEnvironment(jsii.String("PROMETHEUS_SIGV4"), jsii.String("true"), nil)
+	f.Allow([]string{"aps:QueryMetrics"}, m.Workspace.AttrArn())
+}
+
 // Receive tells a function where the workspace takes samples, and lets it write them.
 func (m Monitoring) Receive(f constructs.GoFunction) {
 	// The endpoint ends with a slash.

@@ -30,6 +30,14 @@ func acceptedFindings() []accepted {
 			"the names of the objects under the prefix are not known before they are written",
 		},
 		{
+			`AwsSolutions-IAM5\[Resource::<Exports\w+\.Arn>/exports/\*\]`, `Api/Resources/Role/DefaultPolicy/Resource`,
+			"each export is an object with a random name",
+		},
+		{
+			`AwsSolutions-S1`, `Data/Exports/Resource`,
+			"the audit trail tells who exported what, and an object lasts for a day; who holds an address is whom it was given to",
+		},
+		{
 			`AwsSolutions-S1`, `Data/States/Resource`,
 			"one function can read and write it, thousands of times an hour; a log would be larger than the bucket, and the states can be computed again from the stream",
 		},

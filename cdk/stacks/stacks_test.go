@@ -108,7 +108,7 @@ func TestNoRules(t *testing.T) {
 
 func TestFunctionsNotBuilt(t *testing.T) {
 	err := stacks.Assembly{Functions: t.TempDir()}.Synthesise()
-	if err == nil || !strings.Contains(err.Error(), "authorizer, bridge, ingest, migrate, store") {
+	if err == nil || !strings.Contains(err.Error(), "authorizer, bridge, ingest, migrate, rollup, store") {
 		t.Errorf("Synthesise: %v, want the names of the functions", err)
 	}
 }
@@ -164,11 +164,12 @@ func checkEnvironment(t *testing.T, a assembly) {
 	t.Helper()
 	want := map[string][]string{
 		"access":     {"DATABASE_SECRET_ARN", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
-		"api":        {"DATABASE_SECRET_ARN"},
+		"api":        {"DATABASE_SECRET_ARN", "EXPORT_BUCKET", "PROMETHEUS_SIGV4", "PROMETHEUS_URL"},
 		"authorizer": {"SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
 		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
 		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STREAM_NAME"},
 		"migrate":    {"ADMIN_SECRET_ARN", "DATABASE_SECRET_ARN"},
+		"rollup":     {"DATABASE_SECRET_ARN"},
 		"store":      {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "FAILURE_BUCKET"},
 	}
 	for name, f := range a.functions() {
@@ -344,11 +345,11 @@ func checkPrivileges(t *testing.T, a assembly) {
 		}
 		byFunction[policy.ID] = text(document)
 	}
-	writes := regexp.MustCompile(`"Action":"aps:RemoteWrite","Effect":"Allow","Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn[^"]*"\}`)
+	writes := regexp.MustCompile(`"Action":("aps:RemoteWrite"|\["aps:QueryMetrics","aps:RemoteWrite"\]),"Effect":"Allow","Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn[^"]*"\}`)
 	for id, document := range byFunction {
-		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources)|Telemetry/(Store|Bridge)|Data/Migrate)`).MatchString(id)
-		if isFunction != writes.MatchString(document) || strings.Count(document, "aps:") > 1 {
-			t.Errorf("%s: may do to the workspace what is in %s, want writing for functions", id, document)
+		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources)|Telemetry/(Store|Bridge)|Data/(Migrate|Rollup))`).MatchString(id)
+		if isFunction != writes.MatchString(document) || strings.Count(document, "aps:") > 1 != strings.HasPrefix(id, "Api/Resources") {
+			t.Errorf("%s: may do to the workspace what is in %s, want writing for functions, and asking for the API's", id, document)
 		}
 		if kinesis := regexp.MustCompile(`kinesis:\w+`).FindAllString(document, -1); strings.HasPrefix(id, "Api/Ingest") {
 			if diff := cmp.Diff([]string{"kinesis:PutRecords"}, kinesis); diff != "" {
@@ -358,7 +359,7 @@ func checkPrivileges(t *testing.T, a assembly) {
 			t.Errorf("%s may write to the stream", id)
 		}
 		mayReadSecret := strings.Contains(document, "secretsmanager:GetSecretValue")
-		needsSecret := regexp.MustCompile(`^(Api/Access|Api/Resources|Telemetry/Store|Telemetry/Bridge|Data/Migrate|Data/Database)`).MatchString(id)
+		needsSecret := regexp.MustCompile(`^(Api/Access|Api/Resources|Telemetry/Store|Telemetry/Bridge|Data/Migrate|Data/Rollup|Data/Database)`).MatchString(id)
 		if mayReadSecret != needsSecret {
 			t.Errorf("%s: may read a secret: %v, want %v", id, mayReadSecret, needsSecret)
 		}
@@ -416,8 +417,8 @@ func checkStorage(t *testing.T, a assembly, deletion string) {
 			t.Errorf("%s %s, want TLS enforced", p.ID, policy)
 		}
 	}
-	if len(buckets) != 2 || len(policies) != 2 {
-		t.Errorf("%d buckets and %d policies, want 2 of each", len(buckets), len(policies))
+	if len(buckets) != 3 || len(policies) != 3 {
+		t.Errorf("%d buckets and %d policies, want 3 of each", len(buckets), len(policies))
 	}
 }
 

@@ -40,8 +40,12 @@ func (s *Stack) startFunctions(context.Context) error {
 	return nil
 }
 
-// signs is the variable that makes a function write as the managed service wants it.
-const signs = "REMOTE_WRITE_SIGV4"
+// signs and asksSigned are the variables that make a function write, and ask, as the
+// managed service wants it.
+const (
+	signs      = "REMOTE_WRITE_SIGV4"
+	asksSigned = "PROMETHEUS_SIGV4"
+)
 
 // environment is the template's, and the addresses of the local services.
 func (s *Stack) environment(f template.Function) []string {
@@ -62,7 +66,7 @@ func (s *Stack) environment(f template.Function) []string {
 		}
 		if s.prometheus != nil {
 			v = s.prometheus.localise(v)
-			if k == signs { // the local server asks for no signature, and may speak 2.0
+			if k == signs || k == asksSigned { // the local server asks for no signature, and may speak 2.0
 				v = "false"
 			}
 		}

@@ -1,0 +1,69 @@
+// Command rollup is the function that keeps the events by minute up to date. A schedule
+// invokes it every minute; what it is sent does not matter.
+//
+// Environment: DATABASE_SECRET_ARN; LOG_LEVEL; that of lambdahost.NewInstruments.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/lambdahost"
+	"github.com/insighthub/insighthub/lib/secrets"
+	"github.com/insighthub/insighthub/lib/timescale"
+)
+
+func main() {
+	ctx := context.Background()
+	log := lambdahost.Logger(os.Getenv)
+	handler, pool, err := build(ctx, os.Getenv, log)
+	if err != nil {
+		log.Error("can not start", "error", err)
+		os.Exit(1)
+	}
+	lambdahost.Start(ctx, handler, pool.Close)
+}
+
+// build makes the function from its environment.
+func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, *timescale.Pool, error) {
+	env := lambdahost.NewEnv(getenv)
+	database := env.Required("DATABASE_SECRET_ARN")
+	aws, err := awsconfig.Load(getenv)
+	if err := errors.Join(env.Err(), err); err != nil {
+		return nil, nil, err
+	}
+	instruments, err := lambdahost.NewInstruments(getenv, aws)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool, err := timescale.OpenSecret(ctx, secrets.New(aws), database, timescale.PoolConfig{
+		Application: "insighthub-rollup", MaxConnections: 1, StatementTimeout: 20 * time.Second,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	observed, err := instruments.Observe(&handler{pool, log})
+	return observed, pool, err
+}
+
+type handler struct {
+	pool *timescale.Pool
+	log  *slog.Logger
+}
+
+// Invoke implements lambda.Handler.
+func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
+	done, err := h.pool.RefreshRollup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.log.DebugContext(ctx, "rolled up", "watermark", done.Watermark, "minutes", done.Minutes, "hours", done.Hours, "behind", done.Behind)
+	return json.Marshal(done)
+}
