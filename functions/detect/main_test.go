@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+
+	"github.com/insighthub/insighthub/cdk/local/events"
+	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/eventbridge"
+	"github.com/insighthub/insighthub/lib/metrics/metricstest"
+)
+
+func TestBuildNamesWhatIsMissing(t *testing.T) {
+	_, err := build(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
+	for _, name := range []string{"STREAM_NAME", "STATE_BUCKET", "DATABASE_SECRET_ARN", "EVENT_BUS"} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v does not name %s", err, name)
+		}
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	secret := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		_, _ = io.WriteString(w, `{"ARN":"arn","Name":"database","SecretString":"{\"dsn\":\"postgres://u@127.0.0.1:1/d\"}"}`)
+	}))
+	defer secret.Close()
+	values := map[string]string{
+		"STREAM_NAME": "telemetry", "STATE_BUCKET": "states", "EVENT_BUS": "anomalies",
+		"DATABASE_SECRET_ARN": "arn", "AWS_ENDPOINT_URL_SECRETS_MANAGER": secret.URL,
+		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
+	}
+	f, err := build(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.pool.Close()
+	metricstest.Check(t, f.Handler, "insighthub_invocations_total", "insighthub_anomalies_total", "insighthub_detect_events_total",
+		"insighthub_detect_invocations_total", "insighthub_detect_notifications_total", "insighthub_detect_poison_records_total",
+		"insighthub_detect_refused_anomalies_total", "insighthub_detect_phase_seconds_total", "insighthub_detect_state_bytes")
+}
+
+// TestEventsOnTheBus reads back what the local bus has got.
+func TestEventsOnTheBus(t *testing.T) {
+	var lines bytes.Buffer
+	server := httptest.NewServer(events.New(events.Config{Buses: []string{"anomalies"}, Out: &lines, Now: time.Now}).Handler())
+	defer server.Close()
+	to, err := eventbridge.New(eventbridge.Config{
+		Client: awseventbridge.NewFromConfig(aws.Config{
+			Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("none", "none", ""),
+		}),
+		Name: "anomalies", Source: eventSource,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := 1.5
+	told, err := notifier{to}.Notify(t.Context(), []directory.Anomaly{
+		{Site: "s", Gateway: "g", Device: "d", Metric: `m"`, Time: 1_500_000, Kind: directory.ByScore, Score: 0.5, Value: &value, Severity: directory.Warning, Message: "new"},
+		{Site: "s", Gateway: "g", Device: "d", Kind: directory.ByMachine, Severity: directory.Warning},
+	})
+	if err != nil || told != 2 {
+		t.Fatalf("%d told, %v", told, err)
+	}
+	first, second, _ := strings.Cut(lines.String(), "\n")
+	for _, want := range []string{
+		`"source":"insighthub.detect"`, `"detail-type":"anomaly"`, `"time":"1970-01-01T00:00:01Z"`,
+		`"site":"s","gateway":"g","device":"d","metric":"m\"","time":"1970-01-01T00:00:01.5Z","kind":"score","score":0.5,"value":1.5,"severity":"warning","message":"new"}`,
+	} {
+		if !strings.Contains(first, want) {
+			t.Errorf("%s lacks %s", first, want)
+		}
+	}
+	if !strings.Contains(second, `"kind":"machine"`) || strings.Contains(second, "metric") || strings.Contains(second, "value") {
+		t.Errorf("%s", second)
+	}
+}
