@@ -88,7 +88,7 @@ func (c Config) check() error {
 	return fmt.Errorf("%w: %w", telemetry.ErrInvalid, errors.Join(problems...))
 }
 
-// ErrLimits: the scripts ran to their ends, and limits are not met.
+// ErrLimits says that the scripts ran to their ends, and limits are not met.
 var ErrLimits = errors.New("limits are not met")
 
 // Run runs the scripts one after the other. The error wraps ErrLimits when one of them

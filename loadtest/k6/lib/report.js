@@ -35,17 +35,18 @@ export function model(script, data) {
   const metrics = data.metrics || {};
   const requests = [];
   const limits = [];
-  const unmet = [];
+  const never = [];
   for (const [name, metric] of Object.entries(metrics)) {
     const values = metric.values || {};
     const states = Object.entries(metric.thresholds || {}).map(([limit, state]) => ({ limit, ok: state.ok }));
-    const seen = metric.type !== 'trend' || values.count > 0;
+    const seen = { trend: values.count > 0, rate: values.passes + values.fails > 0 }[metric.type] ?? true;
     const tags = durations.exec(name);
     if (name.endsWith('{expected_response:true}')) continue; // k6 adds it
-    if (tags) {
-      if (seen) requests.push({ kind: readable(tags[1]), ...trend(values), limits: states });
-      // A bound on what never happened proves nothing.
-      else if (states.length > 0) unmet.push(readable(tags[1]));
+    if (!seen) {
+      // A limit on what never happened proves nothing.
+      if (states.length > 0) never.push(tags ? readable(tags[1]) : name);
+    } else if (tags) {
+      requests.push({ kind: readable(tags[1]), ...trend(values), limits: states });
     } else {
       for (const { limit, ok } of states) limits.push({ metric: name, limit, value: measured(metric), ok });
     }
@@ -67,7 +68,7 @@ export function model(script, data) {
     site: (data.setup_data || {}).site,
     accepted: ((metrics.events_accepted || {}).values || {}).count,
     left: (data.setup_data || {}).left || [],
-    never: unmet.sort(),
+    never: never.sort(),
     ok: [...requests.flatMap((r) => r.limits), ...limits].every((l) => l.ok),
   };
 }
@@ -163,8 +164,9 @@ export function markdown(facts, runs) {
   return lines.join('\n');
 }
 
+// inline is text in Markdown: no line breaks, and no tags.
 function inline(value) {
-  return String(value).replace(/\s+/g, ' ');
+  return String(value).replace(/\s+/g, ' ').replace(/<(?=[a-z!/?])/gi, '&lt;');
 }
 
 function cell(value) {

@@ -44,6 +44,6 @@ export const common = {
   discardResponseBodies: false,
   setupTimeout: '120s',
   teardownTimeout: '60s',
-  systemTags: ['status', 'method', 'name', 'scenario', 'expected_response', 'check'],
+  systemTags: ['status', 'method', 'name', 'scenario', 'expected_response', 'check', 'group'],
   summaryTrendStats: ['count', 'avg', 'med', 'p(95)', 'p(99)', 'p(99.9)', 'max'],
 };
