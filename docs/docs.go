@@ -9,10 +9,10 @@ import _ "embed" // for the two documents
 // OpenAPI is the contract (OpenAPI 3.1). The ETag of it is ContractTag.
 //
 //go:embed openapi.yaml
-var OpenAPI []byte //nolint:gochecknoglobals // embedded; nobody writes to it
+var OpenAPI []byte
 
 // Page is the contract as HTML. It loads nothing and runs nothing; its style is the
 // one with the digest PageStyle. Its ETag is PageTag.
 //
 //go:embed api.html
-var Page []byte //nolint:gochecknoglobals // embedded; nobody writes to it
+var Page []byte

@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"f1d220b2f639f84c643986ed7ad7b8ec"`
-	PageTag     = `"c37abd0bb72852bffd66a43cb85567bc"`
+	ContractTag = `"0adc695814ce5c4335d2953659d7514e"`
+	PageTag     = `"0094504fddc2a0dcd8f877133ff424d4"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-6DEEEjPAP6m6k470AptP8OjwINYcosRhyI/XrdPuWek='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -81,7 +82,7 @@ func Parse(raw []byte) (*Contract, error) {
 		for method, members := range object(item) {
 			o := operation{strings.ToUpper(method), path, pointer("#", "paths", path, method), object(members), nil}
 			for i, p := range list(o.members["parameters"]) {
-				o.parameters = append(o.parameters, c.resolve(pointer(o.pointer, "parameters", fmt.Sprint(i)), p))
+				o.parameters = append(o.parameters, c.resolve(pointer(o.pointer, "parameters", strconv.Itoa(i)), p))
 			}
 			c.operations = append(c.operations, o)
 		}
@@ -185,7 +186,7 @@ func (c *Contract) Examples() (n int, problems []error) {
 	var walk func(at string, v any, schema bool)
 	walk = func(at string, v any, schema bool) {
 		for i, item := range list(v) {
-			walk(pointer(at, fmt.Sprint(i)), item, false)
+			walk(pointer(at, strconv.Itoa(i)), item, false)
 		}
 		members, ok := v.(map[string]any)
 		if !ok {
@@ -227,10 +228,11 @@ func object(v any) map[string]any { m, _ := v.(map[string]any); return m }
 func list(v any) []any            { l, _ := v.([]any); return l }
 
 func pointer(base string, parts ...string) string {
+	out := []byte(base)
 	for _, p := range parts {
-		base += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(p)
+		out = append(append(out, '/'), strings.NewReplacer("~", "~0", "/", "~1").Replace(p)...)
 	}
-	return base
+	return string(out)
 }
 
 // headerSet are headers in their canonical form.

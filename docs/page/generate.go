@@ -6,6 +6,7 @@ import (
 	_ "embed" // the page's parts
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"html/template"
 	"strings"
@@ -114,7 +115,7 @@ func parse(raw []byte) (node, error) {
 		return node{}, fmt.Errorf("contract: %w", err)
 	}
 	if len(document.Content) != 1 {
-		return node{}, fmt.Errorf("contract: no document")
+		return node{}, errors.New("contract: no document")
 	}
 	return node{document.Content[0], document.Content[0]}, nil
 }

@@ -147,7 +147,7 @@ func describe(n node) string {
 		return c.Value
 	}
 	kind := t.get("type")
-	words := kind.Value
+	words, limits := kind.Value, ""
 	if len(kind.Content) > 0 {
 		words = strings.Join(texts(kind), " or ")
 	}
@@ -165,15 +165,22 @@ func describe(n node) string {
 		words = "object"
 	}
 	for _, limit := range []struct{ keyword, format string }{
-		{"format", ", %s"}, {"minLength", ", at least %s characters"}, {"maxLength", ", at most %s characters"}, {"minimum", ", from %s"},
-		{"exclusiveMinimum", ", more than %s"}, {"maximum", ", to %s"}, {"minItems", ", at least %s"}, {"maxItems", ", at most %s"},
-		{"maxProperties", ", at most %s"}, {"default", ", default %s"},
+		{"format", ", %s"},
+		{"minLength", ", at least %s characters"},
+		{"maxLength", ", at most %s characters"},
+		{"minimum", ", from %s"},
+		{"exclusiveMinimum", ", more than %s"},
+		{"maximum", ", to %s"},
+		{"minItems", ", at least %s"},
+		{"maxItems", ", at most %s"},
+		{"maxProperties", ", at most %s"},
+		{"default", ", default %s"},
 	} {
 		if v := t.text(limit.keyword); v != "" {
-			words += fmt.Sprintf(limit.format, v)
+			limits = fmt.Sprintf("%s"+limit.format, limits, v)
 		}
 	}
-	return words
+	return words + limits
 }
 
 func exampleText(n node) string {

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/insighthub/insighthub/docs/contracttest"
 	"github.com/insighthub/insighthub/lib/password"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
@@ -62,12 +63,14 @@ type platform struct {
 	dsn     string
 	handler lambda.Handler
 	keys    signer
+
+	contract *contracttest.Contract
 }
 
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	pool, dsn := timescaletest.Open(t)
-	p := &platform{pool: pool, dsn: dsn, keys: newSigner(t)}
+	p := &platform{pool: pool, dsn: dsn, keys: newSigner(t), contract: contracttest.Open(t)}
 	var err error
 	p.handler, err = wire(wiring{
 		pool: pool, keys: p.keys, issuer: issuer, audience: "insighthub", signing: `[{"key":"k"}]`, log: slog.New(slog.DiscardHandler),
@@ -112,8 +115,9 @@ func (p *platform) from(t *testing.T, source, path, contentType, body string) an
 	if contentType == "" {
 		method = "GET"
 	}
+	headers := map[string]string{"content-type": contentType}
 	event, err := json.Marshal(map[string]any{
-		"version": "2.0", "rawPath": path, "headers": map[string]string{"content-type": contentType}, "body": body,
+		"version": "2.0", "rawPath": path, "headers": headers, "body": body,
 		"requestContext": map[string]any{"requestId": "r-1", "http": map[string]string{"method": method, "sourceIp": source}},
 	})
 	if err != nil {
@@ -126,6 +130,11 @@ func (p *platform) from(t *testing.T, source, path, contentType, body string) an
 	var a answer
 	if err := json.Unmarshal(raw, &a); err != nil {
 		t.Fatal(err)
+	}
+	if err := p.contract.Check(contracttest.Exchange{
+		Method: method, Path: path, RequestHeaders: headers, RequestBody: []byte(body), Status: a.Status, Headers: a.Headers, Body: []byte(a.Body),
+	}); err != nil {
+		t.Errorf("not what docs/openapi.yaml says: %v", err)
 	}
 	return a
 }

@@ -45,11 +45,11 @@ func (s *Service) Handler() http.Handler {
 
 func (s *Service) routes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
-		"POST /v1/login":             s.serveLogin,
-		"POST /v1/refresh":           s.serveRefresh,
-		"POST /v1/logout":            s.serveLogout,
-		"POST /v1/token":             s.serveToken,
-		"GET /.well-known/jwks.json": s.serveKeys,
+		"POST /v1/login":                              s.serveLogin,
+		"POST /v1/refresh":                            s.serveRefresh,
+		"POST /v1/logout":                             s.serveLogout,
+		"POST /v1/token":                              s.serveToken,
+		"GET /.well-known/jwks.json":                  s.serveKeys,
 		"GET /.well-known/oauth-authorization-server": s.serveMetadata,
 	}
 }

@@ -19,7 +19,9 @@ func TestProtected(t *testing.T) {
 		"empty":    invoke(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, payload(1001, "")),
 		"lapsed":   invoke(t, func(http.ResponseWriter, *http.Request) {}, payload(1, "")),
 		"bad body": invoke(t, func(http.ResponseWriter, *http.Request) {}, payload(1001, `"body":"%","isBase64Encoded":true,`)),
-		"too long": invoke(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, lambdahttp.MaxResponseBytes+1)) }, payload(1001, "")),
+		"too long": invoke(t, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write(make([]byte, lambdahttp.MaxResponseBytes+1))
+		}, payload(1001, "")),
 	} {
 		for header, value := range want {
 			if a.Headers[header] != value {
