@@ -26,7 +26,7 @@ func Rules() []Rule {
 		{Path: "lib/ingest", Internal: []string{telemetry, "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang", "github.com/segmentio/encoding"}},
 		{Path: "lib/access", Internal: []string{telemetry, "lib/directory", "lib/lambdahttp", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
 		{Path: "lib/api", Internal: []string{telemetry, "docs", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambdahttp", "lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail"}},
-		{Path: "lib/checkup", Internal: []string{telemetry, "lib/token", "lib/trail"}},
+		{Path: "lib/checkup", Internal: []string{telemetry, "lib/token", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/store", Internal: []string{telemetry}, External: []string{"github.com/prometheus/client_golang"}},
 		// The shard's state is a small mechanism with ports of its own, not an adapter.
 		{Path: "lib/detect", Internal: []string{telemetry, "lib/anomaly", "lib/directory", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},

@@ -69,18 +69,19 @@ func Run(ctx context.Context, target string, now func() time.Time, checks []Chec
 	}
 	for i, check := range checks {
 		if ctx.Err() != nil {
-			r.add(Finding{"audit: time", Fail, fmt.Sprintf("it ended before %d of %d groups of checks", len(checks)-i, len(checks)), "give it more time, or look why the platform answers slowly"})
+			r.Add(Finding{"audit: time", Fail, fmt.Sprintf("it ended before %d of %d groups of checks", len(checks)-i, len(checks)), "give it more time, or look why the platform answers slowly"})
 			break
 		}
 		for _, f := range check(ctx) {
-			r.add(f)
+			r.Add(f)
 		}
 	}
 	r.Seconds = now().Sub(r.Started).Seconds()
 	return r
 }
 
-func (r *Report) add(f Finding) {
+// Add adds a finding and counts it.
+func (r *Report) Add(f Finding) {
 	if f.Result == Pass {
 		f.Todo = ""
 	}

@@ -88,6 +88,11 @@ func (c MinterConfig) mint(ctx context.Context, who token.Identity, at time.Time
 	return text, err
 }
 
+// GatewayToken returns a token of the audit's gateway.
+func (c MinterConfig) GatewayToken(ctx context.Context) (string, error) {
+	return c.mint(ctx, AsGateway.claims(), c.Now())
+}
+
 // Minted are tokens that the audit signs itself with the platform's key: nothing is
 // made for them, and they lapse within five minutes.
 type Minted struct{ MinterConfig }

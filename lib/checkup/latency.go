@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -13,7 +15,7 @@ type LatencyConfig struct {
 	API   API
 	Token string
 	// Paths are read, each Reads times after a few that are not counted: a function
-	// may have to start.
+	// may have to start. {site} in them is a site; without one they are passed over.
 	Paths []string
 	Reads int
 	// Budget is for the 99th percentile.
@@ -27,15 +29,22 @@ const warmUps = 3
 func LatencyCheck(c LatencyConfig) Check {
 	return func(ctx context.Context) []Finding {
 		var findings []Finding
+		at, err := aSite(ctx, c.API, c.Token)
+		if err != nil {
+			return []Finding{notAsked("latency", err)}
+		}
 		for _, path := range c.Paths {
-			findings = append(findings, c.measure(ctx, path))
+			if strings.Contains(path, "{site}") && !at.exists {
+				continue
+			}
+			findings = append(findings, c.measure(ctx, path, strings.ReplaceAll(path, "{site}", url.PathEscape(at.name))))
 		}
 		return findings
 	}
 }
 
-func (c LatencyConfig) measure(ctx context.Context, path string) Finding {
-	f := Finding{Check: "latency: " + path, Result: Pass}
+func (c LatencyConfig) measure(ctx context.Context, name, path string) Finding {
+	f := Finding{Check: "latency: " + name, Result: Pass}
 	var took []time.Duration
 	for i := range warmUps + c.Reads {
 		got, err := c.API.get(ctx, path, c.Token)

@@ -21,11 +21,15 @@ const (
 // Info is what stack.json says while the stack answers. It holds secrets; only its
 // owner can read it.
 type Info struct {
-	HTTP       string `json:"http"`
-	Database   string `json:"database"`
-	Kinesis    string `json:"kinesis"`
-	Stream     string `json:"stream"`
-	Prometheus string `json:"prometheus,omitempty"`
+	HTTP     string `json:"http"`
+	Database string `json:"database"`
+	Kinesis  string `json:"kinesis"`
+	Stream   string `json:"stream"`
+	// Objects is the address of the buckets, Buckets their names by the variables by
+	// which the functions know them, such as FAILURE_BUCKET.
+	Objects    string            `json:"objects,omitempty"`
+	Buckets    map[string]string `json:"buckets,omitempty"`
+	Prometheus string            `json:"prometheus,omitempty"`
 	// KMS is the address of the local one, SigningKey the ARN in it of the key with
 	// which tokens are signed, as those of Issuer for Audience.
 	KMS        string `json:"kms,omitempty"`

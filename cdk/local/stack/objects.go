@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -28,6 +29,14 @@ func (s *Stack) startObjects(ctx context.Context) error {
 	}
 	if s.endpoints.objects, err = s.serveLocal(ctx, "objects", store.Handler()); err != nil {
 		return err
+	}
+	s.info.Objects, s.info.Buckets = s.endpoints.objects, make(map[string]string)
+	for _, f := range s.plan.Functions {
+		for variable, name := range f.Env {
+			if strings.HasSuffix(variable, "_BUCKET") {
+				s.info.Buckets[variable] = name
+			}
+		}
 	}
 	s.objects = awss3.New(awss3.Options{
 		Region: s.plan.Region, BaseEndpoint: aws.String(s.endpoints.objects), UsePathStyle: true,

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/checkup"
+)
+
+// Exit codes.
+const (
+	exitGood   = 0 // pass, or warnings only
+	exitFailed = 1 // a check failed, the chain is broken
+	exitNotRun = 2 // it could not run
+)
+
+// terminal is where a command runs.
+type terminal struct {
+	out, errors io.Writer
+	getenv      func(string) string
+}
+
+// command runs one and returns its exit code.
+func command(ctx context.Context, args []string, t terminal) int {
+	var code int
+	var err error
+	switch args[0] {
+	case "run":
+		code, err = t.run(ctx, args[1:])
+	case "verify":
+		code, err = t.verify(args[1:])
+	default:
+		err = fmt.Errorf("unknown command %q: want run or verify", args[0])
+	}
+	if err == nil {
+		return code
+	}
+	if !errors.Is(err, flag.ErrHelp) {
+		_, _ = fmt.Fprintln(t.errors, "audit:", err)
+	}
+	return exitNotRun
+}
+
+// run audits a local stack, or what the environment names.
+func (t terminal) run(ctx context.Context, args []string) (int, error) {
+	flags := flag.NewFlagSet("audit run", flag.ContinueOnError)
+	flags.SetOutput(t.errors)
+	state := flags.String("state", ".local", "state folder of a running local stack")
+	environment := flags.Bool("environment", false, "audit what the environment names, as the function does")
+	asJSON := flags.Bool("json", false, "print the report as JSON")
+	signed := flags.Bool("signed", false, "sign tokens, as the function does, instead of making accounts")
+	reads := flags.Int("reads", 50, "reads by which each latency is measured")
+	budget := flags.Duration("budget", 25*time.Millisecond, "what the 99th percentile of reads may take")
+	if err := flags.Parse(args); err != nil {
+		return exitNotRun, err
+	}
+	if flags.NArg() > 0 || *reads < 1 || *budget <= 0 {
+		return exitNotRun, errors.New("want no arguments, and reads and a budget above 0")
+	}
+	a, err := t.setUp(filepath.Join(*state, "stack.json"), *environment, *signed)
+	if err != nil {
+		return exitNotRun, err
+	}
+	if !*environment {
+		a.settings.reads, a.settings.budget = *reads, *budget
+	}
+	report := a.run(ctx)
+	if *asJSON {
+		encoder := json.NewEncoder(t.out)
+		encoder.SetIndent("", "  ")
+		err = encoder.Encode(report)
+	} else {
+		err = report.WriteTable(t.out)
+	}
+	if err != nil {
+		return exitNotRun, err
+	}
+	if report.Result == checkup.Fail {
+		return exitFailed, nil
+	}
+	return exitGood, nil
+}
+
+func (t terminal) setUp(stackFile string, environment, signed bool) (*audit, error) {
+	getenv := t.getenv
+	var info stackInfo
+	if !environment {
+		var err error
+		if info, err = readStack(stackFile); err != nil {
+			return nil, err
+		}
+		getenv = info.getenv
+	}
+	s, err := parse(getenv)
+	if err != nil {
+		return nil, err
+	}
+	if !signed {
+		s.name, s.password = info.AdminName, info.AdminPassword
+	}
+	cfg, err := awsconfig.Load(getenv)
+	if err != nil {
+		return nil, err
+	}
+	return wire(s, cfg)
+}

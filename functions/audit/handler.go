@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/checkup"
+	"github.com/insighthub/insighthub/lib/lambdahost"
+)
+
+// build makes the function from its environment.
+func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
+	s, err := parse(getenv)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := awsconfig.Load(getenv)
+	if err != nil {
+		return nil, err
+	}
+	a, err := wire(s, cfg)
+	if err != nil {
+		return nil, err
+	}
+	instruments, err := lambdahost.NewInstruments(getenv, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return instruments.Observe(&handler{audit: a, metrics: &checkup.Metrics{Registry: instruments.Registry}, flush: instruments.Flush, log: log})
+}
+
+// handler audits when it is invoked, whatever the event says.
+type handler struct {
+	audit   *audit
+	metrics *checkup.Metrics
+	flush   func(context.Context)
+	log     *slog.Logger
+}
+
+// answer is what an invocation returns.
+type answer struct {
+	Result checkup.Result         `json:"result"`
+	Counts map[checkup.Result]int `json:"counts"`
+	Report string                 `json:"report"` // the object's key
+}
+
+// Invoke audits, and keeps the report in the log and in the bucket. A check that fails
+// is no error of the invocation: it would be tried again, and again fail.
+func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
+	running, cancel := lambdahost.WithDeadlineMargin(ctx, lambdahost.DefaultMargin)
+	defer cancel()
+	report := h.audit.run(running)
+	level := slog.LevelInfo
+	if report.Result == checkup.Fail {
+		level = slog.LevelError
+	}
+	h.log.Log(ctx, level, "audit", "report", report)
+	if err := h.metrics.Set(report); err != nil {
+		return nil, err
+	}
+	h.flush(ctx) // the next invocation is an hour away
+	raw, err := json.Marshal(report)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	key := report.Started.Format("audit-reports/2006/01/02/150405.000000000.json")
+	if err := h.audit.audits.Put(ctx, key, raw, "application/json"); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return json.Marshal(answer{report.Result, report.Counts, key})
+}

@@ -1,0 +1,43 @@
+// Command audit looks at a running platform from outside and reports what is well and
+// what is not (see lib/checkup and docs/AUDIT.md).
+//
+// Without arguments it is the function that runs on a schedule. Environment: API_URL;
+// PROMETHEUS_URL, PROMETHEUS_SIGV4; AUDIT_BUCKET, FAILURE_BUCKET, STATE_BUCKET,
+// AWS_S3_PATH_STYLE; TOKEN_ISSUER, TOKEN_AUDIENCE, SIGNING_KEYS; LATENCY_BUDGET_MS,
+// LATENCY_READS, KEY_MAX_AGE_DAYS; LOG_LEVEL; that of lambdahost.NewInstruments.
+//
+// With arguments it is a command:
+//
+//	audit run [-state .local] [-json] [-signed] [-reads 50] [-budget 25ms]
+//	audit run -environment [-json]
+//	audit verify [-anchors PATH] FILE.ndjson
+//
+// Exit codes: 0 pass, or warnings only; 1 a check failed, the chain is broken; 2 it
+// could not run.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/insighthub/insighthub/lib/lambdahost"
+)
+
+func main() {
+	if len(os.Args) > 1 {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		code := command(ctx, os.Args[1:], terminal{out: os.Stdout, errors: os.Stderr, getenv: os.Getenv})
+		stop()
+		os.Exit(code)
+	}
+	ctx := context.Background()
+	log := lambdahost.Logger(os.Getenv)
+	handler, err := build(os.Getenv, log)
+	if err != nil {
+		log.Error("can not start", "error", err)
+		os.Exit(1)
+	}
+	lambdahost.Start(ctx, handler)
+}

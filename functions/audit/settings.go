@@ -1,0 +1,53 @@
+package main
+
+import (
+	"time"
+
+	"github.com/insighthub/insighthub/lib/lambdahost"
+	"github.com/insighthub/insighthub/lib/token"
+)
+
+// settings is what an audit is told.
+type settings struct {
+	api               string // address
+	prometheus        string // address
+	signsPrometheus   bool
+	audits            string // bucket of the audit's own records
+	failures, states  string // buckets
+	pathStyle         bool
+	issuer, audience  string
+	key               string // that signs
+	budget, keyMaxAge time.Duration
+	reads             int
+
+	// name and password are an administrator's: accounts are made instead of tokens signed.
+	name, password string
+}
+
+func parse(getenv func(string) string) (settings, error) {
+	env := lambdahost.NewEnv(getenv)
+	s := settings{
+		api:             env.Required("API_URL"),
+		prometheus:      env.Required("PROMETHEUS_URL"),
+		signsPrometheus: env.Bool("PROMETHEUS_SIGV4", false),
+		audits:          env.Required("AUDIT_BUCKET"),
+		failures:        env.Required("FAILURE_BUCKET"),
+		states:          env.Required("STATE_BUCKET"),
+		pathStyle:       env.Bool("AWS_S3_PATH_STYLE", false),
+		issuer:          env.Required("TOKEN_ISSUER"),
+		audience:        env.Required("TOKEN_AUDIENCE"),
+		budget:          time.Duration(env.Int("LATENCY_BUDGET_MS", 500, 1, 60_000)) * time.Millisecond,
+		keyMaxAge:       time.Duration(env.Int("KEY_MAX_AGE_DAYS", 365, 1, 3650)) * 24 * time.Hour,
+		reads:           env.Int("LATENCY_READS", 20, 1, 1000),
+	}
+	text := env.Required("SIGNING_KEYS")
+	if err := env.Err(); err != nil {
+		return settings{}, err
+	}
+	keys, err := token.ParseSigningKeys(text)
+	if err != nil {
+		return settings{}, err
+	}
+	s.key = keys[0].Key
+	return s, nil
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/insighthub/insighthub/lib/trail"
+)
+
+// verify follows the chain in a file, without anything else than the anchors.
+func (t terminal) verify(args []string) (int, error) {
+	flags := flag.NewFlagSet("audit verify", flag.ContinueOnError)
+	flags.SetOutput(t.errors)
+	anchors := flags.String("anchors", "", "`file` of anchors, or folder of such files, one JSON document after the other")
+	if err := flags.Parse(args); err != nil {
+		return exitNotRun, err
+	}
+	if flags.NArg() != 1 {
+		return exitNotRun, errors.New("verify: want one file with the audit trail, one entry a line")
+	}
+	var v trail.Verifier
+	n := 0
+	err := eachAnchor(*anchors, func(a trail.Anchor) error { n++; return v.AddAnchor(a) })
+	if err == nil {
+		err = readFile(flags.Arg(0), func(r io.Reader) error { return trail.ReadLines(r, v.Next) })
+	}
+	if err == nil {
+		err = v.End()
+	}
+	if broken, ok := errors.AsType[*trail.BrokenError](err); ok {
+		_, err := fmt.Fprintf(t.out, "broken at entry %d: %v\n", broken.Seq, broken)
+		return exitFailed, err
+	}
+	if err != nil {
+		return exitNotRun, err
+	}
+	seq, hash := v.Head()
+	_, err = fmt.Fprintf(t.out, "whole: %d entries, %d anchors, the head is %s\n", seq, n, hash)
+	return exitGood, err
+}
+
+func eachAnchor(path string, each func(trail.Anchor) error) error {
+	if path == "" {
+		return nil
+	}
+	return filepath.WalkDir(path, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		return readFile(file, func(r io.Reader) error {
+			list, err := trail.ReadAnchors(r)
+			if err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+			for _, a := range list {
+				if err := each(a); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}
+
+func readFile(path string, read func(io.Reader) error) error {
+	file, err := os.Open(path) //nolint:gosec // the user's own file
+	if err != nil {
+		return err
+	}
+	return errors.Join(read(file), file.Close())
+}
