@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -27,6 +28,8 @@ type Config struct {
 	PathStyle bool
 	// MaxBytes bounds what Get reads; 0 means DefaultMaxBytes.
 	MaxBytes int64
+	// Now is the clock by which GetTagged and PutIf sign; default time.Now.
+	Now func() time.Time
 }
 
 // DefaultMaxBytes bounds what Get reads when Config names no bound.
@@ -39,6 +42,7 @@ const DefaultMaxBytes = 64 << 20
 // then. A write that failed may have been applied.
 type Store struct {
 	client   *s3.Client
+	direct   *direct
 	bucket   string
 	maxBytes int64
 }
@@ -51,8 +55,11 @@ func New(cfg Config) (*Store, error) {
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = DefaultMaxBytes
 	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	client := s3.NewFromConfig(cfg.AWS, func(o *s3.Options) { o.UsePathStyle = cfg.PathStyle })
-	return &Store{client: client, bucket: cfg.Bucket, maxBytes: cfg.MaxBytes}, nil
+	return &Store{client: client, direct: newDirect(client, cfg.Bucket, cfg.Now), bucket: cfg.Bucket, maxBytes: cfg.MaxBytes}, nil
 }
 
 // Put writes an object and replaces one that is there.
@@ -70,7 +77,7 @@ func (s *Store) PutIfAbsent(ctx context.Context, key string, body []byte, conten
 	return err
 }
 
-func (s *Store) put(ctx context.Context, op, key string, body []byte, contentType string, ifMatch, ifNoneMatch *string) (etag string, err error) {
+func (s *Store) put(ctx context.Context, op, key string, body []byte, contentType string, ifMatch, ifNoneMatch *string, options ...func(*s3.Options)) (etag string, err error) {
 	if key == "" {
 		return "", fmt.Errorf("%s s3://%s/: key: empty: %w", op, s.bucket, telemetry.ErrInvalid)
 	}
@@ -81,7 +88,7 @@ func (s *Store) put(ctx context.Context, op, key string, body []byte, contentTyp
 		ContentType: &contentType,
 		IfMatch:     ifMatch,
 		IfNoneMatch: ifNoneMatch,
-	})
+	}, options...)
 	if err != nil {
 		return "", s.wrap(err, op, key)
 	}
