@@ -16,7 +16,7 @@ CHROMIUM   := .local/chromium
 WASM       := web/public/detector.wasm
 PROMETHEUS3 := .local/prometheus3
 K6         := .local/k6
-FUNCTIONS  := access api authorizer bridge ingest migrate rollup store
+FUNCTIONS  := access api audit authorizer bridge ingest migrate rollup store
 sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
 LIB_FILES  := $(call sources,lib)
 GO_BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false
@@ -104,6 +104,10 @@ bench-pipeline: build synth build/local/yardstick $(TIMESCALE)/.stamp $(PROMETHE
 bench-kpi: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## The same with the bridge and Prometheus beside it, without the plain server (about 3 minutes)
 	@$(BENCH) -kpis -skip-yardstick -out build/bench/kpi -duration 30s -start-rate 350000 $(BENCH_ARGS)
 
+.PHONY: bench-api
+bench-api: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Read from the API at 200 requests/s over ten million events (about 4 minutes)
+	@build/local/loadtest api -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(API_BENCH_ARGS)
+
 .PHONY: outage
 outage: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Take Prometheus away from the running stack for five minutes, and look for its figures (about 7 minutes)
 	@build/local/loadtest outage -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(OUTAGE_ARGS)
@@ -120,6 +124,10 @@ bench-wasm: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Measure the
 replay-csv: build/local/loadtest ## Send FILE=…, a sensor file, through the running stack
 	@test -n "$(FILE)" || { echo 'make replay-csv: want FILE=path/to/file.csv' >&2; exit 2; }
 	@build/local/loadtest replay -state $(STATE) $(FILE)
+
+.PHONY: audit
+audit: build/local/functions/audit/bootstrap ## Audit the running stack: print what is well and what is not (AUDIT_ARGS=-json)
+	@build/local/functions/audit/bootstrap run -state $(STATE) $(AUDIT_ARGS)
 
 .PHONY: token
 GATEWAY ?= demo
