@@ -138,7 +138,7 @@ export function read(plant) {
   // 37 has no factor in common with the deck's size, so the kinds take turns.
   const { kind, path, whole, big } = readOf[plant.deck[(i * 37) % plant.deck.length]];
   const answer = call('GET', path(plant), { kind, token: plant.people.access });
-  if (answer.status === 200 && (!big || i % 20 === 0)) check(answer, { [`${kind}: the answer is whole`]: (r) => whole(r.json()) });
+  if (answer.status === 200 && (!big || Math.random() < 0.05)) check(answer, { [`${kind}: the answer is whole`]: (r) => whole(r.json()) });
 }
 
 // change edits a device as a person does: read it, write it back with what was read. No

@@ -64,7 +64,7 @@ export function model(script, data) {
     rates,
     requests,
     limits,
-    checks: checksOf(data.root_group).sort(by((c) => c.name)),
+    checks: merged(checksOf(data.root_group)).sort(by((c) => c.name)),
     site: (data.setup_data || {}).site,
     accepted: ((metrics.events_accepted || {}).values || {}).count,
     left: (data.setup_data || {}).left || [],
@@ -95,6 +95,16 @@ function measured({ type, values }) {
 function checksOf(group) {
   if (!group) return [];
   return [...(group.checks || []).map(({ name, passes, fails }) => ({ name, passes, fails })), ...(group.groups || []).flatMap(checksOf)];
+}
+
+// merged adds up what k6 counts by the group in which it was called.
+function merged(checks) {
+  const sums = new Map();
+  for (const { name, passes, fails } of checks) {
+    const sum = sums.get(name) || { name, passes: 0, fails: 0 };
+    sums.set(name, { name, passes: sum.passes + passes, fails: sum.fails + fails });
+  }
+  return [...sums.values()];
 }
 
 // tables are the parts that Markdown and HTML share: heading, columns, rows; from the
