@@ -106,6 +106,8 @@ type route struct {
 	serve endpoint
 	// create answers a POST that makes something: an Idempotency-Key is honoured.
 	create bool
+	// long may take as long as the function may.
+	long bool
 }
 
 // routes is the whole API.
@@ -158,6 +160,9 @@ func (h *Handler) serve(r route) http.Handler {
 			lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusUnauthorized, Detail: "want a token"})
 			return
 		}
+		ctx, cancel := patient(request.Context(), r.long)
+		defer cancel()
+		request = request.WithContext(ctx)
 		c := &call{Request: request, caller: caller, now: h.config.Now(), w: w}
 		err := authorize(c, r.role)
 		if err == nil && r.create {

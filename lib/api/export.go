@@ -53,7 +53,7 @@ const (
 )
 
 func (h *Handler) exportRoutes() []route {
-	return []route{{pattern: "POST /v1/sites/{site}/exports", role: directory.Viewer, serve: h.createExport, create: true}}
+	return []route{{pattern: "POST /v1/sites/{site}/exports", role: directory.Viewer, serve: h.createExport, create: true, long: true}}
 }
 
 type exportRequest struct {
