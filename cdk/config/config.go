@@ -34,6 +34,7 @@ type Stage struct {
 	Ingest  Ingest
 	Store   Store
 	Bridge  Bridge
+	Detect  Detect
 	Migrate Function
 	// Rollup sizes the function that keeps the events by minute; it runs every minute.
 	Rollup     Function
@@ -125,6 +126,16 @@ type Bridge struct {
 	KPIWindow time.Duration
 	// Lateness is how long a window waits for late events, 1 s to an hour.
 	Lateness time.Duration
+}
+
+// Detect configures the function that finds anomalies.
+type Detect struct {
+	Function
+	Consumer
+	// MaxSeries is how many series of a shard are scored, at most 30,000. Each takes
+	// about 4 KB of the function's memory, and up to 2 KB of what is saved with each
+	// invocation.
+	MaxSeries int
 }
 
 // Consumer says how Lambda reads the stream for one function.

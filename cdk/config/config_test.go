@@ -61,6 +61,10 @@ func TestValidate(t *testing.T) {
 		"shard state":       {func(s *config.Stage) { s.Store.KeepsShardState, s.Store.Parallelization = true, 2 }, "must be alone on it"},
 		"bridge alone":      {func(s *config.Stage) { s.Bridge.Parallelization = 2 }, "bridge: parallelization 2"},
 		"bridge's state":    {func(s *config.Stage) { s.Bridge.KeepsShardState = false }, "bridge: it keeps its shard's state"},
+		"detect alone":      {func(s *config.Stage) { s.Detect.Parallelization = 2 }, "detect: parallelization 2"},
+		"detect's state":    {func(s *config.Stage) { s.Detect.KeepsShardState = false }, "detect: it keeps its shard's state"},
+		"detect's series":   {func(s *config.Stage) { s.Detect.MaxSeries = 50000 }, "detect: 50000 series"},
+		"detect's memory":   {func(s *config.Stage) { s.Detect.MemoryMB = 512 }, "detect: memory 512 MB for 20000 series"},
 		"KPI window":        {func(s *config.Stage) { s.Bridge.KPIWindow = 0 }, "bridge: KPI window 0s"},
 		"part of a second":  {func(s *config.Stage) { s.Bridge.Lateness = 1500 * time.Millisecond }, "lateness 1.5s: want whole seconds"},
 		"authorizer":        {func(s *config.Stage) { s.API.Authorizer.Timeout = 20 * time.Second }, "the HTTP API gives up after 10s"},
@@ -99,7 +103,7 @@ func TestValidateReportsEverything(t *testing.T) {
 	if err == nil {
 		t.Fatal("an empty stage is valid")
 	}
-	for _, part := range []string{"name", "removal", "stream: ", "ingest: ", "store: ", "bridge: ", "migrate: ", "api: ", "tokens: ", "database: ", "network: ", "monitoring: ", "log: "} {
+	for _, part := range []string{"name", "removal", "stream: ", "ingest: ", "store: ", "bridge: ", "detect: ", "migrate: ", "api: ", "tokens: ", "database: ", "network: ", "monitoring: ", "log: "} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("nothing about %q in: %v", part, err)
 		}

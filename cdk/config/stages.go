@@ -55,6 +55,13 @@ func dev() Stage {
 			KPIWindow: 5 * time.Second,
 			Lateness:  2 * time.Second,
 		},
+		Detect: Detect{
+			Function: Function{MemoryMB: 1024, Timeout: time.Minute},
+			// Each invocation saves the detectors of all series of the shard, which is worth
+			// three seconds' records; an anomaly is known that much later. See docs/adr/0013.
+			Consumer:  Consumer{BatchSize: 2000, Window: 3 * time.Second, Parallelization: 1, Retries: 1000, MaxRecordAge: 12 * time.Hour, KeepsShardState: true},
+			MaxSeries: 20000,
+		},
 		Migrate: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
 		Rollup:  Function{MemoryMB: 256, Timeout: 50 * time.Second},
 		API: API{
@@ -83,6 +90,7 @@ func staging() Stage {
 	s.Stream = Stream{Mode: Provisioned, Shards: 2, Retention: 2 * day}
 	s.Store.MaxRecordAge = day
 	s.Bridge.MaxRecordAge = day
+	s.Detect.MaxRecordAge = day
 	s.Database = Database{
 		Kind: OwnInstance, InstanceType: "t4g.large",
 		VolumeGiB: 100, VolumeIOPS: 3000, VolumeMBps: 125, BackupDays: 3,
@@ -109,6 +117,9 @@ func prod() Stage {
 	s.Bridge.MemoryMB = 1769
 	s.Bridge.Retries = 10000
 	s.Bridge.MaxRecordAge = 6 * day
+	s.Detect.MemoryMB = 1769
+	s.Detect.Retries = 10000
+	s.Detect.MaxRecordAge = 6 * day
 	s.API.RequestsPerSecond = 5000
 	s.API.Burst = 10000
 	s.Database = Database{

@@ -35,14 +35,15 @@ func (s Stage) Validate() error {
 	p.in("ingest", s.Ingest.problems())
 	p.in("store", s.Store.problems(s.Stream.Retention))
 	p.in("bridge", s.Bridge.problems(s.Stream.Retention))
+	p.in("detect", s.Detect.problems(s.Stream.Retention))
 	p.in("migrate", s.Migrate.problems())
 	p.in("rollup", s.Rollup.problems())
 	p.in("api", s.API.problems())
 	p.in("tokens", s.Tokens.problems())
 	p.in("database", s.Database.problems())
-	// The bridge has one connection for each shard.
-	if n := s.Stream.Shards * (s.Store.Parallelization*s.Store.Connections + 1); s.Database.Kind == OwnInstance {
-		p.expect(n <= MaxDatabaseConnections, "%d shards with %d invocations of %d connections each, and one: the database takes %d", s.Stream.Shards, s.Store.Parallelization, s.Store.Connections, MaxDatabaseConnections)
+	// Bridge and detector have one connection for each shard.
+	if n := s.Stream.Shards * (s.Store.Parallelization*s.Store.Connections + 2); s.Database.Kind == OwnInstance {
+		p.expect(n <= MaxDatabaseConnections, "%d shards with %d invocations of %d connections each, and two: the database takes %d", s.Stream.Shards, s.Store.Parallelization, s.Store.Connections, MaxDatabaseConnections)
 	}
 	p.in("network", s.Network.problems(s.Database.Kind))
 	p.in("monitoring", s.Monitoring.problems())
@@ -94,6 +95,18 @@ func (b Bridge) problems(retention time.Duration) (p problems) {
 	p.within("KPI window", b.KPIWindow, time.Second, time.Hour)
 	p.within("lateness", b.Lateness, time.Second, time.Hour)
 	p.expect(b.KPIWindow%time.Second == 0 && b.Lateness%time.Second == 0, "KPI window %v and lateness %v: want whole seconds", b.KPIWindow, b.Lateness)
+	return p
+}
+
+func (d Detect) problems(retention time.Duration) (p problems) {
+	p = d.Function.problems()
+	p = append(p, d.Consumer.problems(d.Timeout, retention)...)
+	p.expect(d.KeepsShardState, "it keeps its shard's state and does not say so")
+	p.expect(d.MaxSeries >= 1 && d.MaxSeries <= 30000, "%d series: want 1 to 30000", d.MaxSeries)
+	// The detectors, their state as it was saved last, and another shard's.
+	const each, base = 16 << 10, 256 << 20
+	least := (base + d.MaxSeries*each) >> 20
+	p.expect(d.MemoryMB >= least, "memory %d MB for %d series: want at least %d MB", d.MemoryMB, d.MaxSeries, least)
 	return p
 }
 

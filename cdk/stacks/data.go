@@ -145,19 +145,27 @@ func exportBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 // BridgeStates begins the keys of the bridge's states, one for each length of window.
 const BridgeStates = "shardstate/bridge-"
 
-// stateBucket holds one small object for each consumer and shard. It has no versions:
+// DetectStates begins the keys of the detector's states.
+const DetectStates = "shardstate/detect/"
+
+// stateBucket holds one object for each consumer and shard. It has no versions:
 // only the newest state is true.
 func stateBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 	p := privateBucket(stage)
 	// An object is written with each batch, so one that is older than the stream's
 	// records is of a shard that is closed, or as good as empty: no record below its
 	// watermark can come again, and the bridge forgets a silent machine after an hour
-	// anyway. The rule is the bridge's; a consumer that remembers longer has its own.
+	// anyway, the detector a silent series after 14 days. The rules are theirs; a
+	// consumer that remembers longer has its own.
 	const margin = 30
-	p.LifecycleRules = &[]*awss3.LifecycleRule{{
-		Prefix:     jsii.String(BridgeStates),
-		Expiration: awscdk.Duration_Days(jsii.Number(math.Ceil(stage.Stream.Retention.Hours()/24) + margin)),
-	}}
+	rules := []*awss3.LifecycleRule{}
+	for _, prefix := range []string{BridgeStates, DetectStates} {
+		rules = append(rules, &awss3.LifecycleRule{
+			Prefix:     jsii.String(prefix),
+			Expiration: awscdk.Duration_Days(jsii.Number(math.Ceil(stage.Stream.Retention.Hours()/24) + margin)),
+		})
+	}
+	p.LifecycleRules = &rules
 	return awss3.NewBucket(stack, jsii.String("States"), p)
 }
 

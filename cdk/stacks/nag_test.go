@@ -26,7 +26,11 @@ func acceptedFindings() []accepted {
 			"an object for each shard, and shards come and go",
 		},
 		{
-			`AwsSolutions-IAM5\[Resource::<Failures\w+\.Arn>/aws/lambda/\*\]`, `Telemetry/Bridge/Role/DefaultPolicy/Resource`,
+			`AwsSolutions-IAM5\[Resource::<States\w+\.Arn>/shardstate/detect/\*\]`, `Telemetry/Detect/Role/DefaultPolicy/Resource`,
+			"an object for each shard, and shards come and go",
+		},
+		{
+			`AwsSolutions-IAM5\[Resource::<Failures\w+\.Arn>/aws/lambda/\*\]`, `Telemetry/(Bridge|Detect)/Role/DefaultPolicy/Resource`,
 			"the names of the objects under the prefix are not known before they are written",
 		},
 		{
@@ -39,7 +43,7 @@ func acceptedFindings() []accepted {
 		},
 		{
 			`AwsSolutions-S1`, `Data/States/Resource`,
-			"one function can read and write it, thousands of times an hour; a log would be larger than the bucket, and the states can be computed again from the stream",
+			"two functions can read and write it, thousands of times an hour; a log would be larger than the bucket, and the states can be computed again from the stream",
 		},
 		{
 			`AwsSolutions-IAM5\[Resource::arn:.*:ec2:.*:instance/\*\]`, `Data/Database/Role/DefaultPolicy/Resource`,

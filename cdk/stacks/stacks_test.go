@@ -28,6 +28,10 @@ func TestDev(t *testing.T) {
 		checkConsumer(t, a, "Bridge", map[string]any{"BatchSize": 1000.0, "MaximumBatchingWindowInSeconds": 1.0})
 		checkBridge(t, a)
 	})
+	t.Run("detect", func(t *testing.T) {
+		checkConsumer(t, a, "Detect", map[string]any{"BatchSize": 2000.0, "MaximumBatchingWindowInSeconds": 3.0})
+		checkDetect(t, a)
+	})
 	t.Run("api", func(t *testing.T) { checkAPI(t, a) })
 	t.Run("tokens", func(t *testing.T) { checkTokens(t, a) })
 	t.Run("privileges", func(t *testing.T) { checkPrivileges(t, a) })
@@ -60,6 +64,7 @@ func TestPinnedStage(t *testing.T) {
 	if !strings.Contains(a.Raw["Data"], `"eu-central-1c"`) {
 		t.Error("the zones of the configuration are not in the template")
 	}
+	checkCriticalMail(t, a)
 	for _, alarm := range a.ofType("AWS::CloudWatch::Alarm") {
 		if alarm.Properties["AlarmActions"] == nil {
 			t.Errorf("%s tells nobody", alarm.ID)
@@ -75,7 +80,7 @@ func TestExistingDatabase(t *testing.T) {
 			t.Errorf("%s is a %s, want none", r.ID, r.Type)
 		}
 	}
-	for _, name := range []string{"store", "bridge", "migrate"} {
+	for _, name := range []string{"store", "bridge", "detect", "migrate"} {
 		if got := environment(a.functions()[name])["DATABASE_SECRET_ARN"]; got != existingSecret {
 			t.Errorf("%s: DATABASE_SECRET_ARN = %v, want %s", name, got, existingSecret)
 		}
@@ -108,7 +113,7 @@ func TestNoRules(t *testing.T) {
 
 func TestFunctionsNotBuilt(t *testing.T) {
 	err := stacks.Assembly{Functions: t.TempDir()}.Synthesise()
-	if err == nil || !strings.Contains(err.Error(), "authorizer, bridge, ingest, migrate, rollup, store") {
+	if err == nil || !strings.Contains(err.Error(), "authorizer, bridge, detect, ingest, migrate, rollup, store") {
 		t.Errorf("Synthesise: %v, want the names of the functions", err)
 	}
 }
@@ -167,6 +172,7 @@ func checkEnvironment(t *testing.T, a assembly) {
 		"api":        {"DATABASE_SECRET_ARN", "EXPORT_BUCKET", "PROMETHEUS_SIGV4", "PROMETHEUS_URL"},
 		"authorizer": {"SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
 		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
+		"detect":     {"DATABASE_SECRET_ARN", "EVENT_BUS", "MAX_SERIES", "STATE_BUCKET", "STREAM_NAME"},
 		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STREAM_NAME"},
 		"migrate":    {"ADMIN_SECRET_ARN", "DATABASE_SECRET_ARN"},
 		"rollup":     {"DATABASE_SECRET_ARN"},
@@ -259,7 +265,7 @@ func checkBridge(t *testing.T, a assembly) {
 	for _, policy := range a.ofType("AWS::IAM::Policy") {
 		document := text(policy.Properties["PolicyDocument"])
 		if !strings.HasPrefix(policy.ID, "Telemetry/Bridge") {
-			others = others || strings.Contains(document, "shardstate/")
+			others = others || strings.Contains(document, "shardstate/bridge")
 			continue
 		}
 		for _, want := range []string{
@@ -277,7 +283,7 @@ func checkBridge(t *testing.T, a assembly) {
 		}
 	}
 	if len(bridgeHas) == 0 || others {
-		t.Errorf("the bridge alone keeps states: has %v, others %v", bridgeHas, others)
+		t.Errorf("the bridge alone keeps the bridge's states: has %v, others %v", bridgeHas, others)
 	}
 }
 
@@ -347,7 +353,7 @@ func checkPrivileges(t *testing.T, a assembly) {
 	}
 	writes := regexp.MustCompile(`"Action":("aps:RemoteWrite"|\["aps:QueryMetrics","aps:RemoteWrite"\]),"Effect":"Allow","Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn[^"]*"\}`)
 	for id, document := range byFunction {
-		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources)|Telemetry/(Store|Bridge)|Data/(Migrate|Rollup))`).MatchString(id)
+		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources)|Telemetry/(Store|Bridge|Detect)|Data/(Migrate|Rollup))`).MatchString(id)
 		if isFunction != writes.MatchString(document) || strings.Count(document, "aps:") > 1 != strings.HasPrefix(id, "Api/Resources") {
 			t.Errorf("%s: may do to the workspace what is in %s, want writing for functions, and asking for the API's", id, document)
 		}
@@ -359,7 +365,7 @@ func checkPrivileges(t *testing.T, a assembly) {
 			t.Errorf("%s may write to the stream", id)
 		}
 		mayReadSecret := strings.Contains(document, "secretsmanager:GetSecretValue")
-		needsSecret := regexp.MustCompile(`^(Api/Access|Api/Resources|Telemetry/Store|Telemetry/Bridge|Data/Migrate|Data/Rollup|Data/Database)`).MatchString(id)
+		needsSecret := regexp.MustCompile(`^(Api/Access|Api/Resources|Telemetry/Store|Telemetry/Bridge|Telemetry/Detect|Data/Migrate|Data/Rollup|Data/Database)`).MatchString(id)
 		if mayReadSecret != needsSecret {
 			t.Errorf("%s: may read a secret: %v, want %v", id, mayReadSecret, needsSecret)
 		}

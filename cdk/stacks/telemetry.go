@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskinesis"
 	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -20,6 +21,9 @@ type Telemetry struct {
 	Stream awskinesis.Stream
 	Store  constructs.GoFunction
 	Bridge constructs.GoFunction
+	Detect constructs.GoFunction
+	// Anomalies is the bus on which it tells of what it finds.
+	Anomalies awsevents.EventBus
 }
 
 // NewTelemetry adds the stack to scope.
@@ -30,7 +34,9 @@ func NewTelemetry(scope cdkconstructs.Construct, props Props, data Data) Telemet
 
 	t.addStore(props, data)
 	t.addBridge(props, data)
+	t.addDetect(props, data)
 	t.watch(constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail), data)
+	output(stack, "AnomalyBus", t.Anomalies.EventBusName(), "Event bus on which anomalies are told of, for rules of one's own")
 	output(stack, "StreamName", t.Stream.StreamName(), "Stream of encoded batches of events")
 	return t
 }
@@ -126,6 +132,13 @@ func (t Telemetry) watch(alarms constructs.Alarms, data Data) {
 	alarms.Add("BridgeBehind", constructs.Watch{
 		Metric:      t.Bridge.Metric(jsii.String("IteratorAge"), constructs.EveryMinute("Maximum")),
 		Description: "The newest event in the figures is more than a minute old, for 3 minutes: the bridge function does not keep up, or Prometheus is away.",
+		Above:       60_000,
+		Minutes:     3,
+	})
+	alarms.AddFunction("Detect", t.Detect)
+	alarms.Add("DetectBehind", constructs.Watch{
+		Metric:      t.Detect.Metric(jsii.String("IteratorAge"), constructs.EveryMinute("Maximum")),
+		Description: "The newest event that was looked at for anomalies is more than a minute old, for 3 minutes: the detect function does not keep up, or the database is away.",
 		Above:       60_000,
 		Minutes:     3,
 	})

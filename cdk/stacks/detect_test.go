@@ -1,0 +1,70 @@
+package stacks_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// checkDetect looks at what the detector is told and may do, beyond the common.
+func checkDetect(t *testing.T, a assembly) {
+	t.Helper()
+	bus := a.one(t, "AWS::Events::EventBus")
+	_, id, _ := strings.Cut(bus.ID, "/")
+	env := environment(a.functions()["detect"])
+	if got := text(env["EVENT_BUS"]); got != `{"Ref":"`+id+`"}` || env["MAX_SERIES"] != "20000" {
+		t.Errorf("environment %v, want the bus and 20,000 series", env)
+	}
+	has := map[string]bool{}
+	for _, policy := range a.ofType("AWS::IAM::Policy") {
+		document := text(policy.Properties["PolicyDocument"])
+		if !strings.HasPrefix(policy.ID, "Telemetry/Detect") {
+			if strings.Contains(document, "shardstate/detect") || strings.Contains(document, "events:") {
+				t.Errorf("%s may do what is the detector's: %s", policy.ID, document)
+			}
+			continue
+		}
+		for _, want := range []string{
+			`"Action":\["s3:GetObject","s3:PutObject"\],"Effect":"Allow","Resource":\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*States[^"]*Arn[^"]*"\},"/shardstate/detect/\*"`,
+			`"Action":"events:PutEvents","Effect":"Allow","Resource":\{"Fn::GetAtt":\["` + id + `","Arn"\]\}`,
+			`"kinesis:ListShards"`,
+			`"secretsmanager:GetSecretValue"`,
+		} {
+			has[want] = has[want] || regexp.MustCompile(want).MatchString(document)
+		}
+	}
+	for want, ok := range has {
+		if !ok {
+			t.Errorf("the detector's policy lacks %s", want)
+		}
+	}
+	if len(has) == 0 {
+		t.Error("the detector may do nothing")
+	}
+}
+
+// checkCriticalMail wants critical anomalies, and no others, to reach a topic that
+// takes them from that rule alone.
+func checkCriticalMail(t *testing.T, a assembly) {
+	t.Helper()
+	var rule resource
+	for _, r := range a.ofType("AWS::Events::Rule") {
+		if strings.HasPrefix(r.ID, "Telemetry/CriticalAnomalies") {
+			rule = r
+		}
+	}
+	want := `{"detail":{"severity":["critical"]},"detail-type":["anomaly"],"source":["insighthub.detect"]}`
+	if got := text(rule.Properties["EventPattern"]); got != want {
+		t.Errorf("pattern %s, want %s", got, want)
+	}
+	_, id, _ := strings.Cut(rule.ID, "/")
+	for _, p := range a.ofType("AWS::SNS::TopicPolicy") {
+		if document := text(p.Properties); strings.Contains(document, "events.amazonaws.com") {
+			if !strings.Contains(document, `{"ArnEquals":{"aws:SourceArn":{"Fn::GetAtt":["`+id+`","Arn"]}}}`) {
+				t.Errorf("anybody's rule may publish: %s", document)
+			}
+			return
+		}
+	}
+	t.Error("the rule may not publish")
+}
