@@ -39,6 +39,7 @@ type Stage struct {
 	// Rollup sizes the function that keeps the events by minute; it runs every minute.
 	Rollup     Function
 	API        API
+	Audit      Audit
 	Tokens     Tokens
 	Database   Database
 	Network    Network
@@ -157,6 +158,16 @@ type Consumer struct {
 	// KeepsShardState says that the function remembers things of its shard from
 	// one invocation to the next, and so must be alone on it.
 	KeepsShardState bool
+}
+
+// Audit configures the function that looks at the platform from outside.
+type Audit struct {
+	Function
+	// Every is how long from one audit to the next, a minute at least.
+	Every time.Duration
+	// LatencyBudget is what the 99th percentile of single reads may take, from Lambda
+	// over the API's public address.
+	LatencyBudget time.Duration
 }
 
 // API configures the HTTP API's front.

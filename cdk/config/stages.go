@@ -72,6 +72,10 @@ func dev() Stage {
 			RequestsPerSecond: 1000,
 			Burst:             2000,
 		},
+		Audit: Audit{
+			Function: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
+			Every:    time.Hour, LatencyBudget: 500 * time.Millisecond,
+		},
 		Tokens: Tokens{Audience: "insighthub", Keys: []SigningKey{{Name: "First"}}},
 		Database: Database{
 			Kind: OwnInstance, InstanceType: "t4g.medium",

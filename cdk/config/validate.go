@@ -39,6 +39,7 @@ func (s Stage) Validate() error {
 	p.in("migrate", s.Migrate.problems())
 	p.in("rollup", s.Rollup.problems())
 	p.in("api", s.API.problems())
+	p.in("audit", s.Audit.problems())
 	p.in("tokens", s.Tokens.problems())
 	p.in("database", s.Database.problems())
 	// Bridge and detector have one connection for each shard.
@@ -140,6 +141,15 @@ func (a API) problems() (p problems) {
 	p.within("authorizer cache", a.AuthorizerCache, 0, time.Hour)
 	p.expect(a.RequestsPerSecond >= 1, "%d requests per second: want at least 1", a.RequestsPerSecond)
 	p.expect(a.Burst >= a.RequestsPerSecond, "burst of %d: want at least the %d requests of one second", a.Burst, a.RequestsPerSecond)
+	return p
+}
+
+func (a Audit) problems() (p problems) {
+	p = a.Function.problems()
+	p.within("rate", a.Every, time.Minute, 24*time.Hour)
+	p.expect(a.Every%time.Minute == 0, "rate %v: want whole minutes", a.Every)
+	p.expect(a.Timeout <= a.Every, "timeout %v: the next audit comes after %v", a.Timeout, a.Every)
+	p.within("latency budget", a.LatencyBudget, time.Millisecond, time.Minute)
 	return p
 }
 

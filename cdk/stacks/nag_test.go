@@ -46,6 +46,14 @@ func acceptedFindings() []accepted {
 			"two functions can read and write it, thousands of times an hour; a log would be larger than the bucket, and the states can be computed again from the stream",
 		},
 		{
+			`AwsSolutions-IAM5\[Resource::<(Records|States)\w+\.Arn>/(audit-(anchors|keys|reports)|shardstate)/\*\]`, `Audit/Audit/Role/DefaultPolicy/Resource`,
+			"the names of the objects under the prefixes are not known before they are written",
+		},
+		{
+			`AwsSolutions-S1`, `Audit/Records/Resource`,
+			"one function writes it, some objects an hour; heads of the trail can not be replaced, and a log would have to be kept where nobody can write either",
+		},
+		{
 			`AwsSolutions-IAM5\[Resource::arn:.*:ec2:.*:instance/\*\]`, `Data/Database/Role/DefaultPolicy/Resource`,
 			"the group makes the machine and its identifier; a condition on the tag limits it to the database's",
 		},

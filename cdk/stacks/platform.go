@@ -28,6 +28,7 @@ type Platform struct {
 	Monitoring Monitoring
 	Telemetry  Telemetry
 	API        API
+	Audit      Audit
 }
 
 // StageTag is the tag of every resource, and of every stack in the assembly's
@@ -47,10 +48,12 @@ func NewPlatform(scope cdkconstructs.Construct, props Props) (Platform, error) {
 	}
 	p.Telemetry = NewTelemetry(scope, props, p.Data)
 	p.API = NewAPI(scope, props, p.Data, p.Telemetry)
-	for _, f := range []constructs.GoFunction{p.Data.Migrate, p.Data.Rollup, p.Telemetry.Store, p.Telemetry.Bridge, p.Telemetry.Detect, p.API.Ingest, p.API.Authorizer, p.API.Access, p.API.Resources} {
+	p.Audit = NewAudit(scope, props, p.Data, p.API)
+	for _, f := range []constructs.GoFunction{p.Data.Migrate, p.Data.Rollup, p.Telemetry.Store, p.Telemetry.Bridge, p.Telemetry.Detect, p.API.Ingest, p.API.Authorizer, p.API.Access, p.API.Resources, p.Audit.Function} {
 		p.Monitoring.Receive(f)
 	}
 	p.Monitoring.Answer(p.API.Resources)
+	p.Monitoring.Answer(p.Audit.Function)
 	return p, nil
 }
 

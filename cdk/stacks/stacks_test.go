@@ -38,6 +38,7 @@ func TestDev(t *testing.T) {
 	t.Run("storage", func(t *testing.T) { checkStorage(t, a, "Delete") })
 	t.Run("zones", func(t *testing.T) { checkZones(t, a) })
 	t.Run("monitoring", func(t *testing.T) { checkMonitoring(t, a, "Delete") })
+	t.Run("audit", func(t *testing.T) { checkAudit(t, a) })
 	t.Run("migrations", func(t *testing.T) { checkMigrations(t, a) })
 }
 
@@ -113,7 +114,7 @@ func TestNoRules(t *testing.T) {
 
 func TestFunctionsNotBuilt(t *testing.T) {
 	err := stacks.Assembly{Functions: t.TempDir()}.Synthesise()
-	if err == nil || !strings.Contains(err.Error(), "authorizer, bridge, detect, ingest, migrate, rollup, store") {
+	if err == nil || !strings.Contains(err.Error(), "audit, authorizer, bridge, detect, ingest, migrate, rollup, store") {
 		t.Errorf("Synthesise: %v, want the names of the functions", err)
 	}
 }
@@ -168,8 +169,12 @@ var workspaceURL = regexp.MustCompile(`^\{"Fn::Join":\["",\[\{"Fn::ImportValue":
 func checkEnvironment(t *testing.T, a assembly) {
 	t.Helper()
 	want := map[string][]string{
-		"access":     {"DATABASE_SECRET_ARN", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
-		"api":        {"DATABASE_SECRET_ARN", "EXPORT_BUCKET", "PROMETHEUS_SIGV4", "PROMETHEUS_URL"},
+		"access": {"DATABASE_SECRET_ARN", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
+		"api":    {"DATABASE_SECRET_ARN", "EXPORT_BUCKET", "PROMETHEUS_SIGV4", "PROMETHEUS_URL"},
+		"audit": {
+			"API_URL", "AUDIT_BUCKET", "FAILURE_BUCKET", "LATENCY_BUDGET_MS", "PROMETHEUS_SIGV4", "PROMETHEUS_URL", "SIGNING_KEYS", "STATE_BUCKET",
+			"TOKEN_AUDIENCE", "TOKEN_ISSUER",
+		},
 		"authorizer": {"SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
 		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
 		"detect":     {"DATABASE_SECRET_ARN", "EVENT_BUS", "MAX_SERIES", "STATE_BUCKET", "STREAM_NAME"},
@@ -265,7 +270,8 @@ func checkBridge(t *testing.T, a assembly) {
 	for _, policy := range a.ofType("AWS::IAM::Policy") {
 		document := text(policy.Properties["PolicyDocument"])
 		if !strings.HasPrefix(policy.ID, "Telemetry/Bridge") {
-			others = others || strings.Contains(document, "shardstate/bridge")
+			// The audit reads all states, and writes none.
+			others = others || strings.Contains(document, "shardstate/bridge") && !strings.HasPrefix(policy.ID, "Audit/")
 			continue
 		}
 		for _, want := range []string{
@@ -353,8 +359,8 @@ func checkPrivileges(t *testing.T, a assembly) {
 	}
 	writes := regexp.MustCompile(`"Action":("aps:RemoteWrite"|\["aps:QueryMetrics","aps:RemoteWrite"\]),"Effect":"Allow","Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn[^"]*"\}`)
 	for id, document := range byFunction {
-		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources)|Telemetry/(Store|Bridge|Detect)|Data/(Migrate|Rollup))`).MatchString(id)
-		if isFunction != writes.MatchString(document) || strings.Count(document, "aps:") > 1 != strings.HasPrefix(id, "Api/Resources") {
+		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources)|Telemetry/(Store|Bridge|Detect)|Data/(Migrate|Rollup)|Audit/Audit)`).MatchString(id)
+		if isFunction != writes.MatchString(document) || strings.Count(document, "aps:") > 1 != regexp.MustCompile(`^(Api/Resources|Audit/)`).MatchString(id) {
 			t.Errorf("%s: may do to the workspace what is in %s, want writing for functions, and asking for the API's", id, document)
 		}
 		if kinesis := regexp.MustCompile(`kinesis:\w+`).FindAllString(document, -1); strings.HasPrefix(id, "Api/Ingest") {
@@ -374,7 +380,7 @@ func checkPrivileges(t *testing.T, a assembly) {
 		switch {
 		case strings.HasPrefix(id, "Api/Authorizer"):
 			wantKMS = []string{"kms:GetPublicKey"}
-		case strings.HasPrefix(id, "Api/Access"):
+		case strings.HasPrefix(id, "Api/Access"), strings.HasPrefix(id, "Audit/"):
 			wantKMS = []string{"kms:GetPublicKey", "kms:Sign"}
 		}
 		if !slices.Equal(kms, wantKMS) {
@@ -423,8 +429,8 @@ func checkStorage(t *testing.T, a assembly, deletion string) {
 			t.Errorf("%s %s, want TLS enforced", p.ID, policy)
 		}
 	}
-	if len(buckets) != 3 || len(policies) != 3 {
-		t.Errorf("%d buckets and %d policies, want 3 of each", len(buckets), len(policies))
+	if len(buckets) != 4 || len(policies) != 4 {
+		t.Errorf("%d buckets and %d policies, want 4 of each", len(buckets), len(policies))
 	}
 }
 

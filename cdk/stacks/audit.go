@@ -1,0 +1,91 @@
+package stacks
+
+import (
+	"strconv"
+
+	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
+	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
+	"github.com/aws/jsii-runtime-go"
+
+	"github.com/insighthub/insighthub/cdk/constructs"
+)
+
+// Audit is the stack of the function that looks at the platform from outside. It
+// stands by itself: nothing depends on it, and it may more than what it looks at.
+type Audit struct {
+	Stack    awscdk.Stack
+	Function constructs.GoFunction
+	// Records keeps heads of the audit trail, when keys were seen first, and reports.
+	Records awss3.Bucket
+}
+
+// NewAudit adds the stack to scope.
+//
+// The function signs tokens of its own, of every role, as the access function does,
+// so nobody has to keep a password for it; each signature is in CloudTrail. It may
+// read the buckets that it looks at, and write to its own.
+func NewAudit(scope cdkconstructs.Construct, props Props, data Data, api API) Audit {
+	stage := props.Stage
+	a := Audit{Stack: newStack(scope, props, "Audit", "looks at the platform from outside")}
+	a.Records = recordBucket(a.Stack, props)
+	environment := map[string]*string{
+		"API_URL":           api.HTTP.ApiEndpoint(),
+		"AUDIT_BUCKET":      a.Records.BucketName(),
+		"FAILURE_BUCKET":    data.Failures.BucketName(),
+		"STATE_BUCKET":      data.States.BucketName(),
+		"LATENCY_BUDGET_MS": jsii.String(strconv.FormatInt(stage.Audit.LatencyBudget.Milliseconds(), 10)),
+	}
+	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE", "SIGNING_KEYS"} {
+		environment[name] = api.Tokens.Environment[name]
+	}
+	a.Function = constructs.NewGoFunction(a.Stack, "Audit", &constructs.GoFunctionProps{
+		Name:        "audit",
+		Description: "Looks at the platform from outside and reports what is not well",
+		Stage:       stage,
+		Size:        stage.Audit.Function,
+		Dir:         props.Functions,
+		Environment: environment,
+	})
+	api.Tokens.AllowMint(a.Function)
+	a.Function.Allow([]string{"s3:PutObject"},
+		a.Records.ArnForObjects(jsii.String("audit-anchors/*")), a.Records.ArnForObjects(jsii.String("audit-keys/*")), a.Records.ArnForObjects(jsii.String("audit-reports/*")))
+	a.Function.Allow([]string{"s3:GetObject"},
+		a.Records.ArnForObjects(jsii.String("audit-keys/*")), data.States.ArnForObjects(jsii.String("shardstate/*")))
+	a.Function.Allow([]string{"s3:ListBucket"}, a.Records.BucketArn(), data.Failures.BucketArn(), data.States.BucketArn())
+	awsevents.NewRule(a.Stack, jsii.String("Schedule"), &awsevents.RuleProps{
+		Description: jsii.String("Audits the platform"),
+		Schedule:    awsevents.Schedule_Rate(constructs.Duration(stage.Audit.Every)),
+		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(a.Function.Function, &awseventstargets.LambdaFunctionProps{
+			RetryAttempts: jsii.Number(0),
+		})},
+	})
+	constructs.NewAlarms(a.Stack, "Alarms", stage.AlarmEmail).AddFunction("Audit", a.Function)
+	output(a.Stack, "RecordBucket", a.Records.BucketName(), "Bucket of the audits' reports, and of the heads of the audit trail")
+	return a
+}
+
+// recordBucket keeps what was kept: a head of the audit trail and the time at which a
+// key was seen first are written once and never replaced, whoever asks for it.
+func recordBucket(stack awscdk.Stack, props Props) awss3.Bucket {
+	const reportDays = 400
+	p := privateBucket(props.Stage)
+	p.LifecycleRules = &[]*awss3.LifecycleRule{{
+		Prefix:     jsii.String("audit-reports/"),
+		Expiration: awscdk.Duration_Days(jsii.Number(reportDays)),
+	}}
+	bucket := awss3.NewBucket(stack, jsii.String("Records"), p)
+	bucket.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Effect:     awsiam.Effect_DENY,
+		Principals: &[]awsiam.IPrincipal{awsiam.NewAnyPrincipal()},
+		Actions:    jsii.Strings("s3:PutObject"),
+		Resources: &[]*string{
+			bucket.ArnForObjects(jsii.String("audit-anchors/*")), bucket.ArnForObjects(jsii.String("audit-keys/*")),
+		},
+		Conditions: &map[string]any{"Null": map[string]string{"s3:if-none-match": "true"}},
+	}))
+	return bucket
+}
