@@ -156,19 +156,19 @@ func (c *closer) machine(d *device, m *machineWindow) {
 	}
 	sums := m.integrate(d.machine, &d.carry, c.shard.window)
 	d.carry.keep(m)
-	c.put(CalendarSeconds, sums.Calendar.Seconds())
-	c.put(PlannedSeconds, sums.Planned.Seconds())
+	c.put(CalendarSeconds, seconds(micros(sums.Calendar)))
+	c.put(PlannedSeconds, seconds(micros(sums.Planned)))
 	if d.machine.state != "" {
-		c.put(BusySeconds, sums.Busy.Seconds())
-		c.put(ProductionSeconds, sums.Production.Seconds())
-		c.put(IdleSeconds, sums.Idle.Seconds())
-		c.put(SetupSeconds, sums.Setup.Seconds())
+		c.put(BusySeconds, seconds(micros(sums.Busy)))
+		c.put(ProductionSeconds, seconds(micros(sums.Production)))
+		c.put(IdleSeconds, seconds(micros(sums.Idle)))
+		c.put(SetupSeconds, seconds(micros(sums.Setup)))
 		for i, reason := range d.machine.reasons {
 			c.sample.Reason = reason
 			c.put(DownSeconds, seconds(m.down[i]))
 		}
 		c.sample.Reason = ""
-		c.put(UnknownSeconds, sums.Unknown.Seconds())
+		c.put(UnknownSeconds, seconds(micros(sums.Unknown)))
 		c.put(Failures, float64(sums.Failures))
 	}
 	if d.machine.count != "" {
@@ -239,4 +239,5 @@ func (c *closer) freshness(start telemetry.Micros) {
 	}
 }
 
+// seconds is the float64 nearest to m: one rounding, where Duration.Seconds has two.
 func seconds(m telemetry.Micros) float64 { return float64(m) / 1e6 }

@@ -56,6 +56,40 @@ func TestMachineWindowByHand(t *testing.T) {
 	}
 }
 
+// TestSecondsAreRoundedOnce finds figures that are the float64 nearest to the time,
+// as every reader of the decimal fraction has it.
+func TestSecondsAreRoundedOnce(t *testing.T) {
+	const production = 2_597_478 // µs; Duration.Seconds makes 2.5974779999999997 of it
+	s := newShard(t, Config{Machines: everyDevice{newMachine(t, pressConfig())}})
+	b := &telemetry.Batch{Gateway: "gw", Site: "plant", Received: noon}
+	for _, change := range []struct {
+		at    telemetry.Micros
+		state float64
+	}{{0, 0}, {production, 1}, {5 * second, 2}, {5*second + production, 0}} {
+		b.Append(telemetry.Event{Device: "press", Metric: "state", Time: noon + change.at, Value: change.state})
+	}
+	s.Observe(b, noon)
+	s.Advance(noon + 12*second)
+	all := collect(s)
+	at := func(end telemetry.Micros) (samples []Sample) {
+		for _, sample := range all {
+			if sample.Time == end {
+				samples = append(samples, sample)
+			}
+		}
+		return samples
+	}
+	first, next := at(noon+5*second), at(noon+10*second)
+	for name, c := range map[string]struct{ have, want float64 }{
+		"production": {value(first, ProductionSeconds), 2.597478}, "idle": {value(first, IdleSeconds), 2.402522},
+		"setup": {value(next, SetupSeconds), 2.597478}, "busy": {value(next, BusySeconds), 5},
+	} {
+		if c.have != c.want {
+			t.Errorf("%s: have %v, want %v", name, c.have, c.want)
+		}
+	}
+}
+
 func TestPlannedTime(t *testing.T) {
 	c := pressConfig()
 	c.Shifts = []Shift{{6 * time.Hour, 14 * time.Hour}, {6*24*time.Hour + 22*time.Hour, 7 * 24 * time.Hour}} // Monday early, Sunday night
