@@ -120,6 +120,10 @@ load: build synth $(K6)/.stamp $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Put t
 bench-wasm: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Measure the detector natively, in Node.js, in Chromium and under wazero; SAMPLES=1e9 for the memory
 	@SAMPLES=$(SAMPLES) wasm/bench.sh $(WASM) $(CHROMIUM)/bin/chromium
 
+.PHONY: bench-starts
+bench-starts: build/local/loadtest ## Print how long the running stack's functions took to start
+	@build/local/loadtest starts -state $(STATE)
+
 .PHONY: replay-csv
 replay-csv: build/local/loadtest ## Send FILE=…, a sensor file, through the running stack
 	@test -n "$(FILE)" || { echo 'make replay-csv: want FILE=path/to/file.csv' >&2; exit 2; }

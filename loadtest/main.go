@@ -5,6 +5,7 @@
 //	loadtest bench      runs the whole stack and the yardstick, and compares
 //	loadtest api        reads from the API over a database of ten million events
 //	loadtest outage     runs the whole stack, without its Prometheus for five minutes
+//	loadtest starts     prints how long the running stack's functions took to start
 //	loadtest k6         runs the k6 scripts against the stack, and reports
 //	loadtest token      prints a development token of a gateway
 //
@@ -39,10 +40,10 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		return underLoad(ctx, args, stdout, os.Stderr, os.Getenv)
 	}
 	commands := map[string]func(context.Context, []string, io.Writer) error{
-		"simulate": simulate, "replay": replayFiles, "bench": benchmark, "api": readAPI, "outage": withoutPrometheus, "k6": underLoad, "token": printToken,
+		"simulate": simulate, "replay": replayFiles, "bench": benchmark, "api": readAPI, "outage": withoutPrometheus, "k6": underLoad, "token": printToken, "starts": printStarts,
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return fmt.Errorf("want a command: simulate, replay, bench, api, outage, k6 or token; have %q", args)
+		return fmt.Errorf("want a command: simulate, replay, bench, api, outage, k6, starts or token; have %q", args)
 	}
 	return commands[args[0]](ctx, args[1:], stdout)
 }

@@ -63,7 +63,8 @@ type Config struct {
 	// Logs receives what the functions print, in whole lines, one Write at a
 	// time; nil discards it.
 	Logs io.Writer
-	// Platform adds Lambda's own lines (platform.start, platform.report) to Logs.
+	// Platform adds Lambda's own lines of each invocation (platform.start,
+	// platform.report) to Logs; that of each start (platform.initReport) is always there.
 	Platform bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time

@@ -55,6 +55,7 @@ func (f *Function) coldStart(ctx context.Context, requestID string) (*environmen
 			return nil, Result{}, ErrClosed
 		}
 	}
+	begin := f.cfg.Now()
 	env, err := f.spawn(context.WithoutCancel(ctx))
 	if err != nil {
 		f.startEnded(false)
@@ -65,6 +66,7 @@ func (f *Function) coldStart(ctx context.Context, requestID string) (*environmen
 	late := false
 	select {
 	case <-env.ready:
+		f.reportStart(f.cfg.Now().Sub(begin))
 		f.startEnded(true)
 		return env, Result{}, nil
 	case <-timeout.C:

@@ -121,6 +121,24 @@ func (f *Function) report(env *environment, inv *invocation, out outcome) {
 	}
 }
 
+// reportStart writes Lambda's line on how long a process took from its start to its
+// first request for work.
+func (f *Function) reportStart(took time.Duration) {
+	line, err := json.Marshal(map[string]any{
+		"time": f.cfg.Now().UTC().Format(time.RFC3339Nano),
+		"type": "platform.initReport",
+		"record": map[string]any{
+			"initializationType": "on-demand",
+			"phase":              "init",
+			"status":             "success",
+			"metrics":            map[string]any{"durationMs": float64(took.Microseconds()) / 1000},
+		},
+	})
+	if err == nil {
+		f.logs.write(append(line, '\n'))
+	}
+}
+
 // logStream names the stream of one environment's log as Lambda does.
 func (f *Function) logStream() string {
 	return f.cfg.Now().UTC().Format("2006/01/02/") + "[$LATEST]" + randomHex(16)
