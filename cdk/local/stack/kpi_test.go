@@ -25,8 +25,10 @@ func TestFiguresAreThoseOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	p := build(t)
 	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: p.functions, Assembly: measuredAssembly(t)}
+	serveAPI(t, cfg.Assembly)
 	s := startTest(t, cfg)
 
+	walkThrough(t, cfg.State)
 	var load sync.WaitGroup
 	load.Go(func() {
 		out, err := exec.CommandContext(t.Context(), p.loadtest, "simulate", "-state", cfg.State, "-prefix", "fleet",
