@@ -57,6 +57,7 @@ func (s *Stack) environment(f template.Function) []string {
 		"AWS_ENDPOINT_URL_S3=" + s.endpoints.objects,
 		"AWS_ENDPOINT_URL_SECRETS_MANAGER=" + s.endpoints.secrets,
 		"AWS_ENDPOINT_URL_KMS=" + s.endpoints.kms,
+		"AWS_ENDPOINT_URL_EVENTBRIDGE=" + s.endpoints.events,
 		"AWS_S3_PATH_STYLE=true",
 	}
 	for _, k := range slices.Sorted(maps.Keys(f.Env)) {

@@ -18,7 +18,7 @@ import (
 
 // endpoints are where the bodies of the AWS services listen.
 type endpoints struct {
-	kinesis, objects, secrets, kms string
+	kinesis, objects, secrets, kms, events string
 }
 
 // listen takes an address.

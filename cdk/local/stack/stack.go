@@ -86,7 +86,7 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 		return nil
 	})
 	for _, step := range []func(context.Context) error{
-		s.startDatabase, s.startPrometheus, s.startSecrets, s.startKeys, s.startObjects, s.startStream,
+		s.startDatabase, s.startPrometheus, s.startSecrets, s.startKeys, s.startObjects, s.startEvents, s.startStream,
 		s.startFunctions, s.runTriggers, s.startMappings,
 		func(ctx context.Context) error { return s.startFront(ctx, front) },
 		s.startSchedules, s.publish, s.startCommand,

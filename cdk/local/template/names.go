@@ -79,6 +79,8 @@ func (r *resolver) physicalID(id string) (string, error) {
 		return r.arn("secretsmanager", "secret:"+name+"-"+shortID(r.stack.name, id)[:6]), err
 	case "AWS::SecretsManager::SecretTargetAttachment":
 		return r.text(r.stack.template.Resources[id].Properties["SecretId"])
+	case busType:
+		return r.nameOf(id, "Name", 256)
 	case workspaceType:
 		return "ws-" + uuid(r.stack.name, id), nil
 	case ruleGroupsType:
@@ -128,6 +130,10 @@ func (r *resolver) attribute(id, attribute string) (string, error) {
 	case "AWS::Kinesis::StreamConsumer.ConsumerARN":
 		stream, err := r.text(r.stack.template.Resources[id].Properties["StreamARN"])
 		return stream + "/consumer/" + id + ":1", err
+	case busType + ".Arn":
+		return r.arn("events", "event-bus/"+physical), nil
+	case busType + ".Name":
+		return physical, nil
 	case ruleType + ".Arn":
 		return r.arn("events", "rule/"+physical), nil
 	case scheduleType + ".Arn":

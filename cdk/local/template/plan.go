@@ -27,6 +27,7 @@ type Plan struct {
 	Buckets   []Bucket
 	Secrets   []Secret
 	Keys      []Key
+	Buses     []Bus
 	Triggers  []Trigger
 	Schedules []Schedule
 	// Workspaces has one at most: the server that it stands for is one here.
@@ -125,6 +126,12 @@ type Secret struct {
 	// Value is what the template says; empty when it is generated.
 	Value    string
 	Generate secrets.Generate
+}
+
+// Bus is an AWS::Events::EventBus.
+type Bus struct {
+	ID
+	Name string
 }
 
 // Key is an AWS::KMS::Key of P-256 for signing.

@@ -77,6 +77,8 @@ func (p *Plan) add(r *resolver, id string) error {
 		p.addSecret(f)
 	case keyType:
 		p.addKey(f)
+	case busType:
+		p.Buses = append(p.Buses, Bus{ID: f.id, Name: f.physical()})
 	case "Custom::Trigger":
 		p.Triggers = append(p.Triggers, Trigger{ID: f.id, FunctionARN: f.text("HandlerArn")})
 	case ruleType:
@@ -192,6 +194,9 @@ func (p *Plan) addSecret(f *fields) {
 	}
 	p.Secrets = append(p.Secrets, s)
 }
+
+// busType is that of EventBridge's buses.
+const busType = "AWS::Events::EventBus"
 
 // keyType is that of keys for signing, and of those that encrypt, which have no body here.
 const keyType = "AWS::KMS::Key"

@@ -55,7 +55,7 @@ func (p *Plan) addSchedule(f *fields, kind string, targets []target, enabled boo
 		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NeedsNone, "the template disables it"})
 		return
 	case expression == "":
-		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "it waits for events of AWS"})
+		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "it waits for events; those of the platform are lines in a log"})
 		return
 	case !ok:
 		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "schedules run here at a rate; it is " + expression})
