@@ -206,11 +206,19 @@ func (sr *series) alarm(a *alarm, at telemetry.Micros, value *float64, change fl
 	return out
 }
 
+// warningScore is from where a score is more than information. A series of noise
+// passes anomaly.Threshold a few times in its first hours, as each new extreme is new.
+const warningScore = 0.8
+
 // scored is what the Detector has found.
 func (sr *series) scored(at telemetry.Micros, value, score float64) directory.Anomaly {
+	severity := directory.Info
+	if score >= warningScore {
+		severity = directory.Warning
+	}
 	return directory.Anomaly{
 		Site: sr.gateway.site, Gateway: sr.gateway.name, Device: sr.device.name, Metric: sr.metric,
-		Time: at, Kind: directory.ByScore, Score: score, Value: &value, Severity: directory.Warning,
+		Time: at, Kind: directory.ByScore, Score: score, Value: &value, Severity: severity,
 		Message: "value " + number(value) + " is new to the series, score " + number(score),
 	}
 }

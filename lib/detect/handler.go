@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -29,8 +31,8 @@ type Config struct {
 	// NotifyTimeout bounds the telling of one invocation: default 2 s. What is not told
 	// by then is in the database only.
 	NotifyTimeout time.Duration
-	// MaxNotified bounds how many anomalies of one invocation others are told of:
-	// default 200. A plant that starts up has thousands, and nobody reads them.
+	// MaxNotified bounds how many anomalies of one invocation others are told of, the
+	// most severe first: default 200. A plant that starts up has thousands, and nobody reads them.
 	MaxNotified int
 }
 
@@ -206,7 +208,12 @@ func (h *Handler) perform(ctx context.Context, run *invocation) error {
 	if err != nil {
 		return err
 	}
-	tell := run.found[:min(len(run.found), h.config.MaxNotified)]
+	tell := run.found
+	if len(tell) > h.config.MaxNotified { // the severe ones
+		tell = slices.Clone(tell)
+		slices.SortStableFunc(tell, func(a, b directory.Anomaly) int { return rank(a.Severity) - rank(b.Severity) })
+		tell = tell[:h.config.MaxNotified]
+	}
 	run.untold = len(run.found) - len(tell)
 	soon, stop := context.WithTimeout(inTime, h.config.NotifyTimeout)
 	defer stop()
@@ -217,6 +224,18 @@ func (h *Handler) perform(ctx context.Context, run *invocation) error {
 			slog.Int("anomalies", run.failed), slog.String("error", err.Error()))
 	}
 	return nil
+}
+
+// rank is 0 for the most severe.
+func rank(s directory.Severity) int {
+	switch s {
+	case directory.Critical:
+		return 0
+	case directory.Warning:
+		return 1
+	case directory.Info:
+	}
+	return 2
 }
 
 // withMargin keeps a tenth of the time that is left for the state.

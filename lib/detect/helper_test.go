@@ -249,22 +249,26 @@ func (b *bench) all(size int) {
 	}
 }
 
-// counter returns a counter's value.
+// counter returns the sum of the counters of that name and label.
 func (b *bench) counter(name, label string) float64 {
 	b.t.Helper()
 	families, err := b.registry.Gather()
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	sum, found := 0.0, false
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			if f.GetName() == name && (label == "" || m.GetLabel()[0].GetValue() == label) {
-				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+				found = true
 			}
 		}
 	}
-	b.t.Fatalf("no metric %s of %s", name, label)
-	return 0
+	if !found {
+		b.t.Fatalf("no metric %s of %s", name, label)
+	}
+	return sum
 }
 
 // plant is a tape of two gateways with two machines of four sensors and a state,

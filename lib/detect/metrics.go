@@ -59,6 +59,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	for _, kind := range []directory.AnomalyKind{directory.ByScore, directory.ByMachine, directory.ByThreshold, directory.ByRate, directory.ByNoData} {
 		m.anomalies.WithLabelValues(string(kind), string(directory.Warning))
+		if kind == directory.ByScore {
+			m.anomalies.WithLabelValues(string(kind), string(directory.Info))
+		}
 	}
 	for _, c := range []prometheus.Collector{
 		m.invocations, m.events, m.anomalies, m.notifications, m.seconds, m.poison, m.refused, m.stateBytes, m.series, m.handled, m.arrival,
