@@ -25,25 +25,29 @@ type seriesState struct {
 	watermark      time.Time
 	// stale are the hours of the range whose minutes are not true.
 	stale []time.Time
-	// some is how many readings the range has at least.
-	some int64
 }
 
 // state looks a series up; telemetry.ErrNotFound when the site has none such. It is
 // read before the range itself: an hour that becomes stale in between does so with an
 // event that was not there when the question was asked.
-func state(ctx context.Context, conn *pgx.Conn, s readings.Series, r readings.Range, q readings.Qualities) (seriesState, error) {
+//
+// It reads no table of chunks, so that its plan can be kept.
+func state(ctx context.Context, conn *pgx.Conn, s readings.Series, r readings.Range) (seriesState, error) {
 	return one(ctx, conn, func(row pgx.CollectableRow) (st seriesState, err error) {
-		err = row.Scan(&st.device, &st.metric, &st.unit, &st.watermark, &st.stale, &st.some)
+		err = row.Scan(&st.device, &st.metric, &st.unit, &st.watermark, &st.stale)
 		return st, err
 	}, `SELECT d.id, m.id, m.unit, w.watermark,
-			ARRAY(SELECT DISTINCT hour FROM rollup_stale WHERE device_id = d.id AND metric_id = m.id AND hour > $5::timestamptz - interval '1 hour' AND hour < $6::timestamptz ORDER BY hour),
-			(SELECT coalesce(sum(count), 0)::int8 FROM (SELECT count FROM event_minute
-				WHERE device_id = d.id AND metric_id = m.id AND minute >= $5::timestamptz AND minute < $6::timestamptz - interval '1 minute' AND quality = ANY ($7::int2[])
-				ORDER BY minute LIMIT 100) AS minutes)
+			ARRAY(SELECT DISTINCT hour FROM rollup_stale WHERE device_id = d.id AND metric_id = m.id AND hour > $5::timestamptz - interval '1 hour' AND hour < $6::timestamptz ORDER BY hour)
 		FROM gateway g JOIN device d ON d.gateway_id = g.id JOIN metric m ON m.gateway_id = g.id CROSS JOIN rollup_watermark w
 		WHERE g.site = $1 AND g.name = $2 AND d.name = $3 AND m.name = $4`,
-		planned, string(s.Site), string(s.Gateway), string(s.Device), string(s.Metric), r.From.Time(), r.To.Time(), codes(q))
+		string(s.Site), string(s.Gateway), string(s.Device), string(s.Metric), r.From.Time(), r.To.Time())
+}
+
+// atLeast returns how many readings a range has at least, from its first minutes.
+func atLeast(ctx context.Context, conn *pgx.Conn, st seriesState, r readings.Range, q readings.Qualities) (int64, error) {
+	return one(ctx, conn, pgx.RowTo[int64], `SELECT coalesce(sum(count), 0)::int8 FROM (SELECT count FROM event_minute
+		WHERE device_id = $1 AND metric_id = $2 AND minute >= $3 AND minute < $4::timestamptz - interval '1 minute' AND quality = ANY ($5::int2[])
+		ORDER BY minute LIMIT 100) AS minutes`, planned, st.device, st.metric, r.From.Time(), r.To.Time(), codes(q))
 }
 
 // codes are qualities as the tables keep them.
@@ -59,14 +63,16 @@ func codes(q readings.Qualities) []int16 {
 // telemetry.ErrNotFound when the site has no such series.
 func (p *Pool) Points(ctx context.Context, s readings.Series, q readings.PointQuery) (points readings.Points, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		st, err := state(ctx, conn, s, q.Range, q.Qualities)
+		st, err := state(ctx, conn, s, q.Range)
 		if err != nil {
 			return err
 		}
 		points = readings.Points{Unit: st.unit}
-		if q.Whole && st.some > int64(q.Limit) && len(st.stale) == 0 {
-			points.More = true
-			return nil
+		if q.Whole && len(st.stale) == 0 {
+			if some, err := atLeast(ctx, conn, st, q.Range, q.Qualities); err != nil || some > int64(q.Limit) {
+				points.More = true
+				return err
+			}
 		}
 		rows, err := conn.Query(ctx, `SELECT time, value, quality FROM event
 			WHERE device_id = $1 AND metric_id = $2 AND time >= $3 AND time < $4 AND quality = ANY ($5::int2[]) ORDER BY time LIMIT $6`,
@@ -119,7 +125,7 @@ func microsOf(raw []byte) telemetry.Micros {
 // the rest; see readings.BucketQuery. telemetry.ErrNotFound when the site has no such series.
 func (p *Pool) Buckets(ctx context.Context, s readings.Series, q readings.BucketQuery) (buckets readings.Buckets, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		st, err := state(ctx, conn, s, q.Range, q.Qualities)
+		st, err := state(ctx, conn, s, q.Range)
 		if err != nil {
 			return err
 		}

@@ -35,7 +35,7 @@ func (p *Pool) Latest(ctx context.Context, q readings.LatestQuery) (latest []rea
 			FROM gateway g JOIN device d ON d.gateway_id = g.id JOIN series s ON s.device_id = d.id JOIN metric m ON m.id = s.metric_id CROSS JOIN rollup_watermark w
 			WHERE g.site = $1 AND g.name = $2 AND ($3 = '' OR d.name = $3) AND ($4 = '' OR m.name = $4) AND (d.name, m.name) > ($5, $6)
 			ORDER BY d.name, m.name LIMIT $7`,
-			planned, string(q.Site), string(q.Gateway), string(q.Device), string(q.Metric), string(q.After.Device), string(q.After.Metric), q.Limit)
+			string(q.Site), string(q.Gateway), string(q.Device), string(q.Metric), string(q.After.Device), string(q.After.Metric), q.Limit)
 		if err != nil {
 			return err
 		}
