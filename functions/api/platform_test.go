@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"github.com/insighthub/insighthub/docs/contracttest"
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -20,19 +21,28 @@ import (
 
 // platform is the function over a real database of its own.
 type platform struct {
-	pool    *timescale.Pool
-	dsn     string
-	handler lambda.Handler
+	pool     *timescale.Pool
+	dsn      string
+	handler  lambda.Handler
+	contract *contracttest.Contract
+	figures  *figures
 }
 
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	pool, dsn := timescaletest.Open(t)
-	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t)})
+	sums := &figures{}
+	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), figures: sums})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &platform{pool, dsn, handler}
+	return &platform{pool, dsn, handler, contracttest.Open(t), sums}
+}
+
+// testServices are what is connected beside the database.
+func testServices(t *testing.T) services {
+	t.Helper()
+	return services{files: exportBucket(t), figures: &figures{}}
 }
 
 // caller is who the authorizer found.
@@ -83,7 +93,8 @@ func (a answer) want(t *testing.T, status int) answer {
 	return a
 }
 
-// do sends a request; headers are name, value, name, value.
+// do sends a request; headers are name, value, name, value. Whatever comes back has to
+// be what the contract says.
 func (p *platform) do(t *testing.T, who caller, method, target, body string, headers ...string) answer {
 	t.Helper()
 	path, query, _ := strings.Cut(target, "?")
@@ -104,6 +115,15 @@ func (p *platform) do(t *testing.T, who caller, method, target, body string, hea
 	if err != nil {
 		t.Fatal(err)
 	}
+	a := p.invoke(t, event)
+	if err := p.contract.Check(exchange(method, path, query, all, body, a)); err != nil {
+		t.Errorf("not what docs/openapi.yaml says: %v", err)
+	}
+	return a
+}
+
+func (p *platform) invoke(t *testing.T, event []byte) answer {
+	t.Helper()
 	raw, err := p.handler.Invoke(t.Context(), event)
 	if err != nil {
 		t.Fatal(err)
