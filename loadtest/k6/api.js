@@ -60,9 +60,9 @@ function devices(plant, gateway) {
 }
 
 const readers = Math.max(8, Math.ceil(rate / 4));
-const length = { duration: `${seconds + warm}s`, gracefulStop: '5s' };
 // The first seconds, in which functions start and people log in, are a phase of their own.
 const warm = 5;
+const length = { duration: `${seconds + warm}s`, gracefulStop: '5s' };
 const steady = { ...length, duration: `${seconds}s`, executor: 'constant-arrival-rate', timeUnit: '1s', startTime: `${warm + 1}s` };
 export const options = {
   ...common,
