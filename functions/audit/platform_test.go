@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	awslambda "github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/insighthub/insighthub/cdk/local/httpapi"
+	localkms "github.com/insighthub/insighthub/cdk/local/kms"
+	"github.com/insighthub/insighthub/cdk/local/lambda"
+	"github.com/insighthub/insighthub/cdk/local/s3"
+	"github.com/insighthub/insighthub/lib/access"
+	"github.com/insighthub/insighthub/lib/api"
+	"github.com/insighthub/insighthub/lib/checkup"
+	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/kms"
+	"github.com/insighthub/insighthub/lib/lambdahttp"
+	"github.com/insighthub/insighthub/lib/password"
+	"github.com/insighthub/insighthub/lib/timescale"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
+	"github.com/insighthub/insighthub/lib/token"
+	"github.com/insighthub/insighthub/lib/trail"
+)
+
+const (
+	adminName     = "ada"
+	adminPassword = "correct horse battery staple"
+	keyID         = "11111111-2222-4333-8444-555555555555"
+)
+
+// platform is the real functions over a real database behind the local front, with
+// local buckets and keys, and a Prometheus that says what it is told.
+type platform struct {
+	pool    *timescale.Pool
+	dsn     string
+	state   string // folder of stack.json
+	objects *s3.Store
+
+	mu sync.Mutex
+	// front stands before the API when it is not nil.
+	front func(next http.Handler, w http.ResponseWriter, r *http.Request)
+	// figure answers queries; nil says 0 to all but alerts, of which there are none.
+	figure func(query string) string
+}
+
+// handled is a handler as the local front wants it.
+type handled struct{ awslambda.Handler }
+
+func (h handled) Invoke(ctx context.Context, payload []byte) (lambda.Result, error) {
+	out, err := h.Handler.Invoke(ctx, payload)
+	return lambda.Result{Payload: out}, err
+}
+
+func must[T any](v T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func newPlatform(t *testing.T) *platform {
+	t.Helper()
+	p := &platform{state: t.TempDir()}
+	p.pool, p.dsn = timescaletest.Open(t)
+	phc := must(password.Hash(adminPassword, password.DefaultCost(), rand.Reader))(t)
+	must(p.pool.FirstAdministrator(t.Context(), adminName, phc, trail.Entry{Action: "account.create", Detail: "{}"}))(t)
+	must(p.pool.CreateSite(t.Context(), directory.Site{Name: "plant-1", TimeZone: "UTC"}, trail.Entry{Action: "site.create", Site: "plant-1", Detail: "{}"}))(t)
+
+	info := stackInfo{Audience: "insighthub", AdminName: adminName, AdminPassword: adminPassword}
+	info.Buckets = map[string]string{"AUDIT_BUCKET": "audits", "FAILURE_BUCKET": "failures", "STATE_BUCKET": "states"}
+	keys := must(localkms.New(localkms.Config{File: filepath.Join(p.state, "kms.json"), Region: "eu-central-1", AccountID: "000000000000", Now: time.Now}))(t)
+	if err := keys.Ensure(keyID); err != nil {
+		t.Fatal(err)
+	}
+	info.SigningKey = "arn:aws:kms:eu-central-1:000000000000:key/" + keyID
+	info.KMS = listen(t, keys.Handler())
+	p.objects = must(s3.New(s3.Config{Dir: filepath.Join(p.state, "objects")}))(t)
+	for _, name := range info.Buckets {
+		if err := p.objects.CreateBucket(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info.Objects = listen(t, p.objects.Handler())
+	info.Prometheus = listen(t, http.HandlerFunc(p.servePrometheus))
+
+	var handler http.Handler
+	info.HTTP = listen(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.mu.Lock()
+		front := p.front
+		p.mu.Unlock()
+		if front != nil {
+			front(handler, w, r)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	info.Issuer = info.HTTP
+	handler = p.api(t, info)
+	raw := must(json.Marshal(info))(t)
+	if err := os.WriteFile(filepath.Join(p.state, "stack.json"), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func listen(t *testing.T, h http.Handler) string {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// api is the front with the functions behind it.
+func (p *platform) api(t *testing.T, info stackInfo) http.Handler {
+	t.Helper()
+	signer := kms.New(aws.Config{
+		Region: "eu-central-1", BaseEndpoint: aws.String(info.KMS), Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+	})
+	set := must(token.NewKeySet(token.KeySetConfig{Source: signer, Keys: []token.SigningKey{{Key: info.SigningKey}}, Now: time.Now}))(t)
+	verifier := must(token.NewVerifier(token.VerifierConfig{Issuer: info.Issuer, Audience: info.Audience, Keys: set, HTTP: token.NewHTTPClient(), Now: time.Now}))(t)
+	log := slog.New(slog.DiscardHandler)
+	authorizer := must(token.NewAuthorizer(token.AuthorizerConfig{Verifier: verifier, Log: log}))(t)
+	minter := must(token.NewMinter(token.MinterConfig{Signer: signer, Key: info.SigningKey, Issuer: info.Issuer, Audience: info.Audience, Now: time.Now, Random: rand.Reader}))(t)
+	logins := must(access.New(access.Config{
+		Accounts: p.pool, Attempts: p.pool, Sessions: p.pool, Gateways: p.pool, Trail: p.pool,
+		Minter: minter, Keys: set, Log: log, Now: time.Now, Random: rand.Reader, Issuer: info.Issuer,
+	}))(t)
+	resources := must(api.New(api.Config{
+		Log: log, Now: time.Now, Random: rand.Reader, Idempotency: p.pool, Sites: p.pool, Gateways: p.pool, GatewayKeys: p.pool,
+		Devices: p.pool, Metrics: p.pool, Accounts: p.pool, KPIConfigs: p.pool, Audit: p.pool, Readings: p.pool, Exports: p.pool,
+		Anomalies: p.pool, AlarmRules: p.pool, ClientReports: p.pool,
+	}))(t)
+	behind := func(h http.Handler) httpapi.Invoker {
+		return handled{must(lambdahttp.New(lambdahttp.Config{Handler: h, Now: time.Now}))(t)}
+	}
+	guard := &httpapi.Authorizer{
+		Function: handled{authorizer}, IdentitySources: []string{"$request.header.Authorization"}, ResultTTL: 5 * time.Minute, SimpleResponses: true,
+	}
+	config := httpapi.Config{Now: time.Now, Log: log, Routes: []httpapi.Route{
+		{Method: "POST", Path: "/v1/telemetry", Function: behind(http.HandlerFunc(serveIngest)), Authorizer: guard},
+		{Method: "ANY", Path: "/v1/{path+}", Function: behind(resources), Authorizer: guard},
+		{Method: "GET", Path: "/openapi.yaml", Function: behind(resources)}, {Method: "GET", Path: "/docs", Function: behind(resources)},
+	}}
+	for _, open := range []string{
+		"POST /v1/login", "POST /v1/refresh", "POST /v1/logout", "POST /v1/token",
+		"GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server",
+	} {
+		method, path, _ := strings.Cut(open, " ")
+		config.Routes = append(config.Routes, httpapi.Route{Method: method, Path: path, Function: behind(logins.Handler())})
+	}
+	return must(httpapi.New(config))(t)
+}
+
+// serveIngest stands in for functions/ingest, which needs a stream: who may, and that
+// the body is none.
+func serveIngest(w http.ResponseWriter, r *http.Request) {
+	if caller, ok := lambdahttp.CallerOf(r.Context()); !ok || caller.Role != directory.GatewayRole {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	w.WriteHeader(http.StatusBadRequest)
+}
+
+func (p *platform) servePrometheus(w http.ResponseWriter, r *http.Request) {
+	raw, _ := io.ReadAll(r.Body)
+	form, _ := url.ParseQuery(string(raw))
+	query, result := form.Get("query"), `[{"metric":{},"value":[0,"0"]}]`
+	if strings.HasPrefix(query, "ALERTS") {
+		result = `[]`
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.figure != nil {
+		if other := p.figure(query); other != "" {
+			result = other
+		}
+	}
+	_, _ = fmt.Fprintf(w, `{"status":"success","data":{"resultType":"vector","result":%s}}`, result)
+}
+
+// audit runs the command and returns its exit code and report.
+func (p *platform) audit(t *testing.T, more ...string) (int, checkup.Report) {
+	t.Helper()
+	var out, problems bytes.Buffer
+	args := append([]string{"run", "-state", p.state, "-json", "-reads", "2", "-budget", "1m"}, more...)
+	code := command(t.Context(), args, terminal{out: &out, errors: &problems, getenv: func(string) string { return "" }})
+	var report checkup.Report
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+		t.Fatalf("exit %d, %v\n%s%s", code, err, &out, &problems)
+	}
+	return code, report
+}
+
+// find returns a finding by its check's name.
+func find(t *testing.T, r checkup.Report, check string) checkup.Finding {
+	t.Helper()
+	for _, f := range r.Findings {
+		if f.Check == check {
+			return f
+		}
+	}
+	t.Fatalf("no check %q in %+v", check, r.Findings)
+	return checkup.Finding{}
+}
+

@@ -1,0 +1,417 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/checkup"
+	"github.com/insighthub/insighthub/lib/objectstore"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
+)
+
+// bucket opens one of the platform's buckets.
+func (p *platform) bucket(t *testing.T, name string) *objectstore.Store {
+	t.Helper()
+	info := must(readStack(filepath.Join(p.state, "stack.json")))(t)
+	return must(objectstore.New(objectstore.Config{AWS: must(awsconfig.Load(info.getenv))(t), Bucket: name, PathStyle: true}))(t)
+}
+
+// The platform as it is: no check fails, whether with accounts or with signed tokens,
+// and of the accounts nothing is left but that they are there.
+func TestGreen(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	for _, more := range [][]string{nil, nil, {"-signed"}} {
+		code, report := p.audit(t, more...)
+		for _, f := range report.Findings {
+			if f.Result != checkup.Pass && f.Check != "archive: objects" {
+				t.Errorf("%v: %+v", more, f)
+			}
+		}
+		if code != exitGood || report.Counts[checkup.Fail] != 0 || report.Counts[checkup.Warn] != 1 {
+			t.Errorf("%v: exit %d, %v", more, code, report.Counts)
+		}
+	}
+	left := timescaletest.Value(t, p.dsn, `SELECT string_agg(name || ' ' || disabled, ', ' ORDER BY name) FROM account WHERE name LIKE 'audit%'`)
+	if want := "audit-admin true, audit-admin-of-another-site true, audit-operator true, audit-viewer true"; left != want {
+		t.Errorf("left over: %s, want %s", left, want)
+	}
+	for _, query := range []string{
+		`SELECT count(*) FROM account_grant g JOIN account a ON a.id = g.account_id WHERE a.name LIKE 'audit%'`,
+		`SELECT count(*) FROM refresh_token r JOIN account a ON a.id = r.account_id WHERE r.revoked_at IS NULL`,
+		`SELECT count(*) FROM site WHERE name <> 'plant-1'`, `SELECT count(*) FROM gateway`, `SELECT count(*) FROM alarm_rule`,
+	} {
+		if n := timescaletest.Value(t, p.dsn, query); n != "0" {
+			t.Errorf("%s: %s are left over", query, n)
+		}
+	}
+	keys := must(p.bucket(t, "audits").Keys(t.Context(), checkup.AnchorsPrefix, "", 10))(t)
+	if len(keys) != 3 { // each audit with accounts leaves entries behind its head
+		t.Errorf("anchors %v, want 3", keys)
+	}
+}
+
+// Each thing that is broken on purpose is found, and nothing else fails.
+func TestRed(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	for name, c := range map[string]struct {
+		front  func(next http.Handler, w http.ResponseWriter, r *http.Request)
+		figure func(query string) string
+		args   []string
+		checks []string // that fail, or warn
+		result checkup.Result
+		found  string
+	}{
+		"a header is missing": {
+			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+				answerWith(w, next, r, func(h http.Header) { h.Del("X-Content-Type-Options") })
+			},
+			checks: []string{"headers: a refusal", "headers: an answer", "headers: the key set"}, result: checkup.Fail, found: "nosniff",
+		},
+		"the server names itself": {
+			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+				answerWith(w, next, r, func(h http.Header) { h.Set("Server", "acme/1.2") })
+			},
+			checks: []string{"headers: a refusal", "headers: an answer", "headers: the key set"}, result: checkup.Fail, found: "acme/1.2",
+		},
+		"a viewer may write": {
+			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/alarm-rules") && r.Method == http.MethodPost && isViewer(r) {
+					w.WriteHeader(http.StatusUnprocessableEntity)
+					return
+				}
+				next.ServeHTTP(w, r)
+			},
+			checks: []string{"rights: viewer"}, result: checkup.Fail, found: "POST /v1/sites/{site}/alarm-rules: 422",
+		},
+		"a change goes through": {
+			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/plant-1") && isViewer(r) {
+					w.WriteHeader(http.StatusOK)
+					return
+				}
+				next.ServeHTTP(w, r)
+			},
+			checks: []string{"rights: viewer"}, result: checkup.Fail, found: "a change that had to be refused was made",
+		},
+		"an endpoint is gone": {
+			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/v1/me" && r.Method == http.MethodPut {
+					w.WriteHeader(http.StatusForbidden)
+					return
+				}
+				if strings.HasSuffix(r.URL.Path, "/v1/me/password") && r.Header.Get("Authorization") != "" && isViewer(r) {
+					w.WriteHeader(http.StatusForbidden)
+					return
+				}
+				next.ServeHTTP(w, r)
+			},
+			checks: []string{"rights: viewer"}, result: checkup.Fail, found: "it may do this, and was not let through",
+		},
+		"the key set is empty": {
+			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/.well-known/jwks.json" {
+					answerWith(w, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						w.Header().Set("X-Content-Type-Options", "nosniff")
+						_, _ = io.WriteString(w, `{"keys":[]}`)
+					}), r, func(http.Header) {})
+					return
+				}
+				next.ServeHTTP(w, r)
+			},
+			checks: []string{"keys: published"}, result: checkup.Fail, found: "no keys",
+		},
+		"reads are slow": {
+			args:   []string{"-budget", "1ns"},
+			checks: []string{"latency: /.well-known/jwks.json", "latency: /v1/audit", "latency: /v1/sites", "latency: /v1/sites/{site}/anomalies", "latency: /v1/sites/{site}/gateways", "latency: /v1/users"},
+			result: checkup.Warn, found: "above 0.0 ms",
+		},
+		"the bridge is behind": {
+			figure: func(query string) string {
+				if strings.Contains(query, "bridge_behind") {
+					return `[{"metric":{},"value":[0,"31"]}]`
+				}
+				return ""
+			},
+			checks: []string{"health: bridge behind"}, result: checkup.Fail, found: "31.0 s",
+		},
+		"a figure is missing": {
+			figure: func(query string) string {
+				if strings.Contains(query, "window_events") && strings.Contains(query, "timestamp") {
+					return `[]`
+				}
+				return ""
+			},
+			checks: []string{"health: newest figures"}, result: checkup.Warn, found: "no such figure",
+		},
+		"a function fails": {
+			figure: func(query string) string {
+				if strings.Contains(query, "invocation_errors") {
+					return `[{"metric":{"function":"api"},"value":[0,"0"]},{"metric":{"function":"store"},"value":[0,"0.5"]},{"metric":{"function":"ingest"},"value":[0,"NaN"]}]`
+				}
+				return ""
+			},
+			checks: []string{"health: function errors"}, result: checkup.Fail, found: "0.5000 of the invocations of 15 minutes (function store)",
+		},
+		"a critical alert": {
+			figure: func(query string) string {
+				if strings.HasPrefix(query, "ALERTS") {
+					return `[{"metric":{"alertname":"GatewaySilent","severity":"critical"},"value":[0,"1"]},{"metric":{"alertname":"GatewaySilent","severity":"critical"},"value":[0,"1"]}]`
+				}
+				return ""
+			},
+			checks: []string{"health: alerts"}, result: checkup.Fail, found: "GatewaySilent (critical) × 2",
+		},
+		"Prometheus is down": {
+			figure: func(string) string { return `no JSON` },
+			checks: []string{"health: prometheus"}, result: checkup.Fail, found: "prometheus",
+		},
+	} {
+		t.Run(name, func(t *testing.T) { // not parallel: one platform
+			p.mu.Lock()
+			p.front, p.figure = c.front, c.figure
+			p.mu.Unlock()
+			code, report := p.audit(t, append([]string{"-signed"}, c.args...)...)
+			var wrong []string
+			for _, f := range report.Findings {
+				if f.Result != checkup.Pass && f.Check != "archive: objects" {
+					wrong = append(wrong, f.Check)
+				}
+			}
+			slices.Sort(wrong)
+			if !slices.Equal(wrong, c.checks) {
+				t.Fatalf("%v are not well, want %v: %+v", wrong, c.checks, report.Findings)
+			}
+			for _, check := range c.checks {
+				if f := find(t, report, check); f.Result != c.result || !strings.Contains(f.Found, c.found) || f.Todo == "" {
+					t.Errorf("%+v, want %s with %q and what to do", f, c.result, c.found)
+				}
+			}
+			if want := map[checkup.Result]int{checkup.Warn: exitGood, checkup.Fail: exitFailed}[c.result]; code != want {
+				t.Errorf("exit %d, want %d", code, want)
+			}
+		})
+	}
+}
+
+// isViewer reports whether the request's token is a viewer's, by its length of claims.
+func isViewer(r *http.Request) bool {
+	parts := strings.Split(r.Header.Get("Authorization"), ".")
+	return len(parts) == 3 && strings.Contains(decoded(parts[1]), `"viewer"`)
+}
+
+// answerWith answers as next does, with its headers changed.
+func answerWith(w http.ResponseWriter, next http.Handler, r *http.Request, change func(http.Header)) {
+	recorded := httptest.NewRecorder()
+	next.ServeHTTP(recorded, r)
+	for name, values := range recorded.Header() {
+		w.Header()[name] = values
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	change(w.Header())
+	w.WriteHeader(recorded.Code)
+	_, _ = w.Write(recorded.Body.Bytes())
+}
+
+// An authorizer that lets everybody in fails all that is about tokens.
+func TestOpenDoor(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	var good string
+	p.front = func(next http.Handler, w http.ResponseWriter, r *http.Request) {
+		if token := r.Header.Get("Authorization"); good == "" && token != "" {
+			good = token // the audit begins as administrator
+		}
+		if r.URL.Path == "/v1/sites" {
+			r.Header.Set("Authorization", good)
+		}
+		next.ServeHTTP(w, r)
+	}
+	code, report := p.audit(t, "-signed")
+	if code != exitFailed {
+		t.Errorf("exit %d", code)
+	}
+	for _, name := range []string{
+		"none", "altered signature", "altered claims", "algorithm none", "algorithm HS256", "another key", "a key of its own", "expired", "another issuer",
+	} {
+		if f := find(t, report, "tokens: "+name); f.Result != checkup.Fail {
+			t.Errorf("%+v", f)
+		}
+	}
+	if f := find(t, report, "rights: nobody"); f.Result != checkup.Fail || !strings.Contains(f.Found, "GET /v1/sites: 200, without a token, want 401") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// What somebody does to the trail in the database is found, and named.
+func TestTrail(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	superuser := func(statement string) {
+		timescaletest.Exec(t, p.dsn, "ALTER TABLE trail DISABLE TRIGGER ALL; "+statement+"; ALTER TABLE trail ENABLE TRIGGER ALL")
+	}
+	chain := func(found string) {
+		t.Helper()
+		code, report := p.audit(t, "-signed")
+		if f := find(t, report, "trail: chain"); code != exitFailed || f.Result != checkup.Fail || !strings.Contains(f.Found, found) {
+			t.Errorf("exit %d, %+v, want %q", code, f, found)
+		}
+	}
+	if code, report := p.audit(t); code != exitGood {
+		t.Fatalf("%+v", report.Findings)
+	}
+	superuser(`UPDATE trail SET actor = 'mallory' WHERE seq = 2`)
+	chain("entry 2: its content does not have its hash")
+	superuser(`UPDATE trail SET actor = '' WHERE seq = 2; CREATE TABLE cut AS SELECT * FROM trail WHERE seq > 3; DELETE FROM trail WHERE seq > 3`)
+	chain("entry 4: is missing: entry")
+	superuser(`INSERT INTO trail SELECT * FROM cut; DELETE FROM trail WHERE seq = 4`)
+	chain("entry 4: is missing: the next is entry 5")
+	superuser(`INSERT INTO trail SELECT * FROM cut WHERE seq = 4`)
+	if code, report := p.audit(t, "-signed"); code != exitGood {
+		t.Errorf("mended again: %+v", report.Findings)
+	}
+}
+
+// What was given up, and a state that is damaged.
+func TestObjects(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	put := func(bucket, key string) {
+		if err := p.bucket(t, bucket).Put(t.Context(), key, []byte("{}"), "application/json"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("failures", "poison/2026/11/23/shard-0-1.json")
+	code, report := p.audit(t, "-signed")
+	if f := find(t, report, "archive: given up"); code != exitGood || f.Result != checkup.Warn || !strings.Contains(f.Found, "shard-0-1") {
+		t.Errorf("exit %d, %+v", code, f)
+	}
+	put("states", "shardstate/bridge-5s/telemetry/shardId-000000000000")
+	code, report = p.audit(t, "-signed")
+	if f := find(t, report, "archive: consumers' states"); code != exitFailed || f.Result != checkup.Fail || !strings.Contains(f.Found, "too short") {
+		t.Errorf("exit %d, %+v", code, f)
+	}
+	put("audits", checkup.AnchorsPrefix+"nonsense")
+	_, report = p.audit(t, "-signed")
+	if f := find(t, report, "trail: anchors"); f.Result != checkup.Fail || !strings.Contains(f.Found, "nonsense") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// A platform that does not answer is a failure, and one that is not there no audit.
+func TestAway(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.front = func(_ http.Handler, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
+	code, report := p.audit(t)
+	if f := find(t, report, "audit: tokens"); code != exitFailed || f.Result != checkup.Fail || !strings.Contains(f.Found, "503") {
+		t.Errorf("exit %d, %+v", code, f)
+	}
+	var out, problems bytes.Buffer
+	at := terminal{out: &out, errors: &problems, getenv: func(string) string { return "" }}
+	for _, args := range [][]string{
+		{"run", "-state", t.TempDir()}, {"run", "-environment"}, {"run", "-reads", "0"}, {"run", "more"}, {"what"}, {"verify"}, {"verify", "/none"},
+	} {
+		problems.Reset()
+		if code := command(t.Context(), args, at); code != exitNotRun || problems.Len() == 0 {
+			t.Errorf("%v: exit %d, %s", args, code, &problems)
+		}
+	}
+	if !strings.Contains(problems.String(), "/none") {
+		t.Errorf("got %s", &problems)
+	}
+}
+
+// The function keeps its report and tells Prometheus.
+func TestHandler(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	info := must(readStack(filepath.Join(p.state, "stack.json")))(t)
+	s := must(parse(info.getenv))(t)
+	a := must(wire(s, must(awsconfig.Load(info.getenv))(t)))(t)
+	registry := prometheus.NewRegistry()
+	flushed, log := 0, bytes.Buffer{}
+	h := &handler{
+		audit: a, metrics: &checkup.Metrics{Registry: registry}, flush: func(context.Context) { flushed++ },
+		log: slog.New(slog.NewJSONHandler(&log, nil)),
+	}
+	var last answer
+	for range 2 {
+		raw := must(h.Invoke(t.Context(), []byte(`{"source":"aws.events"}`)))(t)
+		if err := json.Unmarshal(raw, &last); err != nil || last.Result != checkup.Warn {
+			t.Fatalf("%s, %v", raw, err)
+		}
+	}
+	var kept checkup.Report
+	if err := json.Unmarshal(must(p.bucket(t, "audits").Get(t.Context(), last.Report))(t), &kept); err != nil || kept.Result != checkup.Warn || len(kept.Findings) < 20 {
+		t.Errorf("the report says %+v, %v", kept, err)
+	}
+	families := must(registry.Gather())(t)
+	if flushed != 2 || len(families) != 2 || families[1].GetMetric()[0].GetGauge().GetValue() < float64(time.Now().Unix()-600) {
+		t.Errorf("flushed %d times: %v", flushed, families)
+	}
+	if !strings.Contains(log.String(), `"report":{"target":"http`) {
+		t.Errorf("the log says %.300s", &log)
+	}
+}
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	if code, _ := p.audit(t); code != exitGood {
+		t.Fatal(code)
+	}
+	raw, err := exported(t, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	store := p.bucket(t, "audits")
+	for _, key := range must(store.Keys(t.Context(), checkup.AnchorsPrefix, "", 10))(t) {
+		write(key, string(must(store.Get(t.Context(), key))(t)))
+	}
+	anchors := filepath.Join(dir, checkup.AnchorsPrefix)
+	lines := strings.SplitAfter(strings.TrimSpace(raw), "\n")
+	for name, c := range map[string]struct {
+		text string
+		code int
+		says string
+	}{
+		"whole":   {raw, exitGood, "1 anchors, the head is"},
+		"changed": {strings.Replace(raw, `"account.create"`, `"account.change"`, 1), exitFailed, "broken at entry 1:"},
+		"cut":     {strings.Join(lines[:len(lines)/2], ""), exitFailed, "is missing: entry"},
+		"removed": {strings.Join(slices.Delete(slices.Clone(lines), 2, 3), ""), exitFailed, "broken at entry 3:"},
+		"no file": {"{", exitNotRun, "line 1"},
+	} {
+		var out, problems bytes.Buffer
+		code := command(t.Context(), []string{"verify", "-anchors", anchors, write("trail.ndjson", c.text)}, terminal{out: &out, errors: &problems})
+		if code != c.code || !strings.Contains(out.String()+problems.String(), c.says) {
+			t.Errorf("%s: exit %d, %s%s", name, code, &out, &problems)
+		}
+	}
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"path/filepath"
+	"testing"
+
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/checkup"
+)
+
+func decoded(part string) string {
+	raw, err := base64.RawURLEncoding.DecodeString(part)
+	if err != nil {
+		return ""
+	}
+	return string(raw)
+}
+
+// exported is the trail as the API gives it.
+func exported(t *testing.T, p *platform) (string, error) {
+	t.Helper()
+	info := must(readStack(filepath.Join(p.state, "stack.json")))(t)
+	a := must(wire(must(parse(info.getenv))(t), must(awsconfig.Load(info.getenv))(t)))(t)
+	tokens := must(checkup.Minted{MinterConfig: a.minter()}.Open(t.Context()))(t)
+	req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, info.HTTP+"/v1/audit?format=ndjson&limit=1000", http.NoBody))(t)
+	req.Header.Set("Authorization", "Bearer "+tokens[checkup.AsAdministrator])
+	resp := must(http.DefaultClient.Do(req))(t)
+	raw, err := io.ReadAll(resp.Body)
+	return string(raw), errors.Join(err, resp.Body.Close())
+}
