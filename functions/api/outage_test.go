@@ -1,0 +1,183 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/cdk/local/postgres"
+	"github.com/insighthub/insighthub/docs/contracttest"
+	"github.com/insighthub/insighthub/lib/timescale"
+)
+
+// ownServer starts a database server that a test may stop and pause.
+func ownServer(t *testing.T) (server *postgres.Server, config postgres.Config) {
+	t.Helper()
+	tree, err := filepath.Abs("../../.local/timescale")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(tree, "bin", "postgres")); err != nil {
+		const message = "no server: run cdk/local/postgres/install.sh .local/timescale"
+		if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
+			t.Fatal(message)
+		}
+		t.Skip(message)
+	}
+	dir, err := os.MkdirTemp("", "insighthub-outage-") //nolint:usetesting // the server's account has to reach it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	config = postgres.Config{Tree: tree, DataDir: filepath.Join(dir, "data"), SharedBuffersMB: 16, Settings: map[string]string{"max_connections": "12"}}
+	if server, err = postgres.Start(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	return server, config
+}
+
+// TestDatabaseOutage stops the database's server, pauses it, locks a table and takes
+// all connections: each time a read is answered with 503 and when to come again, KPIs
+// go on, and reads do again by themselves afterwards.
+func TestDatabaseOutage(t *testing.T) {
+	server, config := ownServer(t)
+	stop := func() { _ = server.Stop(t.Context()) }
+	t.Cleanup(func() { stop() })
+	address, err := pgx.ParseConfig(server.DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dsn := server.DSN()
+	config.Port = int(address.Port)
+	pool, err := timescale.Open(t.Context(), timescale.PoolConfig{
+		DSN: dsn, MaxConnections: 1, ConnectTimeout: 500 * time.Millisecond, StatementTimeout: 2 * time.Second, LockTimeout: 200 * time.Millisecond,
+		MaxAttempts: 3, BreakerThreshold: 3, BreakerCoolDown: 100 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if _, err := timescale.Migrate(t.Context(), pool, timescale.FlavourDetect); err != nil {
+		t.Fatal(err)
+	}
+	sums := &figures{}
+	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), figures: sums})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &platform{pool, dsn, handler, contracttest.Open(t), sums}
+	p.site(t, "plant-1")
+	at := hour()
+	p.send(t, "plant-1", "gw-1", event("d", "m", at, 1))
+	read := readingsPath("plant-1", "gw-1", "d", "m", "from", int64(at), "to", int64(at+second))
+	reads := []string{read, "/v1/sites/plant-1/latest?gateway=gw-1"}
+
+	down := func(what string) {
+		t.Helper()
+		for range 4 {
+			for _, target := range reads {
+				if a := p.do(t, administrator(), "GET", target, "").want(t, 503); a.Headers["retry-after"] == "" || strings.Contains(a.Body, "postgres") {
+					t.Errorf("%s: got %+v", what, a)
+				}
+			}
+		}
+		p.do(t, administrator(), "GET", "/v1/sites/plant-1/kpis", "").want(t, 200)
+	}
+	up := func(what string) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			a := p.do(t, administrator(), "GET", read, "")
+			if a.Status == 200 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: still %+v", what, a)
+			}
+		}
+		for _, target := range reads {
+			p.do(t, administrator(), "GET", target, "").want(t, 200)
+		}
+	}
+	up("at first")
+
+	if err := server.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	down("stopped")
+	if server, err = postgres.Start(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	up("started again")
+
+	other, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec(t.Context(), "BEGIN; LOCK TABLE rollup_watermark IN ACCESS EXCLUSIVE MODE"); err != nil {
+		t.Fatal(err)
+	}
+	down("locked")
+	if err := other.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	up("unlocked")
+
+	// Its own connection is closed by the server, and all others are taken.
+	var taken []*pgx.Conn
+	if other, err = pgx.Connect(t.Context(), dsn); err != nil {
+		t.Fatal(err)
+	}
+	taken = append(taken, other)
+	if _, err := other.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'insighthub'"); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		conn, err := pgx.Connect(t.Context(), dsn)
+		if err != nil {
+			break
+		}
+		taken = append(taken, conn)
+	}
+	down("no connections left")
+	for _, conn := range taken {
+		_ = conn.Close(t.Context())
+	}
+	up("connections given back")
+
+	pause(t, server.PID(), syscall.SIGSTOP)
+	start := time.Now()
+	p.do(t, administrator(), "GET", read, "").want(t, 503)
+	if took := time.Since(start); took > 15*time.Second {
+		t.Errorf("a paused server held the caller for %v", took)
+	}
+	pause(t, server.PID(), syscall.SIGCONT)
+	up("goes on")
+}
+
+// pause sends a signal to the server and its processes.
+func pause(t *testing.T, server int, signal syscall.Signal) {
+	t.Helper()
+	children, err := os.ReadFile("/proc/" + strconv.Itoa(server) + "/task/" + strconv.Itoa(server) + "/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range append(strings.Fields(string(children)), strconv.Itoa(server)) {
+		pid, err := strconv.Atoi(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(pid, signal); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
