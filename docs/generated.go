@@ -5,6 +5,6 @@ package docs
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
 	ContractTag = `"0adc695814ce5c4335d2953659d7514e"`
-	PageTag     = `"0094504fddc2a0dcd8f877133ff424d4"`
-	PagePolicy  = "default-src 'none'; style-src 'sha256-6DEEEjPAP6m6k470AptP8OjwINYcosRhyI/XrdPuWek='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	PageTag     = `"7787a539d70403dd7cb81d3cf078121c"`
+	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -141,7 +141,11 @@ func ownRef(n node, name string) string {
 func describe(n node) string {
 	t := n.target()
 	if values := t.get("enum"); len(values.Content) > 0 {
-		return strings.Join(texts(values), " | ")
+		words := strings.Join(texts(values), " | ")
+		if standard := n.text("default"); standard != "" {
+			words += ", default " + standard
+		}
+		return words
 	}
 	if c := t.get("const"); c.Value != "" {
 		return c.Value
@@ -151,7 +155,7 @@ func describe(n node) string {
 	if len(kind.Content) > 0 {
 		words = strings.Join(texts(kind), " or ")
 	}
-	if alternatives := t.get("oneOf").items(); len(alternatives) > 0 {
+	if alternatives := append(t.get("oneOf").items(), t.get("anyOf").items()...); len(alternatives) > 0 && words != "object" {
 		var all []string
 		for _, a := range alternatives {
 			all = append(all, describe(a))
@@ -166,11 +170,11 @@ func describe(n node) string {
 	}
 	for _, limit := range []struct{ keyword, format string }{
 		{"format", ", %s"},
-		{"minLength", ", at least %s characters"},
-		{"maxLength", ", at most %s characters"},
+		{"minLength", ", from %s"},
+		{"maxLength", " to %s characters"},
 		{"minimum", ", from %s"},
 		{"exclusiveMinimum", ", more than %s"},
-		{"maximum", ", to %s"},
+		{"maximum", " to %s"},
 		{"minItems", ", at least %s"},
 		{"maxItems", ", at most %s"},
 		{"maxProperties", ", at most %s"},
