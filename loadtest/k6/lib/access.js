@@ -26,8 +26,8 @@ function pair(answer) {
 export async function newKey() {
   const key = await crypto.subtle.generateKey(curve, true, ['sign', 'verify']);
   const { x, y, d } = await crypto.subtle.exportKey('jwk', key.privateKey);
-  // k6 1.8 leaves leading zeros out, one key in 85; RFC 7518, 6.2.1.2 wants all 32 bytes
-  // of each, and the platform takes no other key.
+  // k6 1.8 leaves leading zeros of x and y out, in one key of 128; RFC 7518, 6.2.1.2 wants
+  // all 32 bytes of each, and the platform takes no other key.
   if ([x, y, d].some((part) => part.length !== 43)) return newKey();
   const open = { kty: 'EC', crv: 'P-256', x, y };
   // The thumbprint of RFC 7638: these members, in this order.
