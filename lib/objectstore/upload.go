@@ -70,7 +70,7 @@ func (u *Upload) send() error {
 		}
 		u.id = aws.ToString(out.UploadId)
 	}
-	number := int32(len(u.parts) + 1) //nolint:gosec // at most 10,000
+	number := int32(len(u.parts) + 1) // at most 10,000
 	out, err := s.client.UploadPart(u.ctx, &s3.UploadPartInput{
 		Bucket: &s.bucket, Key: &u.key, UploadId: &u.id, PartNumber: &number, Body: bytes.NewReader(u.buffer),
 	})

@@ -141,7 +141,7 @@ func quote(text string) string {
 func add(r *kpi.Totals, figure kpi.Figure, reason string, v float64) {
 	duration := time.Duration(math.Round(v * 1e6)) // exact to the microsecond, as the windows are
 	duration *= time.Microsecond
-	switch figure {
+	switch figure { //nolint:exhaustive // those that were asked for
 	case kpi.CalendarSeconds:
 		r.Calendar = duration
 	case kpi.PlannedSeconds:
@@ -166,7 +166,7 @@ func add(r *kpi.Totals, figure kpi.Figure, reason string, v float64) {
 	case kpi.Good:
 		r.Good = v
 	case kpi.IdealSeconds:
-		r.Sums.IdealSeconds = v
+		r.IdealSeconds = v
 	case windows:
 		r.Windows = int64(v)
 	}
