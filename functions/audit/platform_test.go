@@ -159,7 +159,8 @@ func (p *platform) api(t *testing.T, info stackInfo) http.Handler {
 	config := httpapi.Config{Now: time.Now, Log: log, Routes: []httpapi.Route{
 		{Method: "POST", Path: "/v1/telemetry", Function: behind(http.HandlerFunc(serveIngest)), Authorizer: guard},
 		{Method: "ANY", Path: "/v1/{path+}", Function: behind(resources), Authorizer: guard},
-		{Method: "GET", Path: "/openapi.yaml", Function: behind(resources)}, {Method: "GET", Path: "/docs", Function: behind(resources)},
+		{Method: "GET", Path: "/openapi.yaml", Function: behind(resources)},
+		{Method: "GET", Path: "/docs", Function: behind(resources)},
 	}}
 	for _, open := range []string{
 		"POST /v1/login", "POST /v1/refresh", "POST /v1/logout", "POST /v1/token",
@@ -222,4 +223,3 @@ func find(t *testing.T, r checkup.Report, check string) checkup.Finding {
 	t.Fatalf("no check %q in %+v", check, r.Findings)
 	return checkup.Finding{}
 }
-

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -219,9 +220,7 @@ func isViewer(r *http.Request) bool {
 func answerWith(w http.ResponseWriter, next http.Handler, r *http.Request, change func(http.Header)) {
 	recorded := httptest.NewRecorder()
 	next.ServeHTTP(recorded, r)
-	for name, values := range recorded.Header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), recorded.Header())
 	w.Header().Set("Cache-Control", "no-store")
 	change(w.Header())
 	w.WriteHeader(recorded.Code)
@@ -317,7 +316,9 @@ func TestObjects(t *testing.T) {
 func TestAway(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
-	p.front = func(_ http.Handler, w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
+	p.front = func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
 	code, report := p.audit(t)
 	if f := find(t, report, "audit: tokens"); code != exitFailed || f.Result != checkup.Fail || !strings.Contains(f.Found, "503") {
 		t.Errorf("exit %d, %+v", code, f)

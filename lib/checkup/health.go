@@ -49,8 +49,8 @@ func Figures() []Figure {
 			"%.4f of the requests of 15 minutes", 0.001, 0.01, "read the log of functions/ingest; is the stream throttled?",
 		},
 		{
-			"store behind", `1 - clamp_max(insighthub:stored_events_per_second:rate5m / (sum(insighthub:events_per_second:ratio5m{level="site"}) > 0), 1)`,
-			"%.2f of the events of 5 minutes not stored yet", 0.3, 0.7, "read the log of functions/store; is the database slow or away?",
+			"store behind", `1 - clamp_max(insighthub:stored_events_per_second:rate5m * 300 / (sum(insighthub:events:sum5m{level="site"}) > 0), 1)`,
+			"%.2f of the events of 5 minutes not stored yet", 0.5, 0.8, "read the log of functions/store; is the database slow or away?",
 		},
 		{
 			"bridge behind", `max(insighthub:bridge_behind_seconds:max)`, "%.1f s", 10, 30,

@@ -61,12 +61,12 @@ func TestTLS(t *testing.T) {
 		protocol    Result
 		found       string
 	}{
-		"good":       {lasts: 90*day + time.Hour, versions: modern(), certificate: Pass, protocol: Pass, found: "good for 90 days"},
-		"soon":       {lasts: 20 * day, versions: modern(), certificate: Warn, protocol: Pass, found: "good for 20 days"},
-		"very soon":  {lasts: 2 * day, versions: modern(), certificate: Fail, protocol: Pass, found: "good for 2 days"},
-		"expired":    {lasts: -day, versions: modern(), certificate: Fail, protocol: Pass, found: "expired"},
-		"untrusted":  {lasts: 90 * day, versions: modern(), untrusted: true, certificate: Fail, protocol: Pass, found: "unknown authority"},
-		"old versio": {lasts: 90 * day, versions: &tls.Config{MinVersion: tls.VersionTLS10}, certificate: Pass, protocol: Fail, found: "90 days"}, //nolint:gosec // broken on purpose
+		"good":      {lasts: 90*day + time.Hour, versions: modern(), certificate: Pass, protocol: Pass, found: "good for 90 days"},
+		"soon":      {lasts: 20 * day, versions: modern(), certificate: Warn, protocol: Pass, found: "good for 20 days"},
+		"very soon": {lasts: 2 * day, versions: modern(), certificate: Fail, protocol: Pass, found: "good for 2 days"},
+		"expired":   {lasts: -day, versions: modern(), certificate: Fail, protocol: Pass, found: "expired"},
+		"untrusted": {lasts: 90 * day, versions: modern(), untrusted: true, certificate: Fail, protocol: Pass, found: "unknown authority"},
+		"old ones":  {lasts: 90 * day, versions: &tls.Config{MinVersion: tls.VersionTLS10}, certificate: Pass, protocol: Fail, found: "90 days"},
 	} {
 		url, roots := secure(t, c.lasts, c.versions)
 		if c.untrusted {

@@ -26,9 +26,11 @@ func TestFiguresAreThoseOfTheDatabase(t *testing.T) {
 	p := build(t)
 	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: p.functions, Assembly: measuredAssembly(t)}
 	serveAPI(t, cfg.Assembly)
+	scheduleAudit(t, cfg.Assembly)
 	s := startTest(t, cfg)
 
 	walkThrough(t, cfg.State)
+	auditIt(t, s, cfg)
 	var load sync.WaitGroup
 	load.Go(func() {
 		out, err := exec.CommandContext(t.Context(), p.loadtest, "simulate", "-state", cfg.State, "-prefix", "fleet",

@@ -1,0 +1,99 @@
+package stack
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// scheduleAudit adds the function that audits, its bucket and its schedule to an
+// assembly that has the functions behind the API.
+func scheduleAudit(t *testing.T, assembly string) {
+	t.Helper()
+	type object = map[string]any
+	file := filepath.Join(assembly, "Flow.template.json")
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var template object
+	if err := json.Unmarshal(raw, &template); err != nil {
+		t.Fatal(err)
+	}
+	resources := template["Resources"].(object)
+	issuer := resources["Authorizer"].(object)["Properties"].(object)["Environment"].(object)["Variables"].(object)
+	resources["Records"] = object{"Type": "AWS::S3::Bucket", "Properties": object{}}
+	resources["Audit"] = object{
+		"Type": "AWS::Lambda::Function", "Metadata": object{"insighthub:package": "functions/audit"},
+		"Properties": object{
+			"Runtime": "provided.al2023", "Role": "arn:aws:iam::000000000000:role/r", "MemorySize": 512, "Timeout": 60,
+			"Environment": object{"Variables": object{
+				"INSIGHTHUB_FUNCTION": "audit", "API_URL": issuer["TOKEN_ISSUER"], "AUDIT_BUCKET": object{"Ref": "Records"},
+				"FAILURE_BUCKET": object{"Fn::ImportValue": "Data:Bucket"}, "STATE_BUCKET": object{"Fn::ImportValue": "Data:States"},
+				"PROMETHEUS_URL": object{"Fn::ImportValue": "Data:MetricsEndpoint"}, "PROMETHEUS_SIGV4": "true",
+				"TOKEN_ISSUER": issuer["TOKEN_ISSUER"], "TOKEN_AUDIENCE": issuer["TOKEN_AUDIENCE"], "SIGNING_KEYS": issuer["SIGNING_KEYS"],
+				"METRICS_INTERVAL_SECONDS": issuer["METRICS_INTERVAL_SECONDS"], "REMOTE_WRITE_URL": issuer["REMOTE_WRITE_URL"], "REMOTE_WRITE_SIGV4": "true",
+			}},
+		},
+	}
+	resources["AuditSchedule"] = object{"Type": "AWS::Events::Rule", "Properties": object{
+		"ScheduleExpression": "rate(1 hour)", "Targets": []any{object{"Id": "Audit", "Arn": object{"Fn::GetAtt": []string{"Audit", "Arn"}}}},
+	}}
+	if raw, err = json.Marshal(template); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// auditIt runs the audit against the whole stack, as its command and as its function:
+// nothing fails; and when somebody has written to the trail past the platform, that does.
+func auditIt(t *testing.T, s *Stack, cfg Config) {
+	t.Helper()
+	command := func(args ...string) (int, string) {
+		cmd := exec.CommandContext(t.Context(), filepath.Join(cfg.Functions, "audit", "bootstrap"), append([]string{"run", "-state", cfg.State}, args...)...)
+		out, _ := cmd.CombinedOutput()
+		return cmd.ProcessState.ExitCode(), string(out)
+	}
+	if code, out := command(); code != 0 || !strings.Contains(out, ", 0 fail in ") {
+		t.Errorf("the audit exits with %d:\n%s", code, out)
+	}
+	event, err := scheduledEvent(s.plan.Schedules[0], s.plan.Account, s.plan.Region, s.cfg.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := program(t, s, "audit").Invoke(t.Context(), event)
+	if err != nil || result.FunctionError != "" || !strings.Contains(string(result.Payload), `"fail":0`) {
+		t.Errorf("the audit by its schedule: %s %v", result.Payload, err)
+	}
+	conn, err := pgx.Connect(t.Context(), cfg.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	set := func(object string) {
+		_, err := conn.Exec(t.Context(), `ALTER TABLE trail DISABLE TRIGGER ALL; UPDATE trail SET object = '`+object+`' || substr(object, 2) WHERE seq = 2;
+			ALTER TABLE trail ENABLE TRIGGER ALL`)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var first string
+	if err := conn.QueryRow(t.Context(), "SELECT substr(object, 1, 1) FROM trail WHERE seq = 2").Scan(&first); err != nil {
+		t.Fatal(err)
+	}
+	set("#")
+	if code, out := command("-signed"); code != 1 || !strings.Contains(out, "entry 2:") {
+		t.Errorf("after the trail was changed the audit exits with %d:\n%s", code, out)
+	}
+	set(first)
+	if code, out := command("-signed"); code != 0 {
+		t.Errorf("after it was mended the audit exits with %d:\n%s", code, out)
+	}
+}
