@@ -77,7 +77,7 @@ fuzz: ## Run each fuzz target for FUZZTIME
 
 .PHONY: bench
 bench: ## Run the micro-benchmarks
-	@go test -run '^$$' -bench . -benchmem ./lib/telemetry ./lib/ingest ./functions/store ./lib/timescale ./lib/kinesis/... ./cdk/local/httpapi ./loadtest/fleet ./lib/anomaly
+	@go test -run '^$$' -bench . -benchmem ./lib/telemetry ./lib/ingest ./functions/store ./lib/timescale ./lib/kinesis/... ./cdk/local/httpapi ./loadtest/fleet ./lib/anomaly ./lib/detect ./functions/detect ./lib/token
 
 BENCH := build/local/loadtest bench -timescale $(TIMESCALE) -prometheus $(PROMETHEUS)
 

@@ -128,6 +128,8 @@ func TestBadRequests(t *testing.T) {
 		"cursor of none":    {"GET", "/v1/sites?cursor=AAAA", "", 400},
 		"cursor of SQL":     {"GET", "/v1/sites?cursor=%27%20OR%201=1", "", 400},
 		"nowhere":           {"GET", "/v1/nowhere", "", 404},
+		"not a clean path":  {"GET", "/v1//sites/", "", 404},
+		"dots":              {"GET", "/v1/sites/../users", "", 404},
 		"SQL in the path":   {"GET", "/v1/sites/'%20OR%20'1'='1", "", 404},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -164,7 +164,7 @@ func TestFunction(t *testing.T) {
 		return `{"version":"2.0","headers":{"content-type":"application/json"},"requestContext":{"requestId":"r","authorizer":` +
 			`{"lambda":{"gateway":"gw-1","site":"plant-1","role":"gateway","expires":4102444800}}},"body":` + body + `,"isBase64Encoded":false}`
 	}
-	want := `response {"statusCode":202,"headers":{"content-type":"application/json"},"body":"{\"accepted\":1,\"rejected\":0,\"errors\":[]}"}`
+	want := `response {"statusCode":202,"headers":{"cache-control":"no-store","content-security-policy":"default-src 'none'; frame-ancestors 'none'","content-type":"application/json","referrer-policy":"no-referrer","strict-transport-security":"max-age=63072000","x-content-type-options":"nosniff"},"body":"{\"accepted\":1,\"rejected\":0,\"errors\":[]}"}`
 	if got := b.invoke(t, event(string(body))); got != want {
 		t.Fatalf("got  %s\nwant %s", got, want)
 	}

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
@@ -77,14 +78,23 @@ func New(config Config) (*Handler, error) {
 	for pattern, serve := range contractRoutes() {
 		h.mux.HandleFunc(pattern, serve)
 	}
-	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusNotFound, Detail: "there is nothing at this path"})
-	})
+	h.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { notThere(w) })
 	return h, nil
 }
 
-// ServeHTTP implements http.Handler.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+// ServeHTTP implements http.Handler. A path that the router would redirect to its
+// clean form is nobody's: an answer of the API leads nowhere else.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if path.Clean(r.URL.EscapedPath()) != r.URL.EscapedPath() {
+		notThere(w)
+		return
+	}
+	h.mux.ServeHTTP(w, r)
+}
+
+func notThere(w http.ResponseWriter) {
+	lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusNotFound, Detail: "there is nothing at this path"})
+}
 
 // call is one request of a known caller.
 type call struct {

@@ -23,7 +23,7 @@ func Rules() []Rule {
 		{Path: "lib/token/tokentest", Internal: []string{"lib/token", telemetry}},
 
 		// Use-cases.
-		{Path: "lib/ingest", Internal: []string{telemetry, "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang", "github.com/segmentio/encoding"}},
+		{Path: "lib/ingest", Internal: []string{telemetry, "lib/lambdahttp", "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang", "github.com/segmentio/encoding"}},
 		{Path: "lib/access", Internal: []string{telemetry, "lib/directory", "lib/lambdahttp", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
 		{Path: "lib/api", Internal: []string{telemetry, "docs", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambdahttp", "lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail"}},
 		{Path: "lib/checkup", Internal: []string{telemetry, "lib/token", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},

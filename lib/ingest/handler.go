@@ -98,9 +98,11 @@ func orDefault[T comparable](v *T, fallback T) {
 // Handler serves POST /v1/telemetry. It is a lambda.Handler over bytes.
 // Requests are served one at a time; the memory of one serves the next.
 type Handler struct {
-	config    Config
-	metrics   *metrics
-	retention time.Duration
+	config Config
+	// beforeCount begins the usual answer.
+	beforeCount []byte
+	metrics     *metrics
+	retention   time.Duration
 
 	mu        sync.Mutex
 	envelope  envelope
@@ -138,6 +140,9 @@ func New(config Config) (*Handler, error) {
 		retention: time.Duration(config.RetentionDays) * 24 * time.Hour,
 		body:      body,
 		decoder:   decoder,
+	}
+	if h.beforeCount, err = beforeCount(); err != nil {
+		return nil, err
 	}
 	h.collector.batch = &h.batch
 	h.parser = newParser(&h.collector)

@@ -8,8 +8,10 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/lambdahttp"
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -39,7 +41,7 @@ type result struct {
 func (h *Handler) answer(r *request) (int, []byte, error) {
 	c := &h.collector
 	if c.rejected == 0 {
-		return http.StatusAccepted, allAccepted(c.batch.Len()), nil
+		return http.StatusAccepted, h.allAccepted(c.batch.Len()), nil
 	}
 	out := result{
 		Accepted:  c.batch.Len(),
@@ -66,11 +68,30 @@ func (h *Handler) answer(r *request) (int, []byte, error) {
 	return render(http.StatusAccepted, "application/json", nil, out)
 }
 
+// beforeCount is the usual answer up to the number of its events.
+func beforeCount() ([]byte, error) {
+	headers, err := json.Marshal(headersOf("application/json", nil))
+	if err != nil {
+		return nil, fmt.Errorf("render the headers: %w", err)
+	}
+	return append(append([]byte(`{"statusCode":202,"headers":`), headers...), `,"body":"{\"accepted\":`...), nil
+}
+
+// headersOf returns the headers of an answer, those that every answer has included.
+func headersOf(contentType string, more map[string]string) map[string]string {
+	all := map[string]string{"content-type": contentType}
+	for name, value := range lambdahttp.Protection() {
+		all[strings.ToLower(name)] = value
+	}
+	maps.Copy(all, more)
+	return all
+}
+
 // allAccepted renders the usual answer.
-func allAccepted(n int) []byte {
-	const before, after = `{"statusCode":202,"headers":{"content-type":"application/json"},"body":"{\"accepted\":`, `,\"rejected\":0,\"errors\":[]}"}`
-	out := make([]byte, 0, len(before)+len(after)+len("10000"))
-	out = append(out, before...)
+func (h *Handler) allAccepted(n int) []byte {
+	const after = `,\"rejected\":0,\"errors\":[]}"}`
+	out := make([]byte, 0, len(h.beforeCount)+len(after)+len("10000"))
+	out = append(out, h.beforeCount...)
 	out = strconv.AppendInt(out, int64(n), 10)
 	return append(out, after...)
 }
@@ -145,9 +166,7 @@ func render(status int, contentType string, headers map[string]string, body any)
 	if err != nil {
 		return http.StatusInternalServerError, nil, fmt.Errorf("render the body of a %d: %w", status, err)
 	}
-	all := map[string]string{"content-type": contentType}
-	maps.Copy(all, headers)
-	out, err := json.Marshal(response{status, all, string(text)})
+	out, err := json.Marshal(response{status, headersOf(contentType, headers), string(text)})
 	if err != nil {
 		return http.StatusInternalServerError, nil, fmt.Errorf("render a %d: %w", status, err)
 	}

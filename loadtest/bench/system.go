@@ -92,6 +92,8 @@ func startStack(ctx context.Context, cfg Config, state string) (*child, Stack, e
 		"-assembly", cfg.Assembly, "-stage", "dev", "-state", state, "-http", "127.0.0.1:0",
 		"-timescale", cfg.Timescale, "-prometheus", cfg.Prometheus, "-prometheus-http", "127.0.0.1:0",
 	}
+	// The detector has a lane and a benchmark of its own.
+	args = append(args, "-without", "detect")
 	if !cfg.KPIs {
 		args = append(args, "-without", "bridge")
 	}
