@@ -18,7 +18,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -68,15 +67,6 @@ type event struct {
 	} `json:"requestContext"`
 }
 
-// response is the answer in payload format 2.0.
-type response struct {
-	StatusCode      int               `json:"statusCode"`
-	Headers         map[string]string `json:"headers,omitempty"`
-	Cookies         []string          `json:"cookies,omitempty"`
-	Body            string            `json:"body"`
-	IsBase64Encoded bool              `json:"isBase64Encoded"`
-}
-
 // Invoke serves one event. The error is not nil only when payload is no such event.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var e event
@@ -94,11 +84,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	} else {
 		h.config.Handler.ServeHTTP(recorder, r)
 	}
-	out, err := json.Marshal(recorder.response())
-	if err != nil {
-		return nil, fmt.Errorf("lambdahttp: response: %w", err)
-	}
-	return out, nil
+	return recorder.envelope(), nil
 }
 
 // request makes the request that the client sent. Its errors are for the client.
@@ -149,7 +135,7 @@ func InfoOf(ctx context.Context) Info {
 type recorder struct {
 	header  http.Header
 	status  int
-	body    bytes.Buffer
+	body    []byte
 	tooLong bool
 }
 
@@ -171,38 +157,18 @@ var errTooLong = errors.New("lambdahttp: the answer exceeds " + strconv.Itoa(Max
 // Lambda, and the answer is then a problem document.
 func (r *recorder) Write(p []byte) (int, error) {
 	r.WriteHeader(http.StatusOK)
-	if r.tooLong || r.body.Len()+len(p) > MaxResponseBytes {
+	if r.tooLong || len(r.body)+len(p) > MaxResponseBytes {
 		r.tooLong = true
 		return 0, errTooLong
 	}
-	return r.body.Write(p)
+	r.body = append(r.body, p...)
+	return len(p), nil
 }
 
-func (r *recorder) response() response {
-	if r.tooLong {
-		other := newRecorder()
-		WriteProblem(other, problem.Document{
-			Type: problem.TypeOf("answer-too-long"), Title: "The answer is too long", Status: http.StatusUnprocessableEntity,
-			Detail: "the answer exceeds " + strconv.Itoa(MaxResponseBytes) + " bytes; ask for less, a coarser resolution, or an export",
-		})
-		r = other
+// tooLong is what a client gets instead of such an answer.
+func tooLong() problem.Document {
+	return problem.Document{
+		Type: problem.TypeOf("answer-too-long"), Title: "The answer is too long", Status: http.StatusUnprocessableEntity,
+		Detail: "the answer exceeds " + strconv.Itoa(MaxResponseBytes) + " bytes; ask for less, a coarser resolution, or an export",
 	}
-	out := response{StatusCode: r.status, Headers: make(map[string]string, len(r.header))}
-	if out.StatusCode == 0 {
-		out.StatusCode = http.StatusOK
-	}
-	protect(r.header)
-	for name, values := range r.header {
-		if name == "Set-Cookie" {
-			out.Cookies = values
-			continue
-		}
-		out.Headers[strings.ToLower(name)] = strings.Join(values, ",")
-	}
-	if body := r.body.Bytes(); utf8.Valid(body) {
-		out.Body = string(body)
-	} else {
-		out.Body, out.IsBase64Encoded = base64.StdEncoding.EncodeToString(body), true
-	}
-	return out
 }
