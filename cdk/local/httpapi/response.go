@@ -28,7 +28,7 @@ func parseResponse(payload []byte) (*response, error) {
 	r := &response{contentType: "text/plain;charset=utf-8"}
 	payload = bytes.TrimSpace(payload)
 	if len(payload) > 0 && payload[0] == '{' {
-		if err := json.Unmarshal(payload, r); err != nil {
+		if err := decodeResponse(payload, r); err != nil {
 			return nil, fmt.Errorf("response %.100q: %w", payload, err)
 		}
 		if r.StatusCode != 0 {
