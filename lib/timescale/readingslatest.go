@@ -30,10 +30,11 @@ func scanSeries(row pgx.CollectableRow) (s seriesRow, err error) {
 func (p *Pool) Latest(ctx context.Context, q readings.LatestQuery) (latest []readings.Latest, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		latest = nil
-		rows, err := conn.Query(ctx, `SELECT d.id, m.id, d.name, m.name, m.unit, w.watermark,
+		rows, err := conn.Query(ctx, `SELECT d.id, m.id, d.name, m.name, m.unit, (SELECT watermark FROM rollup_watermark),
 				EXISTS (SELECT FROM rollup_stale r WHERE r.device_id = s.device_id AND r.metric_id = s.metric_id)
-			FROM gateway g JOIN device d ON d.gateway_id = g.id JOIN series s ON s.device_id = d.id JOIN metric m ON m.id = s.metric_id CROSS JOIN rollup_watermark w
-			WHERE g.site = $1 AND g.name = $2 AND ($3 = '' OR d.name = $3) AND ($4 = '' OR m.name = $4) AND (d.name, m.name) > ($5, $6)
+			FROM device d JOIN series s ON s.device_id = d.id JOIN metric m ON m.id = s.metric_id
+			WHERE d.gateway_id = (SELECT id FROM gateway WHERE site = $1 AND name = $2)
+				AND ($3 = '' OR d.name = $3) AND ($4 = '' OR m.name = $4) AND (d.name, m.name) > ($5, $6)
 			ORDER BY d.name, m.name LIMIT $7`,
 			string(q.Site), string(q.Gateway), string(q.Device), string(q.Metric), string(q.After.Device), string(q.After.Metric), q.Limit)
 		if err != nil {
