@@ -329,6 +329,12 @@ func appendNumber(out []byte, v float64) []byte {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return append(out, "null"...)
 	}
+	// Counts and switches are many, and whole numbers much cheaper to write. From a
+	// million on 'g' has an exponent, and zero may be negative.
+	const exponent = 1_000_000
+	if n := int64(v); float64(n) == v && n != 0 && -exponent < n && n < exponent {
+		return strconv.AppendInt(out, n, 10)
+	}
 	return strconv.AppendFloat(out, v, 'g', -1, 64)
 }
 

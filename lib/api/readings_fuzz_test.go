@@ -75,7 +75,7 @@ func FuzzCursor(f *testing.F) {
 }
 
 func TestAppendNumber(t *testing.T) {
-	for v, want := range map[float64]string{0.1: "0.1", math.Inf(1): "null", math.MaxFloat64: "1.7976931348623157e+308", -0.5: "-0.5", 1e21: "1e+21"} {
+	for v, want := range map[float64]string{0.1: "0.1", math.Inf(1): "null", math.MaxFloat64: "1.7976931348623157e+308", -0.5: "-0.5", 1e21: "1e+21", 0: "0", math.Copysign(0, -1): "-0", 60: "60", -999_999: "-999999", 1_000_000: "1e+06"} {
 		if got := string(appendNumber(nil, v)); got != want {
 			t.Errorf("%v: got %s, want %s", v, got, want)
 		}
