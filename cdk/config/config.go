@@ -179,10 +179,21 @@ type API struct {
 	Access Function
 	// Resources sizes the function behind everything else.
 	Resources Function
+	// ICE is where peers find each other; it may be empty.
+	ICE ICE
 	// AuthorizerCache is how long its answer for a token is kept, at most an hour.
 	AuthorizerCache time.Duration
 	// RequestsPerSecond and Burst throttle all clients together.
 	RequestsPerSecond, Burst int
+}
+
+// ICE names the servers by which WebRTC peers find each other.
+type ICE struct {
+	// STUN and TURN are addresses such as stun:stun.example.com:3478.
+	STUN, TURN []string
+	// SecretARN is the complete ARN of the secret that the TURN servers share with the
+	// platform; required with TURN.
+	SecretARN string
 }
 
 // Tokens configures whose tokens are accepted, and with which keys the platform

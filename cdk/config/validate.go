@@ -135,6 +135,10 @@ func (a API) problems() (p problems) {
 	p.in("authorizer", a.Authorizer.problems())
 	p.in("access", a.Access.problems())
 	p.in("resources", a.Resources.problems())
+	for _, address := range slices.Concat(a.ICE.STUN, a.ICE.TURN) {
+		p.expect(matches(`^(stun|turn)s?:[^ ]+$`, address), "ICE server %q: want an address such as turn:turn.example.com:3478", address)
+	}
+	p.expect((len(a.ICE.TURN) > 0) == (a.ICE.SecretARN != ""), "TURN servers and their secret: want both or none")
 	p.expect(a.Access.Timeout <= 30*time.Second && a.Resources.Timeout <= 30*time.Second, "timeouts %v and %v: the HTTP API gives up after 30s", a.Access.Timeout, a.Resources.Timeout)
 	// An HTTP API waits 10 s for an authorizer.
 	p.expect(a.Authorizer.Timeout <= 10*time.Second, "authorizer timeout %v: the HTTP API gives up after 10s", a.Authorizer.Timeout)

@@ -47,6 +47,7 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 	a.Access = a.newDatabaseFunction(props, data, "Access", "access", "Gives out tokens", stage.API.Access, a.Tokens.Environment)
 	a.Tokens.AllowMint(a.Access)
 	a.Resources = a.newDatabaseFunction(props, data, "Resources", "api", "Serves the resources of the API", stage.API.Resources, map[string]*string{"EXPORT_BUCKET": data.Exports.BucketName()})
+	a.addICE(stage.API.ICE)
 	a.Resources.Allow([]string{"s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"}, data.Exports.ArnForObjects(jsii.String("exports/*")))
 	a.addRoutes(stage)
 

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2authorizers"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/insighthub/insighthub/cdk/config"
@@ -47,6 +48,22 @@ func (a *API) addRoutes(stage config.Stage) {
 			integration = resources
 		}
 		add(route, integration, nil)
+	}
+}
+
+// addICE tells the API where peers find each other.
+func (a *API) addICE(ice config.ICE) {
+	add := func(variable, value string) {
+		if value != "" {
+			a.Resources.AddEnvironment(jsii.String(variable), jsii.String(value), nil)
+		}
+	}
+	add("ICE_STUN", strings.Join(ice.STUN, " "))
+	add("ICE_TURN", strings.Join(ice.TURN, " "))
+	add("TURN_SECRET_ARN", ice.SecretARN)
+	if ice.SecretARN != "" {
+		secret := awssecretsmanager.Secret_FromSecretCompleteArn(a.Stack, jsii.String("Turn"), jsii.String(ice.SecretARN))
+		secret.GrantRead(a.Resources.Role, nil)
 	}
 }
 

@@ -1,12 +1,12 @@
 // Command api is the function behind the resources of the API.
 //
 // Environment: DATABASE_SECRET_ARN, EXPORT_BUCKET, AWS_S3_PATH_STYLE,
-// PROMETHEUS_URL and PROMETHEUS_SIGV4; LOG_LEVEL; that of lambdahost.NewInstruments.
+// PROMETHEUS_URL and PROMETHEUS_SIGV4; ICE_STUN and ICE_TURN (addresses, separated by
+// spaces) and TURN_SECRET_ARN (what the TURN servers share with it); LOG_LEVEL; that of lambdahost.NewInstruments.
 package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"os"
@@ -14,10 +14,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/insighthub/insighthub/lib/api"
 	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/lambdahost"
-	"github.com/insighthub/insighthub/lib/lambdahttp"
 	"github.com/insighthub/insighthub/lib/objectstore"
 	"github.com/insighthub/insighthub/lib/promquery"
 	"github.com/insighthub/insighthub/lib/secrets"
@@ -41,6 +39,7 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	database, bucket := env.Required("DATABASE_SECRET_ARN"), env.Required("EXPORT_BUCKET")
 	pathStyle := env.Bool("AWS_S3_PATH_STYLE", false)
 	prometheus, sigV4 := env.Required("PROMETHEUS_URL"), env.Bool("PROMETHEUS_SIGV4", false)
+	peers := iceSettings{env.Optional("ICE_STUN", ""), env.Optional("ICE_TURN", ""), env.Optional("TURN_SECRET_ARN", "")}
 	aws, err := awsconfig.Load(getenv)
 	if err := errors.Join(env.Err(), err); err != nil {
 		return nil, err
@@ -68,34 +67,13 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	if err != nil {
 		return nil, err
 	}
-	handler, err := wire(pool, log, services{files: files{exports}, figures: figures})
+	ice, err := relays(ctx, peers, secrets.New(aws))
+	if err != nil {
+		return nil, err
+	}
+	handler, err := wire(pool, log, services{files: files{exports}, figures: figures, ice: ice})
 	if err != nil {
 		return nil, err
 	}
 	return instruments.Observe(handler)
-}
-
-// services are what is connected beside the database; what is nil is not served.
-type services struct {
-	files   api.Files
-	figures api.Figures
-}
-
-// wire makes the handler over what is connected.
-func wire(pool *timescale.Pool, log *slog.Logger, s services) (lambda.Handler, error) {
-	handler, err := resources(pool, log, s)
-	if err != nil {
-		return nil, err
-	}
-	return lambdahttp.New(lambdahttp.Config{Handler: handler, Now: time.Now})
-}
-
-// resources makes what serves the requests.
-func resources(pool *timescale.Pool, log *slog.Logger, s services) (*api.Handler, error) {
-	return api.New(api.Config{
-		Log: log, Now: time.Now, Random: rand.Reader,
-		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool, KPIConfigs: pool, Audit: pool, Readings: pool,
-		Exports: pool, Files: s.files, Figures: s.figures,
-		Anomalies: pool, AlarmRules: pool, ClientReports: pool,
-	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/docs/contracttest"
+	"github.com/insighthub/insighthub/lib/api"
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -32,7 +33,7 @@ func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	pool, dsn := timescaletest.Open(t)
 	sums := &figures{}
-	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), figures: sums})
+	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{ice: testICE(), files: exportBucket(t), figures: sums})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func newPlatform(t *testing.T) *platform {
 // testServices are what is connected beside the database.
 func testServices(t *testing.T) services {
 	t.Helper()
-	return services{files: exportBucket(t), figures: &figures{}}
+	return services{ice: testICE(), files: exportBucket(t), figures: &figures{}}
 }
 
 // caller is who the authorizer found.
@@ -162,4 +163,8 @@ func (p *platform) checkTrail(t *testing.T) map[trail.Action]int {
 			after = e.Seq
 		}
 	}
+}
+
+func testICE() api.ICE {
+	return api.ICE{STUN: []string{"stun:stun.test:3478"}, TURN: []string{"turn:turn.test:3478"}, Secret: []byte("shared")}
 }

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+func TestRelays(t *testing.T) {
+	t.Parallel()
+	ice, err := relays(t.Context(), iceSettings{stun: "stun:a.test:3478 stuns:b.test"}, nil)
+	if err != nil || len(ice.STUN) != 2 || len(ice.TURN) > 0 {
+		t.Errorf("got %+v, %v", ice, err)
+	}
+	for _, bad := range []iceSettings{{stun: "http://a.test"}, {turn: "turn:"}, {turn: "turn:a.test"}, {secretARN: "arn"}} {
+		if _, err := relays(t.Context(), bad, nil); !errors.Is(err, telemetry.ErrInvalid) {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
+
+// TestICECredentials: a user name that says until when, and its HMAC as password.
+func TestICECredentials(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.site(t, "plant-1")
+	var got struct {
+		Servers []struct {
+			URLs       []string `json:"urls"`
+			Username   string   `json:"username"`
+			Credential string   `json:"credential"`
+		} `json:"ice_servers"`
+	}
+	p.do(t, person("eve", "plant-1=viewer"), "GET", "/v1/sites/plant-1/ice-servers", "").want(t, 200).into(t, &got)
+	if len(got.Servers) != 2 || got.Servers[1].URLs[0] != "turn:turn.test:3478" || len(got.Servers[1].Credential) != 28 || got.Servers[0].Username != "" {
+		t.Errorf("got %+v", got)
+	}
+	p.do(t, person("eve", "plant-2=viewer"), "GET", "/v1/sites/plant-1/ice-servers", "").want(t, 404)
+}
