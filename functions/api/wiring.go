@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -11,11 +12,60 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/api"
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/lambdahttp"
+	"github.com/insighthub/insighthub/lib/objectstore"
+	"github.com/insighthub/insighthub/lib/promquery"
 	"github.com/insighthub/insighthub/lib/secrets"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
+
+// build makes the function from its environment.
+func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
+	env := lambdahost.NewEnv(getenv)
+	database, bucket := env.Required("DATABASE_SECRET_ARN"), env.Required("EXPORT_BUCKET")
+	pathStyle := env.Bool("AWS_S3_PATH_STYLE", false)
+	prometheus, sigV4 := env.Required("PROMETHEUS_URL"), env.Bool("PROMETHEUS_SIGV4", false)
+	peers := iceSettings{env.Optional("ICE_STUN", ""), env.Optional("ICE_TURN", ""), env.Optional("TURN_SECRET_ARN", "")}
+	aws, err := awsconfig.Load(getenv)
+	if err := errors.Join(env.Err(), err); err != nil {
+		return nil, err
+	}
+	instruments, err := lambdahost.NewInstruments(getenv, aws)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := timescale.OpenSecret(ctx, secrets.New(aws), database, timescale.PoolConfig{
+		Application: "insighthub-api", MaxConnections: 1, ConnectTimeout: 2 * time.Second, StatementTimeout: 10 * time.Second,
+		LockTimeout: 2 * time.Second, MaxAttempts: 3,
+	})
+	if err != nil {
+		return nil, err
+	}
+	exports, err := objectstore.New(objectstore.Config{AWS: aws, Bucket: bucket, PathStyle: pathStyle})
+	if err != nil {
+		return nil, err
+	}
+	query := promquery.Config{URL: prometheus, HTTP: awsconfig.NewHTTPClient(), Now: time.Now, Timeout: 5 * time.Second}
+	if sigV4 {
+		query.Region, query.Credentials = aws.Region, aws.Credentials
+	}
+	figures, err := promquery.New(query)
+	if err != nil {
+		return nil, err
+	}
+	ice, err := relays(ctx, peers, secrets.New(aws))
+	if err != nil {
+		return nil, err
+	}
+	handler, err := wire(pool, log, services{files: files{exports}, figures: figures, ice: ice})
+	if err != nil {
+		return nil, err
+	}
+	return instruments.Observe(handler)
+}
 
 // services are what is connected beside the database; what is nil is not served.
 type services struct {

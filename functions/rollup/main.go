@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -51,19 +50,4 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	}
 	observed, err := instruments.Observe(&handler{pool, log})
 	return observed, pool, err
-}
-
-type handler struct {
-	pool *timescale.Pool
-	log  *slog.Logger
-}
-
-// Invoke implements lambda.Handler.
-func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
-	done, err := h.pool.RefreshRollup(ctx)
-	if err != nil {
-		return nil, err
-	}
-	h.log.DebugContext(ctx, "rolled up", "watermark", done.Watermark, "minutes", done.Minutes, "hours", done.Hours, "behind", done.Behind)
-	return json.Marshal(done)
 }

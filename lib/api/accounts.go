@@ -96,11 +96,7 @@ func isUUID(s string) bool {
 }
 
 func (h *Handler) listAccounts(c *call) error {
-	values, err := c.query("limit", "cursor")
-	if err != nil {
-		return err
-	}
-	p, err := page(values, "users")
+	p, err := c.page("users")
 	if err != nil {
 		return err
 	}
@@ -108,15 +104,7 @@ func (h *Handler) listAccounts(c *call) error {
 	if err != nil {
 		return err
 	}
-	items := make([]accountDocument, len(accounts))
-	next := ""
-	for i, a := range accounts {
-		items[i] = documentOfAccount(a)
-		if i == p.Limit-1 {
-			next = a.Name
-		}
-	}
-	return c.answerList("users", items, next)
+	return answerPage(c, "users", p, accounts, documentOfAccount, func(a directory.Account) string { return a.Name })
 }
 
 func (h *Handler) getAccount(c *call) error {

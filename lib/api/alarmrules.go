@@ -99,11 +99,7 @@ func (d *alarmRuleChange) read(f *fields, site telemetry.SiteID) directory.Alarm
 
 func (h *Handler) listAlarmRules(c *call) error {
 	list := "alarm rules of " + string(c.site())
-	values, err := c.query("limit", "cursor")
-	if err != nil {
-		return err
-	}
-	p, err := page(values, list)
+	p, err := c.page(list)
 	if err != nil {
 		return err
 	}
@@ -114,15 +110,7 @@ func (h *Handler) listAlarmRules(c *call) error {
 	if err != nil {
 		return err
 	}
-	items := make([]alarmRuleDocument, len(rules))
-	next := ""
-	for i, r := range rules {
-		items[i] = documentOfRule(r)
-		if i == p.Limit-1 {
-			next = string(r.ID)
-		}
-	}
-	return c.answerList(list, items, next)
+	return answerPage(c, list, p, rules, documentOfRule, func(r directory.AlarmRule) string { return string(r.ID) })
 }
 
 func (c *call) rule() (directory.RuleID, error) {

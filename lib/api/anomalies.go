@@ -105,15 +105,7 @@ func (h *Handler) listAnomalies(c *call) error {
 	if err != nil {
 		return err
 	}
-	items := make([]anomalyDocument, len(found))
-	next := ""
-	for i, a := range found {
-		items[i] = documentOfAnomaly(a)
-		if i == p.Limit-1 {
-			next = fmt.Sprintf("%d %d", a.Time, a.ID)
-		}
-	}
-	return c.answerList(list, items, next)
+	return answerPage(c, list, p, found, documentOfAnomaly, func(a directory.Anomaly) string { return fmt.Sprintf("%d %d", a.Time, a.ID) })
 }
 
 func anomalyKinds() []directory.AnomalyKind {

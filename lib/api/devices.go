@@ -57,11 +57,7 @@ func devicePath(site telemetry.SiteID, gateway telemetry.GatewayID, device telem
 
 func (h *Handler) listDevices(c *call) error {
 	list := "devices of " + gatewayPath(c.site(), c.gateway())
-	values, err := c.query("limit", "cursor")
-	if err != nil {
-		return err
-	}
-	p, err := page(values, list)
+	p, err := c.page(list)
 	if err != nil {
 		return err
 	}
@@ -69,15 +65,7 @@ func (h *Handler) listDevices(c *call) error {
 	if err != nil {
 		return err
 	}
-	items := make([]deviceDocument, len(devices))
-	next := ""
-	for i, d := range devices {
-		items[i] = documentOfDevice(d)
-		if i == p.Limit-1 {
-			next = string(d.Name)
-		}
-	}
-	return c.answerList(list, items, next)
+	return answerPage(c, list, p, devices, documentOfDevice, func(d directory.Device) string { return string(d.Name) })
 }
 
 func (h *Handler) getDevice(c *call) error {
@@ -128,11 +116,7 @@ func documentOfMetric(m directory.Metric) metricDocument {
 
 func (h *Handler) listMetrics(c *call) error {
 	list := "metrics of " + gatewayPath(c.site(), c.gateway())
-	values, err := c.query("limit", "cursor")
-	if err != nil {
-		return err
-	}
-	p, err := page(values, list)
+	p, err := c.page(list)
 	if err != nil {
 		return err
 	}
@@ -140,15 +124,7 @@ func (h *Handler) listMetrics(c *call) error {
 	if err != nil {
 		return err
 	}
-	items := make([]metricDocument, len(metrics))
-	next := ""
-	for i, m := range metrics {
-		items[i] = documentOfMetric(m)
-		if i == p.Limit-1 {
-			next = string(m.Name)
-		}
-	}
-	return c.answerList(list, items, next)
+	return answerPage(c, list, p, metrics, documentOfMetric, func(m directory.Metric) string { return string(m.Name) })
 }
 
 func (h *Handler) getMetric(c *call) error {

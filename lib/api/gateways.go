@@ -80,11 +80,7 @@ func gatewayPath(site telemetry.SiteID, gateway telemetry.GatewayID) string {
 
 func (h *Handler) listGateways(c *call) error {
 	list := "gateways of " + string(c.site())
-	values, err := c.query("limit", "cursor")
-	if err != nil {
-		return err
-	}
-	p, err := page(values, list)
+	p, err := c.page(list)
 	if err != nil {
 		return err
 	}
@@ -92,15 +88,7 @@ func (h *Handler) listGateways(c *call) error {
 	if err != nil {
 		return err
 	}
-	items := make([]gatewayDocument, len(gateways))
-	next := ""
-	for i, g := range gateways {
-		items[i] = documentOfGateway(g)
-		if i == p.Limit-1 {
-			next = string(g.Name)
-		}
-	}
-	return c.answerList(list, items, next)
+	return answerPage(c, list, p, gateways, documentOfGateway, func(g directory.Gateway) string { return string(g.Name) })
 }
 
 func (h *Handler) getGateway(c *call) error {

@@ -199,6 +199,29 @@ func readCursor(text, list string) (string, error) {
 	return last, nil
 }
 
+// page reads the parameters of a list that has no others.
+func (c *call) page(list string) (directory.Page, error) {
+	values, err := c.query("limit", "cursor")
+	if err != nil {
+		return directory.Page{}, err
+	}
+	return page(values, list)
+}
+
+// answerPage writes what was found of a list: each entry as a document, and where to go
+// on when there may be more. key is what the list is ordered by.
+func answerPage[T, D any](c *call, list string, p directory.Page, found []T, document func(T) D, key func(T) string) error {
+	items := make([]D, len(found))
+	for i, entry := range found {
+		items[i] = document(entry)
+	}
+	next := ""
+	if len(found) > 0 && len(found) == p.Limit {
+		next = key(found[len(found)-1])
+	}
+	return c.answerList(list, items, next)
+}
+
 // answerList writes a page. next is the key of the last entry when more may follow.
 func (c *call) answerList(list string, items any, next string) error {
 	answer := struct {

@@ -44,11 +44,7 @@ func documentOfSite(s directory.Site) siteDocument {
 }
 
 func (h *Handler) listSites(c *call) error {
-	values, err := c.query("limit", "cursor")
-	if err != nil {
-		return err
-	}
-	p, err := page(values, "sites")
+	p, err := c.page("sites")
 	if err != nil {
 		return err
 	}
@@ -60,15 +56,7 @@ func (h *Handler) listSites(c *call) error {
 	if err != nil {
 		return err
 	}
-	items := make([]siteDocument, len(sites))
-	next := ""
-	for i, s := range sites {
-		items[i] = documentOfSite(s)
-		if i == p.Limit-1 {
-			next = string(s.Name)
-		}
-	}
-	return c.answerList("sites", items, next)
+	return answerPage(c, "sites", p, sites, documentOfSite, func(s directory.Site) string { return string(s.Name) })
 }
 
 func (h *Handler) getSite(c *call) error {
