@@ -57,3 +57,18 @@ func BenchmarkRefuse(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkAuthorizerRefuses is one invocation with a token whose signature is another
+// key's: the dearest refusal, its log line included.
+func BenchmarkAuthorizerRefuses(b *testing.B) {
+	f := newBench(b)
+	f.mint(b, gatewayOne()) // the platform has its key
+	payload := event(b, "Bearer "+signed(b, new(tokentest.Keys).Private("another"), f.header(b), f.claims()))
+	b.ReportAllocs()
+	for b.Loop() {
+		f.log.Reset()
+		if got, err := f.authorizer.Invoke(b.Context(), payload); err != nil || string(got) != notAuthorized {
+			b.Fatal(string(got), err)
+		}
+	}
+}
