@@ -3,6 +3,7 @@
 package kms
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -108,13 +109,18 @@ func (k *Keys) Sign(ctx context.Context, arn string, digest [sha256.Size]byte) (
 // rawSignature turns KMS's form, Ecdsa-Sig-Value of RFC 3279 in DER, into r and s.
 func rawSignature(der []byte) ([]byte, error) {
 	var v struct{ R, S *big.Int }
-	rest, err := asn1.Unmarshal(der, &v)
+	if _, err := asn1.Unmarshal(der, &v); err != nil {
+		return nil, fmt.Errorf("signature: %w", err)
+	}
+	// The decoder passes over what follows s, inside the sequence and behind it. DER
+	// has one form of two numbers.
+	same, err := asn1.Marshal(v)
 	n := elliptic.P256().Params().N
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("signature: %w", err)
-	case len(rest) > 0:
-		return nil, errors.New("signature: bytes after its end")
+	case !bytes.Equal(same, der):
+		return nil, errors.New("signature: more than r and s")
 	case v.R.Sign() <= 0 || v.S.Sign() <= 0 || v.R.Cmp(n) >= 0 || v.S.Cmp(n) >= 0:
 		return nil, errors.New("signature: out of range")
 	}

@@ -44,15 +44,15 @@ func (c *client) Sign(_ context.Context, in *awskms.SignInput, _ ...func(*awskms
 	return &awskms.SignOutput{Signature: c.signature}, c.err
 }
 
-func public(t *testing.T, curve elliptic.Curve) (*ecdsa.PrivateKey, []byte) {
-	t.Helper()
+func public(tb testing.TB, curve elliptic.Curve) (*ecdsa.PrivateKey, []byte) {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(curve, rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key, der
 }
@@ -92,16 +92,19 @@ func TestPublicKeyRefuses(t *testing.T) {
 	}
 }
 
+func encodeDER(tb testing.TB, r, s *big.Int) []byte {
+	tb.Helper()
+	raw, err := asn1.Marshal(struct{ R, S *big.Int }{r, s})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return raw
+}
+
 func TestSign(t *testing.T) {
 	t.Parallel()
 	n := elliptic.P256().Params().N
-	der := func(r, s *big.Int) []byte {
-		raw, err := asn1.Marshal(struct{ R, S *big.Int }{r, s})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
-	}
+	der := func(r, s *big.Int) []byte { return encodeDER(t, r, s) }
 	one, last := big.NewInt(1), new(big.Int).Sub(n, big.NewInt(1))
 	c := &client{signature: der(one, last)}
 	digest := sha256.Sum256([]byte("m"))

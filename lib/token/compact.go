@@ -13,33 +13,41 @@ type compact struct {
 	signature []byte
 }
 
-// parse takes a token apart. Each part has one spelling only: base64url without
-// padding, white space or bits that are set and mean nothing.
+// parse takes a token apart.
 func parse(text string) (compact, error) {
-	if len(text) > MaxTokenBytes {
-		return compact{}, invalid("longer than %d bytes", MaxTokenBytes)
-	}
-	header, rest, ok := strings.Cut(text, ".")
-	claims, signature, ok2 := strings.Cut(rest, ".")
-	if !ok || !ok2 || strings.Contains(signature, ".") {
-		return compact{}, invalid("not three parts")
-	}
-	c := compact{signed: text[:len(header)+1+len(claims)]}
-	raw, err := decode(header)
+	c, claims, err := split(text)
 	if err != nil {
 		return compact{}, err
 	}
+	c.claims, err = readObject(claims)
+	return c, err
+}
+
+// split takes a JWS apart, whatever its payload is. Each part has one spelling only:
+// base64url without padding, white space or bits that are set and mean nothing. No
+// part is empty: the payload is the claims.
+func split(text string) (c compact, payload []byte, err error) {
+	if len(text) > MaxTokenBytes {
+		return compact{}, nil, invalid("longer than %d bytes", MaxTokenBytes)
+	}
+	header, rest, ok := strings.Cut(text, ".")
+	body, signature, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 || strings.Contains(signature, ".") {
+		return compact{}, nil, invalid("not three parts")
+	}
+	c.signed = text[:len(header)+1+len(body)]
+	raw, err := decode(header)
+	if err != nil {
+		return compact{}, nil, err
+	}
 	if c.header, err = readObject(raw); err != nil {
-		return compact{}, err
+		return compact{}, nil, err
 	}
-	if raw, err = decode(claims); err != nil {
-		return compact{}, err
-	}
-	if c.claims, err = readObject(raw); err != nil {
-		return compact{}, err
+	if payload, err = decode(body); err != nil {
+		return compact{}, nil, err
 	}
 	c.signature, err = decode(signature)
-	return c, err
+	return c, payload, err
 }
 
 // decode reads base64url (RFC 7515, 2), strictly.

@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/json"
-	"math/big"
 	"slices"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -16,9 +15,6 @@ const (
 	// maxSetBytes and maxSetKeys bound what an issuer's key set may be.
 	maxSetBytes = 128 << 10
 	maxSetKeys  = 100
-	// Shorter moduli are weak (NIST SP 800-131A), longer ones slow to verify with.
-	minRSABits = 2048
-	maxRSABits = 8192
 )
 
 // jwk is a key of an issuer, and what it may be used with.
@@ -148,16 +144,6 @@ func (o object) bytes(name string) []byte {
 	return raw
 }
 
-func parseRSA(members object) any {
-	n, e := new(big.Int).SetBytes(members.bytes("n")), new(big.Int).SetBytes(members.bytes("e"))
-	// An exponent of 1 makes every message its own signature.
-	if n.BitLen() < minRSABits || n.BitLen() > maxRSABits || n.Bit(0) == 0 ||
-		!e.IsInt64() || e.Int64() < 3 || e.Int64() > 1<<31-1 || e.Bit(0) == 0 {
-		return nil
-	}
-	return &rsa.PublicKey{N: n, E: int(e.Int64())}
-}
-
 func parseEC(members object) any {
 	name, err := members.text("crv")
 	if err != nil {
@@ -205,11 +191,11 @@ func algorithm(name string) (jwt.SigningMethod, bool) {
 	case "RS512":
 		return jwt.SigningMethodRS512, true
 	case "PS256":
-		return jwt.SigningMethodPS256, true
+		return exactSalt(jwt.SigningMethodPS256), true
 	case "PS384":
-		return jwt.SigningMethodPS384, true
+		return exactSalt(jwt.SigningMethodPS384), true
 	case "PS512":
-		return jwt.SigningMethodPS512, true
+		return exactSalt(jwt.SigningMethodPS512), true
 	case "ES256":
 		return jwt.SigningMethodES256, true
 	case "ES384":
@@ -241,4 +227,15 @@ func (k jwk) fits(method jwt.SigningMethod) bool {
 	default:
 		return false
 	}
+}
+
+// verify checks the signature. The error wraps telemetry.ErrInvalid.
+func (k jwk) verify(method jwt.SigningMethod, c compact) error {
+	if !k.fits(method) {
+		return invalid("the key is not for this algorithm")
+	}
+	if err := method.Verify(c.signed, c.signature, k.key); err != nil {
+		return invalid("the signature does not verify")
+	}
+	return nil
 }

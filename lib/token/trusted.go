@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -60,23 +62,9 @@ func newTrusted(config TrustedIssuer, client Doer, now func() time.Time) *truste
 }
 
 func (t *trusted) verify(ctx context.Context, c compact, now time.Time) (Claims, error) {
-	if err := refuseHeader(c.header); err != nil {
+	method, kid, err := trustedHeader(c.header, t.config.Algorithms)
+	if err != nil {
 		return Claims{}, err
-	}
-	if err := trustedType(c.header); err != nil {
-		return Claims{}, err
-	}
-	name, err := c.header.text("alg")
-	if err != nil || !slices.Contains(t.config.Algorithms, name) {
-		return Claims{}, invalid("header: an algorithm that the issuer does not use")
-	}
-	method, ok := algorithm(name)
-	if !ok {
-		return Claims{}, invalid("header: unknown algorithm")
-	}
-	kid, err := c.header.text("kid")
-	if err != nil || !validKeyID(kid) {
-		return Claims{}, invalid("header: no usable kid")
 	}
 	claims, err := t.claims(c.claims, now)
 	if err != nil {
@@ -86,13 +74,33 @@ func (t *trusted) verify(ctx context.Context, c compact, now time.Time) (Claims,
 	if err != nil {
 		return Claims{}, err
 	}
-	if !key.fits(method) {
-		return Claims{}, invalid("the key is not for this algorithm")
-	}
-	if err := method.Verify(c.signed, c.signature, key.key); err != nil {
-		return Claims{}, invalid("the signature does not verify")
+	if err := key.verify(method, c); err != nil {
+		return Claims{}, err
 	}
 	return claims, nil
+}
+
+// trustedHeader returns how a token is signed, which must be one of the algorithms, and
+// the name of its key.
+func trustedHeader(h object, algorithms []string) (method jwt.SigningMethod, kid string, err error) {
+	if err := refuseHeader(h); err != nil {
+		return nil, "", err
+	}
+	if err := trustedType(h); err != nil {
+		return nil, "", err
+	}
+	name, err := h.text("alg")
+	if err != nil || !slices.Contains(algorithms, name) {
+		return nil, "", invalid("header: an algorithm that the issuer does not use")
+	}
+	method, ok := algorithm(name)
+	if !ok {
+		return nil, "", invalid("header: unknown algorithm")
+	}
+	if kid, err = h.text("kid"); err != nil || !validKeyID(kid) {
+		return nil, "", invalid("header: no usable kid")
+	}
+	return method, kid, nil
 }
 
 // trustedType takes access and ID tokens, and no other JWTs of the issuer (RFC 8725, 3.11).
