@@ -27,6 +27,28 @@
 // Then the effects and the state are those of one straight run over the shard,
 // whatever fails.
 //
+// # Without asking first
+//
+// A consumer most of whose invocations have no effects takes Recall in place of
+// Load, which returns what the process remembers and asks nobody, and calls
+// Lease.Confirm before its first effect:
+//
+//	lease, err := store.Recall(ctx, shard)
+//	effects := fold(lease.State, fresh)
+//	if len(effects) > 0 { err = lease.Confirm(ctx) }
+//	err = perform(ctx, effects)
+//	err = lease.Save(ctx, …)
+//
+// What is remembered is what this process has saved or read under some ETag. If
+// the object still has that ETag when it is confirmed, it had it all the time
+// since, for an ETag does not come back: the invocation is then one that has
+// loaded. If there was nothing to confirm, Save compares by the same ETag, and
+// either the same holds or nothing is written and nothing was done. Both say
+// [ErrStale] where it does not hold; the consumer throws away what it has, and
+// begins again with Load, which is as if the invocation had failed and come
+// again. An invocation that skips all its records is to confirm, too: what it
+// has read of the watermark is as old as the rest.
+//
 // # Effects first, then the state
 //
 // If the state were saved first, a crash before the effects would lose them: the
@@ -56,7 +78,7 @@
 //     reports a conflict although it had succeeded: the replay then skips.
 //   - A write that is applied after its call has failed is a zombie's.
 //   - A warm process with an old state: shards are not bound to processes, so the
-//     state in memory is used only when the object still has its ETag, for a
+//     state in memory has effects only when the object still has its ETag, for a
 //     request without a body in place of one with. A lease takes the state out of
 //     memory until it is saved or released, so one that was half changed when an
 //     invocation failed is never met again.

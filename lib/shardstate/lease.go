@@ -19,7 +19,15 @@ type Lease[S any] struct {
 	store *Store[S]
 	shard ShardID
 	entry *entry[S] // nil once the lease has ended
+	// unasked: State is this process's memory, and nobody has asked yet whether
+	// the object still is the one that it stands for.
+	unasked bool
 }
+
+// ErrStale says that the state of a lease from Recall is not the one that is
+// stored: another invocation has saved since. It wraps telemetry.ErrConflict. The
+// invocation begins again with Load, or fails.
+var ErrStale = fmt.Errorf("the state in memory is an old one: %w", telemetry.ErrConflict)
 
 var errEnded = fmt.Errorf("the lease has ended: %w", telemetry.ErrInvalid)
 
@@ -30,6 +38,30 @@ func (l *Lease[S]) Watermark() Sequence {
 		return ""
 	}
 	return l.entry.watermark
+}
+
+// Confirm asks whether what Recall has returned is what is stored, unless that is
+// known; before the first effect of a lease it must have returned nil. The
+// error wraps ErrStale when it is not, and the lease has ended; after any other
+// error the lease is as it was.
+func (l *Lease[S]) Confirm(ctx context.Context) error {
+	if l.entry == nil {
+		return errEnded
+	}
+	if !l.unasked {
+		return nil
+	}
+	known := l.entry.etag
+	body, etag, err := l.store.cfg.Objects.GetTagged(ctx, l.store.Key(l.shard), known)
+	switch {
+	case errors.Is(err, telemetry.ErrNotFound), err == nil && (body != nil || etag != known):
+		l.entry = nil
+		err = ErrStale
+	case err == nil:
+		l.unasked = false
+		return nil
+	}
+	return fmt.Errorf("confirm state of %s, shard %s: %w", l.store.cfg.Consumer, l.shard, err)
 }
 
 // Release ends a lease whose State was not changed and keeps it in memory.
@@ -49,7 +81,8 @@ func (l *Lease[S]) Release() {
 // saved: the invocation fails, the records come again, and those that the other
 // one has done are skipped. After any other error the state may be saved now,
 // later or never; to fail is right there too. A write whose answer was lost is
-// looked up, and recognised by its nonce, before an error is returned.
+// looked up, and recognised by its nonce, before an error is returned. Where the
+// lease is from Recall and was not confirmed, a conflict wraps ErrStale.
 func (l *Lease[S]) Save(ctx context.Context, watermark Sequence) error {
 	if err := l.save(ctx, watermark); err != nil {
 		return fmt.Errorf("save state of %s, shard %s, at %q: %w", l.store.cfg.Consumer, l.shard, watermark, err)
@@ -83,6 +116,9 @@ func (l *Lease[S]) save(ctx context.Context, watermark Sequence) error {
 		// A transport may still be reading the body: it is not used again.
 		body = nil
 		if etag, err = l.store.settle(ctx, key, mine, err); err != nil {
+			if l.unasked && errors.Is(err, telemetry.ErrConflict) {
+				return fmt.Errorf("%w: %w", ErrStale, err)
+			}
 			return err
 		}
 	}

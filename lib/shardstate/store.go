@@ -106,10 +106,25 @@ func (s *Store[S]) Key(shard ShardID) string {
 // so until somebody repairs or deletes it; telemetry.ErrNotFound when the stream
 // does not know the shard; telemetry.ErrUnavailable when the call may succeed later.
 func (s *Store[S]) Load(ctx context.Context, shard ShardID) (*Lease[S], error) {
+	return s.load(ctx, shard, s.take(shard))
+}
+
+// Recall returns the state of a shard as this process remembers it, without
+// asking whether that is what is stored; where it remembers none it is Load.
+// The lease must be confirmed before the first effect. Without effects none is
+// needed: Save compares, and ErrStale then says that nothing has happened.
+func (s *Store[S]) Recall(ctx context.Context, shard ShardID) (*Lease[S], error) {
+	known := s.take(shard)
+	if known == nil {
+		return s.load(ctx, shard, nil)
+	}
+	return &Lease[S]{store: s, shard: shard, entry: known, State: known.state, unasked: true}, nil
+}
+
+func (s *Store[S]) load(ctx context.Context, shard ShardID, known *entry[S]) (*Lease[S], error) {
 	if shard == "" || strings.Contains(string(shard), "/") {
 		return nil, fmt.Errorf("load state of shard %q: %w", shard, telemetry.ErrInvalid)
 	}
-	known := s.take(shard)
 	e, err := s.fetch(ctx, shard, known)
 	if errors.Is(err, telemetry.ErrNotFound) {
 		e, err = s.begin(ctx, shard)

@@ -32,6 +32,7 @@ const maxShards = 12
 func (w *world) random(ctx context.Context, steps int, choose Choose) error {
 	m := mischief{world: w, choose: choose}
 	w.compress = choose("compress", 2) == 1
+	w.recall = choose("recall", 2) == 1 || w.hasty
 	for range steps {
 		if err := m.act(ctx); err != nil {
 			return err
@@ -122,7 +123,7 @@ func (m *mischief) step(ctx context.Context) {
 	inv := m.running[i]
 	for range 1 + m.choose("steps", 5) {
 		f := noFault
-		if inv.stage == toSave || inv.stage == toLoad {
+		if inv.stage == toSave || inv.stage == toLoad || inv.stage == toConfirm {
 			f = fault(max(0, m.choose("fault", 2*int(faults))-int(faults)))
 		}
 		if err := inv.step(ctx, f); err != nil || inv.stage == ended {

@@ -22,14 +22,14 @@ import (
 func Run(t *testing.T, open func(*testing.T) shardstate.Objects) {
 	t.Helper()
 	t.Run("objects", func(t *testing.T) { runObjects(t, open) })
-	for _, compress := range []bool{false, true} {
+	for _, how := range []struct{ compress, recall bool }{{}, {compress: true}, {recall: true}} {
 		for _, s := range scenarios() {
-			t.Run(fmt.Sprintf("%s/zstd=%t", s.name, compress), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s/zstd=%t/recall=%t", s.name, how.compress, how.recall), func(t *testing.T) {
 				w, err := newWorld(open(t))
 				if err != nil {
 					t.Fatal(err)
 				}
-				w.compress = compress
+				w.compress, w.recall = how.compress, how.recall
 				if err := s.run(t.Context(), w); err != nil {
 					t.Fatal(err)
 				}

@@ -53,6 +53,13 @@ func TestSuiteFindsFaults(t *testing.T) {
 			}
 			return w, err
 		},
+		"effects of a state that nobody has confirmed": func() (*world, error) {
+			w, err := newWorld(&Memory{})
+			if err == nil {
+				w.hasty = true
+			}
+			return w, err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := 0

@@ -20,9 +20,12 @@ type world struct {
 	sink      *sink
 	compress  bool
 	saveFirst bool // the wrong order, to see it found
-	warm      []*shardstate.Store[*sums]
-	progress  map[int]int         // the mapping's: records done, by shard
-	current   map[int]*invocation // whose success the mapping hears of
+	// recall: states come from memory unasked, and are confirmed before the first effect.
+	recall   bool
+	hasty    bool // and are not, to see it found
+	warm     []*shardstate.Store[*sums]
+	progress map[int]int         // the mapping's: records done, by shard
+	current  map[int]*invocation // whose success the mapping hears of
 }
 
 const processes = 3
@@ -76,6 +79,7 @@ type stage int
 const (
 	toLoad stage = iota
 	toFold
+	toConfirm
 	toEffect
 	toSave
 	ended
@@ -90,6 +94,7 @@ type invocation struct {
 	records []record
 
 	stage   stage
+	again   bool // from what is stored, after what was remembered was an old state
 	lease   *shardstate.Lease[*sums]
 	fresh   []record
 	effects []effect
@@ -108,6 +113,9 @@ func (w *world) deliver(store *shardstate.Store[*sums], shard, from, count int) 
 func (inv *invocation) step(ctx context.Context, f fault) (err error) {
 	defer func() {
 		inv.world.objects.next, inv.world.objects.deaf = noFault, false
+		if errors.Is(err, shardstate.ErrStale) && !inv.again {
+			inv.again, inv.stage, inv.effects, err = true, toLoad, nil, nil
+		}
 		if err != nil {
 			inv.stage = ended
 		}
@@ -115,10 +123,20 @@ func (inv *invocation) step(ctx context.Context, f fault) (err error) {
 	switch inv.stage {
 	case toLoad:
 		inv.world.objects.deaf = f == refused
-		inv.lease, err = inv.store.Load(ctx, inv.world.stream.shards[inv.shard].id)
+		load := inv.store.Load
+		if inv.world.recall && !inv.again {
+			load = inv.store.Recall
+		}
+		inv.lease, err = load(ctx, inv.world.stream.shards[inv.shard].id)
 		inv.stage = toFold
 	case toFold:
 		err = inv.fold()
+	case toConfirm:
+		inv.world.objects.deaf = f == refused
+		inv.stage = toEffect
+		if !inv.world.hasty {
+			err = inv.lease.Confirm(ctx)
+		}
 	case toEffect:
 		inv.world.sink.apply(inv.effects[0])
 		if inv.effects = inv.effects[1:]; len(inv.effects) > 0 {
@@ -158,7 +176,7 @@ func (inv *invocation) fold() error {
 	}
 	inv.stage = toSave
 	if len(inv.effects) > 0 && !inv.world.saveFirst {
-		inv.stage = toEffect
+		inv.stage = toConfirm
 	}
 	return nil
 }
