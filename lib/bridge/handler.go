@@ -104,30 +104,44 @@ func levelOf(err error) slog.Level {
 	return slog.LevelError
 }
 
-// bridge is the invocation: load, fold and write, save.
+// bridge is the invocation. Most close no window and so have no effects: they
+// begin with what this process remembers of the shard, and begin again with what
+// is stored where that was an old state.
 func (h *Handler) bridge(ctx context.Context, run *invocation) error {
 	inTime, cancel := h.withMargin(ctx)
 	defer cancel()
-	h.writer.reset(inTime, h.settled[run.shard])
+	err := h.attempt(ctx, inTime, run, h.config.States.Recall)
+	if errors.Is(err, shardstate.ErrStale) {
+		*run = invocation{shard: run.shard, records: run.records, stale: true}
+		err = h.attempt(ctx, inTime, run, h.config.States.Load)
+	}
+	return err
+}
+
+type loadFunc func(context.Context, shardstate.ShardID) (*shardstate.Lease[*State], error)
+
+// attempt loads, folds and writes, and saves.
+func (h *Handler) attempt(ctx, inTime context.Context, run *invocation, load loadFunc) error {
 	now := h.config.Now
 	start := now()
-	lease, err := h.config.States.Load(ctx, run.shard)
+	lease, err := load(ctx, run.shard)
 	run.load = now().Sub(start)
 	if err != nil {
+		h.writer.reset(inTime, nil, h.settled[run.shard])
 		return err
 	}
+	h.writer.reset(inTime, lease, h.settled[run.shard])
 	run.watermark = lease.Watermark()
 	fresh, err := shardstate.Fresh(lease.Watermark(), h.records, func(r *Record) shardstate.Sequence { return r.SequenceNumber })
 	if err != nil || len(fresh) == 0 {
-		run.series, run.skipped = lease.State.shard.Series(), run.records
-		lease.Release()
-		return err
+		return h.idle(ctx, run, lease, err)
 	}
 	run.skipped = run.records - len(fresh)
 
 	start = now()
 	err = h.fold(inTime, run, lease.State, fresh)
-	run.observe = now().Sub(start) - h.writer.spent
+	run.observe = now().Sub(start) - h.writer.spent - h.writer.confirming
+	run.load += h.writer.confirming
 	if err != nil {
 		h.settled[run.shard] = h.writer.settled
 		return err
@@ -145,6 +159,16 @@ func (h *Handler) bridge(ctx context.Context, run *invocation) error {
 	run.watermark = last
 	delete(h.settled, run.shard)
 	return nil
+}
+
+// idle ends an invocation none of whose records is to be folded.
+func (h *Handler) idle(ctx context.Context, run *invocation, lease *shardstate.Lease[*State], err error) error {
+	if stale := lease.Confirm(ctx); stale != nil {
+		return errors.Join(stale, err)
+	}
+	run.series, run.skipped = lease.State.shard.Series(), run.records
+	lease.Release()
+	return err
 }
 
 // withMargin keeps a tenth of the time that is left for the state.

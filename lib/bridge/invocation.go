@@ -15,6 +15,7 @@ type invocation struct {
 	watermark shardstate.Sequence
 
 	records, skipped, poison int
+	stale                    bool // what was remembered of the shard was an old state
 	events                   int
 	report                   kpi.Report // of all batches
 	atLimit                  int        // events
@@ -58,6 +59,7 @@ func (v *invocation) attrs(w *writer) []slog.Attr {
 		slog.Int("requests", w.requests),
 		slog.Int("series", v.series),
 		slog.Int("state_bytes", v.size),
+		slog.Bool("stale", v.stale),
 		slog.Int64("load_us", v.load.Microseconds()),
 		slog.Int64("observe_us", v.observe.Microseconds()),
 		slog.Int64("write_us", w.spent.Microseconds()),

@@ -38,8 +38,10 @@ type Decoder interface {
 
 var _ Decoder = (*telemetry.Decoder)(nil)
 
-// States keeps the state of each shard.
+// States keeps the state of each shard. Recall may return an old state, which is
+// found out when the lease is confirmed or saved.
 type States interface {
+	Recall(ctx context.Context, shard shardstate.ShardID) (*shardstate.Lease[*State], error)
 	Load(ctx context.Context, shard shardstate.ShardID) (*shardstate.Lease[*State], error)
 }
 

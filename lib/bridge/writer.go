@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/kpi"
+	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -21,6 +22,7 @@ const maxNamed = 20
 type writer struct {
 	handler *Handler
 	ctx     context.Context // of the invocation, which the writer does not outlive
+	lease   *shardstate.Lease[*State]
 	settled telemetry.Micros
 
 	samples []kpi.Sample
@@ -34,11 +36,13 @@ type writer struct {
 	known    int
 	named    int
 	spent    time.Duration
+	// confirming is the time it took to ask whether the lease's state is the stored one.
+	confirming time.Duration
 }
 
-func (w *writer) reset(ctx context.Context, settled telemetry.Micros) {
+func (w *writer) reset(ctx context.Context, lease *shardstate.Lease[*State], settled telemetry.Micros) {
 	samples, lags := w.samples[:0], w.lags
-	*w = writer{handler: w.handler, ctx: ctx, settled: settled, samples: samples, lags: lags}
+	*w = writer{handler: w.handler, ctx: ctx, lease: lease, settled: settled, samples: samples, lags: lags}
 }
 
 // take takes a sample; samples come in order of their windows. After an error
@@ -84,6 +88,13 @@ func (w *writer) finish() error {
 func (w *writer) flush() {
 	h := w.handler
 	start := h.config.Now()
+	w.err = w.lease.Confirm(w.ctx)
+	confirmed := h.config.Now()
+	w.confirming += confirmed.Sub(start)
+	if w.err != nil {
+		return
+	}
+	start = confirmed
 	out, err := h.config.Receiver.Write(w.ctx, w.samples)
 	w.spent += h.config.Now().Sub(start)
 	w.samples, w.used = w.samples[:0], 0
