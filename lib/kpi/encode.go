@@ -104,8 +104,12 @@ func (e *encoder) index(start telemetry.Micros) uint64 {
 
 // seen writes the end of a closed window, or that there was none.
 func (e *encoder) seen(end telemetry.Micros) {
-	if end == 0 {
+	switch end {
+	case 0:
 		e.uvarint(0)
+		return
+	case e.emitted: // as of most series: saves a division
+		e.uvarint(1)
 		return
 	}
 	e.uvarint(1 + uint64((e.emitted-end)/e.window))
@@ -208,61 +212,101 @@ func (e *encoder) fetch(d *device) {
 	e.fetched = sum
 }
 
+// fixedBytes is the part of a window that is written in one piece: which one it
+// is, where that takes one byte, flags, and five numbers.
+const fixedBytes = 2 + 5*8
+
 func (e *encoder) series(w *window) {
 	if w.start != e.start {
 		e.start, e.startIndex = w.start, e.index(w.start)
 	}
 	index := e.startIndex
-	e.uvarint(index)
-	flags := byte(0)
-	set := func(is bool, flag byte) {
-		if is {
-			flags |= flag
+	before := e.times.swap(index, w)
+	var flags byte
+	same := false
+	if w.count > 0 {
+		flags = flagUsable
+		if same = before != nil && slices.Equal(before.runs, w.times.runs); same {
+			flags |= flagSameTimes
 		}
 	}
-	before := e.times.swap(index, w)
-	same := w.count > 0 && before != nil && slices.Equal(before.runs, w.times.runs)
-	set(w.count > 0, flagUsable)
-	set(same, flagSameTimes)
-	set(w.sum.wide != nil, flagWide)
-	set(len(w.changes) > 0, flagChanges)
-	set(w.times.full, flagFull)
-	set(w.badCount > 0, flagBad)
-	set(w.bad.full, flagBadFull)
-	e.dst = append(e.dst, flags)
-	if w.count > 0 {
-		e.usable(w, same)
+	if w.sum.wide != nil {
+		flags |= flagWide
+	}
+	if len(w.changes) > 0 {
+		flags |= flagChanges
+	}
+	if w.times.full {
+		flags |= flagFull
 	}
 	if w.badCount > 0 {
-		e.runs(w.bad.runs)
-		if w.bad.full {
-			e.uvarint(w.badCount)
-			e.uvarint(uint64(w.bad.max))
+		flags |= flagBad
+	}
+	if w.bad.full {
+		flags |= flagBadFull
+	}
+	if index < 0x80 && w.count > 0 {
+		e.fixed(w, byte(index), flags)
+	} else {
+		e.uvarint(index)
+		e.dst = append(e.dst, flags)
+		if w.count > 0 {
+			e.numbers(w)
 		}
+	}
+	if flags&^(flagUsable|flagSameTimes) != 0 || w.count > 0 && !same {
+		e.rest(w, flags)
 	}
 }
 
-// usable writes what there is of the usable readings. Their count and the first
-// and last time follow from the set of times, unless that is full.
-func (e *encoder) usable(w *window, same bool) {
+// fixed writes what most windows are made of, with one look at the room for it.
+func (e *encoder) fixed(w *window, index, flags byte) {
+	n := len(e.dst)
+	if cap(e.dst)-n < fixedBytes {
+		e.dst = slices.Grow(e.dst, max(fixedBytes, n/4))
+	}
+	e.dst = e.dst[:n+fixedBytes]
+	p := (*[fixedBytes]byte)(e.dst[n:])
+	p[0], p[1] = index, flags
+	binary.LittleEndian.PutUint64(p[2:], math.Float64bits(w.min))
+	binary.LittleEndian.PutUint64(p[10:], math.Float64bits(w.max))
+	binary.LittleEndian.PutUint64(p[18:], math.Float64bits(w.last))
+	binary.LittleEndian.PutUint64(p[26:], w.sum.lo)
+	binary.LittleEndian.PutUint64(p[34:], uint64(w.sum.hi))
+}
+
+// numbers is the same without the first two bytes.
+func (e *encoder) numbers(w *window) {
 	e.float(w.min)
 	e.float(w.max)
 	e.float(w.last)
 	e.dst = binary.LittleEndian.AppendUint64(e.dst, w.sum.lo)
 	e.dst = binary.LittleEndian.AppendUint64(e.dst, uint64(w.sum.hi))
-	if !same {
+}
+
+// rest writes what follows the numbers. The readings' count and their first and
+// last time follow from the set of times, unless that is full.
+func (e *encoder) rest(w *window, flags byte) {
+	if flags&(flagUsable|flagSameTimes) == flagUsable {
 		e.runs(w.times.runs)
 	}
-	if w.times.full {
+	if flags&flagFull != 0 {
 		e.uvarint(w.count)
 		e.uvarint(uint64(w.firstAt))
 		e.uvarint(uint64(w.lastAt))
 	}
-	if w.sum.wide != nil {
+	if flags&flagWide != 0 {
 		e.wide(w.sum.wide)
 	}
-	if len(w.changes) > 0 {
+	if flags&flagChanges != 0 {
 		e.changes(w.changes)
+	}
+	if flags&flagBad != 0 {
+		e.runs(w.bad.runs)
+		if w.bad.full {
+			e.uvarint(w.badCount)
+			e.uvarint(uint64(w.bad.max))
+		}
 	}
 }
 
