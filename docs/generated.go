@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"0adc695814ce5c4335d2953659d7514e"`
-	PageTag     = `"7787a539d70403dd7cb81d3cf078121c"`
+	ContractTag = `"59750cf76372abd025cd3ab5907ae212"`
+	PageTag     = `"ff026481f3095395b8168e4f6a091eac"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -16,6 +17,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/loadtest/bench"
+	"github.com/insighthub/insighthub/loadtest/describe"
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/fleet"
 	"github.com/insighthub/insighthub/loadtest/replay"
@@ -43,6 +45,7 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 	quiet := fs.Bool("quiet", false, "print nothing on the way")
 	check := fs.Bool("verify", false, "afterwards compare what was acknowledged with what is stored; fails when an event is lost or doubled")
 	truth := fs.String("truth", "", "file to write the faults to, as JSON")
+	described := fs.Bool("describe", true, "make the site and give the metrics their units, by the API, as the first account")
 	fc := fleetFlags(fs, 2)
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -81,7 +84,18 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 			}
 		}
 	}
+	var describing sync.WaitGroup
+	beside, stop := context.WithCancel(ctx)
+	if *described {
+		describing.Go(func() {
+			if err := describeFleet(beside, stack, fc.Site, gateways); err != nil && beside.Err() == nil {
+				fmt.Fprintf(stdout, "The API does not know what the fleet is: %v\n", err)
+			}
+		})
+	}
 	res, err := drive.Run(ctx, cfg, gateways, fc.EventsPerBatch())
+	stop()
+	describing.Wait()
 	if err != nil && (!errors.Is(err, context.Canceled) || *duration != 0) {
 		return err
 	}
@@ -94,6 +108,27 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	return verifyStored(context.WithoutCancel(ctx), stdout, stack.Database, fc, gateways)
+}
+
+// describeFleet makes the fleet's site, and gives its metrics their units once
+// their first events are stored.
+func describeFleet(ctx context.Context, stack bench.Stack, site string, gateways []*fleet.Gateway) error {
+	d, err := describe.LogIn(ctx, describe.Config{
+		URL: stack.HTTP, Name: stack.AdminName, Password: stack.AdminPassword,
+		Client: &http.Client{Timeout: 10 * time.Second}, Interval: time.Second,
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.Site(ctx, site, "Simulated plant"); err != nil {
+		return err
+	}
+	for _, g := range gateways {
+		if err := d.Units(ctx, site, g.ID, fleet.Units()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // verifyStored waits until as many events are stored as were acknowledged, or

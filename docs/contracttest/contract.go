@@ -128,6 +128,21 @@ func (c *Contract) find(method, path string) (found operation, values map[string
 	return found, values, ok
 }
 
+// methods are those of a path in alphabetical order; HEAD comes with GET.
+func (c *Contract) methods(path string) []string {
+	var methods []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost, http.MethodPut} {
+		if _, _, ok := c.find(method, path); !ok {
+			continue
+		}
+		methods = append(methods, method)
+		if method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+	}
+	return methods
+}
+
 func fit(pattern, segments []string) (map[string]string, bool) {
 	if len(pattern) != len(segments) {
 		return nil, false

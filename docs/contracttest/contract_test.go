@@ -57,6 +57,14 @@ func TestCheckSees(t *testing.T) {
 			}
 		}
 	}
+	refused := func(x *contracttest.Exchange, allow string) {
+		problem(405, `{"type":"about:blank","title":"Method Not Allowed","status":405}`)(x)
+		x.Method, x.Headers["allow"] = "DELETE", allow
+	}
+	right := site()
+	if refused(&right, "GET, HEAD, PUT"); c.Check(right) != nil {
+		t.Error(c.Check(right))
+	}
 	whole := string(site().Body)
 	for name, change := range map[string]func(*contracttest.Exchange){
 		"a status":             func(x *contracttest.Exchange) { x.Status = 206 },
@@ -72,6 +80,8 @@ func TestCheckSees(t *testing.T) {
 		"a media type":         func(x *contracttest.Exchange) { x.Headers["content-type"] = "text/plain" },
 		"a parameter":          func(x *contracttest.Exchange) { x.Query = "sql=1" },
 		"a path":               func(x *contracttest.Exchange) { x.Path = "/v1/secret" },
+		"other methods":        func(x *contracttest.Exchange) { refused(x, "GET, POST") },
+		"no methods":           func(x *contracttest.Exchange) { refused(x, "") },
 		"another status in it": problem(404, `{"type":"about:blank","title":"Not Found","status":400}`),
 		"a problem's member":   problem(404, `{"type":"about:blank","title":"Not Found","status":404,"stack":"x"}`),
 		"a problem's header":   problem(404, `{"type":"about:blank","title":"Not Found","status":404}`, "etag"),

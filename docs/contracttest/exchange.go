@@ -34,12 +34,17 @@ func everywhere() []string {
 
 // Check reports how an answer differs from the contract, and a request that was
 // served although the contract does not allow it. What is at no path of the contract
-// has to be answered with 404, or 401 to a token that lapsed.
+// has to be answered with 404, or 401 to a token that lapsed; a method that is not
+// there at a path that is, also with 405 and the methods that are.
 func (c *Contract) Check(x Exchange) error {
 	headers := headerSet(x.Headers)
 	o, values, ok := c.find(x.Method, x.Path)
 	if !ok {
-		if x.Status != http.StatusNotFound && x.Status != http.StatusUnauthorized {
+		if x.Status == http.StatusMethodNotAllowed {
+			if allow, want := headers.Get("Allow"), strings.Join(c.methods(x.Path), ", "); allow != want || allow == "" {
+				return fmt.Errorf("%s %s: Allow %q, and the contract has %q", x.Method, x.Path, allow, want)
+			}
+		} else if x.Status != http.StatusNotFound && x.Status != http.StatusUnauthorized {
 			return fmt.Errorf("%s %s is not in the contract, and was answered with %d", x.Method, x.Path, x.Status)
 		}
 		return c.checkProblem("#/components/schemas/Problem", headers, x)

@@ -40,6 +40,23 @@ func TestSites(t *testing.T) {
 	}
 }
 
+// TestMethods: a path that knows other methods says which.
+func TestMethods(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	for path, allow := range map[string]string{
+		"/v1/sites": "GET, HEAD, POST", "/v1/sites/none": "GET, HEAD, PUT", "/v1/users/none/password": "PUT", "/openapi.yaml": "GET, HEAD",
+	} {
+		a := p.do(t, administrator(), "DELETE", path, "").want(t, 405)
+		if a.Headers["allow"] != allow || a.Headers["content-type"] != "application/problem+json" {
+			t.Errorf("%s: got %v", path, a.Headers)
+		}
+	}
+	for _, path := range []string{"/", "/v1", "/v1/sites/", "/v1/other"} {
+		p.do(t, administrator(), "DELETE", path, "").want(t, 404)
+	}
+}
+
 func TestSitesPages(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
@@ -78,8 +79,30 @@ func New(config Config) (*Handler, error) {
 	for pattern, serve := range contractRoutes() {
 		h.mux.HandleFunc(pattern, serve)
 	}
-	h.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { notThere(w) })
+	h.mux.HandleFunc(elsewhere, h.serveElsewhere)
 	return h, nil
+}
+
+// elsewhere is the pattern of what no route answers.
+const elsewhere = "/"
+
+// serveElsewhere answers a method that its path does not know with 405, any other
+// path with 404.
+func (h *Handler) serveElsewhere(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost, http.MethodPut} {
+		if _, pattern := h.mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL}); pattern != elsewhere {
+			allowed = append(allowed, method)
+		}
+	}
+	if allowed == nil {
+		notThere(w)
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	lambdahttp.WriteProblem(w, problem.Document{
+		Status: http.StatusMethodNotAllowed, Detail: "this path knows " + strings.Join(allowed, ", "),
+	})
 }
 
 // ServeHTTP implements http.Handler. A path that the router would redirect to its

@@ -88,6 +88,9 @@ func nesting(raw []byte) (deepest int) {
 // explain says what a decoder did not like without quoting what it read.
 func explain(err error) string {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		if e.Field == "" {
+			return "want " + jsonKind(e.Type.Kind().String())
+		}
 		return fmt.Sprintf("member %q: want %s", e.Field, jsonKind(e.Type.Kind().String()))
 	}
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {

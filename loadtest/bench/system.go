@@ -27,6 +27,9 @@ type Stack struct {
 	SigningKey string `json:"signing_key"`
 	Issuer     string `json:"issuer"`
 	Audience   string `json:"audience"`
+	// The first account, as long as its password is the first one.
+	AdminName     string `json:"admin_name"`
+	AdminPassword string `json:"admin_password"`
 	PIDs       struct {
 		Local      int `json:"local"`
 		Postgres   int `json:"postgres"`

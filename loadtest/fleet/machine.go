@@ -43,6 +43,14 @@ func MetricNames() []string {
 	}
 }
 
+// Units returns the metrics' units as UCUM codes, by name; a state has none.
+func Units() map[string]string {
+	return map[string]string{
+		"cycle_count": "{cycle}", "good_count": "{part}", "temperature": "Cel", "vibration": "mm/s",
+		"pressure": "bar", "motor_current": "A", "flow": "L/min", "speed": "{rev}/min", "power": "kW",
+	}
+}
+
 // FaultKind says which signals a fault bends, and how.
 type FaultKind string
 

@@ -54,10 +54,15 @@ func TestFiguresAreThoseOfTheDatabase(t *testing.T) {
 		}
 	}
 	load.Wait()
+	fleetIsDescribed(t, s, "fleet-003")
 	until := time.Now().Unix() + 1
 	gateways := []string{"fleet-001", "fleet-002", "fleet-003", "rough"}
 	closeWindows(t, s, gateways, until)
 
+	odd := newWatched(t, s, "odd", "lathe-1", 1, time.Now().Add(-leastSamples*watchedEvery))
+	for range 8 {
+		odd.post(t, s, leastSamples/8)
+	}
 	everyPanelShows(t, s, "lathe-1")
 	functionsMeasure(t, s)
 

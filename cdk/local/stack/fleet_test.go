@@ -1,0 +1,35 @@
+package stack
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/loadtest/fleet"
+)
+
+// fleetIsDescribed holds what the API says of a simulated gateway's metrics to what
+// the fleet is to have told it.
+func fleetIsDescribed(t *testing.T, s *Stack, gateway string) {
+	t.Helper()
+	credentials, _ := json.Marshal(map[string]string{"name": s.Info().AdminName, "password": s.Info().AdminPassword}) // strings only
+	var login struct {
+		Token string `json:"access_token"`
+	}
+	call(t, http.MethodPost, s.Info().HTTP+"/v1/login", "", credentials, &login)
+	var page struct {
+		Items []struct{ Name, Unit string }
+	}
+	call(t, http.MethodGet, s.Info().HTTP+"/v1/sites/plant-1/gateways/"+gateway+"/metrics", login.Token, nil, &page)
+	got := make(map[string]string)
+	for _, m := range page.Items {
+		if m.Name != "state" { // a code, without a unit
+			got[m.Name] = m.Unit
+		}
+	}
+	if diff := cmp.Diff(fleet.Units(), got); diff != "" {
+		t.Errorf("units of %s (-fleet +API):\n%s", gateway, diff)
+	}
+}
