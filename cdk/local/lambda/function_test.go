@@ -64,7 +64,8 @@ func newFunction(tb testing.TB, change func(*lambda.Config)) *lambda.Function {
 		Binary:              echo,
 		ReservedConcurrency: -1,
 		MemoryMB:            512,
-		Timeout:             20 * time.Second,
+		Timeout:             5 * time.Minute,
+		InitTimeout:         5 * time.Minute,
 	}
 	if change != nil {
 		change(&cfg)
@@ -189,18 +190,21 @@ func TestEnvironmentAndContext(t *testing.T) {
 func TestFunctionErrors(t *testing.T) {
 	tests := []struct {
 		name, payload, kind, text string
-		coldStarts                uint64 // after one more invocation
+		coldStarts                uint64        // after one more invocation
+		timeout                   time.Duration // of both invocations; 0 is long
 	}{
-		{"returned", `{"do":"fail","text":"no such stream"}`, "errorString", "no such stream", 1},
-		{"panic", `{"do":"panic","text":"oh"}`, "string", "oh", 2},
-		{"exit", `{"do":"exit"}`, "Runtime.ExitError", "Runtime exited with error: exit status 3", 2},
-		{"timeout", `{"do":"sleep","millis":60000}`, "Sandbox.Timedout", "Task timed out after 1.00 seconds", 2},
-		{"response too large", `{"do":"large","bytes":6291557}`, "Function.ResponseSizeTooLarge", "6291556", 2},
+		{"returned", `{"do":"fail","text":"no such stream"}`, "errorString", "no such stream", 1, 0},
+		{"panic", `{"do":"panic","text":"oh"}`, "string", "oh", 2, 0},
+		{"exit", `{"do":"exit"}`, "Runtime.ExitError", "Runtime exited with error: exit status 3", 2, 0},
+		{"timeout", `{"do":"sleep","millis":600000}`, "Sandbox.Timedout", "Task timed out after 4.00 seconds", 2, 4 * time.Second},
+		{"response too large", `{"do":"large","bytes":6291557}`, "Function.ResponseSizeTooLarge", "6291556", 2, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFunction(t, func(c *lambda.Config) {
-				c.Timeout = time.Second
+				if tt.timeout > 0 {
+					c.Timeout = tt.timeout
+				}
 				c.ReservedConcurrency = 1
 			})
 			wantFailure(t, invoke(t, f, tt.payload), tt.kind, tt.text)

@@ -19,11 +19,10 @@ import (
 // eventually waits for something that another process or goroutine brings about.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 2000 {
+	for giveUp := time.Now().Add(2 * time.Minute); time.Now().Before(giveUp); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
 	t.Fatalf("never: %s", what)
 }
@@ -31,15 +30,16 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestInitFailures(t *testing.T) {
 	tests := []struct {
 		name, mode, kind, text string
+		timeout                time.Duration
 	}{
-		{"exit", "exit", "Runtime.ExitError", "exit status 7"},
-		{"hang", "hang", "Sandbox.Timedout", "Task timed out after 0.50 seconds"},
+		{"exit", "exit", "Runtime.ExitError", "exit status 7", time.Minute},
+		{"hang", "hang", "Sandbox.Timedout", "Task timed out after 0.50 seconds", 500 * time.Millisecond},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := newFunction(t, func(c *lambda.Config) {
 				c.Env = []string{"ECHO_INIT=" + tt.mode}
-				c.InitTimeout = 500 * time.Millisecond
+				c.InitTimeout = tt.timeout
 			})
 			for range 3 { // each waits for the backoff and tries again
 				wantFailure(t, invoke(t, f, `{}`), tt.kind, tt.text)
@@ -80,7 +80,7 @@ func TestConcurrencyAndThrottle(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	for range 3 {
 		wg.Go(func() {
-			if _, err := f.Invoke(ctx, []byte(`{"do":"sleep","millis":60000}`)); !errors.Is(err, context.Canceled) {
+			if _, err := f.Invoke(ctx, []byte(`{"do":"sleep","millis":600000}`)); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -107,12 +107,15 @@ func TestReservedConcurrency(t *testing.T) {
 				c.ReservedConcurrency = tt.reserved
 				c.MaxConcurrency = 3
 			})
+			// Those that are served hold their places until the others were turned away.
+			ctx, release := context.WithCancel(t.Context())
+			defer release()
 			var served, throttled atomic.Int32
 			var wg sync.WaitGroup
 			for range 5 {
 				wg.Go(func() {
-					switch _, err := f.Invoke(t.Context(), []byte(`{"do":"sleep","millis":3000}`)); {
-					case err == nil:
+					switch _, err := f.Invoke(ctx, []byte(`{"do":"sleep","millis":600000}`)); {
+					case errors.Is(err, context.Canceled):
 						served.Add(1)
 					case errors.Is(err, lambda.ErrThrottled):
 						throttled.Add(1)
@@ -121,6 +124,8 @@ func TestReservedConcurrency(t *testing.T) {
 					}
 				})
 			}
+			eventually(t, "the others turned away", func() bool { return int(throttled.Load()) >= 5-tt.ok && f.Stats().Busy == tt.ok })
+			release()
 			wg.Wait()
 			if int(served.Load()) != tt.ok || int(throttled.Load()) != 5-tt.ok {
 				t.Errorf("%d served, %d throttled, want %d and %d", served.Load(), throttled.Load(), tt.ok, 5-tt.ok)
@@ -133,7 +138,7 @@ func TestReservedConcurrency(t *testing.T) {
 func TestWaitForThePlace(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) {
 		c.MaxConcurrency = 2
-		c.MaxWait = 20 * time.Second
+		c.MaxWait = 5 * time.Minute
 	})
 	var wg sync.WaitGroup
 	for range 50 {
@@ -152,7 +157,7 @@ func TestWaitForThePlaceEnds(t *testing.T) {
 	})
 	release, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() { _, _ = f.Invoke(release, []byte(`{"do":"sleep","millis":60000}`)) })
+	wg.Go(func() { _, _ = f.Invoke(release, []byte(`{"do":"sleep","millis":600000}`)) })
 	eventually(t, "the place taken", func() bool { return f.Stats().Busy == 1 })
 	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, lambda.ErrThrottled) {
 		t.Errorf("after the wait: %v", err)
@@ -212,8 +217,7 @@ func TestWarmReuseTakesTheLastUsed(t *testing.T) {
 
 func TestIdleEnvironmentsStop(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) { c.IdleTimeout = 100 * time.Millisecond })
-	invoke(t, f, `{}`)
-	pid := f.Stats().PIDs[0]
+	pid := describe(t, f, t.Context()).PID // by itself: it may have stopped by the time that it is asked for
 	eventually(t, "the idle environment stopped", func() bool { return f.Stats().Environments == 0 })
 	if alive(pid) {
 		t.Errorf("process %d lives", pid)
@@ -247,7 +251,7 @@ func TestKilledWhileIdle(t *testing.T) {
 
 func TestMemoryBound(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) { c.MemoryMB = 64 })
-	result := invoke(t, f, `{"do":"allocate","bytes":200000000,"millis":15000}`)
+	result := invoke(t, f, `{"do":"allocate","bytes":200000000,"millis":600000}`)
 	wantFailure(t, result, "Runtime.ExitError", "signal: killed")
 }
 
@@ -298,7 +302,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 3 {
 		wg.Go(func() {
-			if _, err := f.Invoke(t.Context(), []byte(`{"do":"sleep","millis":60000}`)); !errors.Is(err, lambda.ErrClosed) {
+			if _, err := f.Invoke(t.Context(), []byte(`{"do":"sleep","millis":600000}`)); !errors.Is(err, lambda.ErrClosed) {
 				t.Errorf("under way at Close: %v", err)
 			}
 		})
@@ -371,7 +375,7 @@ func TestHostKilled(t *testing.T) {
 		})
 		d := describe(t, f, t.Context())
 		_, _ = os.Stdout.WriteString("pid " + strconv.Itoa(d.PID) + "\n")
-		_, _ = f.Invoke(t.Context(), []byte(`{"do":"sleep","millis":60000}`))
+		_, _ = f.Invoke(t.Context(), []byte(`{"do":"sleep","millis":600000}`))
 		return
 	}
 	host := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHostKilled$")
