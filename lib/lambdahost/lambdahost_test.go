@@ -79,7 +79,7 @@ func TestStart(t *testing.T) {
 	server := httptest.NewServer(api)
 	defer server.Close()
 	defer server.CloseClientConnections()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var out bytes.Buffer
 	function := exec.CommandContext(ctx, os.Args[0])

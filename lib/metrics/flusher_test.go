@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -129,29 +130,31 @@ func TestFlushSendsEachKind(t *testing.T) {
 
 // The interval is drawn: from two thirds of it to the whole.
 func TestFlushIntervalAndShutdown(t *testing.T) {
-	b := newBench(t, prometheus.NewRegistry())
-	b.random = 0.5
-	for i, tc := range []struct {
-		pass time.Duration
-		next float64 // drawn if it flushes
-		want bool
-	}{{0, 0.5, true}, {12 * time.Second, 0, false}, {500 * time.Millisecond, 0, true}, {9 * time.Second, 0, false}, {time.Second, 0.99, true}, {14 * time.Second, 0, false}, {time.Second, 0, true}} {
-		b.now, b.random = b.now.Add(tc.pass), tc.next
-		if got := b.invoke(t); got != tc.want {
-			t.Errorf("step %d: flushed %t", i, got)
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, prometheus.NewRegistry())
+		b.random = 0.5
+		for i, tc := range []struct {
+			pass time.Duration
+			next float64 // drawn if it flushes
+			want bool
+		}{{0, 0.5, true}, {12 * time.Second, 0, false}, {500 * time.Millisecond, 0, true}, {9 * time.Second, 0, false}, {time.Second, 0.99, true}, {14 * time.Second, 0, false}, {time.Second, 0, true}} {
+			b.now, b.random = b.now.Add(tc.pass), tc.next
+			if got := b.invoke(t); got != tc.want {
+				t.Errorf("step %d: flushed %t", i, got)
+			}
 		}
-	}
-	if b.writer.calls != 4 || b.writer.left > time.Second {
-		t.Errorf("%d calls, %s left", b.writer.calls, b.writer.left)
-	}
-	b.Shutdown(t.Context())
-	if b.writer.calls != 5 || b.writer.left > 250*time.Millisecond {
-		t.Errorf("%d calls, %s left", b.writer.calls, b.writer.left)
-	}
-	b.now = b.now.Add(time.Hour)
-	if b.invoke(t) {
-		t.Error("a flush after the last one")
-	}
+		if b.writer.calls != 4 || b.writer.left > time.Second {
+			t.Errorf("%d calls, %s left", b.writer.calls, b.writer.left)
+		}
+		b.Shutdown(t.Context())
+		if b.writer.calls != 5 || b.writer.left > 250*time.Millisecond {
+			t.Errorf("%d calls, %s left", b.writer.calls, b.writer.left)
+		}
+		b.now = b.now.Add(time.Hour)
+		if b.invoke(t) {
+			t.Error("a flush after the last one")
+		}
+	})
 }
 
 func TestFailuresAreCounted(t *testing.T) {
