@@ -126,7 +126,7 @@ func assemble(p parts) (*bridge.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.config.Source, p.config.Decoder, p.config.States = &source{}, decoder, states
+	p.config.Source, p.config.Decoder, p.config.States = &kinesis.Source{}, decoder, states
 	p.config.Receiver, p.config.Machines = &receiver{client: p.client}, machines
 	return bridge.New(p.config)
 }

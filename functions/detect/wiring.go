@@ -116,6 +116,6 @@ func assemble(p parts) (*detect.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.config.Source, p.config.Decoder = &source{}, decoder
+	p.config.Source, p.config.Decoder = &kinesis.Source{}, decoder
 	return detect.New(p.config)
 }

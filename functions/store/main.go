@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/kinesis"
 	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/objectstore"
 	"github.com/insighthub/insighthub/lib/secrets"
@@ -57,7 +58,7 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 		return nil, nil, err
 	}
 	handler, err := store.New(store.Config{
-		Source: &source{}, Decoder: decoder, DeadLetters: letters, Metrics: instruments.Registry, Log: log, Now: time.Now,
+		Source: &kinesis.Source{}, Decoder: decoder, DeadLetters: letters, Metrics: instruments.Registry, Log: log, Now: time.Now,
 		Writer: writer{timescale.NewWriter(pool, timescale.WriterConfig{})},
 	})
 	if err != nil {

@@ -80,7 +80,7 @@ func newHandler(tb testing.TB, w store.Writer, l store.DeadLetters) *store.Handl
 		tb.Fatal(err)
 	}
 	h, err := store.New(store.Config{
-		Source: &source{}, Decoder: decoder, Writer: w, DeadLetters: l,
+		Source: &kinesis.Source{}, Decoder: decoder, Writer: w, DeadLetters: l,
 		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 	if err != nil {

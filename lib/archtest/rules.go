@@ -27,10 +27,10 @@ func Rules() []Rule {
 		{Path: "lib/access", Internal: []string{telemetry, "lib/directory", "lib/lambdahttp", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
 		{Path: "lib/api", Internal: []string{telemetry, "docs", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambdahttp", "lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail"}},
 		{Path: "lib/checkup", Internal: []string{telemetry, "lib/token", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
-		{Path: "lib/store", Internal: []string{telemetry}, External: []string{"github.com/prometheus/client_golang"}},
+		{Path: "lib/store", Internal: []string{telemetry, "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
 		// The shard's state is a small mechanism with ports of its own, not an adapter.
-		{Path: "lib/detect", Internal: []string{telemetry, "lib/anomaly", "lib/directory", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
-		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
+		{Path: "lib/detect", Internal: []string{telemetry, "lib/anomaly", "lib/directory", "lib/shardstate", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
+		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
 
 		// Adapters.
 		{Path: "lib/kinesis", Internal: []string{telemetry}, External: []string{sdk, "github.com/segmentio/encoding", "google.golang.org/protobuf"}},
@@ -50,6 +50,7 @@ func Rules() []Rule {
 		{Path: "lib/tracing"},
 
 		// Start-up.
+		{Path: "lib/stream", Internal: []string{telemetry}},
 		{Path: "lib/lambdahttp", Internal: []string{telemetry, "lib/directory", "lib/problem"}},
 		{Path: "lib/awsconfig", External: []string{sdk}},
 		{Path: "lib/lambdahost", Internal: []string{telemetry, "lib/awsconfig", "lib/metrics", "lib/remotewrite", "lib/tracing"}, External: []string{sdk, "github.com/prometheus/client_golang"}},

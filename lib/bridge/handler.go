@@ -12,13 +12,14 @@ import (
 
 	"github.com/insighthub/insighthub/lib/kpi"
 	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/stream"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // Config is what a Handler is made of. Every field is needed.
 type Config struct {
-	Source   Source
-	Decoder  Decoder
+	Source   stream.Source
+	Decoder  stream.Decoder
 	States   States
 	Receiver Receiver
 	// Machines is the same as the states' codec has.
@@ -34,11 +35,9 @@ type Handler struct {
 	config  Config
 	metrics *metrics
 
-	mu       sync.Mutex
-	records  []Record
-	messages [][]byte
-	batch    telemetry.Batch
-	writer   writer
+	mu     sync.Mutex
+	reader stream.Reader
+	writer writer
 	// settled is, for shards whose last invocation here failed, the end of the
 	// last window that the receiver has taken.
 	settled map[shardstate.ShardID]telemetry.Micros
@@ -63,7 +62,10 @@ func New(config Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{config: config, metrics: m, settled: make(map[shardstate.ShardID]telemetry.Micros)}
+	h := &Handler{
+		config: config, metrics: m, settled: make(map[shardstate.ShardID]telemetry.Micros),
+		reader: stream.Reader{Source: config.Source, Decoder: config.Decoder, Log: config.Log},
+	}
 	h.writer.handler = h
 	return h, nil
 }
@@ -73,47 +75,35 @@ func New(config Config) (*Handler, error) {
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var err error
-	if h.records, err = h.config.Source.Records(h.records[:0], payload); err != nil {
-		return nil, fmt.Errorf("read the event source's payload: %w", err)
-	}
-	if len(h.records) == 0 {
-		return h.config.Source.Answer(), nil
-	}
-	run := invocation{shard: h.records[0].Shard, records: len(h.records)}
-	for i := range h.records {
-		if other := h.records[i].Shard; other != run.shard {
-			return nil, fmt.Errorf("%w: records of shards %q and %q in one payload", telemetry.ErrInvalid, run.shard, other)
-		}
-	}
-	h.config.Machines.Refresh(ctx)
-	err = h.bridge(ctx, &run)
-	h.metrics.add(&run, &h.writer, h.records, h.config.Now(), err)
+	records, err := h.reader.Records(payload)
 	if err != nil {
-		h.config.Log.LogAttrs(ctx, levelOf(err), "not bridged", append(run.attrs(&h.writer), slog.String("error", err.Error()))...)
+		return nil, err
+	}
+	if len(records) == 0 {
+		return h.reader.Done(), nil
+	}
+	run := invocation{shard: records[0].Shard, records: len(records)}
+	h.config.Machines.Refresh(ctx)
+	err = h.bridge(ctx, &run, records)
+	h.metrics.add(&run, &h.writer, records, h.config.Now(), err)
+	if err != nil {
+		h.config.Log.LogAttrs(ctx, stream.LevelOf(err), "not bridged", append(run.attrs(&h.writer), slog.String("error", err.Error()))...)
 		return nil, fmt.Errorf("bridge %d records of shard %s: %w", run.records, run.shard, err)
 	}
 	h.config.Log.LogAttrs(ctx, slog.LevelInfo, "bridged", run.attrs(&h.writer)...)
-	return h.config.Source.Answer(), nil
-}
-
-func levelOf(err error) slog.Level {
-	if errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrConflict) {
-		return slog.LevelWarn
-	}
-	return slog.LevelError
+	return h.reader.Done(), nil
 }
 
 // bridge is the invocation. Most close no window and so have no effects: they
 // begin with what this process remembers of the shard, and begin again with what
 // is stored where that was an old state.
-func (h *Handler) bridge(ctx context.Context, run *invocation) error {
-	inTime, cancel := h.withMargin(ctx)
+func (h *Handler) bridge(ctx context.Context, run *invocation, records []telemetry.Record) error {
+	inTime, cancel := stream.WithMargin(ctx, h.config.Now)
 	defer cancel()
-	err := h.attempt(ctx, inTime, run, h.config.States.Recall)
+	err := h.attempt(ctx, inTime, run, records, h.config.States.Recall)
 	if errors.Is(err, shardstate.ErrStale) {
 		*run = invocation{shard: run.shard, records: run.records, stale: true}
-		err = h.attempt(ctx, inTime, run, h.config.States.Load)
+		err = h.attempt(ctx, inTime, run, records, h.config.States.Load)
 	}
 	return err
 }
@@ -121,7 +111,7 @@ func (h *Handler) bridge(ctx context.Context, run *invocation) error {
 type loadFunc func(context.Context, shardstate.ShardID) (*shardstate.Lease[*State], error)
 
 // attempt loads, folds and writes, and saves.
-func (h *Handler) attempt(ctx, inTime context.Context, run *invocation, load loadFunc) error {
+func (h *Handler) attempt(ctx, inTime context.Context, run *invocation, records []telemetry.Record, load loadFunc) error {
 	now := h.config.Now
 	start := now()
 	lease, err := load(ctx, run.shard)
@@ -132,7 +122,7 @@ func (h *Handler) attempt(ctx, inTime context.Context, run *invocation, load loa
 	}
 	h.writer.reset(inTime, lease, h.settled[run.shard])
 	run.watermark = lease.Watermark()
-	fresh, err := shardstate.Fresh(lease.Watermark(), h.records, func(r *Record) shardstate.Sequence { return r.SequenceNumber })
+	fresh, err := shardstate.Fresh(lease.Watermark(), records, func(r *telemetry.Record) telemetry.Sequence { return r.SequenceNumber })
 	if err != nil || len(fresh) == 0 {
 		return h.idle(ctx, run, lease, err)
 	}
@@ -171,19 +161,10 @@ func (h *Handler) idle(ctx context.Context, run *invocation, lease *shardstate.L
 	return err
 }
 
-// withMargin keeps a tenth of the time that is left for the state.
-func (h *Handler) withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, deadline.Add(-deadline.Sub(h.config.Now())/10))
-}
-
 // fold takes the records into the state and writes the windows that they close.
 // Windows are closed after each record, so that what is emitted does not depend
 // on where the batch ends.
-func (h *Handler) fold(ctx context.Context, run *invocation, state *State, records []Record) error {
+func (h *Handler) fold(ctx context.Context, run *invocation, state *State, records []telemetry.Record) error {
 	w := &h.writer
 	for i := range state.inherited {
 		w.take(&state.inherited[i])
@@ -204,29 +185,11 @@ func (h *Handler) fold(ctx context.Context, run *invocation, state *State, recor
 }
 
 // record takes one record.
-func (h *Handler) record(ctx context.Context, run *invocation, shard *kpi.Shard, r *Record) {
-	var err error
-	if h.messages, err = h.config.Source.Messages(h.messages[:0], r.Data); err != nil {
-		h.poison(ctx, run, r, err)
-	}
-	for _, message := range h.messages {
-		if err := h.config.Decoder.Decode(message, &h.batch); err != nil {
-			h.poison(ctx, run, r, err)
-			continue
-		}
-		arrival := telemetry.MicrosOf(r.Arrival)
-		if r.Arrival.IsZero() {
-			arrival = h.batch.Received
-		}
-		run.count(&h.batch, shard.Observe(&h.batch, arrival))
-	}
+func (h *Handler) record(ctx context.Context, run *invocation, shard *kpi.Shard, r *telemetry.Record) {
+	run.poison += h.reader.Batches(ctx, r, func(b *telemetry.Batch, arrival telemetry.Micros) {
+		run.count(b, shard.Observe(b, arrival))
+	})
 	if !r.Arrival.IsZero() {
 		shard.Advance(telemetry.MicrosOf(r.Arrival))
 	}
-}
-
-func (h *Handler) poison(ctx context.Context, run *invocation, r *Record, reason error) {
-	run.poison++
-	h.config.Log.LogAttrs(ctx, slog.LevelWarn, "record skipped", slog.String("shard", string(r.Shard)),
-		slog.String("sequence", string(r.SequenceNumber)), slog.String("reason", reason.Error()))
 }

@@ -23,7 +23,7 @@ import (
 // messages are values joined by "+".
 type textSource struct{}
 
-func (textSource) Records(dst []Record, payload []byte) ([]Record, error) {
+func (textSource) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error) {
 	if string(payload) == "broken" {
 		return dst, telemetry.ErrInvalid
 	}
@@ -33,8 +33,8 @@ func (textSource) Records(dst []Record, payload []byte) ([]Record, error) {
 		if err != nil {
 			return dst, err
 		}
-		dst = append(dst, Record{
-			Shard: shardstate.ShardID(f[0]), SequenceNumber: shardstate.Sequence(f[1]),
+		dst = append(dst, telemetry.Record{
+			Shard: telemetry.ShardID(f[0]), SequenceNumber: telemetry.Sequence(f[1]),
 			Arrival: time.Unix(int64(second), 0), Data: f[3],
 		})
 	}
@@ -48,7 +48,7 @@ func (textSource) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 	return append(dst, bytes.Split(data, []byte("+"))...), nil
 }
 
-func (textSource) Answer() []byte { return []byte("done") }
+func (textSource) Answer(telemetry.Sequence) []byte { return []byte("done") }
 
 // textDecoder reads "gateway:second:value".
 type textDecoder struct{}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // metrics count what the function has done.
@@ -59,7 +61,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) add(v *invocation, w *writer, records []Record, now time.Time, err error) {
+func (m *metrics) add(v *invocation, w *writer, records []telemetry.Record, now time.Time, err error) {
 	outcome, reached := "done", records[len(records)-1].Arrival
 	if err != nil {
 		outcome, reached = "failed", records[0].Arrival

@@ -2,41 +2,10 @@ package bridge
 
 import (
 	"context"
-	"time"
 
 	"github.com/insighthub/insighthub/lib/kpi"
 	"github.com/insighthub/insighthub/lib/shardstate"
-	"github.com/insighthub/insighthub/lib/telemetry"
 )
-
-// Record is one record of the stream as the event source delivered it.
-type Record struct {
-	Shard          shardstate.ShardID
-	SequenceNumber shardstate.Sequence
-	// Arrival is when the stream took the record; zero when that is not known.
-	Arrival time.Time
-	// Data is one encoded batch, or several in an aggregated record. It is valid
-	// during the invocation.
-	Data []byte
-}
-
-// Source is the form in which records come. It is not called concurrently.
-type Source interface {
-	// Records appends the payload's records to dst, in stream order.
-	Records(dst []Record, payload []byte) ([]Record, error)
-	// Messages appends the encoded batches in a record's data to dst: the data
-	// itself, or the parts of an aggregated record. After an error the record is skipped.
-	Messages(dst [][]byte, data []byte) ([][]byte, error)
-	// Answer is the response that says that all records are done.
-	Answer() []byte
-}
-
-// Decoder decodes one encoded batch; errors wrap telemetry.ErrInvalid.
-type Decoder interface {
-	Decode(message []byte, into *telemetry.Batch) error
-}
-
-var _ Decoder = (*telemetry.Decoder)(nil)
 
 // States keeps the state of each shard. Recall may return an old state, which is
 // found out when the lease is confirmed or saved.

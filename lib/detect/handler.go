@@ -14,13 +14,14 @@ import (
 
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/stream"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // Config is what a Handler is made of. Every field without a default is needed.
 type Config struct {
-	Source    Source
-	Decoder   Decoder
+	Source    stream.Source
+	Decoder   stream.Decoder
 	States    States
 	Anomalies Anomalies
 	Notifier  Notifier
@@ -42,11 +43,9 @@ type Handler struct {
 	config  Config
 	metrics *metrics
 
-	mu       sync.Mutex
-	records  []Record
-	messages [][]byte
-	batch    telemetry.Batch
-	folder   folder
+	mu     sync.Mutex
+	reader stream.Reader
+	folder folder
 }
 
 // New returns a handler. Its error wraps telemetry.ErrInvalid and names what is missing.
@@ -70,7 +69,8 @@ func New(config Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{config: config, metrics: m}, nil
+	reader := stream.Reader{Source: config.Source, Decoder: config.Decoder, Log: config.Log}
+	return &Handler{config: config, metrics: m, reader: reader}, nil
 }
 
 // Invoke folds the payload's records into their shard's state, and keeps and tells
@@ -78,39 +78,27 @@ func New(config Config) (*Handler, error) {
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var err error
-	if h.records, err = h.config.Source.Records(h.records[:0], payload); err != nil {
-		return nil, fmt.Errorf("read the event source's payload: %w", err)
-	}
-	if len(h.records) == 0 {
-		return h.config.Source.Answer(), nil
-	}
-	run := invocation{shard: h.records[0].Shard, records: len(h.records)}
-	for i := range h.records {
-		if other := h.records[i].Shard; other != run.shard {
-			return nil, fmt.Errorf("%w: records of shards %q and %q in one payload", telemetry.ErrInvalid, run.shard, other)
-		}
-	}
-	h.config.Settings.Refresh(ctx)
-	err = h.detect(ctx, &run)
-	h.metrics.add(&run, h.records, h.config.Now(), err)
+	records, err := h.reader.Records(payload)
 	if err != nil {
-		h.config.Log.LogAttrs(ctx, levelOf(err), "not scored", append(run.attrs(), slog.String("error", err.Error()))...)
+		return nil, err
+	}
+	if len(records) == 0 {
+		return h.reader.Done(), nil
+	}
+	run := invocation{shard: records[0].Shard, records: len(records)}
+	h.config.Settings.Refresh(ctx)
+	err = h.detect(ctx, &run, records)
+	h.metrics.add(&run, records, h.config.Now(), err)
+	if err != nil {
+		h.config.Log.LogAttrs(ctx, stream.LevelOf(err), "not scored", append(run.attrs(), slog.String("error", err.Error()))...)
 		return nil, fmt.Errorf("score %d records of shard %s: %w", run.records, run.shard, err)
 	}
 	h.config.Log.LogAttrs(ctx, slog.LevelInfo, "scored", run.attrs()...)
-	return h.config.Source.Answer(), nil
-}
-
-func levelOf(err error) slog.Level {
-	if errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrConflict) {
-		return slog.LevelWarn
-	}
-	return slog.LevelError
+	return h.reader.Done(), nil
 }
 
 // detect is the invocation: load, fold, keep, tell, save.
-func (h *Handler) detect(ctx context.Context, run *invocation) error {
+func (h *Handler) detect(ctx context.Context, run *invocation, records []telemetry.Record) error {
 	now := h.config.Now
 	start := now()
 	lease, err := h.config.States.Load(ctx, run.shard)
@@ -119,7 +107,7 @@ func (h *Handler) detect(ctx context.Context, run *invocation) error {
 		return err
 	}
 	run.watermark = lease.Watermark()
-	fresh, err := shardstate.Fresh(lease.Watermark(), h.records, func(r *Record) shardstate.Sequence { return r.SequenceNumber })
+	fresh, err := shardstate.Fresh(lease.Watermark(), records, func(r *telemetry.Record) telemetry.Sequence { return r.SequenceNumber })
 	if err != nil || len(fresh) == 0 {
 		run.series, run.skipped = lease.State.series, run.records
 		lease.Release()
@@ -151,7 +139,7 @@ func (h *Handler) detect(ctx context.Context, run *invocation) error {
 }
 
 // fold takes the records into the state.
-func (h *Handler) fold(ctx context.Context, run *invocation, state *State, records []Record) {
+func (h *Handler) fold(ctx context.Context, run *invocation, state *State, records []telemetry.Record) {
 	f := &h.folder
 	f.state, f.found = state, f.found[:0]
 	state.describe(h.config.Settings.now)
@@ -169,31 +157,13 @@ func (h *Handler) fold(ctx context.Context, run *invocation, state *State, recor
 }
 
 // record takes one record.
-func (h *Handler) record(ctx context.Context, run *invocation, r *Record) {
-	var err error
-	if h.messages, err = h.config.Source.Messages(h.messages[:0], r.Data); err != nil {
-		h.poison(ctx, run, r, err)
-	}
-	for _, message := range h.messages {
-		if err := h.config.Decoder.Decode(message, &h.batch); err != nil {
-			h.poison(ctx, run, r, err)
-			continue
-		}
-		arrival := telemetry.MicrosOf(r.Arrival)
-		if r.Arrival.IsZero() {
-			arrival = h.batch.Received
-		}
-		run.count(&h.batch, h.folder.observe(&h.batch, arrival))
-	}
+func (h *Handler) record(ctx context.Context, run *invocation, r *telemetry.Record) {
+	run.poison += h.reader.Batches(ctx, r, func(b *telemetry.Batch, arrival telemetry.Micros) {
+		run.count(b, h.folder.observe(b, arrival))
+	})
 	if !r.Arrival.IsZero() {
 		h.folder.advance(telemetry.MicrosOf(r.Arrival))
 	}
-}
-
-func (h *Handler) poison(ctx context.Context, run *invocation, r *Record, reason error) {
-	run.poison++
-	h.config.Log.LogAttrs(ctx, slog.LevelWarn, "record skipped", slog.String("shard", string(r.Shard)),
-		slog.String("sequence", string(r.SequenceNumber)), slog.String("reason", reason.Error()))
 }
 
 // perform keeps what was found, and then tells of it.
@@ -201,7 +171,7 @@ func (h *Handler) perform(ctx context.Context, run *invocation) error {
 	if len(run.found) == 0 {
 		return nil
 	}
-	inTime, cancel := h.withMargin(ctx)
+	inTime, cancel := stream.WithMargin(ctx, h.config.Now)
 	defer cancel()
 	kept, err := h.config.Anomalies.Add(inTime, run.found)
 	run.kept = kept
@@ -236,13 +206,4 @@ func rank(s directory.Severity) int {
 	case directory.Info:
 	}
 	return 2
-}
-
-// withMargin keeps a tenth of the time that is left for the state.
-func (h *Handler) withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, deadline.Add(-deadline.Sub(h.config.Now())/10))
 }

@@ -51,15 +51,15 @@ func event(device, metric string, at telemetry.Micros, value float64) telemetry.
 // tapeSource reads payloads "shard from to" of a tape.
 type tapeSource struct{ tape *tape }
 
-func (s tapeSource) Records(dst []Record, payload []byte) ([]Record, error) {
+func (s tapeSource) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error) {
 	var shard string
 	var from, to int
 	if _, err := fmt.Sscan(string(payload), &shard, &from, &to); err != nil {
 		return dst, err
 	}
 	for i := from; i < to; i++ {
-		dst = append(dst, Record{
-			Shard: shardstate.ShardID(shard), SequenceNumber: shardstate.Sequence(fmt.Sprint(i + 1)),
+		dst = append(dst, telemetry.Record{
+			Shard: telemetry.ShardID(shard), SequenceNumber: telemetry.Sequence(fmt.Sprint(i + 1)),
 			Arrival: s.tape.records[i].arrival.Time(), Data: fmt.Append(nil, i),
 		})
 	}
@@ -80,7 +80,7 @@ func (s tapeSource) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 	return dst, nil
 }
 
-func (tapeSource) Answer() []byte { return []byte("done") }
+func (tapeSource) Answer(telemetry.Sequence) []byte { return []byte("done") }
 
 func (s tapeSource) Decode(message []byte, into *telemetry.Batch) error {
 	var i, k int

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // metrics count what the function has done.
@@ -73,7 +74,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) add(v *invocation, records []Record, now time.Time, err error) {
+func (m *metrics) add(v *invocation, records []telemetry.Record, now time.Time, err error) {
 	outcome, reached := "done", records[len(records)-1].Arrival
 	if err != nil {
 		outcome, reached = "failed", records[0].Arrival

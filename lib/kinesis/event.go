@@ -15,26 +15,12 @@ import (
 // Event is what Lambda delivers from a stream: records of one shard, in their order.
 // It is reused and not safe for concurrent use.
 type Event struct {
-	Records []EventRecord
+	// Records' Data is valid until the Event is decoded into again; their strings stay valid.
+	Records []telemetry.Record
 
 	data  []byte // what the records' Data refers to
 	text  []byte // keys and sequence numbers, before they become one string
 	spans []span
-}
-
-// EventRecord is one record of an Event.
-type EventRecord struct {
-	// SequenceNumber names the record in its shard, and in a Response.
-	SequenceNumber string
-	PartitionKey   string
-	// Data is valid until the Event is decoded into again. The strings stay valid.
-	Data []byte
-	// Arrival is when the stream took the record, zero when the event does not say.
-	Arrival time.Time
-	// Shard is the shard's name, such as shardId-000000000006, or empty.
-	Shard string
-	// StreamARN is the ARN of the stream, or of the consumer with enhanced fan-out.
-	StreamARN string
 }
 
 // span holds the bounds of a record's strings within Event.text: the partition
@@ -66,7 +52,7 @@ func DecodeEvent(payload []byte, into *Event) error {
 	text := string(into.text)
 	for i, s := range into.spans {
 		into.Records[i].PartitionKey = text[s.key:s.sequence]
-		into.Records[i].SequenceNumber = text[s.sequence:s.end]
+		into.Records[i].SequenceNumber = telemetry.Sequence(text[s.sequence:s.end])
 	}
 	return nil
 }
@@ -113,9 +99,9 @@ const (
 
 func (d *eventDecoder) record() error {
 	e := d.event
-	e.Records = append(e.Records, EventRecord{})
+	e.Records = append(e.Records, telemetry.Record{})
 	r := &e.Records[len(e.Records)-1]
-	previous := &EventRecord{}
+	previous := &telemetry.Record{}
 	if n := len(e.Records); n > 1 {
 		previous = &e.Records[n-2]
 	}
@@ -145,7 +131,7 @@ func (d *eventDecoder) record() error {
 			return err
 		}
 		if bit == seenARN {
-			r.StreamARN = intern(v, previous.StreamARN)
+			r.Stream = intern(v, previous.Stream)
 			return nil
 		}
 		for i, c := range v {
@@ -170,7 +156,7 @@ func (d *eventDecoder) record() error {
 }
 
 // kinesis reads one member of a record's member of that name.
-func (d *eventDecoder) kinesis(name []byte, r *EventRecord, seen *int, key, sequence *[]byte) error {
+func (d *eventDecoder) kinesis(name []byte, r *telemetry.Record, seen *int, key, sequence *[]byte) error {
 	var bit int
 	var err error
 	switch string(name) {
@@ -198,11 +184,11 @@ func (d *eventDecoder) kinesis(name []byte, r *EventRecord, seen *int, key, sequ
 
 // intern returns b as a string, which is last if they are equal: records of one
 // event repeat their stream and their shard.
-func intern(b []byte, last string) string {
-	if string(b) == last {
+func intern[S ~string](b []byte, last S) S {
+	if S(b) == last {
 		return last
 	}
-	return string(b)
+	return S(b)
 }
 
 // base64 reads a string of base64 and appends what it stands for to the event's data.

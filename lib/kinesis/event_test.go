@@ -36,10 +36,10 @@ func record(inside string) string { return `{"kinesis":{` + inside + `}}` }
 const members = `"partitionKey":"k","sequenceNumber":"1"`
 
 func TestDecodeEvent(t *testing.T) {
-	want := kinesis.EventRecord{
+	want := telemetry.Record{
 		SequenceNumber: "49590338271490256608559692538361571095921575989136588898", PartitionKey: "gw-1", Data: []byte{1, 2, 3},
 		Arrival: time.UnixMicro(1545084650987000).UTC(), Shard: "shardId-000000000006",
-		StreamARN: "arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry",
+		Stream: "arn:aws:kinesis:eu-west-1:123456789012:stream/telemetry",
 	}
 	for name, payload := range map[string]string{
 		"plain": oneRecord,
@@ -56,7 +56,7 @@ func TestDecodeEvent(t *testing.T) {
 				t.Fatal(err)
 			}
 			clear(in) // nothing may refer to the payload
-			if diff := cmp.Diff([]kinesis.EventRecord{want}, e.Records); diff != "" {
+			if diff := cmp.Diff([]telemetry.Record{want}, e.Records); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -102,7 +102,7 @@ func TestDecodeEventRefuses(t *testing.T) {
 		"nested too deeply":      `{"x":` + strings.Repeat("[", 1<<16) + strings.Repeat("]", 1<<16) + `,"Records":[]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := kinesis.Event{Records: make([]kinesis.EventRecord, 3)}
+			e := kinesis.Event{Records: make([]telemetry.Record, 3)}
 			err := kinesis.DecodeEvent([]byte(payload), &e)
 			if !errors.Is(err, telemetry.ErrInvalid) || !strings.Contains(err.Error(), "byte ") {
 				t.Errorf("got %v", err)
@@ -121,7 +121,7 @@ func TestDecodeEventRefuses(t *testing.T) {
 }
 
 // same reports how the records differ from those of the package that AWS maintains.
-func same(want []events.KinesisEventRecord, got []kinesis.EventRecord) error {
+func same(want []events.KinesisEventRecord, got []telemetry.Record) error {
 	if len(want) != len(got) {
 		return fmt.Errorf("%d records, want %d", len(got), len(want))
 	}
@@ -131,8 +131,8 @@ func same(want []events.KinesisEventRecord, got []kinesis.EventRecord) error {
 		if !found {
 			shard = ""
 		}
-		if g.SequenceNumber != w.Kinesis.SequenceNumber || g.PartitionKey != w.Kinesis.PartitionKey ||
-			!bytes.Equal(g.Data, w.Kinesis.Data) || g.StreamARN != w.EventSourceArn || g.Shard != shard {
+		if string(g.SequenceNumber) != w.Kinesis.SequenceNumber || g.PartitionKey != w.Kinesis.PartitionKey ||
+			!bytes.Equal(g.Data, w.Kinesis.Data) || g.Stream != w.EventSourceArn || string(g.Shard) != shard {
 			return fmt.Errorf("record %d: got %+v, want %+v", i, g, w)
 		}
 		if d := g.Arrival.Sub(w.Kinesis.ApproximateArrivalTimestamp.Time).Abs(); d > 20*time.Microsecond { // a float64 holds no more

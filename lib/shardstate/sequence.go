@@ -1,48 +1,17 @@
 package shardstate
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// ShardID names a shard of the stream, such as shardId-000000000006.
-type ShardID string
-
-// Sequence is a sequence number of a shard: a decimal number of up to 129
-// digits without leading zeros (Kinesis API reference, SequenceNumber), compared
-// by its value. The empty one stands before all others.
-type Sequence string
-
-const maxSequenceDigits = 129
-
-// Compare returns -1, 0 or 1 as s is less than, equal to or greater than other.
-// Both must be valid.
-func (s Sequence) Compare(other Sequence) int {
-	return cmp.Or(cmp.Compare(len(s), len(other)), strings.Compare(string(s), string(other)))
-}
-
-// Validate returns an error that wraps telemetry.ErrInvalid unless s is a
-// sequence number; the empty one is not.
-func (s Sequence) Validate() error {
-	switch {
-	case s == "":
-		return fmt.Errorf("sequence number: empty: %w", telemetry.ErrInvalid)
-	case len(s) > maxSequenceDigits:
-		return fmt.Errorf("sequence number: %d digits, more than %d: %w", len(s), maxSequenceDigits, telemetry.ErrInvalid)
-	case s[0] == '0' && len(s) > 1:
-		return fmt.Errorf("sequence number %q: leading zero: %w", s, telemetry.ErrInvalid)
-	}
-	for i := range len(s) {
-		if s[i] < '0' || s[i] > '9' {
-			return fmt.Errorf("sequence number %q: not a decimal number: %w", s, telemetry.ErrInvalid)
-		}
-	}
-	return nil
-}
+// The stream's words, of which a state's place and its watermark are made.
+type (
+	ShardID  = telemetry.ShardID
+	Sequence = telemetry.Sequence
+)
 
 // Fresh returns the records of a delivery that are above a watermark, each once,
 // in their order; sequence returns a record's number. The result shares the

@@ -10,14 +10,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/lib/stream"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // Config is what a Handler is made of. Every field is needed unless it says
 // otherwise.
 type Config struct {
-	Source      Source
-	Decoder     Decoder
+	Source      stream.Source
+	Decoder     stream.Decoder
 	Writer      Writer
 	DeadLetters DeadLetters
 	Metrics     prometheus.Registerer
@@ -81,14 +82,14 @@ func New(config Config) (*Handler, error) {
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ctx, cancel := h.withMargin(ctx)
+	ctx, cancel := stream.WithMargin(ctx, h.config.Now)
 	defer cancel()
 
 	run := &h.invocation
 	run.reset()
 	var err error
-	if run.records, err = h.config.Source.Records(run.records, payload); err != nil {
-		return nil, fmt.Errorf("read the event source's payload: %w", err)
+	if run.records, err = stream.Records(h.config.Source, run.records, payload); err != nil {
+		return nil, err
 	}
 	run.failed = len(run.records)
 	for i := range run.records {
@@ -102,15 +103,6 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return h.config.Source.Answer(""), nil
 	}
 	return h.config.Source.Answer(run.records[run.failed].SequenceNumber), nil
-}
-
-// withMargin keeps a tenth of the time that is left for saying what was done.
-func (h *Handler) withMargin(ctx context.Context) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, deadline.Add(-deadline.Sub(h.config.Now())/10))
 }
 
 // decode turns record i into batches, or into poison.
@@ -139,7 +131,7 @@ func (h *Handler) decode(run *invocation, i int) {
 	}
 }
 
-func (h *Handler) checkTimes(r *Record, b *telemetry.Batch) error {
+func (h *Handler) checkTimes(r *telemetry.Record, b *telemetry.Batch) error {
 	arrival := r.Arrival
 	if arrival.IsZero() {
 		arrival = h.config.Now()
@@ -203,7 +195,7 @@ func (h *Handler) bury(ctx context.Context, run *invocation) {
 			continue
 		}
 		run.buried++
-		h.config.Log.LogAttrs(ctx, slog.LevelWarn, "poison", slog.String("sequence", r.SequenceNumber), slog.String("shard", r.Shard),
+		h.config.Log.LogAttrs(ctx, slog.LevelWarn, "poison", slog.String("sequence", string(r.SequenceNumber)), slog.String("shard", string(r.Shard)),
 			slog.String("key", p.key(r)), slog.String("reason", p.reason.Error()))
 	}
 }
@@ -230,6 +222,6 @@ func (h *Handler) report(ctx context.Context, run *invocation, o Outcome) {
 	if errors.Is(run.reason, telemetry.ErrUnavailable) {
 		level = slog.LevelWarn
 	}
-	attrs = append(attrs, slog.String("retry_from", run.records[run.failed].SequenceNumber), slog.String("error", run.reason.Error()))
+	attrs = append(attrs, slog.String("retry_from", string(run.records[run.failed].SequenceNumber)), slog.String("error", run.reason.Error()))
 	h.config.Log.LogAttrs(ctx, level, "stored in part", attrs...)
 }

@@ -25,13 +25,13 @@ var arrival = time.Date(2026, 11, 23, 9, 8, 33, 123_000_000, time.UTC)
 // by "+". A line "unpackable" is an aggregated record that is broken.
 type textSource struct{}
 
-func (textSource) Records(dst []store.Record, payload []byte) ([]store.Record, error) {
+func (textSource) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error) {
 	if string(payload) == "broken" {
 		return dst, fmt.Errorf("%w: broken payload", telemetry.ErrInvalid)
 	}
 	for i, line := range bytes.Split(payload, []byte("\n")) {
-		dst = append(dst, store.Record{
-			Stream: "arn:stream", Shard: "shard-0", SequenceNumber: fmt.Sprint(100 + i), PartitionKey: "g", Arrival: arrival, Data: line,
+		dst = append(dst, telemetry.Record{
+			Stream: "arn:stream", Shard: "shard-0", SequenceNumber: telemetry.Sequence(fmt.Sprint(100 + i)), PartitionKey: "g", Arrival: arrival, Data: line,
 		})
 	}
 	return dst, nil
@@ -44,7 +44,7 @@ func (textSource) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 	return append(dst, bytes.Split(data, []byte("+"))...), nil
 }
 
-func (textSource) Answer(sequence string) []byte { return []byte(sequence) }
+func (textSource) Answer(from telemetry.Sequence) []byte { return []byte(from) }
 
 // textDecoder makes a message's text the batch's gateway, with one event.
 type textDecoder struct{}

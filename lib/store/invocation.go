@@ -31,7 +31,7 @@ type poison struct {
 
 // invocation is the memory of one invocation.
 type invocation struct {
-	records  []Record
+	records  []telemetry.Record
 	messages [][]byte
 	poison   []poison
 
@@ -95,7 +95,7 @@ func (v *invocation) ages() (received, oldest telemetry.Micros) {
 	return received, oldest
 }
 
-func (p poison) key(r *Record) string {
+func (p poison) key(r *telemetry.Record) string {
 	part := ""
 	if p.part != noPart {
 		part = fmt.Sprintf("-%d", p.part)
@@ -103,15 +103,15 @@ func (p poison) key(r *Record) string {
 	return fmt.Sprintf("poison/%s/%s-%s%s.json", r.Arrival.UTC().Format("2006/01/02"), r.Shard, r.SequenceNumber, part)
 }
 
-func (p poison) letter(r *Record) []byte {
+func (p poison) letter(r *telemetry.Record) []byte {
 	body, err := json.Marshal(struct {
-		Reason         string    `json:"reason"`
-		Stream         string    `json:"stream"`
-		Shard          string    `json:"shard"`
-		SequenceNumber string    `json:"sequence_number"`
-		PartitionKey   string    `json:"partition_key"`
-		Arrival        time.Time `json:"arrival"`
-		Data           []byte    `json:"data"`
+		Reason         string             `json:"reason"`
+		Stream         string             `json:"stream"`
+		Shard          telemetry.ShardID  `json:"shard"`
+		SequenceNumber telemetry.Sequence `json:"sequence_number"`
+		PartitionKey   string             `json:"partition_key"`
+		Arrival        time.Time          `json:"arrival"`
+		Data           []byte             `json:"data"`
 	}{p.reason.Error(), r.Stream, r.Shard, r.SequenceNumber, r.PartitionKey, r.Arrival.UTC(), p.data})
 	if err != nil {
 		// Only an arrival after the year 9999 can do that.

@@ -1,0 +1,120 @@
+// Package stream is what the consumers of the stream share: the form in which an
+// invocation's records come, and the reading of them.
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Source is the form in which records come and answers go. It is not called
+// concurrently.
+type Source interface {
+	// Records appends the payload's records to dst, in stream order.
+	Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error)
+	// Messages appends the encoded batches in a record's data to dst: the data
+	// itself, or the parts of an aggregated record. An error makes the record poison.
+	Messages(dst [][]byte, data []byte) ([][]byte, error)
+	// Answer is the response that asks for delivery from the record with that
+	// sequence number on, or for none when it is empty.
+	Answer(from telemetry.Sequence) []byte
+}
+
+// Decoder decodes one encoded batch; errors wrap telemetry.ErrInvalid.
+type Decoder interface {
+	Decode(message []byte, into *telemetry.Batch) error
+}
+
+var _ Decoder = (*telemetry.Decoder)(nil)
+
+// Reader reads the invocations of a consumer that remembers its shards and passes
+// over what it can not read. It keeps its memory from one invocation to the next and
+// is not safe for concurrent use.
+type Reader struct {
+	Source  Source
+	Decoder Decoder
+	Log     *slog.Logger
+
+	records  []telemetry.Record
+	messages [][]byte
+	batch    telemetry.Batch
+}
+
+// Records returns the payload's records, in stream order; they are of one shard. They
+// are valid until the next call.
+func (r *Reader) Records(payload []byte) ([]telemetry.Record, error) {
+	var err error
+	if r.records, err = Records(r.Source, r.records[:0], payload); err != nil {
+		return nil, err
+	}
+	for i := range r.records {
+		if shard, other := r.records[0].Shard, r.records[i].Shard; other != shard {
+			return nil, fmt.Errorf("%w: records of shards %q and %q in one payload", telemetry.ErrInvalid, shard, other)
+		}
+	}
+	return r.records, nil
+}
+
+// Records appends the payload's records to dst, in stream order.
+func Records(source Source, dst []telemetry.Record, payload []byte) ([]telemetry.Record, error) {
+	out, err := source.Records(dst, payload)
+	if err != nil {
+		return dst, fmt.Errorf("read the event source's payload: %w", err)
+	}
+	return out, nil
+}
+
+// Batches gives each batch of a record to take, with when it arrived: on the stream
+// or, when that is not known, at its gateway's request. The batch is valid until take
+// returns. What can not be decoded is logged, and its parts are counted as poison.
+func (r *Reader) Batches(ctx context.Context, record *telemetry.Record, take func(b *telemetry.Batch, arrival telemetry.Micros)) (poison int) {
+	var err error
+	if r.messages, err = r.Source.Messages(r.messages[:0], record.Data); err != nil {
+		r.skip(ctx, record, err)
+		poison++
+	}
+	for _, message := range r.messages {
+		if err := r.Decoder.Decode(message, &r.batch); err != nil {
+			r.skip(ctx, record, err)
+			poison++
+			continue
+		}
+		arrival := telemetry.MicrosOf(record.Arrival)
+		if record.Arrival.IsZero() {
+			arrival = r.batch.Received
+		}
+		take(&r.batch, arrival)
+	}
+	return poison
+}
+
+func (r *Reader) skip(ctx context.Context, record *telemetry.Record, reason error) {
+	r.Log.LogAttrs(ctx, slog.LevelWarn, "record skipped", slog.String("shard", string(record.Shard)),
+		slog.String("sequence", string(record.SequenceNumber)), slog.String("reason", reason.Error()))
+}
+
+// Done is the answer when no record is to be delivered again.
+func (r *Reader) Done() []byte { return r.Source.Answer("") }
+
+// WithMargin keeps a tenth of the time that is left for saying, or keeping, what was done.
+func WithMargin(ctx context.Context, now func() time.Time) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, deadline.Add(-deadline.Sub(now())/10))
+}
+
+// LevelOf is how loud a failed invocation is: a delivery that comes again may well
+// succeed when something was away, or another was faster.
+func LevelOf(err error) slog.Level {
+	if errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrConflict) {
+		return slog.LevelWarn
+	}
+	return slog.LevelError
+}
