@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/prometheus/prometheus/prompb"
 
+	"github.com/insighthub/insighthub/docs/contracttest"
 	"github.com/insighthub/insighthub/lib/metrics"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -75,7 +76,7 @@ func newBench(t *testing.T) *bench {
 		select {
 		case payload := <-b.payloads:
 			w.Header().Set("Lambda-Runtime-Aws-Request-Id", "invocation-1")
-			w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(time.Now().Add(10*time.Second).UnixMilli()))
+			w.Header().Set("Lambda-Runtime-Deadline-Ms", fmt.Sprint(time.Now().Add(2*time.Minute).UnixMilli()))
 			_, _ = io.WriteString(w, payload)
 		case <-b.stop:
 		case <-r.Context().Done():
@@ -113,7 +114,7 @@ func newBench(t *testing.T) *bench {
 
 func (b *bench) invoke(t *testing.T, payload string) string {
 	t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(2 * time.Minute)
 	select {
 	case b.payloads <- payload:
 	case <-timeout:
@@ -121,6 +122,16 @@ func (b *bench) invoke(t *testing.T, payload string) string {
 	}
 	select {
 	case answer := <-b.answers:
+		if response, ok := strings.CutPrefix(answer, "response "); ok {
+			var event struct {
+				Headers map[string]string
+				Body    string
+			}
+			if err := json.Unmarshal([]byte(payload), &event); err != nil {
+				t.Fatal(err)
+			}
+			checkContract(t, contracttest.Open(t), event.Headers, []byte(event.Body), []byte(response))
+		}
 		return answer
 	case <-timeout:
 		t.Fatal("the function does not answer")

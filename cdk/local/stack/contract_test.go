@@ -1,0 +1,142 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/cdk/local/httpapi"
+	"github.com/insighthub/insighthub/cdk/local/lambda"
+	"github.com/insighthub/insighthub/docs/contracttest"
+)
+
+// outcome is an Invoker that always has the same one.
+type outcome struct {
+	result lambda.Result
+	err    error
+}
+
+func (o outcome) Invoke(context.Context, []byte) (lambda.Result, error) { return o.result, o.err }
+
+func says(payload string) outcome { return outcome{result: lambda.Result{Payload: []byte(payload)}} }
+
+// contractFront is the front with the routes that the stage has, before functions and an
+// authorizer with these outcomes.
+func contractFront(t *testing.T, c *contracttest.Contract, function, authorizer outcome) http.Handler {
+	t.Helper()
+	guard := &httpapi.Authorizer{Function: authorizer, IdentitySources: []string{"$request.header.Authorization"}, SimpleResponses: true}
+	routes := []httpapi.Route{
+		{Method: "POST", Path: "/v1/telemetry", Function: function, Authorizer: guard},
+		{Method: "ANY", Path: "/v1/{path+}", Function: function, Authorizer: guard},
+	}
+	for _, key := range c.OpenOperations() {
+		method, path, _ := strings.Cut(key, " ")
+		routes = append(routes, httpapi.Route{Method: method, Path: path, Function: function})
+	}
+	front, err := httpapi.New(httpapi.Config{Routes: routes, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return front
+}
+
+// TestFrontAnswersByTheContract makes the front refuse every operation of the contract
+// in each way that API Gateway does, and holds the answers to it.
+func TestFrontAnswersByTheContract(t *testing.T) {
+	t.Parallel()
+	c := contracttest.Open(t)
+	yes, fine := says(`{"isAuthorized":true}`), says(`{"statusCode":204}`)
+	open := c.OpenOperations()
+	for name, way := range map[string]struct {
+		function, authorizer outcome
+		token                string
+		bodyBytes            int
+		throttled            bool
+		status               int
+	}{
+		"no token":            {fine, yes, "", 0, false, http.StatusUnauthorized},
+		"the authorizer's no": {fine, says(`{"isAuthorized":false}`), "x", 0, false, http.StatusForbidden},
+		"authorizer fails":    {fine, outcome{err: errors.New("down")}, "x", 0, false, http.StatusInternalServerError},
+		"too large":           {fine, yes, "x", httpapi.MaxBodyBytes + 1, false, http.StatusRequestEntityTooLarge},
+		"too large a payload": {outcome{err: lambda.ErrTooLarge}, yes, "x", 10, false, http.StatusRequestEntityTooLarge},
+		"rate limit":          {fine, yes, "x", 0, true, http.StatusTooManyRequests},
+		"function fails":      {outcome{result: lambda.Result{FunctionError: "Unhandled"}}, yes, "x", 0, false, http.StatusInternalServerError},
+		"function's answer":   {says(`<html>`), yes, "x", 0, false, http.StatusInternalServerError},
+		"no concurrency":      {outcome{err: lambda.ErrThrottled}, yes, "x", 0, false, http.StatusServiceUnavailable},
+		"function too slow":   {outcome{err: context.DeadlineExceeded}, yes, "x", 0, false, http.StatusServiceUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			front, checked := contractFront(t, c, way.function, way.authorizer), 0
+			if way.throttled {
+				frozen := time.Now()
+				front = newThrottle(front, 1, 1, func() time.Time { return frozen })
+				serveOnce(t, front, "GET", "/openapi.yaml", "", 0)
+			}
+			for _, operation := range c.Operations() {
+				method, path, _ := strings.Cut(operation, " ")
+				guarded := !slices.Contains(open, operation)
+				asksToken := way.status == http.StatusUnauthorized || way.status == http.StatusForbidden || name == "authorizer fails"
+				if asksToken && !guarded || way.status == http.StatusRequestEntityTooLarge && method != "POST" && method != "PUT" {
+					continue
+				}
+				path = regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "x")
+				x := serveOnce(t, front, method, path, way.token, way.bodyBytes)
+				if x.Status != way.status {
+					t.Errorf("%s: %d, want %d", operation, x.Status, way.status)
+				}
+				if err := c.CheckFront(x); err != nil {
+					t.Errorf("not what docs/openapi.yaml says: %v", err)
+				}
+				checked++
+			}
+			if checked < 5 {
+				t.Errorf("%d operations: too few to test anything", checked)
+			}
+		})
+	}
+}
+
+// TestFrontHasNothingElse: where the contract has no path, the front has none either, or a
+// function behind /v1 says so.
+func TestFrontHasNothingElse(t *testing.T) {
+	t.Parallel()
+	c := contracttest.Open(t)
+	front := contractFront(t, c, says(`{"statusCode":204}`), says(`{"isAuthorized":true}`))
+	var got []int
+	for _, path := range []string{"/", "/v2/sites", "/openapi.json", "/.well-known/security.txt"} {
+		x := serveOnce(t, front, "GET", path, "x", 0)
+		if err := c.CheckFront(x); err != nil {
+			t.Error(err)
+		}
+		got = append(got, x.Status)
+	}
+	if diff := cmp.Diff([]int{404, 404, 404, 404}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func serveOnce(t *testing.T, front http.Handler, method, path, token string, bodyBytes int) contracttest.Exchange {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, path, bytes.NewReader(make([]byte, bodyBytes)))
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	w := httptest.NewRecorder()
+	front.ServeHTTP(w, r)
+	x := contracttest.Exchange{Method: method, Path: path, Status: w.Code, Headers: make(map[string]string), Body: w.Body.Bytes()}
+	for header := range w.Header() {
+		x.Headers[header] = w.Header().Get(header)
+	}
+	return x
+}

@@ -1,0 +1,46 @@
+package contracttest
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+)
+
+// CheckFront reports how an answer of API Gateway itself differs from the contract: it
+// says what went wrong in its own form, and is 404 where the contract has no path. The
+// headers that API Gateway adds to every answer are passed over.
+func (c *Contract) CheckFront(x Exchange) error {
+	if kind := headerSet(x.Headers).Get("Content-Type"); x.Status < http.StatusBadRequest || kind != "application/json" {
+		return fmt.Errorf("%s %s: %d, Content-Type %q: not an answer of the front", x.Method, x.Path, x.Status, kind)
+	}
+	if err := c.validateJSON("#/components/schemas/FrontMessage", x.Body); err != nil {
+		return fmt.Errorf("%s %s, %d: %w", x.Method, x.Path, x.Status, err)
+	}
+	if _, _, ok := c.find(x.Method, x.Path); ok {
+		x.Headers = maps.Clone(x.Headers)
+		maps.DeleteFunc(x.Headers, func(name, _ string) bool {
+			name = http.CanonicalHeaderKey(name)
+			return name == "Apigw-Requestid" || name == "Content-Length"
+		})
+		return c.Check(x)
+	}
+	if x.Status != http.StatusNotFound {
+		return fmt.Errorf("%s %s is not in the contract, and was answered with %d", x.Method, x.Path, x.Status)
+	}
+	return nil
+}
+
+// Statuses returns the statuses that the contract has for an operation, in order.
+func (c *Contract) Statuses(method, path string) []int {
+	o, _, _ := c.find(method, path)
+	var statuses []int
+	for text := range object(o.members["responses"]) {
+		if status, err := strconv.Atoi(text); err == nil {
+			statuses = append(statuses, status)
+		}
+	}
+	slices.Sort(statuses)
+	return statuses
+}
