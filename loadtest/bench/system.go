@@ -30,7 +30,7 @@ type Stack struct {
 	// The first account, as long as its password is the first one.
 	AdminName     string `json:"admin_name"`
 	AdminPassword string `json:"admin_password"`
-	PIDs       struct {
+	PIDs          struct {
 		Local      int `json:"local"`
 		Postgres   int `json:"postgres"`
 		Prometheus int `json:"prometheus"`
