@@ -30,6 +30,7 @@ func Rules() []Rule {
 		{Path: "lib/store", Internal: []string{telemetry, "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
 		// The shard's state is a small mechanism with ports of its own, not an adapter.
 		{Path: "lib/detect", Internal: []string{telemetry, "lib/anomaly", "lib/directory", "lib/shardstate", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
+		{Path: "lib/refusals", Internal: []string{telemetry, "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
 
 		// Adapters.

@@ -40,7 +40,7 @@ const (
 	timeBytes = 14
 )
 
-// Config is what a Bus is made of. Every field is needed but Pause.
+// Config is what a Bus is made of. Every field is needed but Pause and Attempts.
 type Config struct {
 	Client Client
 	// Name is the bus's name or ARN.
@@ -49,6 +49,8 @@ type Config struct {
 	Source string
 	// Pause is waited before what was refused is put again; default 100 ms.
 	Pause time.Duration
+	// Attempts is how often an event is put at most; default 3.
+	Attempts int
 }
 
 // Bus puts events of one source on one bus. It is safe for concurrent use.
@@ -62,11 +64,11 @@ func New(config Config) (*Bus, error) {
 	if config.Pause == 0 {
 		config.Pause = 100 * time.Millisecond
 	}
+	if config.Attempts == 0 {
+		config.Attempts = 3
+	}
 	return &Bus{config}, nil
 }
-
-// attempts is how often an event is put at most.
-const attempts = 3
 
 // Put puts the events on the bus, ten in a call, and returns how many the bus has
 // taken. Those that it refuses for the moment are put again, a few times and as
@@ -137,7 +139,7 @@ func (b *Bus) put(ctx context.Context, entries []types.PutEventsRequestEntry) (t
 				refused = append(refused, entries[i])
 			}
 		}
-		if len(refused) == 0 || attempt == attempts || !b.pause(ctx, attempt) {
+		if len(refused) == 0 || attempt == b.config.Attempts || !b.pause(ctx, attempt) {
 			return taken, err
 		}
 		entries = refused

@@ -123,6 +123,17 @@ func TestEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestOneAttempt(t *testing.T) {
+	f := &fake{refuse: func(int, string) string { return "ThrottlingException" }}
+	b, err := New(Config{Client: f, Name: "bus", Source: "s", Pause: time.Hour, Attempts: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if taken, err := b.Put(t.Context(), events(1, 0)); taken != 0 || !errors.Is(err, telemetry.ErrUnavailable) || len(f.sizes) != 1 {
+		t.Errorf("%d taken, %v, %d calls", taken, err, len(f.sizes))
+	}
+}
+
 func TestNewWantsItsParts(t *testing.T) {
 	if _, err := New(Config{}); !errors.Is(err, telemetry.ErrInvalid) {
 		t.Errorf("got %v", err)

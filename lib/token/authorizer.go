@@ -15,6 +15,7 @@ import (
 type AuthorizerConfig struct {
 	Verifier *Verifier    // required
 	Log      *slog.Logger // required; tokens never reach it
+	Refusals Refusals     // nil: the log alone tells of refusals
 }
 
 // Authorizer is a Lambda authorizer of an API Gateway HTTP API: type REQUEST,
@@ -37,8 +38,12 @@ type authorizerEvent struct {
 	Type           string            `json:"type"`
 	IdentitySource []string          `json:"identitySource"`
 	Headers        map[string]string `json:"headers"`
+	RouteKey       string            `json:"routeKey"`
 	RequestContext struct {
 		RequestID string `json:"requestId"`
+		HTTP      struct {
+			SourceIP string `json:"sourceIp"`
+		} `json:"http"`
 	} `json:"requestContext"`
 }
 
@@ -77,13 +82,19 @@ func (a *Authorizer) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 	}
 	text, err := bearer(event)
 	var claims Claims
+	var seen compact
 	if err == nil {
-		claims, err = a.config.Verifier.Verify(ctx, text)
+		if claims, seen, err = a.config.Verifier.verify(ctx, text); err != nil {
+			err = fmt.Errorf("verify a token: %w", err)
+		}
 	}
 	response := authorizerResponse{}
 	switch {
 	case errors.Is(err, telemetry.ErrInvalid):
 		a.config.Log.InfoContext(ctx, "not authorized", "request_id", event.RequestContext.RequestID, "reason", err.Error())
+		if a.config.Refusals != nil {
+			a.config.Refusals.Refused(refusal(&event, seen, err))
+		}
 	case err != nil:
 		return nil, fmt.Errorf("authorizer: request %q: %w", event.RequestContext.RequestID, err)
 	default:

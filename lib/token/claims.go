@@ -62,11 +62,11 @@ func (i Identity) check() error {
 	if i.Gateway == "" && i.Site == "" && i.Role == "" {
 		return checkGrants(i.Grants)
 	}
-	if err := telemetry.ValidName(i.Gateway); err != nil {
-		return fmt.Errorf("claim gateway: %w", err)
+	if telemetry.ValidName(i.Gateway) != nil {
+		return invalid("claim gateway: not a name")
 	}
-	if err := telemetry.ValidName(i.Site); err != nil {
-		return fmt.Errorf("claim site: %w", err)
+	if telemetry.ValidName(i.Site) != nil {
+		return invalid("claim site: not a name")
 	}
 	switch {
 	case i.Site == EverySite:
@@ -84,8 +84,8 @@ func checkGrants(grants map[telemetry.SiteID]Role) error {
 		return invalid("more than %d grants", MaxGrants)
 	}
 	for site, role := range grants {
-		if err := telemetry.ValidName(site); err != nil {
-			return fmt.Errorf("claim grants: %w", err)
+		if telemetry.ValidName(site) != nil {
+			return invalid("claim grants: not a name")
 		}
 		if !role.ofPerson() {
 			return invalid("claim grants: unknown role")

@@ -73,18 +73,25 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 // telemetry.ErrInvalid is the token's fault; any other means that its key could
 // not be read, and nothing about the token. No error holds a part of the token.
 func (v *Verifier) Verify(ctx context.Context, text string) (Claims, error) {
-	c, err := v.verify(ctx, text)
+	claims, _, err := v.verify(ctx, text)
 	if err != nil {
 		return Claims{}, fmt.Errorf("verify a token: %w", err)
 	}
-	return c, nil
+	return claims, nil
 }
 
-func (v *Verifier) verify(ctx context.Context, text string) (Claims, error) {
+// verify also returns the token as far as it could be taken apart: what a refused one
+// claimed to be.
+func (v *Verifier) verify(ctx context.Context, text string) (Claims, compact, error) {
 	c, err := parse(text)
 	if err != nil {
-		return Claims{}, err
+		return Claims{}, c, err
 	}
+	claims, err := v.verifyParts(ctx, c)
+	return claims, c, err
+}
+
+func (v *Verifier) verifyParts(ctx context.Context, c compact) (Claims, error) {
 	issuer, err := c.claims.text("iss")
 	if err != nil {
 		return Claims{}, err
@@ -194,7 +201,7 @@ func (v *Verifier) ownClaims(c object) (Claims, error) {
 // with r or s outside [1, n-1] (FIPS 186-5, 6.4.2).
 func plausible(signature []byte) error {
 	if len(signature) != signatureBytes {
-		return invalid("a signature of %d bytes, want %d", len(signature), signatureBytes)
+		return invalid("a signature that has not %d bytes", signatureBytes)
 	}
 	const half = signatureBytes / 2
 	var n, zero [half]byte

@@ -1,0 +1,302 @@
+package refusals_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/lib/refusals"
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/trail"
+)
+
+// reported has a collector publish the refusals as one report.
+func reported(t testing.TB, list []refusals.Refusal) refusals.Report {
+	t.Helper()
+	w := &world{}
+	var err error
+	w.Collector, err = refusals.New(refusals.Config{
+		Publisher: w, Registerer: discard{}, Now: func() time.Time { return time.Unix(1_800_000_000, 0) }, NewID: func() string { return "r1" },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range list {
+		w.Refused(r)
+	}
+	w.Shutdown(t.Context())
+	if len(w.arrived) != 1 {
+		t.Fatalf("%d reports", len(w.arrived))
+	}
+	return w.arrived[0]
+}
+
+// TestReportIsBounded: whatever is sent, a report has so many lines and bytes, the
+// reader takes it, and its numbers sum to what was refused.
+func TestReportIsBounded(t *testing.T) {
+	long := strings.Repeat("x", 10_000)
+	for name, c := range map[string]struct {
+		refusal func(i int) refusals.Refusal
+		lines   int
+		first   refusals.Line // without times
+		last    refusals.Line
+	}{
+		"one client": {
+			func(int) refusals.Refusal { return bad("192.0.2.1") }, 1,
+			refusals.Line{Reason: "expired", Source: "192.0.2.1", Route: "ANY /v1/{path+}", KeyID: "k-1", Subject: "gw-1", Number: 10_000},
+			refusals.Line{Reason: "expired", Source: "192.0.2.1", Route: "ANY /v1/{path+}", KeyID: "k-1", Subject: "gw-1", Number: 10_000},
+		},
+		"many addresses": {
+			func(i int) refusals.Refusal {
+				return refusals.Refusal{Reason: "expired", Source: fmt.Sprintf("10.%d.%d.1", i/250, i%250)}
+			}, 33,
+			refusals.Line{Reason: "expired", Source: "10.0.0.1", Number: 1},
+			refusals.Line{Reason: refusals.Other, Number: 10_000 - 32},
+		},
+		"one address, many claims": {
+			func(i int) refusals.Refusal {
+				return refusals.Refusal{Reason: "expired", Source: "2001:db8::1", Subject: fmt.Sprint("gw-", i)}
+			}, 5,
+			refusals.Line{Reason: "expired", Source: "2001:db8::1", Subject: "gw-0", Number: 1},
+			refusals.Line{Reason: refusals.Other, Source: "2001:db8::1", Number: 10_000 - 4},
+		},
+		"nothing that is right": {
+			func(i int) refusals.Refusal {
+				return refusals.Refusal{Reason: "a\x00\"<\n" + long, Source: "evil" + long, Route: "é" + long, KeyID: "\"" + long, Subject: "a\nb"}
+			}, 1,
+			refusals.Line{Reason: "a????" + long[:91], Route: "??" + long[:126], Number: 10_000},
+			refusals.Line{Reason: "a????" + long[:91], Route: "??" + long[:126], Number: 10_000},
+		},
+		"nothing at all": {
+			func(int) refusals.Refusal { return refusals.Refusal{} }, 1,
+			refusals.Line{Reason: refusals.Other, Number: 10_000}, refusals.Line{Reason: refusals.Other, Number: 10_000},
+		},
+		"the longest": {
+			func(i int) refusals.Refusal {
+				return refusals.Refusal{
+					Reason: long[:96], Source: fmt.Sprintf("2001:db8:1111:2222:3333:4444:5555:%x", 0x1000+i), Route: long[:128],
+					KeyID: long[:64], Subject: long[:64],
+				}
+			}, 33,
+			refusals.Line{Reason: long[:96], Source: "2001:db8:1111:2222:3333:4444:5555:1000", Route: long[:128], KeyID: long[:64], Subject: long[:64], Number: 1},
+			refusals.Line{Reason: refusals.Other, Number: 10_000 - 32},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list := make([]refusals.Refusal, 10_000)
+			for i := range list {
+				list[i] = c.refusal(i)
+			}
+			r := reported(t, list)
+			raw, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read, err := refusals.ParseReport(raw)
+			if err != nil {
+				t.Fatalf("%s: %v", raw, err)
+			}
+			if diff := cmp.Diff(r, read); diff != "" {
+				t.Errorf("written and read (-want +got):\n%s", diff)
+			}
+			if r.Number != 10_000 || len(r.Lines) != c.lines || len(raw) > refusals.MaxReportBytes {
+				t.Errorf("%d refusals in %d lines and %d bytes, want %d lines", r.Number, len(r.Lines), len(raw), c.lines)
+			}
+			for i, want := range map[int]refusals.Line{0: c.first, len(r.Lines) - 1: c.last} {
+				got := r.Lines[i]
+				got.First, got.Last = time.Time{}, time.Time{}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("line %d (-want +got):\n%s", i, diff)
+				}
+			}
+		})
+	}
+}
+
+const goodReport = `{"id":"r1","number":3,"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z","refusals":[
+	{"reason":"expired","source":"192.0.2.1","number":2,"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:05Z"},
+	{"reason":"other","number":1,"first":"2026-01-02T03:04:06.5Z","last":"2026-01-02T03:04:06.5Z"}]}`
+
+// badReports are changes of the good one after which it is none.
+func badReports() map[string][2]string {
+	return map[string][2]string{
+		"no id":             {`"id":"r1"`, `"id":""`},
+		"an id with a line": {`"id":"r1"`, `"id":"r\n1"`},
+		"another sum":       {`"number":3`, `"number":4`},
+		"a smaller sum":     {`"number":3`, `"number":2`},
+		"a sum by overflow": {`"number":2`, `"number":9223372036854775807`},
+		"nothing counted":   {`"number":1,"first"`, `"number":0,"first"`},
+		"below nothing":     {`"number":2`, `"number":-2`},
+		"no reason":         {`"reason":"expired"`, `"reason":""`},
+		"markup":            {`"reason":"expired"`, `"reason":"<b>"`},
+		"a long reason":     {`"reason":"expired"`, `"reason":"` + strings.Repeat("x", 97) + `"`},
+		"no address":        {`192.0.2.1`, `localhost`},
+		"another spelling":  {`192.0.2.1`, `::FFFF:192.0.2.1`},
+		"a zone":            {`192.0.2.1`, `fe80::1%eth0`},
+		"a long route":      {`"source"`, `"route":"` + strings.Repeat("x", 129) + `","source"`},
+		"a quoting kid":     {`"source"`, `"kid":"\"","source"`},
+		"a long subject":    {`"source"`, `"claimed_subject":"` + strings.Repeat("x", 65) + `","source"`},
+		"backwards":         {`"last":"2026-01-02T03:04:06.5Z","refusals"`, `"last":"2026-01-02T03:04:04Z","refusals"`},
+		"a line before":     {`"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:05Z"`, `"first":"2026-01-02T03:04:04Z","last":"2026-01-02T03:04:05Z"`},
+		"before all times":  {`"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z"`, `"first":"0026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z"`},
+		"too large":         {`"id":"r1"`, `"id":"r1","x":"` + strings.Repeat("x", refusals.MaxReportBytes) + `"`},
+		"no list":           {`"refusals":[`, `"refusals":{"a":[`},
+		"too many lines":    {`"refusals":[`, `"refusals":[` + strings.Repeat(`{},`, 33)},
+		"no lines":          {`"refusals":[`, `"lines":[`},
+	}
+}
+
+func TestParseReport(t *testing.T) {
+	r, err := refusals.ParseReport([]byte(goodReport))
+	if err != nil || r.Number != 3 || len(r.Lines) != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for name, c := range badReports() {
+		text := strings.Replace(goodReport, c[0], c[1], 1)
+		if text == goodReport {
+			t.Fatalf("%s: changes nothing", name)
+		}
+		if _, err := refusals.ParseReport([]byte(text)); !errors.Is(err, telemetry.ErrInvalid) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// chain is a trail in memory.
+type chain struct {
+	entries    []trail.Entry
+	deliveries map[string]bool
+	err        error
+}
+
+func (c *chain) AppendTrailOnce(_ context.Context, delivery string, e trail.Entry) (bool, error) {
+	if c.err != nil || c.deliveries[delivery] {
+		return false, c.err
+	}
+	c.deliveries[delivery] = true
+	c.entries = append(c.entries, e)
+	return true, nil
+}
+
+func recorder(t testing.TB, c *chain) *refusals.Recorder {
+	t.Helper()
+	c.deliveries = make(map[string]bool)
+	r, err := refusals.NewRecorder(refusals.RecorderConfig{Trail: c, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func eventOf(detail string) []byte {
+	return []byte(`{"version":"0","id":"e-1","detail-type":"refusals","source":"insighthub.authorizer","account":"1","time":"2026-01-02T03:04:06Z","region":"eu-west-1","resources":[],"detail":` + detail + `}`)
+}
+
+func TestRecorder(t *testing.T) {
+	c := &chain{}
+	r := recorder(t, c)
+	for _, want := range []string{`{"added":true}`, `{"added":false}`} {
+		if got, err := r.Invoke(t.Context(), eventOf(goodReport)); string(got) != want || err != nil {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+	}
+	if len(c.entries) != 1 {
+		t.Fatalf("%d entries", len(c.entries))
+	}
+	e := c.entries[0]
+	if e.Actor != "" || e.Site != "" || e.Action != "access_token.refuse" || e.Object != "access_tokens" || e.Time.Time().Format(time.RFC3339Nano) != "2026-01-02T03:04:06.5Z" {
+		t.Errorf("%+v", e)
+	}
+	if detail, err := refusals.ParseReport([]byte(e.Detail)); err != nil || detail.Number != 3 {
+		t.Errorf("detail %s: %v", e.Detail, err)
+	}
+	for name, payload := range map[string]string{
+		"nothing": "", "no event": `{}`, "another source": strings.Replace(string(eventOf(goodReport)), "insighthub.authorizer", "insighthub.detect", 1),
+		"another type": strings.Replace(string(eventOf(goodReport)), "refusals", "anomaly", 1), "no report": string(eventOf(`{"id":"x"}`)),
+	} {
+		if got, err := r.Invoke(t.Context(), []byte(payload)); !errors.Is(err, telemetry.ErrInvalid) {
+			t.Errorf("%s: %s, %v", name, got, err)
+		}
+	}
+	c.err = telemetry.ErrUnavailable
+	if _, err := r.Invoke(t.Context(), eventOf(goodReport)); !errors.Is(err, telemetry.ErrUnavailable) {
+		t.Errorf("without a database: %v", err)
+	}
+}
+
+// FuzzRecorder: whatever the event, what comes into the trail is bounded, plain, and
+// reads as what was counted.
+func FuzzRecorder(f *testing.F) {
+	f.Add(eventOf(goodReport))
+	for _, c := range badReports() {
+		f.Add(eventOf(strings.Replace(goodReport, c[0], c[1], 1)))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		c := &chain{}
+		if _, err := recorder(t, c).Invoke(t.Context(), payload); err != nil {
+			if len(c.entries) > 0 {
+				t.Error("an entry and an error")
+			}
+			return
+		}
+		detail := c.entries[0].Detail
+		r, err := refusals.ParseReport([]byte(detail))
+		if err != nil {
+			t.Fatalf("%s: %v", detail, err)
+		}
+		sum := int64(0)
+		for _, l := range r.Lines {
+			sum += l.Number
+		}
+		if sum != r.Number || len(r.Lines) > refusals.MaxLines {
+			t.Errorf("%d lines, %d of %d", len(r.Lines), sum, r.Number)
+		}
+		for _, b := range []byte(detail) {
+			if b < ' ' || b > '~' {
+				t.Fatalf("%q", detail)
+			}
+		}
+	})
+}
+
+func BenchmarkRefused(b *testing.B) {
+	for name, addresses := range map[string]int{"one address": 1, "a full table": 1000} {
+		b.Run(name, func(b *testing.B) {
+			c, err := refusals.New(refusals.Config{Publisher: &world{}, Registerer: discard{}, Now: time.Now, NewID: func() string { return "r" }})
+			if err != nil {
+				b.Fatal(err)
+			}
+			list := make([]refusals.Refusal, addresses)
+			for i := range list {
+				list[i] = bad(fmt.Sprintf("10.0.%d.%d", i/250, i%250))
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				c.Refused(list[i%len(list)])
+			}
+		})
+	}
+}
+
+// BenchmarkNothing is what an invocation with a good token pays.
+func BenchmarkNothing(b *testing.B) {
+	w := &world{}
+	c, err := refusals.New(refusals.Config{Publisher: w, Registerer: discard{}, Now: time.Now, NewID: func() string { return "r" }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := c.Observe(w)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := h.Invoke(b.Context(), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
