@@ -71,7 +71,11 @@ func (f *fleet) machine(m int, labels ...string) {
 		f.add("insighthub_series_max", func(i int) float64 { return mean(i) + 1 }, of...)
 		f.add("insighthub_series_last", mean, of...)
 		f.add("insighthub_series_samples", constant(50), of...)
+		if k >= 3 && k < 5+m { // what no machine's state or counter has
+			f.add("insighthub_anomaly_score", func(i int) float64 { return 0.5 + float64(i)/100 }, slices.Concat(of, []string{"kind", "score"})...)
+		}
 	}
+	f.add("insighthub_anomaly_score", constant(0.9), slices.Concat(labels, []string{"kind", "machine"})...)
 }
 
 func (f *fleet) gateway(g int, labels ...string) {
@@ -111,6 +115,30 @@ func (f *fleet) functions() {
 	f.add("insighthub_bridge_arrival_timestamp_seconds", func(i int) float64 { return now + 5*float64(i-windows) - 1.5 }, shard...)
 	for outcome, per := range map[string]float64{"written": 900, "rejected": 0, "known": 0} {
 		f.add("insighthub_bridge_samples_total", counter(per), slices.Concat(bridge, []string{"outcome", outcome})...)
+	}
+	f.detector(now)
+}
+
+func (f *fleet) detector(now float64) {
+	detect := []string{"function", "detect", "instance", "a"}
+	shard := slices.Concat(detect, []string{"shard", "shardId-000000000000"})
+	f.add("insighthub_detect_handled_timestamp_seconds", func(i int) float64 { return now + 5*float64(i-windows) }, shard...)
+	f.add("insighthub_detect_arrival_timestamp_seconds", func(i int) float64 { return now + 5*float64(i-windows) - 3.5 }, shard...)
+	f.add("insighthub_detect_series", constant(80), shard...)
+	f.add("insighthub_detect_state_bytes", constant(150_000), detect...)
+	f.add("insighthub_detect_poison_records_total", counter(0), detect...)
+	for name, outcomes := range map[string]map[string]float64{
+		"invocations":   {"done": 1.6, "failed": 0},
+		"events":        {"scored": 3800, "unscored": 150, "late": 40, "bad": 10, "refused": 0},
+		"notifications": {"sent": 0.5, "failed": 0, "left_out": 0},
+		"figures":       {"written": 0.5, "failed": 0, "left_out": 0},
+	} {
+		for outcome, per := range outcomes {
+			f.add("insighthub_detect_"+name+"_total", counter(per), slices.Concat(detect, []string{"outcome", outcome})...)
+		}
+	}
+	for kind, per := range map[string]float64{"score": 0.4, "machine": 0.1, "threshold": 0, "rate": 0, "no_data": 0} {
+		f.add("insighthub_anomalies_total", counter(per), slices.Concat(detect, []string{"kind", kind, "severity", "warning"})...)
 	}
 }
 
@@ -176,7 +204,7 @@ func (f *fleet) write(t *testing.T, url string) {
 func TestFleetHasAllMetrics(t *testing.T) {
 	f := newFleet(time.Unix(0, 0))
 	known := map[string]bool{}
-	for _, name := range slices.Concat(grafana.Figures(), grafana.FunctionMetrics()) {
+	for _, name := range slices.Concat(grafana.Figures(), grafana.AnomalyFigures(), grafana.FunctionMetrics()) {
 		known[name] = true
 		if !f.seen[name] {
 			t.Errorf("the test's fleet has no %s", name)

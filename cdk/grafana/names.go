@@ -18,6 +18,11 @@ func Figures() []string {
 	return append(out, string(kpi.IngestLag)+"_bucket")
 }
 
+// AnomalyFigures are what the detect function writes of each anomaly, a sample each at
+// the time of its event: labels site, gateway, device, metric (of a machine's none) and
+// kind. How many there were is how many samples there are.
+func AnomalyFigures() []string { return []string{"insighthub_anomaly_score"} }
+
 // FunctionMetrics are the metrics that the functions count themselves, each
 // process for itself: labels job (insighthub), function and instance, and those named
 // here. An instance is one execution environment: sum over it, after rate().
@@ -37,6 +42,16 @@ func FunctionMetrics() []string {
 		"insighthub_bridge_handled_timestamp_seconds", // shard
 		"insighthub_bridge_arrival_timestamp_seconds", // shard
 		"insighthub_bridge_samples_total",             // outcome: written, rejected, known
+		"insighthub_detect_handled_timestamp_seconds", // shard
+		"insighthub_detect_arrival_timestamp_seconds", // shard
+		"insighthub_detect_invocations_total",         // outcome: done, failed
+		"insighthub_detect_events_total",              // outcome: scored, unscored, late, bad, refused
+		"insighthub_detect_notifications_total",       // outcome: sent, failed, left_out
+		"insighthub_detect_figures_total",             // outcome: written, failed, left_out
+		"insighthub_detect_poison_records_total",
+		"insighthub_detect_state_bytes",
+		"insighthub_detect_series",   // shard
+		"insighthub_anomalies_total", // kind, severity
 		"process_cpu_seconds_total",
 	}
 }

@@ -62,6 +62,17 @@ func fleetOverview() spec {
 					},
 				},
 			}},
+			{"Anomalies", []panel{
+				{
+					kind: stacked, title: "Anomalies by site", help: "Per minute, by event time: of the detector and of alarm rules.", unit: "short", decimals: 0, width: 12, min: new(0.0),
+					queries: []query{{"sum by (site) (count_over_time(insighthub_anomaly_score" + window + "[1m]))", "{{site}}"}},
+				},
+				{
+					kind: bars, title: "Most anomalies", help: "The ten machines with the most anomalies in the last hour. Click for the machine.", unit: "short", decimals: 0, width: 12, min: new(0.0), steps: rising(5, 20),
+					queries: []query{{"topk(10, sum by (site, gateway, device) (count_over_time(insighthub_anomaly_score" + window + "[1h])))", "{{site}} {{gateway}} {{device}}"}},
+					links:   []link{{"Machine detail", machineURL}},
+				},
+			}},
 			{"Machines", []panel{
 				{
 					kind: bars, title: "Worst OEE", help: "The ten machines with the lowest OEE. Click for the machine.", unit: percent, decimals: 1, width: 8, min: new(0.0), max: new(1.0), steps: oee,
@@ -179,6 +190,16 @@ func machineDetail() spec {
 				{
 					kind: lines, title: "Throughput", help: "Items per hour.", unit: "short", decimals: 0, width: 12, min: new(0.0),
 					queries: []query{{"insighthub:throughput_per_hour:ratio5m" + ratio, "{{site}} {{gateway}} {{device}}"}},
+				},
+			}},
+			{"Anomalies", []panel{
+				{
+					kind: lines, title: "Anomaly score", help: "The greatest score of each metric in a minute in which it had an anomaly; without a metric it is the machine's sensors together. An alarm rule's is 1.", unit: "short", decimals: 2, width: 16, min: new(0.0), max: new(1.0), steps: rising(0.5, 0.8),
+					queries: []query{{"max by (metric, kind) (max_over_time(insighthub_anomaly_score" + this + "[1m]))", "{{metric}} {{kind}}"}},
+				},
+				{
+					kind: bars, title: "Anomalies by metric", help: "In the last hour.", unit: "short", decimals: 0, width: 8, min: new(0.0), steps: rising(5, 20),
+					queries: []query{{"sort_desc(sum by (metric, kind) (count_over_time(insighthub_anomaly_score" + this + "[1h])))", "{{metric}} {{kind}}"}},
 				},
 			}},
 			{"Signals", []panel{

@@ -55,6 +55,19 @@ func pipelineHealth() spec {
 				{kind: lines, title: "Samples written", help: "By the bridge to Prometheus, per second, and those refused.", unit: "cps", decimals: 0, width: 12, min: new(0.0), queries: []query{{`sum(rate(insighthub_bridge_samples_total{outcome="written"}[5m]))`, "written"}, {`sum(rate(insighthub_bridge_samples_total{outcome="rejected"}[5m]))`, "refused"}}},
 				{kind: lines, title: "Bridge behind by shard", help: "Between the newest record of the shard and the newest in these KPIs.", unit: seconds, decimals: 1, width: 12, min: new(0.0), steps: rising(10, 30), queries: []query{{"insighthub:bridge_behind_seconds:max", "{{shard}}"}}},
 			}},
+			{"Detector", []panel{
+				{kind: lines, title: "Detector behind by shard", help: "Between the newest record of the shard and the newest that was looked at for anomalies.", unit: seconds, decimals: 1, width: 8, min: new(0.0), steps: rising(15, 60), queries: []query{{"insighthub:detect_behind_seconds:max", "{{shard}}"}}},
+				{kind: lines, title: "Events looked at", help: "Per second, by what became of them. Late: not newer than what their series has seen, in the database only. Unscored: states, counters and what only rules watch. Refused: of series past a limit.", unit: "cps", decimals: 1, width: 8, min: new(0.0), queries: []query{{"sum by (outcome) (rate(insighthub_detect_events_total[5m]))", "{{outcome}}"}}},
+				{kind: lines, title: "Detector's errors", help: "Per second: invocations that failed and came again, records that nobody can read, anomalies that the bus or Prometheus did not take and that are in the database only.", unit: "cps", decimals: 3, width: 8, min: new(0.0), queries: []query{
+					{`sum(rate(insighthub_detect_invocations_total{outcome="failed"}[5m]))`, "failed invocations"},
+					{"sum(rate(insighthub_detect_poison_records_total[5m]))", "poison records"},
+					{`sum by (outcome) (rate(insighthub_detect_notifications_total{outcome!="sent"}[5m]))`, "not told: {{outcome}}"},
+					{`sum by (outcome) (rate(insighthub_detect_figures_total{outcome!="written"}[5m]))`, "not drawn: {{outcome}}"},
+				}},
+				{kind: lines, title: "Anomalies by kind", help: "Per minute, as they are found.", unit: "short", decimals: 2, width: 8, min: new(0.0), queries: []query{{"sum by (kind, severity) (rate(insighthub_anomalies_total[5m])) * 60", "{{kind}} {{severity}}"}}},
+				{kind: lines, title: "Detector's state", help: "Size of the largest state that was saved; a shard's is at most 96 MiB.", unit: "bytes", decimals: 0, width: 8, min: new(0.0), queries: []query{{"max(last_over_time(insighthub_detect_state_bytes[5m]))", "state"}}},
+				{kind: lines, title: "Series by shard", help: "That are scored or watched by rules.", unit: "short", decimals: 0, width: 8, min: new(0.0), queries: []query{{"max by (shard) (insighthub_detect_series)", "{{shard}}"}}},
+			}},
 		},
 	}
 }

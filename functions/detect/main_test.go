@@ -46,7 +46,7 @@ func TestMetrics(t *testing.T) {
 	}
 	defer f.pool.Close()
 	metricstest.Check(t, f.Handler, "insighthub_invocations_total", "insighthub_anomalies_total", "insighthub_detect_events_total",
-		"insighthub_detect_invocations_total", "insighthub_detect_notifications_total", "insighthub_detect_poison_records_total",
+		"insighthub_detect_invocations_total", "insighthub_detect_notifications_total", "insighthub_detect_figures_total", "insighthub_detect_poison_records_total",
 		"insighthub_detect_refused_anomalies_total", "insighthub_detect_phase_seconds_total", "insighthub_detect_state_bytes")
 }
 

@@ -56,10 +56,14 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
+	drawn, err := newFigures(cfg, s)
+	if err != nil {
+		return nil, err
+	}
 	handler, err := assemble(parts{
 		settings: s, objects: objects, lineage: lineage, configurations: configuration{pool},
 		config: detect.Config{
-			Anomalies: anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, log}, Notifier: notifier{bus},
+			Anomalies: anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, log}, Notifier: notifier{bus}, Figures: drawn,
 			Metrics: instruments.Registry, Log: log, Now: time.Now,
 		},
 	})

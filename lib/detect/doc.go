@@ -9,7 +9,8 @@
 // lib/shardstate for why. When the database can not be reached, or another
 // invocation has saved the state meanwhile, the invocation fails and its records
 // come again: the stream is the buffer. What the bus does not take within its time is
-// counted and logged, and the rest goes on: it is in the database.
+// counted and logged, and the rest goes on: it is in the database. The same holds for the
+// scores, which go where they are drawn.
 //
 // # What is scored
 //

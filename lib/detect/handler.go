@@ -35,6 +35,12 @@ type Config struct {
 	// MaxNotified bounds how many anomalies of one invocation others are told of, the
 	// most severe first: default 200. A plant that starts up has thousands, and nobody reads them.
 	MaxNotified int
+	// Figures takes the scores to where they are drawn; nil: nowhere. FiguresTimeout bounds
+	// it for one invocation: default 1 s. MaxFigures bounds how many anomalies of one
+	// invocation it takes, the most severe first: default 1,000.
+	Figures        Notifier
+	FiguresTimeout time.Duration
+	MaxFigures     int
 }
 
 // Handler handles the invocations of one execution environment, one at a time;
@@ -65,6 +71,8 @@ func New(config Config) (*Handler, error) {
 	}
 	config.NotifyTimeout = cmp.Or(config.NotifyTimeout, 2*time.Second)
 	config.MaxNotified = cmp.Or(config.MaxNotified, 200)
+	config.FiguresTimeout = cmp.Or(config.FiguresTimeout, time.Second)
+	config.MaxFigures = cmp.Or(config.MaxFigures, 1000)
 	m, err := newMetrics(config.Metrics)
 	if err != nil {
 		return nil, err
@@ -178,22 +186,33 @@ func (h *Handler) perform(ctx context.Context, run *invocation) error {
 	if err != nil {
 		return err
 	}
-	tell := run.found
-	if len(tell) > h.config.MaxNotified { // the severe ones
-		tell = slices.Clone(tell)
-		slices.SortStableFunc(tell, func(a, b directory.Anomaly) int { return rank(a.Severity) - rank(b.Severity) })
-		tell = tell[:h.config.MaxNotified]
-	}
-	run.untold = len(run.found) - len(tell)
-	soon, stop := context.WithTimeout(inTime, h.config.NotifyTimeout)
-	defer stop()
-	told, err := h.config.Notifier.Notify(soon, tell)
-	run.told, run.failed = told, len(tell)-told
-	if err != nil {
-		h.config.Log.LogAttrs(ctx, slog.LevelWarn, "anomalies that others were not told of", slog.String("shard", string(run.shard)),
-			slog.Int("anomalies", run.failed), slog.String("error", err.Error()))
+	run.told = h.tell(inTime, run, "anomalies that others were not told of", h.config.Notifier, h.config.NotifyTimeout, h.config.MaxNotified)
+	if h.config.Figures != nil {
+		run.drawn = h.tell(inTime, run, "anomalies that are not drawn", h.config.Figures, h.config.FiguresTimeout, h.config.MaxFigures)
 	}
 	return nil
+}
+
+// tell tells one of those who want to know, of what is most severe and in its time. The
+// rest is in the database only.
+func (h *Handler) tell(ctx context.Context, run *invocation, otherwise string, who Notifier, timeout time.Duration, most int) (t telling) {
+	found := run.found
+	if len(found) > most {
+		found = slices.Clone(found)
+		slices.SortStableFunc(found, func(a, b directory.Anomaly) int { return rank(a.Severity) - rank(b.Severity) })
+		found = found[:most]
+	}
+	t.left = len(run.found) - len(found)
+	soon, stop := context.WithTimeout(ctx, timeout)
+	defer stop()
+	var err error
+	t.told, err = who.Notify(soon, found)
+	t.failed = len(found) - t.told
+	if err != nil {
+		h.config.Log.LogAttrs(ctx, slog.LevelWarn, otherwise, slog.String("shard", string(run.shard)),
+			slog.Int("anomalies", t.failed), slog.String("error", err.Error()))
+	}
+	return t
 }
 
 // rank is 0 for the most severe.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,6 +70,31 @@ func TestNobodyReadsThousands(t *testing.T) {
 	b.all(500)
 	if len(b.book.kept) != 250 || len(b.told.ids) != 200 || b.counter("insighthub_detect_notifications_total", "left_out") != 50 {
 		t.Errorf("%d kept, %d told", len(b.book.kept), len(b.told.ids))
+	}
+}
+
+// TestFiguresAreDrawn wants the scores where they are drawn, the severe ones first, and
+// the stream to go on without.
+func TestFiguresAreDrawn(t *testing.T) {
+	p, rule := jumpy(100)
+	b, drawn := newBench(t, p, rule), &told{}
+	b.config.Figures, b.config.MaxFigures = drawn, 20
+	b.all(50)
+	if len(b.book.kept) != 50 || len(b.told.ids) != 50 || !slices.Equal(drawn.ids, slices.Concat(b.told.ids[:20], b.told.ids[25:45])) {
+		t.Errorf("%d kept, %d told, %d drawn", len(b.book.kept), len(b.told.ids), len(drawn.ids))
+	}
+	if written, left := b.counter("insighthub_detect_figures_total", "written"), b.counter("insighthub_detect_figures_total", "left_out"); written != 40 || left != 10 {
+		t.Errorf("%v written, %v left out", written, left)
+	}
+
+	b = newBench(t, p, rule)
+	b.config.Figures = &told{err: errors.New("no screen today"), cut: 10}
+	b.all(100)
+	if written, failed := b.counter("insighthub_detect_figures_total", "written"), b.counter("insighthub_detect_figures_total", "failed"); written != 10 || failed != 40 {
+		t.Errorf("%v written, %v failed", written, failed)
+	}
+	if log := b.log.String(); !strings.Contains(log, "no screen today") || len(b.book.kept) != 50 {
+		t.Errorf("%d kept, log %s", len(b.book.kept), log)
 	}
 }
 

@@ -26,6 +26,10 @@ func ID(a *directory.Anomaly) string {
 	return hex.EncodeToString(sum.Sum(nil)[:size])
 }
 
+// telling is of how many anomalies somebody was told, of how many not, and how many
+// were left out.
+type telling struct{ told, failed, left int }
+
 // invocation is what became of one invocation's records.
 type invocation struct {
 	shard     shardstate.ShardID
@@ -38,7 +42,7 @@ type invocation struct {
 	begun, dropped           int // series
 	found                    []directory.Anomaly
 	kept                     Kept
-	told, failed, untold     int
+	told, drawn              telling
 
 	series, size           int
 	load, fold, keep, save time.Duration
@@ -67,7 +71,8 @@ func (v *invocation) attrs() []slog.Attr {
 		slog.Int("anomalies", len(v.found)),
 		slog.Int("added", v.kept.Added),
 		slog.Int("anomalies_refused", v.kept.Refused),
-		slog.Int("told", v.told),
+		slog.Int("told", v.told.told),
+		slog.Int("drawn", v.drawn.told),
 		slog.Int("series", v.series),
 		slog.Int("state_bytes", v.size),
 		slog.Int64("load_us", v.load.Microseconds()),

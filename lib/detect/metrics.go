@@ -12,11 +12,11 @@ import (
 
 // metrics count what the function has done.
 type metrics struct {
-	invocations, events, anomalies, notifications *prometheus.CounterVec
-	poison, refused                               prometheus.Counter
-	seconds                                       *prometheus.CounterVec
-	stateBytes                                    prometheus.Gauge
-	series                                        *prometheus.GaugeVec
+	invocations, events, anomalies  *prometheus.CounterVec
+	notifications, figures, seconds *prometheus.CounterVec
+	poison, refused                 prometheus.Counter
+	stateBytes                      prometheus.Gauge
+	series                          *prometheus.GaugeVec
 	// The difference of these two is how far a shard is behind. Both only grow, so
 	// the greatest of all instances is true, whoever had the shard before.
 	handled, arrival *prometheus.GaugeVec
@@ -34,6 +34,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		events:        counter("insighthub_detect_events_total", "Events that the detector has read, by what became of them; those of failed invocations are read again.", "outcome"),
 		anomalies:     counter("insighthub_anomalies_total", "Anomalies that were found, by what found them.", "kind", "severity"),
 		notifications: counter("insighthub_detect_notifications_total", "Anomalies, by whether others were told of them: sent, failed, or left out for they were too many.", "outcome"),
+		figures:       counter("insighthub_detect_figures_total", "Anomalies, by whether their scores were written to be drawn: written, failed, or left out for they were too many.", "outcome"),
 		seconds:       counter("insighthub_detect_phase_seconds_total", "Time spent in each phase of the invocations.", "phase"),
 		poison: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "insighthub_detect_poison_records_total", Help: "Records, or parts of aggregated ones, that could not be decoded.",
@@ -52,6 +53,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		m.invocations:   {"done", "failed"},
 		m.events:        {"scored", "unscored", "late", "bad", "refused"},
 		m.notifications: {"sent", "failed", "left_out"},
+		m.figures:       {"written", "failed", "left_out"},
 		m.seconds:       {"load", "fold", "keep", "save"},
 	} {
 		for _, value := range vec {
@@ -65,7 +67,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}
 	}
 	for _, c := range []prometheus.Collector{
-		m.invocations, m.events, m.anomalies, m.notifications, m.seconds, m.poison, m.refused, m.stateBytes, m.series, m.handled, m.arrival,
+		m.invocations, m.events, m.anomalies, m.notifications, m.figures, m.seconds, m.poison, m.refused, m.stateBytes, m.series, m.handled, m.arrival,
 	} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics of the detector: %w", err)
@@ -90,8 +92,11 @@ func (m *metrics) add(v *invocation, records []telemetry.Record, now time.Time, 
 	} {
 		m.events.WithLabelValues(name).Add(float64(n))
 	}
-	for name, n := range map[string]int{"sent": v.told, "failed": v.failed, "left_out": v.untold} {
+	for name, n := range map[string]int{"sent": v.told.told, "failed": v.told.failed, "left_out": v.told.left} {
 		m.notifications.WithLabelValues(name).Add(float64(n))
+	}
+	for name, n := range map[string]int{"written": v.drawn.told, "failed": v.drawn.failed, "left_out": v.drawn.left} {
+		m.figures.WithLabelValues(name).Add(float64(n))
 	}
 	m.poison.Add(float64(v.poison))
 	for name, d := range map[string]time.Duration{"load": v.load, "fold": v.fold, "keep": v.keep, "save": v.save} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -34,6 +36,7 @@ type finding struct {
 // its level, and what one detector for each of its series finds in that.
 type watched struct {
 	gateway
+	device    string
 	random    *rand.Rand
 	start     time.Time
 	sent      int // samples of each series
@@ -50,10 +53,10 @@ const (
 	leastSamples  = 1200
 )
 
-func newWatched(t *testing.T, s *Stack, name string, seed uint64) *watched {
+func newWatched(t *testing.T, s *Stack, name, device string, seed uint64, start time.Time) *watched {
 	t.Helper()
 	return &watched{
-		gateway: newGateway(t, s, name), random: rand.New(rand.NewPCG(seed, 5)), start: time.Now().Add(-time.Hour).Truncate(time.Second),
+		gateway: newGateway(t, s, name), device: device, random: rand.New(rand.NewPCG(seed, 5)), start: start.Truncate(time.Second),
 		detectors: map[string]*anomaly.Detector{"pressure": {}, "current": {}}, want: make(map[finding]float64),
 	}
 }
@@ -81,7 +84,7 @@ func (w *watched) batch(samples int) []byte {
 			case w.sent >= shiftAt:
 				value += 60
 			}
-			events = append(events, event{watchedDevice, metric, micros, value})
+			events = append(events, event{w.device, metric, micros, value})
 			if score, anomalous := w.detectors[metric].Push(micros, value); anomalous {
 				w.want[finding{w.name, metric, micros}] = score
 			}
@@ -107,7 +110,11 @@ func TestAnomaliesAreThoseOfOneDetector(t *testing.T) {
 	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: build(t).functions, Assembly: measuredAssembly(t)}
 	serveAPI(t, cfg.Assembly)
 	s := startTest(t, cfg)
-	gateways := []*watched{newWatched(t, s, "odd-1", 1), newWatched(t, s, "odd-2", 2), newWatched(t, s, "odd-3", 3)}
+	// Prometheus takes nothing that is an hour older than the newest it has.
+	var gateways []*watched
+	for i := range uint64(3) {
+		gateways = append(gateways, newWatched(t, s, fmt.Sprint("odd-", i), watchedDevice, i, time.Now().Add(-20*time.Minute)))
+	}
 
 	killed, stop := killDetect(t, s)
 	for giveUp := time.Now().Add(2 * time.Minute); gateways[0].sent < leastSamples || killed.Load() < 5 && time.Now().Before(giveUp); {
@@ -142,6 +149,7 @@ func TestAnomaliesAreThoseOfOneDetector(t *testing.T) {
 	sameFindings(t, "the database", want, inDatabase(t, cfg.Database))
 	sameFindings(t, "the API", want, inList(t, s, gateways))
 	sameFindings(t, "the bus", want, onBus(t, cfg))
+	sameFindings(t, "Prometheus", want, inPrometheus(t, s))
 	counted(t, s, gateways[0])
 	if err := s.Close(t.Context()); err != nil {
 		t.Error(err)
@@ -316,6 +324,29 @@ func logOf(t *testing.T, cfg Config, name string) []byte {
 		t.Fatal(err)
 	}
 	return raw
+}
+
+// inPrometheus reads the scores.
+func inPrometheus(t *testing.T, s *Stack) map[finding]float64 {
+	t.Helper()
+	all, err := query(t.Context(), s.Info().Prometheus, "insighthub_anomaly_score[1h]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[finding]float64)
+	for _, one := range all {
+		if l := one.labels; l["site"] != "plant-1" || l["device"] != watchedDevice || l["kind"] != "score" {
+			t.Errorf("a score of %v", l)
+		}
+		for millis, text := range one.samples {
+			score, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[finding{one.labels["gateway"], one.labels["metric"], millis * 1000}] = score
+		}
+	}
+	return got
 }
 
 // counted lifts a gateway's values higher and higher, until Prometheus has the counts of

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/insighthub/insighthub/lib/detect"
+	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/metrics"
+	"github.com/insighthub/insighthub/lib/remotewrite"
+)
+
+// scoreFigure is the metric of which an anomaly is a sample: its score, at the time of
+// its event, with the labels site, gateway, device, metric (of a machine's none) and
+// kind. Counts and rates of anomalies are those of its samples, which come out the same
+// however often the function finds them; counters of its processes could not say of
+// whose machine they are, and would be too many.
+const scoreFigure = "insighthub_anomaly_score"
+
+// figures are the scores in Prometheus.
+type figures struct{ client metrics.Writer }
+
+var _ detect.Notifier = figures{}
+
+// newFigures returns nil where there is no Prometheus.
+func newFigures(cfg aws.Config, s settings) (detect.Notifier, error) {
+	if s.writeURL == "" {
+		return nil, nil //nolint:nilnil // nobody is an answer
+	}
+	c := remotewrite.Config{
+		// What does not arrive at once is not worth the stream's time.
+		URL: s.writeURL, Now: time.Now, Rand: rand.Float64, MaxAttempts: 1, MaxBisections: 16,
+		HTTP: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+	}
+	if s.writeSigV4 {
+		c.Protocol = remotewrite.V1
+		c.SigV4 = &remotewrite.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
+	}
+	client, err := remotewrite.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("figures of anomalies: %w", err)
+	}
+	return figures{client}, nil
+}
+
+func (f figures) Notify(ctx context.Context, found []directory.Anomaly) (int, error) {
+	series, anomalies := seriesOf(found)
+	result, err := f.client.Write(ctx, series)
+	if err != nil {
+		settled := 0
+		for _, n := range anomalies[:result.Settled] {
+			settled += n
+		}
+		return max(settled-lost(&result), 0), err
+	}
+	if n := lost(&result); n > 0 {
+		return max(len(found)-n, 0), fmt.Errorf("%w: %s", errRefused, result.Rejected[0].Reason)
+	}
+	return len(found), nil
+}
+
+var errRefused = errors.New("samples refused")
+
+// lost counts what the receiver refuses for another reason than that it has it, or
+// something newer, as after a repetition.
+func lost(result *remotewrite.Result) (n int) {
+	for i := range result.Rejected {
+		known := slices.ContainsFunc([]string{"out of order", "out-of-order", "duplicate sample", "duplicate-timestamp"}, func(words string) bool {
+			return strings.Contains(result.Rejected[i].Reason, words)
+		})
+		if !known {
+			n += result.Rejected[i].Samples
+		}
+	}
+	return n
+}
+
+// seriesOf returns the samples by series, and how many anomalies each series stands
+// for. Of two within a millisecond, which is as fine as Prometheus's clock is, the
+// greater score stays.
+func seriesOf(found []directory.Anomaly) (series []remotewrite.Series, anomalies []int) {
+	order := make([]*directory.Anomaly, len(found))
+	for i := range found {
+		order[i] = &found[i]
+	}
+	same := func(a, b *directory.Anomaly) int {
+		return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Gateway, b.Gateway), cmp.Compare(a.Device, b.Device),
+			cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Kind, b.Kind))
+	}
+	slices.SortFunc(order, func(a, b *directory.Anomaly) int {
+		return cmp.Or(same(a, b), cmp.Compare(a.Time, b.Time), cmp.Compare(a.Score, b.Score))
+	})
+	const microsPerMilli = 1000
+	for i, a := range order {
+		if i == 0 || same(order[i-1], a) != 0 {
+			series = append(series, remotewrite.Series{
+				Labels: []remotewrite.Label{
+					{Name: remotewrite.NameLabel, Value: scoreFigure},
+					{Name: "device", Value: string(a.Device)},
+					{Name: "gateway", Value: string(a.Gateway)},
+					{Name: "kind", Value: string(a.Kind)},
+					{Name: "metric", Value: string(a.Metric)},
+					{Name: "site", Value: string(a.Site)},
+				},
+				Metadata: remotewrite.Metadata{Type: remotewrite.Gauge, Help: "Score of an anomaly, at the time of its event; a rule's is 1."},
+			})
+			anomalies = append(anomalies, 0)
+		}
+		s := &series[len(series)-1]
+		anomalies[len(series)-1]++
+		sample := remotewrite.Sample{Timestamp: int64(a.Time) / microsPerMilli, Value: a.Score}
+		if n := len(s.Samples); n > 0 && s.Samples[n-1].Timestamp == sample.Timestamp {
+			s.Samples[n-1].Value = max(s.Samples[n-1].Value, sample.Value)
+			continue
+		}
+		s.Samples = append(s.Samples, sample)
+	}
+	return series, anomalies
+}
