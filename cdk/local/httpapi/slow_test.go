@@ -15,11 +15,14 @@ import (
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	var got []byte
-	api := newAPI(t, Config{
-		Routes: []Route{{Method: "POST", Path: "/v1", Function: recording(&got)}}, BodyTimeout: 50 * time.Millisecond,
-	})
-	server := httptest.NewServer(api)
-	defer server.Close()
+	serving := func(timeout time.Duration) *httptest.Server {
+		server := httptest.NewServer(newAPI(t, Config{
+			Routes: []Route{{Method: "POST", Path: "/v1", Function: recording(&got)}}, BodyTimeout: timeout,
+		}))
+		t.Cleanup(server.Close)
+		return server
+	}
+	server := serving(50 * time.Millisecond)
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -36,9 +39,11 @@ func TestSlowBody(t *testing.T) {
 	if response.StatusCode != http.StatusRequestTimeout || got != nil {
 		t.Errorf("got %s, function invoked with %q", response.Status, got)
 	}
-	// The next request of a patient client on a connection that has stayed.
-	for range 2 {
-		time.Sleep(60 * time.Millisecond)
+	// The next request of a patient client on a connection that has stayed. These bodies have
+	// a time in which they come on a slow machine, too.
+	server = serving(2 * time.Second)
+	for i := range 2 {
+		time.Sleep(time.Duration(i) * 2100 * time.Millisecond)
 		again, err := http.Post(server.URL+"/v1", "text/plain", nil)
 		if err != nil || again.StatusCode != http.StatusOK {
 			t.Fatal(again, err)
