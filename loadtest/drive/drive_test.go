@@ -73,7 +73,7 @@ func TestOpenLoopRepeatsWhatFailed(t *testing.T) {
 	ts := httptest.NewServer(srv)
 	defer ts.Close()
 	gs, per := gateways(t, 4)
-	res, err := Run(context.Background(), Config{URL: ts.URL, Token: token, Rate: 4000, Duration: time.Second, Grace: 5 * time.Second}, gs, per)
+	res, err := Run(context.Background(), Config{URL: ts.URL, Token: token, Rate: 4000, Duration: time.Second, Grace: time.Minute}, gs, per)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestStallIsCharged(t *testing.T) {
 	ts := httptest.NewServer(srv)
 	defer ts.Close()
 	gs, per := gateways(t, 1)
-	res, err := Run(context.Background(), Config{URL: ts.URL, Token: token, Rate: 2000, Duration: time.Second, Grace: 5 * time.Second}, gs, per)
+	res, err := Run(context.Background(), Config{URL: ts.URL, Token: token, Rate: 2000, Duration: time.Second, Grace: time.Minute}, gs, per)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestRefusalIsNotRepeated(t *testing.T) {
 	ts := httptest.NewServer(srv)
 	defer ts.Close()
 	gs, per := gateways(t, 1)
-	res, err := Run(context.Background(), Config{URL: ts.URL, Token: token, Rate: 200, Duration: 200 * time.Millisecond, Grace: time.Second}, gs, per)
+	res, err := Run(context.Background(), Config{URL: ts.URL, Token: token, Rate: 200, Duration: 200 * time.Millisecond, Grace: time.Minute}, gs, per)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func TestClosedLoopIdentitiesAreDistinct(t *testing.T) {
 	ts := httptest.NewServer(srv)
 	defer ts.Close()
 	gs, per := gateways(t, 2)
-	res, err := Run(context.Background(), Config{URL: ts.URL, Token: token, Duration: 200 * time.Millisecond, Grace: time.Second}, gs, per)
+	res, err := Run(context.Background(), Config{URL: ts.URL, Token: token, Duration: 200 * time.Millisecond, Grace: time.Minute}, gs, per)
 	if err != nil {
 		t.Fatal(err)
 	}
