@@ -100,7 +100,7 @@ func TestAssertionAttacks(t *testing.T) {
 		"no exp":            assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { delete(c, "exp") }),
 		"expired":           assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { c["iat"], c["exp"] = 1000, 1060 }),
 		"valid for a year":  assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { c["exp"] = time.Now().Add(365 * 24 * time.Hour).Unix() }),
-		"not yet valid":     assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { c["nbf"] = time.Now().Add(time.Minute).Unix() }),
+		"not yet valid":     assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { c["nbf"] = time.Now().Add(time.Hour).Unix() }),
 		"brings its key":    assertion(t, key, kid, func(_ jwt.MapClaims, h map[string]any) { h["jwk"] = map[string]string{"kty": "EC"} }),
 		"names its key":     assertion(t, key, kid, func(_ jwt.MapClaims, h map[string]any) { h["jku"] = "https://elsewhere.test/jwks" }),
 		"critical unknown":  assertion(t, key, kid, func(_ jwt.MapClaims, h map[string]any) { h["crit"] = []string{"x"} }),
