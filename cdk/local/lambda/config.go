@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,9 @@ type Config struct {
 	// InitTimeout bounds the time from the start of a process to its first
 	// request for an invocation; 0 means 10 s.
 	InitTimeout time.Duration
+	// Start starts a process, which has to lead a process group; nil means cmd.Start. It is
+	// called on one thread that does nothing else and ends with the function.
+	Start func(cmd *exec.Cmd) error
 	// IdleTimeout is how long an environment stays without work; 0 keeps it.
 	IdleTimeout time.Duration
 	// StopGrace is the time between SIGTERM and SIGKILL; 0 means 2 s.
@@ -92,6 +96,9 @@ func (c *Config) complete() error {
 	orDefault(&c.InitTimeout, defaultInitTimeout)
 	orDefault(&c.StopGrace, defaultStopGrace)
 	orDefault(&c.AccountID, defaultAccountID)
+	if c.Start == nil {
+		c.Start = (*exec.Cmd).Start
+	}
 	if c.Logs == nil {
 		c.Logs = io.Discard
 	}

@@ -74,7 +74,7 @@ func New(cfg Config) (*Function, error) {
 		cfg:     cfg,
 		arn:     cfg.arn(),
 		logs:    &lineWriter{w: cfg.Logs},
-		spawner: newSpawner(),
+		spawner: newSpawner(cfg.Start),
 		live:    make(map[*environment]struct{}),
 		stop:    make(chan struct{}),
 	}

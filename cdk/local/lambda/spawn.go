@@ -11,6 +11,7 @@ import (
 // goroutine that is locked to its thread for as long as there are children is
 // what makes the two the same.
 type spawner struct {
+	begin    func(*exec.Cmd) error
 	requests chan spawnRequest
 	done     chan struct{}
 }
@@ -20,8 +21,8 @@ type spawnRequest struct {
 	result chan<- error
 }
 
-func newSpawner() *spawner {
-	s := &spawner{requests: make(chan spawnRequest), done: make(chan struct{})}
+func newSpawner(begin func(*exec.Cmd) error) *spawner {
+	s := &spawner{begin: begin, requests: make(chan spawnRequest), done: make(chan struct{})}
 	go s.run()
 	return s
 }
@@ -30,7 +31,7 @@ func (s *spawner) run() {
 	defer close(s.done)
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	for request := range s.requests {
-		request.result <- request.cmd.Start()
+		request.result <- s.begin(request.cmd)
 	}
 }
 

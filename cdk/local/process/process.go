@@ -23,19 +23,30 @@ type Child struct {
 // which ends its children one after another. Other members of cmd.SysProcAttr,
 // such as the credential, are kept.
 func Start(cmd *exec.Cmd, orphaned syscall.Signal) (*Child, error) {
+	return start(cmd, orphaned, func() error {
+		cmd.SysProcAttr.Setpgid = true
+		return cmd.Start()
+	})
+}
+
+// StartBehind is Start for a child that gives way to others; see [Behind].
+func StartBehind(cmd *exec.Cmd, orphaned syscall.Signal) (*Child, error) {
+	return start(cmd, orphaned, func() error { return Behind(cmd) })
+}
+
+func start(cmd *exec.Cmd, orphaned syscall.Signal, begin func() error) (*Child, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
 	cmd.SysProcAttr.Pdeathsig = orphaned
-	cmd.SysProcAttr.Setpgid = true
 	c := &Child{exited: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
 		// Linux sends the parent-death signal when the thread that forked ends, not
 		// the process, so the thread is kept until the child has ended.
+		// It ends with the goroutine, since begin may have made it give way as well.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
+		err := begin()
 		started <- err
 		if err != nil {
 			return

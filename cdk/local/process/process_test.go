@@ -114,3 +114,44 @@ func TestDiesWithItsHost(t *testing.T) {
 	}
 	t.Errorf("child %d lives on after its host was killed", pid)
 }
+
+// TestBehind: the child is nice, leads a group of its own, and its own threads are as
+// nice; whoever started it is not.
+func TestBehind(t *testing.T) {
+	cmd := exec.Command("/bin/sh", "-c", `nice; sleep 3600 & wait`)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout = w
+	c, err := process.StartBehind(cmd, syscall.SIGKILL)
+	_ = w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.KillGroup(); _ = r.Close() })
+	said := make([]byte, 64)
+	n, err := r.Read(said)
+	if got := strings.TrimSpace(string(said[:n])); err != nil || got != "10" {
+		t.Errorf("the child says that it is nice by %q, %v", got, err)
+	}
+	if group, err := syscall.Getpgid(c.PID()); err != nil || group != c.PID() {
+		t.Errorf("group %d of child %d, %v", group, c.PID(), err)
+	}
+	if raw, err := os.ReadFile("/proc/" + strconv.Itoa(c.PID()) + "/autogroup"); err == nil && !strings.HasSuffix(strings.TrimSpace(string(raw)), "nice 10") {
+		t.Errorf("session: %s", raw)
+	}
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := 0
+	for _, thread := range threads {
+		if stat, err := os.ReadFile("/proc/self/task/" + thread.Name() + "/stat"); err == nil && strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[16] != "0" {
+			behind++
+		}
+	}
+	if behind > 1 { // the one that waits for the child
+		t.Errorf("%d threads of this process are nice", behind)
+	}
+}

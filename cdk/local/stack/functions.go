@@ -8,6 +8,7 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/eventsource"
 	"github.com/insighthub/insighthub/cdk/local/lambda"
+	"github.com/insighthub/insighthub/cdk/local/process"
 	"github.com/insighthub/insighthub/cdk/local/template"
 )
 
@@ -18,18 +19,22 @@ type function struct {
 	gate *gate // before the API's invocations
 }
 
-func (s *Stack) startFunctions(context.Context) error {
-	for _, planned := range s.plan.Functions {
+func (s *Stack) startFunctions(list []template.Function) error {
+	for _, planned := range list {
 		logs, err := s.openLog(planned.Program)
 		if err != nil {
 			return err
 		}
-		f, err := lambda.New(lambda.Config{
+		config := lambda.Config{
 			Name: planned.Name, Binary: s.cfg.binary(planned.Program), Env: s.environment(planned),
 			MemoryMB: planned.MemoryMB, Timeout: planned.Timeout, AccountID: s.plan.Account,
 			ReservedConcurrency: planned.ReservedConcurrency, MaxConcurrency: s.concurrency(planned.ARN),
 			Logs: logs, Now: s.cfg.Now,
-		})
+		}
+		if s.canWait(planned.ARN) {
+			config.Start = process.Behind
+		}
+		f, err := lambda.New(config)
 		if err != nil {
 			return fmt.Errorf("function %s: %w", planned, err)
 		}
@@ -91,6 +96,13 @@ func (s *Stack) concurrency(arn string) int {
 		}
 	}
 	return n
+}
+
+// canWait reports whether a function gives way to those that somebody waits for: it is
+// run by a schedule, or reads a stream and lets records gather before it is invoked.
+func (s *Stack) canWait(arn string) bool {
+	return slices.ContainsFunc(s.plan.Schedules, func(planned template.Schedule) bool { return planned.FunctionARN == arn }) ||
+		slices.ContainsFunc(s.plan.Mappings, func(m template.Mapping) bool { return m.FunctionARN == arn && m.Settings.Window > 0 })
 }
 
 // function finds one by its ARN, of any version.

@@ -20,10 +20,10 @@ const (
 )
 
 // besides is the environment of a server that in AWS is a machine of its own and
-// here shares this one's processors. It runs on one of them at a time, so that its
-// bursts when windows close leave the other to the way into the database, and
+// here shares this one's processors. It gives way to the others already, so it may run
+// on all of them, with a thread for a question beside those of the rules; and it
 // spends memory, half a gigabyte, rather than time on collecting it.
-func besides() []string { return []string{"GOMAXPROCS=1", "GOGC=400"} }
+func besides() []string { return []string{"GOMAXPROCS=4", "GOGC=400"} }
 
 // metrics is the Prometheus that stands for the plan's workspace. Like the database it
 // is kept at its address; the functions repeat meanwhile what they write.
