@@ -111,8 +111,13 @@ type Config struct {
 	// Issuer is the iss of the platform's tokens and its address. A gateway's assertion
 	// names it, or the token endpoint below it, as its audience. Required.
 	Issuer string
-	// Cost of passwords that are hashed anew; zero is password.DefaultCost.
+	// Cost of passwords that are hashed anew, and of the look at one of a name that does
+	// not exist; zero is password.DefaultCost. Where it changes, accounts whose password is
+	// stored at another cost take another time until their next login.
 	Cost password.Cost
+	// Verify compares a password with its PHC string; nil is password.Verify. Its work
+	// depends on the string's cost alone.
+	Verify func(phc, secret string) (bool, error)
 	// SessionLifetime is how long a refresh token is good; zero is DefaultSessionLifetime.
 	SessionLifetime time.Duration
 }
@@ -151,6 +156,9 @@ func New(config Config) (*Service, error) {
 	}
 	if config.Cost == (password.Cost{}) {
 		config.Cost = password.DefaultCost()
+	}
+	if config.Verify == nil {
+		config.Verify = password.Verify
 	}
 	if config.SessionLifetime == 0 {
 		config.SessionLifetime = DefaultSessionLifetime

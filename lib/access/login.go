@@ -46,16 +46,20 @@ const (
 )
 
 // nobody is the stored password of who does not exist: no password is known whose
-// hash is all zeros, and looking takes as long as with a real one.
-func nobody() string {
+// hash is all zeros, and looking takes as long as with one that is stored at this cost.
+func nobody(cost password.Cost) string {
 	zeros := base64.RawStdEncoding.EncodeToString(make([]byte, 32))
-	cost := password.DefaultCost()
 	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", cost.MemoryKiB, cost.Passes, cost.Threads, zeros[:22], zeros)
 }
 
 // Login gives a pair of tokens to whoever knows the password. source is the
 // address that the request came from. The error is a *Refused, or wraps
 // telemetry.ErrUnavailable, or is internal.
+//
+// An unknown name, a wrong password and a disabled account, with whichever password,
+// cost the same: one attempt counted, one account looked for, one password computed at
+// Config.Cost, one entry in the trail. A locked name costs none but the first and the last,
+// known or not: the lock is of the name as it was sent.
 func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair, error) {
 	name = strings.ToLower(strings.TrimSpace(name))
 	object := "accounts/" + printable(name)
@@ -74,7 +78,7 @@ func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair,
 	if err != nil {
 		return Pair{}, err
 	}
-	right, err := password.Verify(phc, secret)
+	right, err := s.config.Verify(phc, secret)
 	if err != nil {
 		return Pair{}, fmt.Errorf("login: account %q: %w", account.ID, asInternal(err))
 	}
@@ -94,12 +98,12 @@ func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair,
 // look finds the account, or a stand-in whose password nobody knows and the reason.
 func (s *Service) look(ctx context.Context, name string) (account directory.Account, phc, reason string, err error) {
 	if name == "" || len(name) > maxNameBytes || strings.ContainsRune(name, 0) || !utf8.ValidString(name) {
-		return directory.Account{}, nobody(), "no such name", nil
+		return directory.Account{}, nobody(s.config.Cost), "no such name", nil
 	}
 	account, phc, err = s.config.Accounts.AccountByName(ctx, name)
 	switch {
 	case errors.Is(err, telemetry.ErrNotFound):
-		return directory.Account{}, nobody(), "no such account", nil
+		return directory.Account{}, nobody(s.config.Cost), "no such account", nil
 	case err != nil:
 		return directory.Account{}, "", "", fmt.Errorf("login: %w", err)
 	case account.Disabled:

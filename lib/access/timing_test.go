@@ -1,0 +1,152 @@
+package access_test
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/password"
+)
+
+// BenchmarkLoginTiming measures how long failed logins take, over the real database, and
+// prints for each kind the distribution and how well it can be told from a wrong
+// password. docs/bench/login-timing.md has a result:
+//
+//	go run ./cdk/local/postgres/cmd/testdb -tree .local/timescale -- \
+//		go test ./lib/access -run '^$' -bench LoginTiming -benchtime 300x
+//
+// Each iteration is one login of each kind, in an order that is drawn anew.
+func BenchmarkLoginTiming(b *testing.B) {
+	for _, cost := range []struct {
+		name string
+		cost password.Cost
+	}{{"cheap", cheap()}, {"default", password.DefaultCost()}} {
+		b.Run(cost.name, func(b *testing.B) { timeLogins(b, cost.cost) })
+	}
+}
+
+type kind struct {
+	what, name, given string
+	locked            bool
+	took              []float64 // milliseconds
+}
+
+func timeLogins(b *testing.B, cost password.Cost) {
+	b.Helper()
+	l := newLogin(b, cost)
+	kinds := []*kind{
+		{what: "wrong password", name: "ada", given: wrong},
+		{what: "wrong password, again", name: "ada", given: wrong},
+		{what: "unknown name", name: "bob", given: wrong},
+		{what: "disabled, wrong password", name: "dora", given: wrong},
+		{what: "disabled, its own password", name: "dora", given: secret},
+		{what: "locked", name: "ada", given: wrong, locked: true},
+		{what: "locked, unknown name", name: "bob", given: wrong, locked: true},
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	try := func(k *kind) {
+		l.later()
+		for n := 0; k.locked && n < 5; n++ {
+			l.fail(b, k.name, wrong)
+		}
+		start := time.Now()
+		w := l.fail(b, k.name, k.given)
+		k.took = append(k.took, float64(time.Since(start))/float64(time.Millisecond))
+		if w.Locked != k.locked {
+			b.Fatalf("%s: locked %t", k.what, w.Locked)
+		}
+	}
+	for _, k := range kinds { // statements are prepared, and caches filled
+		for range 10 {
+			try(k)
+		}
+		k.took = nil
+	}
+	for b.Loop() {
+		random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+		for _, k := range kinds {
+			try(k)
+		}
+	}
+	slices.SortFunc(kinds, func(x, y *kind) int { return cmp.Compare(x.what, y.what) })
+	b.Log("\n" + table(kinds))
+}
+
+// table compares each kind with the one of its own sort: a wrong password, or a locked name.
+func table(kinds []*kind) string {
+	reference := make(map[bool][]float64)
+	for _, k := range kinds {
+		if k.what == "wrong password" || k.what == "locked" {
+			reference[k.locked] = k.took
+		}
+	}
+	var out strings.Builder
+	fmt.Fprintln(&out, "| failed login | n | p10 ms | median ms | p90 ms | P(longer) | z | p |")
+	fmt.Fprintln(&out, "| --- | --- | --- | --- | --- | --- | --- | --- |")
+	for _, k := range kinds {
+		longer, z, p := mannWhitney(k.took, reference[k.locked])
+		fmt.Fprintf(&out, "| %s | %d | %.3f | %.3f | %.3f | %.3f | %+.2f | %.3f |\n",
+			k.what, len(k.took), quantile(k.took, 0.1), quantile(k.took, 0.5), quantile(k.took, 0.9), longer, z, p)
+	}
+	return out.String()
+}
+
+func quantile(values []float64, q float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[int(q*float64(len(sorted)-1)+0.5)]
+}
+
+// mannWhitney compares two samples (Mann and Whitney, 1947): the chance that a value of x
+// is longer than one of y, how many standard deviations the statistic lies from where it
+// is expected when both are of one distribution, and how likely that is, two-sided, by
+// the normal approximation with its correction for ties.
+func mannWhitney(x, y []float64) (longer, z, p float64) {
+	type value struct {
+		v float64
+		x bool
+	}
+	var all []value
+	for _, v := range x {
+		all = append(all, value{v, true})
+	}
+	for _, v := range y {
+		all = append(all, value{v, false})
+	}
+	slices.SortFunc(all, func(a, b value) int { return cmp.Compare(a.v, b.v) })
+	n1, n2 := float64(len(x)), float64(len(y))
+	n, ranks, ties := n1+n2, 0.0, 0.0
+	for i := 0; i < len(all); {
+		j := i
+		for j < len(all) && all[j].v == all[i].v {
+			j++
+		}
+		equal := float64(j - i)
+		ties += equal*equal*equal - equal
+		for _, v := range all[i:j] {
+			if v.x {
+				ranks += float64(i+j+1) / 2
+			}
+		}
+		i = j
+	}
+	u := ranks - n1*(n1+1)/2
+	z = (u - n1*n2/2) / math.Sqrt(n1*n2/12*(n+1-ties/(n*(n-1))))
+	return u / (n1 * n2), z, math.Erfc(math.Abs(z) / math.Sqrt2)
+}
+
+func TestMannWhitney(t *testing.T) {
+	t.Parallel()
+	// By hand: of the nine pairs x is longer in 8, and sd² = 9/12·7.
+	longer, z, p := mannWhitney([]float64{3, 5, 6}, []float64{1, 2, 4})
+	if math.Abs(longer-8.0/9) > 1e-12 || math.Abs(z-3.5/math.Sqrt(5.25)) > 1e-12 || math.Abs(p-0.1266) > 1e-3 {
+		t.Errorf("got %v, %v, %v", longer, z, p)
+	}
+	if longer, z, p := mannWhitney([]float64{1, 1, 2}, []float64{1, 1, 2}); longer != 0.5 || z != 0 || p != 1 {
+		t.Errorf("of one distribution: %v, %v, %v", longer, z, p)
+	}
+}
