@@ -9,6 +9,7 @@ STAGE      ?= dev
 STATE      ?= .local
 HTTP       ?= 127.0.0.1:8080
 TIMESCALE  := .local/timescale
+PGLITE     := lib/timescale/testdata/pglite
 PROMETHEUS := .local/prometheus
 TINYGO     := .local/tinygo
 QEMU       := .local/qemu
@@ -47,7 +48,7 @@ run: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Run the whole stack
 FLEET ?= build/local/loadtest simulate -state $(STATE) -rate 1000
 
 .PHONY: test
-test: build $(WASM) $(QEMU)/.stamp $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Run all tests, against the real database
+test: build $(WASM) $(QEMU)/.stamp $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed ## Run all tests, against the real database
 	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- go test ./...
 	@$(MAKE) --no-print-directory test-web
 
@@ -56,7 +57,7 @@ test-web: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Test the brow
 	@cd web && npm run --silent check && INSIGHTHUB_TEST_REQUIRED=1 npm run --silent test
 
 .PHONY: test-race
-test-race: build $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Run the concurrent packages' tests under the race detector
+test-race: build $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed ## Run the concurrent packages' tests under the race detector
 	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- \
 		go test -race ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/kinesis/... ./lib/timescale/... ./loadtest/drive/...
 
@@ -187,7 +188,7 @@ cdk.out/manifest.json: build/local/cdk $(LAMBDAS) cdk.json $(wildcard cdk/grafan
 	@rm -rf cdk.out && build/local/cdk -out cdk.out 2> >(grep -v 'waitid: no child processes' >&2) && touch $@
 
 .PHONY: tools
-tools: $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(TINYGO)/.stamp $(QEMU)/.stamp $(CHROMIUM)/.stamp cdk/node_modules/installed web/node_modules/installed ## Install what the tests and linters need
+tools: $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(TINYGO)/.stamp $(QEMU)/.stamp $(CHROMIUM)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed web/node_modules/installed ## Install what the tests and linters need
 
 $(TIMESCALE)/.stamp: cdk/local/postgres/install.sh
 	@cdk/local/postgres/install.sh $(TIMESCALE) && touch $@
@@ -232,6 +233,11 @@ cdk/node_modules/installed: cdk/package.json cdk/package-lock.json
 $(GOLANGCI):
 	@echo "Building golangci-lint $(GOLANGCI_V) (the first time takes minutes)"
 	@GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_V)
+
+$(PGLITE)/node_modules/installed: $(PGLITE)/package.json $(PGLITE)/package-lock.json
+	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20 or newer' >&2; exit 2; }
+	@echo "Installing a TimescaleDB with the Timescale licence for the tests (npm)"
+	@cd $(PGLITE) && timeout 300 npm ci --no-fund --no-audit --loglevel=error && touch node_modules/installed
 
 .PHONY: clean
 clean: ## Remove what was built; the data in .local stays

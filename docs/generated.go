@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"59750cf76372abd025cd3ab5907ae212"`
-	PageTag     = `"ff026481f3095395b8168e4f6a091eac"`
+	ContractTag = `"1b92f7ac719e70b728dcff84a9104ddc"`
+	PageTag     = `"357654ae59e8ba9c735cd232a3962a08"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -36,8 +36,10 @@ type Stage struct {
 	Bridge  Bridge
 	Detect  Detect
 	Migrate Function
-	// Rollup sizes the function that keeps the events by minute; it runs every minute.
+	// Rollup sizes the function that keeps the events by minute and hour and drops what is
+	// past its Retention; it runs every minute.
 	Rollup     Function
+	Retention  Retention
 	API        API
 	Audit      Audit
 	Tokens     Tokens
@@ -108,6 +110,13 @@ type Ingest struct {
 	MaxFuture time.Duration
 	// MaxInflatedBytes bounds a request's body after decompression.
 	MaxInflatedBytes int
+}
+
+// Retention says for how many days the database keeps events, their minutes (count, sum,
+// min, max, first and last by quality) and their hours; 0 is for ever. Each is kept at
+// least as long as what it is made of, and events as long as ingest accepts them.
+type Retention struct {
+	EventDays, MinuteDays, HourDays int
 }
 
 // Store configures the function that writes the stream into the database.

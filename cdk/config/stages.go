@@ -64,6 +64,8 @@ func dev() Stage {
 		},
 		Migrate: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
 		Rollup:  Function{MemoryMB: 256, Timeout: 50 * time.Second},
+		// As long as ingest accepts events; hours, a 3,600th of them, for ever.
+		Retention: Retention{EventDays: 3653, MinuteDays: 3653},
 		API: API{
 			Authorizer:        Function{MemoryMB: 256, Timeout: 5 * time.Second},
 			Access:            Function{MemoryMB: 512, Timeout: 10 * time.Second},

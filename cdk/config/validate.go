@@ -38,6 +38,7 @@ func (s Stage) Validate() error {
 	p.in("detect", s.Detect.problems(s.Stream.Retention))
 	p.in("migrate", s.Migrate.problems())
 	p.in("rollup", s.Rollup.problems())
+	p.in("retention", s.Retention.problems(s.Ingest.RetentionDays))
 	p.in("api", s.API.problems())
 	p.in("audit", s.Audit.problems())
 	p.in("tokens", s.Tokens.problems())
@@ -86,6 +87,18 @@ func (s Store) problems(retention time.Duration) (p problems) {
 	p = s.Function.problems()
 	p = append(p, s.Consumer.problems(s.Timeout, retention)...)
 	p.expect(s.Connections >= 1 && s.Connections <= 8, "%d connections: want 1 to 8", s.Connections)
+	return p
+}
+
+func (r Retention) problems(accepted int) (p problems) {
+	const most = 36_500
+	for _, days := range []int{r.EventDays, r.MinuteDays, r.HourDays} {
+		p.expect(days >= 0 && days <= most, "%d days: want 1 to %d, or 0 for ever", days, most)
+	}
+	shorter := func(kept, than int) bool { return kept != 0 && (than == 0 || kept < than) }
+	p.expect(r.EventDays == 0 || r.EventDays >= accepted, "events for %d days: ingest accepts those of %d", r.EventDays, accepted)
+	p.expect(!shorter(r.MinuteDays, r.EventDays), "minutes for %d days: want at least the %d of events", r.MinuteDays, r.EventDays)
+	p.expect(!shorter(r.HourDays, r.MinuteDays), "hours for %d days: want at least the %d of minutes", r.HourDays, r.MinuteDays)
 	return p
 }
 

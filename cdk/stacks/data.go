@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"math"
+	"strconv"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
@@ -30,7 +31,7 @@ type Data struct {
 	// States keeps what consumers remember of their shards.
 	States  awss3.Bucket
 	Migrate constructs.GoFunction
-	// Rollup keeps the events by minute.
+	// Rollup keeps the events by minute and hour, and drops what is past its retention.
 	Rollup constructs.GoFunction
 	// Exports holds what people exported, for a day.
 	Exports awss3.Bucket
@@ -110,20 +111,27 @@ func failureBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 	return awss3.NewBucket(stack, jsii.String("Failures"), p)
 }
 
-// addRollup adds the function that makes minutes of events, every minute.
+// addRollup adds the function that makes minutes and hours of events, every minute.
 func (d *Data) addRollup(props Props) {
+	retention := props.Stage.Retention
+	days := func(n int) *string { return jsii.String(strconv.Itoa(n)) }
 	d.Rollup = constructs.NewGoFunction(d.Stack, "Rollup", &constructs.GoFunctionProps{
 		Name:        "rollup",
-		Description: "Keeps the events by minute up to date",
+		Description: "Keeps the events by minute and hour, and drops what is past its retention",
 		Stage:       props.Stage,
 		Size:        props.Stage.Rollup,
 		Dir:         props.Functions,
 		Network:     d.DatabaseNetwork,
-		Environment: map[string]*string{"DATABASE_SECRET_ARN": d.DatabaseSecret.SecretArn()},
+		Environment: map[string]*string{
+			"DATABASE_SECRET_ARN":   d.DatabaseSecret.SecretArn(),
+			"RETENTION_EVENT_DAYS":  days(retention.EventDays),
+			"RETENTION_MINUTE_DAYS": days(retention.MinuteDays),
+			"RETENTION_HOUR_DAYS":   days(retention.HourDays),
+		},
 	})
 	d.DatabaseSecret.GrantRead(d.Rollup.Role, nil)
 	awsevents.NewRule(d.Stack, jsii.String("RollupSchedule"), &awsevents.RuleProps{
-		Description: jsii.String("Makes minutes of events"),
+		Description: jsii.String("Makes minutes and hours of events"),
 		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(1))),
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(d.Rollup.Function, &awseventstargets.LambdaFunctionProps{
 			// One that is missed is made up for by the next.

@@ -180,7 +180,7 @@ func checkEnvironment(t *testing.T, a assembly) {
 		"detect":     {"DATABASE_SECRET_ARN", "EVENT_BUS", "MAX_SERIES", "STATE_BUCKET", "STREAM_NAME"},
 		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STREAM_NAME"},
 		"migrate":    {"ADMIN_SECRET_ARN", "DATABASE_SECRET_ARN"},
-		"rollup":     {"DATABASE_SECRET_ARN"},
+		"rollup":     {"DATABASE_SECRET_ARN", "RETENTION_EVENT_DAYS", "RETENTION_HOUR_DAYS", "RETENTION_MINUTE_DAYS"},
 		"store":      {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "FAILURE_BUCKET"},
 	}
 	for name, f := range a.functions() {

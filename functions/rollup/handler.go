@@ -5,21 +5,52 @@ import (
 	"encoding/json"
 	"log/slog"
 
+	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-// handler refreshes the minutes.
+// handler refreshes minutes and hours, then drops what is past its retention.
 type handler struct {
-	pool *timescale.Pool
-	log  *slog.Logger
+	pool      *timescale.Pool
+	retention timescale.Retention
+	log       *slog.Logger
+}
+
+// outcome is what an invocation answers.
+type outcome struct {
+	timescale.Rollup
+	Retained timescale.Retained
 }
 
 // Invoke implements lambda.Handler.
 func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
-	done, err := h.pool.RefreshRollup(ctx)
-	if err != nil {
+	var done outcome
+	var err error
+	if done.Rollup, err = h.pool.RefreshRollup(ctx); err != nil {
 		return nil, err
 	}
-	h.log.DebugContext(ctx, "rolled up", "watermark", done.Watermark, "minutes", done.Minutes, "hours", done.Hours, "behind", done.Behind)
+	h.log.DebugContext(ctx, "rolled up", "watermark", done.Watermark, "hour_watermark", done.HourWatermark, "minutes", done.Minutes, "hours", done.Hours, "behind", done.Behind)
+	if done.Lapsed > 0 {
+		h.log.WarnContext(ctx, "events came after their day was dropped: they are not in minutes and hours", "series_hours", done.Lapsed)
+	}
+	if done.Behind { // the next invocation has the time
+		return json.Marshal(done)
+	}
+	if done.Retained, err = h.pool.ApplyRetention(ctx, h.retention); err != nil {
+		return nil, err
+	}
+	if done.Retained.Dropped > 0 {
+		h.log.InfoContext(ctx, "dropped what is past its retention", "dropped", done.Retained.Dropped,
+			"events_since", done.Retained.EventsSince, "minutes_since", done.Retained.MinutesSince, "hours_since", done.Retained.HoursSince)
+	}
 	return json.Marshal(done)
+}
+
+func retentionOf(env *lambdahost.Env) timescale.Retention {
+	const tenYears, most = 3653, 36_500
+	return timescale.Retention{
+		EventDays:  env.Int("RETENTION_EVENT_DAYS", tenYears, 0, most),
+		MinuteDays: env.Int("RETENTION_MINUTE_DAYS", tenYears, 0, most),
+		HourDays:   env.Int("RETENTION_HOUR_DAYS", 0, 0, most),
+	}
 }

@@ -1,7 +1,10 @@
-// Command rollup is the function that keeps the events by minute up to date. A schedule
-// invokes it every minute; what it is sent does not matter.
+// Command rollup is the function that keeps the events by minute and hour up to date and
+// drops what is past its retention. A schedule invokes it every minute; what it is sent
+// does not matter.
 //
-// Environment: DATABASE_SECRET_ARN; LOG_LEVEL; that of lambdahost.NewInstruments.
+// Environment: DATABASE_SECRET_ARN; RETENTION_EVENT_DAYS, RETENTION_MINUTE_DAYS (3,653
+// each), RETENTION_HOUR_DAYS (0), 0 being for ever; LOG_LEVEL; that of
+// lambdahost.NewInstruments.
 package main
 
 import (
@@ -34,8 +37,9 @@ func main() {
 func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, *timescale.Pool, error) {
 	env := lambdahost.NewEnv(getenv)
 	database := env.Required("DATABASE_SECRET_ARN")
+	retention := retentionOf(env)
 	aws, err := awsconfig.Load(getenv)
-	if err := errors.Join(env.Err(), err); err != nil {
+	if err := errors.Join(env.Err(), retention.Validate(), err); err != nil {
 		return nil, nil, err
 	}
 	instruments, err := lambdahost.NewInstruments(getenv, aws)
@@ -48,6 +52,6 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	if err != nil {
 		return nil, nil, err
 	}
-	observed, err := instruments.Observe(&handler{pool, log})
+	observed, err := instruments.Observe(&handler{pool, retention, log})
 	return observed, pool, err
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
@@ -19,6 +20,27 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestRetentionOf(t *testing.T) {
+	for days, want := range map[[3]string]timescale.Retention{
+		{"", "", ""}:          {EventDays: 3653, MinuteDays: 3653},
+		{"90", "730", "3653"}: {EventDays: 90, MinuteDays: 730, HourDays: 3653},
+		{"0", "0", "0"}:       {},
+	} {
+		names := map[string]string{"RETENTION_EVENT_DAYS": days[0], "RETENTION_MINUTE_DAYS": days[1], "RETENTION_HOUR_DAYS": days[2]}
+		env := lambdahost.NewEnv(func(name string) string { return names[name] })
+		if got := retentionOf(env); got != want || env.Err() != nil {
+			t.Errorf("%v: %+v, %v; want %+v", days, got, env.Err(), want)
+		}
+	}
+}
+
+func TestBuildRefusesARetention(t *testing.T) {
+	values := map[string]string{"DATABASE_SECRET_ARN": "arn:secret", "AWS_REGION": "eu-west-1", "RETENTION_EVENT_DAYS": "90", "RETENTION_MINUTE_DAYS": "30"}
+	if _, _, err := build(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "minutes kept as long as events") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestInvoke(t *testing.T) {
 	pool, dsn := timescaletest.Open(t)
 	b := &telemetry.Batch{Gateway: "g", Site: "s", Received: telemetry.MicrosOf(time.Now())}
@@ -26,12 +48,15 @@ func TestInvoke(t *testing.T) {
 	if _, err := timescale.NewWriter(pool, timescale.WriterConfig{}).Write(t.Context(), []*telemetry.Batch{b}); err != nil {
 		t.Fatal(err)
 	}
-	h := &handler{pool, slog.New(slog.DiscardHandler)}
+	h := &handler{pool, timescale.Retention{EventDays: 90, MinuteDays: 730}, slog.New(slog.DiscardHandler)}
 	for _, want := range []int{1, 0} {
 		raw, err := h.Invoke(t.Context(), []byte(`{"source":"aws.events"}`))
-		var done timescale.Rollup
+		var done outcome
 		if err != nil || json.Unmarshal(raw, &done) != nil || done.Hours != want || done.Behind {
 			t.Errorf("got %s, %v; want %d hours", raw, err, want)
+		}
+		if since := time.Since(done.Retained.EventsSince); since < 89*24*time.Hour || since > 92*24*time.Hour {
+			t.Errorf("got %s, want the events of 90 days", raw)
 		}
 	}
 	if got := timescaletest.Value(t, dsn, "SELECT count(*) FROM event_minute"); got != "1" {

@@ -241,7 +241,7 @@ func (h *Handler) getReadings(c *call) error {
 		if !q.auto || !p.More {
 			return answerPoints(c, q, p)
 		}
-		q.resolution = readings.Finest(q.span, autoBuckets)
+		q.resolution = readings.Finest(q.span, autoBuckets, p.Kept)
 	}
 	b, err := h.config.Readings.Buckets(c.Context(), q.series, readings.BucketQuery{
 		Range: q.span, Qualities: q.qualities, Width: q.resolution.Width, Aggregates: q.aggregates,

@@ -45,6 +45,9 @@ type Points struct {
 	Quality []telemetry.Quality
 	// More is set when there are readings after these.
 	More bool
+	// Kept is set when Whole was asked for and older readings of the range are kept in
+	// buckets of this width only; there are no points then.
+	Kept time.Duration
 }
 
 // Aggregate is what a bucket says of its readings.
@@ -160,12 +163,12 @@ func (r Resolution) Buckets(of Range) int64 {
 	return int64((of.To-of.From)/width) + 2
 }
 
-// Finest is the finest resolution at which a range has at most that many buckets, or
-// the coarsest.
-func Finest(of Range, most int64) Resolution {
+// Finest is the finest resolution, at least as wide as kept, at which a range has at most
+// that many buckets, or the coarsest.
+func Finest(of Range, most int64, kept time.Duration) Resolution {
 	all := Resolutions()
 	for _, r := range all {
-		if r.Buckets(of) <= most+1 {
+		if r.Width >= kept && r.Buckets(of) <= most+1 {
 			return r
 		}
 	}

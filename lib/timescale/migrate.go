@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"strconv"
 	"strings"
@@ -56,7 +57,7 @@ type Migrated struct {
 func Migrate(ctx context.Context, pool *Pool, want Flavour) (Migrated, error) {
 	var done Migrated
 	err := pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		done, err = migrate(ctx, conn, want)
+		done, err = migrate(ctx, conn, want, newest)
 		return err
 	})
 	if err != nil {
@@ -65,7 +66,11 @@ func Migrate(ctx context.Context, pool *Pool, want Flavour) (Migrated, error) {
 	return done, nil
 }
 
-func migrate(ctx context.Context, conn *pgx.Conn, want Flavour) (done Migrated, err error) {
+// newest is a version beyond all that there are.
+const newest = math.MaxInt
+
+// migrate goes up to the version last.
+func migrate(ctx context.Context, conn *pgx.Conn, want Flavour, last int) (done Migrated, err error) {
 	// A session's lock, for it has to span transactions; it waits for whoever
 	// migrates now, longer than a lock may be waited for elsewhere.
 	if _, err := conn.Exec(ctx, "SET lock_timeout = 0; SET statement_timeout = '10min'"); err != nil {
@@ -98,7 +103,7 @@ func migrate(ctx context.Context, conn *pgx.Conn, want Flavour) (done Migrated, 
 		if err != nil {
 			return done, err
 		}
-		if version <= done.Version {
+		if version <= done.Version || version > last {
 			continue
 		}
 		if err := apply(ctx, conn, file, version, done); err != nil {

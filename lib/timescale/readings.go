@@ -20,9 +20,11 @@ const planned = pgx.QueryExecModeCacheDescribe
 
 // seriesState is what has to be known of a series before a range of it is read.
 type seriesState struct {
-	device, metric int32
-	unit           string
-	watermark      time.Time
+	device, metric           int32
+	unit                     string
+	watermark, hourWatermark time.Time
+	// What is before may be gone.
+	eventsSince, minutesSince time.Time
 	// stale are the hours of the range whose minutes are not true.
 	stale []time.Time
 }
@@ -34,10 +36,11 @@ type seriesState struct {
 // It reads no table of chunks, so that its plan can be kept.
 func state(ctx context.Context, conn *pgx.Conn, s readings.Series, r readings.Range) (seriesState, error) {
 	return one(ctx, conn, func(row pgx.CollectableRow) (st seriesState, err error) {
-		err = row.Scan(&st.device, &st.metric, &st.unit, &st.watermark, &st.stale)
+		err = row.Scan(&st.device, &st.metric, &st.unit, &st.watermark, &st.hourWatermark, &st.eventsSince, &st.minutesSince, &st.stale)
 		return st, err
-	}, `SELECT d.id, m.id, m.unit, w.watermark,
-			ARRAY(SELECT DISTINCT hour FROM rollup_stale WHERE device_id = d.id AND metric_id = m.id AND hour > $5::timestamptz - interval '1 hour' AND hour < $6::timestamptz ORDER BY hour)
+	}, `SELECT d.id, m.id, m.unit, w.watermark, w.hour_watermark, w.events_since, w.minutes_since,
+			ARRAY(SELECT DISTINCT hour FROM rollup_stale WHERE device_id = d.id AND metric_id = m.id AND hour > $5::timestamptz - interval '1 hour' AND hour < $6::timestamptz
+				AND hour >= w.events_since ORDER BY hour)
 		FROM gateway g JOIN device d ON d.gateway_id = g.id JOIN metric m ON m.gateway_id = g.id CROSS JOIN rollup_watermark w
 		WHERE g.site = $1 AND g.name = $2 AND d.name = $3 AND m.name = $4`,
 		string(s.Site), string(s.Gateway), string(s.Device), string(s.Metric), r.From.Time(), r.To.Time())
@@ -68,6 +71,12 @@ func (p *Pool) Points(ctx context.Context, s readings.Series, q readings.PointQu
 			return err
 		}
 		points = readings.Points{Unit: st.unit}
+		if q.Whole {
+			if points.Kept, err = keptWidth(ctx, conn, st, q.Range); err != nil || points.Kept > 0 {
+				points.More = true
+				return err
+			}
+		}
 		if q.Whole && len(st.stale) == 0 {
 			if some, err := atLeast(ctx, conn, st, q.Range, q.Qualities); err != nil || some > int64(q.Limit) {
 				points.More = true

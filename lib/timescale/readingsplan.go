@@ -17,25 +17,54 @@ const (
 	maxPieces = 12
 )
 
-// piece is a part of a range, of minutes or of events.
+// source is what a part of a range is made of.
+type source int
+
+const (
+	ofEvents source = iota
+	ofMinutes
+	ofHours
+)
+
+// piece is a part of a range.
 type piece struct {
 	readings.Range
-	minutes bool
+	of source
 }
 
-// pieces says from what a range is answered: from minutes where they are whole, below
-// the watermark and true, else from events.
-func pieces(r readings.Range, width time.Duration, watermark telemetry.Micros, stale []telemetry.Micros) []piece {
+// pieces says from what a range is answered: from hours and minutes where they are whole,
+// below their watermarks and true, else from events.
+func pieces(r readings.Range, width time.Duration, watermark, hourWatermark telemetry.Micros, stale []telemetry.Micros) []piece {
+	holes := holesOf(stale)
+	if width%time.Hour != 0 {
+		return finePieces(nil, r, width, watermark, holes)
+	}
+	from, to := floorTo(r.From+hourMicros-1, hourMicros), floorTo(min(r.To, hourWatermark), hourMicros)
+	if from >= to {
+		return finePieces(nil, r, width, watermark, holes)
+	}
+	all := finePieces(nil, readings.Range{From: r.From, To: from}, width, watermark, holes)
+	all = split(all, readings.Range{From: from, To: to}, ofHours, holes)
+	return finePieces(all, readings.Range{From: to, To: r.To}, width, watermark, holes)
+}
+
+// finePieces adds those of a range of which there are no hours.
+func finePieces(all []piece, r readings.Range, width time.Duration, watermark telemetry.Micros, holes []readings.Range) []piece {
 	from := floorTo(r.From+minuteMicros-1, minuteMicros)
 	to := floorTo(min(r.To, watermark), minuteMicros)
 	if width%time.Minute != 0 || from >= to {
-		return []piece{{Range: r}}
+		return add(all, piece{r, ofEvents})
 	}
+	all = add(all, piece{readings.Range{From: r.From, To: from}, ofEvents})
+	all = split(all, readings.Range{From: from, To: to}, ofMinutes, holes)
+	return add(all, piece{readings.Range{From: to, To: r.To}, ofEvents})
+}
+
+// holesOf joins stale hours, which are in order.
+func holesOf(stale []telemetry.Micros) (holes []readings.Range) {
 	if n := len(stale); n > maxPieces {
-		all := stale[n-1] + hourMicros - stale[0]
-		return split(r, from, to, []readings.Range{{From: stale[0], To: stale[0] + all}})
+		return []readings.Range{{From: stale[0], To: stale[n-1] + hourMicros}}
 	}
-	var holes []readings.Range
 	for _, hour := range stale {
 		if n := len(holes); n > 0 && holes[n-1].To == hour {
 			holes[n-1].To += hourMicros
@@ -43,35 +72,33 @@ func pieces(r readings.Range, width time.Duration, watermark telemetry.Micros, s
 			holes = append(holes, readings.Range{From: hour, To: hour + hourMicros})
 		}
 	}
-	return split(r, from, to, holes)
+	return holes
 }
 
-// split cuts r into minutes from from to to without the holes, and events. The holes
-// are in order and apart.
-func split(r readings.Range, from, to telemetry.Micros, holes []readings.Range) (all []piece) {
-	add := func(from, to telemetry.Micros, minutes bool) {
-		if from >= to {
-			return
-		}
-		if n := len(all); n > 0 && !minutes && !all[n-1].minutes && all[n-1].To == from {
-			all[n-1].To = to
-			return
-		}
-		all = append(all, piece{readings.Range{From: from, To: to}, minutes})
-	}
-	add(r.From, from, false)
+// split adds r as one source, with events in its holes, which are in order and apart.
+func split(all []piece, r readings.Range, of source, holes []readings.Range) []piece {
 	for _, hole := range holes {
-		begin, end := max(hole.From, from), min(hole.To, to)
+		begin, end := max(hole.From, r.From), min(hole.To, r.To)
 		if begin >= end {
 			continue
 		}
-		add(from, begin, true)
-		add(begin, end, false)
-		from = end
+		all = add(all, piece{readings.Range{From: r.From, To: begin}, of})
+		all = add(all, piece{readings.Range{From: begin, To: end}, ofEvents})
+		r.From = end
 	}
-	add(from, to, true)
-	add(to, r.To, false)
-	return all
+	return add(all, piece{r, of})
+}
+
+// add appends a piece, joined to the last where they are of the same.
+func add(all []piece, p piece) []piece {
+	if p.From >= p.To {
+		return all
+	}
+	if n := len(all); n > 0 && all[n-1].of == p.of && all[n-1].To == p.From {
+		all[n-1].To = p.To
+		return all
+	}
+	return append(all, p)
 }
 
 // bucketColumn is the expression of an aggregate over the union of pieces.
@@ -114,17 +141,21 @@ func bucketStatement(st seriesState, q readings.BucketQuery) (statement string, 
 		b.WriteString(", " + column)
 	}
 	b.WriteString(" FROM (")
-	for i, p := range pieces(q.Range, q.Width, telemetry.MicrosOf(st.watermark), stale) {
+	for i, p := range pieces(q.Range, q.Width, telemetry.MicrosOf(st.watermark), telemetry.MicrosOf(st.hourWatermark), stale) {
 		if i > 0 {
 			b.WriteString(" UNION ALL ")
 		}
 		arguments = append(arguments, p.From.Time(), p.To.Time())
+		const rolledUp = "count AS n, sum AS total, min AS low, max AS high, first AS opening, first_at AS opened, last AS closing, last_at AS closed FROM "
 		time := "time"
-		if p.minutes {
+		switch p.of {
+		case ofHours:
+			time = "hour"
+			b.WriteString("SELECT date_bin($4, hour, 'epoch') AS bucket, " + rolledUp + "event_hour")
+		case ofMinutes:
 			time = "minute"
-			b.WriteString(`SELECT date_bin($4, minute, 'epoch') AS bucket, count AS n, sum AS total, min AS low, max AS high, first AS opening, first_at AS opened, last AS closing, last_at AS closed
-				FROM event_minute`)
-		} else {
+			b.WriteString("SELECT date_bin($4, minute, 'epoch') AS bucket, " + rolledUp + "event_minute")
+		default:
 			b.WriteString(`SELECT date_bin($4, time, 'epoch') AS bucket, 1 AS n, least(greatest(value, -1e290), 1e290) AS total, value AS low, value AS high, value AS opening, time AS opened, value AS closing, time AS closed
 				FROM event`)
 		}

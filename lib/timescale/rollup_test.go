@@ -205,10 +205,7 @@ func TestPieces(t *testing.T) {
 	const m, h = minuteMicros, hourMicros
 	text := func(all []piece) (out []string) {
 		for _, p := range all {
-			kind := "events"
-			if p.minutes {
-				kind = "minutes"
-			}
+			kind := []string{"events", "minutes", "hours"}[p.of]
 			out = append(out, fmt.Sprintf("%s %v-%v", kind, time.Duration(p.From)*time.Microsecond, time.Duration(p.To)*time.Microsecond))
 		}
 		return out
@@ -236,9 +233,12 @@ func TestPieces(t *testing.T) {
 			[]string{"events 1m0s-1h0m0s", "minutes 1h0m0s-2h0m0s", "events 2h0m0s-4h0m0s", "minutes 4h0m0s-5h0m0s"},
 		},
 		"stale at the watermark": {readings.Range{From: 0, To: 2 * h}, time.Minute, h + 5*m, []telemetry.Micros{h}, []string{"minutes 0s-1h0m0s", "events 1h0m0s-2h0m0s"}},
+		"hours":                  {readings.Range{From: 1, To: 4*h + 1}, 24 * time.Hour, 3*h + m, nil, []string{"events 1µs-1m0s", "minutes 1m0s-1h0m0s", "hours 1h0m0s-3h0m0s", "minutes 3h0m0s-3h1m0s", "events 3h1m0s-4h0m0.000001s"}},
+		"stale among hours":      {readings.Range{From: 0, To: 4*h + 5*m}, time.Hour, 9 * h, []telemetry.Micros{0, 2 * h, 4 * h}, []string{"events 0s-1h0m0s", "hours 1h0m0s-2h0m0s", "events 2h0m0s-3h0m0s", "hours 3h0m0s-4h0m0s", "events 4h0m0s-4h5m0s"}},
+		"within hours":           {readings.Range{From: m, To: h - m}, time.Hour, 9 * h, nil, []string{"minutes 1m0s-59m0s"}},
 		"much stale":             {readings.Range{From: h, To: 99 * h}, time.Minute, 98 * h, many, []string{"events 1h0m0s-39h0m0s", "minutes 39h0m0s-98h0m0s", "events 98h0m0s-99h0m0s"}},
 	} {
-		if diff := cmp.Diff(c.want, text(pieces(c.r, c.width, c.watermark, c.stale))); diff != "" {
+		if diff := cmp.Diff(c.want, text(pieces(c.r, c.width, c.watermark, floorTo(c.watermark, h), c.stale))); diff != "" {
 			t.Errorf("%s: pieces differ (-want +got):\n%s", name, diff)
 		}
 	}
