@@ -177,6 +177,8 @@ type Audit struct {
 	// LatencyBudget is what the 99th percentile of single reads may take, from Lambda
 	// over the API's public address.
 	LatencyBudget time.Duration
+	// Lock holds for all that the audit writes, the heads of the audit trail above all.
+	Lock Lock
 }
 
 // API configures the HTTP API's front.

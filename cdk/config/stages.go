@@ -77,6 +77,8 @@ func dev() Stage {
 		Audit: Audit{
 			Function: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
 			Every:    time.Hour, LatencyBudget: 500 * time.Millisecond,
+			// A stage that comes and goes must not leave a bucket behind for long.
+			Lock: Lock{Mode: Governance, Days: 1},
 		},
 		Tokens: Tokens{Audience: "insighthub", Keys: []SigningKey{{Name: "First"}}},
 		Database: Database{
@@ -103,6 +105,7 @@ func staging() Stage {
 	}
 	s.Network = Network{CIDR: "10.41.0.0/20", Egress: NATInstance}
 	s.Monitoring.RetentionDays = 90
+	s.Audit.Lock = Lock{Mode: Governance, Days: 30}
 	s.Log.RetentionDays = 30
 	return s
 }
@@ -134,6 +137,7 @@ func prod() Stage {
 	}
 	s.Network = Network{CIDR: "10.42.0.0/20", Egress: NATGateway}
 	s.Monitoring.RetentionDays = 1095
+	s.Audit.Lock = Lock{Mode: Compliance, Days: 365}
 	s.Log.RetentionDays = 90
 	return s
 }

@@ -167,7 +167,7 @@ func (a Audit) problems() (p problems) {
 	p.expect(a.Every%time.Minute == 0, "rate %v: want whole minutes", a.Every)
 	p.expect(a.Timeout <= a.Every, "timeout %v: the next audit comes after %v", a.Timeout, a.Every)
 	p.within("latency budget", a.LatencyBudget, time.Millisecond, time.Minute)
-	return p
+	return append(p, a.Lock.problems()...)
 }
 
 func (t Tokens) problems() (p problems) {

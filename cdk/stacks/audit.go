@@ -11,6 +11,7 @@ import (
 	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/insighthub/insighthub/cdk/config"
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
@@ -69,23 +70,40 @@ func NewAudit(scope cdkconstructs.Construct, props Props, data Data, api API) Au
 }
 
 // recordBucket keeps what was kept: a head of the audit trail and the time at which a
-// key was seen first are written once and never replaced, whoever asks for it.
+// key was seen first are written once, and neither replaced nor deleted before their
+// time, whoever asks for it. The lock holds for each version; that no marker of a deletion
+// hides one is the policy's part. docs/adr/0016 has the reasons.
 func recordBucket(stack awscdk.Stack, props Props) awss3.Bucket {
 	const reportDays = 400
+	lock := props.Stage.Audit.Lock
 	p := privateBucket(props.Stage)
+	p.Versioned = jsii.Bool(true)
+	p.ObjectLockEnabled = jsii.Bool(true)
+	days := awscdk.Duration_Days(jsii.Number(float64(lock.Days)))
+	if lock.Mode == config.Compliance {
+		p.ObjectLockDefaultRetention = awss3.ObjectLockRetention_Compliance(days)
+	} else {
+		p.ObjectLockDefaultRetention = awss3.ObjectLockRetention_Governance(days)
+	}
+	// Heads and times of keys stay: their prefixes have no rule.
 	p.LifecycleRules = &[]*awss3.LifecycleRule{{
-		Prefix:     jsii.String("audit-reports/"),
-		Expiration: awscdk.Duration_Days(jsii.Number(reportDays)),
+		Prefix:                      jsii.String("audit-reports/"),
+		Expiration:                  awscdk.Duration_Days(jsii.Number(float64(max(reportDays, lock.Days)))),
+		NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(1)),
 	}}
 	bucket := awss3.NewBucket(stack, jsii.String("Records"), p)
-	bucket.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Effect:     awsiam.Effect_DENY,
-		Principals: &[]awsiam.IPrincipal{awsiam.NewAnyPrincipal()},
-		Actions:    jsii.Strings("s3:PutObject"),
-		Resources: &[]*string{
-			bucket.ArnForObjects(jsii.String("audit-anchors/*")), bucket.ArnForObjects(jsii.String("audit-keys/*")),
-		},
-		Conditions: &map[string]any{"Null": map[string]string{"s3:if-none-match": "true"}},
-	}))
+	kept := []*string{bucket.ArnForObjects(jsii.String("audit-anchors/*")), bucket.ArnForObjects(jsii.String("audit-keys/*"))}
+	deny := func(conditions map[string]any, actions ...string) {
+		statement := &awsiam.PolicyStatementProps{
+			Effect: awsiam.Effect_DENY, Principals: &[]awsiam.IPrincipal{awsiam.NewAnyPrincipal()},
+			Actions: jsii.Strings(actions...), Resources: &kept,
+		}
+		if conditions != nil {
+			statement.Conditions = &conditions
+		}
+		bucket.AddToResourcePolicy(awsiam.NewPolicyStatement(statement))
+	}
+	deny(map[string]any{"Null": map[string]string{"s3:if-none-match": "true"}}, "s3:PutObject")
+	deny(nil, "s3:DeleteObject", "s3:DeleteObjectVersion")
 	return bucket
 }

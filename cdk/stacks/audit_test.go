@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/insighthub/insighthub/cdk/config"
 )
 
 // checkAudit looks at when the audit runs, and at what it may do.
@@ -43,5 +45,43 @@ func checkAudit(t *testing.T, a assembly) {
 	}
 	if !found {
 		t.Error("what was kept can be replaced")
+	}
+}
+
+// checkRecords looks at what protects the audit's bucket from who may delete.
+func checkRecords(t *testing.T, a assembly, stage config.StageName) {
+	t.Helper()
+	for _, b := range a.ofType("AWS::S3::Bucket") {
+		locked := b.Properties["ObjectLockEnabled"] != nil || b.Properties["ObjectLockConfiguration"] != nil
+		if audits := strings.HasPrefix(b.ID, "Audit/"); locked != audits {
+			t.Errorf("%s: locked %t", b.ID, locked)
+		}
+		if !locked {
+			continue
+		}
+		want := map[config.StageName]string{
+			config.Dev:     `{"DefaultRetention":{"Days":1,"Mode":"GOVERNANCE"}}`,
+			config.Staging: `{"DefaultRetention":{"Days":30,"Mode":"GOVERNANCE"}}`,
+			config.Prod:    `{"DefaultRetention":{"Days":365,"Mode":"COMPLIANCE"}}`,
+		}[stage]
+		lock, _ := b.Properties["ObjectLockConfiguration"].(map[string]any)
+		if b.Properties["ObjectLockEnabled"] != true || lock["ObjectLockEnabled"] != "Enabled" || text(lock["Rule"]) != want ||
+			text(b.Properties["VersioningConfiguration"]) != `{"Status":"Enabled"}` {
+			t.Errorf("%s: %s, versions %v, want %s", b.ID, text(lock), b.Properties["VersioningConfiguration"], want)
+		}
+		// Nothing that is to stay expires.
+		rules := text(b.Properties["LifecycleConfiguration"])
+		if strings.Count(rules, `"Prefix"`) != 1 || !strings.Contains(rules, `"Prefix":"audit-reports/"`) || !strings.Contains(rules, `"ExpirationInDays":400`) {
+			t.Errorf("%s: %s", b.ID, rules)
+		}
+	}
+	for _, p := range a.ofType("AWS::S3::BucketPolicy") {
+		if !strings.HasPrefix(p.ID, "Audit/") {
+			continue
+		}
+		statement := regexp.MustCompile(`\{"Action":\["s3:DeleteObject","s3:DeleteObjectVersion"\],"Effect":"Deny","Principal":\{"AWS":"\*"\},"Resource":\[.*?audit-anchors/\*.*?audit-keys/\*`)
+		if !statement.MatchString(text(p.Properties)) {
+			t.Errorf("what was kept can be hidden: %s", text(p.Properties))
+		}
 	}
 }

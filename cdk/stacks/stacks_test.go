@@ -38,7 +38,10 @@ func TestDev(t *testing.T) {
 	t.Run("storage", func(t *testing.T) { checkStorage(t, a, "Delete") })
 	t.Run("zones", func(t *testing.T) { checkZones(t, a) })
 	t.Run("monitoring", func(t *testing.T) { checkMonitoring(t, a, "Delete") })
-	t.Run("audit", func(t *testing.T) { checkAudit(t, a) })
+	t.Run("audit", func(t *testing.T) {
+		checkAudit(t, a)
+		checkRecords(t, a, config.Dev)
+	})
 	t.Run("migrations", func(t *testing.T) { checkMigrations(t, a) })
 }
 
@@ -51,6 +54,7 @@ func TestStagingAndProd(t *testing.T) {
 			checkStorage(t, a, "Retain")
 			checkMonitoring(t, a, "Retain")
 			checkZones(t, a)
+			checkRecords(t, a, name)
 			if n := len(a.ofType("AWS::DLM::LifecyclePolicy")); n != 1 {
 				t.Errorf("%d backup policies, want 1", n)
 			}
@@ -416,7 +420,8 @@ func checkStorage(t *testing.T, a assembly, deletion string) {
 	buckets := a.ofType("AWS::S3::Bucket")
 	for _, b := range buckets {
 		bucket := b.Properties
-		if bucket["BucketEncryption"] == nil || bucket["LifecycleConfiguration"] == nil || bucket["VersioningConfiguration"] != nil {
+		versions := strings.HasPrefix(b.ID, "Audit/") // its lock needs them
+		if bucket["BucketEncryption"] == nil || bucket["LifecycleConfiguration"] == nil || (bucket["VersioningConfiguration"] != nil) != versions {
 			t.Errorf("%s %v, want encryption, a lifecycle and no versions", b.ID, bucket)
 		}
 		if public := text(bucket["PublicAccessBlockConfiguration"]); strings.Count(public, "true") != 4 {

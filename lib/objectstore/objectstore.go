@@ -4,8 +4,11 @@ package objectstore
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"time"
@@ -81,18 +84,28 @@ func (s *Store) put(ctx context.Context, op, key string, body []byte, contentTyp
 	if key == "" {
 		return "", fmt.Errorf("%s s3://%s/: key: empty: %w", op, s.bucket, telemetry.ErrInvalid)
 	}
-	out, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+	input := &s3.PutObjectInput{
 		Bucket:      &s.bucket,
 		Key:         &key,
 		Body:        bytes.NewReader(body),
 		ContentType: &contentType,
 		IfMatch:     ifMatch,
 		IfNoneMatch: ifNoneMatch,
-	}, options...)
+	}
+	if len(options) == 0 {
+		input.ChecksumCRC32 = aws.String(checksum(body))
+	}
+	out, err := s.client.PutObject(ctx, input, options...)
 	if err != nil {
 		return "", s.wrap(err, op, key)
 	}
 	return aws.ToString(out.ETag), nil
+}
+
+// checksum is what S3 compares a body with, and does not take an object without in a
+// bucket with Object Lock: the CRC-32 in base64.
+func checksum(body []byte) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(body)))
 }
 
 // Get returns an object's content. An object that is larger than
