@@ -7,18 +7,9 @@ package main
 
 import (
 	"context"
-	"errors"
-	"log/slog"
 	"os"
-	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
-	"github.com/insighthub/insighthub/lib/awsconfig"
-	"github.com/insighthub/insighthub/lib/kms"
 	"github.com/insighthub/insighthub/lib/lambdahost"
-	"github.com/insighthub/insighthub/lib/secrets"
-	"github.com/insighthub/insighthub/lib/timescale"
 )
 
 func main() {
@@ -30,31 +21,4 @@ func main() {
 		os.Exit(1)
 	}
 	lambdahost.Start(ctx, handler)
-}
-
-// build makes the function from its environment.
-func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
-	env := lambdahost.NewEnv(getenv)
-	database := env.Required("DATABASE_SECRET_ARN")
-	issuer, audience, keys := env.Required("TOKEN_ISSUER"), env.Required("TOKEN_AUDIENCE"), env.Required("SIGNING_KEYS")
-	aws, err := awsconfig.Load(getenv)
-	if err := errors.Join(env.Err(), err); err != nil {
-		return nil, err
-	}
-	instruments, err := lambdahost.NewInstruments(getenv, aws)
-	if err != nil {
-		return nil, err
-	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(aws), database, timescale.PoolConfig{
-		Application: "insighthub-access", MaxConnections: 1, ConnectTimeout: 2 * time.Second, StatementTimeout: 5 * time.Second,
-		LockTimeout: 2 * time.Second, MaxAttempts: 3,
-	})
-	if err != nil {
-		return nil, err
-	}
-	handler, err := wire(wiring{pool: pool, keys: kms.New(aws), issuer: issuer, audience: audience, signing: keys, log: log})
-	if err != nil {
-		return nil, err
-	}
-	return instruments.Observe(handler)
 }

@@ -1,17 +1,42 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
+	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/access"
+	"github.com/insighthub/insighthub/lib/kms"
+	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/lambdahttp"
+	"github.com/insighthub/insighthub/lib/secrets"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/token"
 )
+
+// build makes the function from its environment.
+func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
+	env := lambdahost.NewEnv(getenv)
+	database := env.Required("DATABASE_SECRET_ARN")
+	issuer, audience, keys := env.Required("TOKEN_ISSUER"), env.Required("TOKEN_AUDIENCE"), env.Required("SIGNING_KEYS")
+	host, err := lambdahost.NewHost(getenv)
+	if err := errors.Join(env.Err(), err); err != nil {
+		return nil, err
+	}
+	pool, err := timescale.OpenSecret(ctx, secrets.New(host.AWS), database, timescale.ForRequests("insighthub-access", 5*time.Second))
+	if err != nil {
+		return nil, err
+	}
+	handler, err := wire(wiring{pool: pool, keys: kms.New(host.AWS), issuer: issuer, audience: audience, signing: keys, log: log})
+	if err != nil {
+		return nil, err
+	}
+	return host.Observe(handler)
+}
 
 // wiring is what the function is made of.
 type wiring struct {

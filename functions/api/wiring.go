@@ -29,34 +29,28 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	pathStyle := env.Bool("AWS_S3_PATH_STYLE", false)
 	prometheus, sigV4 := env.Required("PROMETHEUS_URL"), env.Bool("PROMETHEUS_SIGV4", false)
 	peers := iceSettings{env.Optional("ICE_STUN", ""), env.Optional("ICE_TURN", ""), env.Optional("TURN_SECRET_ARN", "")}
-	aws, err := awsconfig.Load(getenv)
+	host, err := lambdahost.NewHost(getenv)
 	if err := errors.Join(env.Err(), err); err != nil {
 		return nil, err
 	}
-	instruments, err := lambdahost.NewInstruments(getenv, aws)
+	vault := secrets.New(host.AWS)
+	pool, err := timescale.OpenSecret(ctx, vault, database, timescale.ForRequests("insighthub-api", 10*time.Second))
 	if err != nil {
 		return nil, err
 	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(aws), database, timescale.PoolConfig{
-		Application: "insighthub-api", MaxConnections: 1, ConnectTimeout: 2 * time.Second, StatementTimeout: 10 * time.Second,
-		LockTimeout: 2 * time.Second, MaxAttempts: 3,
-	})
+	exports, err := objectstore.New(objectstore.Config{AWS: host.AWS, Bucket: bucket, PathStyle: pathStyle})
 	if err != nil {
 		return nil, err
 	}
-	exports, err := objectstore.New(objectstore.Config{AWS: aws, Bucket: bucket, PathStyle: pathStyle})
-	if err != nil {
-		return nil, err
-	}
-	query := promquery.Config{URL: prometheus, HTTP: awsconfig.NewHTTPClient(), Now: time.Now, Timeout: 5 * time.Second}
+	query := promquery.Config{URL: prometheus, HTTP: awsconfig.NewHTTPClient(), Now: time.Now}
 	if sigV4 {
-		query.Region, query.Credentials = aws.Region, aws.Credentials
+		query.SigV4 = &promquery.SigV4{Region: host.AWS.Region, Credentials: host.AWS.Credentials}
 	}
-	figures, err := promquery.New(query)
+	figures, err := promquery.NewFigures(query, 5*time.Second)
 	if err != nil {
 		return nil, err
 	}
-	ice, err := relays(ctx, peers, secrets.New(aws))
+	ice, err := relays(ctx, peers, vault)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +58,7 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	if err != nil {
 		return nil, err
 	}
-	return instruments.Observe(handler)
+	return host.Observe(handler)
 }
 
 // services are what is connected beside the database; what is nil is not served.

@@ -11,9 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/insighthub/insighthub/lib/checkup"
-	"github.com/insighthub/insighthub/lib/instantquery"
 	"github.com/insighthub/insighthub/lib/kms"
 	"github.com/insighthub/insighthub/lib/objectstore"
+	"github.com/insighthub/insighthub/lib/promquery"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/token"
 )
@@ -40,11 +40,11 @@ func wire(s settings, cfg aws.Config) (*audit, error) {
 	}
 	a := &audit{settings: s, signer: kms.New(cfg), random: rand.Reader, now: time.Now}
 	a.api = checkup.API{Base: strings.TrimRight(s.api, "/"), HTTP: client, Now: time.Now}
-	query := instantquery.Config{URL: s.prometheus, HTTP: client, Now: time.Now}
+	query := promquery.Config{URL: s.prometheus, HTTP: client, Now: time.Now}
 	if s.signsPrometheus {
-		query.SigV4 = &instantquery.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
+		query.SigV4 = &promquery.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
 	}
-	asked, err := instantquery.New(query)
+	asked, err := promquery.New(query)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ func wire(s settings, cfg aws.Config) (*audit, error) {
 }
 
 // figures is Prometheus as the checks want it.
-type figures struct{ client *instantquery.Client }
+type figures struct{ client *promquery.Client }
 
 var _ checkup.Prometheus = figures{}
 

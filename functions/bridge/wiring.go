@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/bridge"
 	"github.com/insighthub/insighthub/lib/kinesis"
 	"github.com/insighthub/insighthub/lib/lambdahost"
@@ -37,38 +36,34 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := awsconfig.Load(getenv)
+	host, err := lambdahost.NewHost(getenv)
 	if err != nil {
 		return nil, err
 	}
-	objects, err := objectstore.New(objectstore.Config{AWS: cfg, Bucket: s.bucket, PathStyle: s.pathStyle})
+	objects, err := objectstore.New(objectstore.Config{AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle})
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(cfg, s)
+	client, err := newClient(host.AWS, s)
 	if err != nil {
 		return nil, err
 	}
 	// One connection, and one attempt: the configuration is read again a minute later.
-	pool, err := timescale.OpenSecret(ctx, secrets.New(cfg), s.secretARN, timescale.PoolConfig{
+	pool, err := timescale.OpenSecret(ctx, secrets.New(host.AWS), s.secretARN, timescale.PoolConfig{
 		Application: "insighthub-bridge", MaxConnections: 1, MaxAttempts: 1, ConnectTimeout: time.Second,
 	})
 	if err != nil {
 		return nil, err
 	}
-	lineage := kinesis.NewShards(awskinesis.NewFromConfig(cfg), s.stream)
-	instruments, err := lambdahost.NewInstruments(getenv, cfg)
-	if err != nil {
-		return nil, err
-	}
+	lineage := kinesis.NewShards(awskinesis.NewFromConfig(host.AWS), s.stream)
 	handler, err := assemble(parts{
 		settings: s, objects: objects, lineage: lineage, client: client, rules: rules{pool}, log: log,
-		config: bridge.Config{Metrics: instruments.Registry, Log: log, Now: time.Now},
+		config: bridge.Config{Metrics: host.Registry, Log: log, Now: time.Now},
 	})
 	if err != nil {
 		return nil, err
 	}
-	observed, err := instruments.Observe(handler)
+	observed, err := host.Observe(handler)
 	return &function{observed, pool}, err
 }
 

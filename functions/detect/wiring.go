@@ -9,7 +9,6 @@ import (
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/detect"
 	"github.com/insighthub/insighthub/lib/eventbridge"
 	"github.com/insighthub/insighthub/lib/kinesis"
@@ -33,30 +32,26 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := awsconfig.Load(getenv)
+	host, err := lambdahost.NewHost(getenv)
 	if err != nil {
 		return nil, err
 	}
-	objects, err := objectstore.New(objectstore.Config{AWS: cfg, Bucket: s.bucket, PathStyle: s.pathStyle, MaxBytes: maxStateBytes + 1<<20})
+	objects, err := objectstore.New(objectstore.Config{AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle, MaxBytes: maxStateBytes + 1<<20})
 	if err != nil {
 		return nil, err
 	}
-	bus, err := eventbridge.New(eventbridge.Config{Client: awseventbridge.NewFromConfig(cfg), Name: s.bus, Source: eventSource})
+	bus, err := eventbridge.New(eventbridge.Config{Client: awseventbridge.NewFromConfig(host.AWS), Name: s.bus, Source: eventSource})
 	if err != nil {
 		return nil, err
 	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(cfg), s.secretARN, timescale.PoolConfig{
+	pool, err := timescale.OpenSecret(ctx, secrets.New(host.AWS), s.secretARN, timescale.PoolConfig{
 		Application: "insighthub-detect", MaxConnections: 1, ConnectTimeout: time.Second,
 	})
 	if err != nil {
 		return nil, err
 	}
-	lineage := kinesis.NewShards(awskinesis.NewFromConfig(cfg), s.stream)
-	instruments, err := lambdahost.NewInstruments(getenv, cfg)
-	if err != nil {
-		return nil, err
-	}
-	drawn, err := newFigures(cfg, s)
+	lineage := kinesis.NewShards(awskinesis.NewFromConfig(host.AWS), s.stream)
+	drawn, err := newFigures(host.AWS, s)
 	if err != nil {
 		return nil, err
 	}
@@ -64,13 +59,13 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*
 		settings: s, objects: objects, lineage: lineage, configurations: configuration{pool},
 		config: detect.Config{
 			Anomalies: anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, log}, Notifier: notifier{bus}, Figures: drawn,
-			Metrics: instruments.Registry, Log: log, Now: time.Now,
+			Metrics: host.Registry, Log: log, Now: time.Now,
 		},
 	})
 	if err != nil {
 		return nil, err
 	}
-	observed, err := instruments.Observe(handler)
+	observed, err := host.Observe(handler)
 	return &function{observed, pool}, err
 }
 

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/ingest"
-	"github.com/insighthub/insighthub/lib/kinesis"
 	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -32,17 +30,4 @@ func parse(getenv func(string) string) (settings, error) {
 		s.compression = telemetry.Zstd
 	}
 	return s, env.Err()
-}
-
-// putter is the stream as the use-case wants it.
-type putter struct{ producer *kinesis.Producer }
-
-var _ ingest.RecordPutter = putter{}
-
-func (p putter) PutRecords(ctx context.Context, partitionKey string, records [][]byte) error {
-	entries := make([]kinesis.Record, len(records))
-	for i, data := range records {
-		entries[i] = kinesis.Record{PartitionKey: partitionKey, Data: data}
-	}
-	return p.producer.Put(ctx, entries)
 }

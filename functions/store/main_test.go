@@ -130,7 +130,7 @@ func TestDatabaseAway(t *testing.T) {
 }
 
 func TestBuildNamesWhatIsMissing(t *testing.T) {
-	_, _, err := build(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
+	_, err := build(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
 	for _, name := range []string{"DATABASE_SECRET_ARN", "FAILURE_BUCKET"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)
@@ -148,12 +148,12 @@ func TestMetrics(t *testing.T) {
 		"DATABASE_SECRET_ARN": "arn", "FAILURE_BUCKET": "failures", "AWS_ENDPOINT_URL_SECRETS_MANAGER": secret.URL,
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
 	}
-	handler, pool, err := build(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler))
+	f, err := build(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pool.Close()
-	metricstest.Check(t, handler, "insighthub_invocations_total", "insighthub_store_events_total", "insighthub_store_duplicates_total",
+	defer f.pool.Close()
+	metricstest.Check(t, f.Handler, "insighthub_invocations_total", "insighthub_store_events_total", "insighthub_store_duplicates_total",
 		"insighthub_store_conflicts_total", "insighthub_store_poison_records_total")
 }
 

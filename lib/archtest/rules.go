@@ -43,8 +43,7 @@ func Rules() []Rule {
 		{Path: "lib/remotewrite", Internal: []string{telemetry}, External: []string{
 			"github.com/aws/aws-sdk-go-v2/aws", "github.com/klauspost/compress/snappy", "github.com/prometheus/prometheus/prompb",
 		}},
-		{Path: "lib/promquery", Internal: []string{telemetry, "lib/kpi", "lib/readings"}, External: []string{sdk}},
-		{Path: "lib/instantquery", Internal: []string{telemetry}, External: []string{"github.com/aws/aws-sdk-go-v2/aws"}},
+		{Path: "lib/promquery", Internal: []string{telemetry, "lib/kpi", "lib/readings"}, External: []string{"github.com/aws/aws-sdk-go-v2/aws"}},
 		{Path: "lib/secrets", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/kms", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/eventbridge", Internal: []string{telemetry}, External: []string{sdk}},

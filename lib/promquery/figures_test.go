@@ -22,13 +22,13 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-func client(t *testing.T, url string) *Client {
+func figures(t *testing.T, url string) *Figures {
 	t.Helper()
-	c, err := New(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now, Timeout: 5 * time.Second})
+	f, err := NewFigures(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now}, 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return f
 }
 
 // TestRealPrometheus writes windows of machines whose names try to leave their place
@@ -67,7 +67,7 @@ func TestRealPrometheus(t *testing.T) {
 	if _, err := writer.Write(t.Context(), series); err != nil {
 		t.Fatal(err)
 	}
-	c := client(t, server.URL())
+	c := figures(t, server.URL())
 	span := readings.Range{From: telemetry.MicrosOf(end.Add(-6 * window)), To: telemetry.MicrosOf(end)}
 	for i, name := range names {
 		got, err := c.Sums(t.Context(), readings.Selection{Site: "plant-1", Gateway: "gw-1", Device: telemetry.DeviceName(name), Range: span})
@@ -114,17 +114,17 @@ func TestErrors(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.body)
 		}))
-		_, err := client(t, server.URL).Sums(t.Context(), s)
+		_, err := figures(t, server.URL).Sums(t.Context(), s)
 		server.Close()
 		if err == nil || c.want != nil && !errors.Is(err, c.want) || c.want == nil && (errors.Is(err, telemetry.ErrInvalid) || errors.Is(err, telemetry.ErrUnavailable)) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
 	}
-	if _, err := client(t, "http://127.0.0.1:1/").Sums(t.Context(), s); !errors.Is(err, telemetry.ErrUnavailable) {
+	if _, err := figures(t, "http://127.0.0.1:1/").Sums(t.Context(), s); !errors.Is(err, telemetry.ErrUnavailable) {
 		t.Errorf("nobody there: %v", err)
 	}
 	for _, url := range []string{"", "host", "ftp://host"} {
-		if _, err := New(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now, Timeout: time.Second}); !errors.Is(err, telemetry.ErrInvalid) {
+		if _, err := NewFigures(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now}, time.Second); !errors.Is(err, telemetry.ErrInvalid) {
 			t.Errorf("address %q: %v", url, err)
 		}
 	}
@@ -135,7 +135,7 @@ func TestSlowServer(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer server.Close()
 	defer close(release)
-	c, err := New(Config{URL: server.URL, HTTP: http.DefaultClient, Now: time.Now, Timeout: 20 * time.Millisecond})
+	c, err := NewFigures(Config{URL: server.URL, HTTP: http.DefaultClient, Now: time.Now}, 20*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,10 +151,10 @@ func TestSignature(t *testing.T) {
 		_, _ = io.WriteString(w, `{"status":"success","data":{"resultType":"vector","result":[]}}`)
 	}))
 	defer server.Close()
-	c, err := New(Config{
-		URL: server.URL + "/workspaces/ws-1/", HTTP: http.DefaultClient, Now: func() time.Time { return time.Unix(1795435200, 0) }, Timeout: time.Second,
-		Region: "eu-west-1", Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKID", "secret", "")),
-	})
+	c, err := NewFigures(Config{
+		URL: server.URL + "/workspaces/ws-1/", HTTP: http.DefaultClient, Now: func() time.Time { return time.Unix(1795435200, 0) },
+		SigV4: &SigV4{Region: "eu-west-1", Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKID", "secret", ""))},
+	}, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,10 +180,4 @@ func FuzzQuote(f *testing.F) {
 			}
 		}
 	})
-}
-
-func FuzzDecode(f *testing.F) {
-	f.Add([]byte(`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"figure":"x"},"value":[1,"2.5"]}]}}`))
-	f.Add([]byte(`{"status":"success","data":{"resultType":"vector","result":[{"value":[]}]}}`))
-	f.Fuzz(func(_ *testing.T, raw []byte) { _, _ = decode(raw) })
 }

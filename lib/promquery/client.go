@@ -1,9 +1,8 @@
-// Package instantquery asks Prometheus, or Amazon's managed service for it, what an
-// expression is now, over its HTTP API.
-package instantquery
+// Package promquery asks Prometheus, or Amazon's managed service for it, what an
+// expression is at one time, over its HTTP API.
+package promquery
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -23,7 +22,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// HTTPClient is the part of *http.Client that is needed.
+// HTTPClient is the part of *http.Client that is needed. It should not follow redirects.
 type HTTPClient interface {
 	Do(*http.Request) (*http.Response, error)
 }
@@ -36,7 +35,7 @@ type SigV4 struct {
 	Credentials aws.CredentialsProvider
 }
 
-// Config is a Client's. URL, HTTP and Now are required.
+// Config says which server, and how to reach it. URL, HTTP and Now are required.
 type Config struct {
 	// URL is the server's address, or the workspace's endpoint; the API is below it.
 	URL  string
@@ -58,8 +57,8 @@ func New(config Config) (*Client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("prometheus: %w: address %q: want http(s)://host", telemetry.ErrInvalid, config.URL)
 	}
-	if config.HTTP == nil || config.Now == nil {
-		return nil, fmt.Errorf("prometheus: %w: want a client and a clock", telemetry.ErrInvalid)
+	if config.HTTP == nil || config.Now == nil || config.SigV4 != nil && (config.SigV4.Region == "" || config.SigV4.Credentials == nil) {
+		return nil, fmt.Errorf("prometheus: %w: want a client, a clock, and a region and credentials to sign with", telemetry.ErrInvalid)
 	}
 	config.URL = strings.TrimRight(config.URL, "/")
 	return &Client{config, v4.NewSigner()}, nil
@@ -71,46 +70,77 @@ type Sample struct {
 	Value  float64
 }
 
-// maxAnswerBytes bounds an answer: 10,000 series of some labels.
-const maxAnswerBytes = 4 << 20
-
 // Query evaluates an expression at the server's own now: clocks differ. Errors wrap
 // telemetry.ErrUnavailable when the server can not be asked or fails, and
 // telemetry.ErrInvalid when it does not understand the expression.
 func (c *Client) Query(ctx context.Context, expression string) ([]Sample, error) {
-	body := []byte(url.Values{"query": {expression}}.Encode())
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.config.URL+"/api/v1/query", bytes.NewReader(body))
+	const maxAnswerBytes = 4 << 20 // 10,000 series of some labels
+	body, err := c.post(ctx, maxAnswerBytes, url.Values{"query": {expression}})
+	var samples []Sample
+	if err == nil {
+		samples, err = parse(body)
+	}
+	var refused *refusal
+	switch {
+	case err == nil:
+		return samples, nil
+	case errors.As(err, &refused) && (refused.status == http.StatusBadRequest || refused.status == http.StatusUnprocessableEntity),
+		errors.Is(err, errTooLong), errors.Is(err, errType):
+		err = fmt.Errorf("%w: %w", telemetry.ErrInvalid, err)
+	case refused != nil, errors.Is(err, errAnswer):
+		err = fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
+	}
+	return nil, fmt.Errorf("query %q: %w", expression, err)
+}
+
+// refusal is an answer of another status than 200.
+type refusal struct {
+	status int
+	body   []byte
+}
+
+// Error implements error.
+func (r *refusal) Error() string {
+	return fmt.Sprintf("prometheus: status %d: %.300s", r.status, r.body)
+}
+
+// What may be wrong with an answer. What it means is for who has asked.
+var (
+	errAnswer  = errors.New("prometheus: no answer to a query")
+	errType    = errors.New("prometheus: an answer of another type")
+	errTooLong = errors.New("prometheus: the answer is too long")
+)
+
+// post asks the API and returns its answer, of most bytes or errTooLong. The error is
+// a refusal when the server says no, and wraps telemetry.ErrUnavailable when it says nothing.
+func (c *Client) post(ctx context.Context, most int64, form url.Values) ([]byte, error) {
+	text := form.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.config.URL+"/api/v1/query", strings.NewReader(text))
 	if err != nil {
 		return nil, fmt.Errorf("prometheus: %w", err)
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if err := c.sign(ctx, req, body); err != nil {
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	if err := c.sign(ctx, request, text); err != nil {
 		return nil, err
 	}
-	resp, err := c.config.HTTP.Do(req)
+	response, err := c.config.HTTP.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("prometheus: %w: %w", telemetry.ErrUnavailable, err)
 	}
-	defer func() { _ = resp.Body.Close() }() // nothing of it is needed any more
-	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswerBytes+1))
+	defer func() { _ = response.Body.Close() }() // read as far as is needed
+	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("prometheus: %w: %w", telemetry.ErrUnavailable, err)
-	case len(raw) > maxAnswerBytes:
-		return nil, fmt.Errorf("prometheus: query %q: %w: the answer exceeds %d bytes", expression, telemetry.ErrInvalid, maxAnswerBytes)
-	case resp.StatusCode == http.StatusBadRequest || resp.StatusCode == http.StatusUnprocessableEntity:
-		return nil, fmt.Errorf("prometheus: query %q: %w: %d: %.200s", expression, telemetry.ErrInvalid, resp.StatusCode, raw)
-	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("prometheus: query %q: %w: it answers %d", expression, telemetry.ErrUnavailable, resp.StatusCode)
+	case response.StatusCode != http.StatusOK:
+		return nil, &refusal{response.StatusCode, body}
+	case int64(len(body)) > most:
+		return nil, fmt.Errorf("%w: more than %d bytes", errTooLong, most)
 	}
-	samples, err := parse(raw)
-	if err != nil {
-		return nil, fmt.Errorf("prometheus: query %q: %w", expression, err)
-	}
-	return samples, nil
+	return body, nil
 }
 
-func (c *Client) sign(ctx context.Context, req *http.Request, body []byte) error {
+func (c *Client) sign(ctx context.Context, request *http.Request, body string) error {
 	s := c.config.SigV4
 	if s == nil {
 		return nil
@@ -119,14 +149,15 @@ func (c *Client) sign(ctx context.Context, req *http.Request, body []byte) error
 	if err != nil {
 		return fmt.Errorf("prometheus: credentials: %w", err)
 	}
-	sum := sha256.Sum256(body)
-	if err := c.signer.SignHTTP(ctx, credentials, req, hex.EncodeToString(sum[:]), "aps", s.Region, c.config.Now()); err != nil {
+	sum := sha256.Sum256([]byte(body))
+	if err := c.signer.SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), "aps", s.Region, c.config.Now()); err != nil {
 		return fmt.Errorf("prometheus: sign: %w", err)
 	}
 	return nil
 }
 
-// parse reads an answer with a vector, or a scalar as one series without labels.
+// parse reads an answer with a vector, or a scalar as one series without labels. The
+// error is errAnswer or errType.
 func parse(raw []byte) ([]Sample, error) {
 	var answer struct {
 		Status string
@@ -136,30 +167,33 @@ func parse(raw []byte) ([]Sample, error) {
 		}
 	}
 	if err := json.Unmarshal(raw, &answer); err != nil || answer.Status != "success" {
-		return nil, errors.Join(fmt.Errorf("%w: no answer of Prometheus", telemetry.ErrUnavailable), err)
+		return nil, errors.Join(errAnswer, err)
 	}
 	switch answer.Data.Type {
 	case "vector":
 		var series []struct {
 			Metric map[string]string
-			Value  point
+			Value  *point
 		}
 		if err := json.Unmarshal(answer.Data.Result, &series); err != nil {
-			return nil, fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
+			return nil, fmt.Errorf("%w: %w", errAnswer, err)
 		}
 		samples := make([]Sample, len(series))
 		for i, s := range series {
-			samples[i] = Sample{s.Metric, float64(s.Value)}
+			if s.Value == nil {
+				return nil, fmt.Errorf("%w: series %d has no value", errAnswer, i)
+			}
+			samples[i] = Sample{s.Metric, float64(*s.Value)}
 		}
 		return samples, nil
 	case "scalar":
 		var p point
 		if err := json.Unmarshal(answer.Data.Result, &p); err != nil {
-			return nil, fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
+			return nil, fmt.Errorf("%w: %w", errAnswer, err)
 		}
 		return []Sample{{Value: float64(p)}}, nil
 	default:
-		return nil, fmt.Errorf("%w: it is a %.20q, want a vector", telemetry.ErrInvalid, answer.Data.Type)
+		return nil, fmt.Errorf("%w: it is a %.20q, want a vector", errType, answer.Data.Type)
 	}
 }
 

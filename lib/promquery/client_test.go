@@ -1,4 +1,4 @@
-package instantquery
+package promquery
 
 import (
 	"errors"
@@ -88,6 +88,8 @@ func TestQueryFails(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"b"},"value":[1,"NaN"]}]}}`))
 	f.Add([]byte(`{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}`))
+	f.Add([]byte(`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"figure":"x"},"value":[1,"2.5"]}]}}`))
+	f.Add([]byte(`{"status":"success","data":{"resultType":"vector","result":[{"value":[]}]}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if samples, err := parse(raw); err != nil && samples != nil {
 			t.Errorf("both samples and %v", err)
