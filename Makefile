@@ -17,7 +17,7 @@ CHROMIUM   := .local/chromium
 WASM       := web/public/detector.wasm
 PROMETHEUS3 := .local/prometheus3
 K6         := .local/k6
-FUNCTIONS  := access api audit authorizer bridge detect ingest migrate rollup store
+FUNCTIONS  := access api audit authorizer bridge detect ingest migrate refusals rollup store
 sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
 LIB_FILES  := $(call sources,lib)
 GO_BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false

@@ -190,6 +190,8 @@ type API struct {
 	Access Function
 	// Resources sizes the function behind everything else.
 	Resources Function
+	// Refusals sizes the function that writes refused tokens into the audit trail.
+	Refusals Function
 	// ICE is where peers find each other; it may be empty.
 	ICE ICE
 	// AuthorizerCache is how long its answer for a token is kept, at most an hour.

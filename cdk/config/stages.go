@@ -70,6 +70,7 @@ func dev() Stage {
 			Authorizer:        Function{MemoryMB: 256, Timeout: 5 * time.Second},
 			Access:            Function{MemoryMB: 512, Timeout: 10 * time.Second},
 			Resources:         Function{MemoryMB: 512, Timeout: 29 * time.Second},
+			Refusals:          Function{MemoryMB: 256, Timeout: 30 * time.Second},
 			AuthorizerCache:   5 * time.Minute,
 			RequestsPerSecond: 1000,
 			Burst:             2000,

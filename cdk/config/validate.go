@@ -148,6 +148,7 @@ func (a API) problems() (p problems) {
 	p.in("authorizer", a.Authorizer.problems())
 	p.in("access", a.Access.problems())
 	p.in("resources", a.Resources.problems())
+	p.in("refusals", a.Refusals.problems())
 	for _, address := range slices.Concat(a.ICE.STUN, a.ICE.TURN) {
 		p.expect(matches(`^(stun|turn)s?:[^ ]+$`, address), "ICE server %q: want an address such as turn:turn.example.com:3478", address)
 	}

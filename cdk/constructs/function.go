@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslambda"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
@@ -39,6 +40,9 @@ type GoFunctionProps struct {
 	Environment map[string]*string
 	// Network is nil for a function that reaches AWS's own endpoints only.
 	Network *Network
+	// Undelivered takes the events of invocations that nobody waits for, as they came,
+	// after the last attempt; nil for functions that somebody waits for.
+	Undelivered awssqs.IQueue
 }
 
 // GoFunction is a Lambda function made from a directory with a prebuilt
@@ -75,6 +79,9 @@ func NewGoFunction(scope constructs.Construct, id string, props *GoFunctionProps
 	}
 	if n := props.Size.ReservedConcurrency; n > 0 {
 		p.ReservedConcurrentExecutions = jsii.Number(n)
+	}
+	if props.Undelivered != nil {
+		p.DeadLetterQueue = props.Undelivered
 	}
 	if n := props.Network; n != nil {
 		p.Vpc = n.VPC

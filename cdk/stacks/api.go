@@ -6,6 +6,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
@@ -23,6 +24,10 @@ type API struct {
 	Access    constructs.GoFunction
 	Resources constructs.GoFunction
 	Tokens    Tokens
+	// Refusals writes refused tokens into the audit trail; Undelivered holds the events
+	// that it could not write.
+	Refusals    constructs.GoFunction
+	Undelivered awssqs.Queue
 }
 
 // NewAPI adds the stack to scope.
@@ -49,6 +54,7 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 	a.Resources = a.newDatabaseFunction(props, data, "Resources", "api", "Serves the resources of the API", stage.API.Resources, map[string]*string{"EXPORT_BUCKET": data.Exports.BucketName()})
 	a.addICE(stage.API.ICE)
 	a.Resources.Allow([]string{"s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"}, data.Exports.ArnForObjects(jsii.String("exports/*")))
+	a.addRefusals(props, data)
 	a.addRoutes(stage)
 
 	alarms := constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail)
@@ -56,6 +62,7 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 	alarms.AddFunction("Authorizer", a.Authorizer)
 	alarms.AddFunction("Access", a.Access)
 	alarms.AddFunction("Resources", a.Resources)
+	a.watchRefusals(alarms)
 	alarms.Add("ServerErrors", constructs.Watch{
 		Metric:      a.HTTP.MetricServerError(constructs.EveryMinute("Sum")),
 		Description: "The API answered with a server error in each of 3 minutes.",

@@ -103,7 +103,7 @@ func Context(path string) (map[string]any, error) {
 
 // Functions lists the functions that the stacks deploy.
 func Functions() []string {
-	return []string{"access", "api", "audit", "authorizer", "bridge", "detect", "ingest", "migrate", "rollup", "store"}
+	return []string{"access", "api", "audit", "authorizer", "bridge", "detect", "ingest", "migrate", "refusals", "rollup", "store"}
 }
 
 // checkFunctions says which functions are not built, before the CDK stumbles

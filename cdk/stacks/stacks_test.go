@@ -33,6 +33,7 @@ func TestDev(t *testing.T) {
 		checkDetect(t, a)
 	})
 	t.Run("api", func(t *testing.T) { checkAPI(t, a) })
+	t.Run("refusals", func(t *testing.T) { checkRefusals(t, a) })
 	t.Run("tokens", func(t *testing.T) { checkTokens(t, a) })
 	t.Run("privileges", func(t *testing.T) { checkPrivileges(t, a) })
 	t.Run("storage", func(t *testing.T) { checkStorage(t, a, "Delete") })
@@ -85,7 +86,7 @@ func TestExistingDatabase(t *testing.T) {
 			t.Errorf("%s is a %s, want none", r.ID, r.Type)
 		}
 	}
-	for _, name := range []string{"store", "bridge", "detect", "migrate"} {
+	for _, name := range []string{"store", "bridge", "detect", "migrate", "refusals"} {
 		if got := environment(a.functions()[name])["DATABASE_SECRET_ARN"]; got != existingSecret {
 			t.Errorf("%s: DATABASE_SECRET_ARN = %v, want %s", name, got, existingSecret)
 		}
@@ -118,7 +119,7 @@ func TestNoRules(t *testing.T) {
 
 func TestFunctionsNotBuilt(t *testing.T) {
 	err := stacks.Assembly{Functions: t.TempDir()}.Synthesise()
-	if err == nil || !strings.Contains(err.Error(), "audit, authorizer, bridge, detect, ingest, migrate, rollup, store") {
+	if err == nil || !strings.Contains(err.Error(), "audit, authorizer, bridge, detect, ingest, migrate, refusals, rollup, store") {
 		t.Errorf("Synthesise: %v, want the names of the functions", err)
 	}
 }
@@ -179,11 +180,12 @@ func checkEnvironment(t *testing.T, a assembly) {
 			"API_URL", "AUDIT_BUCKET", "FAILURE_BUCKET", "LATENCY_BUDGET_MS", "PROMETHEUS_SIGV4", "PROMETHEUS_URL", "SIGNING_KEYS", "STATE_BUCKET",
 			"TOKEN_AUDIENCE", "TOKEN_ISSUER",
 		},
-		"authorizer": {"SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
+		"authorizer": {"EVENT_BUS", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
 		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
 		"detect":     {"DATABASE_SECRET_ARN", "EVENT_BUS", "MAX_SERIES", "STATE_BUCKET", "STREAM_NAME"},
 		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STREAM_NAME"},
 		"migrate":    {"ADMIN_SECRET_ARN", "DATABASE_SECRET_ARN"},
+		"refusals":   {"DATABASE_SECRET_ARN"},
 		"rollup":     {"DATABASE_SECRET_ARN", "RETENTION_EVENT_DAYS", "RETENTION_HOUR_DAYS", "RETENTION_MINUTE_DAYS"},
 		"store":      {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "FAILURE_BUCKET"},
 	}
@@ -363,7 +365,7 @@ func checkPrivileges(t *testing.T, a assembly) {
 	}
 	writes := regexp.MustCompile(`"Action":("aps:RemoteWrite"|\["aps:QueryMetrics","aps:RemoteWrite"\]),"Effect":"Allow","Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn[^"]*"\}`)
 	for id, document := range byFunction {
-		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources)|Telemetry/(Store|Bridge|Detect)|Data/(Migrate|Rollup)|Audit/Audit)`).MatchString(id)
+		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources|Refusals)|Telemetry/(Store|Bridge|Detect)|Data/(Migrate|Rollup)|Audit/Audit)`).MatchString(id)
 		if isFunction != writes.MatchString(document) || strings.Count(document, "aps:") > 1 != regexp.MustCompile(`^(Api/Resources|Audit/)`).MatchString(id) {
 			t.Errorf("%s: may do to the workspace what is in %s, want writing for functions, and asking for the API's", id, document)
 		}
@@ -375,7 +377,7 @@ func checkPrivileges(t *testing.T, a assembly) {
 			t.Errorf("%s may write to the stream", id)
 		}
 		mayReadSecret := strings.Contains(document, "secretsmanager:GetSecretValue")
-		needsSecret := regexp.MustCompile(`^(Api/Access|Api/Resources|Telemetry/Store|Telemetry/Bridge|Telemetry/Detect|Data/Migrate|Data/Rollup|Data/Database)`).MatchString(id)
+		needsSecret := regexp.MustCompile(`^(Api/Access|Api/Resources|Api/Refusals|Telemetry/Store|Telemetry/Bridge|Telemetry/Detect|Data/Migrate|Data/Rollup|Data/Database)`).MatchString(id)
 		if mayReadSecret != needsSecret {
 			t.Errorf("%s: may read a secret: %v, want %v", id, mayReadSecret, needsSecret)
 		}

@@ -2,7 +2,9 @@
 // bearer token and tells the function behind the route who calls.
 //
 // Environment: TOKEN_ISSUER, TOKEN_AUDIENCE, SIGNING_KEYS, TRUSTED_ISSUERS (see
-// lib/token); LOG_LEVEL; that of lambdahost.NewInstruments.
+// lib/token); EVENT_BUS, the name of the bus that takes reports of refused tokens (see
+// lib/refusals), and REFUSALS_INTERVAL_SECONDS (10), the least time between two of them;
+// LOG_LEVEL; that of lambdahost.NewInstruments.
 package main
 
 import (

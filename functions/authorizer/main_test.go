@@ -41,6 +41,7 @@ func newService(t *testing.T) *service {
 	t.Cleanup(s.Close)
 	s.env = map[string]string{
 		"TOKEN_ISSUER": "https://a.example", "TOKEN_AUDIENCE": "insighthub", "SIGNING_KEYS": `[{"key":"` + s.arn + `"}]`,
+		"EVENT_BUS": "none", "AWS_ENDPOINT_URL_EVENTBRIDGE": "http://127.0.0.1:1",
 		"AWS_ENDPOINT_URL_KMS": s.URL, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
 	}
 	return s
@@ -135,7 +136,7 @@ func TestWithoutKMS(t *testing.T) {
 
 func TestBuildNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE", "SIGNING_KEYS", "AWS_REGION"} {
+	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE", "SIGNING_KEYS", "AWS_REGION", "EVENT_BUS"} {
 		s := newService(t)
 		delete(s.env, name)
 		if _, err := build(s.getenv, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {

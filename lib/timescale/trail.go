@@ -59,6 +59,25 @@ func (p *Pool) AppendTrail(ctx context.Context, entry trail.Entry) error {
 	return p.change(ctx, entry, func(context.Context, pgx.Tx) error { return nil })
 }
 
+// AppendTrailOnce adds an entry that may be delivered several times, in one transaction
+// with the delivery's id. When an entry of that delivery is there, nothing is added.
+func (p *Pool) AppendTrailOnce(ctx context.Context, delivery string, entry trail.Entry) (added bool, err error) {
+	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+			// The same delivery at the same time waits here for the other's commit.
+			tag, err := tx.Exec(ctx, "INSERT INTO trail_delivery (id) VALUES ($1) ON CONFLICT DO NOTHING", delivery)
+			if err != nil {
+				return fmt.Errorf("audit trail: delivery %q: %w", delivery, err)
+			}
+			if added = tag.RowsAffected() == 1; !added {
+				return nil
+			}
+			return appendTrail(ctx, tx, entry)
+		})
+	})
+	return added && err == nil, err
+}
+
 // TrailAfter returns up to limit entries with numbers above after, in order.
 func (p *Pool) TrailAfter(ctx context.Context, after int64, limit int) ([]trail.Entry, error) {
 	return list(ctx, p, "audit trail", scanEntry, `SELECT `+trailColumns+` FROM trail WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)

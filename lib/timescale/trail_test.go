@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -60,13 +61,57 @@ func TestTrail(t *testing.T) {
 	if seq, _ := verifier.Head(); seq != 100 {
 		t.Errorf("%d entries, want 100", seq)
 	}
-	for _, statement := range []string{"UPDATE trail SET actor = 'x'", "DELETE FROM trail", "TRUNCATE trail"} {
+	for _, statement := range []string{"UPDATE trail SET actor = 'x'", "DELETE FROM trail", "TRUNCATE trail", "DELETE FROM trail_delivery"} {
 		err := pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, statement)
 			return err
 		})
 		if !hasState(err, insufficientPrivilege) {
 			t.Errorf("%s: got %v, want it refused", statement, err)
+		}
+	}
+}
+
+// TestTrailOnce: a delivery that comes several times, also at the same time, is one
+// entry; one whose entry failed is none yet.
+func TestTrailOnce(t *testing.T) {
+	t.Parallel()
+	pool := openPool(t, emptyDatabase(t))
+	ctx := t.Context()
+	if _, err := Migrate(ctx, pool, FlavourDetect); err != nil {
+		t.Fatal(err)
+	}
+	entry := trail.Entry{Time: 1_700_000_000_000_000, Action: "access_token.refuse", Object: "access_tokens", Detail: `{}`}
+	bad := entry
+	bad.Detail = "\x00" // which the database does not take
+	if added, err := pool.AppendTrailOnce(ctx, "d-0", bad); err == nil || added {
+		t.Errorf("a broken entry: %v, %v", added, err)
+	}
+	var wg sync.WaitGroup
+	var added [3]atomic.Int64
+	for i := range 30 {
+		wg.Go(func() {
+			ok, err := pool.AppendTrailOnce(ctx, fmt.Sprint("d-", i%3), entry)
+			if err != nil {
+				t.Error(err)
+			}
+			if ok {
+				added[i%3].Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	entries, err := pool.TrailAfter(ctx, 0, 100)
+	if err != nil || len(entries) != 3 {
+		t.Fatalf("%d entries, want one a delivery; %v", len(entries), err)
+	}
+	var verifier trail.Verifier
+	for i, e := range entries {
+		if err := verifier.Next(e); err != nil {
+			t.Error(err)
+		}
+		if n := added[i].Load(); n != 1 {
+			t.Errorf("%d calls say that they added delivery %d", n, i)
 		}
 	}
 }

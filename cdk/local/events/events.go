@@ -1,9 +1,11 @@
-// Package events is the local body of Amazon EventBridge's buses: it takes events
-// and writes each as a line, in the form in which a rule's target would get it. There
-// are no rules here; whoever wants to see what is sent reads the lines.
+// Package events is the local body of Amazon EventBridge's buses: it takes events,
+// writes each as a line, in the form in which a rule's target gets it, and leads those
+// that fit a rule to its function. A delivery that fails is tried again twice, after
+// pauses far shorter than Lambda's, and then given up.
 package events
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -24,16 +26,33 @@ type Config struct {
 	// Out takes the events, one JSON object a line.
 	Out io.Writer
 	Now func() time.Time
+	// GivenUp is told of each event that could not be delivered to a rule's target. It
+	// is needed by rules alone.
+	GivenUp func(rule string, event []byte, err error)
+	// Pause is waited before the second attempt, and twice that before the third; default 1 s.
+	Pause time.Duration
 }
 
 // Server takes events. It is safe for concurrent use.
 type Server struct {
-	cfg Config
-	mu  sync.Mutex // of Out
+	cfg   Config
+	mu    sync.Mutex // of Out and rules
+	rules []Rule
+
+	deliveries sync.WaitGroup
+	running    context.Context //nolint:containedctx // of the deliveries, which outlive the calls that begin them
+	stop       context.CancelFunc
 }
 
-// New returns a Server.
-func New(cfg Config) *Server { return &Server{cfg: cfg} }
+// New returns a Server. ctx is that of the deliveries; its end does not matter.
+func New(ctx context.Context, cfg Config) *Server {
+	if cfg.Pause == 0 {
+		cfg.Pause = time.Second
+	}
+	s := &Server{cfg: cfg}
+	s.running, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	return s
+}
 
 const (
 	target          = "AWSEvents.PutEvents"
@@ -149,7 +168,9 @@ func (s *Server) take(e entry) result {
 	if err == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		_, err = s.cfg.Out.Write(append(line, '\n'))
+		if _, err = s.cfg.Out.Write(append(line, '\n')); err == nil {
+			s.lead(name, line[:len(line):len(line)])
+		}
 	}
 	if err != nil {
 		return result{ErrorCode: "InternalFailure", ErrorMessage: "The event could not be written."}

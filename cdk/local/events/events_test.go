@@ -40,7 +40,7 @@ func put(source, detail, bus string) types.PutEventsRequestEntry {
 
 func TestEventsAreLines(t *testing.T) {
 	var lines bytes.Buffer
-	c := client(t, events.New(events.Config{Buses: []string{"anomalies"}, Region: "eu-west-1", Account: "000000000000", Out: &lines, Now: time.Now}))
+	c := client(t, events.New(t.Context(), events.Config{Buses: []string{"anomalies"}, Region: "eu-west-1", Account: "000000000000", Out: &lines, Now: time.Now}))
 	out, err := c.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{
 		put("s", `{"a":1}`, "anomalies"), put("s", `[]`, "anomalies"), put("s", `{}`, "other"), put("", `{}`, ""),
 		put("s", `{"a":2}`, "arn:aws:events:eu-west-1:000000000000:event-bus/anomalies"),
@@ -69,7 +69,7 @@ func TestEventsAreLines(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	c := client(t, events.New(events.Config{Buses: []string{"b"}, Out: failing{}, Now: time.Now}))
+	c := client(t, events.New(t.Context(), events.Config{Buses: []string{"b"}, Out: failing{}, Now: time.Now}))
 	eleven := make([]types.PutEventsRequestEntry, 11)
 	for i := range eleven {
 		eleven[i] = put("s", "{}", "b")

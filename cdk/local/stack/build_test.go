@@ -49,7 +49,7 @@ func (b *builder) build() {
 	}
 	b.functions, b.local, b.loadtest = b.dir, filepath.Join(b.dir, "insighthub-local"), filepath.Join(b.dir, "loadtest")
 	outputs := map[string]string{b.local: "cdk/local", b.loadtest: "loadtest"}
-	for _, name := range []string{"access", "api", "audit", "authorizer", "bridge", "detect", "ingest", "migrate", "store"} {
+	for _, name := range []string{"access", "api", "audit", "authorizer", "bridge", "detect", "ingest", "migrate", "refusals", "store"} {
 		outputs[filepath.Join(b.dir, name, "bootstrap")] = "functions/" + name
 	}
 	for path, source := range outputs {

@@ -2,8 +2,12 @@ package stack
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/insighthub/insighthub/cdk/local/events"
+	"github.com/insighthub/insighthub/cdk/local/template"
 )
 
 // startEvents gives the buses their body: a log of what is put on them.
@@ -15,16 +19,90 @@ func (s *Stack) startEvents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	givenUp, err := s.openLog("events-given-up")
+	if err != nil {
+		return err
+	}
 	var buses []string
 	for _, b := range s.plan.Buses {
 		buses = append(buses, b.Name)
 	}
-	server := events.New(events.Config{Buses: buses, Region: s.plan.Region, Account: s.plan.Account, Out: logs, Now: s.cfg.Now})
-	if s.endpoints.events, err = s.serveLocal(ctx, "events", server.Handler()); err != nil {
+	s.events = events.New(ctx, events.Config{
+		Buses: buses, Region: s.plan.Region, Account: s.plan.Account, Out: logs, Now: s.cfg.Now,
+		GivenUp: func(rule string, event []byte, err error) {
+			s.say("rule       %s: an event was given up, it is in %s: %v", rule, givenUp.Name(), err)
+			_, _ = givenUp.Write(append(slices.Clone(event), '\n'))
+		},
+	})
+	if s.endpoints.events, err = s.serveLocal(ctx, "events", s.events.Handler()); err != nil {
 		return err
 	}
 	for _, b := range s.plan.Buses {
 		s.say("bus        %s, each event a line of %s", b.Name, s.cfg.path("logs", "events.log"))
 	}
+	return nil
+}
+
+// startAllFunctions starts those that rules lead to first, so that they end last: what
+// the others put on a bus at their end is still delivered.
+func (s *Stack) startAllFunctions(context.Context) error {
+	var targets, others []template.Function
+	for _, f := range s.plan.Functions {
+		if slices.ContainsFunc(s.plan.Rules, func(r template.Rule) bool { return r.FunctionARN == f.ARN }) {
+			targets = append(targets, f)
+		} else {
+			others = append(others, f)
+		}
+	}
+	if err := s.startFunctions(targets); err != nil {
+		return err
+	}
+	if err := s.connectRules(); err != nil {
+		return err
+	}
+	return s.startFunctions(others)
+}
+
+// connectRules leads events to functions.
+func (s *Stack) connectRules() error {
+	var rules []events.Rule
+	for _, planned := range s.plan.Rules {
+		f, err := s.function(planned.FunctionARN)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(s.cfg.Without, f.plan.Program) {
+			s.say("rule       %s → %s: left out, as asked", planned.Bus, f.plan.Program)
+			continue
+		}
+		pattern, err := events.ParsePattern([]byte(planned.Pattern))
+		if err != nil {
+			return fmt.Errorf("%s: %w", planned, err)
+		}
+		rules = append(rules, events.Rule{
+			Name: planned.String(), Bus: planned.Bus, Pattern: pattern,
+			Deliver: func(ctx context.Context, event []byte) error {
+				result, err := f.Invoke(ctx, event)
+				if err == nil && result.FunctionError != "" {
+					err = errors.New(string(result.Payload))
+				}
+				return err
+			},
+		})
+		s.say("rule       %s → %s, %s", planned.Bus, f.plan.Program, planned.Pattern)
+	}
+	if len(rules) == 0 {
+		return nil
+	}
+	if s.events == nil {
+		return fmt.Errorf("local stack: %s: no bus in these stacks", rules[0].Name)
+	}
+	s.events.Connect(rules)
+	s.onClose("rules", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, s.cfg.Drain)
+		defer cancel()
+		s.events.Drain(ctx)
+		return nil
+	})
 	return nil
 }

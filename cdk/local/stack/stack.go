@@ -10,6 +10,7 @@ import (
 
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"github.com/insighthub/insighthub/cdk/local/events"
 	"github.com/insighthub/insighthub/cdk/local/eventsource"
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 	"github.com/insighthub/insighthub/cdk/local/template"
@@ -30,6 +31,7 @@ type Stack struct {
 	prometheus  *metrics  // nil: the stage has no workspace
 	objects     *awss3.Client
 	endpoints   endpoints
+	events      *events.Server    // nil: the plan has no bus
 	secretARNs  map[string]string // those here, by those of the plan
 	info        Info
 
@@ -87,7 +89,7 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 	})
 	for _, step := range []func(context.Context) error{
 		s.startDatabase, s.startPrometheus, s.startSecrets, s.startKeys, s.startObjects, s.startEvents, s.startStream,
-		s.startFunctions, s.runTriggers, s.startMappings,
+		s.startAllFunctions, s.runTriggers, s.startMappings,
 		func(ctx context.Context) error { return s.startFront(ctx, front) },
 		s.startSchedules, s.publish, s.startCommand,
 	} {

@@ -30,6 +30,7 @@ type Plan struct {
 	Buses     []Bus
 	Triggers  []Trigger
 	Schedules []Schedule
+	Rules     []Rule
 	// Workspaces has one at most: the server that it stands for is one here.
 	Workspaces []Workspace
 	RuleGroups []RuleGroups

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -25,10 +26,23 @@ type Schedule struct {
 	Input string
 }
 
-// target is where a schedule leads to.
-type target struct{ arn, input string }
+// Rule leads the events of a bus to a function, as they are.
+type Rule struct {
+	ID
+	// Bus is the name of the bus.
+	Bus         string
+	FunctionARN string
+	// Pattern is the event pattern, in JSON.
+	Pattern string
+}
 
-// addRule plans a rule that has a rate. One that waits for events has no body here.
+// target is where a rule or a schedule leads to.
+type target struct {
+	arn, input string
+	changed    bool // it gets something else than the event
+}
+
+// addRule plans a rule that has a rate, or leads events to a function.
 func (p *Plan) addRule(f *fields) {
 	var targets []target
 	list, _ := f.get("Targets").([]any)
@@ -36,13 +50,42 @@ func (p *Plan) addRule(f *fields) {
 		object, _ := one.(map[string]any)
 		arn, _ := object["Arn"].(string)
 		input, _ := object["Input"].(string)
-		targets = append(targets, target{arn, input})
+		targets = append(targets, target{arn, input, object["Input"] != nil || object["InputPath"] != nil || object["InputTransformer"] != nil})
+	}
+	if pattern := f.get("EventPattern"); pattern != nil && f.text("ScheduleExpression") == "" && f.text("State") != "DISABLED" {
+		p.addEventRule(f, pattern, targets)
+		return
 	}
 	p.addSchedule(f, ruleType, targets, f.text("State") != "DISABLED")
 }
 
+func (p *Plan) addEventRule(f *fields, pattern any, targets []target) {
+	raw, err := json.Marshal(pattern)
+	if err != nil {
+		f.fail("EventPattern", err)
+	}
+	bus := f.text("EventBusName")
+	bus = bus[strings.LastIndexByte(bus, '/')+1:] // of an ARN too
+	if bus == "" {
+		bus = "default"
+	}
+	if f.err != nil {
+		return
+	}
+	for _, t := range targets {
+		switch {
+		case !strings.HasPrefix(t.arn, "arn:aws:lambda:"):
+			p.Skipped = append(p.Skipped, Skipped{f.id, ruleType, NoBody, "it leads to no function: " + t.arn})
+		case t.changed:
+			p.Skipped = append(p.Skipped, Skipped{f.id, ruleType, NoBody, "events are led as they are; it changes them"})
+		default:
+			p.Rules = append(p.Rules, Rule{ID: f.id, Bus: bus, FunctionARN: functionARN(t.arn, f.r), Pattern: string(raw)})
+		}
+	}
+}
+
 func (p *Plan) addScheduler(f *fields) {
-	p.addSchedule(f, scheduleType, []target{{f.text("Target.Arn"), f.text("Target.Input")}}, f.text("State") != "DISABLED")
+	p.addSchedule(f, scheduleType, []target{{arn: f.text("Target.Arn"), input: f.text("Target.Input")}}, f.text("State") != "DISABLED")
 }
 
 func (p *Plan) addSchedule(f *fields, kind string, targets []target, enabled bool) {
@@ -55,7 +98,7 @@ func (p *Plan) addSchedule(f *fields, kind string, targets []target, enabled boo
 		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NeedsNone, "the template disables it"})
 		return
 	case expression == "":
-		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "it waits for events; those of the platform are lines in a log"})
+		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "it has neither a rate nor a pattern"})
 		return
 	case !ok:
 		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "schedules run here at a rate; it is " + expression})
@@ -86,11 +129,16 @@ func parseRate(expression string) (time.Duration, bool) {
 	return time.Duration(n) * unit, true
 }
 
-// checkSchedules finds those of functions that the plan does not have.
+// checkSchedules finds those, and rules, of functions that the plan does not have.
 func (p *Plan) checkSchedules() error {
 	for _, s := range p.Schedules {
 		if _, ok := p.Function(s.FunctionARN); !ok {
 			return fmt.Errorf("%s: no function %q in these stacks", s.ID, s.FunctionARN)
+		}
+	}
+	for _, r := range p.Rules {
+		if _, ok := p.Function(r.FunctionARN); !ok {
+			return fmt.Errorf("%s: no function %q in these stacks", r.ID, r.FunctionARN)
 		}
 	}
 	return nil

@@ -40,6 +40,7 @@ func reasons() []reason {
 		{"Custom::VpcRestrictDefaultSG", NeedsNone, "everything listens on this machine only"},
 		{"AWS::CloudWatch::", NoBody, "nothing watches metrics here"},
 		{"AWS::SNS::", NoBody, "no alarm is sent"},
+		{"AWS::SQS::Queue", NoBody, "what could not be delivered is a line in a log"},
 		{"AWS::DLM::", NoBody, "no backups are taken"},
 		{"AWS::Backup::", NoBody, "no backups are taken"},
 	}

@@ -101,6 +101,7 @@ func TestReadRefuses(t *testing.T) {
 		"mapping without a fn": {`{"Resources":{"Fn":{"Type":"AWS::Lambda::EventSourceMapping","Properties":{"FunctionName":"gone","EventSourceArn":"arn:aws:kinesis:r:a:stream/s"}}}}`, "gone"},
 		"rules outside":        {`{"Resources":{"Fn":{"Type":"AWS::APS::RuleGroupsNamespace","Properties":{"Name":"../up","Data":"groups: []"}}}}`, "../up"},
 		"schedule of no fn":    {`{"Resources":{"Fn":{"Type":"AWS::Events::Rule","Properties":{"ScheduleExpression":"rate(1 hour)","Targets":[{"Id":"T","Arn":"arn:aws:lambda:r:a:function:gone"}]}}}}`, "gone"},
+		"rule of no fn":        {`{"Resources":{"Fn":{"Type":"AWS::Events::Rule","Properties":{"EventPattern":{"source":["s"]},"Targets":[{"Id":"T","Arn":"arn:aws:lambda:r:a:function:gone"}]}}}}`, "gone"},
 		"number that is none":  {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":"many"}}}}`, "many"},
 	} {
 		dir := t.TempDir()

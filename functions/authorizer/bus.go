@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
+
+	"github.com/insighthub/insighthub/lib/eventbridge"
+	"github.com/insighthub/insighthub/lib/refusals"
+	"github.com/insighthub/insighthub/lib/token"
+)
+
+// bus publishes reports as events.
+type bus struct{ *eventbridge.Bus }
+
+var _ refusals.Publisher = bus{}
+
+// newBus returns a bus that tries once: what it does not take is kept for the next time.
+func newBus(cfg aws.Config, name string) (bus, error) {
+	client := awseventbridge.NewFromConfig(cfg, func(o *awseventbridge.Options) { o.Retryer = aws.NopRetryer{} })
+	b, err := eventbridge.New(eventbridge.Config{Client: client, Name: name, Source: refusals.Source, Attempts: 1})
+	return bus{b}, err
+}
+
+func (b bus) Publish(ctx context.Context, reports []refusals.Report) error {
+	events := make([]eventbridge.Event, len(reports))
+	for i := range reports {
+		detail, err := json.Marshal(&reports[i])
+		if err != nil {
+			return fmt.Errorf("report of refusals: %w", err)
+		}
+		events[i] = eventbridge.Event{Type: refusals.EventType, Time: reports[i].Last, Detail: detail}
+	}
+	_, err := b.Put(ctx, events)
+	return err
+}
+
+// refused is the collector as the authorizer wants it.
+type refused struct{ *refusals.Collector }
+
+var _ token.Refusals = refused{}
+
+func (r refused) Refused(t token.Refusal) { r.Collector.Refused(refusals.Refusal(t)) }

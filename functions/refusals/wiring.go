@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/insighthub/insighthub/lib/awsconfig"
+	"github.com/insighthub/insighthub/lib/lambdahost"
+	"github.com/insighthub/insighthub/lib/refusals"
+	"github.com/insighthub/insighthub/lib/secrets"
+	"github.com/insighthub/insighthub/lib/timescale"
+)
+
+var _ refusals.Trail = (*timescale.Pool)(nil)
+
+// build makes the function from its environment.
+func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, *timescale.Pool, error) {
+	env := lambdahost.NewEnv(getenv)
+	database := env.Required("DATABASE_SECRET_ARN")
+	aws, err := awsconfig.Load(getenv)
+	if err := errors.Join(env.Err(), err); err != nil {
+		return nil, nil, err
+	}
+	instruments, err := lambdahost.NewInstruments(getenv, aws)
+	if err != nil {
+		return nil, nil, err
+	}
+	pool, err := timescale.OpenSecret(ctx, secrets.New(aws), database, timescale.PoolConfig{
+		Application: "insighthub-refusals", MaxConnections: 1,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	recorder, err := refusals.NewRecorder(refusals.RecorderConfig{Trail: pool, Log: log})
+	if err != nil {
+		return nil, nil, err
+	}
+	observed, err := instruments.Observe(recorder)
+	return observed, pool, err
+}
