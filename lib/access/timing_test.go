@@ -48,6 +48,10 @@ func timeLogins(b *testing.B, cost password.Cost) {
 		{what: "locked", name: "ada", given: wrong, locked: true},
 		{what: "locked, unknown name", name: "bob", given: wrong, locked: true},
 	}
+	if cost != cheap() {
+		// A locked login computes no password, but to lock a name costs five.
+		kinds = slices.DeleteFunc(kinds, func(k *kind) bool { return k.locked })
+	}
 	random := rand.New(rand.NewPCG(1, 2))
 	try := func(k *kind) {
 		l.later()
@@ -74,7 +78,7 @@ func timeLogins(b *testing.B, cost password.Cost) {
 		}
 	}
 	slices.SortFunc(kinds, func(x, y *kind) int { return cmp.Compare(x.what, y.what) })
-	b.Log("\n" + table(kinds))
+	b.Log(table(kinds))
 }
 
 // table compares each kind with the one of its own sort: a wrong password, or a locked name.
@@ -93,7 +97,7 @@ func table(kinds []*kind) string {
 		fmt.Fprintf(&out, "| %s | %d | %.3f | %.3f | %.3f | %.3f | %+.2f | %.3f |\n",
 			k.what, len(k.took), quantile(k.took, 0.1), quantile(k.took, 0.5), quantile(k.took, 0.9), longer, z, p)
 	}
-	return out.String()
+	return strings.TrimSpace(out.String())
 }
 
 func quantile(values []float64, q float64) float64 {
