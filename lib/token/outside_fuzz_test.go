@@ -77,6 +77,7 @@ func FuzzAuthorizerEvent(f *testing.F) {
 	f.Add([]byte(`{"version":"2.0","type":"REQUEST","headers":{"AUTHORIZATION":"Bearer TOKEN","authorization":"x"}}`))
 	f.Add([]byte(`{"version":"1.0"}`))
 	f.Fuzz(func(t *testing.T, payload []byte) {
+		b.log.Reset()
 		out, err := b.authorizer.Invoke(t.Context(), payload)
 		if err != nil {
 			return
