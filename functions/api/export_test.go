@@ -93,10 +93,13 @@ func TestExports(t *testing.T) {
 	ask := func(more, format string) (e export, body []byte) {
 		t.Helper()
 		request := fmt.Sprintf(`{"gateway":"gw-1",%s"from":%q,"to":%d,"format":%q}`, more, at.Time().Format(time.RFC3339), at+10*second, format)
+		asked := time.Now().Truncate(time.Second)
 		p.do(t, viewer, "POST", "/v1/sites/plant-1/exports", request).want(t, 201).into(t, &e)
+		answered := time.Now()
 		body = download(t, e.URL)
-		if e.Bytes != len(body) || e.Format != format || time.Until(e.ExpiresAt) > 15*time.Minute || time.Until(e.ExpiresAt) < 14*time.Minute {
-			t.Errorf("got %+v, %d bytes", e, len(body))
+		const lasts = 15 * time.Minute
+		if e.Bytes != len(body) || e.Format != format || e.ExpiresAt.Before(asked.Add(lasts)) || e.ExpiresAt.After(answered.Add(lasts)) {
+			t.Errorf("got %+v, %d bytes, asked for from %v to %v", e, len(body), asked, answered)
 		}
 		if !regexp.MustCompile(`/exports/exports/plant-1/[a-z2-7]{32}\.` + format + `\?`).MatchString(e.URL) {
 			t.Errorf("address %s", e.URL)

@@ -58,7 +58,7 @@ type caller struct {
 
 // person has roles by site, as "plant-1=viewer".
 func person(name string, grants ...string) caller {
-	c := caller{Subject: name, Grants: make(map[telemetry.SiteID]directory.Role), Expires: time.Now().Add(time.Minute).Unix()}
+	c := caller{Subject: name, Grants: make(map[telemetry.SiteID]directory.Role), Expires: time.Now().Add(time.Hour).Unix()}
 	for _, grant := range grants {
 		site, role, _ := strings.Cut(grant, "=")
 		c.Grants[telemetry.SiteID(site)] = directory.Role(role)
