@@ -236,7 +236,7 @@ func TestScoreTree(t *testing.T) {
 	}
 	original := string(nabFile(1, 600).Data)
 	original = strings.Replace(original, stampOf(0)+",", stampOf(0)+".000000,+0", 1)
-	write("deep/er/a.csv", original)
+	write("deep/er/a.csv", "\ufeff"+original)
 	write("other.csv", "a,b\n1,2\n")
 	var report strings.Builder
 	if err := ScoreTree(in, out, &report); err != nil {

@@ -1,6 +1,7 @@
 package judge
 
 import (
+	"bufio"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -42,11 +43,21 @@ func readSeriesFile(fsys fs.FS, name string) (s Series, err error) {
 	return s, nil
 }
 
+// unmarked passes over the byte order mark that some programs put before a text.
+func unmarked(r io.Reader) io.Reader {
+	text := bufio.NewReader(r)
+	const mark = "\ufeff"
+	if start, err := text.Peek(len(mark)); err == nil && string(start) == mark {
+		_, _ = text.Discard(len(mark)) // it is in the buffer
+	}
+	return text
+}
+
 // ReadSeries reads NAB's form: a header whose first two columns are timestamp and
 // value, then rows. Further columns are ignored. Its errors wrap [ErrForm] or are
 // the reader's.
 func ReadSeries(r io.Reader) (Series, error) {
-	rows := csv.NewReader(r)
+	rows := csv.NewReader(unmarked(r))
 	rows.FieldsPerRecord = -1
 	rows.ReuseRecord = true
 	header, err := rows.Read()

@@ -42,7 +42,7 @@ func (f *Frames) unlabelled() Frames {
 // datetime, then sensors; the columns anomaly and changepoint are labels and may
 // be missing. Its errors wrap [ErrForm] or are the reader's.
 func ReadFrames(name string, r io.Reader) (Frames, error) {
-	rows := csv.NewReader(r)
+	rows := csv.NewReader(unmarked(r))
 	rows.Comma = ';'
 	rows.ReuseRecord = true
 	frames, err := readFrames(rows)

@@ -41,12 +41,17 @@ func skabFile(seed uint64, shift float64, labelled bool) *fstest.MapFile {
 	return &fstest.MapFile{Data: []byte(b.String())}
 }
 
+// marked puts a byte order mark before a file.
+func marked(f *fstest.MapFile) *fstest.MapFile {
+	return &fstest.MapFile{Data: append([]byte("\ufeff"), f.Data...)}
+}
+
 func TestReportSKABPrintsTheTable(t *testing.T) {
 	t.Parallel()
 	corpus := fstest.MapFS{
 		"valve/0.csv":  skabFile(1, 6, true),
 		"valve/1.csv":  skabFile(2, 6, true),
-		"other/0.csv":  skabFile(3, 6, true),
+		"other/0.csv":  marked(skabFile(3, 6, true)),
 		"free/0.csv":   skabFile(4, 0, false),
 		"nab.csv":      {Data: []byte("timestamp,value\n2026-03-01 12:00:00,1\n")},
 		"README.md":    {Data: []byte("datetime")},
