@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
-	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/kpi"
@@ -93,7 +92,7 @@ func (m *Machines) Machine(gateway telemetry.GatewayID, device telemetry.DeviceN
 	}
 	var machine *kpi.Machine
 	for i := range m.rules {
-		if r := &m.rules[i]; matches(r.Gateway, string(gateway)) && matches(r.Device, string(device)) {
+		if r := &m.rules[i]; telemetry.Matches(r.Gateway, gateway) && telemetry.Matches(r.Device, device) {
 			machine = r.machine
 			break
 		}
@@ -155,27 +154,4 @@ func (m *Machines) find(r *Rule) int {
 		}
 	}
 	return -1
-}
-
-// matches reports whether the pattern, in which * stands for any text, matches all of s.
-func matches(pattern, s string) bool {
-	first, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == s
-	}
-	if !strings.HasPrefix(s, first) {
-		return false
-	}
-	s = s[len(first):]
-	for {
-		part, after, more := strings.Cut(rest, "*")
-		if !more {
-			return strings.HasSuffix(s, part)
-		}
-		i := strings.Index(s, part)
-		if i < 0 {
-			return false
-		}
-		s, rest = s[i+len(part):], after
-	}
 }

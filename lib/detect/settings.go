@@ -111,34 +111,11 @@ func (s *Settings) set(c Configuration) {
 // unscored returns the metrics of a device that are not scored.
 func (c *compiled) unscored(gateway telemetry.GatewayID, device telemetry.DeviceName) []telemetry.MetricName {
 	for i := range c.machines {
-		if m := &c.machines[i]; matches(m.Gateway, string(gateway)) && matches(m.Device, string(device)) {
+		if m := &c.machines[i]; telemetry.Matches(m.Gateway, gateway) && telemetry.Matches(m.Device, device) {
 			return m.Unscored
 		}
 	}
 	return nil
-}
-
-// matches reports whether the pattern, in which * stands for any text, matches all of s.
-func matches(pattern, s string) bool {
-	first, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == s
-	}
-	if !strings.HasPrefix(s, first) {
-		return false
-	}
-	s = s[len(first):]
-	for {
-		part, after, more := strings.Cut(rest, "*")
-		if !more {
-			return strings.HasSuffix(s, part)
-		}
-		i := strings.Index(s, part)
-		if i < 0 {
-			return false
-		}
-		s, rest = s[i+len(part):], after
-	}
 }
 
 // rule is an alarm rule in the form in which it is asked.
