@@ -19,7 +19,7 @@ const (
 	weightLevel   = 0.5
 	weightDaily   = 0.25
 	noveltyMax    = 1.0   // in widths: beyond, it is new and how far does not matter
-	noveltyNormal = 0.025 // scores Threshold
+	noveltyNormal = 0.021 // scores Threshold
 	noveltyQuiet  = 0.05  // of a series that falls silent
 
 	// valueFloor is the least width of a range, as a part of the greatest value in

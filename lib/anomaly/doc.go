@@ -16,7 +16,8 @@
 // what is usual at that hour of the day and, from the third week on, of the week.
 // How far a sample lies beyond a range, in widths of it, times the root of how many
 // samples the range has held for, is the sample's novelty n; the score is
-// n/(n + 0.025). The range then includes the sample: what happens again is not new
+// n/(n + 0.021). What lies no farther beyond than values of this series usually do when
+// they do, as noise's own records, counts less. The range then includes the sample: what happens again is not new
 // again. After an alarm lesser ones are silent for a while. Beside that, a series
 // that moves less than half as much as it ever did is reported once.
 //
@@ -46,6 +47,6 @@
 //
 // [Detector.AppendState] writes the state, little endian, the same on every
 // platform: a version byte, words of eight bytes, and a checksum. [Detector.Restore]
-// refuses what no detector saved. Splitting a series anywhere with a save and a
+// refuses what no detector saved; what was saved in the first version it restores. Splitting a series anywhere with a save and a
 // restore changes no score.
 package anomaly

@@ -95,8 +95,13 @@ func FuzzRestore(f *testing.F) {
 func sealed(version byte, body []byte) []byte {
 	state := append([]byte{version}, body...)
 	sum := uint64(0xcbf29ce484222325)
-	for _, b := range state {
-		sum = (sum ^ uint64(b)) * 0x100000001b3
+	mix := func(word uint64) {
+		sum = (sum ^ word) * 0x100000001b3
+		sum ^= sum >> 32
+	}
+	mix(uint64(version))
+	for at := 0; at < len(body); at += 8 {
+		mix(binary.LittleEndian.Uint64(body[at:]))
 	}
 	return binary.LittleEndian.AppendUint64(state, sum)
 }

@@ -3,7 +3,6 @@ package anomaly
 import "math"
 
 const (
-	machineVersion     = 1
 	machineHeadWords   = 5
 	machineSensorWords = 10
 	machineWords       = machineHeadWords + machineSensorWords*MaxSensors
@@ -16,7 +15,7 @@ const (
 // AppendState appends the state, [MachineStateSize] bytes, to dst.
 func (m *Machine) AppendState(dst []byte) []byte {
 	start := len(dst)
-	dst = append(dst, machineVersion)
+	dst = append(dst, stateVersion)
 	for i := range machineWords {
 		dst = appendWord(dst, m.word(i))
 	}
@@ -26,13 +25,8 @@ func (m *Machine) AppendState(dst []byte) []byte {
 // Restore makes the machine what it was when the state was saved. Of a state
 // that no machine saved it returns a *[StateError] and changes nothing.
 func (m *Machine) Restore(state []byte) error {
-	switch {
-	case len(state) != MachineStateSize:
-		return &StateError{Reason: "wrong length"}
-	case state[0] != machineVersion:
-		return &StateError{Reason: "unknown version"}
-	case checksum(state[:MachineStateSize-8]) != wordAt(state, MachineStateSize-8):
-		return &StateError{Reason: "wrong checksum"}
+	if reason := unsound(state, MachineStateSize); reason != "" {
+		return &StateError{Reason: reason}
 	}
 	var restored Machine
 	for i := range machineWords {
@@ -52,8 +46,7 @@ func (m *Machine) Restore(state []byte) error {
 func (m *Machine) Hash() uint64 {
 	sum := uint64(offsetBasis)
 	for i := range machineWords {
-		sum = (sum ^ m.word(i)) * prime
-		sum ^= sum >> 32
+		sum = mix(sum, m.word(i))
 	}
 	return sum
 }

@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -94,6 +95,34 @@ func TestSpanForgets(t *testing.T) {
 	s.forget()
 	if s.lower != 4 || s.upper != 6 {
 		t.Fatalf("after it %+v", s)
+	}
+}
+
+// TestStride follows what is usual of values outside the range: noise's own records count
+// half, and an anomaly does not make the next one usual.
+func TestStride(t *testing.T) {
+	s := span{lower: 0, upper: 10, newLower: 0, newUpper: 10}
+	if got := s.push(11, 0, 1000); got != 0.1 || s.stride != 1 {
+		t.Errorf("the first outside: novelty %v, stride %v", got, s.stride)
+	}
+	if got, want := s.push(12, 0, 1000), 1./11/2; math.Abs(got-want) > 1e-12 || s.stride != 1 {
+		t.Errorf("one as usual: novelty %v, want %v; stride %v", got, want, s.stride)
+	}
+	if got, want := s.push(24, 0, 1000), 1.*12/13; math.Abs(got-want) > 1e-12 || math.Abs(s.stride-1.3) > 1e-12 {
+		t.Errorf("an anomaly: novelty %v, want %v; stride %v", got, want, s.stride)
+	}
+	s.forget() // the range of the last epoch is this one's too
+	if math.Abs(s.stride-1.3) > 1e-12 {
+		t.Errorf("stride %v after an epoch", s.stride)
+	}
+	s.push(3, 0, 1000)
+	s.push(15, 0, 1000)
+	if s.forget(); math.Abs(s.stride-0.65) > 1e-12 {
+		t.Errorf("stride %v of a range of %v to %v", s.stride, s.lower, s.upper)
+	}
+	s.push(7, 0, 1000)
+	if s.forget(); s.stride != 0 || s.push(7.5, 0, 1000) != 1 {
+		t.Errorf("stride %v of a constant series", s.stride)
 	}
 }
 

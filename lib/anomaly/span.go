@@ -6,7 +6,13 @@ import "math"
 type span struct {
 	lower, upper       float64
 	newLower, newUpper float64 // in this epoch; the wrong way round before its first value
+	stride             float64 // how far outside values usually are when they are; 0 before the first was
 }
+
+const (
+	strideWeight = 0.1 // of one value that is outside in the stride
+	strideMost   = 4.0 // strides: as far as an anomaly counts in it
+)
 
 func (s *span) begin(value float64) {
 	*s = span{lower: value, upper: value, newLower: value, newUpper: value}
@@ -32,6 +38,7 @@ func (s *span) push(value, floor float64, seen uint32) (novelty float64) {
 	} else {
 		s.lower = value
 	}
+	usual := s.step(beyond, seen)
 	if seen <= warmUp {
 		return 0
 	}
@@ -39,17 +46,38 @@ func (s *span) push(value, floor float64, seen uint32) (novelty float64) {
 	if ratio := beyond / width; ratio < noveltyMax { // a width of zero makes it infinite
 		novelty = ratio
 	}
+	// Noise has records too, each about a stride beyond the one before: they count half.
+	novelty *= beyond / (beyond + usual)
 	// The longer the range has held, the more it means to leave it.
 	return float64(novelty * math.Sqrt(float64(seen)/1000))
 }
 
-// forget begins an epoch: what was before the last one no longer counts.
+// step learns how far beyond the range a value was and returns what was usual before.
+func (s *span) step(beyond float64, seen uint32) (usual float64) {
+	usual = s.stride
+	switch {
+	case usual == 0:
+		s.stride = beyond
+		return 0
+	case seen > warmUp && beyond > float64(strideMost*usual):
+		beyond = float64(strideMost * usual)
+	}
+	s.stride = approach(usual, beyond, strideWeight)
+	return usual
+}
+
+// forget begins an epoch: what was before the last one no longer counts. The stride
+// becomes smaller as the range does.
 func (s *span) forget() {
 	if s.newLower > s.newUpper {
 		return
 	}
+	width := s.upper - s.lower
 	s.lower, s.upper = s.newLower, s.newUpper
 	s.newLower, s.newUpper = s.upper, s.lower
+	if width > 0 {
+		s.stride = approach(0, s.stride*((s.upper-s.lower)/width), 1)
+	}
 }
 
 // epoch counts until enough has been seen to forget what was before: as many

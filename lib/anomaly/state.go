@@ -3,8 +3,13 @@ package anomaly
 import "math"
 
 const (
-	stateVersion = 1
-	stateHead    = 32 // counts and fractions
+	// stateVersion begins a saved state. Those of the first version have no strides,
+	// and a checksum that goes byte by byte; they are restored too.
+	stateVersion = 2
+	stateFirst   = 1
+
+	stateHead    = 36 // counts and fractions
+	stateStrides = 4  // the last of the fractions
 	stateHours   = hoursOfDay + hoursOfWeek
 	statePacked  = (stateHours + 15) / 16 // counts of hours, four bits each
 	stateWords   = stateHead + stateHours + statePacked
@@ -36,18 +41,21 @@ func (d *Detector) AppendState(dst []byte) []byte {
 // Restore makes the detector what it was when the state was saved. Of a state
 // that no detector saved it returns a *[StateError] and changes nothing.
 func (d *Detector) Restore(state []byte) error {
-	if len(state) != StateSize {
-		return &StateError{Reason: "wrong length"}
+	size, unknown := StateSize, 0
+	if len(state) > 0 && state[0] == stateFirst {
+		size, unknown = StateSize-8*stateStrides, stateStrides
 	}
-	if state[0] != stateVersion {
-		return &StateError{Reason: "unknown version"}
-	}
-	if checksum(state[:StateSize-8]) != wordAt(state, StateSize-8) {
-		return &StateError{Reason: "wrong checksum"}
+	if reason := unsound(state, size); reason != "" {
+		return &StateError{Reason: reason}
 	}
 	var words [stateWords]uint64
+	at := 1
 	for i := range &words {
-		words[i] = wordAt(state, 1+8*i)
+		if i < stateHead && i >= stateHead-unknown {
+			continue // the next value outside is the first one's
+		}
+		words[i] = wordAt(state, at)
+		at += 8
 	}
 	var restored Detector
 	restored.setWords(&words)
@@ -72,8 +80,7 @@ func (d *Detector) Hash() uint64 {
 	d.words(&words)
 	sum := uint64(offsetBasis)
 	for _, word := range &words {
-		sum = (sum ^ word) * prime
-		sum ^= sum >> 32
+		sum = mix(sum, word)
 	}
 	return sum
 }
@@ -139,12 +146,12 @@ func (d *Detector) float(i int) *float64 {
 	case 8:
 		return &d.daily.usual
 	}
-	spans := [...]*span{&d.value, &d.above, &d.level}
+	spans := [...]*span{&d.value, &d.above, &d.level, &d.daily.span}
 	i -= 9
-	if i/4 < len(spans) {
-		return spans[i/4].float(i % 4)
+	if i >= 4*len(spans) {
+		return &spans[i%4].stride
 	}
-	return d.daily.span.float(i % 4)
+	return spans[i/4].float(i % 4)
 }
 
 // invalid names a field whose value no sequence of samples leads to and which
@@ -210,7 +217,7 @@ func (q *quiet) invalid() string {
 
 func (s *span) valid(limit float64) bool {
 	return s.lower <= s.upper && within(s.lower, limit) && within(s.upper, limit) &&
-		within(s.newLower, limit) && within(s.newUpper, limit)
+		within(s.newLower, limit) && within(s.newUpper, limit) && s.stride >= 0 && s.stride <= 2*limit
 }
 
 // float returns the i-th of the span's bounds.
@@ -229,18 +236,55 @@ func (s *span) float(i int) *float64 {
 // within is false for NaN.
 func within(value, limit float64) bool { return math.Abs(value) <= limit }
 
-// The hash is FNV-1a's.
+// The constants are FNV-1a's.
 const (
 	offsetBasis = 0xcbf29ce484222325
 	prime       = 0x100000001b3
 )
 
+// mix takes a word into a sum. For each sum it maps words one to one, and for each word
+// sums: two states that differ in one word never have the same sum.
+func mix(sum, word uint64) uint64 {
+	sum = (sum ^ word) * prime
+	return sum ^ sum>>32
+}
+
+// checksum is that of a version byte and the words behind it.
 func checksum(data []byte) uint64 {
+	sum := mix(offsetBasis, uint64(data[0]))
+	for data = data[1:]; len(data) >= 8; data = data[8:] {
+		sum = mix(sum, wordAt(data, 0))
+	}
+	return sum
+}
+
+// checksumByteWise is FNV-1a, which takes six times as long.
+func checksumByteWise(data []byte) uint64 {
 	sum := uint64(offsetBasis)
 	for _, b := range data {
 		sum = (sum ^ uint64(b)) * prime
 	}
 	return sum
+}
+
+// unsound says what is wrong with a saved state's length, version or checksum.
+func unsound(state []byte, size int) (reason string) {
+	if len(state) != size {
+		return "wrong length"
+	}
+	body, sum := state[:size-8], uint64(0)
+	switch state[0] {
+	case stateVersion:
+		sum = checksum(body)
+	case stateFirst:
+		sum = checksumByteWise(body)
+	default:
+		return "unknown version"
+	}
+	if sum != wordAt(state, size-8) {
+		return "wrong checksum"
+	}
+	return ""
 }
 
 func appendWord(dst []byte, word uint64) []byte {

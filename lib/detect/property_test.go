@@ -56,7 +56,7 @@ func oracle(p *tape) map[string]float64 {
 }
 
 func TestScoresAreThoseOfTheDetectorAlone(t *testing.T) {
-	p := plant(rand.New(rand.NewPCG(1, 2)), 400)
+	p := plant(rand.New(rand.NewPCG(1, 2)), 500)
 	want := oracle(p)
 	b := newBench(t, p)
 	b.all(7)

@@ -20,7 +20,8 @@ func main() {
 const usage = `usage:
   judge score IN OUT   score every NAB-form file below IN into the same path below OUT
   judge nab DIR        print the table for the Numenta Anomaly Benchmark in DIR
-  judge skab DIR       print the table for the files of SKAB's form below DIR`
+  judge skab DIR       print the table for the files of SKAB's form below DIR
+  judge synthetic      print the table for generated noise and faults in it`
 
 func run(args []string, out io.Writer) error {
 	switch {
@@ -30,6 +31,8 @@ func run(args []string, out io.Writer) error {
 		return judge.ReportNAB(args[1], out)
 	case len(args) == 2 && args[0] == "skab":
 		return judge.ReportSKAB(args[1], out)
+	case len(args) == 1 && args[0] == "synthetic":
+		return judge.ReportSynthetic(out)
 	}
 	return fmt.Errorf("unknown arguments %q\n%s", args, usage)
 }
