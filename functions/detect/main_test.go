@@ -53,7 +53,7 @@ func TestMetrics(t *testing.T) {
 // TestEventsOnTheBus reads back what the local bus has got.
 func TestEventsOnTheBus(t *testing.T) {
 	var lines bytes.Buffer
-	server := httptest.NewServer(events.New(events.Config{Buses: []string{"anomalies"}, Out: &lines, Now: time.Now}).Handler())
+	server := httptest.NewServer(events.New(t.Context(), events.Config{Buses: []string{"anomalies"}, Out: &lines, Now: time.Now}).Handler())
 	defer server.Close()
 	to, err := eventbridge.New(eventbridge.Config{
 		Client: awseventbridge.NewFromConfig(aws.Config{
