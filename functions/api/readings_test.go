@@ -151,6 +151,37 @@ func TestReadingsResolution(t *testing.T) {
 	}
 }
 
+// TestReadingsPastTheirRetention: auto is no finer than what is kept; a finer resolution
+// that is asked for lacks what is not.
+func TestReadingsPastTheirRetention(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	const day = 86_400 * second
+	today := telemetry.MicrosOf(time.Now().UTC().Truncate(24 * time.Hour))
+	p.site(t, "plant-1")
+	p.send(t, "plant-1", "gw-1", event("d", "m", today-300*day, 1), event("d", "m", today-120*day, 2), event("d", "m", today-day, 3))
+	if _, err := p.pool.RefreshRollup(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.pool.ApplyRetention(t.Context(), timescale.Retention{EventDays: 90, MinuteDays: 200}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		from, length telemetry.Micros
+		ask, want    string
+		times        int
+	}{
+		{301, 2, "auto", "1h", 1}, {301, 300, "auto", "1d", 2}, {301, 301, "1h", "1h", 3}, {121, 2, "auto", "10m", 1},
+		{120, 1, "auto", "1m", 1}, {120, 1, "raw", "raw", 0}, {2, 2, "auto", "raw", 1}, {80, 80, "auto", "raw", 1},
+	} {
+		var got columns
+		p.do(t, administrator(), "GET", readingsPath("plant-1", "gw-1", "d", "m", "from", int64(today-c.from*day), "to", int64(today-(c.from-c.length)*day), "resolution", c.ask), "").want(t, 200).into(t, &got)
+		if got.Resolution != c.want || len(got.Times) != c.times {
+			t.Errorf("%+v: resolution %s, %d times", c, got.Resolution, len(got.Times))
+		}
+	}
+}
+
 type latest struct {
 	Device, Metric, Unit, Quality string
 	Time                          int64

@@ -34,7 +34,7 @@ func TestRetentionValidate(t *testing.T) {
 }
 
 // old is how the retention's tests begin: a reading each 20 days for 400 days, at noon.
-func old(t *testing.T, pool *Pool, w *Writer) (today telemetry.Micros) {
+func old(t *testing.T, w *Writer) (today telemetry.Micros) {
 	t.Helper()
 	today = floorTo(telemetry.MicrosOf(time.Now()), dayMicros)
 	b := batchOf("g")
@@ -79,7 +79,7 @@ func TestRetention(t *testing.T) {
 			t.Parallel()
 			pool := migrated(t, flavour)
 			w := NewWriter(pool, WriterConfig{})
-			today := old(t, pool, w)
+			today := old(t, w)
 			// Stale, all of it: nothing may go but what precedes the oldest.
 			if done := applied(t, pool, Retention{EventDays: 90, MinuteDays: 200}); !done.EventsSince.Equal((today - 401*dayMicros).Time()) || !done.MinutesSince.Equal(done.EventsSince) || done.Dropped != 0 {
 				t.Errorf("before the roll-up: %+v", done)
@@ -122,7 +122,7 @@ func TestStragglerLeavesOldMinutes(t *testing.T) {
 			t.Parallel()
 			pool := migrated(t, flavour)
 			w := NewWriter(pool, WriterConfig{})
-			today := old(t, pool, w)
+			today := old(t, w)
 			refresh(t, pool)
 			r := Retention{EventDays: 90, MinuteDays: 3653}
 			applied(t, pool, r)
@@ -155,7 +155,7 @@ func TestStragglerLeavesOldMinutes(t *testing.T) {
 // left of its beginning.
 func TestPointsThatAreKept(t *testing.T) {
 	pool := migrated(t, FlavourDetect)
-	today := old(t, pool, NewWriter(pool, WriterConfig{}))
+	today := old(t, NewWriter(pool, WriterConfig{}))
 	refresh(t, pool)
 	applied(t, pool, Retention{EventDays: 90, MinuteDays: 200})
 	for days, want := range map[telemetry.Micros]struct {
