@@ -92,6 +92,10 @@ score-nab: ## Judge the detector on the Numenta Anomaly Benchmark in IN=…, a c
 	@test -n "$(IN)" || { echo 'make score-nab: want IN=folder' >&2; exit 2; }
 	@go run ./lib/anomaly/judge/cmd/judge nab "$(IN)"
 
+.PHONY: score-synthetic
+score-synthetic: ## Judge the detector on generated noise, and on faults in it
+	@go run ./lib/anomaly/judge/cmd/judge synthetic
+
 .PHONY: score-skab
 score-skab: ## Judge the detector of machines on the files of SKAB's form below IN=…
 	@test -n "$(IN)" || { echo 'make score-skab: want IN=folder' >&2; exit 2; }
