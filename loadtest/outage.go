@@ -16,7 +16,7 @@ func withoutPrometheus(ctx context.Context, args []string, stdout io.Writer) err
 	fs.StringVar(&cfg.Local, "local", "build/local/insighthub-local", "program of the local stack")
 	fs.StringVar(&cfg.Assembly, "assembly", "cdk.out", "synthesised CDK app")
 	fs.StringVar(&cfg.Timescale, "timescale", ".local/timescale", "unpacked database server")
-	fs.StringVar(&cfg.Prometheus, "prometheus", ".local/prometheus", "unpacked Prometheus")
+	fs.StringVar(&cfg.Prometheus, "prometheus", ".local/prometheus", "unpacked Prometheus that is taken away; .local/prometheus3 after make prometheus3")
 	fs.StringVar(&cfg.Out, "out", "build/outage", "folder for outage.json")
 	fs.Float64Var(&cfg.Rate, "rate", 1000, "events per second of the whole fleet")
 	fs.DurationVar(&cfg.Before, "before", 40*time.Second, "how long all goes well first")
