@@ -56,6 +56,7 @@ func (l *Lease[S]) Confirm(ctx context.Context) error {
 	switch {
 	case errors.Is(err, telemetry.ErrNotFound), err == nil && (body != nil || etag != known):
 		l.entry = nil
+		l.store.outdated(l.shard)
 		err = ErrStale
 	case err == nil:
 		l.unasked = false
@@ -115,10 +116,12 @@ func (l *Lease[S]) save(ctx context.Context, watermark Sequence) error {
 	if err != nil {
 		// A transport may still be reading the body: it is not used again.
 		body = nil
+		if l.unasked && errors.Is(err, telemetry.ErrConflict) {
+			// Be it this save's own repetition: who begins again finds it done.
+			l.store.outdated(l.shard)
+			return fmt.Errorf("%w: %w", ErrStale, err)
+		}
 		if etag, err = l.store.settle(ctx, key, mine, err); err != nil {
-			if l.unasked && errors.Is(err, telemetry.ErrConflict) {
-				return fmt.Errorf("%w: %w", ErrStale, err)
-			}
 			return err
 		}
 	}

@@ -45,7 +45,15 @@ type Store[S any] struct {
 	mu    sync.Mutex
 	cache map[ShardID]*entry[S]
 	clock uint64 // counts uses of the cache
+	// doubts are how many calls of Recall are still to ask, by shards that others
+	// have saved lately.
+	doubts map[ShardID]int
 }
+
+// doubted is for how many calls of Recall a shard is asked for after what was
+// remembered was an old state: to find that out afterwards costs some ten times
+// what asking does, and shards that change their process often go on doing so.
+const doubted = 30
 
 // entry is a state as it is stored under an ETag. Who takes it from the cache owns it.
 type entry[S any] struct {
@@ -90,7 +98,7 @@ func New[S any](cfg Config[S]) (*Store[S], error) {
 	if err != nil {
 		return nil, fmt.Errorf("shardstate: %w", err)
 	}
-	return &Store[S]{cfg: cfg, compress: compress, cache: make(map[ShardID]*entry[S])}, nil
+	return &Store[S]{cfg: cfg, compress: compress, cache: make(map[ShardID]*entry[S]), doubts: make(map[ShardID]int)}, nil
 }
 
 // Key returns the key of a shard's object.
@@ -110,13 +118,13 @@ func (s *Store[S]) Load(ctx context.Context, shard ShardID) (*Lease[S], error) {
 }
 
 // Recall returns the state of a shard as this process remembers it, without
-// asking whether that is what is stored; where it remembers none it is Load.
-// The lease must be confirmed before the first effect. Without effects none is
+// asking whether that is what is stored; where it remembers none, or has lately
+// remembered an old one, it is Load. The lease must be confirmed before the first effect. Without effects none is
 // needed: Save compares, and ErrStale then says that nothing has happened.
 func (s *Store[S]) Recall(ctx context.Context, shard ShardID) (*Lease[S], error) {
 	known := s.take(shard)
-	if known == nil {
-		return s.load(ctx, shard, nil)
+	if known == nil || s.doubt(shard) {
+		return s.load(ctx, shard, known)
 	}
 	return &Lease[S]{store: s, shard: shard, entry: known, State: known.state, unasked: true}, nil
 }
@@ -149,6 +157,9 @@ func (s *Store[S]) fetch(ctx context.Context, shard ShardID, known *entry[S]) (*
 	if body == nil && known != nil && tag == known.etag {
 		return known, nil
 	}
+	if known != nil {
+		s.outdated(shard)
+	}
 	o, err := parseObject(key, body)
 	if err != nil {
 		return nil, err
@@ -171,6 +182,26 @@ func (s *Store[S]) take(shard ShardID) *entry[S] {
 	e := s.cache[shard]
 	delete(s.cache, shard)
 	return e
+}
+
+// outdated notes that what was remembered of a shard was an old state.
+func (s *Store[S]) outdated(shard ShardID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubts[shard] = doubted
+}
+
+// doubt reports whether a shard is to be asked for, and counts down.
+func (s *Store[S]) doubt(shard ShardID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.doubts[shard]
+	if n <= 1 {
+		delete(s.doubts, shard)
+	} else {
+		s.doubts[shard] = n - 1
+	}
+	return n > 0
 }
 
 // keep puts a state that is stored into the cache and drops those that were not used for longest.

@@ -98,6 +98,67 @@ func want(t *testing.T, l *shardstate.Lease[[]byte], watermark shardstate.Sequen
 	}
 }
 
+func recall(t *testing.T, s *shardstate.Store[[]byte]) *shardstate.Lease[[]byte] {
+	t.Helper()
+	l, err := s.Recall(t.Context(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestRecallAsksNobody(t *testing.T) {
+	objects := &counted{Objects: &shardstatetest.Memory{}}
+	a, b := open(t, config(objects, tree{"s": nil})), open(t, config(objects, tree{"s": nil}))
+	save(t, a, "s", "1", "one")
+	l := recall(t, a)
+	want(t, l, "1", "one")
+	if objects.bodies+objects.heads != 0 {
+		t.Errorf("%d requests", objects.bodies+objects.heads)
+	}
+	for range 2 {
+		if err := l.Confirm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if objects.heads != 1 {
+		t.Errorf("asked %d times, want once", objects.heads)
+	}
+	l.Release()
+
+	// It is found out when the lease is confirmed, and then this shard is asked for.
+	save(t, b, "s", "2", "two")
+	l = recall(t, a)
+	want(t, l, "1", "one")
+	if err := l.Confirm(t.Context()); !errors.Is(err, shardstate.ErrStale) || !errors.Is(err, telemetry.ErrConflict) {
+		t.Errorf("got %v", err)
+	}
+	if err := l.Save(t.Context(), "2"); !errors.Is(err, telemetry.ErrInvalid) {
+		t.Errorf("a lease that has ended was saved: %v", err)
+	}
+	recall(t, a).Release()
+	objects.heads = 0
+	const doubted = 30
+	for range doubted + 5 {
+		l := recall(t, a)
+		want(t, l, "2", "two")
+		l.Release()
+	}
+	if objects.heads != doubted {
+		t.Errorf("asked %d times, want %d", objects.heads, doubted)
+	}
+
+	// Or when it is saved, and nothing was written then.
+	save(t, b, "s", "3", "three")
+	l = recall(t, a)
+	l.State = []byte("lost")
+	if err := l.Save(t.Context(), "4"); !errors.Is(err, shardstate.ErrStale) {
+		t.Errorf("got %v", err)
+	}
+	want(t, load(t, b, "s"), "3", "three")
+	want(t, recall(t, a), "3", "three")
+}
+
 func TestTheStateStaysInMemoryUnderItsETag(t *testing.T) {
 	objects := &counted{Objects: &shardstatetest.Memory{}}
 	a, b := open(t, config(objects, tree{"s": nil})), open(t, config(objects, tree{"s": nil}))
