@@ -97,8 +97,10 @@
 // Version byte, clock, gateways, devices, series and windows in order of name and
 // time; varints, values as 8 bytes, little endian. A set of times that is that of
 // the series before (the metrics of a machine are sampled together) takes no
-// room. Fleets as simulated, 20,000 series at 10 Hz in windows of 5 s with 2 s of
-// lateness, take at most 115 bytes per series.
+// room. A window that is open takes most of it, so a state is largest where two
+// are: 20,000 series at 10 Hz, three in ten of them states and counters, saved
+// each second with windows of 5 s and 2 s of lateness, take 76 bytes a series in the mean and
+// 112 at most (TestStateIsSmall).
 //
 // Decode checks all that later calls rely on. It does not check that the runs of
 // a set are disjoint: the state comes from AppendBinary, and storage has checksums.

@@ -203,9 +203,12 @@ func (e *encoder) fetch(d *device) {
 	for _, sr := range d.series {
 		for i := range sr.windows {
 			w := &sr.windows[i]
-			sum += w.firstAt
+			sum += uint32(w.count + w.badCount)
 			if len(w.times.runs) > 0 {
 				sum += w.times.runs[0].first
+			}
+			if len(w.changes) > 0 {
+				sum += w.changes[0].first
 			}
 		}
 	}
@@ -241,9 +244,9 @@ func (e *encoder) series(w *window) {
 	}
 	if w.badCount > 0 {
 		flags |= flagBad
-	}
-	if w.bad.full {
-		flags |= flagBadFull
+		if w.bad.full {
+			flags |= flagBadFull
+		}
 	}
 	if index < 0x80 && w.count > 0 {
 		e.fixed(w, byte(index), flags)
@@ -344,23 +347,43 @@ func (e *encoder) wide(n *big.Int) {
 	e.dst = append(e.dst, text...)
 }
 
+// changeBytes is the most that a change takes: two times below 2^32, and a number.
+const changeBytes = 5 + 5 + binary.MaxVarintLen64
+
 // changes writes a timeline; whole numbers, which codes and counts are, as differences.
 func (e *encoder) changes(l timeline) {
 	e.uvarint(uint64(len(l)))
+	n := len(e.dst)
+	e.dst = slices.Grow(e.dst, len(l)*changeBytes)
+	p := e.dst[:n+len(l)*changeBytes]
 	var at uint32
 	var before int64
-	for _, s := range l {
-		e.uvarint(uint64(s.first - at))
-		e.uvarint(uint64(s.last - s.first))
+	for i := range l {
+		s := &l[i]
+		n = putUvarint(p, n, uint64(s.first-at))
+		n = putUvarint(p, n, uint64(s.last-s.first))
 		at = s.last
 		if k, ok := whole(s.value); ok {
-			e.uvarint(zigzag(k-before) << 1)
+			n = putUvarint(p, n, zigzag(k-before)<<1)
 			before = k
 			continue
 		}
-		e.uvarint(1)
-		e.float(s.value)
+		p[n] = 1
+		binary.LittleEndian.PutUint64(p[n+1:], math.Float64bits(s.value))
+		n += 9
 	}
+	e.dst = p[:n]
+}
+
+// putUvarint writes v at p[n:], which has room for it, and returns where it ends.
+func putUvarint(p []byte, n int, v uint64) int {
+	for v >= 0x80 {
+		p[n] = byte(v) | 0x80
+		v >>= 7
+		n++
+	}
+	p[n] = byte(v)
+	return n + 1
 }
 
 // whole returns v as an integer whose differences fit, if it is one, and not −0.

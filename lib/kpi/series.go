@@ -16,20 +16,22 @@ const (
 	goodRole
 )
 
-// window is what is kept of a series in one window. Offsets are from its start, in µs.
+// window is what is kept of a series in one window. Offsets are from its start, in
+// µs. What is saved of most stands first, in 128 bytes.
 type window struct {
 	start telemetry.Micros
-	// count is of the usable readings: not bad, and finite. All below is about those.
-	count           uint64
-	min, max, last  float64
-	firstAt, lastAt uint32
-	sum             sum
-	times           timeSet
-	// bad is the times of the readings that are not usable, badCount how many.
-	bad      timeSet
-	badCount uint64
+	// count is of the usable readings: not bad, and finite. All below is about
+	// those, but for bad and badCount.
+	count          uint64
+	min, max, last float64
+	sum            sum
+	times          timeSet
 	// changes is kept of a machine's state and counters.
 	changes timeline
+	// bad is the times of the readings that are not usable, badCount how many.
+	badCount        uint64
+	bad             timeSet
+	firstAt, lastAt uint32
 }
 
 func (w *window) reset(start telemetry.Micros) {
