@@ -28,7 +28,7 @@ type service struct {
 	arn string
 }
 
-func newService(t *testing.T) *service {
+func newService(t testing.TB) *service {
 	t.Helper()
 	store, err := local.New(local.Config{File: filepath.Join(t.TempDir(), "kms.json"), Region: "eu-west-1", AccountID: "1", Now: time.Now})
 	if err != nil {
@@ -58,7 +58,7 @@ func (s *service) function(t *testing.T, log io.Writer) lambda.Handler {
 	return handler
 }
 
-func (s *service) mint(t *testing.T, who token.Identity) string {
+func (s *service) mint(t testing.TB, who token.Identity) string {
 	t.Helper()
 	aws, err := awsconfig.Load(s.getenv)
 	if err != nil {

@@ -57,7 +57,7 @@ func (l *busLog) reports(t *testing.T) []refusals.Report {
 }
 
 // withBus gives the service's functions a bus.
-func (s *service) withBus(t *testing.T) *busLog {
+func (s *service) withBus(t testing.TB) *busLog {
 	t.Helper()
 	log := &busLog{}
 	up := events.New(t.Context(), events.Config{Buses: []string{"refused"}, Out: log, Now: time.Now}).Handler()

@@ -95,7 +95,7 @@ func New(cfg Config) (*Collector, error) {
 // Refused counts a refusal.
 func (c *Collector) Refused(r Refusal) {
 	c.refused.Inc()
-	now := c.cfg.Now().UTC()
+	now := c.cfg.Now().UTC().Truncate(time.Microsecond) // as the trail keeps times
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open.add(r, now)

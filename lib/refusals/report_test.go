@@ -23,7 +23,7 @@ func reported(t testing.TB, list []refusals.Refusal) refusals.Report {
 	w := &world{}
 	var err error
 	w.Collector, err = refusals.New(refusals.Config{
-		Publisher: w, Registerer: discard{}, Now: func() time.Time { return time.Unix(1_800_000_000, 0) }, NewID: func() string { return "r1" },
+		Publisher: w, Registerer: discard{}, Now: func() time.Time { return time.Unix(1_800_000_000, 123_456_789) }, NewID: func() string { return "r1" },
 	})
 	if err != nil {
 		t.Fatal(err)

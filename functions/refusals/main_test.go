@@ -1,0 +1,65 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/insighthub/insighthub/lib/refusals"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
+	"github.com/insighthub/insighthub/lib/trail"
+)
+
+func TestBuildNamesWhatIsMissing(t *testing.T) {
+	_, _, err := build(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "DATABASE_SECRET_ARN") || !strings.Contains(err.Error(), "AWS_REGION") {
+		t.Errorf("got %v", err)
+	}
+}
+
+const event = `{"version":"0","id":"e-1","detail-type":"refusals","source":"insighthub.authorizer","detail":{"id":"R1","number":3,
+	"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z","refusals":[
+	{"reason":"expired","source":"192.0.2.1","route":"ANY /v1/{path+}","number":3,"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z"}]}}`
+
+// TestDeliveredTwice: an event that comes several times, at once and under other ids of
+// the bus, is one entry, and the chain holds.
+func TestDeliveredTwice(t *testing.T) {
+	pool, _ := timescaletest.Open(t)
+	recorder, err := refusals.NewRecorder(refusals.RecorderConfig{Trail: pool, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var added atomic.Int64
+	var all sync.WaitGroup
+	for i := range 12 {
+		all.Go(func() {
+			text := strings.Replace(event, "e-1", "e-"+string(rune('a'+i)), 1)
+			if i%4 == 3 {
+				text = strings.Replace(text, "R1", "R2", 1)
+			}
+			got, err := recorder.Invoke(t.Context(), []byte(text))
+			if err != nil {
+				t.Error(err)
+			}
+			if string(got) == `{"added":true}` {
+				added.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	entries, err := pool.TrailAfter(t.Context(), 0, 100)
+	if err != nil || len(entries) != 2 || added.Load() != 2 {
+		t.Fatalf("%d entries, %d added, want one of each report: %v", len(entries), added.Load(), err)
+	}
+	var v trail.Verifier
+	for _, e := range entries {
+		if err := v.Next(e); err != nil {
+			t.Error(err)
+		}
+		if e.Action != refusals.Action || !strings.Contains(e.Detail, `"source":"192.0.2.1"`) {
+			t.Errorf("%+v", e)
+		}
+	}
+}
