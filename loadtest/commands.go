@@ -100,12 +100,14 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	if *asJSON {
-		err = json.NewEncoder(stdout).Encode(res)
+		if err := json.NewEncoder(stdout).Encode(res); err != nil {
+			return err
+		}
 	} else {
 		printResult(stdout, res)
 	}
-	if err != nil || !*check {
-		return err
+	if !*check {
+		return nil // stopped, as it was to be
 	}
 	return verifyStored(context.WithoutCancel(ctx), stdout, stack.Database, fc, gateways)
 }
