@@ -19,17 +19,17 @@ func fleetIsDescribed(t *testing.T, s *Stack, gateway string) {
 		Token string `json:"access_token"`
 	}
 	call(t, http.MethodPost, s.Info().HTTP+"/v1/login", "", credentials, &login)
-	var page struct {
-		Items []struct{ Name, Unit string }
-	}
-	call(t, http.MethodGet, s.Info().HTTP+"/v1/sites/plant-1/gateways/"+gateway+"/metrics", login.Token, nil, &page)
-	got := make(map[string]string)
-	for _, m := range page.Items {
-		if m.Name != "state" { // a code, without a unit
-			got[m.Name] = m.Unit
+	until(t, "the metrics of "+gateway+" as the fleet describes them", func() bool {
+		var page struct {
+			Items []struct{ Name, Unit string }
 		}
-	}
-	if diff := cmp.Diff(fleet.Units(), got); diff != "" {
-		t.Errorf("units of %s (-fleet +API):\n%s", gateway, diff)
-	}
+		call(t, http.MethodGet, s.Info().HTTP+"/v1/sites/plant-1/gateways/"+gateway+"/metrics", login.Token, nil, &page)
+		got := make(map[string]string)
+		for _, m := range page.Items {
+			if m.Name != "state" { // a code, without a unit
+				got[m.Name] = m.Unit
+			}
+		}
+		return cmp.Equal(fleet.Units(), got)
+	})
 }
