@@ -141,7 +141,7 @@ func TestAnomaliesAreThoseOfOneDetector(t *testing.T) {
 			}
 		}
 	}
-	for giveUp := time.Now().Add(time.Minute); !s.Idle() && time.Now().Before(giveUp); {
+	for giveUp := time.Now().Add(3 * time.Minute); !s.Idle() && time.Now().Before(giveUp); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Logf("%d samples a series, %d anomalies, %d processes killed, lag %d", gateways[0].sent, len(want), killed.Load(), s.Lag())
@@ -354,11 +354,11 @@ func inPrometheus(t *testing.T, s *Stack) map[finding]float64 {
 func counted(t *testing.T, s *Stack, w *watched) {
 	t.Helper()
 	for _, expr := range []string{
-		`sum(last_over_time(insighthub_anomalies_total{kind="score", function="detect"}[5m])) > 0`,
-		`sum(last_over_time(insighthub_detect_events_total{outcome="scored"}[5m])) > 0`,
+		`sum(last_over_time(insighthub_anomalies_total{kind="score", function="detect"}[1h])) > 0`,
+		`sum(last_over_time(insighthub_detect_events_total{outcome="scored"}[1h])) > 0`,
 	} {
 		shown := false
-		for giveUp := time.Now().Add(time.Minute); !shown && time.Now().Before(giveUp); {
+		for giveUp := time.Now().Add(3 * time.Minute); !shown && time.Now().Before(giveUp); {
 			w.lift = 2*w.lift + 1000
 			w.post(t, s, 1)
 			time.Sleep(200 * time.Millisecond)

@@ -104,7 +104,7 @@ func launch(t *testing.T, state, http string, more ...string) *running {
 // ready waits for stack.json.
 func (r *running) ready(t *testing.T) Info {
 	t.Helper()
-	for range 6000 {
+	for giveUp := time.Now().Add(3 * time.Minute); time.Now().Before(giveUp); {
 		if raw, err := os.ReadFile(filepath.Join(r.state, infoFile)); err == nil {
 			var i Info
 			if err := json.Unmarshal(raw, &i); err != nil {
@@ -130,7 +130,7 @@ func (r *running) end(t *testing.T) error {
 	select {
 	case err := <-r.ended:
 		return err
-	case <-time.After(time.Minute):
+	case <-time.After(3 * time.Minute):
 		t.Fatalf("still running\n%s", r.out)
 		return nil
 	}
@@ -183,11 +183,10 @@ func alive(pid int) bool {
 func gone(t *testing.T, pids []int) {
 	t.Helper()
 	for _, pid := range pids {
-		for n := 0; alive(pid); n++ {
-			if n > 2000 {
+		for giveUp := time.Now().Add(2 * time.Minute); alive(pid); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(giveUp) {
 				t.Fatalf("process %d is left running", pid)
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
 	}
 }
@@ -196,11 +195,10 @@ func gone(t *testing.T, pids []int) {
 func rows(t *testing.T, dsn string, want int) {
 	t.Helper()
 	got, last := -1, error(nil)
-	for range 3000 {
+	for giveUp := time.Now().Add(3 * time.Minute); time.Now().Before(giveUp); time.Sleep(20 * time.Millisecond) {
 		if got, last = countRows(t.Context(), dsn); last == nil && got >= want {
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	if got != want {
 		t.Fatalf("%d rows, want %d (%v)", got, want, last)
