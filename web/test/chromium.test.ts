@@ -23,9 +23,11 @@ describe.skipIf(executablePath === undefined)('the worker in Chromium', () => {
     server = await preview({ ...config, build: { outDir: dir }, preview: { host: '127.0.0.1', port: 0 } })
     browser = await chromium.launch({
       executablePath: executablePath!,
+      timeout: 120_000,
       args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
     })
     page = await browser.newPage()
+    page.setDefaultTimeout(120_000)
     page.on('pageerror', (error) => errors.push(String(error)))
     await page.goto(server.resolvedUrls!.local[0]!)
     await page.waitForFunction(() => 'page' in window)

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, existsSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, existsSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -25,7 +25,9 @@ export function reference(): { series: Series[]; digest: string[] } {
   execFileSync(program, ['-write', dir])
   const names = readdirSync(dir).filter((name) => !name.startsWith('.'))
   const digest = execFileSync(program, names.map((name) => join(dir, name)), { maxBuffer: 1 << 28 })
-  return { series: names.map((name) => parse(name, readFileSync(join(dir, name)))), digest: digest.toString().trimEnd().split('\n') }
+  const series = names.map((name) => parse(name, readFileSync(join(dir, name))))
+  rmSync(dir, { recursive: true })
+  return { series, digest: digest.toString().trimEnd().split('\n') }
 }
 
 function parse(name: string, file: Buffer): Series {

@@ -20,10 +20,17 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/lambda"
 )
 
+// asHost is the variable that makes the test's own binary a host that is killed; it names
+// the test function's binary.
+const asHost = "LAMBDA_TEST_HOST"
+
 // echo is the path of the test function's binary.
 var echo string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asHost) != "" { // it has the binary, and is killed before it could remove one
+		os.Exit(m.Run())
+	}
 	dir, err := os.MkdirTemp("", "echo")
 	if err != nil {
 		panic(err)

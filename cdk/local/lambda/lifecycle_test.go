@@ -367,9 +367,9 @@ func TestEndOfThreads(t *testing.T) {
 // TestHostKilled kills a host outright: its functions must not outlive it, not
 // even one that is busy and so does not notice that its Runtime API is gone.
 func TestHostKilled(t *testing.T) {
-	if os.Getenv("LAMBDA_TEST_HOST") != "" {
+	if os.Getenv(asHost) != "" {
 		f := newFunction(t, func(c *lambda.Config) {
-			c.Binary = os.Getenv("LAMBDA_TEST_HOST")
+			c.Binary = os.Getenv(asHost)
 			c.Logs = os.Stdout
 			c.Timeout = time.Minute
 		})
@@ -379,7 +379,7 @@ func TestHostKilled(t *testing.T) {
 		return
 	}
 	host := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestHostKilled$")
-	host.Env = append(os.Environ(), "LAMBDA_TEST_HOST="+echo)
+	host.Env = append(os.Environ(), asHost+"="+echo)
 	var out logBuffer
 	host.Stdout = &out
 	host.WaitDelay = time.Second
