@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"1b92f7ac719e70b728dcff84a9104ddc"`
-	PageTag     = `"357654ae59e8ba9c735cd232a3962a08"`
+	ContractTag = `"924243ba93f1dc29304984317edaf1b5"`
+	PageTag     = `"21591af6eaea7613dafefd6108b745a7"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
