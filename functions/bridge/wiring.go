@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
 
@@ -40,7 +41,10 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	objects, err := objectstore.New(objectstore.Config{AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle})
+	objects, err := objectstore.New(objectstore.Config{
+		AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle,
+		Wire: &objectstore.Wire{Dial: (&net.Dialer{Timeout: 2 * time.Second}).DialContext},
+	})
 	if err != nil {
 		return nil, err
 	}

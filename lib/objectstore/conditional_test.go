@@ -16,6 +16,18 @@ import (
 // local opens a store over the local body of S3.
 func local(t *testing.T, seen func(*http.Request)) *objectstore.Store {
 	t.Helper()
+	return localBy(t, nil, seen)
+}
+
+func localBy(t *testing.T, wire *objectstore.Wire, seen func(*http.Request)) *objectstore.Store {
+	t.Helper()
+	cfg := configured(localURL(t, seen))
+	cfg.Wire = wire
+	return open(t, cfg)
+}
+
+func localURL(t *testing.T, seen func(*http.Request)) string {
+	t.Helper()
 	objects, err := s3.New(s3.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -35,11 +47,17 @@ func local(t *testing.T, seen func(*http.Request)) *objectstore.Store {
 			t.Error(err)
 		}
 	})
-	return open(t, configured(server.URL))
+	return server.URL
 }
 
 func TestPutIf(t *testing.T) {
-	s := local(t, nil)
+	t.Run("transport", func(t *testing.T) { testPutIf(t, nil) })
+	t.Run("wire", func(t *testing.T) { testPutIf(t, wire()) })
+}
+
+func testPutIf(t *testing.T, wire *objectstore.Wire) {
+	t.Helper()
+	s := localBy(t, wire, nil)
 	if _, err := s.PutIf(t.Context(), "k", []byte("x"), `"0123"`); !errors.Is(err, telemetry.ErrConflict) || errors.Is(err, telemetry.ErrNotFound) {
 		t.Errorf("replacing what is not there: %v", err)
 	}

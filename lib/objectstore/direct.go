@@ -33,40 +33,60 @@ type direct struct {
 	presign *s3.PresignClient
 	bucket  string
 	base    atomic.Pointer[url.URL] // of the bucket, ends with a slash
+	wire    *wire                   // nil: requests go through the transport
 }
 
-func newDirect(client *s3.Client, bucket string, now func() time.Time) *direct {
-	return &direct{options: client.Options(), now: now, presign: s3.NewPresignClient(client), bucket: bucket}
+func newDirect(client *s3.Client, cfg Config) *direct {
+	d := &direct{options: client.Options(), now: cfg.Now, presign: s3.NewPresignClient(client), bucket: cfg.Bucket}
+	if cfg.Wire != nil {
+		d.wire = &wire{Wire: *cfg.Wire, now: cfg.Now}
+	}
+	return d
 }
 
 // putIf writes an object under one condition, an If-Match or If-None-Match header.
 func (d *direct) putIf(ctx context.Context, key string, body []byte, header, condition string) (etag string, ok bool) {
-	response, err := d.do(ctx, http.MethodPut, key, bytes.NewReader(body), header, condition)
-	if err != nil {
-		return "", false
+	if body == nil {
+		body = []byte{}
 	}
-	defer finish(response)
-	etag = response.Header.Get("ETag")
-	return etag, response.StatusCode == http.StatusOK && etag != ""
+	a, err := d.do(ctx, http.MethodPut, key, body, header, condition)
+	return a.etag, err == nil && a.status == http.StatusOK && a.etag != ""
 }
 
 // unchanged reports whether an object still has that ETag.
 func (d *direct) unchanged(ctx context.Context, key, etag string) bool {
-	response, err := d.do(ctx, http.MethodGet, key, nil, "If-None-Match", etag)
+	a, err := d.do(ctx, http.MethodGet, key, nil, "If-None-Match", etag)
+	return err == nil && a.status == http.StatusNotModified
+}
+
+// answer is what is looked at of a response.
+type answer struct {
+	status int
+	etag   string
+}
+
+func answerOf(r *http.Response) answer { return answer{r.StatusCode, r.Header.Get("ETag")} }
+
+func (d *direct) do(ctx context.Context, method, key string, body []byte, header, condition string) (answer, error) {
+	request, err := d.request(ctx, method, key, body, header, condition)
 	if err != nil {
-		return false
+		return answer{}, err
 	}
-	defer finish(response)
-	return response.StatusCode == http.StatusNotModified
-}
-
-// finish leaves the connection to the next request.
-func finish(response *http.Response) {
-	_, _ = io.CopyN(io.Discard, response.Body, 64<<10) // an error's text is a few hundred bytes
+	if d.wire != nil {
+		return d.wire.do(ctx, request, body)
+	}
+	response, err := d.options.HTTPClient.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	// What is read leaves the connection to the next request.
+	_, _ = io.CopyN(io.Discard, response.Body, maxAnswer)
 	_ = response.Body.Close()
+	return answerOf(response), nil
 }
 
-func (d *direct) do(ctx context.Context, method, key string, body io.Reader, header, condition string) (*http.Response, error) {
+// request returns a signed request.
+func (d *direct) request(ctx context.Context, method, key string, body []byte, header, condition string) (*http.Request, error) {
 	if d.options.Credentials == nil {
 		return nil, errAnonymous
 	}
@@ -77,7 +97,11 @@ func (d *direct) do(ctx context.Context, method, key string, body io.Reader, hea
 	target := *base
 	target.RawPath = base.EscapedPath() + httpbinding.EscapePath(key, false)
 	target.Path = base.Path + key
-	request, err := http.NewRequestWithContext(ctx, method, target.String(), body)
+	var reader io.Reader
+	if body != nil {
+		reader = bytes.NewReader(body)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), reader)
 	if err != nil {
 		return nil, err
 	}
@@ -90,10 +114,7 @@ func (d *direct) do(ctx context.Context, method, key string, body io.Reader, hea
 	if err != nil {
 		return nil, err
 	}
-	if err := d.options.HTTPSignerV4.SignHTTP(ctx, credentials, request, unsignedPayload, "s3", d.options.Region, d.now()); err != nil {
-		return nil, err
-	}
-	return d.options.HTTPClient.Do(request)
+	return request, d.options.HTTPSignerV4.SignHTTP(ctx, credentials, request, unsignedPayload, "s3", d.options.Region, d.now())
 }
 
 // bucketURL asks the SDK where the bucket is, once.

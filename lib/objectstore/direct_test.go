@@ -3,6 +3,7 @@ package objectstore_test
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/insighthub/insighthub/lib/objectstore"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -26,10 +28,18 @@ func TestDirectRequests(t *testing.T) {
 	}))
 	defer server.Close()
 	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
-	for name, key := range map[string]string{"plain": "shardstate/bridge-5s/telemetry/shardId-000000000000", "odd": "a b/ü+%25?x=1&y#(z)"} {
+	const plain, odd = "shardstate/bridge-5s/telemetry/shardId-000000000000", "a b/ü+%25?x=1&y#(z)"
+	for name, test := range map[string]struct {
+		key  string
+		wire *objectstore.Wire
+	}{
+		"plain": {key: plain}, "odd": {key: odd}, "plain, by wire": {plain, wire()}, "odd, by wire": {odd, wire()},
+	} {
 		t.Run(name, func(t *testing.T) {
+			key := test.key
 			cfg := configured(server.URL)
 			cfg.Now = func() time.Time { return at }
+			cfg.Wire = test.wire
 			s := open(t, cfg)
 			seen, answer = nil, http.StatusOK
 			if etag, err := s.PutIf(t.Context(), key, []byte("body"), `"1"`); err != nil || etag != `"2"` {
@@ -60,6 +70,9 @@ func TestDirectRequests(t *testing.T) {
 	}
 }
 
+// wire makes connections for direct requests.
+func wire() *objectstore.Wire { return &objectstore.Wire{Dial: new(net.Dialer).DialContext} }
+
 // signed returns the header of authorization that the request must have.
 func signed(t *testing.T, r *http.Request, at time.Time) string {
 	t.Helper()
@@ -80,29 +93,33 @@ func signed(t *testing.T, r *http.Request, at time.Time) string {
 func TestDirectFailuresAreAskedAgain(t *testing.T) {
 	for _, first := range []int{http.StatusForbidden, http.StatusPreconditionFailed, http.StatusInternalServerError, http.StatusServiceUnavailable, 0} {
 		for _, second := range []int{http.StatusOK, http.StatusPreconditionFailed} {
-			t.Run(fmt.Sprintf("%d, %d", first, second), func(t *testing.T) {
-				calls := 0
-				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-					calls++
-					status := second
-					if calls == 1 {
-						status = first
+			for _, over := range []*objectstore.Wire{nil, wire()} {
+				t.Run(fmt.Sprintf("%d, %d, by wire %t", first, second, over != nil), func(t *testing.T) {
+					calls := 0
+					server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						calls++
+						status := second
+						if calls == 1 {
+							status = first
+						}
+						if status == 0 {
+							panic(http.ErrAbortHandler)
+						}
+						w.Header().Set("ETag", `"2"`)
+						w.WriteHeader(status)
+					}))
+					defer server.Close()
+					cfg := configured(server.URL)
+					cfg.Wire = over
+					etag, err := open(t, cfg).PutIf(t.Context(), "k", []byte("x"), `"1"`)
+					if calls != 2 {
+						t.Errorf("%d requests", calls)
 					}
-					if status == 0 {
-						panic(http.ErrAbortHandler)
+					if second == http.StatusOK && (err != nil || etag != `"2"`) || second != http.StatusOK && !errors.Is(err, telemetry.ErrConflict) {
+						t.Errorf("got %q, %v", etag, err)
 					}
-					w.Header().Set("ETag", `"2"`)
-					w.WriteHeader(status)
-				}))
-				defer server.Close()
-				etag, err := open(t, configured(server.URL)).PutIf(t.Context(), "k", []byte("x"), `"1"`)
-				if calls != 2 {
-					t.Errorf("%d requests", calls)
-				}
-				if second == http.StatusOK && (err != nil || etag != `"2"`) || second != http.StatusOK && !errors.Is(err, telemetry.ErrConflict) {
-					t.Errorf("got %q, %v", etag, err)
-				}
-			})
+				})
+			}
 		}
 	}
 }

@@ -33,6 +33,9 @@ type Config struct {
 	MaxBytes int64
 	// Now is the clock by which GetTagged and PutIf sign; default time.Now.
 	Now func() time.Time
+	// Wire, where it is set, gives GetTagged and PutIf connections of their own
+	// for what succeeds at once; the rest goes over the SDK's.
+	Wire *Wire
 }
 
 // DefaultMaxBytes bounds what Get reads when Config names no bound.
@@ -62,7 +65,7 @@ func New(cfg Config) (*Store, error) {
 		cfg.Now = time.Now
 	}
 	client := s3.NewFromConfig(cfg.AWS, func(o *s3.Options) { o.UsePathStyle = cfg.PathStyle })
-	return &Store{client: client, direct: newDirect(client, cfg.Bucket, cfg.Now), bucket: cfg.Bucket, maxBytes: cfg.MaxBytes}, nil
+	return &Store{client: client, direct: newDirect(client, cfg), bucket: cfg.Bucket, maxBytes: cfg.MaxBytes}, nil
 }
 
 // Put writes an object and replaces one that is there.

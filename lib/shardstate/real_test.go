@@ -2,6 +2,7 @@ package shardstate_test
 
 import (
 	"context"
+	"net"
 	"net/http/httptest"
 	"testing"
 
@@ -21,8 +22,9 @@ var (
 
 const bucket = "state"
 
-// overS3 returns a function that opens empty buckets of one S3, through the SDK.
-func overS3(t *testing.T) func(*testing.T) shardstate.Objects {
+// overS3 returns a function that opens empty buckets of one S3, through the SDK,
+// or by connections of the store's own.
+func overS3(t *testing.T, wire *objectstore.Wire) func(*testing.T) shardstate.Objects {
 	t.Helper()
 	store, err := s3.New(s3.Config{Dir: t.TempDir()})
 	if err != nil {
@@ -50,7 +52,7 @@ func overS3(t *testing.T) func(*testing.T) shardstate.Objects {
 					return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "a-test"}, nil
 				}),
 			},
-			Bucket: name, PathStyle: true,
+			Bucket: name, PathStyle: true, Wire: wire,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -59,15 +61,24 @@ func overS3(t *testing.T) func(*testing.T) shardstate.Objects {
 	}
 }
 
+// ways are those in which objectstore speaks to S3.
+func ways() map[string]*objectstore.Wire {
+	return map[string]*objectstore.Wire{"transport": nil, "wire": {Dial: new(net.Dialer).DialContext}}
+}
+
 func TestConformanceOverS3(t *testing.T) {
-	shardstatetest.Run(t, overS3(t))
+	for name, wire := range ways() {
+		t.Run(name, func(t *testing.T) { shardstatetest.Run(t, overS3(t, wire)) })
+	}
 }
 
 func TestRandomOverS3(t *testing.T) {
-	open := overS3(t)
-	for seed := range uint64(10) {
-		if err := shardstatetest.Random(t.Context(), open(t), 200, shardstatetest.Seeded(seed)); err != nil {
-			t.Errorf("seed %d: %v", seed, err)
+	for name, wire := range ways() {
+		open := overS3(t, wire)
+		for seed := range uint64(10) {
+			if err := shardstatetest.Random(t.Context(), open(t), 200, shardstatetest.Seeded(seed)); err != nil {
+				t.Errorf("%s, seed %d: %v", name, seed, err)
+			}
 		}
 	}
 }
