@@ -10,6 +10,10 @@
 //	event   (time timestamptz, device_id int4, metric_id int4, value float8, quality int2)
 //	        unique (device_id, metric_id, time); one-day chunks
 //	conflict(device_id, metric_id, time, value, quality, seen_at)
+//	event_minute(device_id, metric_id, minute, quality, count, sum, min, max, first_at, first, last_at, last)
+//	        unique (device_id, metric_id, minute, quality); 30-day chunks
+//	event_hour  the same by hour; 365-day chunks
+//	rollup_watermark, rollup_stale: up to where these two are true, and where not; see rollup.go
 //	reading view (time, site, gateway, device, metric, value, quality)
 //	device_kpi(gateway_pattern, device_pattern, priority, state_metric, …): which devices are machines
 //
