@@ -28,17 +28,17 @@ type service struct {
 	arn string
 }
 
-func newService(t testing.TB) *service {
-	t.Helper()
-	store, err := local.New(local.Config{File: filepath.Join(t.TempDir(), "kms.json"), Region: "eu-west-1", AccountID: "1", Now: time.Now})
+func newService(tb testing.TB) *service {
+	tb.Helper()
+	store, err := local.New(local.Config{File: filepath.Join(tb.TempDir(), "kms.json"), Region: "eu-west-1", AccountID: "1", Now: time.Now})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := store.Ensure("k"); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	s := &service{Server: httptest.NewServer(store.Handler()), arn: store.ARN("k")}
-	t.Cleanup(s.Close)
+	tb.Cleanup(s.Close)
 	s.env = map[string]string{
 		"TOKEN_ISSUER": "https://a.example", "TOKEN_AUDIENCE": "insighthub", "SIGNING_KEYS": `[{"key":"` + s.arn + `"}]`,
 		"EVENT_BUS": "none", "AWS_ENDPOINT_URL_EVENTBRIDGE": "http://127.0.0.1:1",
@@ -58,21 +58,21 @@ func (s *service) function(t *testing.T, log io.Writer) lambda.Handler {
 	return handler
 }
 
-func (s *service) mint(t testing.TB, who token.Identity) string {
-	t.Helper()
+func (s *service) mint(tb testing.TB, who token.Identity) string {
+	tb.Helper()
 	aws, err := awsconfig.Load(s.getenv)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	minter, err := token.NewMinter(token.MinterConfig{
 		Signer: kms.New(aws), Key: s.arn, Issuer: s.env["TOKEN_ISSUER"], Audience: s.env["TOKEN_AUDIENCE"], Now: time.Now, Random: rand.Reader,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	text, _, err := minter.Mint(t.Context(), who, time.Minute)
+	text, _, err := minter.Mint(tb.Context(), who, time.Minute)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return text
 }

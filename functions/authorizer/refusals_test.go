@@ -57,10 +57,10 @@ func (l *busLog) reports(t *testing.T) []refusals.Report {
 }
 
 // withBus gives the service's functions a bus.
-func (s *service) withBus(t testing.TB) *busLog {
-	t.Helper()
+func (s *service) withBus(tb testing.TB) *busLog {
+	tb.Helper()
 	log := &busLog{}
-	up := events.New(t.Context(), events.Config{Buses: []string{"refused"}, Out: log, Now: time.Now}).Handler()
+	up := events.New(tb.Context(), events.Config{Buses: []string{"refused"}, Out: log, Now: time.Now}).Handler()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if log.down.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -68,7 +68,7 @@ func (s *service) withBus(t testing.TB) *busLog {
 		}
 		up.ServeHTTP(w, r)
 	}))
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	s.env["EVENT_BUS"], s.env["AWS_ENDPOINT_URL_EVENTBRIDGE"] = "refused", server.URL
 	return log
 }
@@ -111,7 +111,7 @@ func TestRefusalsReachTheBus(t *testing.T) {
 	if sum != 10_000 || len(reports) > 10 {
 		t.Errorf("%d refusals in %d reports", sum, len(reports))
 	}
-	for _, part := range strings.Split(good, ".") {
+	for part := range strings.SplitSeq(good, ".") {
 		if strings.Contains(bus.lines.String(), part[:20]) {
 			t.Error("a part of the token is on the bus")
 		}

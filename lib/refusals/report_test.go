@@ -18,22 +18,22 @@ import (
 )
 
 // reported has a collector publish the refusals as one report.
-func reported(t testing.TB, list []refusals.Refusal) refusals.Report {
-	t.Helper()
+func reported(tb testing.TB, list []refusals.Refusal) refusals.Report {
+	tb.Helper()
 	w := &world{}
 	var err error
 	w.Collector, err = refusals.New(refusals.Config{
 		Publisher: w, Registerer: discard{}, Now: func() time.Time { return time.Unix(1_800_000_000, 123_456_789) }, NewID: func() string { return "r1" },
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, r := range list {
 		w.Refused(r)
 	}
-	w.Shutdown(t.Context())
+	w.Shutdown(tb.Context())
 	if len(w.arrived) != 1 {
-		t.Fatalf("%d reports", len(w.arrived))
+		tb.Fatalf("%d reports", len(w.arrived))
 	}
 	return w.arrived[0]
 }
@@ -76,7 +76,8 @@ func TestReportIsBounded(t *testing.T) {
 		},
 		"nothing at all": {
 			func(int) refusals.Refusal { return refusals.Refusal{} }, 1,
-			refusals.Line{Reason: refusals.Other, Number: 10_000}, refusals.Line{Reason: refusals.Other, Number: 10_000},
+			refusals.Line{Reason: refusals.Other, Number: 10_000},
+			refusals.Line{Reason: refusals.Other, Number: 10_000},
 		},
 		"the longest": {
 			func(i int) refusals.Refusal {
@@ -185,12 +186,12 @@ func (c *chain) AppendTrailOnce(_ context.Context, delivery string, e trail.Entr
 	return true, nil
 }
 
-func recorder(t testing.TB, c *chain) *refusals.Recorder {
-	t.Helper()
+func recorder(tb testing.TB, c *chain) *refusals.Recorder {
+	tb.Helper()
 	c.deliveries = make(map[string]bool)
 	r, err := refusals.NewRecorder(refusals.RecorderConfig{Trail: c, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }

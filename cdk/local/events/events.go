@@ -169,7 +169,7 @@ func (s *Server) take(e entry) result {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if _, err = s.cfg.Out.Write(append(line, '\n')); err == nil {
-			s.lead(name, line[:len(line):len(line)])
+			s.lead(name, slices.Clip(line))
 		}
 	}
 	if err != nil {
