@@ -82,7 +82,7 @@ func startWithFleet(t *testing.T) server {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	p, err := prometheus.Start(ctx, prometheus.Config{Binary: tree + "/bin/prometheus", DataDir: t.TempDir(), Rules: []string{filepath.Join(rules, "*.yaml")}})
 	if err != nil {
@@ -92,25 +92,34 @@ func startWithFleet(t *testing.T) server {
 	newFleet(time.Now()).write(t, p.URL())
 
 	s := server{p.URL()}
-	written := time.Now()
-	for range 200 {
-		var rules struct {
-			Groups []struct{ LastEvaluation time.Time }
-		}
-		s.get(t, "/api/v1/rules", nil, &rules)
-		pending := slices.IndexFunc(rules.Groups, func(g struct{ LastEvaluation time.Time }) bool { return g.LastEvaluation.Before(written) })
-		if len(rules.Groups) > 0 && pending < 0 {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	for _, name := range recorded(t) {
-		var data struct{ Result []series }
-		s.get(t, "/api/v1/query", url.Values{"query": {name}}, &data)
-		if len(data.Result) == 0 {
-			t.Errorf("the rules recorded no %s", name)
+	giveUp := time.Now().Add(2 * time.Minute)
+	// evaluated waits until each group of rules has been evaluated from now on.
+	evaluated := func() {
+		for since := time.Now(); time.Now().Before(giveUp); time.Sleep(100 * time.Millisecond) {
+			var rules struct {
+				Groups []struct{ LastEvaluation time.Time }
+			}
+			s.get(t, "/api/v1/rules", nil, &rules)
+			pending := slices.IndexFunc(rules.Groups, func(g struct{ LastEvaluation time.Time }) bool { return g.LastEvaluation.Before(since) })
+			if len(rules.Groups) > 0 && pending < 0 {
+				return
+			}
 		}
 	}
+	// A rule that asks for what another group records may have been too early for it.
+	missing := recorded(t)
+	for len(missing) > 0 && time.Now().Before(giveUp) {
+		evaluated()
+		missing = slices.DeleteFunc(missing, func(name string) bool {
+			var data struct{ Result []series }
+			s.get(t, "/api/v1/query", url.Values{"query": {name}}, &data)
+			return len(data.Result) > 0
+		})
+	}
+	for _, name := range missing {
+		t.Errorf("the rules recorded no %s", name)
+	}
+	evaluated()
 	return s
 }
 
