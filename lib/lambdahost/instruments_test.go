@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,9 +76,9 @@ func TestPrometheusDoesNotMatter(t *testing.T) {
 		"is away": nil,
 	} {
 		t.Run(name, func(t *testing.T) {
-			requests := 0
+			var requests atomic.Int32
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				requests++
+				requests.Add(1)
 				_, _ = io.Copy(io.Discard, r.Body)
 				answer(w, r)
 			}))
@@ -89,18 +90,18 @@ func TestPrometheusDoesNotMatter(t *testing.T) {
 			// A flush has a second, and the last one a quarter. A machine that stands still for as
 			// long has it cut off, which is not what this looks for: then it is done again.
 			for giveUp := time.Now().Add(2 * time.Minute); ; {
-				requests = 0
+				requests.Store(0)
 				failed, inTime := invocationsBeside(t, server.URL)
 				// The first and the last; a refusal is settled, and looked into with a few requests.
-				good, want := failed == 2 && requests <= 2, "2 and 2"
+				good, want := failed == 2 && requests.Load() <= 2, "2 and 2"
 				if name == "refuses" {
-					good, want = failed == 0 && requests <= 60, "none and a few"
+					good, want = failed == 0 && requests.Load() <= 60, "none and a few"
 				}
 				if good {
 					return
 				}
 				if inTime || time.Now().After(giveUp) {
-					t.Fatalf("%v flushes failed, %d requests, want %s", failed, requests, want)
+					t.Fatalf("%v flushes failed, %d requests, want %s", failed, requests.Load(), want)
 				}
 			}
 		})
