@@ -143,12 +143,29 @@ func (b *bench) invoke(t *testing.T, payload string) string {
 // runtime loop, its environment, and the SDK's client over HTTP.
 func TestFunction(t *testing.T) {
 	t.Parallel()
+	// Its first flush has a second, and its last one a quarter. A machine that stands still for
+	// as long has them cut off, which is not what this looks for: then it is done again.
+	for giveUp := time.Now().Add(2 * time.Minute); ; {
+		wrong, inTime := runFunction(t)
+		if len(wrong) == 0 || t.Failed() {
+			return
+		}
+		if inTime || time.Now().After(giveUp) {
+			t.Fatal(strings.Join(wrong, "\n"))
+		}
+	}
+}
+
+// runFunction returns what is wrong with the metrics that the function sent, and whether
+// it had all the time that they may take.
+func runFunction(t *testing.T) (wrong []string, inTime bool) {
+	t.Helper()
 	b := newBench(t)
 	defer b.Close()
 	function := exec.CommandContext(t.Context(), os.Args[0])
 	function.Env = []string{
 		"INSIGHTHUB_FUNCTION=ingest", "STREAM_NAME=telemetry", "AWS_LAMBDA_LOG_STREAM_NAME=stream-1", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512",
-		"REMOTE_WRITE_URL=" + b.URL + "/api/v1/write", "REMOTE_WRITE_SIGV4=true",
+		"REMOTE_WRITE_URL=" + b.URL + "/api/v1/write", "REMOTE_WRITE_SIGV4=true", "METRICS_INTERVAL_SECONDS=300",
 		"AWS_LAMBDA_RUNTIME_API=" + strings.TrimPrefix(b.URL, "http://"), "AWS_ENDPOINT_URL_KINESIS=" + b.URL,
 		"AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=none", "AWS_SECRET_ACCESS_KEY=none",
 	}
@@ -176,6 +193,7 @@ func TestFunction(t *testing.T) {
 			`{"lambda":{"gateway":"gw-1","site":"plant-1","role":"gateway","expires":4102444800}}},"body":` + body + `,"isBase64Encoded":false}`
 	}
 	want := `response {"statusCode":202,"headers":{"cache-control":"no-store","content-security-policy":"default-src 'none'; frame-ancestors 'none'","content-type":"application/json","referrer-policy":"no-referrer","strict-transport-security":"max-age=63072000","x-content-type-options":"nosniff"},"body":"{\"accepted\":1,\"rejected\":0,\"errors\":[]}"}`
+	start := time.Now()
 	if got := b.invoke(t, event(string(body))); got != want {
 		t.Fatalf("got  %s\nwant %s", got, want)
 	}
@@ -209,13 +227,14 @@ func TestFunction(t *testing.T) {
 	if err := function.Wait(); err != nil {
 		t.Errorf("the end: %v", err)
 	}
+	inTime = time.Since(start) < 250*time.Millisecond
 	close(b.stop)
-	b.checkMetrics(t)
+	return b.checkMetrics(), inTime
 }
 
-// checkMetrics looks at what Prometheus was sent: zeros, and in the end the counts.
-func (b *bench) checkMetrics(t *testing.T) {
-	t.Helper()
+// checkMetrics looks at what Prometheus was sent, zeros and in the end the counts, and
+// returns what is wrong with it.
+func (b *bench) checkMetrics() (wrong []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for key, want := range map[string]float64{
@@ -225,15 +244,14 @@ func (b *bench) checkMetrics(t *testing.T) {
 	} {
 		got := b.samples[key]
 		if len(got) != 2 || got[0] != 0 || got[1] != want {
-			t.Errorf("%s: %v, want 0 and %v", key, got, want)
+			wrong = append(wrong, fmt.Sprintf("%s: %v, want 0 and %v", key, got, want))
 		}
 	}
 	if got := b.samples["insighthub_function_memory_bytes"]; len(got) != 2 || got[0] != 512<<20 {
-		t.Errorf("memory %v", got)
+		wrong = append(wrong, fmt.Sprintf("memory %v", got))
 	}
 	if n := len(b.samples); n > metrics.SeriesPerInstance {
-		t.Errorf("%d series of one environment", n)
-	} else {
-		t.Logf("%d series", n)
+		wrong = append(wrong, fmt.Sprintf("%d series of one environment", n))
 	}
+	return wrong
 }
