@@ -24,7 +24,7 @@ import (
 
 func figures(t *testing.T, url string) *Figures {
 	t.Helper()
-	f, err := NewFigures(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now}, 5*time.Second)
+	f, err := NewFigures(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestSignature(t *testing.T) {
 	c, err := NewFigures(Config{
 		URL: server.URL + "/workspaces/ws-1/", HTTP: http.DefaultClient, Now: func() time.Time { return time.Unix(1795435200, 0) },
 		SigV4: &SigV4{Region: "eu-west-1", Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKID", "secret", ""))},
-	}, time.Second)
+	}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
