@@ -103,6 +103,24 @@ func auditOf(t *testing.T, s *Stack) string {
 // thousand, what the authorizer still had at its end included; and the chain holds.
 func TestRefusedTokensAreInTheTrail(t *testing.T) {
 	t.Parallel()
+	// At its end the authorizer has a quarter of a second for what it still has. A machine that
+	// stands still for as long has that cut off, which is not what this looks for: then it is
+	// done again.
+	for giveUp := time.Now().Add(2 * time.Minute); ; {
+		wrong, inTime := refuseMany(t)
+		if wrong == "" || t.Failed() {
+			return
+		}
+		if inTime || time.Now().After(giveUp) {
+			t.Fatal(wrong)
+		}
+	}
+}
+
+// refuseMany returns what is wrong with the entries, and whether the authorizer ended as
+// soon as it has to.
+func refuseMany(t *testing.T) (wrong string, inTime bool) {
+	t.Helper()
 	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: build(t).functions, Assembly: measuredAssembly(t)}
 	serveAPI(t, cfg.Assembly)
 	hasty(t, cfg.Assembly)
@@ -118,12 +136,10 @@ func TestRefusedTokensAreInTheTrail(t *testing.T) {
 		t.Errorf("a bad token: %d", status)
 	}
 	shown := ""
-	for n := 0; !strings.Contains(shown, `"action":"access_token.refuse"`); n++ {
-		if shown = auditOf(t, s); n > 200 {
-			t.Fatalf("the trail has no refused token:\n%s", shown)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	until(t, "a refused token in the trail", func() bool {
+		shown = auditOf(t, s)
+		return strings.Contains(shown, `"action":"access_token.refuse"`)
+	})
 	for _, want := range []string{`\"number\":1`, `\"reason\":\"the signature does not verify\"`, `\"source\":\"127.0.0.2\"`, `\"route\":\"ANY /v1/{path+}\"`, `\"claimed_subject\":\"gw-1\"`} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the trail does not show %s:\n%s", want, shown)
@@ -148,6 +164,11 @@ func TestRefusedTokensAreInTheTrail(t *testing.T) {
 	all.Wait()
 	took := time.Since(start)
 	environments := len(program(t, s, "authorizer").Stats().PIDs)
+	end := time.Now()
+	if err := program(t, s, "authorizer").Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	inTime = time.Since(end) < 250*time.Millisecond
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -183,10 +204,11 @@ func TestRefusedTokensAreInTheTrail(t *testing.T) {
 	// Of each environment one in a second, the first and the last.
 	most := environments * (int(took.Seconds()) + 3)
 	if sum != addresses*each+1 || refused > most {
-		t.Errorf("%d entries whose numbers sum to %d, want %d in at most %d entries", refused, sum, addresses*each+1, most)
+		wrong = fmt.Sprintf("%d entries whose numbers sum to %d, want %d in at most %d entries", refused, sum, addresses*each+1, most)
 	}
 	t.Logf("%d refused tokens of %d addresses in %v: %d entries of %d environments", sum, addresses, took, refused, environments)
 	if raw := stateFileOf(t, cfg, "logs/events-given-up.log"); len(raw) > 0 {
 		t.Errorf("given up: %s", raw)
 	}
+	return wrong, inTime
 }
