@@ -171,8 +171,14 @@ func TestReadingsPastTheirRetention(t *testing.T) {
 		ask, want    string
 		times        int
 	}{
-		{301, 2, "auto", "1h", 1}, {301, 300, "auto", "1d", 2}, {301, 301, "1h", "1h", 3}, {121, 2, "auto", "10m", 1},
-		{120, 1, "auto", "1m", 1}, {120, 1, "raw", "raw", 0}, {2, 2, "auto", "raw", 1}, {80, 80, "auto", "raw", 1},
+		{301, 2, "auto", "1h", 1},
+		{301, 300, "auto", "1d", 2},
+		{301, 301, "1h", "1h", 3},
+		{121, 2, "auto", "10m", 1},
+		{120, 1, "auto", "1m", 1},
+		{120, 1, "raw", "raw", 0},
+		{2, 2, "auto", "raw", 1},
+		{80, 80, "auto", "raw", 1},
 	} {
 		var got columns
 		p.do(t, administrator(), "GET", readingsPath("plant-1", "gw-1", "d", "m", "from", int64(today-c.from*day), "to", int64(today-(c.from-c.length)*day), "resolution", c.ask), "").want(t, 200).into(t, &got)

@@ -65,8 +65,7 @@ func (f *Figures) ask(ctx context.Context, expression string, at telemetry.Micro
 		"query": {expression}, "time": {strconv.FormatFloat(float64(at/1000)/1000, 'f', 3, 64)},
 		"timeout": {strconv.FormatInt(f.timeout.Milliseconds(), 10) + "ms"},
 	})
-	var refused *refusal
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*refusal](err); ok {
 		switch code := refused.status; {
 		case code == http.StatusUnprocessableEntity: // the range holds too much
 			return nil, fmt.Errorf("%w: %w", telemetry.ErrInvalid, err)

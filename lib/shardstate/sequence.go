@@ -7,11 +7,11 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// The stream's words, of which a state's place and its watermark are made.
-type (
-	ShardID  = telemetry.ShardID
-	Sequence = telemetry.Sequence
-)
+// ShardID is the stream's word, by which a state is found.
+type ShardID = telemetry.ShardID
+
+// Sequence is the stream's word, by which a watermark is given.
+type Sequence = telemetry.Sequence
 
 // Fresh returns the records of a delivery that are above a watermark, each once,
 // in their order; sequence returns a record's number. The result shares the

@@ -128,6 +128,7 @@ type fixed struct{ message [1][]byte }
 func (*fixed) Records(dst []telemetry.Record, _ []byte) ([]telemetry.Record, error) {
 	return append(dst, telemetry.Record{Shard: "s", SequenceNumber: "1"}), nil
 }
+
 func (f *fixed) Messages(dst [][]byte, _ []byte) ([][]byte, error) {
 	return append(dst, f.message[:]...), nil
 }

@@ -80,7 +80,7 @@ func TestFiguresAreThoseOfTheDatabase(t *testing.T) {
 }
 
 // simulate is a fleet until ctx ends.
-func simulate(ctx context.Context, t *testing.T, p built, cfg Config) { //nolint:revive // t is not what it is about
+func simulate(ctx context.Context, t *testing.T, p built, cfg Config) {
 	t.Helper()
 	fleet := exec.CommandContext(ctx, p.loadtest, "simulate", "-state", cfg.State, "-prefix", "fleet",
 		"-gateways", "3", "-machines", "3", "-samples", "2", "-rate", "300", "-quiet")
@@ -159,7 +159,7 @@ func until(t *testing.T, what string, holds func() bool) {
 // rough sends what a machine with a bad clock and a bad line does: readings in any
 // order within two seconds, batches twice, bad values, counters that start again, and
 // changes of state that are shorter than a window; until ctx ends.
-func rough(ctx context.Context, t *testing.T, s *Stack, g gateway) { //nolint:revive // t is not what it is about
+func rough(ctx context.Context, t *testing.T, s *Stack, g gateway) {
 	t.Helper()
 	type event struct {
 		Device  string  `json:"device"`
