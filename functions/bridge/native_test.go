@@ -38,7 +38,7 @@ func TestLagsAreNativeHistograms(t *testing.T) {
 	}
 	start := time.Now().Add(-2 * time.Minute).Truncate(window)
 	records := newPlant(t, 3, 4, 5, start).run(start, 62)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if _, err := newBench(t, client).handler.Invoke(ctx, payload(records)); err != nil {
 		t.Fatal(err)

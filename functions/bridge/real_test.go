@@ -116,18 +116,18 @@ func againstPrometheus(t *testing.T, outOfOrder time.Duration) {
 	}
 	steps := []struct{ from, to int }{{0, 40}, {40, 90}}
 	for _, s := range steps {
-		if err := invoke(s.from, s.to, 20*time.Second); err != nil {
+		if err := invoke(s.from, s.to, 3*time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
 	// The process dies after many windows were written.
 	objects.before = true
-	if err := invoke(80, 180, 20*time.Second); !errors.Is(err, telemetry.ErrUnavailable) {
+	if err := invoke(80, 180, 3*time.Minute); !errors.Is(err, telemetry.ErrUnavailable) {
 		t.Fatal(err)
 	}
 	objects.before, objects.dead = false, false
 	b.cold(t)
-	if err := invoke(90, 200, 20*time.Second); err != nil {
+	if err := invoke(90, 200, 3*time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	// The server goes away, and comes back where it was.
@@ -144,7 +144,7 @@ func againstPrometheus(t *testing.T, outOfOrder time.Duration) {
 		t.Fatal(err)
 	}
 	for _, s := range []struct{ from, to int }{{200, 300}, {300, len(records)}} {
-		if err := invoke(s.from, s.to, 20*time.Second); err != nil {
+		if err := invoke(s.from, s.to, 3*time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
