@@ -74,11 +74,12 @@ SELECT g.name, d.name, m.name, s.n, s.t, s.v
 FROM (SELECT device_id, metric_id, count(*) AS n,
              sum((extract(epoch FROM time) * 1000000)::bigint - $2::bigint)::bigint AS t,
              sum(round(value * 1000)::bigint)::bigint AS v
-      FROM event GROUP BY device_id, metric_id) s
+      FROM event
+      WHERE device_id IN (SELECT d.id FROM device d JOIN gateway g ON g.id = d.gateway_id WHERE starts_with(g.name, $1))
+      GROUP BY device_id, metric_id) s
 JOIN device d ON d.id = s.device_id
 JOIN gateway g ON g.id = d.gateway_id
-JOIN metric m ON m.id = s.metric_id
-WHERE starts_with(g.name, $1)`
+JOIN metric m ON m.id = s.metric_id`
 	rows, err := db.Query(ctx, q, prefix, start.UnixMicro())
 	if err != nil {
 		return nil, fmt.Errorf("sums of what is stored: %w", err)
