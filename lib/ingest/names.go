@@ -98,8 +98,13 @@ func checkName(name []byte) reason {
 		return longName
 	}
 	for _, r := range string(name) {
-		if unicode.IsControl(r) {
+		switch {
+		case unicode.IsControl(r):
 			return controlCharacter
+		case r == utf8.RuneError:
+			// API Gateway hands JSON over as text, in which this stands for bytes that are
+			// none: names that differ there would be one, and their events each other's.
+			return badUTF8
 		}
 	}
 	return accepted

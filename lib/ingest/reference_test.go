@@ -117,7 +117,7 @@ func referenceName(raw []byte) (string, bool) {
 	if raw[0] != '"' || !utf8.Valid(raw) || unpairedSurrogateIn(raw) || json.Unmarshal(raw, &text) != nil {
 		return "", false
 	}
-	return text, text != "" && len(text) <= telemetry.MaxNameBytes && !strings.ContainsFunc(text, unicode.IsControl)
+	return text, text != "" && len(text) <= telemetry.MaxNameBytes && !strings.ContainsFunc(text, unicode.IsControl) && !strings.ContainsRune(text, utf8.RuneError)
 }
 
 func (ref reference) time(raw []byte) (telemetry.Micros, bool) {

@@ -61,6 +61,7 @@ func TestRejectsEvents(t *testing.T) {
 		"DEL in name":             {spoil(`press-1`, "press\x7f1"), "device: holds a control character"},
 		"C1 control in name":      {spoil(`temperature`, "temp\u0085"), "metric: holds a control character"},
 		"unpaired surrogate":      {spoil(`press-1`, `\ud800x`), "device: not valid UTF-8"},
+		"replaced bytes":          {spoil(`press-1`, "press\ufffd"), "device: not valid UTF-8"},
 		"surrogates reversed":     {spoil(`press-1`, `\udc00\ud800`), "device: not valid UTF-8"},
 		"time not a date":         {spoil(atTime, `"yesterday"`), "time: not an RFC 3339 time"},
 		"time empty":              {spoil(atTime, `""`), "time: not an RFC 3339 time"},
