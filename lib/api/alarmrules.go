@@ -85,7 +85,8 @@ func (d *alarmRuleChange) read(f *fields, site telemetry.SiteID) directory.Alarm
 		f.want(d.PerSecond != nil && *d.PerSecond > 0, "per_second", "want more than 0")
 		r.PerSecond = d.PerSecond
 	case directory.ByNoData:
-		f.want(d.Silence > 0 && d.Silence <= maxSilence, "silence_seconds", fmt.Sprintf("want more than 0 and at most %.0f", maxSilence))
+		// What is kept has microseconds: less would be a rule of no time at all.
+		f.want(d.Silence >= 1e-6 && d.Silence <= maxSilence, "silence_seconds", fmt.Sprintf("want more than 0 and at most %.0f", maxSilence))
 		r.Silence = time.Duration(d.Silence * float64(time.Second))
 	default:
 		f.want(false, "kind", "want threshold, rate or no_data")
