@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"924243ba93f1dc29304984317edaf1b5"`
-	PageTag     = `"21591af6eaea7613dafefd6108b745a7"`
+	ContractTag = `"7dcea5c24b0a53f986b9b452b2280521"`
+	PageTag     = `"aa251c2e7722050e09ed2b6096477442"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

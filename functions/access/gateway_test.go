@@ -72,11 +72,17 @@ func TestGatewayToken(t *testing.T) {
 	if a := p.token(t, text); a.Status != 401 || a.member(t, "error") != "invalid_client" {
 		t.Errorf("replayed: got %+v", a)
 	}
+	if a := p.token(t, assertion(t, key, kid, nil)+"&client_id=gw-1"); a.Status != 200 {
+		t.Errorf("with its name: got %+v", a)
+	}
+	if a := p.token(t, assertion(t, key, kid, nil)+"&client_id=gw-2"); a.Status != 401 {
+		t.Errorf("with another's name: got %+v", a)
+	}
 	timescaletest.Exec(t, p.dsn, "UPDATE gateway SET revoked_at = now()")
 	if a := p.token(t, assertion(t, key, kid, nil)); a.Status != 401 {
 		t.Errorf("revoked: got %+v", a)
 	}
-	if got := p.checkTrail(t); got["token.refuse"] != 2 {
+	if got := p.checkTrail(t); got["token.refuse"] != 3 {
 		t.Errorf("trail %v", got)
 	}
 }

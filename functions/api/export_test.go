@@ -165,7 +165,8 @@ func TestExportsRefused(t *testing.T) {
 		`{"gateway":"gw-1' OR '1'='1","from":1,"to":2,"format":"csv"}`:                  404,
 		`{"gateway":"gw-1","device":"' OR '1'='1","from":1,"to":2,"format":"csv"}`:      201, // it holds nothing
 		`{"gateway":"gw-1","from":"2026-01-01T00:00:00+02:00","to":2,"format":"csv"}`:   422,
-		`{"gateway":"gw-1","from":1,"to":2,"format":"csv","format":"../../etc/passwd"}`: 422,
+		`{"gateway":"gw-1","from":1,"to":2,"format":"../../etc/passwd"}`:                422,
+		`{"gateway":"gw-1","from":1,"to":2,"format":"csv","format":"../../etc/passwd"}`: 400,
 	} {
 		p.do(t, administrator(), "POST", "/v1/sites/plant-1/exports", body).want(t, status)
 	}

@@ -131,6 +131,10 @@ func TestBadRequests(t *testing.T) {
 	}{
 		"no JSON":           {"POST", "/v1/sites", `name`, 400},
 		"mass assignment":   {"POST", "/v1/sites", `{"name":"a","version":7}`, 400},
+		"member twice":      {"POST", "/v1/sites", `{"name":"a","name":"b"}`, 400},
+		"other case":        {"POST", "/v1/sites", `{"NAME":"a"}`, 400},
+		"half a pair":       {"POST", "/v1/sites", `{"name":"a\ud800b"}`, 400},
+		"not UTF-8":         {"POST", "/v1/sites", "{\"name\":\"a\ufffdb\"}", 400}, // as API Gateway hands it over
 		"two documents":     {"POST", "/v1/sites", `{"name":"a"}{}`, 400},
 		"deep":              {"POST", "/v1/sites", `{"name":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`, 400},
 		"huge":              {"POST", "/v1/sites", `{"name":"` + strings.Repeat("a", 1<<20) + `"}`, 413},

@@ -12,8 +12,9 @@ import (
 
 // GatewayToken gives an access token for its site to the gateway that signed the
 // assertion. audiences are what the assertion may name: the issuer and the address
-// of the token endpoint. The error is as Login's.
-func (s *Service) GatewayToken(ctx context.Context, assertion string, audiences []string, source string) (string, error) {
+// of the token endpoint. client is the request's client_id, which may be empty and is
+// otherwise the gateway (RFC 7521, 4.2). The error is as Login's.
+func (s *Service) GatewayToken(ctx context.Context, assertion, client string, audiences []string, source string) (string, error) {
 	var site telemetry.SiteID
 	find := func(ctx context.Context, gateway telemetry.GatewayID, kid string) (*ecdsa.PublicKey, error) {
 		found, key, err := s.config.Gateways.GatewayKey(ctx, gateway, kid, s.config.Now())
@@ -38,6 +39,9 @@ func (s *Service) GatewayToken(ctx context.Context, assertion string, audiences 
 		return "", fmt.Errorf("gateway token: %w", err)
 	}
 	object := "gateways/" + printable(string(claims.Gateway))
+	if client != "" && client != string(claims.Gateway) {
+		return "", s.refuse(ctx, &Refused{reason: "client_id names another gateway than the assertion"}, assertionFailed, object, source)
+	}
 	err = s.config.Gateways.UseAssertion(ctx, claims.Gateway, claims.ID, claims.Expires)
 	if errors.Is(err, telemetry.ErrConflict) {
 		return "", s.refuse(ctx, &Refused{reason: "the assertion was used before"}, assertionFailed, object, source)

@@ -1,6 +1,7 @@
 package access
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/insighthub/insighthub/lib/lambdahttp"
 	"github.com/insighthub/insighthub/lib/problem"
@@ -22,6 +24,10 @@ import (
 
 // maxBodyBytes bounds a request of this package: credentials are short.
 const maxBodyBytes = 16 << 10
+
+// patience bounds a request. The function's own deadline cuts it further: a database
+// that hangs is then an answer of 503, and not an end of the function without one.
+const patience = 10 * time.Second
 
 // assertionType is client_assertion_type (RFC 7523, 2.2).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -35,7 +41,11 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, serve := range s.routes() {
-		mux.HandleFunc(pattern, serve)
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := lambdahttp.Patient(r.Context(), patience)
+			defer cancel()
+			serve(w, r.WithContext(ctx))
+		})
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusNotFound, Detail: "there is nothing at " + r.Method + " " + r.URL.Path})
@@ -151,7 +161,7 @@ func (s *Service) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	audiences := []string{s.config.Issuer, s.config.Issuer + "/v1/token"}
-	access, err := s.GatewayToken(r.Context(), form.Get("client_assertion"), audiences, lambdahttp.InfoOf(r.Context()).SourceIP)
+	access, err := s.GatewayToken(r.Context(), form.Get("client_assertion"), form.Get("client_id"), audiences, lambdahttp.InfoOf(r.Context()).SourceIP)
 	if _, ok := errors.AsType[*Refused](err); ok {
 		writeOAuthError(w, http.StatusUnauthorized, "invalid_client", "the assertion is not accepted")
 		return
@@ -247,13 +257,9 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) bool {
 		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusUnsupportedMediaType, Detail: "want Content-Type application/json"})
 		return false
 	}
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	decoder.DisallowUnknownFields()
-	err = decoder.Decode(v)
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	if err == nil {
-		if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("something follows the document")
-		}
+		err = decode(raw, v)
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body exceeds %d bytes", maxBodyBytes)})
@@ -265,4 +271,17 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) bool {
 		return false
 	}
 	return true
+}
+
+// decode reads one JSON document of known members.
+func decode(raw []byte, v any) error {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(v); err != nil {
+		return err
+	}
+	if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
+		return errors.New("something follows the document")
+	}
+	return lambdahttp.Exact(raw, v)
 }

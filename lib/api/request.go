@@ -47,9 +47,6 @@ func (c *call) body(v any) error {
 
 // decode reads one JSON document of known members.
 func decode(raw []byte, v any) error {
-	if !utf8.Valid(raw) {
-		return badRequest("the body is not UTF-8")
-	}
 	if nesting(raw) > maxNesting {
 		return badRequest("the body is nested more than %d deep", maxNesting)
 	}
@@ -60,6 +57,9 @@ func decode(raw []byte, v any) error {
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return badRequest("something follows the JSON document")
+	}
+	if err := lambdahttp.Exact(raw, v); err != nil {
+		return badRequest("the body is not what is wanted here: %s", err)
 	}
 	return nil
 }
