@@ -49,7 +49,7 @@ FLEET ?= build/local/loadtest simulate -state $(STATE) -rate 1000
 
 .PHONY: test
 test: build $(WASM) $(QEMU)/.stamp $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed ## Run all tests, against the real database
-	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- go test ./...
+	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- go test -timeout 30m ./...
 	@$(MAKE) --no-print-directory test-web
 
 .PHONY: test-web
@@ -59,7 +59,7 @@ test-web: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Test the brow
 .PHONY: test-race
 test-race: build $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed ## Run the concurrent packages' tests under the race detector
 	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- \
-		go test -race ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/kinesis/... ./lib/timescale/... ./loadtest/drive/...
+		go test -race -timeout 30m ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/kinesis/... ./lib/timescale/... ./loadtest/drive/...
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run the linters
@@ -234,14 +234,14 @@ cdk/node_modules/installed: cdk/package.json cdk/package-lock.json
 	@echo "Installing the CDK command and the reference Kinesis (npm)"
 	@cd cdk && npm ci --no-fund --no-audit --loglevel=error && touch node_modules/installed
 
-$(GOLANGCI):
-	@echo "Building golangci-lint $(GOLANGCI_V) (the first time takes minutes)"
-	@GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_V)
-
 $(PGLITE)/node_modules/installed: $(PGLITE)/package.json $(PGLITE)/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20 or newer' >&2; exit 2; }
 	@echo "Installing a TimescaleDB with the Timescale licence for the tests (npm)"
 	@cd $(PGLITE) && timeout 300 npm ci --no-fund --no-audit --loglevel=error && touch node_modules/installed
+
+$(GOLANGCI):
+	@echo "Building golangci-lint $(GOLANGCI_V) (the first time takes minutes)"
+	@GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_V)
 
 .PHONY: clean
 clean: ## Remove what was built; the data in .local stays
