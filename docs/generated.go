@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"7dcea5c24b0a53f986b9b452b2280521"`
-	PageTag     = `"aa251c2e7722050e09ed2b6096477442"`
+	ContractTag = `"3c7b61194a6c4827ea82990cc570d522"`
+	PageTag     = `"2d8ceb71738171373e7e278fb17a2267"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

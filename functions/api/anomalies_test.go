@@ -131,6 +131,7 @@ func TestAlarmRules(t *testing.T) {
 	}
 	p.do(t, operator, "POST", all, rule(`"kind":"rate","per_second":5`)).want(t, 201)
 	p.do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":60`)).want(t, 201)
+	p.do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":1e-9`)).want(t, 422) // it would be kept as 0
 	enabled, err := p.pool.EnabledAlarmRules(t.Context())
 	if err != nil || len(enabled) != 3 {
 		t.Fatal(enabled, err)

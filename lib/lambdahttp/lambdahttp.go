@@ -100,7 +100,9 @@ func request(ctx context.Context, e *event) (*http.Request, error) {
 	if caller := e.RequestContext.Authorizer.Lambda; caller != nil {
 		ctx = WithCaller(ctx, *caller)
 	}
-	// API Gateway hands over the path as the client sent it, escapes included.
+	// API Gateway takes one layer of escapes off a path. What is left of a name that was
+	// escaped twice is the second, without which a name could hold no slash. A path with
+	// a percent sign and no escape is taken as it is.
 	target := &url.URL{Path: e.RawPath, RawQuery: e.RawQueryString}
 	if path, err := url.PathUnescape(e.RawPath); err == nil {
 		target.Path, target.RawPath = path, e.RawPath
