@@ -96,6 +96,9 @@ func (b *bodyReader) inflateGzip(body []byte) ([]byte, *bodyError) {
 	} else {
 		err = b.gzip.Reset(&b.source)
 	}
+	if err != nil && len(body) > 0 {
+		err = io.ErrUnexpectedEOF // a name without an end in the header is io.EOF, too
+	}
 	const chunk = 64 << 10
 	out := b.inflated[:0]
 	for err == nil && len(out) <= b.maxInflatedBytes {

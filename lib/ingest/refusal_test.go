@@ -200,6 +200,7 @@ func TestRefusesRequests(t *testing.T) {
 		"truncated gzip":          {jsonRequest("").encoded("gzip", zipped[:len(zipped)-9]), 400, "bad-gzip", "gzip"},
 		"gzip without its sum":    {jsonRequest("").encoded("gzip", zipped[:len(zipped)-1]), 400, "bad-gzip", "gzip"},
 		"gzip header only":        {jsonRequest("").encoded("gzip", zipped[:5]), 400, "bad-gzip", "gzip"},
+		"gzip name without end":   {jsonRequest("").encoded("gzip", []byte("\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x03name")), 400, "bad-gzip", "gzip"},
 		"garbage behind gzip":     {jsonRequest("").encoded("gzip", append(bytes.Clone(zipped), 'x')), 400, "bad-gzip", "gzip"},
 		"not gzip":                {jsonRequest("").encoded("gzip", body), 400, "bad-gzip", "gzip"},
 		"empty gzip":              {jsonRequest("").encoded("gzip", nil), 400, "not-json", "unexpected end at byte 0"},
