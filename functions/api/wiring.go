@@ -44,7 +44,7 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	}
 	query := promquery.Config{URL: prometheus, HTTP: awsconfig.NewHTTPClient(), Now: time.Now}
 	if sigV4 {
-		query.SigV4 = &promquery.SigV4{Region: host.AWS.Region, Credentials: host.AWS.Credentials}
+		query.SigV4 = &awsconfig.SigV4{Region: host.AWS.Region, Credentials: host.AWS.Credentials}
 	}
 	figures, err := promquery.NewFigures(query, 5*time.Second)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/checkup"
 	"github.com/insighthub/insighthub/lib/kms"
 	"github.com/insighthub/insighthub/lib/objectstore"
@@ -42,7 +43,7 @@ func wire(s settings, cfg aws.Config) (*audit, error) {
 	a.api = checkup.API{Base: strings.TrimRight(s.api, "/"), HTTP: client, Now: time.Now}
 	query := promquery.Config{URL: s.prometheus, HTTP: client, Now: time.Now}
 	if s.signsPrometheus {
-		query.SigV4 = &promquery.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
+		query.SigV4 = &awsconfig.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
 	}
 	asked, err := promquery.New(query)
 	if err != nil {

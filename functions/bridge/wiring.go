@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/bridge"
 	"github.com/insighthub/insighthub/lib/kinesis"
 	"github.com/insighthub/insighthub/lib/lambdahost"
@@ -78,7 +79,7 @@ func newClient(cfg aws.Config, s settings) (*remotewrite.Client, error) {
 	}
 	if s.sigV4 {
 		c.Protocol = remotewrite.V1
-		c.SigV4 = &remotewrite.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
+		c.SigV4 = &awsconfig.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
 	}
 	return remotewrite.New(c)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/detect"
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/metrics"
@@ -43,7 +44,7 @@ func newFigures(cfg aws.Config, s settings) (detect.Notifier, error) {
 	}
 	if s.writeSigV4 {
 		c.Protocol = remotewrite.V1
-		c.SigV4 = &remotewrite.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
+		c.SigV4 = &awsconfig.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
 	}
 	client, err := remotewrite.New(c)
 	if err != nil {

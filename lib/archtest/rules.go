@@ -40,10 +40,8 @@ func Rules() []Rule {
 		{Path: "lib/objectstore", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/shardstate", Internal: []string{telemetry}, External: []string{"github.com/klauspost/compress"}},
 		{Path: "lib/shardstate/shardstatetest", Internal: []string{"lib/shardstate", telemetry}},
-		{Path: "lib/remotewrite", Internal: []string{telemetry}, External: []string{
-			"github.com/aws/aws-sdk-go-v2/aws", "github.com/klauspost/compress/snappy", "github.com/prometheus/prometheus/prompb",
-		}},
-		{Path: "lib/promquery", Internal: []string{telemetry, "lib/kpi", "lib/readings"}, External: []string{"github.com/aws/aws-sdk-go-v2/aws"}},
+		{Path: "lib/remotewrite", Internal: []string{telemetry, "lib/awsconfig"}, External: []string{"github.com/klauspost/compress/snappy", "github.com/prometheus/prometheus/prompb"}},
+		{Path: "lib/promquery", Internal: []string{telemetry, "lib/awsconfig", "lib/kpi", "lib/readings"}},
 		{Path: "lib/secrets", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/kms", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/eventbridge", Internal: []string{telemetry}, External: []string{sdk}},

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/metrics"
 	"github.com/insighthub/insighthub/lib/remotewrite"
 )
@@ -82,7 +83,7 @@ func newMetricsClient(url string, sigV4 bool, cfg aws.Config) (*remotewrite.Clie
 	}
 	if sigV4 {
 		c.Protocol = remotewrite.V1
-		c.SigV4 = &remotewrite.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
+		c.SigV4 = &awsconfig.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
 	}
 	return remotewrite.New(c)
 }

@@ -4,8 +4,6 @@ package promquery
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,9 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-
+	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -29,27 +25,18 @@ type HTTPClient interface {
 
 var _ HTTPClient = (*http.Client)(nil)
 
-// SigV4 signs requests for the managed service.
-type SigV4 struct {
-	Region      string
-	Credentials aws.CredentialsProvider
-}
-
 // Config says which server, and how to reach it. URL, HTTP and Now are required.
 type Config struct {
 	// URL is the server's address, or the workspace's endpoint; the API is below it.
 	URL  string
 	HTTP HTTPClient
 	// SigV4 is nil for a server that wants no signature.
-	SigV4 *SigV4
+	SigV4 *awsconfig.SigV4
 	Now   func() time.Time
 }
 
 // Client asks one server. It is safe for concurrent use.
-type Client struct {
-	config Config
-	signer *v4.Signer
-}
+type Client struct{ config Config }
 
 // New returns a Client; the error wraps telemetry.ErrInvalid.
 func New(config Config) (*Client, error) {
@@ -57,11 +44,11 @@ func New(config Config) (*Client, error) {
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("prometheus: %w: address %q: want http(s)://host", telemetry.ErrInvalid, config.URL)
 	}
-	if config.HTTP == nil || config.Now == nil || config.SigV4 != nil && (config.SigV4.Region == "" || config.SigV4.Credentials == nil) {
+	if config.HTTP == nil || config.Now == nil || config.SigV4.Validate() != nil {
 		return nil, fmt.Errorf("prometheus: %w: want a client, a clock, and a region and credentials to sign with", telemetry.ErrInvalid)
 	}
 	config.URL = strings.TrimRight(config.URL, "/")
-	return &Client{config, v4.NewSigner()}, nil
+	return &Client{config}, nil
 }
 
 // Sample is one series of an answer. Its value may be NaN or infinite.
@@ -120,8 +107,8 @@ func (c *Client) post(ctx context.Context, most int64, form url.Values) ([]byte,
 		return nil, fmt.Errorf("prometheus: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if err := c.sign(ctx, request, text); err != nil {
-		return nil, err
+	if err := c.config.SigV4.Sign(ctx, request, []byte(text), c.config.Now()); err != nil {
+		return nil, fmt.Errorf("prometheus: %w", err)
 	}
 	response, err := c.config.HTTP.Do(request)
 	if err != nil {
@@ -138,22 +125,6 @@ func (c *Client) post(ctx context.Context, most int64, form url.Values) ([]byte,
 		return nil, fmt.Errorf("%w: more than %d bytes", errTooLong, most)
 	}
 	return body, nil
-}
-
-func (c *Client) sign(ctx context.Context, request *http.Request, body string) error {
-	s := c.config.SigV4
-	if s == nil {
-		return nil
-	}
-	credentials, err := s.Credentials.Retrieve(ctx)
-	if err != nil {
-		return fmt.Errorf("prometheus: credentials: %w", err)
-	}
-	sum := sha256.Sum256([]byte(body))
-	if err := c.signer.SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), "aps", s.Region, c.config.Now()); err != nil {
-		return fmt.Errorf("prometheus: sign: %w", err)
-	}
-	return nil
 }
 
 // parse reads an answer with a vector, or a scalar as one series without labels. The

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -28,7 +29,7 @@ func serve(t *testing.T, status int, body string) (*Client, *http.Request) {
 		_, _ = io.WriteString(w, body)
 	}))
 	t.Cleanup(s.Close)
-	c, err := New(Config{URL: s.URL + "/workspaces/ws-1/", HTTP: s.Client(), Now: time.Now, SigV4: &SigV4{
+	c, err := New(Config{URL: s.URL + "/workspaces/ws-1/", HTTP: s.Client(), Now: time.Now, SigV4: &awsconfig.SigV4{
 		Region: "eu-central-1", Credentials: credentials.NewStaticCredentialsProvider("id", "secret", ""),
 	}})
 	if err != nil {

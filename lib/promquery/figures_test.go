@@ -16,6 +16,7 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
 	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
+	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/kpi"
 	"github.com/insighthub/insighthub/lib/readings"
 	"github.com/insighthub/insighthub/lib/remotewrite"
@@ -153,7 +154,7 @@ func TestSignature(t *testing.T) {
 	defer server.Close()
 	c, err := NewFigures(Config{
 		URL: server.URL + "/workspaces/ws-1/", HTTP: http.DefaultClient, Now: func() time.Time { return time.Unix(1795435200, 0) },
-		SigV4: &SigV4{Region: "eu-west-1", Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKID", "secret", ""))},
+		SigV4: &awsconfig.SigV4{Region: "eu-west-1", Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKID", "secret", ""))},
 	}, time.Minute)
 	if err != nil {
 		t.Fatal(err)

@@ -3,15 +3,12 @@ package remotewrite
 import (
 	"context"
 	"time"
-
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 // Client writes to one receiver. It is safe for concurrent use; calls are
 // served one after the other, so that samples stay in order.
 type Client struct {
-	cfg    Config
-	signer *v4.Signer
+	cfg Config
 
 	// turn holds one token; who has it owns all that follows.
 	turn      chan struct{}
@@ -28,7 +25,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{
-		cfg: cfg, signer: v4.NewSigner(), turn: make(chan struct{}, 1), protocol: cfg.Protocol,
+		cfg: cfg, turn: make(chan struct{}, 1), protocol: cfg.Protocol,
 		enc: newEncoder(), described: make(map[string]time.Time),
 	}
 	if c.protocol == Auto {

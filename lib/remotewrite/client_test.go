@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/remotewrite"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -342,7 +343,7 @@ func TestRequestsAreBoundedAndInOrder(t *testing.T) {
 }
 
 func TestNewNamesAllThatIsWrong(t *testing.T) {
-	_, err := remotewrite.New(remotewrite.Config{URL: "prometheus:9090", SigV4: &remotewrite.SigV4{}})
+	_, err := remotewrite.New(remotewrite.Config{URL: "prometheus:9090", SigV4: &awsconfig.SigV4{}})
 	if !errors.Is(err, telemetry.ErrInvalid) {
 		t.Fatal(err)
 	}

@@ -7,8 +7,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
+	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -18,12 +17,6 @@ type HTTPClient interface {
 }
 
 var _ HTTPClient = (*http.Client)(nil)
-
-// SigV4 signs requests for Amazon Managed Service for Prometheus.
-type SigV4 struct {
-	Region      string
-	Credentials aws.CredentialsProvider
-}
 
 // ManagedURL is where a workspace of Amazon Managed Service for Prometheus takes
 // remote write. It speaks 1.0: set Config.Protocol to V1.
@@ -38,7 +31,7 @@ type Config struct {
 	// Protocol is Auto by default.
 	Protocol Protocol
 	// SigV4 is nil for a receiver that wants no signature.
-	SigV4 *SigV4
+	SigV4 *awsconfig.SigV4
 	// UserAgent is "insighthub" by default.
 	UserAgent string
 
@@ -82,9 +75,8 @@ func (cfg *Config) complete() error {
 	if u, err := url.Parse(cfg.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		problems = append(problems, fmt.Errorf("url: %q: want http(s)://host/path", cfg.URL))
 	}
-	if cfg.SigV4 != nil {
-		missing(cfg.SigV4.Region == "", "region")
-		missing(cfg.SigV4.Credentials == nil, "credentials")
+	if err := cfg.SigV4.Validate(); err != nil {
+		problems = append(problems, err)
 	}
 	if cfg.Protocol > V2 {
 		problems = append(problems, fmt.Errorf("protocol: %d: unknown", cfg.Protocol))

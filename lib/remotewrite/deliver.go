@@ -3,8 +3,6 @@ package remotewrite
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -149,8 +147,8 @@ func (c *Client) attempt(ctx context.Context, w *write, body []byte) (answer, er
 		req.Header.Set("Content-Type", contentTypeV2)
 		req.Header.Set("X-Prometheus-Remote-Write-Version", "2.0.0")
 	}
-	if err := c.sign(ctx, req, body); err != nil {
-		return answer{}, err
+	if err := c.cfg.SigV4.Sign(ctx, req, body, c.cfg.Now()); err != nil {
+		return answer{}, fmt.Errorf("remote write: %w", err)
 	}
 	w.result.Requests++
 	w.result.Bytes += len(body)
@@ -160,21 +158,6 @@ func (c *Client) attempt(ctx context.Context, w *write, body []byte) (answer, er
 	}
 	defer func() { _ = resp.Body.Close() }() // nothing of it is needed any more
 	return readAnswer(resp, c.enc.sent, c.cfg.Now()), nil
-}
-
-func (c *Client) sign(ctx context.Context, req *http.Request, body []byte) error {
-	if c.cfg.SigV4 == nil {
-		return nil
-	}
-	credentials, err := c.cfg.SigV4.Credentials.Retrieve(ctx)
-	if err != nil {
-		return fmt.Errorf("remote write: credentials: %w", err)
-	}
-	sum := sha256.Sum256(body)
-	if err := c.signer.SignHTTP(ctx, credentials, req, hex.EncodeToString(sum[:]), "aps", c.cfg.SigV4.Region, c.cfg.Now()); err != nil {
-		return fmt.Errorf("remote write: sign: %w", err)
-	}
-	return nil
 }
 
 func (c *Client) exhausted(ctx context.Context, attempt int) bool {

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 
+	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/remotewrite"
 )
 
@@ -150,7 +151,7 @@ func TestSignature(t *testing.T) {
 	var failure error
 	c := newClient(t, r.URL, func(cfg *remotewrite.Config) {
 		cfg.Protocol, cfg.Now = remotewrite.V1, func() time.Time { return now }
-		cfg.SigV4 = &remotewrite.SigV4{Region: "eu-west-1", Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		cfg.SigV4 = &awsconfig.SigV4{Region: "eu-west-1", Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			retrieved++
 			return credentials, failure
 		})}
