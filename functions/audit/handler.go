@@ -8,9 +8,9 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/checkup"
 	"github.com/insighthub/insighthub/lib/lambdahost"
+	"github.com/insighthub/insighthub/lib/stream"
 )
 
 // build makes the function from its environment.
@@ -19,19 +19,15 @@ func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error)
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := awsconfig.Load(getenv)
+	host, err := lambdahost.NewHost(getenv)
 	if err != nil {
 		return nil, err
 	}
-	a, err := wire(s, cfg)
+	a, err := wire(s, host.AWS)
 	if err != nil {
 		return nil, err
 	}
-	instruments, err := lambdahost.NewInstruments(getenv, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return instruments.Observe(&handler{audit: a, metrics: &checkup.Metrics{Registry: instruments.Registry}, flush: instruments.Flush, log: log})
+	return host.Observe(&handler{audit: a, metrics: &checkup.Metrics{Registry: host.Registry}, flush: host.Flush, log: log})
 }
 
 // handler audits when it is invoked, whatever the event says.
@@ -52,7 +48,7 @@ type answer struct {
 // Invoke audits, and keeps the report in the log and in the bucket. A check that fails
 // is no error of the invocation: it would be tried again, and again fail.
 func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
-	running, cancel := lambdahost.WithDeadlineMargin(ctx, lambdahost.DefaultMargin)
+	running, cancel := stream.WithMargin(ctx, h.audit.now)
 	defer cancel()
 	report := h.audit.run(running)
 	level := slog.LevelInfo

@@ -1,5 +1,5 @@
 // Package lambdahost is the start-up that the functions share: settings from
-// the environment, the logger, the deadline, their own metrics, and the loop that
+// the environment, the logger, their own metrics, and the loop that
 // takes invocations. Its imports are few, since each is paid for in every cold start.
 package lambdahost
 
@@ -7,13 +7,9 @@ import (
 	"context"
 	"os"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 )
-
-// DefaultMargin is the part of an invocation's time that is kept for reporting what was done.
-const DefaultMargin = 0.1
 
 // Start takes invocations until the environment is shut down; it does not
 // return. A handler's payload is valid only until its response has been sent:
@@ -35,16 +31,4 @@ func Start(ctx context.Context, handler lambda.Handler, onShutdown ...func()) {
 		options = append(options, lambda.WithEnableSIGTERM(append(slices.Clone(onShutdown), exit)...))
 	}
 	lambda.StartWithOptions(handler, options...)
-}
-
-// WithDeadlineMargin returns a context that ends before ctx does: the given
-// fraction (0 to 1) of the time that is left is kept for reporting what was
-// done. Without a deadline it returns a context that is merely cancellable.
-func WithDeadlineMargin(ctx context.Context, fraction float64) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	margin := time.Duration(float64(time.Until(deadline)) * fraction)
-	return context.WithDeadline(ctx, deadline.Add(-margin))
 }

@@ -16,7 +16,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -104,41 +103,6 @@ func TestStart(t *testing.T) {
 	}
 	if out.String() != "closing\nclosed\n" {
 		t.Errorf("output %q: the shutdown functions did not run", out.String())
-	}
-}
-
-func TestWithDeadlineMargin(t *testing.T) {
-	for name, tc := range map[string]struct {
-		timeout  time.Duration
-		fraction float64
-		want     time.Duration
-	}{
-		"a tenth":        {10 * time.Second, lambdahost.DefaultMargin, 9 * time.Second},
-		"nothing":        {10 * time.Second, 0, 10 * time.Second},
-		"all":            {10 * time.Second, 1, 0},
-		"it has passed":  {-time.Second, 0.1, -time.Second},
-		"no negative":    {10 * time.Second, -1, 10 * time.Second},
-		"there was none": {0, 0.1, 0},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				parent := t.Context()
-				if tc.timeout != 0 {
-					var cancel context.CancelFunc
-					parent, cancel = context.WithTimeout(parent, tc.timeout)
-					defer cancel()
-				}
-				ctx, cancel := lambdahost.WithDeadlineMargin(parent, tc.fraction)
-				defer cancel()
-				deadline, ok := ctx.Deadline()
-				if ok != (tc.timeout != 0) {
-					t.Fatalf("deadline: %t", ok)
-				}
-				if ok && time.Until(deadline) != tc.want {
-					t.Errorf("%v are left, want %v", time.Until(deadline), tc.want)
-				}
-			})
-		})
 	}
 }
 

@@ -101,7 +101,9 @@ func (r *Reader) skip(ctx context.Context, record *telemetry.Record, reason erro
 // Done is the answer when no record is to be delivered again.
 func (r *Reader) Done() []byte { return r.Source.Answer("") }
 
-// WithMargin keeps a tenth of the time that is left for saying, or keeping, what was done.
+// WithMargin returns a context that ends before ctx does: a tenth of the time that is
+// left is kept for saying, or keeping, what was done. Without a deadline it returns a
+// context that is merely cancellable.
 func WithMargin(ctx context.Context, now func() time.Time) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

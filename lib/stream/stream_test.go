@@ -94,14 +94,19 @@ func TestReader(t *testing.T) {
 func TestWithMargin(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	parent, cancel := context.WithDeadline(t.Context(), now.Add(time.Hour))
-	defer cancel()
-	ctx, stop := stream.WithMargin(parent, func() time.Time { return now })
-	defer stop()
-	if end, _ := ctx.Deadline(); end != now.Add(54*time.Minute) {
-		t.Errorf("it ends after %v, want a tenth of the hour to be left", end.Sub(now))
+	for name, tc := range map[string]struct{ left, want time.Duration }{
+		"a tenth":       {time.Hour, 54 * time.Minute},
+		"it has passed": {-time.Second, -time.Second},
+	} {
+		parent, cancel := context.WithDeadline(t.Context(), now.Add(tc.left))
+		ctx, stop := stream.WithMargin(parent, func() time.Time { return now })
+		if end, ok := ctx.Deadline(); !ok || end != now.Add(tc.want) {
+			t.Errorf("%s: it ends after %v, want %v", name, end.Sub(now), tc.want)
+		}
+		stop()
+		cancel()
 	}
-	ctx, stop = stream.WithMargin(t.Context(), time.Now)
+	ctx, stop := stream.WithMargin(t.Context(), time.Now)
 	if _, ok := ctx.Deadline(); ok {
 		t.Error("a deadline where there was none")
 	}
