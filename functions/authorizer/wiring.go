@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/kms"
 	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/refusals"
@@ -27,7 +26,7 @@ func build(getenv func(string) string, log *slog.Logger) (*function, error) {
 	}
 	own, trusted := env.Required("SIGNING_KEYS"), env.Optional("TRUSTED_ISSUERS", "[]")
 	name, interval := env.Required("EVENT_BUS"), env.Int("REFUSALS_INTERVAL_SECONDS", 10, 1, 300)
-	aws, err := awsconfig.Load(getenv)
+	host, err := lambdahost.NewHost(getenv)
 	if err := errors.Join(env.Err(), err); err != nil {
 		return nil, err
 	}
@@ -38,23 +37,19 @@ func build(getenv func(string) string, log *slog.Logger) (*function, error) {
 	if config.Trusted, err = token.ParseTrustedIssuers(trusted); err != nil {
 		return nil, err
 	}
-	if config.Keys, err = token.NewKeySet(token.KeySetConfig{Source: kms.New(aws), Keys: keys, Now: time.Now}); err != nil {
+	if config.Keys, err = token.NewKeySet(token.KeySetConfig{Source: kms.New(host.AWS), Keys: keys, Now: time.Now}); err != nil {
 		return nil, err
 	}
 	verifier, err := token.NewVerifier(config)
 	if err != nil {
 		return nil, err
 	}
-	instruments, err := lambdahost.NewInstruments(getenv, aws)
-	if err != nil {
-		return nil, err
-	}
-	bus, err := newBus(aws, name)
+	bus, err := newBus(host.AWS, name)
 	if err != nil {
 		return nil, err
 	}
 	collector, err := refusals.New(refusals.Config{
-		Publisher: bus, Registerer: instruments.Registry, Now: time.Now, NewID: rand.Text, Interval: time.Duration(interval) * time.Second,
+		Publisher: bus, Registerer: host.Registry, Now: time.Now, NewID: rand.Text, Interval: time.Duration(interval) * time.Second,
 	})
 	if err != nil {
 		return nil, err
@@ -63,7 +58,7 @@ func build(getenv func(string) string, log *slog.Logger) (*function, error) {
 	if err != nil {
 		return nil, err
 	}
-	observed, err := instruments.Observe(collector.Observe(handler))
+	observed, err := host.Observe(collector.Observe(handler))
 	return &function{observed, collector}, err
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/secrets"
 	"github.com/insighthub/insighthub/lib/timescale"
@@ -36,15 +35,11 @@ func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error)
 	if err := env.Err(); err != nil {
 		return nil, err
 	}
-	aws, err := awsconfig.Load(getenv)
+	host, err := lambdahost.NewHost(getenv)
 	if err != nil {
 		return nil, err
 	}
-	instruments, err := lambdahost.NewInstruments(getenv, aws)
-	if err != nil {
-		return nil, err
-	}
-	return instruments.Observe(&handler{log: log, migrate: func(ctx context.Context) (timescale.Migrated, error) {
-		return migrate(ctx, secrets.New(aws), arn, admin, log)
+	return host.Observe(&handler{log: log, migrate: func(ctx context.Context) (timescale.Migrated, error) {
+		return migrate(ctx, secrets.New(host.AWS), arn, admin, log)
 	}})
 }

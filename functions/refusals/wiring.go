@@ -7,7 +7,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/secrets"
@@ -20,15 +19,11 @@ var _ refusals.Trail = (*timescale.Pool)(nil)
 func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, *timescale.Pool, error) {
 	env := lambdahost.NewEnv(getenv)
 	database := env.Required("DATABASE_SECRET_ARN")
-	aws, err := awsconfig.Load(getenv)
+	host, err := lambdahost.NewHost(getenv)
 	if err := errors.Join(env.Err(), err); err != nil {
 		return nil, nil, err
 	}
-	instruments, err := lambdahost.NewInstruments(getenv, aws)
-	if err != nil {
-		return nil, nil, err
-	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(aws), database, timescale.PoolConfig{
+	pool, err := timescale.OpenSecret(ctx, secrets.New(host.AWS), database, timescale.PoolConfig{
 		Application: "insighthub-refusals", MaxConnections: 1,
 	})
 	if err != nil {
@@ -38,6 +33,6 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	if err != nil {
 		return nil, nil, err
 	}
-	observed, err := instruments.Observe(recorder)
+	observed, err := host.Observe(recorder)
 	return observed, pool, err
 }

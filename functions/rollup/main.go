@@ -16,7 +16,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
 	"github.com/insighthub/insighthub/lib/lambdahost"
 	"github.com/insighthub/insighthub/lib/secrets"
 	"github.com/insighthub/insighthub/lib/timescale"
@@ -38,20 +37,16 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	env := lambdahost.NewEnv(getenv)
 	database := env.Required("DATABASE_SECRET_ARN")
 	retention := retentionOf(env)
-	aws, err := awsconfig.Load(getenv)
+	host, err := lambdahost.NewHost(getenv)
 	if err := errors.Join(env.Err(), retention.Validate(), err); err != nil {
 		return nil, nil, err
 	}
-	instruments, err := lambdahost.NewInstruments(getenv, aws)
-	if err != nil {
-		return nil, nil, err
-	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(aws), database, timescale.PoolConfig{
+	pool, err := timescale.OpenSecret(ctx, secrets.New(host.AWS), database, timescale.PoolConfig{
 		Application: "insighthub-rollup", MaxConnections: 1, StatementTimeout: 20 * time.Second,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	observed, err := instruments.Observe(&handler{pool, retention, log})
+	observed, err := host.Observe(&handler{pool, retention, log})
 	return observed, pool, err
 }
