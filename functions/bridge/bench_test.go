@@ -1,49 +1,25 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/bridge"
+	"github.com/insighthub/insighthub/lib/kinesis/kinesistest"
 	"github.com/insighthub/insighthub/lib/kpi"
 	"github.com/insighthub/insighthub/lib/metrics"
+	"github.com/insighthub/insighthub/lib/metrics/metricstest"
 	"github.com/insighthub/insighthub/lib/remotewrite"
-	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
+	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
-
-// quick is a store of objects that costs nothing but a copy.
-type quick struct {
-	body []byte
-	n    int
-}
-
-func (q *quick) tag() string { return fmt.Sprint(q.n) }
-
-func (q *quick) GetTagged(_ context.Context, _, known string) ([]byte, string, error) {
-	if q.n == 0 {
-		return nil, "", telemetry.ErrNotFound
-	}
-	if known == q.tag() {
-		return nil, known, nil
-	}
-	return bytes.Clone(q.body), q.tag(), nil
-}
-
-func (q *quick) PutIf(_ context.Context, _ string, body []byte, _ string) (string, error) {
-	q.n++
-	q.body = append(q.body[:0], body...)
-	return q.tag(), nil
-}
 
 // swallow answers requests without looking at them.
 type swallow struct{ bytes, requests int }
@@ -60,32 +36,6 @@ type nothing struct{}
 
 func (nothing) Write(_ context.Context, series []remotewrite.Series) (remotewrite.Result, error) {
 	return remotewrite.Result{Samples: len(series)}, nil
-}
-
-// processor is the time that the process has spent, of all threads.
-func processor(tb testing.TB) time.Duration {
-	tb.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		tb.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-func phase(tb testing.TB, registry *prometheus.Registry, name string) float64 {
-	tb.Helper()
-	families, err := registry.Gather()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			if f.GetName() == "insighthub_bridge_phase_seconds_total" && m.GetLabel()[0].GetValue() == name {
-				return m.GetCounter().GetValue()
-			}
-		}
-	}
-	return 0
 }
 
 // BenchmarkHandler is the function under batches of one second, at 10 Hz of each
@@ -110,7 +60,7 @@ func BenchmarkHandler(b *testing.B) {
 
 func benchmark(b *testing.B, gateways, cut int, encode bool) {
 	b.Helper()
-	p := newPlant(b, gateways, 10, 10, noon)
+	p := fleettest.New(b, gateways, 10, 10, noon)
 	var to metrics.Writer = nothing{}
 	transport := &swallow{}
 	if encode {
@@ -125,10 +75,10 @@ func benchmark(b *testing.B, gateways, cut int, encode bool) {
 	}
 	registry := prometheus.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
-	objects := &quick{}
+	objects := &shardstatetest.Single{}
 	h, err := assemble(parts{
 		settings: settings{stream: "telemetry", kpi: kpi.Config{Window: window, Lateness: 2 * time.Second}},
-		objects:  objects, lineage: oneShard{}, client: to, rules: noRules{}, log: log,
+		objects:  objects, lineage: kinesistest.OneShard{}, client: to, rules: noRules{}, log: log,
 		config: bridge.Config{Metrics: registry, Log: log, Now: time.Now},
 	})
 	if err != nil {
@@ -139,9 +89,9 @@ func benchmark(b *testing.B, gateways, cut int, encode bool) {
 		cut = gateways
 	}
 	next := func() (payloads [][]byte, events int) {
-		for part := range slices.Chunk(p.run(noon.Add(time.Duration(second)*time.Second), 1), cut) {
-			payloads = append(payloads, payload(part))
-			events += len(part) * part[0].batch.Len()
+		for part := range slices.Chunk(p.Run(noon.Add(time.Duration(second)*time.Second), 1), cut) {
+			payloads = append(payloads, fleettest.Payload(part))
+			events += len(part) * part[0].Batch.Len()
 		}
 		second++
 		return payloads, events
@@ -161,7 +111,7 @@ func benchmark(b *testing.B, gateways, cut int, encode bool) {
 	var spent time.Duration
 	before := map[string]float64{}
 	for _, name := range []string{"load", "observe", "write", "save"} {
-		before[name] = phase(b, registry, name)
+		before[name] = metricstest.Counter(b, registry, "insighthub_bridge_phase_seconds_total", name)
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -169,16 +119,16 @@ func benchmark(b *testing.B, gateways, cut int, encode bool) {
 		b.StopTimer()
 		in, n := next()
 		events += n
-		from := processor(b)
+		from := metricstest.Processor(b)
 		b.StartTimer()
 		invoke(in)
 		b.StopTimer()
-		spent += processor(b) - from
+		spent += metricstest.Processor(b) - from
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(spent.Nanoseconds())/float64(events), "CPU-ns/event")
 	for name, was := range before {
-		b.ReportMetric((phase(b, registry, name)-was)*1e9/float64(events), name+"-ns/event")
+		b.ReportMetric((metricstest.Counter(b, registry, "insighthub_bridge_phase_seconds_total", name)-was)*1e9/float64(events), name+"-ns/event")
 	}
-	b.ReportMetric(float64(len(objects.body))/float64(gateways*100), "B/series")
+	b.ReportMetric(float64(objects.Size())/float64(gateways*100), "B/series")
 }

@@ -1,14 +1,18 @@
 package main
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
+)
 
 // FuzzInvoke: whatever comes as a payload is an answer or an error.
 func FuzzInvoke(f *testing.F) {
-	p := newPlant(f, 1, 1, 1, noon)
-	records := p.run(noon, 12)
-	f.Add(payload(records))
-	f.Add(payload(append(records[:1:1], record{sequence: 99, arrival: noon, data: []byte("rubbish")})))
-	f.Add(payload([]record{records[3], records[1], records[1]}))
+	p := fleettest.New(f, 1, 1, 1, noon)
+	records := p.Run(noon, 12)
+	f.Add(fleettest.Payload(records))
+	f.Add(fleettest.Payload(append(records[:1:1], p.Rubbish(noon))))
+	f.Add(fleettest.Payload([]fleettest.Record{records[3], records[1], records[1]}))
 	f.Add([]byte(`{"Records":[]}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		b := newBench(t, newSink())

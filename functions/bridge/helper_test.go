@@ -3,11 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"fmt"
 	"log/slog"
-	"math"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,111 +11,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/bridge"
+	"github.com/insighthub/insighthub/lib/kinesis/kinesistest"
 	"github.com/insighthub/insighthub/lib/kpi"
 	"github.com/insighthub/insighthub/lib/metrics"
 	"github.com/insighthub/insighthub/lib/remotewrite"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
-	"github.com/insighthub/insighthub/lib/telemetry"
-	"github.com/insighthub/insighthub/loadtest/fleet"
 )
 
-const (
-	shard0 = "shardId-000000000000"
-	window = 5 * time.Second
-)
+const window = 5 * time.Second
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-
-// record is one record of the stream.
-type record struct {
-	sequence int
-	arrival  time.Time
-	data     []byte
-	batch    *telemetry.Batch // what data holds; nil for rubbish
-}
-
-// payload is what Lambda delivers for the records.
-func payload(records []record) []byte {
-	var b strings.Builder
-	b.WriteString(`{"Records":[`)
-	for i, r := range records {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		fmt.Fprintf(&b, `{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"gw","sequenceNumber":"49%054d","data":%q,"approximateArrivalTimestamp":%d.%03d},`+
-			`"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"%s:49%054d","eventName":"aws:kinesis:record","awsRegion":"eu-west-1",`+
-			`"invokeIdentityArn":"arn:aws:iam::000000000000:role/r","eventSourceARN":"arn:aws:kinesis:eu-west-1:000000000000:stream/telemetry"}`,
-			r.sequence, base64.StdEncoding.EncodeToString(r.data), r.arrival.Unix(), r.arrival.UnixMilli()%1000, shard0, r.sequence)
-	}
-	b.WriteString(`]}`)
-	return []byte(b.String())
-}
-
-// plant is a simulated fleet that writes records.
-type plant struct {
-	tb       testing.TB
-	config   fleet.Config
-	gateways []*fleet.Gateway
-	encoder  *telemetry.Encoder
-	sequence int
-}
-
-func newPlant(tb testing.TB, gateways, machines, samples int, start time.Time) *plant {
-	tb.Helper()
-	c := fleet.Config{
-		Prefix: "gw", Site: "plant-1", Seed: 7, Gateways: gateways, Machines: machines, Samples: samples, Horizon: time.Hour, Start: start,
-	}
-	all, err := fleet.New(c)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	encoder, err := telemetry.NewEncoder(telemetry.NoCompression)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return &plant{tb: tb, config: c, gateways: all, encoder: encoder}
-}
-
-// batch is what gateway g sampled in the second before at.
-func (p *plant) batch(g int, at time.Time) *telemetry.Batch {
-	b := &telemetry.Batch{Gateway: telemetry.GatewayID(p.gateways[g].ID), Site: "plant-1", Received: telemetry.MicrosOf(at)}
-	for i := range p.config.Samples {
-		when := at.Add(-time.Second + time.Duration(i)*time.Second/time.Duration(p.config.Samples) + time.Duration(g)*time.Millisecond)
-		for _, m := range p.gateways[g].Machines {
-			values := m.Step(when.Sub(p.config.Start))
-			for k, name := range fleet.MetricNames() {
-				b.Append(telemetry.Event{
-					Device: telemetry.DeviceName(m.Name()), Metric: telemetry.MetricName(name), Time: telemetry.MicrosOf(when),
-					Value: math.Round(values[k]*1000) / 1000,
-				})
-			}
-		}
-	}
-	return b
-}
-
-func (p *plant) record(b *telemetry.Batch, arrival time.Time) record {
-	p.tb.Helper()
-	data, err := p.encoder.AppendRecord(nil, b)
-	if err != nil {
-		p.tb.Fatal(err)
-	}
-	p.sequence++
-	return record{sequence: p.sequence, arrival: arrival.Truncate(time.Millisecond), data: data, batch: b}
-}
-
-// run is the records of that many seconds.
-func (p *plant) run(from time.Time, seconds int) []record {
-	var out []record
-	for s := range seconds {
-		at := from.Add(time.Duration(s+1) * time.Second)
-		for g := range p.gateways {
-			out = append(out, p.record(p.batch(g, at), at.Add(time.Duration(20+g)*time.Millisecond)))
-		}
-	}
-	return out
-}
 
 // sink is a receiver in memory that takes samples as a Prometheus without an
 // out-of-order window does.
@@ -208,12 +110,6 @@ type noRules struct{}
 
 func (noRules) Rules(context.Context) ([]bridge.Rule, error) { return bridge.DefaultRules(), nil }
 
-type oneShard struct{}
-
-func (oneShard) Shard(context.Context, string) (parents []string, firstHash, lastHash string, err error) {
-	return nil, "0", "340282366920938463463374607431768211455", nil
-}
-
 // bench is the function over memory.
 type bench struct {
 	handler *bridge.Handler
@@ -235,7 +131,7 @@ func (b *bench) cold(tb testing.TB) {
 	log := slog.New(slog.NewJSONHandler(&b.log, nil))
 	h, err := assemble(parts{
 		settings: settings{stream: "telemetry", kpi: kpi.Config{Window: window, Lateness: 2 * time.Second}},
-		objects:  b.objects, lineage: oneShard{}, client: b.sink, rules: noRules{}, log: log,
+		objects:  b.objects, lineage: kinesistest.OneShard{}, client: b.sink, rules: noRules{}, log: log,
 		config: bridge.Config{Metrics: prometheus.NewRegistry(), Log: log, Now: time.Now},
 	})
 	if err != nil {

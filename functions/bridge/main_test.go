@@ -4,12 +4,14 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
 func TestRecordsBecomeSamples(t *testing.T) {
-	p, s := newPlant(t, 2, 3, 4, noon), newSink()
+	p, s := fleettest.New(t, 2, 3, 4, noon), newSink()
 	b := newBench(t, s)
-	answer, err := b.handler.Invoke(t.Context(), payload(p.run(noon, 20)))
+	answer, err := b.handler.Invoke(t.Context(), fleettest.Payload(p.Run(noon, 20)))
 	if err != nil || string(answer) != `{"batchItemFailures":[]}` {
 		t.Fatalf("%s, %v", answer, err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
 	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
 // TestRealPrometheus3 is [TestRealPrometheus] with a server that speaks 2.0.
@@ -37,22 +38,22 @@ func TestLagsAreNativeHistograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now().Add(-2 * time.Minute).Truncate(window)
-	records := newPlant(t, 3, 4, 5, start).run(start, 62)
+	records := fleettest.New(t, 3, 4, 5, start).Run(start, 62)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	if _, err := newBench(t, client).handler.Invoke(ctx, payload(records)); err != nil {
+	if _, err := newBench(t, client).handler.Invoke(ctx, fleettest.Payload(records)); err != nil {
 		t.Fatal(err)
 	}
 
 	lags := map[telemetry.GatewayID]map[telemetry.Micros][]float64{}
 	for _, r := range records {
-		for k := range r.batch.Len() {
-			e := r.batch.Event(k)
-			if lags[r.batch.Gateway] == nil {
-				lags[r.batch.Gateway] = map[telemetry.Micros][]float64{}
+		for k := range r.Batch.Len() {
+			e := r.Batch.Event(k)
+			if lags[r.Batch.Gateway] == nil {
+				lags[r.Batch.Gateway] = map[telemetry.Micros][]float64{}
 			}
 			end := endOf(e.Time)
-			lags[r.batch.Gateway][end] = append(lags[r.batch.Gateway][end], float64(r.batch.Received-e.Time)/1e6)
+			lags[r.Batch.Gateway][end] = append(lags[r.Batch.Gateway][end], float64(r.Batch.Received-e.Time)/1e6)
 		}
 	}
 	// A bucket is a quarter of a doubling.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/remotewrite"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
 // oracle recomputes the figures of all closed windows from the records, as
@@ -34,7 +35,7 @@ const (
 func endOf(t telemetry.Micros) telemetry.Micros { return t - t%windowMicros + windowMicros }
 
 // recompute returns the samples by series; lags, freshness and gaps are not among them.
-func recompute(records []record) map[string][]remotewrite.Sample {
+func recompute(records []fleettest.Record) map[string][]remotewrite.Sample {
 	o := &oracle{out: map[string][]remotewrite.Sample{}}
 	type identity struct {
 		gateway telemetry.GatewayID
@@ -45,15 +46,15 @@ func recompute(records []record) map[string][]remotewrite.Sample {
 	seen := map[identity]bool{}
 	late := map[telemetry.GatewayID]map[telemetry.Micros]float64{}
 	for i, r := range records {
-		o.clock = max(o.clock, telemetry.MicrosOf(r.arrival))
+		o.clock = max(o.clock, telemetry.MicrosOf(r.Arrival))
 		if i == 0 {
 			o.begin = endOf(o.clock-latenessMicros) - windowMicros
 		}
-		if r.batch == nil {
+		if r.Batch == nil {
 			continue
 		}
-		for k := range r.batch.Len() {
-			e := reading{r.batch.Gateway, r.batch.Event(k)}
+		for k := range r.Batch.Len() {
+			e := reading{r.Batch.Gateway, r.Batch.Event(k)}
 			id := identity{e.gateway, e.Device, e.Metric, e.Time}
 			switch {
 			case endOf(e.Time)+latenessMicros <= o.clock:

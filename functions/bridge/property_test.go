@@ -15,6 +15,7 @@ import (
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
 // dying is a store of objects whose client dies.
@@ -51,36 +52,35 @@ var _ shardstate.Objects = (*dying)(nil)
 
 // stream draws what a small fleet writes in a minute and a half: gateways fall
 // silent, are late, send batches twice, and now and then there is rubbish.
-func stream(tb testing.TB, t *rapid.T) []record {
+func stream(tb testing.TB, t *rapid.T) []fleettest.Record {
 	tb.Helper()
-	p := newPlant(tb, 2, 2, 2, noon)
+	p := fleettest.New(tb, 2, 2, 2, noon)
 	silent := rapid.IntRange(0, 80).Draw(t, "silent from")
-	var out []record
+	var out []fleettest.Record
 	for s := range 90 {
 		at := noon.Add(time.Duration(s+1) * time.Second)
-		for g := range p.gateways {
-			b := p.batch(g, at) // the machines move in any case
+		for g := range p.Gateways {
+			b := p.Batch(g, at) // the machines move in any case
 			if g == 1 && s >= silent && s < silent+rapid.SampledFrom([]int{0, 5, 70}).Draw(t, "silence") {
 				continue
 			}
 			arrival := at.Add(time.Duration(20+g) * time.Millisecond)
 			switch rapid.IntRange(0, 30).Draw(t, "kind") {
 			case 0: // came too late, in part at least
-				b = p.late(b)
+				b = late(b)
 			case 1:
-				p.sequence++
-				out = append(out, record{sequence: p.sequence, arrival: arrival, data: []byte("rubbish")})
+				out = append(out, p.Rubbish(arrival))
 			case 2:
-				out = append(out, p.record(b, arrival))
+				out = append(out, p.Record(b, arrival))
 			}
-			out = append(out, p.record(b, arrival))
+			out = append(out, p.Record(b, arrival))
 		}
 	}
 	return out
 }
 
 // late moves a batch's events some seconds back, to times of their own.
-func (p *plant) late(b *telemetry.Batch) *telemetry.Batch {
+func late(b *telemetry.Batch) *telemetry.Batch {
 	out := &telemetry.Batch{Gateway: b.Gateway, Site: b.Site, Received: b.Received}
 	for i := range b.Len() {
 		e := b.Event(i)
@@ -119,7 +119,7 @@ func TestFaultsChangeNothing(t *testing.T) {
 					return -1
 				}
 			}
-			_, err := b.handler.Invoke(t.Context(), payload(records[from:next]))
+			_, err := b.handler.Invoke(t.Context(), fleettest.Payload(records[from:next]))
 			if err == nil {
 				done = next
 			} else if fault > 2 {

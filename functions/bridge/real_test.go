@@ -19,6 +19,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
 	"github.com/insighthub/insighthub/lib/remotewrite"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
 // prometheusBinary finds the program of a real Prometheus.
@@ -103,15 +104,15 @@ func againstPrometheus(t *testing.T, outOfOrder time.Duration) {
 		t.Fatal(err)
 	}
 	start := time.Now().Add(-3 * time.Minute).Truncate(time.Second)
-	p := newPlant(t, 3, 4, 5, start)
-	records := p.run(start, 120)
+	p := fleettest.New(t, 3, 4, 5, start)
+	records := p.Run(start, 120)
 	objects := &dying{}
 	b := &bench{objects: objects, sink: client}
 	b.cold(t)
 	invoke := func(from, to int, within time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
-		_, err := b.handler.Invoke(ctx, payload(records[from:to]))
+		_, err := b.handler.Invoke(ctx, fleettest.Payload(records[from:to]))
 		return err
 	}
 	steps := []struct{ from, to int }{{0, 40}, {40, 90}}

@@ -17,6 +17,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 	"github.com/insighthub/insighthub/cdk/local/s3"
 	"github.com/insighthub/insighthub/lib/metrics/metricstest"
+	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
 // plain is a receiver of remote write 1.0 that counts samples by metric.
@@ -76,16 +77,16 @@ func TestWholeFunction(t *testing.T) {
 		"AWS_ENDPOINT_URL_KINESIS": serve(stream.Handler()), "AWS_ENDPOINT_URL_S3": serve(objects.Handler()), "AWS_ENDPOINT_URL_SECRETS_MANAGER": serve(secret),
 		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "a-test",
 	}
-	p := newPlant(t, 2, 3, 4, noon)
-	records := p.run(noon, 45)
+	p := fleettest.New(t, 2, 3, 4, noon)
+	records := p.Run(noon, 45)
 	var log bytes.Buffer
-	for _, part := range [][]record{records[:40], records[40:]} { // each in a process of its own
+	for _, part := range [][]fleettest.Record{records[:40], records[40:]} { // each in a process of its own
 		f, err := build(t.Context(), func(name string) string { return env[name] }, slog.New(slog.NewJSONHandler(&log, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		metricstest.Check(t, f.Handler, "insighthub_invocations_total", "insighthub_bridge_invocations_total", "insighthub_bridge_samples_total")
-		if answer, err := f.Invoke(t.Context(), payload(part)); err != nil {
+		if answer, err := f.Invoke(t.Context(), fleettest.Payload(part)); err != nil {
 			t.Fatalf("%s, %v", answer, err)
 		}
 		f.Handler.(interface{ Shutdown(context.Context) }).Shutdown(t.Context())
@@ -111,12 +112,12 @@ func TestWholeFunction(t *testing.T) {
 // TestOneSeriesIsRefused: the others are as ever, and the one is named.
 func TestOneSeriesIsRefused(t *testing.T) {
 	const bad = `{__name__="insighthub_series_max", device="press-01", gateway="gw-002", metric="power", site="plant-1"}`
-	p, s := newPlant(t, 2, 2, 2, noon), newSink()
+	p, s := fleettest.New(t, 2, 2, 2, noon), newSink()
 	s.bad = func(series string) bool { return series == bad }
 	b := newBench(t, s)
-	records := p.run(noon, 60)
+	records := p.Run(noon, 60)
 	for i := 0; i < len(records); i += 10 {
-		if _, err := b.handler.Invoke(t.Context(), payload(records[i:i+10])); err != nil {
+		if _, err := b.handler.Invoke(t.Context(), fleettest.Payload(records[i:i+10])); err != nil {
 			t.Fatal(err)
 		}
 	}

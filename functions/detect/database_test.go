@@ -15,18 +15,19 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/trail"
+	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
 // TestTheDatabaseHasWhatTheDetectorFinds runs the function over a real database whose
 // store has not stored anything yet: a fault of a machine's temperature, and rules.
 func TestTheDatabaseHasWhatTheDetectorFinds(t *testing.T) {
 	pool, _ := timescaletest.Open(t)
-	p, to := newPlant(t, 2, 2, 2), &posted{}
-	device := p.gateways[0].Machines[0].Name()
+	p, to := fleettest.New(t, 2, 2, 2, noon), &posted{}
+	device := p.Gateways[0].Machines[0].Name()
 	high := 500.0
 	entry := trail.Entry{Time: 1, Actor: "test", Action: "alarm-rule.create", Object: "alarm-rules/", Site: "plant-1", Detail: "{}"}
 	rule, err := pool.SaveAlarmRule(t.Context(), directory.AlarmRule{
-		Site: "plant-1", Gateway: telemetry.GatewayID(p.gateways[0].ID), Device: telemetry.DeviceName(device), Metric: "temperature",
+		Site: "plant-1", Gateway: telemetry.GatewayID(p.Gateways[0].ID), Device: telemetry.DeviceName(device), Metric: "temperature",
 		Kind: directory.ByThreshold, High: &high, Severity: directory.Critical, Enabled: true,
 	}, 0, entry)
 	if err != nil {
@@ -35,15 +36,15 @@ func TestTheDatabaseHasWhatTheDetectorFinds(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	keep := anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, log}
 	h, _ := newHandler(t, keep, to, configuration{pool}, nil)
-	var all []record
+	var all []fleettest.Record
 	for s := range 150 {
 		if s == 140 {
-			p.fault = 1000
+			p.Fault = 1000
 		}
-		all = append(all, p.second(s)...)
+		all = append(all, p.Run(noon.Add(time.Duration(s)*time.Second), 1)...)
 	}
 	for part := range slices.Chunk(all, 7) {
-		answer, err := h.Invoke(t.Context(), payload(part))
+		answer, err := h.Invoke(t.Context(), fleettest.Payload(part))
 		if err != nil || string(answer) != `{"batchItemFailures":[]}` {
 			t.Fatalf("%s, %v", answer, err)
 		}
@@ -74,7 +75,7 @@ func TestTheDatabaseHasWhatTheDetectorFinds(t *testing.T) {
 
 	// Another process, which knows nothing, finds the same and adds none.
 	again, _ := newHandler(t, keep, &posted{}, configuration{pool}, nil)
-	if _, err := again.Invoke(t.Context(), payload(all)); err != nil {
+	if _, err := again.Invoke(t.Context(), fleettest.Payload(all)); err != nil {
 		t.Fatal(err)
 	}
 	same, err := pool.Anomalies(t.Context(), directory.AnomalyFilter{Site: "plant-1", Limit: 10000})

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/kinesis"
+	"github.com/insighthub/insighthub/lib/kinesis/kinesistest"
 	"github.com/insighthub/insighthub/lib/metrics/metricstest"
 	"github.com/insighthub/insighthub/lib/store"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -26,19 +26,13 @@ var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // payload is what Lambda delivers for the given records' data.
 func payload(records ...[]byte) []byte {
-	var b strings.Builder
-	b.WriteString(`{"Records":[`)
+	all := make([]telemetry.Record, len(records))
 	for i, data := range records {
-		if i > 0 {
-			b.WriteByte(',')
+		all[i] = telemetry.Record{
+			PartitionKey: "gw-1", SequenceNumber: kinesistest.Sequence(i), Arrival: noon.Add(123 * time.Millisecond), Data: data,
 		}
-		fmt.Fprintf(&b, `{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"gw-1","sequenceNumber":"49%054d","data":%q,"approximateArrivalTimestamp":%d.123},`+
-			`"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000000:49%054d","eventName":"aws:kinesis:record","awsRegion":"eu-west-1",`+
-			`"invokeIdentityArn":"arn:aws:iam::000000000000:role/r","eventSourceARN":"arn:aws:kinesis:eu-west-1:000000000000:stream/telemetry"}`,
-			i, base64.StdEncoding.EncodeToString(data), noon.Unix(), i)
 	}
-	b.WriteString(`]}`)
-	return []byte(b.String())
+	return kinesistest.Payload(all)
 }
 
 // record encodes devices × metrics × samples of a gateway.

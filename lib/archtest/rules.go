@@ -35,6 +35,7 @@ func Rules() []Rule {
 
 		// Adapters.
 		{Path: "lib/kinesis", Internal: []string{telemetry}, External: []string{sdk, "github.com/segmentio/encoding", "google.golang.org/protobuf"}},
+		{Path: "lib/kinesis/kinesistest", Internal: []string{telemetry}},
 		{Path: "lib/timescale", Internal: []string{telemetry, "lib/trail", "lib/directory", "lib/readings"}},
 		{Path: "lib/timescale/timescaletest", Internal: []string{"lib/timescale"}},
 		{Path: "lib/objectstore", Internal: []string{telemetry}, External: []string{sdk}},
@@ -69,6 +70,7 @@ func Rules() []Rule {
 		{Path: "cdk/local/...", Internal: []string{"cdk/local/...", telemetry, "lib/kms", "lib/token"}, External: []string{"*"}},
 
 		// Load.
+		{Path: "loadtest/fleet/fleettest", Internal: []string{"loadtest/fleet", telemetry, "lib/kinesis/kinesistest"}},
 		{Path: "loadtest/...", Internal: []string{"loadtest/...", telemetry, "lib/awsconfig", "lib/kms", "lib/token"}},
 
 		// The detector in the browser.

@@ -1,4 +1,5 @@
-// Package metricstest holds a function's metrics against the conventions.
+// Package metricstest holds a function's metrics against the conventions, and reads
+// what its invocations cost.
 package metricstest
 
 import (
