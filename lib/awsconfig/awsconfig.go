@@ -1,5 +1,5 @@
 // Package awsconfig is the one place where the AWS SDK's configuration is made
-// for the functions.
+// for the functions, and where requests are signed for which it has no client.
 //
 // It reads what Lambda (and the local host) puts into the environment and
 // nothing else: no profiles, no instance metadata, no single sign-on. The SDK's
