@@ -74,6 +74,10 @@ func TestServesTheContract(t *testing.T) {
 			t.Errorf("%s: got %v, %d bytes", path, a.Headers, len(a.Body))
 		}
 		again := p.stranger(t, path, map[string]string{"if-none-match": a.Headers["etag"]}).want(t, http.StatusNotModified)
+		for _, tags := range []string{"W/" + a.Headers["etag"], `"other", ` + a.Headers["etag"], "*"} {
+			p.stranger(t, path, map[string]string{"if-none-match": tags}).want(t, http.StatusNotModified)
+		}
+		p.stranger(t, path, map[string]string{"if-none-match": `W/"other"`}).want(t, http.StatusOK)
 		if again.Body != "" {
 			t.Errorf("%s: a body with 304", path)
 		}

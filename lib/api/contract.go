@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/insighthub/insighthub/docs"
 )
@@ -26,12 +27,23 @@ func contractRoutes() map[string]http.HandlerFunc {
 func serveDocument(w http.ResponseWriter, r *http.Request, kind, tag string, document []byte) {
 	w.Header().Set("ETag", tag)
 	w.Header().Set("Cache-Control", contractKept)
-	if r.Header.Get("If-None-Match") == tag {
+	if names(r.Header.Get("If-None-Match"), tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
 	w.Header().Set("Content-Type", kind)
 	_, _ = w.Write(document) // the caller has gone, or got it
+}
+
+// names reports whether an If-None-Match names the tag: by itself, in a list, as a
+// weak one, or by * (RFC 9110, 13.1.2).
+func names(header, tag string) bool {
+	for one := range strings.SplitSeq(header, ",") {
+		if one = strings.TrimPrefix(strings.TrimSpace(one), "W/"); one == tag || one == "*" {
+			return true
+		}
+	}
+	return false
 }
 
 // Patterns returns every route that h serves, as "METHOD /path".
