@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/eventsource"
 	"github.com/insighthub/insighthub/cdk/local/lambda"
@@ -98,11 +99,15 @@ func (s *Stack) concurrency(arn string) int {
 	return n
 }
 
+// worthWaiting is how long records gather for a function of whose results somebody takes
+// notice at once: the figures in Prometheus come from one that waits a second.
+const worthWaiting = time.Second
+
 // canWait reports whether a function gives way to those that somebody waits for: it is
-// run by a schedule, or reads a stream and lets records gather before it is invoked.
+// run by a schedule, or reads a stream and lets records gather for longer than worthWaiting.
 func (s *Stack) canWait(arn string) bool {
 	return slices.ContainsFunc(s.plan.Schedules, func(planned template.Schedule) bool { return planned.FunctionARN == arn }) ||
-		slices.ContainsFunc(s.plan.Mappings, func(m template.Mapping) bool { return m.FunctionARN == arn && m.Settings.Window > 0 })
+		slices.ContainsFunc(s.plan.Mappings, func(m template.Mapping) bool { return m.FunctionARN == arn && m.Settings.Window > worthWaiting })
 }
 
 // function finds one by its ARN, of any version.
