@@ -30,7 +30,7 @@ func Rules() []Rule {
 		{Path: "lib/store", Internal: []string{telemetry, "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
 		// The shard's state is a small mechanism with ports of its own, not an adapter.
 		{Path: "lib/detect", Internal: []string{telemetry, "lib/anomaly", "lib/directory", "lib/shardstate", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
-		{Path: "lib/refusals", Internal: []string{telemetry, "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
+		{Path: "lib/refusals", Internal: []string{telemetry, "lib/beside", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
 
 		// Adapters.
@@ -49,11 +49,12 @@ func Rules() []Rule {
 		{Path: "lib/tracing"},
 
 		// Start-up.
+		{Path: "lib/beside"},
 		{Path: "lib/stream", Internal: []string{telemetry}},
 		{Path: "lib/lambdahttp", Internal: []string{telemetry, "lib/directory", "lib/problem"}},
 		{Path: "lib/awsconfig", External: []string{sdk}},
 		{Path: "lib/lambdahost", Internal: []string{telemetry, "lib/awsconfig", "lib/metrics", "lib/remotewrite", "lib/tracing"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
-		{Path: "lib/metrics", Internal: []string{"lib/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
+		{Path: "lib/metrics", Internal: []string{"lib/beside", "lib/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "lib/metrics/metricstest", Internal: []string{"lib/metrics"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "functions/...", Internal: []string{"lib/..."}, External: []string{sdk}},
 

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/insighthub/insighthub/lib/beside"
 	"github.com/insighthub/insighthub/lib/remotewrite"
 )
 
@@ -51,13 +52,13 @@ type Config struct {
 // Flusher is safe for concurrent use.
 type Flusher struct {
 	cfg      Config
-	flushes  *prometheus.CounterVec
+	counted  *prometheus.CounterVec
 	rejected prometheus.Counter
 
 	mu      sync.Mutex
-	due     time.Time     // when the next flush may begin
-	running chan struct{} // closed at the end of the last flush that began; nil before the first
-	ended   bool          // Shutdown was called
+	due     time.Time // when the next flush may begin
+	flushes beside.Work
+	ended   bool // Shutdown was called
 
 	// These belong to the flush that runs.
 	collected time.Time // of the last one that was written: exemplars before it are known
@@ -99,7 +100,7 @@ func New(cfg Config) (*Flusher, error) {
 	}
 	f := &Flusher{
 		cfg: cfg,
-		flushes: prometheus.NewCounterVec(prometheus.CounterOpts{
+		counted: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "insighthub_metrics_flushes_total", Help: "Attempts to write this registry to Prometheus, by how they ended.",
 		}, []string{"outcome"}),
 		rejected: prometheus.NewCounter(prometheus.CounterOpts{
@@ -110,9 +111,9 @@ func New(cfg Config) (*Flusher, error) {
 		}},
 	}
 	for _, outcome := range []string{written, failed} {
-		f.flushes.WithLabelValues(outcome)
+		f.counted.WithLabelValues(outcome)
 	}
-	for _, c := range []prometheus.Collector{f.flushes, f.rejected} {
+	for _, c := range []prometheus.Collector{f.counted, f.rejected} {
 		if err := cfg.Registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
 		}
@@ -132,7 +133,7 @@ const (
 func (f *Flusher) InvocationBegins(ctx context.Context, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if now.Before(f.due) || f.ended || f.busy() {
+	if now.Before(f.due) || f.ended || f.flushes.Busy() {
 		return false
 	}
 	f.begin(context.WithoutCancel(ctx), now, f.cfg.Timeout)
@@ -144,11 +145,11 @@ func (f *Flusher) InvocationBegins(ctx context.Context, now time.Time) bool {
 // returned: metrics never fail an invocation.
 func (f *Flusher) InvocationEnds(ctx context.Context) {
 	f.mu.Lock()
-	running := f.running
+	flush := f.flushes.Last()
 	f.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.Linger)
 	defer cancel()
-	f.wait(ctx, running)
+	flush.Wait(ctx)
 }
 
 // Shutdown writes the metrics for the last time. It waits for a flush that is under
@@ -159,44 +160,18 @@ func (f *Flusher) Shutdown(ctx context.Context) {
 	defer cancel()
 	f.mu.Lock()
 	f.ended = true
-	running := f.running
+	flush := f.flushes.Last()
 	f.mu.Unlock()
-	if !f.wait(ctx, running) {
+	if !flush.Wait(ctx) {
 		return
 	}
 	f.mu.Lock()
-	if !f.busy() {
+	if !f.flushes.Busy() {
 		f.begin(ctx, now, f.cfg.ShutdownTimeout)
 	}
-	running = f.running
+	flush = f.flushes.Last()
 	f.mu.Unlock()
-	f.wait(ctx, running)
-}
-
-// wait reports whether the flush, if there is one, ended before ctx did.
-func (f *Flusher) wait(ctx context.Context, running <-chan struct{}) bool {
-	if running == nil {
-		return true
-	}
-	select {
-	case <-running:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// busy reports whether a flush is under way. Callers hold mu.
-func (f *Flusher) busy() bool {
-	if f.running == nil {
-		return false
-	}
-	select {
-	case <-f.running:
-		return false
-	default:
-		return true
-	}
+	flush.Wait(ctx)
 }
 
 // begin starts a flush. Callers hold mu, and none is under way.
@@ -204,19 +179,12 @@ func (f *Flusher) begin(ctx context.Context, now time.Time, timeout time.Duratio
 	const shortest = 2.0 / 3
 	f.due = now.Add(time.Duration(float64(f.cfg.Interval) * (shortest + (1-shortest)*f.cfg.Rand())))
 	gather := f.cfg.Gatherer.Gather
-	if f.running == nil {
+	if f.flushes.Last() == nil {
 		// The zeros, before the invocation counts anything.
 		families, err := gather()
 		gather = func() ([]*dto.MetricFamily, error) { return families, err }
 	}
-	running := make(chan struct{})
-	f.running = running
-	go func() {
-		defer close(running)
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		f.flush(ctx, now, gather)
-	}()
+	f.flushes.Begin(ctx, timeout, func(ctx context.Context) { f.flush(ctx, now, gather) })
 }
 
 func (f *Flusher) flush(ctx context.Context, now time.Time, gather func() ([]*dto.MetricFamily, error)) {
@@ -226,9 +194,9 @@ func (f *Flusher) flush(ctx context.Context, now time.Time, gather func() ([]*dt
 	result, writeErr := f.cfg.Writer.Write(ctx, series)
 	f.rejected.Add(float64(result.RejectedSamples()))
 	if err = errors.Join(err, writeErr); err != nil {
-		f.flushes.WithLabelValues(failed).Inc()
+		f.counted.WithLabelValues(failed).Inc()
 		return
 	}
 	f.collected = now
-	f.flushes.WithLabelValues(written).Inc()
+	f.counted.WithLabelValues(written).Inc()
 }

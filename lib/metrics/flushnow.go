@@ -9,16 +9,16 @@ func (f *Flusher) FlushNow(ctx context.Context) {
 	defer cancel()
 	now := f.cfg.Now()
 	f.mu.Lock()
-	running := f.running
+	flush := f.flushes.Last()
 	f.mu.Unlock()
-	if !f.wait(ctx, running) {
+	if !flush.Wait(ctx) {
 		return
 	}
 	f.mu.Lock()
-	if !f.busy() && !f.ended {
+	if !f.flushes.Busy() && !f.ended {
 		f.begin(ctx, now, f.cfg.Timeout)
 	}
-	running = f.running
+	flush = f.flushes.Last()
 	f.mu.Unlock()
-	f.wait(ctx, running)
+	flush.Wait(ctx)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/lib/beside"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -46,12 +47,12 @@ type Collector struct {
 	refused  prometheus.Counter
 	reported *prometheus.CounterVec
 
-	mu      sync.Mutex
-	open    tally
-	sealed  *Report       // to be published next, as it is
-	due     time.Time     // when the next publication may begin
-	running chan struct{} // closed at the end of the last publication; nil before the first
-	ended   bool          // Shutdown was called
+	mu           sync.Mutex
+	open         tally
+	sealed       *Report   // to be published next, as it is
+	due          time.Time // when the next publication may begin
+	publications beside.Work
+	ended        bool // Shutdown was called
 }
 
 // The outcomes of a publication.
@@ -120,21 +121,20 @@ func (o *observed) Invoke(ctx context.Context, payload []byte) (answer []byte, e
 	}()
 	answer, err = o.handler.Invoke(ctx, payload)
 	returned = true
-	if running := o.c.begin(ctx); running != nil {
+	if publication := o.c.begin(ctx); publication != nil {
 		ctx, cancel := context.WithTimeout(ctx, o.c.cfg.Linger)
 		defer cancel()
-		wait(ctx, running)
+		publication.Wait(ctx)
 	}
 	return answer, err
 }
 
 // begin begins a publication if there is something to publish, one is due and none is
-// under way. The channel is closed at its end; nil if none was begun. The publication
-// may outlast the invocation.
-func (c *Collector) begin(ctx context.Context) <-chan struct{} {
+// under way; nil if none was begun. The publication may outlast the invocation.
+func (c *Collector) begin(ctx context.Context) beside.Piece {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sealed == nil && c.open.number == 0 || c.ended || c.busy() {
+	if c.sealed == nil && c.open.number == 0 || c.ended || c.publications.Busy() {
 		return nil
 	}
 	now := c.cfg.Now()
@@ -150,13 +150,8 @@ func (c *Collector) begin(ctx context.Context) <-chan struct{} {
 }
 
 // publish begins a publication. Callers hold mu, and none is under way.
-func (c *Collector) publish(ctx context.Context, timeout time.Duration, reports []Report) <-chan struct{} {
-	running := make(chan struct{})
-	c.running = running
-	go func() {
-		defer close(running)
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
+func (c *Collector) publish(ctx context.Context, timeout time.Duration, reports []Report) beside.Piece {
+	return c.publications.Begin(ctx, timeout, func(ctx context.Context) {
 		if err := c.cfg.Publisher.Publish(ctx, reports); err != nil {
 			// Nobody but the operator can do anything about it: it is counted.
 			c.reported.WithLabelValues(failed).Inc()
@@ -166,8 +161,7 @@ func (c *Collector) publish(ctx context.Context, timeout time.Duration, reports 
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.sealed = nil
-	}()
-	return running
+	})
 }
 
 // Shutdown publishes what is left, in one attempt. It waits for a publication that is
@@ -177,9 +171,9 @@ func (c *Collector) Shutdown(ctx context.Context) {
 	defer cancel()
 	c.mu.Lock()
 	c.ended = true
-	before := c.running
+	before := c.publications.Last()
 	c.mu.Unlock()
-	if !wait(ctx, before) {
+	if !before.Wait(ctx) {
 		return
 	}
 	c.mu.Lock()
@@ -194,33 +188,7 @@ func (c *Collector) Shutdown(ctx context.Context) {
 		c.mu.Unlock()
 		return
 	}
-	running := c.publish(ctx, c.cfg.ShutdownTimeout, left)
+	publication := c.publish(ctx, c.cfg.ShutdownTimeout, left)
 	c.mu.Unlock()
-	wait(ctx, running)
-}
-
-// busy reports whether a publication is under way. Callers hold mu.
-func (c *Collector) busy() bool {
-	if c.running == nil {
-		return false
-	}
-	select {
-	case <-c.running:
-		return false
-	default:
-		return true
-	}
-}
-
-// wait reports whether the publication, if there is one, ended before ctx did.
-func wait(ctx context.Context, running <-chan struct{}) bool {
-	if running == nil {
-		return true
-	}
-	select {
-	case <-running:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	publication.Wait(ctx)
 }
