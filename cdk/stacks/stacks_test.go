@@ -4,7 +4,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -401,55 +400,6 @@ func list(v any) []any {
 		return l
 	}
 	return []any{v}
-}
-
-func checkStorage(t *testing.T, a assembly, deletion string) {
-	t.Helper()
-	kept := []string{"AWS::S3::Bucket", "AWS::EC2::Volume", "AWS::Kinesis::Stream", "AWS::SecretsManager::Secret"}
-	for _, kind := range kept {
-		for _, r := range a.ofType(kind) {
-			if r.DeletionPolicy != deletion {
-				t.Errorf("%s: deletion policy %q, want %q", r.ID, r.DeletionPolicy, deletion)
-			}
-		}
-	}
-	if volume := a.one(t, "AWS::EC2::Volume").Properties; volume["Encrypted"] != true || volume["VolumeType"] != "gp3" {
-		t.Errorf("volume %v, want an encrypted gp3", volume)
-	}
-	if stream := a.one(t, "AWS::Kinesis::Stream").Properties; stream["StreamEncryption"] == nil {
-		t.Error("the stream is not encrypted")
-	}
-	buckets := a.ofType("AWS::S3::Bucket")
-	for _, b := range buckets {
-		bucket := b.Properties
-		versions := strings.HasPrefix(b.ID, "Audit/") // its lock needs them
-		if bucket["BucketEncryption"] == nil || bucket["LifecycleConfiguration"] == nil || (bucket["VersioningConfiguration"] != nil) != versions {
-			t.Errorf("%s %v, want encryption, a lifecycle and no versions", b.ID, bucket)
-		}
-		if public := text(bucket["PublicAccessBlockConfiguration"]); strings.Count(public, "true") != 4 {
-			t.Errorf("%s: public access %s", b.ID, public)
-		}
-	}
-	policies := a.ofType("AWS::S3::BucketPolicy")
-	for _, p := range policies {
-		if policy := text(p.Properties); !strings.Contains(policy, `"aws:SecureTransport":"false"`) {
-			t.Errorf("%s %s, want TLS enforced", p.ID, policy)
-		}
-	}
-	if len(buckets) != 4 || len(policies) != 4 {
-		t.Errorf("%d buckets and %d policies, want 4 of each", len(buckets), len(policies))
-	}
-}
-
-// checkZones looks for the zones and identifiers that the CDK makes up when it
-// would have to ask AWS and cannot.
-func checkZones(t *testing.T, a assembly) {
-	t.Helper()
-	for part, raw := range a.Raw {
-		if found := regexp.MustCompile(`dummy|vpc-12345|ami-1234|us-east-1[abc]`).FindString(raw); found != "" {
-			t.Errorf("%s holds an invented value: %q", part, found)
-		}
-	}
 }
 
 // checkMigrations wants them to run after the database and whenever they change.
