@@ -232,14 +232,24 @@ func inDatabase(t *testing.T, dsn string) map[finding]float64 {
 	return got
 }
 
-// inList reads the API's lists, page by page.
-func inList(t *testing.T, s *Stack, gateways []*watched) map[finding]float64 {
+// logIn returns an access token of the first account.
+func logIn(t *testing.T, s *Stack) string {
 	t.Helper()
 	credentials, _ := json.Marshal(map[string]string{"name": s.Info().AdminName, "password": s.Info().AdminPassword}) // strings only
 	var login struct {
 		Token string `json:"access_token"`
 	}
 	call(t, http.MethodPost, s.Info().HTTP+"/v1/login", "", credentials, &login)
+	if login.Token == "" {
+		t.Fatal("logged in without a token")
+	}
+	return login.Token
+}
+
+// inList reads the API's lists, page by page.
+func inList(t *testing.T, s *Stack, gateways []*watched) map[finding]float64 {
+	t.Helper()
+	token := logIn(t, s)
 	got := make(map[finding]float64)
 	for _, w := range gateways {
 		for cursor := ""; ; {
@@ -255,7 +265,7 @@ func inList(t *testing.T, s *Stack, gateways []*watched) map[finding]float64 {
 			if cursor != "" {
 				form.Set("cursor", cursor)
 			}
-			call(t, http.MethodGet, s.Info().HTTP+"/v1/sites/plant-1/anomalies?"+form.Encode(), login.Token, nil, &page)
+			call(t, http.MethodGet, s.Info().HTTP+"/v1/sites/plant-1/anomalies?"+form.Encode(), token, nil, &page)
 			for _, a := range page.Items {
 				got[finding{a.Gateway, a.Metric, a.Time.UnixMicro()}] = a.Score
 			}

@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"encoding/json"
 	"net/http"
 	"testing"
 
@@ -14,16 +13,12 @@ import (
 // the fleet is to have told it.
 func fleetIsDescribed(t *testing.T, s *Stack, gateway string) {
 	t.Helper()
-	credentials, _ := json.Marshal(map[string]string{"name": s.Info().AdminName, "password": s.Info().AdminPassword}) // strings only
-	var login struct {
-		Token string `json:"access_token"`
-	}
-	call(t, http.MethodPost, s.Info().HTTP+"/v1/login", "", credentials, &login)
+	token := logIn(t, s)
 	until(t, "the metrics of "+gateway+" as the fleet describes them", func() bool {
 		var page struct {
 			Items []struct{ Name, Unit string }
 		}
-		call(t, http.MethodGet, s.Info().HTTP+"/v1/sites/plant-1/gateways/"+gateway+"/metrics", login.Token, nil, &page)
+		call(t, http.MethodGet, s.Info().HTTP+"/v1/sites/plant-1/gateways/"+gateway+"/metrics", token, nil, &page)
 		got := make(map[string]string)
 		for _, m := range page.Items {
 			if m.Name != "state" { // a code, without a unit

@@ -1,8 +1,6 @@
 package stack
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -66,26 +64,11 @@ func tryToken(t *testing.T, client *http.Client, url, token string) int {
 // auditOf reads the trail as the first administrator does.
 func auditOf(t *testing.T, s *Stack) string {
 	t.Helper()
-	login, err := json.Marshal(map[string]string{"name": s.Info().AdminName, "password": s.Info().AdminPassword})
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.Post(s.Info().HTTP+"/v1/login", "application/json", bytes.NewReader(login))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	var tokens struct {
-		Access string `json:"access_token"`
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&tokens); err != nil || tokens.Access == "" {
-		t.Fatalf("login: %d, %v", resp.StatusCode, err)
-	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.Info().HTTP+"/v1/audit?format=ndjson&limit=1000", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+tokens.Access)
+	req.Header.Set("Authorization", "Bearer "+logIn(t, s))
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
