@@ -59,7 +59,7 @@ test-web: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Test the brow
 .PHONY: test-race
 test-race: build $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed ## Run the concurrent packages' tests under the race detector
 	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- \
-		go test -race -timeout 30m ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/kinesis/... ./lib/timescale/... ./loadtest/drive/...
+		go test -race -timeout 30m ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/aws/kinesis/... ./lib/timescale/... ./loadtest/drive/...
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run the linters
@@ -78,7 +78,7 @@ fuzz: ## Run each fuzz target for FUZZTIME
 
 .PHONY: bench
 bench: ## Run the micro-benchmarks
-	@go test -run '^$$' -bench . -benchmem ./lib/telemetry ./lib/ingest ./functions/store ./lib/timescale ./lib/kinesis/... ./cdk/local/httpapi ./loadtest/fleet ./lib/anomaly ./lib/detect ./functions/detect ./lib/token
+	@go test -run '^$$' -bench . -benchmem ./lib/telemetry ./lib/ingest ./functions/store ./lib/timescale ./lib/aws/kinesis/... ./cdk/local/httpapi ./loadtest/fleet ./lib/anomaly ./lib/detect ./functions/detect ./lib/token
 
 BENCH := build/local/loadtest bench -timescale $(TIMESCALE) -prometheus $(PROMETHEUS)
 
@@ -209,7 +209,7 @@ prometheus3: ## Build Prometheus 3 into .local/prometheus3, for remote write 2.0
 .PHONY: test-prometheus3
 test-prometheus3: prometheus3 ## Test remote write 2.0, the bridge's histograms and the rules against Prometheus 3
 	@INSIGHTHUB_TEST_PROMETHEUS3=$(CURDIR)/$(PROMETHEUS3)/bin/prometheus \
-		go test -count 1 ./lib/remotewrite ./functions/bridge ./cdk/local/prometheus/... ./cdk/grafana
+		go test -count 1 ./lib/prometheus/remotewrite ./functions/bridge ./cdk/local/prometheus/... ./cdk/grafana
 
 # Asked each time: a k6 may have come to the PATH.
 $(K6)/.stamp: FORCE

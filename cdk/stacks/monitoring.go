@@ -71,7 +71,7 @@ func (m Monitoring) addRules(rules fs.FS) error {
 }
 
 const (
-	// functionsJob is the label job of the functions' own metrics (lib/lambdahost).
+	// functionsJob is the label job of the functions' own metrics (lib/lambda/host).
 	functionsJob = "insighthub"
 	// maxFunctionSeries bounds them. Each execution environment adds up to 100 series
 	// that count for some hours: room for a thousand environments in that time, and

@@ -10,10 +10,10 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/access"
-	"github.com/insighthub/insighthub/lib/kms"
-	"github.com/insighthub/insighthub/lib/lambdahost"
-	"github.com/insighthub/insighthub/lib/lambdahttp"
-	"github.com/insighthub/insighthub/lib/secrets"
+	"github.com/insighthub/insighthub/lib/aws/kms"
+	"github.com/insighthub/insighthub/lib/aws/secrets"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/token"
 )

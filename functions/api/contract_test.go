@@ -11,7 +11,7 @@ import (
 
 	"github.com/insighthub/insighthub/docs/contracttest"
 	"github.com/insighthub/insighthub/lib/access"
-	"github.com/insighthub/insighthub/lib/lambdahttp"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 )
 
 // exchange is what the tests' helper did, for the contract to judge.

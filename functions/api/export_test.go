@@ -19,9 +19,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/parquet-go/parquet-go"
 
-	"github.com/insighthub/insighthub/cdk/local/s3"
+	locals3 "github.com/insighthub/insighthub/cdk/local/s3"
+	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/exportfile"
-	"github.com/insighthub/insighthub/lib/objectstore"
 	"github.com/insighthub/insighthub/lib/readings"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
@@ -30,7 +30,7 @@ import (
 // exportBucket is a bucket of the local body of S3.
 func exportBucket(t *testing.T) files {
 	t.Helper()
-	objects, err := s3.New(s3.Config{Dir: t.TempDir()})
+	objects, err := locals3.New(locals3.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func exportBucket(t *testing.T) files {
 			t.Error(err)
 		}
 	})
-	store, err := objectstore.New(objectstore.Config{AWS: aws.Config{
+	store, err := s3.New(s3.Config{AWS: aws.Config{
 		Region: "eu-west-1", BaseEndpoint: &server.URL,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "local", SecretAccessKey: "local"}, nil

@@ -5,11 +5,11 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/api"
-	"github.com/insighthub/insighthub/lib/objectstore"
+	"github.com/insighthub/insighthub/lib/aws/s3"
 )
 
 // files is the bucket of exports as the use-case wants it.
-type files struct{ store *objectstore.Store }
+type files struct{ store *s3.Store }
 
 var _ api.Files = files{}
 

@@ -14,7 +14,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// figures answers as told; the real Prometheus answers in lib/promquery's tests.
+// figures answers as told; the real Prometheus answers in lib/prometheus/promquery's tests.
 type figures struct {
 	asked  []readings.Selection
 	totals kpi.Totals

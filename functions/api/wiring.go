@@ -12,12 +12,12 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/api"
-	"github.com/insighthub/insighthub/lib/awsconfig"
-	"github.com/insighthub/insighthub/lib/lambdahost"
-	"github.com/insighthub/insighthub/lib/lambdahttp"
-	"github.com/insighthub/insighthub/lib/objectstore"
-	"github.com/insighthub/insighthub/lib/promquery"
-	"github.com/insighthub/insighthub/lib/secrets"
+	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
+	"github.com/insighthub/insighthub/lib/aws/s3"
+	"github.com/insighthub/insighthub/lib/aws/secrets"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+	"github.com/insighthub/insighthub/lib/prometheus/promquery"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
@@ -38,7 +38,7 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (l
 	if err != nil {
 		return nil, err
 	}
-	exports, err := objectstore.New(objectstore.Config{AWS: host.AWS, Bucket: bucket, PathStyle: pathStyle})
+	exports, err := s3.New(s3.Config{AWS: host.AWS, Bucket: bucket, PathStyle: pathStyle})
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
-	"github.com/insighthub/insighthub/lib/checkup"
+	"github.com/insighthub/insighthub/lib/audit"
+	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 )
 
 // Exit codes.
@@ -82,13 +82,13 @@ func (t terminal) run(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return exitNotRun, err
 	}
-	if report.Result == checkup.Fail {
+	if report.Result == audit.Fail {
 		return exitFailed, nil
 	}
 	return exitGood, nil
 }
 
-func (t terminal) setUp(stackFile string, environment, signed bool) (*audit, error) {
+func (t terminal) setUp(stackFile string, environment, signed bool) (*selfCheck, error) {
 	getenv := t.getenv
 	var info stackInfo
 	if !environment {

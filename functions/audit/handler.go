@@ -8,8 +8,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/insighthub/insighthub/lib/checkup"
-	"github.com/insighthub/insighthub/lib/lambdahost"
+	"github.com/insighthub/insighthub/lib/audit"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/stream"
 )
 
@@ -27,22 +27,22 @@ func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error)
 	if err != nil {
 		return nil, err
 	}
-	return host.Observe(&handler{audit: a, metrics: &checkup.Metrics{Registry: host.Registry}, flush: host.Flush, log: log})
+	return host.Observe(&handler{audit: a, metrics: &audit.Metrics{Registry: host.Registry}, flush: host.Flush, log: log})
 }
 
 // handler audits when it is invoked, whatever the event says.
 type handler struct {
-	audit   *audit
-	metrics *checkup.Metrics
+	audit   *selfCheck
+	metrics *audit.Metrics
 	flush   func(context.Context)
 	log     *slog.Logger
 }
 
 // answer is what an invocation returns.
 type answer struct {
-	Result checkup.Result         `json:"result"`
-	Counts map[checkup.Result]int `json:"counts"`
-	Report string                 `json:"report"` // the object's key
+	Result audit.Result         `json:"result"`
+	Counts map[audit.Result]int `json:"counts"`
+	Report string               `json:"report"` // the object's key
 }
 
 // Invoke audits, and keeps the report in the log and in the bucket. A check that fails
@@ -52,7 +52,7 @@ func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
 	defer cancel()
 	report := h.audit.run(running)
 	level := slog.LevelInfo
-	if report.Result == checkup.Fail {
+	if report.Result == audit.Fail {
 		level = slog.LevelError
 	}
 	h.log.Log(ctx, level, "audit", "report", report)

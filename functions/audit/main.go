@@ -1,5 +1,5 @@
 // Command audit looks at a running platform from outside and reports what is well and
-// what is not (see lib/checkup and docs/AUDIT.md).
+// what is not (see lib/audit and docs/AUDIT.md).
 //
 // Without arguments it is the function that runs on a schedule. Environment: API_URL;
 // PROMETHEUS_URL, PROMETHEUS_SIGV4; AUDIT_BUCKET, FAILURE_BUCKET, STATE_BUCKET,
@@ -22,7 +22,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/insighthub/insighthub/lib/lambdahost"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 )
 
 func main() {

@@ -28,10 +28,10 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/s3"
 	"github.com/insighthub/insighthub/lib/access"
 	"github.com/insighthub/insighthub/lib/api"
-	"github.com/insighthub/insighthub/lib/checkup"
+	"github.com/insighthub/insighthub/lib/audit"
+	"github.com/insighthub/insighthub/lib/aws/kms"
 	"github.com/insighthub/insighthub/lib/directory"
-	"github.com/insighthub/insighthub/lib/kms"
-	"github.com/insighthub/insighthub/lib/lambdahttp"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/password"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
@@ -200,12 +200,12 @@ func (p *platform) servePrometheus(w http.ResponseWriter, r *http.Request) {
 }
 
 // audit runs the command and returns its exit code and report.
-func (p *platform) audit(t *testing.T, more ...string) (int, checkup.Report) {
+func (p *platform) audit(t *testing.T, more ...string) (int, audit.Report) {
 	t.Helper()
 	var out, problems bytes.Buffer
 	args := append([]string{"run", "-state", p.state, "-json", "-reads", "2", "-budget", "1m"}, more...)
 	code := command(t.Context(), args, terminal{out: &out, errors: &problems, getenv: func(string) string { return "" }})
-	var report checkup.Report
+	var report audit.Report
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
 		t.Fatalf("exit %d, %v\n%s%s", code, err, &out, &problems)
 	}
@@ -213,7 +213,7 @@ func (p *platform) audit(t *testing.T, more ...string) (int, checkup.Report) {
 }
 
 // find returns a finding by its check's name.
-func find(t *testing.T, r checkup.Report, check string) checkup.Finding {
+func find(t *testing.T, r audit.Report, check string) audit.Finding {
 	t.Helper()
 	for _, f := range r.Findings {
 		if f.Check == check {
@@ -221,5 +221,5 @@ func find(t *testing.T, r checkup.Report, check string) checkup.Finding {
 		}
 	}
 	t.Fatalf("no check %q in %+v", check, r.Findings)
-	return checkup.Finding{}
+	return audit.Finding{}
 }

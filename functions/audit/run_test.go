@@ -18,17 +18,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
-	"github.com/insighthub/insighthub/lib/checkup"
-	"github.com/insighthub/insighthub/lib/objectstore"
+	"github.com/insighthub/insighthub/lib/audit"
+	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
+	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
 // bucket opens one of the platform's buckets.
-func (p *platform) bucket(t *testing.T, name string) *objectstore.Store {
+func (p *platform) bucket(t *testing.T, name string) *s3.Store {
 	t.Helper()
 	info := must(readStack(filepath.Join(p.state, "stack.json")))(t)
-	return must(objectstore.New(objectstore.Config{AWS: must(awsconfig.Load(info.getenv))(t), Bucket: name, PathStyle: true}))(t)
+	return must(s3.New(s3.Config{AWS: must(awsconfig.Load(info.getenv))(t), Bucket: name, PathStyle: true}))(t)
 }
 
 // The platform as it is: no check fails, whether with accounts or with signed tokens,
@@ -39,11 +39,11 @@ func TestGreen(t *testing.T) {
 	for _, more := range [][]string{nil, nil, {"-signed"}} {
 		code, report := p.audit(t, more...)
 		for _, f := range report.Findings {
-			if f.Result != checkup.Pass && f.Check != "archive: objects" {
+			if f.Result != audit.Pass && f.Check != "archive: objects" {
 				t.Errorf("%v: %+v", more, f)
 			}
 		}
-		if code != exitGood || report.Counts[checkup.Fail] != 0 || report.Counts[checkup.Warn] != 1 {
+		if code != exitGood || report.Counts[audit.Fail] != 0 || report.Counts[audit.Warn] != 1 {
 			t.Errorf("%v: exit %d, %v", more, code, report.Counts)
 		}
 	}
@@ -60,7 +60,7 @@ func TestGreen(t *testing.T) {
 			t.Errorf("%s: %s are left over", query, n)
 		}
 	}
-	keys := must(p.bucket(t, "audits").Keys(t.Context(), checkup.AnchorsPrefix, "", 10))(t)
+	keys := must(p.bucket(t, "audits").Keys(t.Context(), audit.AnchorsPrefix, "", 10))(t)
 	if len(keys) != 3 { // each audit with accounts leaves entries behind its head
 		t.Errorf("anchors %v, want 3", keys)
 	}
@@ -75,20 +75,20 @@ func TestRed(t *testing.T) {
 		figure func(query string) string
 		args   []string
 		checks []string // that fail, or warn
-		result checkup.Result
+		result audit.Result
 		found  string
 	}{
 		"a header is missing": {
 			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 				answerWith(w, next, r, func(h http.Header) { h.Del("X-Content-Type-Options") })
 			},
-			checks: []string{"headers: a refusal", "headers: an answer", "headers: the key set"}, result: checkup.Fail, found: "nosniff",
+			checks: []string{"headers: a refusal", "headers: an answer", "headers: the key set"}, result: audit.Fail, found: "nosniff",
 		},
 		"the server names itself": {
 			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 				answerWith(w, next, r, func(h http.Header) { h.Set("Server", "acme/1.2") })
 			},
-			checks: []string{"headers: a refusal", "headers: an answer", "headers: the key set"}, result: checkup.Fail, found: "acme/1.2",
+			checks: []string{"headers: a refusal", "headers: an answer", "headers: the key set"}, result: audit.Fail, found: "acme/1.2",
 		},
 		"a viewer may write": {
 			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
@@ -98,7 +98,7 @@ func TestRed(t *testing.T) {
 				}
 				next.ServeHTTP(w, r)
 			},
-			checks: []string{"rights: viewer"}, result: checkup.Fail, found: "POST /v1/sites/{site}/alarm-rules: 422",
+			checks: []string{"rights: viewer"}, result: audit.Fail, found: "POST /v1/sites/{site}/alarm-rules: 422",
 		},
 		"a change goes through": {
 			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
@@ -108,7 +108,7 @@ func TestRed(t *testing.T) {
 				}
 				next.ServeHTTP(w, r)
 			},
-			checks: []string{"rights: viewer"}, result: checkup.Fail, found: "a change that had to be refused was made",
+			checks: []string{"rights: viewer"}, result: audit.Fail, found: "a change that had to be refused was made",
 		},
 		"an endpoint is gone": {
 			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
@@ -122,7 +122,7 @@ func TestRed(t *testing.T) {
 				}
 				next.ServeHTTP(w, r)
 			},
-			checks: []string{"rights: viewer"}, result: checkup.Fail, found: "it may do this, and was not let through",
+			checks: []string{"rights: viewer"}, result: audit.Fail, found: "it may do this, and was not let through",
 		},
 		"the key set is empty": {
 			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
@@ -135,12 +135,12 @@ func TestRed(t *testing.T) {
 				}
 				next.ServeHTTP(w, r)
 			},
-			checks: []string{"keys: published"}, result: checkup.Fail, found: "no keys",
+			checks: []string{"keys: published"}, result: audit.Fail, found: "no keys",
 		},
 		"reads are slow": {
 			args:   []string{"-budget", "1ns"},
 			checks: []string{"latency: /.well-known/jwks.json", "latency: /v1/audit", "latency: /v1/sites", "latency: /v1/sites/{site}/anomalies", "latency: /v1/sites/{site}/gateways", "latency: /v1/users"},
-			result: checkup.Warn, found: "above 0.0 ms",
+			result: audit.Warn, found: "above 0.0 ms",
 		},
 		"the bridge is behind": {
 			figure: func(query string) string {
@@ -149,7 +149,7 @@ func TestRed(t *testing.T) {
 				}
 				return ""
 			},
-			checks: []string{"health: bridge behind"}, result: checkup.Fail, found: "31.0 s",
+			checks: []string{"health: bridge behind"}, result: audit.Fail, found: "31.0 s",
 		},
 		"a figure is missing": {
 			figure: func(query string) string {
@@ -158,7 +158,7 @@ func TestRed(t *testing.T) {
 				}
 				return ""
 			},
-			checks: []string{"health: newest figures"}, result: checkup.Warn, found: "no such figure",
+			checks: []string{"health: newest figures"}, result: audit.Warn, found: "no such figure",
 		},
 		"a function fails": {
 			figure: func(query string) string {
@@ -167,7 +167,7 @@ func TestRed(t *testing.T) {
 				}
 				return ""
 			},
-			checks: []string{"health: function errors"}, result: checkup.Fail, found: "0.5000 of the invocations of 15 minutes (function store)",
+			checks: []string{"health: function errors"}, result: audit.Fail, found: "0.5000 of the invocations of 15 minutes (function store)",
 		},
 		"a critical alert": {
 			figure: func(query string) string {
@@ -176,11 +176,11 @@ func TestRed(t *testing.T) {
 				}
 				return ""
 			},
-			checks: []string{"health: alerts"}, result: checkup.Fail, found: "GatewaySilent (critical) × 2",
+			checks: []string{"health: alerts"}, result: audit.Fail, found: "GatewaySilent (critical) × 2",
 		},
 		"Prometheus is down": {
 			figure: func(string) string { return `no JSON` },
-			checks: []string{"health: prometheus"}, result: checkup.Fail, found: "prometheus",
+			checks: []string{"health: prometheus"}, result: audit.Fail, found: "prometheus",
 		},
 	} {
 		t.Run(name, func(t *testing.T) { // not parallel: one platform
@@ -190,7 +190,7 @@ func TestRed(t *testing.T) {
 			code, report := p.audit(t, append([]string{"-signed"}, c.args...)...)
 			var wrong []string
 			for _, f := range report.Findings {
-				if f.Result != checkup.Pass && f.Check != "archive: objects" {
+				if f.Result != audit.Pass && f.Check != "archive: objects" {
 					wrong = append(wrong, f.Check)
 				}
 			}
@@ -203,7 +203,7 @@ func TestRed(t *testing.T) {
 					t.Errorf("%+v, want %s with %q and what to do", f, c.result, c.found)
 				}
 			}
-			if want := map[checkup.Result]int{checkup.Warn: exitGood, checkup.Fail: exitFailed}[c.result]; code != want {
+			if want := map[audit.Result]int{audit.Warn: exitGood, audit.Fail: exitFailed}[c.result]; code != want {
 				t.Errorf("exit %d, want %d", code, want)
 			}
 		})
@@ -248,11 +248,11 @@ func TestOpenDoor(t *testing.T) {
 	for _, name := range []string{
 		"none", "altered signature", "altered claims", "algorithm none", "algorithm HS256", "another key", "a key of its own", "expired", "another issuer",
 	} {
-		if f := find(t, report, "tokens: "+name); f.Result != checkup.Fail {
+		if f := find(t, report, "tokens: "+name); f.Result != audit.Fail {
 			t.Errorf("%+v", f)
 		}
 	}
-	if f := find(t, report, "rights: nobody"); f.Result != checkup.Fail || !strings.Contains(f.Found, "GET /v1/sites: 200, without a token, want 401") {
+	if f := find(t, report, "rights: nobody"); f.Result != audit.Fail || !strings.Contains(f.Found, "GET /v1/sites: 200, without a token, want 401") {
 		t.Errorf("%+v", f)
 	}
 }
@@ -267,7 +267,7 @@ func TestTrail(t *testing.T) {
 	chain := func(found string) {
 		t.Helper()
 		code, report := p.audit(t, "-signed")
-		if f := find(t, report, "trail: chain"); code != exitFailed || f.Result != checkup.Fail || !strings.Contains(f.Found, found) {
+		if f := find(t, report, "trail: chain"); code != exitFailed || f.Result != audit.Fail || !strings.Contains(f.Found, found) {
 			t.Errorf("exit %d, %+v, want %q", code, f, found)
 		}
 	}
@@ -297,17 +297,17 @@ func TestObjects(t *testing.T) {
 	}
 	put("failures", "poison/2026/11/23/shard-0-1.json")
 	code, report := p.audit(t, "-signed")
-	if f := find(t, report, "archive: given up"); code != exitGood || f.Result != checkup.Warn || !strings.Contains(f.Found, "shard-0-1") {
+	if f := find(t, report, "archive: given up"); code != exitGood || f.Result != audit.Warn || !strings.Contains(f.Found, "shard-0-1") {
 		t.Errorf("exit %d, %+v", code, f)
 	}
 	put("states", "shardstate/bridge-5s/telemetry/shardId-000000000000")
 	code, report = p.audit(t, "-signed")
-	if f := find(t, report, "archive: consumers' states"); code != exitFailed || f.Result != checkup.Fail || !strings.Contains(f.Found, "too short") {
+	if f := find(t, report, "archive: consumers' states"); code != exitFailed || f.Result != audit.Fail || !strings.Contains(f.Found, "too short") {
 		t.Errorf("exit %d, %+v", code, f)
 	}
-	put("audits", checkup.AnchorsPrefix+"nonsense")
+	put("audits", audit.AnchorsPrefix+"nonsense")
 	_, report = p.audit(t, "-signed")
-	if f := find(t, report, "trail: anchors"); f.Result != checkup.Fail || !strings.Contains(f.Found, "nonsense") {
+	if f := find(t, report, "trail: anchors"); f.Result != audit.Fail || !strings.Contains(f.Found, "nonsense") {
 		t.Errorf("%+v", f)
 	}
 }
@@ -320,7 +320,7 @@ func TestAway(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	code, report := p.audit(t)
-	if f := find(t, report, "audit: tokens"); code != exitFailed || f.Result != checkup.Fail || !strings.Contains(f.Found, "503") {
+	if f := find(t, report, "audit: tokens"); code != exitFailed || f.Result != audit.Fail || !strings.Contains(f.Found, "503") {
 		t.Errorf("exit %d, %+v", code, f)
 	}
 	var out, problems bytes.Buffer
@@ -348,18 +348,18 @@ func TestHandler(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	flushed, log := 0, bytes.Buffer{}
 	h := &handler{
-		audit: a, metrics: &checkup.Metrics{Registry: registry}, flush: func(context.Context) { flushed++ },
+		audit: a, metrics: &audit.Metrics{Registry: registry}, flush: func(context.Context) { flushed++ },
 		log: slog.New(slog.NewJSONHandler(&log, nil)),
 	}
 	var last answer
 	for range 2 {
 		raw := must(h.Invoke(t.Context(), []byte(`{"source":"aws.events"}`)))(t)
-		if err := json.Unmarshal(raw, &last); err != nil || last.Result != checkup.Warn {
+		if err := json.Unmarshal(raw, &last); err != nil || last.Result != audit.Warn {
 			t.Fatalf("%s, %v", raw, err)
 		}
 	}
-	var kept checkup.Report
-	if err := json.Unmarshal(must(p.bucket(t, "audits").Get(t.Context(), last.Report))(t), &kept); err != nil || kept.Result != checkup.Warn || len(kept.Findings) < 20 {
+	var kept audit.Report
+	if err := json.Unmarshal(must(p.bucket(t, "audits").Get(t.Context(), last.Report))(t), &kept); err != nil || kept.Result != audit.Warn || len(kept.Findings) < 20 {
 		t.Errorf("the report says %+v, %v", kept, err)
 	}
 	families := must(registry.Gather())(t)
@@ -393,10 +393,10 @@ func TestVerify(t *testing.T) {
 		return path
 	}
 	store := p.bucket(t, "audits")
-	for _, key := range must(store.Keys(t.Context(), checkup.AnchorsPrefix, "", 10))(t) {
+	for _, key := range must(store.Keys(t.Context(), audit.AnchorsPrefix, "", 10))(t) {
 		write(key, string(must(store.Get(t.Context(), key))(t)))
 	}
-	anchors := filepath.Join(dir, checkup.AnchorsPrefix)
+	anchors := filepath.Join(dir, audit.AnchorsPrefix)
 	lines := strings.SplitAfter(strings.TrimSpace(raw), "\n")
 	for name, c := range map[string]struct {
 		text string

@@ -3,7 +3,7 @@ package main
 import (
 	"time"
 
-	"github.com/insighthub/insighthub/lib/lambdahost"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/token"
 )
 

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
-	"github.com/insighthub/insighthub/lib/checkup"
+	"github.com/insighthub/insighthub/lib/audit"
+	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 )
 
 func decoded(part string) string {
@@ -25,9 +25,9 @@ func exported(t *testing.T, p *platform) (string, error) {
 	t.Helper()
 	info := must(readStack(filepath.Join(p.state, "stack.json")))(t)
 	a := must(wire(must(parse(info.getenv))(t), must(awsconfig.Load(info.getenv))(t)))(t)
-	tokens := must(checkup.Minted{MinterConfig: a.minter()}.Open(t.Context()))(t)
+	tokens := must(audit.Minted{MinterConfig: a.minter()}.Open(t.Context()))(t)
 	req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, info.HTTP+"/v1/audit?format=ndjson&limit=1000", http.NoBody))(t)
-	req.Header.Set("Authorization", "Bearer "+tokens[checkup.AsAdministrator])
+	req.Header.Set("Authorization", "Bearer "+tokens[audit.AsAdministrator])
 	resp := must(http.DefaultClient.Do(req))(t)
 	raw, err := io.ReadAll(resp.Body)
 	return string(raw), errors.Join(err, resp.Body.Close())

@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 
-	"github.com/insighthub/insighthub/lib/eventbridge"
+	"github.com/insighthub/insighthub/lib/aws/eventbridge"
 	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/token"
 )

@@ -11,7 +11,7 @@ import (
 	"context"
 	"os"
 
-	"github.com/insighthub/insighthub/lib/lambdahost"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 )
 
 func main() {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/insighthub/insighthub/lib/kms"
-	"github.com/insighthub/insighthub/lib/lambdahost"
+	"github.com/insighthub/insighthub/lib/aws/kms"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/token"
 )

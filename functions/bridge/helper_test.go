@@ -10,11 +10,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/lib/aws/kinesis/kinesistest"
 	"github.com/insighthub/insighthub/lib/bridge"
-	"github.com/insighthub/insighthub/lib/kinesis/kinesistest"
 	"github.com/insighthub/insighthub/lib/kpi"
-	"github.com/insighthub/insighthub/lib/metrics"
-	"github.com/insighthub/insighthub/lib/remotewrite"
+	"github.com/insighthub/insighthub/lib/lambda/metrics"
+	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
 )

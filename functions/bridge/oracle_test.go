@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/remotewrite"
+	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )

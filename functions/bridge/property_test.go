@@ -11,7 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/insighthub/insighthub/lib/remotewrite"
+	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
 	"github.com/insighthub/insighthub/lib/telemetry"

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
-	"github.com/insighthub/insighthub/lib/remotewrite"
+	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )

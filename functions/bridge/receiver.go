@@ -6,8 +6,8 @@ import (
 
 	"github.com/insighthub/insighthub/lib/bridge"
 	"github.com/insighthub/insighthub/lib/kpi"
-	"github.com/insighthub/insighthub/lib/metrics"
-	"github.com/insighthub/insighthub/lib/remotewrite"
+	"github.com/insighthub/insighthub/lib/lambda/metrics"
+	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 )
 
 // receiver is remote write as the use-case wants it.

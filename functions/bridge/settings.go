@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/kpi"
-	"github.com/insighthub/insighthub/lib/lambdahost"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 )
 
 // settings are what the environment says.

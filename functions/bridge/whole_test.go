@@ -16,7 +16,7 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 	"github.com/insighthub/insighthub/cdk/local/s3"
-	"github.com/insighthub/insighthub/lib/metrics/metricstest"
+	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 

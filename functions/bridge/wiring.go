@@ -13,14 +13,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
+	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
+	"github.com/insighthub/insighthub/lib/aws/kinesis"
+	"github.com/insighthub/insighthub/lib/aws/s3"
+	"github.com/insighthub/insighthub/lib/aws/secrets"
 	"github.com/insighthub/insighthub/lib/bridge"
-	"github.com/insighthub/insighthub/lib/kinesis"
-	"github.com/insighthub/insighthub/lib/lambdahost"
-	"github.com/insighthub/insighthub/lib/metrics"
-	"github.com/insighthub/insighthub/lib/objectstore"
-	"github.com/insighthub/insighthub/lib/remotewrite"
-	"github.com/insighthub/insighthub/lib/secrets"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
+	"github.com/insighthub/insighthub/lib/lambda/metrics"
+	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
@@ -42,9 +42,9 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	objects, err := objectstore.New(objectstore.Config{
+	objects, err := s3.New(s3.Config{
 		AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle,
-		Wire: &objectstore.Wire{Dial: (&net.Dialer{Timeout: 2 * time.Second}).DialContext},
+		Wire: &s3.Wire{Dial: (&net.Dialer{Timeout: 2 * time.Second}).DialContext},
 	})
 	if err != nil {
 		return nil, err

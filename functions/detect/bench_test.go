@@ -8,7 +8,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/detect"
 	"github.com/insighthub/insighthub/lib/directory"
-	"github.com/insighthub/insighthub/lib/metrics/metricstest"
+	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )

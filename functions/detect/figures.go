@@ -13,11 +13,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
+	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 	"github.com/insighthub/insighthub/lib/detect"
 	"github.com/insighthub/insighthub/lib/directory"
-	"github.com/insighthub/insighthub/lib/metrics"
-	"github.com/insighthub/insighthub/lib/remotewrite"
+	"github.com/insighthub/insighthub/lib/lambda/metrics"
+	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 )
 
 // scoreFigure is the metric of which an anomaly is a sample: its score, at the time of

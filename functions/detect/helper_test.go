@@ -8,9 +8,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/lib/aws/eventbridge"
+	"github.com/insighthub/insighthub/lib/aws/kinesis/kinesistest"
 	"github.com/insighthub/insighthub/lib/detect"
-	"github.com/insighthub/insighthub/lib/eventbridge"
-	"github.com/insighthub/insighthub/lib/kinesis/kinesistest"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
 )

@@ -15,9 +15,9 @@ import (
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 
 	"github.com/insighthub/insighthub/cdk/local/events"
+	"github.com/insighthub/insighthub/lib/aws/eventbridge"
 	"github.com/insighthub/insighthub/lib/directory"
-	"github.com/insighthub/insighthub/lib/eventbridge"
-	"github.com/insighthub/insighthub/lib/metrics/metricstest"
+	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 )
 
 func TestBuildNamesWhatIsMissing(t *testing.T) {

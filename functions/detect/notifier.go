@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/aws/eventbridge"
 	"github.com/insighthub/insighthub/lib/detect"
 	"github.com/insighthub/insighthub/lib/directory"
-	"github.com/insighthub/insighthub/lib/eventbridge"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 

@@ -2,7 +2,7 @@ package main
 
 import (
 	"github.com/insighthub/insighthub/lib/detect"
-	"github.com/insighthub/insighthub/lib/lambdahost"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 )
 
 // settings are what the environment says.

@@ -9,12 +9,12 @@ import (
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"github.com/insighthub/insighthub/lib/aws/eventbridge"
+	"github.com/insighthub/insighthub/lib/aws/kinesis"
+	"github.com/insighthub/insighthub/lib/aws/s3"
+	"github.com/insighthub/insighthub/lib/aws/secrets"
 	"github.com/insighthub/insighthub/lib/detect"
-	"github.com/insighthub/insighthub/lib/eventbridge"
-	"github.com/insighthub/insighthub/lib/kinesis"
-	"github.com/insighthub/insighthub/lib/lambdahost"
-	"github.com/insighthub/insighthub/lib/objectstore"
-	"github.com/insighthub/insighthub/lib/secrets"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
@@ -36,7 +36,7 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	objects, err := objectstore.New(objectstore.Config{AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle, MaxBytes: maxStateBytes + 1<<20})
+	objects, err := s3.New(s3.Config{AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle, MaxBytes: maxStateBytes + 1<<20})
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ import (
 	"github.com/prometheus/prometheus/prompb"
 
 	"github.com/insighthub/insighthub/docs/contracttest"
-	"github.com/insighthub/insighthub/lib/metrics"
+	"github.com/insighthub/insighthub/lib/lambda/metrics"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/metrics/metricstest"
+	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 

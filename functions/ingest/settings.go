@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/ingest"
-	"github.com/insighthub/insighthub/lib/lambdahost"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 

@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/aws/secrets"
 	"github.com/insighthub/insighthub/lib/password"
-	"github.com/insighthub/insighthub/lib/secrets"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/trail"

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/insighthub/insighthub/lib/metrics/metricstest"
+	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
 )

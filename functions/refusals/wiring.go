@@ -7,9 +7,9 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/insighthub/insighthub/lib/lambdahost"
+	"github.com/insighthub/insighthub/lib/aws/secrets"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/refusals"
-	"github.com/insighthub/insighthub/lib/secrets"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/lambdahost"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"

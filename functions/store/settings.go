@@ -1,6 +1,6 @@
 package main
 
-import "github.com/insighthub/insighthub/lib/lambdahost"
+import lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 
 // settings are what the environment says.
 type settings struct {

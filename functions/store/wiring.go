@@ -7,10 +7,10 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/insighthub/insighthub/lib/kinesis"
-	"github.com/insighthub/insighthub/lib/lambdahost"
-	"github.com/insighthub/insighthub/lib/objectstore"
-	"github.com/insighthub/insighthub/lib/secrets"
+	"github.com/insighthub/insighthub/lib/aws/kinesis"
+	"github.com/insighthub/insighthub/lib/aws/s3"
+	"github.com/insighthub/insighthub/lib/aws/secrets"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/store"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
@@ -32,7 +32,7 @@ func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*
 	if err != nil {
 		return nil, err
 	}
-	letters, err := objectstore.New(objectstore.Config{AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle})
+	letters, err := s3.New(s3.Config{AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle})
 	if err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
-	"github.com/insighthub/insighthub/lib/lambdahttp"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 )
 
 // ClientReports takes what consoles say of themselves.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/exportfile"
-	"github.com/insighthub/insighthub/lib/lambdahttp"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/readings"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/trail"

@@ -11,7 +11,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/kpi"
-	"github.com/insighthub/insighthub/lib/lambdahttp"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/readings"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/lambdahttp"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 )
 
 // patience bounds a request; an export may use what the function has.

@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/insighthub/insighthub/lib/directory"
-	"github.com/insighthub/insighthub/lib/lambdahttp"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 )
 
 const (

@@ -23,39 +23,39 @@ func Rules() []Rule {
 		{Path: "lib/token/tokentest", Internal: []string{"lib/token", telemetry}},
 
 		// Use-cases.
-		{Path: "lib/ingest", Internal: []string{telemetry, "lib/lambdahttp", "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang", "github.com/segmentio/encoding"}},
-		{Path: "lib/access", Internal: []string{telemetry, "lib/directory", "lib/lambdahttp", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
-		{Path: "lib/api", Internal: []string{telemetry, "docs", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambdahttp", "lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail"}},
-		{Path: "lib/checkup", Internal: []string{telemetry, "lib/token", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
+		{Path: "lib/ingest", Internal: []string{telemetry, "lib/lambda/http", "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang", "github.com/segmentio/encoding"}},
+		{Path: "lib/access", Internal: []string{telemetry, "lib/directory", "lib/lambda/http", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
+		{Path: "lib/api", Internal: []string{telemetry, "docs", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambda/http", "lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail"}},
+		{Path: "lib/audit", Internal: []string{telemetry, "lib/token", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/store", Internal: []string{telemetry, "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
 		// The shard's state is a small mechanism with ports of its own, not an adapter.
 		{Path: "lib/detect", Internal: []string{telemetry, "lib/anomaly", "lib/directory", "lib/shardstate", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
-		{Path: "lib/refusals", Internal: []string{telemetry, "lib/beside", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
+		{Path: "lib/refusals", Internal: []string{telemetry, "lib/lambda/background", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
 
 		// Adapters.
-		{Path: "lib/kinesis", Internal: []string{telemetry}, External: []string{sdk, "github.com/segmentio/encoding", "google.golang.org/protobuf"}},
-		{Path: "lib/kinesis/kinesistest", Internal: []string{telemetry}},
+		{Path: "lib/aws/kinesis", Internal: []string{telemetry}, External: []string{sdk, "github.com/segmentio/encoding", "google.golang.org/protobuf"}},
+		{Path: "lib/aws/kinesis/kinesistest", Internal: []string{telemetry}},
 		{Path: "lib/timescale", Internal: []string{telemetry, "lib/trail", "lib/directory", "lib/readings"}},
 		{Path: "lib/timescale/timescaletest", Internal: []string{"lib/timescale"}},
-		{Path: "lib/objectstore", Internal: []string{telemetry}, External: []string{sdk}},
+		{Path: "lib/aws/s3", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/shardstate", Internal: []string{telemetry}, External: []string{"github.com/klauspost/compress"}},
 		{Path: "lib/shardstate/shardstatetest", Internal: []string{"lib/shardstate", telemetry}},
-		{Path: "lib/remotewrite", Internal: []string{telemetry, "lib/awsconfig"}, External: []string{"github.com/klauspost/compress/snappy", "github.com/prometheus/prometheus/prompb"}},
-		{Path: "lib/promquery", Internal: []string{telemetry, "lib/awsconfig", "lib/kpi", "lib/readings"}},
-		{Path: "lib/secrets", Internal: []string{telemetry}, External: []string{sdk}},
-		{Path: "lib/kms", Internal: []string{telemetry}, External: []string{sdk}},
-		{Path: "lib/eventbridge", Internal: []string{telemetry}, External: []string{sdk}},
+		{Path: "lib/prometheus/remotewrite", Internal: []string{telemetry, "lib/aws/config"}, External: []string{"github.com/klauspost/compress/snappy", "github.com/prometheus/prometheus/prompb"}},
+		{Path: "lib/prometheus/promquery", Internal: []string{telemetry, "lib/aws/config", "lib/kpi", "lib/readings"}},
+		{Path: "lib/aws/secrets", Internal: []string{telemetry}, External: []string{sdk}},
+		{Path: "lib/aws/kms", Internal: []string{telemetry}, External: []string{sdk}},
+		{Path: "lib/aws/eventbridge", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/tracing"},
 
 		// Start-up.
-		{Path: "lib/beside"},
+		{Path: "lib/lambda/background"},
 		{Path: "lib/stream", Internal: []string{telemetry}},
-		{Path: "lib/lambdahttp", Internal: []string{telemetry, "lib/directory", "lib/problem"}},
-		{Path: "lib/awsconfig", External: []string{sdk}},
-		{Path: "lib/lambdahost", Internal: []string{telemetry, "lib/awsconfig", "lib/metrics", "lib/remotewrite", "lib/tracing"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
-		{Path: "lib/metrics", Internal: []string{"lib/beside", "lib/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
-		{Path: "lib/metrics/metricstest", Internal: []string{"lib/metrics"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
+		{Path: "lib/lambda/http", Internal: []string{telemetry, "lib/directory", "lib/problem"}},
+		{Path: "lib/aws/config", External: []string{sdk}},
+		{Path: "lib/lambda/host", Internal: []string{telemetry, "lib/aws/config", "lib/lambda/metrics", "lib/prometheus/remotewrite", "lib/tracing"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
+		{Path: "lib/lambda/metrics", Internal: []string{"lib/lambda/background", "lib/prometheus/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
+		{Path: "lib/lambda/metrics/metricstest", Internal: []string{"lib/lambda/metrics"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "functions/...", Internal: []string{"lib/..."}, External: []string{sdk}},
 
 		// Deployment, and the same on one machine.
@@ -64,15 +64,15 @@ func Rules() []Rule {
 		{Path: "cdk/stacks", Internal: []string{"cdk/config", "cdk/constructs"}, External: []string{"*"}},
 		{Path: "cdk", Internal: []string{"cdk/config", "cdk/stacks"}, External: []string{"*"}},
 		{Path: "cdk/grafana", Internal: []string{"lib/kpi"}, External: []string{"github.com/grafana/grafana-foundation-sdk"}},
-		{Path: "cdk/local/kinesis/...", Internal: []string{"cdk/local/kinesis/...", "lib/kinesis"}, External: []string{"*"}},
+		{Path: "cdk/local/kinesis/...", Internal: []string{"cdk/local/kinesis/...", "lib/aws/kinesis"}, External: []string{"*"}},
 		{Path: "cdk/local/eventsource"},
 		{Path: "cdk/local/lambda/..."},
 		{Path: "cdk/local/process/..."},
-		{Path: "cdk/local/...", Internal: []string{"cdk/local/...", telemetry, "lib/kms", "lib/token"}, External: []string{"*"}},
+		{Path: "cdk/local/...", Internal: []string{"cdk/local/...", telemetry, "lib/aws/kms", "lib/token"}, External: []string{"*"}},
 
 		// Load.
-		{Path: "loadtest/fleet/fleettest", Internal: []string{"loadtest/fleet", telemetry, "lib/kinesis/kinesistest"}},
-		{Path: "loadtest/...", Internal: []string{"loadtest/...", telemetry, "lib/awsconfig", "lib/kms", "lib/token"}},
+		{Path: "loadtest/fleet/fleettest", Internal: []string{"loadtest/fleet", telemetry, "lib/aws/kinesis/kinesistest"}},
+		{Path: "loadtest/...", Internal: []string{"loadtest/...", telemetry, "lib/aws/config", "lib/aws/kms", "lib/token"}},
 
 		// The detector in the browser.
 		{Path: "wasm", Internal: []string{"wasm/module"}},

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/lambdahttp"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )

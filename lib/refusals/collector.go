@@ -8,7 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/insighthub/insighthub/lib/beside"
+	"github.com/insighthub/insighthub/lib/lambda/background"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -51,7 +51,7 @@ type Collector struct {
 	open         tally
 	sealed       *Report   // to be published next, as it is
 	due          time.Time // when the next publication may begin
-	publications beside.Work
+	publications background.Work
 	ended        bool // Shutdown was called
 }
 
@@ -131,7 +131,7 @@ func (o *observed) Invoke(ctx context.Context, payload []byte) (answer []byte, e
 
 // begin begins a publication if there is something to publish, one is due and none is
 // under way; nil if none was begun. The publication may outlast the invocation.
-func (c *Collector) begin(ctx context.Context) beside.Piece {
+func (c *Collector) begin(ctx context.Context) background.Piece {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.sealed == nil && c.open.number == 0 || c.ended || c.publications.Busy() {
@@ -150,7 +150,7 @@ func (c *Collector) begin(ctx context.Context) beside.Piece {
 }
 
 // publish begins a publication. Callers hold mu, and none is under way.
-func (c *Collector) publish(ctx context.Context, timeout time.Duration, reports []Report) beside.Piece {
+func (c *Collector) publish(ctx context.Context, timeout time.Duration, reports []Report) background.Piece {
 	return c.publications.Begin(ctx, timeout, func(ctx context.Context) {
 		if err := c.cfg.Publisher.Publish(ctx, reports); err != nil {
 			// Nobody but the operator can do anything about it: it is counted.

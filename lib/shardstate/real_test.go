@@ -8,15 +8,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"github.com/insighthub/insighthub/cdk/local/s3"
-	"github.com/insighthub/insighthub/lib/kinesis"
-	"github.com/insighthub/insighthub/lib/objectstore"
+	locals3 "github.com/insighthub/insighthub/cdk/local/s3"
+	"github.com/insighthub/insighthub/lib/aws/kinesis"
+	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
 )
 
 var (
-	_ shardstate.Objects = (*objectstore.Store)(nil)
+	_ shardstate.Objects = (*s3.Store)(nil)
 	_ shardstate.Lineage = (*kinesis.Shards)(nil)
 )
 
@@ -24,9 +24,9 @@ const bucket = "state"
 
 // overS3 returns a function that opens empty buckets of one S3, through the SDK,
 // or by connections of the store's own.
-func overS3(t *testing.T, wire *objectstore.Wire) func(*testing.T) shardstate.Objects {
+func overS3(t *testing.T, wire *s3.Wire) func(*testing.T) shardstate.Objects {
 	t.Helper()
-	store, err := s3.New(s3.Config{Dir: t.TempDir()})
+	store, err := locals3.New(locals3.Config{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func overS3(t *testing.T, wire *objectstore.Wire) func(*testing.T) shardstate.Ob
 		if err := store.CreateBucket(name); err != nil {
 			t.Fatal(err)
 		}
-		objects, err := objectstore.New(objectstore.Config{
+		objects, err := s3.New(s3.Config{
 			AWS: aws.Config{
 				Region: "eu-west-1", BaseEndpoint: &server.URL,
 				Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -62,8 +62,8 @@ func overS3(t *testing.T, wire *objectstore.Wire) func(*testing.T) shardstate.Ob
 }
 
 // ways are those in which objectstore speaks to S3.
-func ways() map[string]*objectstore.Wire {
-	return map[string]*objectstore.Wire{"transport": nil, "wire": {Dial: new(net.Dialer).DialContext}}
+func ways() map[string]*s3.Wire {
+	return map[string]*s3.Wire{"transport": nil, "wire": {Dial: new(net.Dialer).DialContext}}
 }
 
 func TestConformanceOverS3(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/kinesis"
-	"github.com/insighthub/insighthub/lib/kinesis/kinesistest"
+	"github.com/insighthub/insighthub/lib/aws/kinesis"
+	"github.com/insighthub/insighthub/lib/aws/kinesis/kinesistest"
 	"github.com/insighthub/insighthub/lib/stream"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/awsconfig"
-	"github.com/insighthub/insighthub/lib/kms"
+	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
+	"github.com/insighthub/insighthub/lib/aws/kms"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 )

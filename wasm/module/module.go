@@ -14,7 +14,7 @@ const (
 	// Slots is the number of series that one instance scores.
 	Slots = 256
 
-	// Machines is the number of machines with several sensors that it scores beside.
+	// Machines is the number of machines with several sensors that it scores background.
 	Machines = 32
 
 	// Block is the number of values that the buffers hold: of a machine's samples, as

@@ -12,11 +12,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
-	"github.com/insighthub/insighthub/lib/awsconfig"
+	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 )
 
 // A call that fails in the client after the server has applied it doubles its
-// records, because the SDK sends it again: lib/awsconfig says how that happened.
+// records, because the SDK sends it again: lib/aws/config says how that happened.
 // Through the functions' HTTP client, with the SDK's own retries, no call to
 // this server does.
 func TestTheFunctionsClientDoublesNothing(t *testing.T) {

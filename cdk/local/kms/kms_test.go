@@ -21,7 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	local "github.com/insighthub/insighthub/cdk/local/kms"
-	"github.com/insighthub/insighthub/lib/kms"
+	"github.com/insighthub/insighthub/lib/aws/kms"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 

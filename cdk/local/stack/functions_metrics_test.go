@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/grafana"
-	"github.com/insighthub/insighthub/lib/lambdahost"
-	functionmetrics "github.com/insighthub/insighthub/lib/metrics"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
+	functionmetrics "github.com/insighthub/insighthub/lib/lambda/metrics"
 )
 
 // measuredAssembly is the sample assembly with the repository's rules, evaluated every

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	local "github.com/insighthub/insighthub/cdk/local/kms"
-	"github.com/insighthub/insighthub/lib/kms"
+	"github.com/insighthub/insighthub/lib/aws/kms"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 )

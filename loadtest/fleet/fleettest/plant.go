@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/kinesis/kinesistest"
+	"github.com/insighthub/insighthub/lib/aws/kinesis/kinesistest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/kinesis"
+	"github.com/insighthub/insighthub/lib/aws/kinesis"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )

@@ -1,0 +1,91 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Result is what a check came to.
+type Result string
+
+// The results, from good to bad.
+const (
+	Pass Result = "pass"
+	Warn Result = "warn"
+	Fail Result = "fail"
+)
+
+// Results lists all of them.
+func Results() []Result { return []Result{Pass, Warn, Fail} }
+
+func (r Result) rank() int {
+	switch r {
+	case Pass:
+		return 0
+	case Warn:
+		return 1
+	default:
+		return 2
+	}
+}
+
+func worse(a, b Result) Result {
+	if b.rank() > a.rank() {
+		return b
+	}
+	return a
+}
+
+// Finding is one line of a report.
+type Finding struct {
+	Check  string `json:"check"` // "<group>: <what>", such as "tokens: expired"
+	Result Result `json:"result"`
+	Found  string `json:"found"`
+	// Todo is empty for a pass.
+	Todo string `json:"todo,omitempty"`
+}
+
+// Check looks at one thing. It reports also what kept it from looking.
+type Check func(ctx context.Context) []Finding
+
+// Report is what an audit came to.
+type Report struct {
+	Target  string         `json:"target"`
+	Started time.Time      `json:"started"`
+	Seconds float64        `json:"seconds"`
+	Result  Result         `json:"result"`
+	Counts  map[Result]int `json:"counts"`
+	// Findings stand in the order of the checks.
+	Findings []Finding `json:"findings"`
+}
+
+// Run makes the checks one after the other: they measure latencies, and would be in
+// each other's way. When ctx ends, what is left is reported as not looked at.
+func Run(ctx context.Context, target string, now func() time.Time, checks []Check) Report {
+	r := Report{Target: target, Started: now().UTC(), Result: Pass, Counts: make(map[Result]int)}
+	for _, result := range Results() {
+		r.Counts[result] = 0
+	}
+	for i, check := range checks {
+		if ctx.Err() != nil {
+			r.Add(Finding{"audit: time", Fail, fmt.Sprintf("it ended before %d of %d groups of checks", len(checks)-i, len(checks)), "give it more time, or look why the platform answers slowly"})
+			break
+		}
+		for _, f := range check(ctx) {
+			r.Add(f)
+		}
+	}
+	r.Seconds = now().Sub(r.Started).Seconds()
+	return r
+}
+
+// Add adds a finding and counts it.
+func (r *Report) Add(f Finding) {
+	if f.Result == Pass {
+		f.Todo = ""
+	}
+	r.Findings = append(r.Findings, f)
+	r.Counts[f.Result]++
+	r.Result = worse(r.Result, f.Result)
+}

@@ -1,0 +1,121 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/token"
+)
+
+// Identity is one of those as whom the API is called.
+type Identity string
+
+// Those with roles have them at every site; Stranger is an administrator of another
+// site than the one that is asked for, and so the strongest of those who may nothing there.
+const (
+	Nobody          Identity = "nobody"
+	AsViewer        Identity = "viewer"
+	AsOperator      Identity = "operator"
+	AsAdministrator Identity = "admin"
+	AsGateway       Identity = "gateway"
+	Stranger        Identity = "admin of another site"
+)
+
+// Identities lists all of them.
+func Identities() []Identity {
+	return []Identity{Nobody, AsViewer, AsOperator, AsAdministrator, AsGateway, Stranger}
+}
+
+// Site that is nobody's: gateways of the audit and the stranger belong to it.
+const ownSite telemetry.SiteID = "audit-elsewhere"
+
+// grants of an identity; nil for those that are no person.
+func (i Identity) grants() map[telemetry.SiteID]token.Role {
+	switch i {
+	case AsViewer:
+		return map[telemetry.SiteID]token.Role{token.EverySite: token.Viewer}
+	case AsOperator:
+		return map[telemetry.SiteID]token.Role{token.EverySite: token.Operator}
+	case AsAdministrator:
+		return map[telemetry.SiteID]token.Role{token.EverySite: token.Admin}
+	case Stranger:
+		return map[telemetry.SiteID]token.Role{ownSite: token.Admin}
+	default:
+		return nil
+	}
+}
+
+func (i Identity) claims() token.Identity {
+	if i == AsGateway {
+		return token.Identity{Subject: "audit", Gateway: "audit", Site: ownSite, Role: token.Gateway}
+	}
+	return token.Identity{Subject: "audit", Grants: i.grants()}
+}
+
+// Tokens gives a token to each identity, and takes back what it made for that.
+type Tokens interface {
+	// Open returns a token of each identity for which it can get one.
+	Open(ctx context.Context) (map[Identity]string, error)
+	// Close takes back what Open made, and says in one sentence what that was and what
+	// is left of it.
+	Close(ctx context.Context) (string, error)
+}
+
+// MinterConfig says how tokens are minted.
+type MinterConfig struct {
+	Signer           token.Signer
+	Key              string // the one that signs
+	Issuer, Audience string
+	Now              func() time.Time
+	Random           interface{ Read(p []byte) (int, error) }
+}
+
+// mintedLifetime is that of the audit's own tokens.
+const mintedLifetime = 5 * time.Minute
+
+// mint returns a token of an identity as the platform would make it at a time.
+func (c MinterConfig) mint(ctx context.Context, who token.Identity, at time.Time) (string, error) {
+	m, err := token.NewMinter(token.MinterConfig{
+		Signer: c.Signer, Key: c.Key, Issuer: c.Issuer, Audience: c.Audience, Random: c.Random,
+		Now: func() time.Time { return at },
+	})
+	if err != nil {
+		return "", err
+	}
+	text, _, err := m.Mint(ctx, who, mintedLifetime)
+	return text, err
+}
+
+// GatewayToken returns a token of the audit's gateway.
+func (c MinterConfig) GatewayToken(ctx context.Context) (string, error) {
+	return c.mint(ctx, AsGateway.claims(), c.Now())
+}
+
+// Minted are tokens that the audit signs itself with the platform's key: nothing is
+// made for them, and they lapse within five minutes.
+type Minted struct{ MinterConfig }
+
+var _ Tokens = Minted{}
+
+// Open implements Tokens.
+func (m Minted) Open(ctx context.Context) (map[Identity]string, error) {
+	tokens := make(map[Identity]string)
+	for _, id := range Identities() {
+		if id == Nobody {
+			continue
+		}
+		text, err := m.mint(ctx, id.claims(), m.Now())
+		if err != nil {
+			return nil, fmt.Errorf("token of the %s: %w", id, err)
+		}
+		tokens[id] = text
+	}
+	return tokens, nil
+}
+
+// Close implements Tokens.
+func (m Minted) Close(context.Context) (string, error) {
+	return fmt.Sprintf("nothing was made: tokens were signed here, and lapse within %v", mintedLifetime), nil
+}

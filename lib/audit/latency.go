@@ -1,0 +1,81 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// LatencyConfig sets a LatencyCheck up.
+type LatencyConfig struct {
+	API   API
+	Token string
+	// Paths are read, each Reads times after a few that are not counted: a function
+	// may have to start. {site} in them is a site; without one they are passed over.
+	Paths []string
+	Reads int
+	// Budget is for the 99th percentile.
+	Budget time.Duration
+}
+
+const warmUps = 3
+
+// LatencyCheck reads sequentially, as one client sees it. A slow answer is no fault
+// of its own: above the budget it warns.
+func LatencyCheck(c LatencyConfig) Check {
+	return func(ctx context.Context) []Finding {
+		var findings []Finding
+		at, err := aSite(ctx, c.API, c.Token)
+		if err != nil {
+			return []Finding{notAsked("latency", err)}
+		}
+		for _, path := range c.Paths {
+			if strings.Contains(path, "{site}") && !at.exists {
+				continue
+			}
+			findings = append(findings, c.measure(ctx, path, strings.ReplaceAll(path, "{site}", url.PathEscape(at.name))))
+		}
+		return findings
+	}
+}
+
+func (c LatencyConfig) measure(ctx context.Context, name, path string) Finding {
+	f := Finding{Check: "latency: " + name, Result: Pass}
+	var took []time.Duration
+	for i := range warmUps + c.Reads {
+		got, err := c.API.get(ctx, path, c.Token)
+		if err != nil {
+			return notAsked(f.Check, err)
+		}
+		if got.status != http.StatusOK {
+			return Finding{f.Check, Fail, "answered with " + got.String(), "look at the function's log"}
+		}
+		if i >= warmUps {
+			took = append(took, got.took)
+		}
+	}
+	p50, p99 := quantile(took, 0.5), quantile(took, 0.99)
+	f.Found = fmt.Sprintf("p50 %s, p99 %s of %d reads", milliseconds(p50), milliseconds(p99), len(took))
+	if p99 > c.Budget {
+		f.Result = Warn
+		f.Found += ", above " + milliseconds(c.Budget)
+		f.Todo = "see what is slow: the network from here, the database, a cold start"
+	}
+	return f
+}
+
+func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
+
+// quantile is by the nearest rank.
+func quantile(took []time.Duration, q float64) time.Duration {
+	if len(took) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(took))
+	rank := int(q*float64(len(sorted)) + 0.999999)
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}

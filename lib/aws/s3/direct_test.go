@@ -1,0 +1,125 @@
+package s3_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/insighthub/insighthub/lib/aws/s3"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// TestDirectRequests holds the requests that go past the SDK's client against what S3 checks of them.
+func TestDirectRequests(t *testing.T) {
+	var seen []*http.Request
+	var answer int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.Clone(t.Context()))
+		w.Header().Set("ETag", `"2"`)
+		w.WriteHeader(answer)
+	}))
+	defer server.Close()
+	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	const plain, odd = "shardstate/bridge-5s/telemetry/shardId-000000000000", "a b/ü+%25?x=1&y#(z)"
+	for name, test := range map[string]struct {
+		key  string
+		wire *s3.Wire
+	}{
+		"plain": {key: plain}, "odd": {key: odd}, "plain, by wire": {plain, wire()}, "odd, by wire": {odd, wire()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key := test.key
+			cfg := configured(server.URL)
+			cfg.Now = func() time.Time { return at }
+			cfg.Wire = test.wire
+			s := open(t, cfg)
+			seen, answer = nil, http.StatusOK
+			if etag, err := s.PutIf(t.Context(), key, []byte("body"), `"1"`); err != nil || etag != `"2"` {
+				t.Fatalf("got %q, %v", etag, err)
+			}
+			if _, err := s.PutIf(t.Context(), key, []byte("body"), ""); err != nil {
+				t.Fatal(err)
+			}
+			answer = http.StatusNotModified
+			if body, etag, err := s.GetTagged(t.Context(), key, `"2"`); err != nil || body != nil || etag != `"2"` {
+				t.Fatalf("got %q under %q, %v", body, etag, err)
+			}
+			want := []string{`PUT If-Match "1"`, "PUT If-None-Match *", `GET If-None-Match "2"`}
+			if len(seen) != len(want) {
+				t.Fatalf("%d requests", len(seen))
+			}
+			for i, r := range seen {
+				method, condition, _ := strings.Cut(want[i], " ")
+				header, value, _ := strings.Cut(condition, " ")
+				if r.Method != method || r.Header.Get(header) != value || r.URL.Path != "/"+bucket+"/"+key {
+					t.Errorf("got %s %s %v, want %s", r.Method, r.URL.Path, r.Header, want[i])
+				}
+				if got, want := r.Header.Get("Authorization"), signed(t, r, at); got != want {
+					t.Errorf("signed\n%s, want\n%s", got, want)
+				}
+			}
+		})
+	}
+}
+
+// wire makes connections for direct requests.
+func wire() *s3.Wire { return &s3.Wire{Dial: new(net.Dialer).DialContext} }
+
+// signed returns the header of authorization that the request must have.
+func signed(t *testing.T, r *http.Request, at time.Time) string {
+	t.Helper()
+	again := r.Clone(t.Context())
+	again.URL.Host, again.URL.Scheme = r.Host, "http"
+	for _, name := range []string{"Authorization", "Accept-Encoding", "User-Agent", "Content-Length"} {
+		again.Header.Del(name)
+	}
+	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
+	credentials := aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "a-test"}
+	if err := signer.SignHTTP(t.Context(), credentials, again, "UNSIGNED-PAYLOAD", "s3", "eu-west-1", at); err != nil {
+		t.Fatal(err)
+	}
+	return again.Header.Get("Authorization")
+}
+
+// TestDirectFailuresAreAskedAgain finds that a direct request's failure says nothing by itself.
+func TestDirectFailuresAreAskedAgain(t *testing.T) {
+	for _, first := range []int{http.StatusForbidden, http.StatusPreconditionFailed, http.StatusInternalServerError, http.StatusServiceUnavailable, 0} {
+		for _, second := range []int{http.StatusOK, http.StatusPreconditionFailed} {
+			for _, over := range []*s3.Wire{nil, wire()} {
+				t.Run(fmt.Sprintf("%d, %d, by wire %t", first, second, over != nil), func(t *testing.T) {
+					calls := 0
+					server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+						calls++
+						status := second
+						if calls == 1 {
+							status = first
+						}
+						if status == 0 {
+							panic(http.ErrAbortHandler)
+						}
+						w.Header().Set("ETag", `"2"`)
+						w.WriteHeader(status)
+					}))
+					defer server.Close()
+					cfg := configured(server.URL)
+					cfg.Wire = over
+					etag, err := open(t, cfg).PutIf(t.Context(), "k", []byte("x"), `"1"`)
+					if calls != 2 {
+						t.Errorf("%d requests", calls)
+					}
+					if second == http.StatusOK && (err != nil || etag != `"2"`) || second != http.StatusOK && !errors.Is(err, telemetry.ErrConflict) {
+						t.Errorf("got %q, %v", etag, err)
+					}
+				})
+			}
+		}
+	}
+}

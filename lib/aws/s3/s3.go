@@ -1,0 +1,198 @@
+// Package s3 keeps objects in Amazon S3.
+package s3
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Config says where the objects are.
+type Config struct {
+	// AWS is the SDK's configuration.
+	AWS    aws.Config
+	Bucket string
+	// PathStyle puts the bucket's name into the path instead of the host name,
+	// as S3-compatible servers on one machine want it.
+	PathStyle bool
+	// MaxBytes bounds what Get reads; 0 means DefaultMaxBytes.
+	MaxBytes int64
+	// Now is the clock by which GetTagged and PutIf sign; default time.Now.
+	Now func() time.Time
+	// Wire, where it is set, gives GetTagged and PutIf connections of their own
+	// for what succeeds at once; the rest goes over the SDK's.
+	Wire *Wire
+}
+
+// DefaultMaxBytes bounds what Get reads when Config names no bound.
+const DefaultMaxBytes = 64 << 20
+
+// Store reads and writes the objects of one bucket. It is safe for concurrent
+// use. Every error wraps one of telemetry's sentinels where one fits:
+// ErrUnavailable when S3 can not be reached in time, throttles or fails inside;
+// ErrNotFound when the bucket or the key does not exist. The SDK has retried by
+// then. A write that failed may have been applied.
+type Store struct {
+	client   *s3.Client
+	direct   *direct
+	bucket   string
+	maxBytes int64
+}
+
+// New returns a Store.
+func New(cfg Config) (*Store, error) {
+	if cfg.Bucket == "" {
+		return nil, fmt.Errorf("object store: bucket: empty: %w", telemetry.ErrInvalid)
+	}
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = DefaultMaxBytes
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	client := s3.NewFromConfig(cfg.AWS, func(o *s3.Options) { o.UsePathStyle = cfg.PathStyle })
+	return &Store{client: client, direct: newDirect(client, cfg), bucket: cfg.Bucket, maxBytes: cfg.MaxBytes}, nil
+}
+
+// Put writes an object and replaces one that is there.
+func (s *Store) Put(ctx context.Context, key string, body []byte, contentType string) error {
+	_, err := s.put(ctx, "put", key, body, contentType, nil, nil)
+	return err
+}
+
+// PutIfAbsent writes an object unless there is one under that key: then nothing
+// changes and the error wraps telemetry.ErrConflict. When a first attempt was
+// applied and its answer lost, the retry meets the object that this very call
+// has written and reports the conflict too.
+func (s *Store) PutIfAbsent(ctx context.Context, key string, body []byte, contentType string) error {
+	_, err := s.put(ctx, "put if absent", key, body, contentType, nil, aws.String("*"))
+	return err
+}
+
+func (s *Store) put(ctx context.Context, op, key string, body []byte, contentType string, ifMatch, ifNoneMatch *string, options ...func(*s3.Options)) (etag string, err error) {
+	if key == "" {
+		return "", fmt.Errorf("%s s3://%s/: key: empty: %w", op, s.bucket, telemetry.ErrInvalid)
+	}
+	input := &s3.PutObjectInput{
+		Bucket:      &s.bucket,
+		Key:         &key,
+		Body:        bytes.NewReader(body),
+		ContentType: &contentType,
+		IfMatch:     ifMatch,
+		IfNoneMatch: ifNoneMatch,
+	}
+	if len(options) == 0 {
+		input.ChecksumCRC32 = aws.String(checksum(body))
+	}
+	out, err := s.client.PutObject(ctx, input, options...)
+	if err != nil {
+		return "", s.wrap(err, op, key)
+	}
+	return aws.ToString(out.ETag), nil
+}
+
+// checksum is what S3 compares a body with, and does not take an object without in a
+// bucket with Object Lock: the CRC-32 in base64.
+func checksum(body []byte) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(body)))
+}
+
+// Get returns an object's content. An object that is larger than
+// Config.MaxBytes is an error that wraps telemetry.ErrInvalid.
+func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	body, _, err := s.get(ctx, key, nil)
+	return body, err
+}
+
+func (s *Store) get(ctx context.Context, key string, ifNoneMatch *string) (body []byte, etag string, err error) {
+	if key == "" {
+		return nil, "", fmt.Errorf("get s3://%s/: key: empty: %w", s.bucket, telemetry.ErrInvalid)
+	}
+	out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &s.bucket, Key: &key, IfNoneMatch: ifNoneMatch})
+	if err != nil {
+		return nil, "", s.wrap(err, "get", key)
+	}
+	defer out.Body.Close() //nolint:errcheck // read to its end or given up
+	if body, err = s.read(out); err != nil {
+		return nil, "", s.wrap(err, "get", key)
+	}
+	if int64(len(body)) > s.maxBytes {
+		return nil, "", fmt.Errorf("get s3://%s/%s: larger than %d bytes: %w", s.bucket, key, s.maxBytes, telemetry.ErrInvalid)
+	}
+	return body, aws.ToString(out.ETag), nil
+}
+
+// read reads a body up to one byte more than is allowed, at once where its length is known.
+func (s *Store) read(out *s3.GetObjectOutput) ([]byte, error) {
+	limited := io.LimitReader(out.Body, s.maxBytes+1)
+	n := aws.ToInt64(out.ContentLength)
+	if n <= 0 || n > s.maxBytes {
+		return io.ReadAll(limited)
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(limited, body); err != nil {
+		return nil, err
+	}
+	return body, nil
+}
+
+// wrap adds the operation, the object's name and the sentinel that err stands for.
+func (s *Store) wrap(err error, op, key string) error {
+	if err == nil {
+		return nil
+	}
+	if sentinel := classify(err); sentinel != nil {
+		return fmt.Errorf("%s s3://%s/%s: %w: %w", op, s.bucket, key, sentinel, err)
+	}
+	return fmt.Errorf("%s s3://%s/%s: %w", op, s.bucket, key, err)
+}
+
+// classify returns the sentinel that err stands for, or nil.
+func classify(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		switch api.ErrorCode() {
+		case "NoSuchKey", "NoSuchBucket":
+			return telemetry.ErrNotFound
+		case "PreconditionFailed":
+			return telemetry.ErrConflict
+		// The first: another conditional write of the same key is under way.
+		case "ConditionalRequestConflict", "OperationAborted", "RequestTimeout":
+			return telemetry.ErrUnavailable
+		case "KeyTooLongError", "EntityTooLarge", "InvalidArgument", "InvalidURI":
+			return telemetry.ErrInvalid
+		}
+	}
+	if (retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}).IsErrorThrottle(err) == aws.TrueTernary {
+		return telemetry.ErrUnavailable
+	}
+	var response interface{ HTTPStatusCode() int }
+	if errors.As(err, &response) {
+		switch code := response.HTTPStatusCode(); {
+		case code == http.StatusNotFound:
+			return telemetry.ErrNotFound
+		case code == http.StatusPreconditionFailed:
+			return telemetry.ErrConflict
+		case code >= 400 && code < 500 && code != http.StatusTooManyRequests:
+			return nil
+		}
+	}
+	// A failure inside the service, or an answer that did not come or is broken.
+	return telemetry.ErrUnavailable
+}

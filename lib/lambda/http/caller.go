@@ -1,0 +1,77 @@
+package http
+
+import (
+	"context"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Caller is who the authorizer found behind the token.
+type Caller struct {
+	// Subject is the account's id, or the gateway's name.
+	Subject string `json:"subject"`
+	// Gateway and Site are set when Role is Gateway.
+	Gateway telemetry.GatewayID `json:"gateway"`
+	Site    telemetry.SiteID    `json:"site"`
+	Role    directory.Role      `json:"role"`
+	// Grants are a person's roles by site.
+	Grants map[telemetry.SiteID]directory.Role `json:"grants"`
+	// Expires is when the token lapses, in seconds since the Unix epoch.
+	Expires int64  `json:"expires"`
+	TokenID string `json:"token_id"`
+}
+
+func (c *Caller) lapsed(now time.Time) bool { return now.Unix() >= c.Expires }
+
+// May reports whether the caller has at least the role at the site.
+func (c *Caller) May(role directory.Role, site telemetry.SiteID) bool {
+	need := rank(role)
+	return need > 0 && (rank(c.Grants[site]) >= need || rank(c.Grants[directory.EverySite]) >= need)
+}
+
+// MayEverywhere reports whether the caller has at least the role at every site,
+// which is what matters of the platform itself ask for.
+func (c *Caller) MayEverywhere(role directory.Role) bool { return c.May(role, directory.EverySite) }
+
+// Sites returns the sites at which the caller has at least the role; all reports
+// whether that is every site.
+func (c *Caller) Sites(role directory.Role) (sites []telemetry.SiteID, all bool) {
+	if c.MayEverywhere(role) {
+		return nil, true
+	}
+	for site := range c.Grants {
+		if c.May(role, site) {
+			sites = append(sites, site)
+		}
+	}
+	return sites, false
+}
+
+// rank orders the roles of people; others have none.
+func rank(r directory.Role) int {
+	switch r {
+	case directory.Viewer:
+		return 1
+	case directory.Operator:
+		return 2
+	case directory.Admin:
+		return 3
+	default:
+		return 0
+	}
+}
+
+type callerKey struct{}
+
+// WithCaller returns a context that knows the caller.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, &c)
+}
+
+// CallerOf returns the caller of a request; false where the route has no authorizer.
+func CallerOf(ctx context.Context) (*Caller, bool) {
+	c, ok := ctx.Value(callerKey{}).(*Caller)
+	return c, ok
+}

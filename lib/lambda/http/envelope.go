@@ -1,0 +1,136 @@
+package http
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// envelopeRoom is what the envelope takes beside the body, but for long headers.
+const envelopeRoom = 1 << 10
+
+// envelope returns the answer in payload format 2.0. Answers are up to megabytes of
+// text: they are written here, not by encoding/json, so that the body is looked at
+// once and copied once.
+func (r *recorder) envelope() []byte {
+	r = r.settled()
+	protect(r.header)
+	text := utf8.Valid(r.body)
+	room := envelopeRoom + len(r.body) + len(r.body)/8
+	if !text {
+		room = envelopeRoom + base64.StdEncoding.EncodedLen(len(r.body))
+	}
+	out := append(make([]byte, 0, room), `{"statusCode":`...)
+	out = strconv.AppendInt(out, int64(r.status), 10)
+	out = append(out, `,"headers":{`...)
+	first := true
+	for _, name := range slices.Sorted(maps.Keys(r.header)) {
+		if name == cookieHeader {
+			continue
+		}
+		if !first {
+			out = append(out, ',')
+		}
+		first = false
+		out = appendText(out, strings.ToLower(name))
+		out = append(out, ':')
+		out = appendText(out, strings.Join(r.header[name], ","))
+	}
+	out = append(out, '}')
+	if cookies := r.header[cookieHeader]; len(cookies) > 0 {
+		out = append(out, `,"cookies":[`...)
+		for i, cookie := range cookies {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = appendText(out, cookie)
+		}
+		out = append(out, ']')
+	}
+	out = append(out, `,"body":"`...)
+	if text {
+		out = appendEscaped(out, r.body)
+	} else {
+		out = base64.StdEncoding.AppendEncode(out, r.body)
+	}
+	out = append(out, `","isBase64Encoded":`...)
+	return append(strconv.AppendBool(out, !text), '}')
+}
+
+const cookieHeader = "Set-Cookie"
+
+// settled is the answer as it goes out: a status that was never said is 200, and one
+// that is too long is a problem document.
+func (r *recorder) settled() *recorder {
+	if r.tooLong {
+		r = newRecorder()
+		WriteProblem(r, tooLong())
+	}
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r
+}
+
+// appendText appends s as a JSON string; each byte that is not UTF-8 becomes U+FFFD,
+// as with encoding/json.
+func appendText(dst []byte, s string) []byte {
+	if !utf8.ValidString(s) {
+		s = string([]rune(s))
+	}
+	dst = append(dst, '"')
+	dst = appendEscaped(dst, []byte(s))
+	return append(dst, '"')
+}
+
+// appendEscaped appends valid UTF-8 as the inside of a JSON string. It escapes what
+// JSON demands and nothing more, and copies what lies between.
+func appendEscaped(dst, s []byte) []byte {
+	for {
+		n := plain(s)
+		dst = append(dst, s[:n]...)
+		if n == len(s) {
+			return dst
+		}
+		switch c := s[n]; c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		default:
+			const hex = "0123456789abcdef"
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
+		}
+		s = s[n+1:]
+	}
+}
+
+// plain returns how many bytes at the beginning of s need no escape. It looks at
+// eight at a time.
+func plain(s []byte) int {
+	const (
+		ones  = 0x0101010101010101
+		highs = 0x80 * ones
+	)
+	n := 0
+	for ; n+8 <= len(s); n += 8 {
+		word := binary.LittleEndian.Uint64(s[n:])
+		quote, slash := word^('"'*ones), word^('\\'*ones)
+		// The high bit of a byte is set where the byte is below ' ', a quote or a
+		// backslash. A borrow may set one too many above that: the bytes tell.
+		if ((word-' '*ones)&^word|(quote-ones)&^quote|(slash-ones)&^slash)&highs != 0 {
+			break
+		}
+	}
+	for ; n < len(s); n++ {
+		if c := s[n]; c < ' ' || c == '"' || c == '\\' {
+			break
+		}
+	}
+	return n
+}

@@ -1,0 +1,85 @@
+package http_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+)
+
+type exactInner struct {
+	Element string `json:"element"`
+}
+
+type exactBase struct {
+	Name string `json:"name"`
+}
+
+type exactDocument struct {
+	exactBase
+	Title  *string               `json:"title,omitempty"`
+	States map[string]exactInner `json:"states"`
+	List   [][]exactInner        `json:"list"`
+	Detail json.RawMessage       `json:"detail"`
+	Number float64               `json:"number"`
+}
+
+// TestExact holds what the standard decoder takes to what the contract says.
+func TestExact(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		`{"name":"a","title":null,"states":{"1":{"element":"x"},"2":{}},"list":[[{}],[]],"detail":{"A":1,"a":[2e999]},"number":-0}`: "",
+		`null`:                                     "",
+		`{}`:                                       "",
+		`{"name":"\ud83d\ude00\\ud800\"\u0041"}`:   "",
+		`{"name":"\ufffd"}`:                        "",
+		`{"name":"a","name":"b"}`:                  "twice",
+		`{"name":"a","n\u0061me":"b"}`:             "twice",
+		`{"name":"a","NAME":"b"}`:                  `want "name"`,
+		`{"Title":"a"}`:                            `want "title"`,
+		`{"states":{"1":{},"1":{}}}`:               "twice",
+		`{"states":{"1":{"Element":""}}}`:          `want "element"`,
+		`{"list":[[{"element":"","element":""}]]}`: "twice",
+		`{"detail":[{"a":{},"a":1}]}`:              "", // of whoever reads it
+		`{"name":"a\ud800b"}`:                      "Unicode",
+		`{"name":"\ud800\ud800"}`:                  "Unicode",
+		`{"name":"\udc00\ud800"}`:                  "Unicode",
+		`{"name":"\ud83d\ude00\ude00"}`:            "Unicode",
+		`{"name":"\uD800"}`:                        "Unicode",
+		"{\"name\":\"a\ufffdb\"}":                  "Unicode",
+	} {
+		var v exactDocument
+		decoder := json.NewDecoder(strings.NewReader(raw))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&v); err != nil {
+			t.Fatalf("%s: %v", raw, err)
+		}
+		switch err := lambdahttp.Exact([]byte(raw), &v); {
+		case want == "" && err != nil, want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: got %v, want %q", raw, err, want)
+		}
+	}
+}
+
+// FuzzExact: whatever the standard decoder takes is judged without a panic, and the
+// same document written again by the encoder is exact.
+func FuzzExact(f *testing.F) {
+	for _, seed := range []string{`{"name":"a","NAME":"b"}`, `{"states":{"1":{"element":"\ud800"}}}`, `{"detail":[1e999,{"a":"\\u"}]}`, `null`} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		var v map[string]string
+		if json.Unmarshal([]byte(raw), &v) != nil {
+			return
+		}
+		_ = lambdahttp.Exact([]byte(raw), &v)
+		again, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := lambdahttp.Exact(again, &v); err != nil && !strings.Contains(string(again), "\ufffd") {
+			t.Fatalf("%s: %v", again, err)
+		}
+	})
+}

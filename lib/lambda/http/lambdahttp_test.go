@@ -1,0 +1,143 @@
+package http_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/directory"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+	"github.com/insighthub/insighthub/lib/problem"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+type answer struct {
+	StatusCode      int               `json:"statusCode"`
+	Headers         map[string]string `json:"headers"`
+	Cookies         []string          `json:"cookies"`
+	Body            string            `json:"body"`
+	IsBase64Encoded bool              `json:"isBase64Encoded"`
+}
+
+func invoke(t *testing.T, handler http.HandlerFunc, payload string) answer {
+	t.Helper()
+	h, err := lambdahttp.New(lambdahttp.Config{Handler: handler, Now: func() time.Time { return time.Unix(1000, 0) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := h.Invoke(t.Context(), []byte(payload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a answer
+	if err := json.Unmarshal(raw, &a); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func payload(expires int, more string) string {
+	return fmt.Sprintf(`{"version":"2.0","rawPath":"/v1/sites/a%%2Fb","rawQueryString":"q=1&q=2","headers":{"x-one":"1","if-match":"\"3\""},%s
+		"requestContext":{"requestId":"r-1","domainName":"api.test","http":{"method":"PUT","sourceIp":"192.0.2.1"},
+		"authorizer":{"lambda":{"subject":"ada","grants":{"plant-1":"operator"},"expires":%d}}}}`, more, expires)
+}
+
+func TestRequest(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	mux.HandleFunc("PUT /v1/sites/{site}", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		caller, ok := lambdahttp.CallerOf(r.Context())
+		info := lambdahttp.InfoOf(r.Context())
+		http.SetCookie(w, &http.Cookie{Name: "c", Value: "v"})
+		w.Header().Set("X-Site", r.PathValue("site"))
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = fmt.Fprint(w, ok, caller.Subject, " ", info, r.URL.Query()["q"], r.Header.Get("X-One"), r.Header.Get("If-Match"), string(body), r.Host)
+	})
+	a := invoke(t, mux.ServeHTTP, payload(1001, `"body":"aGVsbG8=","isBase64Encoded":true,`))
+	const want = `trueada {r-1 192.0.2.1} [1 2]1"3"helloapi.test`
+	if a.StatusCode != http.StatusAccepted || a.Body != want || a.Headers["x-site"] != "a/b" || len(a.Cookies) != 1 || a.IsBase64Encoded {
+		t.Errorf("got %+v, want %s", a, want)
+	}
+}
+
+// TestLapsedCaller: the authorizer's kept answer does not outlive the token.
+func TestLapsedCaller(t *testing.T) {
+	t.Parallel()
+	a := invoke(t, func(http.ResponseWriter, *http.Request) { t.Error("the handler was asked") }, payload(1000, ""))
+	if a.StatusCode != http.StatusUnauthorized || a.Headers["www-authenticate"] != "Bearer" || a.Headers["content-type"] != problem.ContentType {
+		t.Errorf("got %+v", a)
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	if a := invoke(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte{0xff, 0}) }, payload(1001, "")); a.Body != "/wA=" || !a.IsBase64Encoded {
+		t.Errorf("bytes: got %+v", a)
+	}
+	a := invoke(t, func(w http.ResponseWriter, _ *http.Request) {
+		for range 5 {
+			_, _ = w.Write(make([]byte, 1<<20))
+		}
+	}, payload(1001, ""))
+	if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(a.Body, "export") {
+		t.Errorf("too long: got %d %.200s", a.StatusCode, a.Body)
+	}
+	if a := invoke(t, func(http.ResponseWriter, *http.Request) {}, payload(1001, `"body":"%","isBase64Encoded":true,`)); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("no base64: got %+v", a)
+	}
+}
+
+func TestNoEvent(t *testing.T) {
+	t.Parallel()
+	h, err := lambdahttp.New(lambdahttp.Config{Handler: http.NotFoundHandler(), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, payload := range []string{``, `{}`, `{"version":"1.0"}`, `[]`} {
+		if _, err := h.Invoke(t.Context(), []byte(payload)); err == nil {
+			t.Errorf("%q: want an error", payload)
+		}
+	}
+}
+
+func TestGrants(t *testing.T) {
+	t.Parallel()
+	c := lambdahttp.Caller{Grants: map[telemetry.SiteID]directory.Role{"a": "operator", "b": "viewer", "c": "root"}}
+	for _, want := range []struct {
+		role directory.Role
+		site telemetry.SiteID
+		may  bool
+	}{
+		{"viewer", "a", true},
+		{"operator", "a", true},
+		{"admin", "a", false},
+		{"viewer", "b", true},
+		{"operator", "b", false},
+		{"viewer", "c", false},
+		{"root", "c", false},
+		{"", "c", false},
+		{"", "none", false},
+		{"gateway", "a", false},
+		{"viewer", "*", false},
+	} {
+		if got := c.May(want.role, want.site); got != want.may {
+			t.Errorf("%s at %s: %t", want.role, want.site, got)
+		}
+	}
+	every := lambdahttp.Caller{Grants: map[telemetry.SiteID]directory.Role{"*": "viewer", "a": "admin"}}
+	if !every.May("viewer", "z") || every.May("operator", "z") || !every.May("admin", "a") || every.MayEverywhere("admin") {
+		t.Error("the grant for every site")
+	}
+	if sites, all := every.Sites("admin"); all || len(sites) != 1 || sites[0] != "a" {
+		t.Errorf("admin at %v, %t", sites, all)
+	}
+	gateway := lambdahttp.Caller{Role: directory.GatewayRole, Site: "a", Gateway: "g"}
+	if gateway.May("viewer", "a") {
+		t.Error("a gateway may read")
+	}
+}
