@@ -175,7 +175,7 @@ func (h *Handler) fold(ctx context.Context, run *invocation, state *State, recor
 			break
 		}
 		h.record(ctx, run, state.shard, &records[i])
-		state.shard.Close(w.take)
+		state.shard.EmitClosed(w.take)
 	}
 	if run.atLimit > 0 {
 		h.config.Log.LogAttrs(ctx, slog.LevelWarn, "at a limit of the state",

@@ -83,7 +83,7 @@ func (c *Codec) Inherit(shard shardstate.Shard, parents []shardstate.Parent[*Sta
 		}
 		if _, started := own.Clock(); started {
 			own.Advance(latest)
-			own.Close(func(sample *kpi.Sample) { s.inherited = append(s.inherited, keep(sample)) })
+			own.EmitClosed(func(sample *kpi.Sample) { s.inherited = append(s.inherited, keep(sample)) })
 		}
 		if err := s.shard.Merge(own); err != nil {
 			return nil, fmt.Errorf("state of %s: %w", p.Shard, err)

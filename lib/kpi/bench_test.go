@@ -66,7 +66,7 @@ func (p *plant) observe(s *Shard, emit func(*Sample)) {
 	for _, b := range p.batches {
 		s.Observe(b, p.at)
 	}
-	s.Close(emit)
+	s.EmitClosed(emit)
 }
 
 func BenchmarkObserve(b *testing.B) {
@@ -167,7 +167,7 @@ func TestObserveDoesNotAllocate(t *testing.T) {
 		for _, b := range p.batches {
 			s.Observe(b, p.at)
 		}
-		s.Close(func(*Sample) {})
+		s.EmitClosed(func(*Sample) {})
 	})
 	// 10,000 events; what is left is a few for each machine's closed window.
 	if allocs > 200 {

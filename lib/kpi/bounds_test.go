@@ -33,7 +33,7 @@ func TestCardinalityIsBoundedAndVisible(t *testing.T) {
 
 	// After a silence of Forget the names are free again.
 	s.Advance(noon + 2*3600*second)
-	s.Close(func(*Sample) {})
+	s.EmitClosed(func(*Sample) {})
 	if s.Series() != 0 || len(s.AppendBinary(nil)) > 40 {
 		t.Errorf("%d series in %d bytes after the silence", s.Series(), len(s.AppendBinary(nil)))
 	}

@@ -6,11 +6,11 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Close hands the samples of the windows that the arrival clock has closed to
+// EmitClosed hands the samples of the windows that the arrival clock has closed to
 // emit, each once: by end of window, then gateway, then device and metric. The
 // Sample is valid during the call. What is emitted follows from the records
-// alone, however often Close is called between them.
-func (s *Shard) Close(emit func(*Sample)) {
+// alone, however often EmitClosed is called between them.
+func (s *Shard) EmitClosed(emit func(*Sample)) {
 	for s.emitted < s.open {
 		if len(s.gateways) == 0 {
 			s.emitted = s.open

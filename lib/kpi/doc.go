@@ -6,7 +6,7 @@
 //
 //	s, err := kpi.NewShard(config)
 //	err = s.Decode(saved)              // unless this is the shard's first record
-//	for each record { s.Observe(batch, arrival); s.Close(emit) }
+//	for each record { s.Observe(batch, arrival); s.EmitClosed(emit) }
 //	saved = s.AppendBinary(saved[:0])
 //
 // # Windows
@@ -21,11 +21,11 @@
 // late. Its window begins more than Ahead past the clock: it is early. Both
 // are counted, in the window in which they arrived, and are in no other figure.
 //
-// Close emits each sample of each closed window once: windows in order, so that
+// EmitClosed emits each sample of each closed window once: windows in order, so that
 // the samples of a series are in order of time. What is emitted follows from the
-// records and their order alone; where Observe, Close, AppendBinary and Decode
+// records and their order alone; where Observe, EmitClosed, AppendBinary and Decode
 // come between them makes no difference. (One exception: a gateway at its limit
-// of series gets room when Close forgets silent ones. Close after each Observe and
+// of series gets room when EmitClosed forgets silent ones. EmitClosed after each Observe and
 // there is no exception.)
 //
 // # Order and duplicates

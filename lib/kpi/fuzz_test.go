@@ -54,7 +54,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		s.Observe(b, s.clock)
 		s.Advance(s.clock + 10*s.window)
-		s.Close(func(*Sample) {})
+		s.EmitClosed(func(*Sample) {})
 	})
 }
 

@@ -27,7 +27,7 @@ func TestMergeCarriesTheStateOn(t *testing.T) {
 				t.Fatalf("parents that are not closed: have %v", err)
 			}
 		}
-		s.Close(func(*Sample) {})
+		s.EmitClosed(func(*Sample) {})
 	}
 	if err := b.Merge(a); err != nil {
 		t.Fatal(err)
@@ -50,7 +50,7 @@ func TestSeriesComesBackAfterItWasForgotten(t *testing.T) {
 	s.Observe(one("pump", "speed", noon+20*second, 1), noon+20*second)
 	s.Observe(one("press", "speed", noon, 1), noon+20*second) // late; its dictionary is the last one
 	s.Advance(noon + 27*second)
-	s.Close(func(*Sample) {})
+	s.EmitClosed(func(*Sample) {})
 	s.Observe(one("press", "speed", noon+27*second, 3), noon+27*second)
 	s.Advance(noon + 40*second)
 	if v := value(collect(s), SeriesLast); v != 3 {

@@ -124,7 +124,7 @@ func feed(t *rapid.T, s *Shard, offers []offer, cut, save func() bool, emit func
 		if b.Len() > 0 {
 			s.Observe(&b, arrival)
 			if emit != nil && cut() {
-				s.Close(emit)
+				s.EmitClosed(emit)
 			}
 		}
 		b.Reset()
@@ -241,7 +241,7 @@ func TestFiguresAreThoseOfTheOracle(t *testing.T) {
 		feed(t, s, offers, chance, chance, emit)
 		last := noon + telemetry.Micros(rapid.IntRange(0, 60_000).Draw(t, "last"))
 		s.Advance(last)
-		s.Close(emit)
+		s.EmitClosed(emit)
 
 		o := oracle{c: f.config, machines: f.machines}
 		o.reduce(offers, last)
@@ -289,7 +289,7 @@ func TestOrderSplitAndDuplicationChangeNothing(t *testing.T) {
 			feed(t, s, offers, chance, chance, nil)
 			have := result{}
 			s.Advance(noon + 20_000)
-			s.Close(func(sample *Sample) { have.add(t, sample) })
+			s.EmitClosed(func(sample *Sample) { have.add(t, sample) })
 			return have
 		}
 		want := run(offers, func() bool { return false })
@@ -332,7 +332,7 @@ func TestMergeIsThatOfOneShard(t *testing.T) {
 			have := result{}
 			reload(t, s)
 			s.Advance(noon + 20_000)
-			s.Close(func(sample *Sample) { have.add(t, sample) })
+			s.EmitClosed(func(sample *Sample) { have.add(t, sample) })
 			return have
 		}
 		want := finish(shard(offers))
@@ -383,7 +383,7 @@ func TestShardsSplitAndMergeUnderWay(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, child := range []*Shard{left, right} {
-					child.Close(emit)
+					child.EmitClosed(emit)
 				}
 				if err := left.Merge(right); err != nil {
 					t.Fatal(err)
@@ -392,7 +392,7 @@ func TestShardsSplitAndMergeUnderWay(t *testing.T) {
 			}
 			feed(t, s, offers[at:], func() bool { return true }, never, emit)
 			s.Advance(noon + 30_000)
-			s.Close(emit)
+			s.EmitClosed(emit)
 			return have
 		}
 		compare(t, run(false), run(true))

@@ -29,7 +29,7 @@ func newMachine(tb testing.TB, c MachineConfig) *Machine {
 // collect closes what is closed and returns the samples by figure and labels.
 func collect(s *Shard) []Sample {
 	var out []Sample
-	s.Close(func(sample *Sample) {
+	s.EmitClosed(func(sample *Sample) {
 		c := *sample
 		if c.Lags != nil {
 			lags := *c.Lags
