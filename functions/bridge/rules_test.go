@@ -8,12 +8,13 @@ import (
 	"github.com/insighthub/insighthub/lib/bridge"
 	"github.com/insighthub/insighthub/lib/kpi"
 	"github.com/insighthub/insighthub/lib/timescale"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
 // TestDefaultRulesAreThoseOfTheDatabase holds the built-in rules against the row
 // with which the table begins.
 func TestDefaultRulesAreThoseOfTheDatabase(t *testing.T) {
-	pool := testDatabase(t)
+	pool, _ := timescaletest.Open(t)
 	got, err := rules{pool}.Rules(t.Context())
 	if diff := cmp.Diff(bridge.DefaultRules(), got); diff != "" || err != nil {
 		t.Errorf("%v (-built in +database):\n%s", err, diff)

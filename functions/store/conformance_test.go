@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
-	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -19,6 +17,7 @@ import (
 	"github.com/insighthub/insighthub/lib/store"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
 // subject is an implementation of store.Writer and a look at what it stored.
@@ -140,39 +139,9 @@ func randomBatches(r *mathrand.Rand) []*telemetry.Batch {
 	return batches
 }
 
-// testDatabase makes a migrated database and returns a pool and its DSN.
-func testDatabase(tb testing.TB, flavour timescale.Flavour) (*timescale.Pool, string) {
-	tb.Helper()
-	server := os.Getenv("INSIGHTHUB_TEST_DATABASE")
-	if server == "" {
-		const message = "INSIGHTHUB_TEST_DATABASE names no database; run under go run ./cdk/local/postgres/cmd/testdb -- or make test"
-		if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
-			tb.Fatal(message)
-		}
-		tb.Skip(message)
-	}
-	u, err := url.Parse(server)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	name := "test_" + strings.ToLower(rand.Text())
-	psql(tb, server, "CREATE DATABASE "+name)
-	tb.Cleanup(func() { psql(tb, server, "DROP DATABASE "+name+" WITH (FORCE)") })
-	u.Path = "/" + name
-	pool, err := timescale.Open(tb.Context(), timescale.PoolConfig{DSN: u.String()})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(pool.Close)
-	if _, err := timescale.Migrate(tb.Context(), pool, flavour); err != nil {
-		tb.Fatal(err)
-	}
-	return pool, u.String()
-}
-
 func onDatabase(t *testing.T, flavour timescale.Flavour) subject {
 	t.Helper()
-	pool, dsn := testDatabase(t, flavour)
+	pool, dsn := timescaletest.OpenFlavour(t, flavour)
 	return subject{writer{timescale.NewWriter(pool, timescale.WriterConfig{})}, func(t *testing.T) contents {
 		t.Helper()
 		return readBack(t, dsn)

@@ -20,6 +20,7 @@ import (
 	"github.com/insighthub/insighthub/lib/store"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -84,7 +85,7 @@ func newHandler(tb testing.TB, w store.Writer, l store.DeadLetters) *store.Handl
 }
 
 func TestRecordsBecomeRows(t *testing.T) {
-	pool, dsn := testDatabase(t, timescale.FlavourDetect)
+	pool, dsn := timescaletest.Open(t)
 	l := letters{}
 	h := newHandler(t, writer{timescale.NewWriter(pool, timescale.WriterConfig{DevicesPerGateway: 3})}, l)
 	aggregated := kinesis.AppendAggregate(nil, []kinesis.UserRecord{

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
 // seeded is the row with which the table begins.
@@ -96,7 +97,7 @@ func TestKPIConfigsWithoutDatabase(t *testing.T) {
 	if _, err := pool.KPIConfigs(t.Context()); !errors.Is(err, telemetry.ErrUnavailable) {
 		t.Errorf("error %v, want unavailable", err)
 	}
-	empty := openPool(t, emptyDatabase(t))
+	empty := openPool(t, pgtest.NewDatabase(t))
 	if got, err := empty.KPIConfigs(t.Context()); err == nil {
 		t.Errorf("a database without the table: %v", got)
 	}

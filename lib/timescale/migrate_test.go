@@ -5,12 +5,14 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
 func TestMigrateTwice(t *testing.T) {
 	for _, flavour := range flavours {
 		t.Run(string(flavour), func(t *testing.T) {
-			pool := openPool(t, emptyDatabase(t))
+			pool := openPool(t, pgtest.NewDatabase(t))
 			first, err := Migrate(t.Context(), pool, flavour)
 			if err != nil {
 				t.Fatal(err)
@@ -32,7 +34,7 @@ func TestMigrateTwice(t *testing.T) {
 }
 
 func TestMigrateAtOnce(t *testing.T) {
-	dsn := emptyDatabase(t)
+	dsn := pgtest.NewDatabase(t)
 	var wg sync.WaitGroup
 	results := make([]Migrated, 4)
 	for i := range results {

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
 func TestClassify(t *testing.T) {
@@ -126,7 +127,7 @@ func TestPause(t *testing.T) {
 }
 
 func TestDoRetriesUntilItWorks(t *testing.T) {
-	pool := openPool(t, emptyDatabase(t))
+	pool := openPool(t, pgtest.NewDatabase(t))
 	calls := 0
 	err := pool.do(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
 		if calls++; calls < 3 {
@@ -168,7 +169,7 @@ func TestNobodyThere(t *testing.T) {
 }
 
 func TestSessionSettings(t *testing.T) {
-	pool, err := Open(t.Context(), PoolConfig{DSN: emptyDatabase(t), StatementTimeout: 1500 * time.Millisecond})
+	pool, err := Open(t.Context(), PoolConfig{DSN: pgtest.NewDatabase(t), StatementTimeout: 1500 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

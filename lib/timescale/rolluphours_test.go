@@ -13,6 +13,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/readings"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
 // Both tables as their definitions have them, of the events alone. Values are whole
@@ -151,7 +152,7 @@ func TestMigrateMakesHoursOfOldMinutes(t *testing.T) {
 	for _, flavour := range flavours {
 		t.Run(string(flavour), func(t *testing.T) {
 			t.Parallel()
-			pool := openPool(t, emptyDatabase(t))
+			pool := openPool(t, pgtest.NewDatabase(t))
 			withConnection(t, pool, func(ctx context.Context, conn *pgx.Conn) error {
 				done, err := migrate(ctx, conn, flavour, 5)
 				if err == nil && done.Version != 5 {

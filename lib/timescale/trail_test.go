@@ -11,12 +11,13 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
 func TestTrail(t *testing.T) {
 	t.Parallel()
-	pool := openPool(t, emptyDatabase(t))
+	pool := openPool(t, pgtest.NewDatabase(t))
 	ctx := t.Context()
 	if _, err := Migrate(ctx, pool, FlavourDetect); err != nil {
 		t.Fatal(err)
@@ -76,7 +77,7 @@ func TestTrail(t *testing.T) {
 // entry; one whose entry failed is none yet.
 func TestTrailOnce(t *testing.T) {
 	t.Parallel()
-	pool := openPool(t, emptyDatabase(t))
+	pool := openPool(t, pgtest.NewDatabase(t))
 	ctx := t.Context()
 	if _, err := Migrate(ctx, pool, FlavourDetect); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
 // noon is 2026-11-23T12:00:00Z.
@@ -195,8 +196,8 @@ func TestWriteForgetsNamesOfAnotherDatabase(t *testing.T) {
 
 	// The schema comes back empty behind the pool's back, as a restored database
 	// does, and all connections are lost with it.
-	administer(t, pool.config.DSN, "TRUNCATE gateway, device, metric, event RESTART IDENTITY CASCADE")
-	administer(t, pool.config.DSN, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'insighthub'")
+	pgtest.Exec(t, pool.config.DSN, "TRUNCATE gateway, device, metric, event RESTART IDENTITY CASCADE")
+	pgtest.Exec(t, pool.config.DSN, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'insighthub'")
 
 	write(t, w, Outcome{Stored: 1}, batchOf("g", reading("b", "m", noon, 7)))
 	if got := query[string](t, pool, "SELECT device || value FROM reading"); got != "b7" {

@@ -1,25 +1,18 @@
 package verify
 
 import (
-	"os"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
 // TestStored: what other gateways sent does not count, however large it is.
 func TestStored(t *testing.T) {
-	dsn := os.Getenv("INSIGHTHUB_TEST_DATABASE")
-	if dsn == "" {
-		const message = "INSIGHTHUB_TEST_DATABASE names no database; run under go run ./cdk/local/postgres/cmd/testdb -- or make test"
-		if os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" || os.Getenv("CI") == "true" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
-	db, err := pgx.Connect(t.Context(), dsn)
+	db, err := pgx.Connect(t.Context(), pgtest.NewDatabase(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/grafana"
 	"github.com/insighthub/insighthub/lib/anomaly"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
 // finding is an anomaly's identity, as far as the test's series go.
@@ -107,7 +108,7 @@ func (w *watched) post(t *testing.T, s *Stack, samples int) {
 // though the function's processes are killed again and again in the middle of it.
 func TestAnomaliesAreThoseOfOneDetector(t *testing.T) {
 	t.Parallel()
-	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: build(t).functions, Assembly: measuredAssembly(t)}
+	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: build(t).functions, Assembly: measuredAssembly(t)}
 	serveAPI(t, cfg.Assembly)
 	s := startTest(t, cfg)
 	// Prometheus takes nothing that is an hour older than the newest it has.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 	"github.com/insighthub/insighthub/loadtest/figures"
 )
 
@@ -30,7 +31,7 @@ const leastWindows = 12
 func TestFiguresAreThoseOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	p := build(t)
-	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: p.functions, Assembly: measuredAssembly(t)}
+	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: p.functions, Assembly: measuredAssembly(t)}
 	serveAPI(t, cfg.Assembly)
 	scheduleAudit(t, cfg.Assembly)
 	s := startTest(t, cfg)

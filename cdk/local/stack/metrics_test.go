@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/template"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
 // series is one series of a query's answer: samples by their time in ms.
@@ -83,7 +84,7 @@ func await42(t *testing.T, address string) {
 // The functions are told where the local server takes remote write.
 func TestFunctionsAreToldOfPrometheus(t *testing.T) {
 	t.Parallel()
-	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: build(t).functions}
+	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: build(t).functions}
 	s := startTest(t, cfg)
 	env := s.environment(template.Function{Env: map[string]string{
 		"WRITE": s.plan.Workspaces[0].RemoteWrite(), "READ": s.plan.Workspaces[0].Endpoint + "api/v1/query", "OTHER": "as it is", "REMOTE_WRITE_SIGV4": "true",

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 	"github.com/insighthub/insighthub/loadtest/figures"
 )
 
@@ -81,7 +82,7 @@ func outage(t *testing.T, server, lags string) {
 		}
 	}
 	plug()
-	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: p.functions, Prometheus: tree, Assembly: impatient(t)}
+	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: p.functions, Prometheus: tree, Assembly: impatient(t)}
 	s := startTest(t, cfg)
 
 	fleet := exec.CommandContext(t.Context(), p.loadtest, "simulate", "-state", cfg.State, "-prefix", "fleet",

@@ -14,6 +14,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/timescale"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
@@ -104,7 +105,7 @@ func TestRefusedTokensAreInTheTrail(t *testing.T) {
 // soon as it has to.
 func refuseMany(t *testing.T) (wrong string, inTime bool) {
 	t.Helper()
-	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: build(t).functions, Assembly: measuredAssembly(t)}
+	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: build(t).functions, Assembly: measuredAssembly(t)}
 	serveAPI(t, cfg.Assembly)
 	hasty(t, cfg.Assembly)
 	s := startTest(t, cfg)

@@ -3,12 +3,10 @@ package stack
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,41 +22,8 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
-
-// newDatabase makes a database of its own on the server for tests.
-func newDatabase(t *testing.T) string {
-	t.Helper()
-	server := os.Getenv("INSIGHTHUB_TEST_DATABASE")
-	if server == "" {
-		const message = "INSIGHTHUB_TEST_DATABASE names no database; run under go run ./cdk/local/postgres/cmd/testdb -- or make test"
-		if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
-	name := "stack_" + strings.ToLower(rand.Text())
-	conn, err := pgx.Connect(t.Context(), server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := conn.Exec(t.Context(), "CREATE DATABASE "+name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		ctx := context.Background()
-		defer conn.Close(ctx)
-		if _, err := conn.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
-			t.Error(err)
-		}
-	})
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Path = "/" + name
-	return u.String()
-}
 
 // logWriter passes the stack's output on to the test's log.
 type logWriter struct {
@@ -303,7 +268,7 @@ func stateFileOf(t *testing.T, cfg Config, name string) []byte {
 // What was acknowledged is stored once, whatever dies on the way, and over a restart.
 func TestNothingLostNothingTwice(t *testing.T) {
 	t.Parallel()
-	cfg := Config{State: t.TempDir(), Database: newDatabase(t), Functions: build(t).functions}
+	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: build(t).functions}
 	s := startTest(t, cfg)
 	conn, err := pgx.Connect(t.Context(), cfg.Database)
 	if err != nil {
