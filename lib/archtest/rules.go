@@ -68,7 +68,8 @@ func Rules() []Rule {
 		{Path: "cdk/local/kinesis/...", Internal: []string{"cdk/local/kinesis/...", "lib/aws/kinesis"}, External: []string{"*"}},
 		{Path: "cdk/local/eventsource"},
 		{Path: "cdk/local/lambda/..."},
-		{Path: "cdk/local/process/..."},
+		{Path: "cdk/local/process"},
+		{Path: "cdk/local/process/processtest", Internal: []string{"lib/eventually"}},
 		{Path: "cdk/local/...", Internal: []string{"cdk/local/...", telemetry, "lib/aws/kms", "lib/token"}, External: []string{"*"}},
 
 		// Load.
@@ -84,6 +85,9 @@ func Rules() []Rule {
 		{Path: "docs"},
 		{Path: "docs/page", External: []string{"go.yaml.in/yaml"}},
 		{Path: "docs/contracttest", Internal: []string{"docs"}, External: []string{"github.com/santhosh-tekuri/jsonschema", "go.yaml.in/yaml"}},
+
+		// For tests.
+		{Path: "lib/eventually"},
 
 		{Path: "lib/archtest"},
 	}

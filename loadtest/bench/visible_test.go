@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
 
@@ -44,9 +45,7 @@ func TestVisible(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := watchFigures(t.Context(), server.URL, gateways, time.UnixMilli(first+1))
-	for asked.Load() < 4 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "four queries", func() bool { return asked.Load() >= 4 })
 	v.cancel()
 	<-v.ended
 	if len(v.after) != 3*3 {
@@ -73,9 +72,7 @@ func TestVisibleNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := watchFigures(t.Context(), server.URL, gateways, time.Now().Add(-time.Minute))
-	for asked.Load() < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "two queries", func() bool { return asked.Load() >= 2 })
 	if _, _, err := v.stop(); !errors.Is(err, errNoFigures) || !strings.Contains(err.Error(), "parse error") {
 		t.Errorf("%v, want Prometheus's words", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/insighthub/insighthub/cdk/local/lambda"
+	"github.com/insighthub/insighthub/lib/eventually"
 )
 
 const allowed = `{"isAuthorized":true,"context": {"gateway": "gw-1", "site": "plant-1", "n": 3}}`
@@ -186,9 +187,7 @@ func TestAuthorizerIsAskedOnce(t *testing.T) {
 	wg.Go(func() {
 		serve(api, newRequest(t, "POST", "/a", "", "Authorization", "t").WithContext(ctx))
 	})
-	for authorizer.calls.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "a call of the authorizer", func() bool { return authorizer.calls.Load() > 0 })
 	time.AfterFunc(20*time.Millisecond, cancel)
 	for range 20 {
 		wg.Go(func() {

@@ -14,18 +14,8 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/lambda"
+	"github.com/insighthub/insighthub/lib/eventually"
 )
-
-// eventually waits for something that another process or goroutine brings about.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for giveUp := time.Now().Add(2 * time.Minute); time.Now().Before(giveUp); time.Sleep(5 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("never: %s", what)
-}
 
 func TestInitFailures(t *testing.T) {
 	tests := []struct {
@@ -85,7 +75,7 @@ func TestConcurrencyAndThrottle(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "three environments busy", func() bool { return strings.Count(log.String(), "sleeping") == 3 })
+	eventually.True(t, "three environments busy", func() bool { return strings.Count(log.String(), "sleeping") == 3 })
 	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, lambda.ErrThrottled) {
 		t.Errorf("a fourth: %v", err)
 	}
@@ -124,7 +114,7 @@ func TestReservedConcurrency(t *testing.T) {
 					}
 				})
 			}
-			eventually(t, "the others turned away", func() bool { return int(throttled.Load()) >= 5-tt.ok && f.Stats().Busy == tt.ok })
+			eventually.True(t, "the others turned away", func() bool { return int(throttled.Load()) >= 5-tt.ok && f.Stats().Busy == tt.ok })
 			release()
 			wg.Wait()
 			if int(served.Load()) != tt.ok || int(throttled.Load()) != 5-tt.ok {
@@ -158,7 +148,7 @@ func TestWaitForThePlaceEnds(t *testing.T) {
 	release, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = f.Invoke(release, []byte(`{"do":"sleep","millis":600000}`)) })
-	eventually(t, "the place taken", func() bool { return f.Stats().Busy == 1 })
+	eventually.True(t, "the place taken", func() bool { return f.Stats().Busy == 1 })
 	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, lambda.ErrThrottled) {
 		t.Errorf("after the wait: %v", err)
 	}
@@ -218,7 +208,7 @@ func TestWarmReuseTakesTheLastUsed(t *testing.T) {
 func TestIdleEnvironmentsStop(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) { c.IdleTimeout = 100 * time.Millisecond })
 	pid := describe(t, f, t.Context()).PID // by itself: it may have stopped by the time that it is asked for
-	eventually(t, "the idle environment stopped", func() bool { return f.Stats().Environments == 0 })
+	eventually.True(t, "the idle environment stopped", func() bool { return f.Stats().Environments == 0 })
 	if alive(pid) {
 		t.Errorf("process %d lives", pid)
 	}
@@ -280,7 +270,7 @@ func TestLogs(t *testing.T) {
 	invoke(t, f, `{"do":"log","text":"one line"}`)
 	invoke(t, f, `{"do":"log","text":"`+long+`"}`)
 	invoke(t, f, `{"do":"exit"}`)
-	eventually(t, "everything logged", func() bool {
+	eventually.True(t, "everything logged", func() bool {
 		s := log.String()
 		return strings.Contains(s, "one line\nstderr: one line\n") &&
 			strings.Count(s, "l") > 2*len(long) &&
@@ -307,7 +297,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "three busy", func() bool { return f.Stats().Busy == 3 && f.Stats().Environments == 3 })
+	eventually.True(t, "three busy", func() bool { return f.Stats().Busy == 3 && f.Stats().Environments == 3 })
 	pids := append(f.Stats().PIDs, child)
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -319,7 +309,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		}
 	}
 	// The child's death is its new parent's to reap; a zombie is dead.
-	eventually(t, "the function's own child dead", func() bool { return !running(child) })
+	eventually.True(t, "the function's own child dead", func() bool { return !running(child) })
 	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, lambda.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
@@ -386,7 +376,7 @@ func TestHostKilled(t *testing.T) {
 	if err := host.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the host's function is busy", func() bool { return strings.Contains(out.String(), "sleeping\n") })
+	eventually.True(t, "the host's function is busy", func() bool { return strings.Contains(out.String(), "sleeping\n") })
 	_, after, _ := strings.Cut(out.String(), "pid ")
 	digits, _, _ := strings.Cut(after, "\n")
 	pid, err := strconv.Atoi(digits)
@@ -400,5 +390,5 @@ func TestHostKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = host.Wait()
-	eventually(t, "the function died with its host", func() bool { return !running(pid) })
+	eventually.True(t, "the function died with its host", func() bool { return !running(pid) })
 }

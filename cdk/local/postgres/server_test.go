@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,14 +32,7 @@ func TestMain(m *testing.M) {
 
 func needTree(t *testing.T) {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(tree, "bin", "postgres")); err == nil {
-		return
-	}
-	const message = "no server: run cdk/local/postgres/install.sh .local/timescale"
-	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
+	processtest.NeedFile(t, filepath.Join(tree, "bin", "postgres"), "run cdk/local/postgres/install.sh .local/timescale")
 }
 
 // dataDir is a folder that the server's account can reach, which t.TempDir is not for root.
@@ -119,14 +111,7 @@ func TestKeepsDataOverStopAndCrash(t *testing.T) {
 
 func TestDiesWithItsHost(t *testing.T) {
 	needTree(t)
-	pid := processtest.Orphan(t, dataDir(t))
-	for giveUp := time.Now().Add(2 * time.Minute); time.Now().Before(giveUp); time.Sleep(20 * time.Millisecond) {
-		// Of a process that nobody has waited for yet the arguments are gone.
-		if cmdline, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err != nil || len(cmdline) == 0 {
-			return
-		}
-	}
-	t.Errorf("server %d lives on after its host was killed", pid)
+	processtest.Gone(t, processtest.Orphan(t, dataDir(t)))
 }
 
 func TestStartErrors(t *testing.T) {

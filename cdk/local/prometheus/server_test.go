@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/process/processtest"
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
 	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
+	"github.com/insighthub/insighthub/lib/eventually"
 )
 
 const binary = "../../../.local/prometheus/bin/prometheus"
@@ -49,14 +49,7 @@ func TestMain(m *testing.M) {
 
 func needBinary(t *testing.T) {
 	t.Helper()
-	if _, err := os.Stat(binary); err == nil {
-		return
-	}
-	const message = "no server: run cdk/local/prometheus/install.sh .local/prometheus"
-	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
+	processtest.NeedFile(t, binary, "run cdk/local/prometheus/install.sh .local/prometheus")
 }
 
 func start(t *testing.T, config prometheus.Config) *prometheus.Server {
@@ -227,8 +220,8 @@ func evaluatesRules(t *testing.T, binary string) {
 		t.Fatal(err)
 	}
 	s := start(t, prometheus.Config{Binary: binary, DataDir: filepath.Join(dir, "data"), Rules: []string{filepath.Join(dir, "*.yaml")}, ScrapeItself: true, EvaluationInterval: time.Second})
-	await(t, func() bool { return query(t, s, "two") == "2" }, "the rule's result")
-	await(t, func() bool { return query(t, s, `up{job="prometheus"}`) == "1" }, "the server's own metrics")
+	eventually.Equal(t, "the rule's result", "2", func() string { return query(t, s, "two") })
+	eventually.Equal(t, "the server's own metrics", "1", func() string { return query(t, s, `up{job="prometheus"}`) })
 
 	if err := os.WriteFile(rules, []byte(strings.ReplaceAll(content, "two", "again")), 0o600); err != nil {
 		t.Fatal(err)
@@ -236,17 +229,7 @@ func evaluatesRules(t *testing.T, binary string) {
 	if err := s.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, func() bool { return query(t, s, "again") == "2" }, "the changed rule's result")
-}
-
-func await(t *testing.T, holds func() bool, what string) {
-	t.Helper()
-	for giveUp := time.Now().Add(2 * time.Minute); time.Now().Before(giveUp); time.Sleep(50 * time.Millisecond) {
-		if holds() {
-			return
-		}
-	}
-	t.Fatalf("no sight of %s", what)
+	eventually.Equal(t, "the changed rule's result", "2", func() string { return query(t, s, "again") })
 }
 
 // The pages are read from the unpacked tree; a server from the PATH brings its own.
@@ -270,9 +253,8 @@ func TestDiesWithItsHost(t *testing.T) {
 	pid := processtest.Orphan(t, dir)
 	// The next start waits for the orphan, so that two never share the folder.
 	start(t, prometheus.Config{DataDir: dir})
-	// Of a process that nobody has waited for yet the arguments are gone.
-	if cmdline, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline"); err == nil && len(cmdline) > 0 {
-		t.Errorf("server %d lives on after its host was killed", pid)
+	if processtest.Alive(pid) {
+		t.Errorf("server %d still runs after its host was killed", pid)
 	}
 }
 

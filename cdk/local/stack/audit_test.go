@@ -2,6 +2,7 @@ package stack
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/lib/eventually"
 )
 
 // scheduleAudit adds the function that audits, its bucket and its schedule to an
@@ -66,16 +69,14 @@ func auditIt(t *testing.T, s *Stack, cfg Config) {
 	// A stack that has just come up on a slow machine may be behind for a while, which fails.
 	again := func(what string, audit func() (bool, string)) {
 		t.Helper()
-		for giveUp := time.Now().Add(2 * time.Minute); ; time.Sleep(2 * time.Second) {
+		eventually.NoError(t, what, func() error {
 			good, out := audit()
 			if good {
-				return
+				return nil
 			}
-			if time.Now().After(giveUp) {
-				t.Errorf("%s: %s", what, out)
-				return
-			}
-		}
+			time.Sleep(2 * time.Second)
+			return errors.New(out)
+		})
 	}
 	again("the audit", func() (bool, string) {
 		code, out := command()

@@ -24,6 +24,7 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/grafana"
 	"github.com/insighthub/insighthub/lib/anomaly"
+	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
@@ -142,9 +143,7 @@ func TestAnomaliesAreThoseOfOneDetector(t *testing.T) {
 			}
 		}
 	}
-	for giveUp := time.Now().Add(3 * time.Minute); !s.Idle() && time.Now().Before(giveUp); {
-		time.Sleep(20 * time.Millisecond)
-	}
+	eventually.True(t, "an idle stream", s.Idle)
 	t.Logf("%d samples a series, %d anomalies, %d processes killed, lag %d", gateways[0].sent, len(want), killed.Load(), s.Lag())
 
 	sameFindings(t, "the database", want, inDatabase(t, cfg.Database))
@@ -368,15 +367,11 @@ func counted(t *testing.T, s *Stack, w *watched) {
 		`sum(last_over_time(insighthub_anomalies_total{kind="score", function="detect"}[1h])) > 0`,
 		`sum(last_over_time(insighthub_detect_events_total{outcome="scored"}[1h])) > 0`,
 	} {
-		shown := false
-		for giveUp := time.Now().Add(3 * time.Minute); !shown && time.Now().Before(giveUp); {
+		eventually.True(t, "a result of "+expr, func() bool {
 			w.lift = 2*w.lift + 1000
 			w.post(t, s, 1)
 			time.Sleep(200 * time.Millisecond)
-			shown = len(ask(t, s, grafana.Query{Expr: expr, Instant: true})) > 0
-		}
-		if !shown {
-			t.Errorf("Prometheus has nothing of %s", expr)
-		}
+			return len(ask(t, s, grafana.Query{Expr: expr, Instant: true})) > 0
+		})
 	}
 }

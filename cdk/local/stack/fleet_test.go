@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
 
@@ -14,7 +15,7 @@ import (
 func fleetIsDescribed(t *testing.T, s *Stack, gateway string) {
 	t.Helper()
 	token := logIn(t, s)
-	until(t, "the metrics of "+gateway+" as the fleet describes them", func() bool {
+	eventually.True(t, "the metrics of "+gateway+" as the fleet describes them", func() bool {
 		var page struct {
 			Items []struct{ Name, Unit string }
 		}

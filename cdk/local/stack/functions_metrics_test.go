@@ -2,6 +2,7 @@ package stack
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/grafana"
+	"github.com/insighthub/insighthub/lib/eventually"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	functionmetrics "github.com/insighthub/insighthub/lib/lambda/metrics"
 )
@@ -155,13 +157,14 @@ func everyPanelShows(t *testing.T, s *Stack, machine string) {
 		}
 	}
 	all := len(left)
-	for giveUp := time.Now().Add(3 * time.Minute); len(left) > 0 && time.Now().Before(giveUp); time.Sleep(100 * time.Millisecond) {
+	eventually.NoError(t, fmt.Sprintf("a result of each of %d queries of panels", all), func() error {
 		left = slices.DeleteFunc(left, func(q question) bool { return len(ask(t, s, q.Query)) > 0 })
-	}
-	for _, q := range left {
-		t.Errorf("%s, panel %s shows nothing: %s", q.board, q.Panel, q.Expr)
-	}
-	t.Logf("%d queries of panels, %d show nothing", all, len(left))
+		var empty []error
+		for _, q := range left {
+			empty = append(empty, fmt.Errorf("%s, panel %s shows nothing: %s", q.board, q.Panel, q.Expr))
+		}
+		return errors.Join(empty...)
+	})
 }
 
 // functionsMeasure looks at the functions' own metrics: each is there, of the functions
@@ -218,7 +221,7 @@ func functionsMeasure(t *testing.T, s *Stack) {
 // each: when it did not answer in time the first time, they write with their next invocation.
 func stir(t *testing.T, s *Stack) {
 	t.Helper()
-	until(t, "metrics of all functions", func() bool {
+	eventually.True(t, "metrics of all functions", func() bool {
 		all, err := query(t.Context(), s.Info().Prometheus, "count by (function) (last_over_time(insighthub_invocations_total[1h]))")
 		if err != nil {
 			return false

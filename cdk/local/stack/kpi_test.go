@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 	"github.com/insighthub/insighthub/loadtest/figures"
 )
@@ -98,7 +99,7 @@ func killBridgeAndPrometheus(t *testing.T, s *Stack) {
 	lives := 0
 	lived := func() {
 		t.Helper()
-		until(t, "metrics of a new process of the bridge", func() bool {
+		eventually.True(t, "metrics of a new process of the bridge", func() bool {
 			all, err := query(t.Context(), s.Info().Prometheus, `count by (instance) (last_over_time(insighthub_invocations_total{function="bridge"}[1h]))`)
 			if err != nil || len(all) <= lives {
 				return false
@@ -137,23 +138,13 @@ func everyWindow(t *testing.T, cfg Config, gateways []string, since int64, least
 	}
 	defer conn.Close(context.Background())
 	for _, gateway := range gateways {
-		until(t, fmt.Sprintf("%d windows of %s", least, gateway), func() bool {
+		eventually.True(t, fmt.Sprintf("%d windows of %s", least, gateway), func() bool {
 			windows := 0
 			if err := conn.QueryRow(t.Context(), "SELECT count(DISTINCT date_trunc('second', time)) FROM reading WHERE gateway = $1 AND time >= to_timestamp($2::bigint)", gateway, since).Scan(&windows); err != nil {
 				t.Fatal(err)
 			}
 			return windows > least // the last one is not whole
 		})
-	}
-}
-
-// until waits for what a slow machine, too, brings about at last.
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for giveUp := time.Now().Add(3 * time.Minute); !holds(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(giveUp) {
-			t.Fatalf("no sight of %s", what)
-		}
 	}
 }
 
@@ -211,31 +202,27 @@ func lenient(t *testing.T, template string) string {
 // closeWindows moves each shard's clock on, until all windows that end by then are written.
 func closeWindows(t *testing.T, s *Stack, names []string, until int64) {
 	t.Helper()
-	written := func() bool {
-		newest, err := figures.Newest(t.Context(), figures.Server(s.Info().Prometheus), names)
-		for _, end := range newest {
-			if end < until {
-				return false
-			}
-		}
-		return err == nil && len(newest) == len(names)
-	}
-	for giveUp := time.Now().Add(3 * time.Minute); time.Now().Before(giveUp); time.Sleep(300 * time.Millisecond) {
+	eventually.NoError(t, fmt.Sprintf("the windows until %d", until), func() error {
 		for _, name := range names {
 			batch := fmt.Appendf(nil, `{"events":[{"device":"clock","metric":"tick","time":%d,"value":1}]}`, time.Now().UnixMicro())
 			if err := newGateway(t, s, name).post(t.Context(), s.Info().HTTP, batch); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if written() {
-			// The store, too, has to be done with what it has.
-			for !s.Idle() {
-				time.Sleep(20 * time.Millisecond)
-			}
-			return
+		time.Sleep(300 * time.Millisecond)
+		newest, err := figures.Newest(t.Context(), figures.Server(s.Info().Prometheus), names)
+		if err == nil && len(newest) != len(names) {
+			err = fmt.Errorf("windows of %d gateways, want %d", len(newest), len(names))
 		}
-	}
-	t.Fatalf("the windows until %d are not written", until)
+		for name, end := range newest {
+			if end < until {
+				err = fmt.Errorf("the newest window of %s ends at %d", name, end)
+			}
+		}
+		return err
+	})
+	// The store has to process what it has, too.
+	eventually.True(t, "an idle stream", s.Idle)
 }
 
 // bothSides returns the figures of all windows until then: as the database makes them,

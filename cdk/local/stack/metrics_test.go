@@ -9,9 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/template"
+	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
@@ -66,19 +66,21 @@ func query(ctx context.Context, address, expr string) ([]series, error) {
 // await42 waits for the result of the sample assembly's rule.
 func await42(t *testing.T, address string) {
 	t.Helper()
-	var last error
-	for giveUp := time.Now().Add(3 * time.Minute); time.Now().Before(giveUp); time.Sleep(20 * time.Millisecond) {
+	eventually.NoError(t, "example:answer at "+address, func() error {
 		all, err := query(t.Context(), address, "example:answer")
-		if last = err; err == nil && len(all) == 1 {
-			for _, value := range all[0].samples {
-				if value != "42" {
-					t.Fatalf("example:answer is %s", value)
-				}
-			}
-			return
+		if err == nil && len(all) != 1 {
+			err = fmt.Errorf("%d series", len(all))
 		}
-	}
-	t.Fatalf("no sight of example:answer at %q (%v)", address, last)
+		if err != nil {
+			return err
+		}
+		for _, value := range all[0].samples {
+			if value != "42" {
+				t.Fatalf("example:answer is %s, want 42", value)
+			}
+		}
+		return nil
+	})
 }
 
 // The functions are told where the local server takes remote write.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
+	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 	"github.com/insighthub/insighthub/loadtest/figures"
 )
@@ -94,7 +95,7 @@ func outage(t *testing.T, server, lags string) {
 	gateways := []string{"fleet-001", "fleet-002"}
 	figuresCome := func(what string, since int64) {
 		t.Helper()
-		until(t, what, func() bool {
+		eventually.True(t, what, func() bool {
 			newest, err := figures.Newest(t.Context(), figures.Server(s.Info().Prometheus), gateways)
 			for _, end := range newest {
 				if end <= since {
@@ -115,7 +116,7 @@ func outage(t *testing.T, server, lags string) {
 	down := time.Now().Unix()
 	time.Sleep(outageLength)
 	everyWindow(t, cfg, gateways, down+1, int(outageLength/windowLength))
-	until(t, "an invocation that failed", func() bool { return bytes.Contains(logOf(t, cfg, "bridge"), []byte(`"msg":"not bridged"`)) })
+	eventually.True(t, "an invocation that failed", func() bool { return bytes.Contains(logOf(t, cfg, "bridge"), []byte(`"msg":"not bridged"`)) })
 	if resp, err := http.Get(s.Info().Prometheus + "/-/ready"); err == nil {
 		_ = resp.Body.Close()
 		t.Fatal("prometheus answers while it should be away")

@@ -17,6 +17,7 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/eventsource"
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
+	"github.com/insighthub/insighthub/lib/eventually"
 )
 
 func TestLock(t *testing.T) {
@@ -149,23 +150,17 @@ func TestChild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for !said.has("hello") {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "the output hello", func() bool { return said.has("hello") })
 	if err := c.stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	for !said.has("bye") {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "the output bye", func() bool { return said.has("bye") })
 	// One that ignores SIGTERM is killed when patience ends.
 	c, err = startChild(t.Context(), `sh -c 'trap "" TERM; echo deaf; while :; do sleep 0.01; done'`, said.say)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for !said.has("deaf") {
-		time.Sleep(time.Millisecond)
-	}
+	eventually.True(t, "the output deaf", func() bool { return said.has("deaf") })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := c.stop(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -17,6 +18,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/cdk/local/process/processtest"
+	"github.com/insighthub/insighthub/lib/eventually"
 )
 
 const (
@@ -169,39 +173,18 @@ func descendants(t *testing.T, pid int) []int {
 	return all
 }
 
-// alive reports whether a process runs; one that has ended and is not reaped does not.
-func alive(pid int) bool {
-	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return false
-	}
-	state := strings.TrimSpace(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
-	return !strings.HasPrefix(state, "Z")
-}
-
-// gone waits until none of the processes is left.
-func gone(t *testing.T, pids []int) {
-	t.Helper()
-	for _, pid := range pids {
-		for giveUp := time.Now().Add(2 * time.Minute); alive(pid); time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(giveUp) {
-				t.Fatalf("process %d is left running", pid)
-			}
-		}
-	}
-}
-
 // rows waits for the count of events of the database.
 func rows(t *testing.T, dsn string, want int) {
 	t.Helper()
-	got, last := -1, error(nil)
-	for giveUp := time.Now().Add(3 * time.Minute); time.Now().Before(giveUp); time.Sleep(20 * time.Millisecond) {
-		if got, last = countRows(t.Context(), dsn); last == nil && got >= want {
-			break
+	var got int
+	eventually.NoError(t, fmt.Sprintf("%d events in the database", want), func() (err error) {
+		if got, err = countRows(t.Context(), dsn); err == nil && got < want {
+			err = fmt.Errorf("%d", got)
 		}
-	}
+		return err
+	})
 	if got != want {
-		t.Fatalf("%d rows, want %d (%v)", got, want, last)
+		t.Fatalf("got %d rows, want %d", got, want)
 	}
 }
 
@@ -258,7 +241,7 @@ func TestProgram(t *testing.T) {
 	if err := syscall.Kill(int(server), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	gone(t, []int{int(server)})
+	processtest.Gone(t, int(server))
 	await42(t, info.Prometheus)
 
 	below := descendants(t, first.cmd.Process.Pid)
@@ -276,7 +259,7 @@ func TestProgram(t *testing.T) {
 			t.Errorf("it did not say %q:\n%s", back, first.out)
 		}
 	}
-	gone(t, below)
+	processtest.Gone(t, below...)
 	if _, err := os.Stat(filepath.Join(state, infoFile)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("stack.json after the end: %v", err)
 	}
@@ -292,7 +275,7 @@ func TestProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = again.end(t)
-	gone(t, below)
+	processtest.Gone(t, below...)
 
 	// A command that does not listen holds the end up; a second signal ends all.
 	last := launch(t, state, "127.0.0.1:0", "-and", `sh -c 'trap "" TERM; while :; do sleep 1; done'`)
@@ -315,5 +298,5 @@ func TestProgram(t *testing.T) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	gone(t, below)
+	processtest.Gone(t, below...)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
@@ -120,7 +121,7 @@ func refuseMany(t *testing.T) (wrong string, inTime bool) {
 		t.Errorf("a bad token: %d", status)
 	}
 	shown := ""
-	until(t, "a refused token in the trail", func() bool {
+	eventually.True(t, "a refused token in the trail", func() bool {
 		shown = auditOf(t, s)
 		return strings.Contains(shown, `"action":"access_token.refuse"`)
 	})

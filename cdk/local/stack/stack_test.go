@@ -21,6 +21,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
+	"github.com/insighthub/insighthub/cdk/local/process/processtest"
+	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
@@ -151,17 +153,16 @@ func load(t *testing.T, s *Stack, gateways []gateway, start time.Time, from, to 
 // await waits until the stream is stored.
 func await(t *testing.T, s *Stack, conn *pgx.Conn, events int) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	stored := 0
-	for time.Now().Before(deadline) {
+	var stored int
+	eventually.NoError(t, fmt.Sprintf("%d stored events and an idle stream", events), func() error {
 		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM event").Scan(&stored); err != nil {
 			t.Fatal(err)
 		}
-		if stored >= events && s.Idle() {
-			break
+		if stored < events || !s.Idle() {
+			return fmt.Errorf("%d events, lag %d", stored, s.Lag())
 		}
-		time.Sleep(20 * time.Millisecond)
-	}
+		return nil
+	})
 	var distinct, conflicts int
 	if err := conn.QueryRow(t.Context(), "SELECT count(DISTINCT (gateway, value)), (SELECT count(*) FROM conflict) FROM reading").Scan(&distinct, &conflicts); err != nil {
 		t.Fatal(err)
@@ -322,7 +323,7 @@ func TestNothingLostNothingTwice(t *testing.T) {
 		t.Errorf("stack.json after the end: %v", err)
 	}
 	for _, pid := range pids {
-		if alive(pid) {
+		if processtest.Alive(pid) {
 			t.Errorf("process %d is left running", pid)
 		}
 	}

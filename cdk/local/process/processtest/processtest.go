@@ -1,5 +1,5 @@
-// Package processtest checks that a server dies with the process that started it.
-// The test binary plays that process: it starts itself again, as a host.
+// Package processtest tests that a server ends with the process that started it. The
+// test binary plays that process: it starts itself as a host.
 package processtest
 
 import (
@@ -8,14 +8,16 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/insighthub/insighthub/lib/eventually"
 )
 
 // Folder is the environment variable that makes the test binary a host; it holds
 // the folder that the host's server works in. TestMain looks for it.
 const Folder = "INSIGHTHUB_TEST_HOST_FOLDER"
 
-// Host starts a server, tells Orphan its process id, and waits to be killed.
-// start's error ends it with status 1.
+// Host starts a server, writes its process id for Orphan, and waits to be killed.
+// It exits with status 1 if start fails.
 func Host(start func() (pid int, err error)) {
 	pid, err := start()
 	if err != nil {
@@ -27,8 +29,7 @@ func Host(start func() (pid int, err error)) {
 }
 
 // Orphan runs the test binary as a host in the folder, kills it as soon as its
-// server runs, and returns the process id of the server, which may still be at
-// its end.
+// server runs, and returns the process id of the server, which may still run.
 func Orphan(t *testing.T, folder string) int {
 	t.Helper()
 	host := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test itself
@@ -54,4 +55,33 @@ func Orphan(t *testing.T, folder string) int {
 	}
 	_ = host.Wait()
 	return pid
+}
+
+// Gone waits until none of the processes runs.
+func Gone(t *testing.T, pids ...int) {
+	t.Helper()
+	for _, pid := range pids {
+		eventually.True(t, "the end of process "+strconv.Itoa(pid), func() bool { return !Alive(pid) })
+	}
+}
+
+// Alive reports whether a process runs. One that has ended, and whose parent has not
+// waited for it, does not: its command line is empty.
+func Alive(pid int) bool {
+	cmdline, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline") //nolint:gosec // a process id
+	return err == nil && len(cmdline) > 0
+}
+
+// NeedFile skips the test where a file of an installed server is missing, and fails it
+// where INSIGHTHUB_TEST_REQUIRED is 1 or CI is true. install says how to get it.
+func NeedFile(tb testing.TB, file, install string) {
+	tb.Helper()
+	if _, err := os.Stat(file); err == nil {
+		return
+	}
+	message := file + " is missing: " + install
+	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
+		tb.Fatal(message)
+	}
+	tb.Skip(message)
 }
