@@ -110,7 +110,7 @@ func benchmark(b *testing.B, gateways, cut int, encode bool) {
 	events := 0
 	var spent time.Duration
 	before := map[string]float64{}
-	for _, name := range []string{"load", "observe", "write", "save"} {
+	for _, name := range []string{"load", "fold", "write", "save"} {
 		before[name] = metricstest.Counter(b, registry, "insighthub_bridge_phase_seconds_total", name)
 	}
 	b.ReportAllocs()

@@ -53,7 +53,7 @@ func benchmark(b *testing.B, seconds int) {
 	}
 	events := 0
 	var spent time.Duration
-	names := []string{"load", "fold", "keep", "save"}
+	names := []string{"load", "fold", "write", "save"}
 	before := map[string]float64{}
 	for _, name := range names {
 		before[name] = metricstest.Counter(b, registry, "insighthub_detect_phase_seconds_total", name)

@@ -51,7 +51,8 @@ func Rules() []Rule {
 
 		// Start-up.
 		{Path: "lib/lambda/background"},
-		{Path: "lib/stream", Internal: []string{telemetry}},
+		// What consumers of the stream share, the state of their shards too.
+		{Path: "lib/stream", Internal: []string{telemetry, "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/lambda/http", Internal: []string{telemetry, "lib/directory", "lib/problem"}},
 		{Path: "lib/aws/config", External: []string{sdk}},
 		{Path: "lib/lambda/host", Internal: []string{telemetry, "lib/aws/config", "lib/lambda/metrics", "lib/prometheus/remotewrite", "lib/tracing"}, External: []string{sdk, "github.com/prometheus/client_golang"}},

@@ -112,6 +112,7 @@ type bench struct {
 	t        *testing.T
 	receiver *notes
 	objects  shardstate.Objects
+	states   *shardstate.Store[*State]
 	log      bytes.Buffer
 }
 
@@ -133,12 +134,12 @@ func (b *bench) cold(family lineage) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	states, err := shardstate.New(shardstate.Config[*State]{Objects: b.objects, Lineage: family, Codec: codec, Consumer: "bridge", Stream: "s"})
+	b.states, err = shardstate.New(shardstate.Config[*State]{Objects: b.objects, Lineage: family, Codec: codec, Consumer: "bridge", Stream: "s"})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.Handler, err = New(Config{
-		Source: textSource{}, Decoder: textDecoder{}, States: states, Receiver: b.receiver, Machines: machines,
+		Source: textSource{}, Decoder: textDecoder{}, States: b.states, Receiver: b.receiver, Machines: machines,
 		Metrics: prometheus.NewRegistry(), Log: log, Now: time.Now,
 	})
 	if err != nil {
@@ -236,7 +237,7 @@ func TestZombie(t *testing.T) {
 	two.objects = one.objects
 	two.cold(nil)
 	one.invoke("s 1 101 a:101:1")
-	lease, err := two.config.States.Load(t.Context(), "s")
+	lease, err := two.states.Load(t.Context(), "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,13 +313,4 @@ func TestMerge(t *testing.T) {
 	// high stands before the end of the window that low has closed.
 	b.invoke("s 5 109 a:109:3", "b@105=7")
 	b.invoke("s 6 112 b:112:8", "a@110=3")
-}
-
-func TestNewNamesWhatIsMissing(t *testing.T) {
-	_, err := New(Config{})
-	for _, name := range []string{"Source", "Decoder", "States", "Receiver", "Machines", "Metrics", "Log", "Now"} {
-		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%v does not name %s", err, name)
-		}
-	}
 }

@@ -4,17 +4,7 @@ import (
 	"context"
 
 	"github.com/insighthub/insighthub/lib/kpi"
-	"github.com/insighthub/insighthub/lib/shardstate"
 )
-
-// States keeps the state of each shard. Recall may return an old state, which is
-// found out when the lease is confirmed or saved.
-type States interface {
-	Recall(ctx context.Context, shard shardstate.ShardID) (*shardstate.Lease[*State], error)
-	Load(ctx context.Context, shard shardstate.ShardID) (*shardstate.Lease[*State], error)
-}
-
-var _ States = (*shardstate.Store[*State])(nil)
 
 // Receiver keeps samples.
 type Receiver interface {

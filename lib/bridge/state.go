@@ -16,7 +16,6 @@ type State struct {
 	// inherited are samples that closed when the parents of a merged shard were
 	// brought to one point; the first invocation writes them, so none are ever saved.
 	inherited []kpi.Sample
-	size      int // of the last encoding
 }
 
 // Codec turns states into bytes and makes those of new shards. The partition
@@ -41,10 +40,7 @@ func (c *Codec) Append(dst []byte, s *State) ([]byte, error) {
 	if len(s.inherited) > 0 {
 		return nil, fmt.Errorf("%w: inherited samples were not written", telemetry.ErrInvalid)
 	}
-	before := len(dst)
-	dst = s.shard.AppendBinary(dst)
-	s.size = len(dst) - before
-	return dst, nil
+	return s.shard.AppendBinary(dst), nil
 }
 
 // Decode is the inverse of Append.

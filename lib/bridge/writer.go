@@ -3,10 +3,9 @@ package bridge
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/insighthub/insighthub/lib/kpi"
-	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/stream"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -17,12 +16,16 @@ const maxSamples = 4000
 // maxNamed bounds the rejections that one invocation names in the log.
 const maxNamed = 20
 
-// writer collects the samples of one invocation and writes them in parts, each
-// of one window.
+// writer collects the samples of one attempt and writes them in parts, each of
+// one window.
 type writer struct {
-	handler *Handler
-	ctx     context.Context // of the invocation, which the writer does not outlive
-	lease   *shardstate.Lease[*State]
+	receiver Receiver
+	log      *slog.Logger
+
+	// Of the attempt, which these do not outlive.
+	ctx     context.Context
+	attempt *stream.Attempt[*State]
+	// settled is the end of the last window that is written as a whole.
 	settled telemetry.Micros
 
 	samples []kpi.Sample
@@ -35,19 +38,18 @@ type writer struct {
 	rejected int // for good
 	known    int
 	named    int
-	spent    time.Duration
-	// confirming is the time it took to ask whether the lease's state is the stored one.
-	confirming time.Duration
 }
 
-func (w *writer) reset(ctx context.Context, lease *shardstate.Lease[*State], settled telemetry.Micros) {
-	samples, lags := w.samples[:0], w.lags
-	*w = writer{handler: w.handler, ctx: ctx, lease: lease, settled: settled, samples: samples, lags: lags}
+// reset forgets the attempt before; samples up to settled are written already.
+func (w *writer) reset(settled telemetry.Micros) {
+	*w = writer{receiver: w.receiver, log: w.log, settled: settled, samples: w.samples[:0], lags: w.lags}
 }
 
-// take takes a sample; samples come in order of their windows. After an error
-// those that follow are dropped: they come again.
-func (w *writer) take(s *kpi.Sample) {
+func (w *writer) begin(ctx context.Context, a *stream.Attempt[*State]) { w.ctx, w.attempt = ctx, a }
+
+// add adds a sample; samples come in order of their windows. After an error those
+// that follow are dropped: their records are delivered again.
+func (w *writer) add(s *kpi.Sample) {
 	if w.err != nil || s.Time <= w.settled {
 		return
 	}
@@ -85,35 +87,27 @@ func (w *writer) finish() error {
 	return w.err
 }
 
-func (w *writer) flush() {
-	h := w.handler
-	start := h.config.Now()
-	w.err = w.lease.Confirm(w.ctx)
-	confirmed := h.config.Now()
-	w.confirming += confirmed.Sub(start)
-	if w.err != nil {
-		return
-	}
-	start = confirmed
-	out, err := h.config.Receiver.Write(w.ctx, w.samples)
-	w.spent += h.config.Now().Sub(start)
+func (w *writer) flush() { w.err = w.attempt.Perform(w.ctx, w.write) }
+
+func (w *writer) write(ctx context.Context) error {
+	out, err := w.receiver.Write(ctx, w.samples)
 	w.samples, w.used = w.samples[:0], 0
 	w.written += out.Samples
 	w.requests += out.Requests
-	w.err = err
 	for i := range out.Rejected {
-		w.refused(&out.Rejected[i])
+		w.reject(&out.Rejected[i])
 	}
+	return err
 }
 
-func (w *writer) refused(r *Rejection) {
+func (w *writer) reject(r *Rejection) {
 	if r.Known {
 		w.known += r.Samples
 		return
 	}
 	w.rejected += r.Samples
 	if w.named++; w.named <= maxNamed {
-		w.handler.config.Log.LogAttrs(w.ctx, slog.LevelWarn, "sample refused",
+		w.log.LogAttrs(w.ctx, slog.LevelWarn, "sample refused",
 			slog.String("series", r.Series), slog.Int("samples", r.Samples), slog.String("reason", r.Reason))
 	}
 }

@@ -79,6 +79,7 @@ func TestFiguresAreDrawn(t *testing.T) {
 	p, rule := jumpy(100)
 	b, drawn := newBench(t, p, rule), &told{}
 	b.config.Figures, b.config.MaxFigures = drawn, 20
+	b.configure(b.config)
 	b.all(50)
 	if len(b.book.kept) != 50 || len(b.told.ids) != 50 || !slices.Equal(drawn.ids, slices.Concat(b.told.ids[:20], b.told.ids[25:45])) {
 		t.Errorf("%d kept, %d told, %d drawn", len(b.book.kept), len(b.told.ids), len(drawn.ids))
@@ -89,6 +90,7 @@ func TestFiguresAreDrawn(t *testing.T) {
 
 	b = newBench(t, p, rule)
 	b.config.Figures = &told{err: errors.New("no screen today"), cut: 10}
+	b.configure(b.config)
 	b.all(100)
 	if written, failed := b.counter("insighthub_detect_figures_total", "written"), b.counter("insighthub_detect_figures_total", "failed"); written != 10 || failed != 40 {
 		t.Errorf("%v written, %v failed", written, failed)
@@ -117,6 +119,7 @@ func TestTimeIsLeftForTheState(t *testing.T) {
 	d := &deadline{}
 	b.now = time.Now()
 	b.config.Anomalies, b.config.Notifier = d, d
+	b.configure(b.config)
 	ctx, cancel := context.WithDeadline(t.Context(), b.now.Add(time.Hour))
 	defer cancel()
 	if _, err := b.Invoke(ctx, []byte("s 0 2")); err != nil {
@@ -158,17 +161,5 @@ func TestIDIsTheIdentity(t *testing.T) {
 		if ID(&a) == ID(&other) {
 			t.Errorf("change %d makes no difference", i)
 		}
-	}
-}
-
-func TestNewNamesWhatIsMissing(t *testing.T) {
-	_, err := New(Config{})
-	for _, name := range []string{"Source", "Decoder", "States", "Anomalies", "Notifier", "Settings", "Metrics", "Log", "Now"} {
-		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%v does not name %s", err, name)
-		}
-	}
-	if _, err := NewSettings(SettingsConfig{}); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("settings of nothing: %v", err)
 	}
 }

@@ -193,6 +193,7 @@ type bench struct {
 	family   lineage
 	limits   Limits
 	log      bytes.Buffer
+	config   Config // of Handler
 	registry *prometheus.Registry
 	now      time.Time
 }
@@ -224,12 +225,20 @@ func (b *bench) cold() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.registry = prometheus.NewRegistry()
-	b.Handler, err = New(Config{
+	b.configure(Config{
 		Source: tapeSource{b.tape}, Decoder: tapeSource{b.tape}, States: states, Anomalies: b.book, Notifier: b.told, Settings: settings,
-		Metrics: b.registry, Log: log, Now: now,
+		Log: log, Now: now,
 	})
-	if err != nil {
+}
+
+// configure makes the handler anew, with metrics of its own.
+func (b *bench) configure(config Config) {
+	b.t.Helper()
+	b.registry = prometheus.NewRegistry()
+	config.Metrics = b.registry
+	b.config = config
+	var err error
+	if b.Handler, err = New(config); err != nil {
 		b.t.Fatal(err)
 	}
 }

@@ -5,10 +5,9 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"strconv"
-	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
-	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/stream"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -30,55 +29,40 @@ func ID(a *directory.Anomaly) string {
 // were left out.
 type telling struct{ told, failed, left int }
 
-// invocation is what became of one invocation's records.
-type invocation struct {
-	shard     shardstate.ShardID
-	watermark shardstate.Sequence
-
-	records, skipped, poison int
-	events                   int
-	report                   Report
-	limited                  telemetry.GatewayID
-	begun, dropped           int // series
-	found                    []directory.Anomaly
-	kept                     Kept
-	told, drawn              telling
-
-	series, size           int
-	load, fold, keep, save time.Duration
+// counts is what became of an attempt's events, and of what was found in them.
+type counts struct {
+	report         Report
+	limited        telemetry.GatewayID
+	begun, dropped int // series
+	kept           Kept
+	told, drawn    telling
 }
 
-func (v *invocation) count(b *telemetry.Batch, r Report) {
-	v.events += b.Len()
-	v.report.add(r)
+func (c *counts) add(b *telemetry.Batch, r Report) {
+	c.report.add(r)
 	if r.Refused > 0 {
-		v.limited = b.Gateway
+		c.limited = b.Gateway
 	}
 }
 
-// attrs is the invocation's line.
-func (v *invocation) attrs() []slog.Attr {
+// Report implements stream.Consumer.
+func (c *consumer) Report(a *stream.Attempt[*State], err error) []slog.Attr {
+	series := 0
+	if a.State != nil {
+		series = a.State.series
+	}
+	c.metrics.add(string(a.Shard), &c.counts, c.folder.found, series, err)
+	n := &c.counts
 	return []slog.Attr{
-		slog.String("shard", string(v.shard)),
-		slog.Int("records", v.records),
-		slog.Int("skipped", v.skipped),
-		slog.Int("poison", v.poison),
-		slog.Int("events", v.events),
-		slog.Int("scored", v.report.Scored),
-		slog.Int("late", v.report.Late),
-		slog.Int("bad", v.report.Bad),
-		slog.Int("refused", v.report.Refused),
-		slog.Int("anomalies", len(v.found)),
-		slog.Int("added", v.kept.Added),
-		slog.Int("anomalies_refused", v.kept.Refused),
-		slog.Int("told", v.told.told),
-		slog.Int("drawn", v.drawn.told),
-		slog.Int("series", v.series),
-		slog.Int("state_bytes", v.size),
-		slog.Int64("load_us", v.load.Microseconds()),
-		slog.Int64("fold_us", v.fold.Microseconds()),
-		slog.Int64("keep_us", v.keep.Microseconds()),
-		slog.Int64("save_us", v.save.Microseconds()),
-		slog.String("watermark", string(v.watermark)),
+		slog.Int("scored", n.report.Scored),
+		slog.Int("late", n.report.Late),
+		slog.Int("bad", n.report.Bad),
+		slog.Int("refused", n.report.Refused),
+		slog.Int("anomalies", len(c.folder.found)),
+		slog.Int("added", n.kept.Added),
+		slog.Int("anomalies_refused", n.kept.Refused),
+		slog.Int("told", n.told.told),
+		slog.Int("drawn", n.drawn.told),
+		slog.Int("series", series),
 	}
 }

@@ -4,16 +4,8 @@ import (
 	"context"
 
 	"github.com/insighthub/insighthub/lib/directory"
-	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
-
-// States keeps the state of each shard.
-type States interface {
-	Load(ctx context.Context, shard shardstate.ShardID) (*shardstate.Lease[*State], error)
-}
-
-var _ States = (*shardstate.Store[*State])(nil)
 
 // Anomalies keeps what was found.
 type Anomalies interface {

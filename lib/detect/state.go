@@ -52,7 +52,6 @@ type State struct {
 	watched []*series
 	due     telemetry.Micros
 
-	size int // of the last encoding
 	// begun is how many detectors begin anew since what was saved of them can not be
 	// read: another version of the detector wrote it.
 	begun int
@@ -121,10 +120,7 @@ func NewCodec(limits Limits) (*Codec, error) {
 
 // Append appends the encoded state to dst.
 func (c *Codec) Append(dst []byte, s *State) ([]byte, error) {
-	before := len(dst)
-	dst = s.append(dst)
-	s.size = len(dst) - before
-	return dst, nil
+	return s.append(dst), nil
 }
 
 // Decode is the inverse of Append.

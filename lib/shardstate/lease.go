@@ -22,6 +22,7 @@ type Lease[S any] struct {
 	// unasked: State is this process's memory, and nobody has asked yet whether
 	// the object still is the one that it stands for.
 	unasked bool
+	size    int // of the encoded state, by Save
 }
 
 // ErrStale says that the state of a lease from Recall is not the one that is
@@ -39,6 +40,9 @@ func (l *Lease[S]) Watermark() Sequence {
 	}
 	return l.entry.watermark
 }
+
+// StateBytes returns the size of the state that Save has encoded, before compression.
+func (l *Lease[S]) StateBytes() int { return l.size }
 
 // Confirm asks whether what Recall has returned is what is stored, unless that is
 // known; before the first effect of a lease it must have returned nil. The
@@ -108,7 +112,8 @@ func (l *Lease[S]) save(ctx context.Context, watermark Sequence) error {
 		return fmt.Errorf("nonce: %w", err)
 	}
 	key := l.store.Key(l.shard)
-	body, err := l.store.encode(e.buffer[:0], key, mine, watermark, l.State)
+	body, size, err := l.store.encode(e.buffer[:0], key, mine, watermark, l.State)
+	l.size = size
 	if err != nil {
 		return err
 	}
@@ -145,19 +150,18 @@ func (s *Store[S]) settle(ctx context.Context, key string, mine nonce, failure e
 	return etag, nil
 }
 
-// encode appends an object to dst.
-func (s *Store[S]) encode(dst []byte, key string, mine nonce, watermark Sequence, state S) ([]byte, error) {
+// encode appends an object to dst; size is that of the state in it, before compression.
+func (s *Store[S]) encode(dst []byte, key string, mine nonce, watermark Sequence, state S) (object []byte, size int, err error) {
 	dst = appendHeader(dst, mine, watermark, s.cfg.Compress)
 	start := len(dst)
-	dst, err := s.cfg.Codec.Append(dst, state)
-	if err != nil {
-		return nil, fmt.Errorf("encode: %w", err)
+	if dst, err = s.cfg.Codec.Append(dst, state); err != nil {
+		return nil, 0, fmt.Errorf("encode: %w", err)
 	}
-	if size := len(dst) - start; size > s.cfg.MaxStateBytes {
-		return nil, fmt.Errorf("state of %d bytes, more than %d: %w", size, s.cfg.MaxStateBytes, telemetry.ErrInvalid)
+	if size = len(dst) - start; size > s.cfg.MaxStateBytes {
+		return nil, size, fmt.Errorf("state of %d bytes, more than %d: %w", size, s.cfg.MaxStateBytes, telemetry.ErrInvalid)
 	}
 	if s.cfg.Compress {
 		dst = s.compress.encoder.EncodeAll(dst[start:], append([]byte(nil), dst[:start]...))
 	}
-	return appendTrailer(dst, key), nil
+	return appendTrailer(dst, key), size, nil
 }

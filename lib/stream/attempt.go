@@ -1,0 +1,84 @@
+package stream
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/shardstate"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Attempt is one attempt to handle an invocation's records. It is valid until
+// Consumer.Report returns.
+type Attempt[S any] struct {
+	Shard shardstate.ShardID
+	// State is the shard's, which Fold changes; the zero value where it could not be loaded.
+	State S
+
+	runner *Runner[S]
+	lease  *shardstate.Lease[S]
+	fresh  []telemetry.Record
+	progress
+}
+
+// progress is how far an attempt came, and how long each phase took.
+type progress struct {
+	watermark                        shardstate.Sequence
+	records, skipped, poison, events int
+	stale                            bool // the attempt before began with a stale state
+	stateBytes                       int
+	load, confirm, fold, write, save time.Duration
+}
+
+// Each calls fold for each batch of the attempt's records, in order, with the time
+// at which it arrived (see Reader.Batches), and end after each record, poison
+// records too. The first error of end stops it and is returned.
+func (a *Attempt[S]) Each(ctx context.Context, fold func(b *telemetry.Batch, arrival telemetry.Micros), end func(*telemetry.Record) error) error {
+	count := func(b *telemetry.Batch, arrival telemetry.Micros) {
+		a.events += b.Len()
+		fold(b, arrival)
+	}
+	for i := range a.fresh {
+		a.poison += a.runner.reader.Batches(ctx, &a.fresh[i], count)
+		if err := end(&a.fresh[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Perform calls effect after it has made sure that the attempt's state is the
+// stored one: no effect follows from a stale state. An attempt may perform several
+// effects; the time that they take is not counted as that of the fold.
+func (a *Attempt[S]) Perform(ctx context.Context, effect func(context.Context) error) error {
+	now := a.runner.config.Now
+	start := now()
+	err := a.lease.Confirm(ctx)
+	confirmed := now()
+	a.confirm += confirmed.Sub(start)
+	if err != nil {
+		return err
+	}
+	err = effect(ctx)
+	a.write += now().Sub(confirmed)
+	return err
+}
+
+// attrs are the attributes that the log lines of all consumers have.
+func (a *Attempt[S]) attrs() []slog.Attr {
+	return []slog.Attr{
+		slog.String("shard", string(a.Shard)),
+		slog.Int("records", a.records),
+		slog.Int("skipped", a.skipped),
+		slog.Int("poison", a.poison),
+		slog.Int("events", a.events),
+		slog.Bool("stale", a.stale),
+		slog.Int("state_bytes", a.stateBytes),
+		slog.Int64("load_us", (a.load + a.confirm).Microseconds()),
+		slog.Int64("fold_us", a.fold.Microseconds()),
+		slog.Int64("write_us", a.write.Microseconds()),
+		slog.Int64("save_us", a.save.Microseconds()),
+		slog.String("watermark", string(a.watermark)),
+	}
+}
