@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -19,23 +18,18 @@ import (
 )
 
 // build makes the function from its environment.
-func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
-	env := lambdahost.NewEnv(getenv)
-	database := env.Required("DATABASE_SECRET_ARN")
-	issuer, audience, keys := env.Required("TOKEN_ISSUER"), env.Required("TOKEN_AUDIENCE"), env.Required("SIGNING_KEYS")
-	host, err := lambdahost.NewHost(getenv)
-	if err := errors.Join(env.Err(), err); err != nil {
-		return nil, err
+func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
+	database := h.Env.Required("DATABASE_SECRET_ARN")
+	issuer, audience, keys := h.Env.Required("TOKEN_ISSUER"), h.Env.Required("TOKEN_AUDIENCE"), h.Env.Required("SIGNING_KEYS")
+	if err := h.Env.Err(); err != nil {
+		return lambdahost.Function{}, err
 	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(host.AWS), database, timescale.ForRequests("insighthub-access", 5*time.Second))
+	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), database, timescale.ForRequests("insighthub-access", 5*time.Second))
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	handler, err := wire(wiring{pool: pool, keys: kms.New(host.AWS), issuer: issuer, audience: audience, signing: keys, log: log})
-	if err != nil {
-		return nil, err
-	}
-	return host.Observe(handler)
+	handler, err := wire(wiring{pool: pool, keys: kms.New(h.AWS), issuer: issuer, audience: audience, signing: keys, log: h.Log})
+	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
 }
 
 // wiring is what the function is made of.

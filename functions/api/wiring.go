@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -23,42 +22,35 @@ import (
 )
 
 // build makes the function from its environment.
-func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
-	env := lambdahost.NewEnv(getenv)
-	database, bucket := env.Required("DATABASE_SECRET_ARN"), env.Required("EXPORT_BUCKET")
-	pathStyle := env.Bool("AWS_S3_PATH_STYLE", false)
-	prometheus, sigV4 := env.Required("PROMETHEUS_URL"), env.Bool("PROMETHEUS_SIGV4", false)
-	peers := iceSettings{env.Optional("ICE_STUN", ""), env.Optional("ICE_TURN", ""), env.Optional("TURN_SECRET_ARN", "")}
-	host, err := lambdahost.NewHost(getenv)
-	if err := errors.Join(env.Err(), err); err != nil {
-		return nil, err
+func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
+	database, bucket := h.Env.Required("DATABASE_SECRET_ARN"), h.Env.Required("EXPORT_BUCKET")
+	pathStyle := h.Env.Bool("AWS_S3_PATH_STYLE", false)
+	query := promquery.Config{
+		URL: h.Env.Required("PROMETHEUS_URL"), SigV4: h.SigV4("PROMETHEUS_SIGV4"), HTTP: awsconfig.NewHTTPClient(), Now: time.Now,
 	}
-	vault := secrets.New(host.AWS)
+	peers := iceSettings{h.Env.Optional("ICE_STUN", ""), h.Env.Optional("ICE_TURN", ""), h.Env.Optional("TURN_SECRET_ARN", "")}
+	if err := h.Env.Err(); err != nil {
+		return lambdahost.Function{}, err
+	}
+	vault := secrets.New(h.AWS)
 	pool, err := timescale.OpenSecret(ctx, vault, database, timescale.ForRequests("insighthub-api", 10*time.Second))
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	exports, err := s3.New(s3.Config{AWS: host.AWS, Bucket: bucket, PathStyle: pathStyle})
+	exports, err := s3.New(s3.Config{AWS: h.AWS, Bucket: bucket, PathStyle: pathStyle})
 	if err != nil {
-		return nil, err
-	}
-	query := promquery.Config{URL: prometheus, HTTP: awsconfig.NewHTTPClient(), Now: time.Now}
-	if sigV4 {
-		query.SigV4 = &awsconfig.SigV4{Region: host.AWS.Region, Credentials: host.AWS.Credentials}
+		return lambdahost.Function{}, err
 	}
 	figures, err := promquery.NewFigures(query, 5*time.Second)
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
 	ice, err := relays(ctx, peers, vault)
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	handler, err := wire(pool, log, services{files: files{exports}, figures: figures, ice: ice})
-	if err != nil {
-		return nil, err
-	}
-	return host.Observe(handler)
+	handler, err := wire(pool, h.Log, services{files: files{exports}, figures: figures, ice: ice})
+	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
 }
 
 // services are what is connected beside the database; what is nil is not served.

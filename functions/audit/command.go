@@ -7,11 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"path/filepath"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/audit"
-	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 )
 
 // Exit codes.
@@ -98,16 +99,12 @@ func (t terminal) setUp(stackFile string, environment, signed bool) (*selfCheck,
 		}
 		getenv = info.getenv
 	}
-	s, err := parse(getenv)
+	a, err := wire(lambdahost.NewHost(getenv, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return nil, err
 	}
 	if !signed {
-		s.name, s.password = info.AdminName, info.AdminPassword
+		a.settings.name, a.settings.password = info.AdminName, info.AdminPassword
 	}
-	cfg, err := awsconfig.Load(getenv)
-	if err != nil {
-		return nil, err
-	}
-	return wire(s, cfg)
+	return a, nil
 }

@@ -6,28 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/insighthub/insighthub/lib/audit"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/stream"
 )
 
 // build makes the function from its environment.
-func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
-	s, err := parse(getenv)
+func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
+	check, err := wire(h)
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	host, err := lambdahost.NewHost(getenv)
-	if err != nil {
-		return nil, err
-	}
-	a, err := wire(s, host.AWS)
-	if err != nil {
-		return nil, err
-	}
-	return host.Observe(&handler{audit: a, metrics: &audit.Metrics{Registry: host.Registry}, flush: host.Flush, log: log})
+	return lambdahost.Function{Handler: &handler{
+		audit: check, metrics: &audit.Metrics{Registry: h.Registry}, flush: h.Flush, log: h.Log,
+	}}, nil
 }
 
 // handler audits when it is invoked, whatever the event says.

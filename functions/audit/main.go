@@ -4,7 +4,7 @@
 // Without arguments it is the function that runs on a schedule. Environment: API_URL;
 // PROMETHEUS_URL, PROMETHEUS_SIGV4; AUDIT_BUCKET, FAILURE_BUCKET, STATE_BUCKET,
 // AWS_S3_PATH_STYLE; TOKEN_ISSUER, TOKEN_AUDIENCE, SIGNING_KEYS; LATENCY_BUDGET_MS,
-// LATENCY_READS, KEY_MAX_AGE_DAYS; LOG_LEVEL; that of lambdahost.NewInstruments.
+// LATENCY_READS, KEY_MAX_AGE_DAYS; LOG_LEVEL; and what lambdahost.NewHost reads.
 //
 // With arguments it is a command:
 //
@@ -32,12 +32,5 @@ func main() {
 		stop()
 		os.Exit(code)
 	}
-	ctx := context.Background()
-	log := lambdahost.Logger(os.Getenv)
-	handler, err := build(os.Getenv, log)
-	if err != nil {
-		log.Error("can not start", "error", err)
-		os.Exit(1)
-	}
-	lambdahost.Start(ctx, handler)
+	lambdahost.Main(build)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/insighthub/insighthub/lib/audit"
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 	"github.com/insighthub/insighthub/lib/aws/s3"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
@@ -343,8 +344,7 @@ func TestHandler(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	info := must(readStack(filepath.Join(p.state, "stack.json")))(t)
-	s := must(parse(info.getenv))(t)
-	a := must(wire(s, must(awsconfig.Load(info.getenv))(t)))(t)
+	a := must(wire(lambdahost.NewHost(info.getenv, slog.New(slog.DiscardHandler))))(t)
 	registry := prometheus.NewRegistry()
 	flushed, log := 0, bytes.Buffer{}
 	h := &handler{

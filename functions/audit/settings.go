@@ -11,7 +11,6 @@ import (
 type settings struct {
 	api               string // address
 	prometheus        string // address
-	signsPrometheus   bool
 	audits            string // bucket of the audit's own records
 	failures, states  string // buckets
 	pathStyle         bool
@@ -24,21 +23,19 @@ type settings struct {
 	name, password string
 }
 
-func parse(getenv func(string) string) (settings, error) {
-	env := lambdahost.NewEnv(getenv)
+func parse(env *lambdahost.Env) (settings, error) {
 	s := settings{
-		api:             env.Required("API_URL"),
-		prometheus:      env.Required("PROMETHEUS_URL"),
-		signsPrometheus: env.Bool("PROMETHEUS_SIGV4", false),
-		audits:          env.Required("AUDIT_BUCKET"),
-		failures:        env.Required("FAILURE_BUCKET"),
-		states:          env.Required("STATE_BUCKET"),
-		pathStyle:       env.Bool("AWS_S3_PATH_STYLE", false),
-		issuer:          env.Required("TOKEN_ISSUER"),
-		audience:        env.Required("TOKEN_AUDIENCE"),
-		budget:          time.Duration(env.Int("LATENCY_BUDGET_MS", 500, 1, 60_000)) * time.Millisecond,
-		keyMaxAge:       time.Duration(env.Int("KEY_MAX_AGE_DAYS", 365, 1, 3650)) * 24 * time.Hour,
-		reads:           env.Int("LATENCY_READS", 20, 1, 1000),
+		api:        env.Required("API_URL"),
+		prometheus: env.Required("PROMETHEUS_URL"),
+		audits:     env.Required("AUDIT_BUCKET"),
+		failures:   env.Required("FAILURE_BUCKET"),
+		states:     env.Required("STATE_BUCKET"),
+		pathStyle:  env.Bool("AWS_S3_PATH_STYLE", false),
+		issuer:     env.Required("TOKEN_ISSUER"),
+		audience:   env.Required("TOKEN_AUDIENCE"),
+		budget:     time.Duration(env.Int("LATENCY_BUDGET_MS", 500, 1, 60_000)) * time.Millisecond,
+		keyMaxAge:  time.Duration(env.Int("KEY_MAX_AGE_DAYS", 365, 1, 3650)) * 24 * time.Hour,
+		reads:      env.Int("LATENCY_READS", 20, 1, 1000),
 	}
 	text := env.Required("SIGNING_KEYS")
 	if err := env.Err(); err != nil {

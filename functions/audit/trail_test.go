@@ -4,12 +4,13 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"testing"
 
 	"github.com/insighthub/insighthub/lib/audit"
-	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 )
 
 func decoded(part string) string {
@@ -24,7 +25,7 @@ func decoded(part string) string {
 func exported(t *testing.T, p *platform) (string, error) {
 	t.Helper()
 	info := must(readStack(filepath.Join(p.state, "stack.json")))(t)
-	a := must(wire(must(parse(info.getenv))(t), must(awsconfig.Load(info.getenv))(t)))(t)
+	a := must(wire(lambdahost.NewHost(info.getenv, slog.New(slog.DiscardHandler))))(t)
 	tokens := must(audit.Minted{MinterConfig: a.minter()}.Open(t.Context()))(t)
 	req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, info.HTTP+"/v1/audit?format=ndjson&limit=1000", http.NoBody))(t)
 	req.Header.Set("Authorization", "Bearer "+tokens[audit.AsAdministrator])

@@ -8,12 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/insighthub/insighthub/lib/audit"
-	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 	"github.com/insighthub/insighthub/lib/aws/kms"
 	"github.com/insighthub/insighthub/lib/aws/s3"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/prometheus/promquery"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/token"
@@ -34,24 +32,25 @@ type selfCheck struct {
 // requestTimeout bounds one request of the audit; API Gateway gives up after 30 s.
 const requestTimeout = 35 * time.Second
 
-func wire(s settings, cfg aws.Config) (*selfCheck, error) {
+func wire(h *lambdahost.Host) (*selfCheck, error) {
+	sigV4 := h.SigV4("PROMETHEUS_SIGV4")
+	s, err := parse(h.Env)
+	if err != nil {
+		return nil, err
+	}
 	client := &http.Client{
 		Timeout:       requestTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	a := &selfCheck{settings: s, signer: kms.New(cfg), random: rand.Reader, now: time.Now}
+	a := &selfCheck{settings: s, signer: kms.New(h.AWS), random: rand.Reader, now: time.Now}
 	a.api = audit.API{Base: strings.TrimRight(s.api, "/"), HTTP: client, Now: time.Now}
-	query := promquery.Config{URL: s.prometheus, HTTP: client, Now: time.Now}
-	if s.signsPrometheus {
-		query.SigV4 = &awsconfig.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
-	}
-	asked, err := promquery.New(query)
+	asked, err := promquery.New(promquery.Config{URL: s.prometheus, SigV4: sigV4, HTTP: client, Now: time.Now})
 	if err != nil {
 		return nil, err
 	}
 	a.prometheus = figures{asked}
 	for bucket, store := range map[string]**s3.Store{s.audits: &a.audits, s.failures: &a.failures, s.states: &a.states} {
-		if *store, err = s3.New(s3.Config{AWS: cfg, Bucket: bucket, PathStyle: s.pathStyle}); err != nil {
+		if *store, err = s3.New(s3.Config{AWS: h.AWS, Bucket: bucket, PathStyle: s.pathStyle}); err != nil {
 			return nil, err
 		}
 	}

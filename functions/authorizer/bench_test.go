@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/token"
 )
 
@@ -20,7 +21,7 @@ func BenchmarkInvoke(b *testing.B) {
 		"good": {good, `"isAuthorized":true`}, "another key": {another, `"isAuthorized":false`}, "no token": {"a.b.c", `"isAuthorized":false`},
 	} {
 		b.Run(name, func(b *testing.B) {
-			f, err := build(s.getenv, slog.New(slog.NewJSONHandler(io.Discard, nil))) //nolint:sloglint // a line costs what it costs
+			f, err := lambdahost.New(b.Context(), s.getenv, slog.New(slog.NewJSONHandler(io.Discard, nil)), build) //nolint:sloglint // a line costs what it costs
 			if err != nil {
 				b.Fatal(err)
 			}

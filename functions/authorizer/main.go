@@ -4,22 +4,9 @@
 // Environment: TOKEN_ISSUER, TOKEN_AUDIENCE, SIGNING_KEYS, TRUSTED_ISSUERS (see
 // lib/token); EVENT_BUS, the name of the bus that takes reports of refused tokens (see
 // lib/refusals), and REFUSALS_INTERVAL_SECONDS (10), the least time between two of them;
-// LOG_LEVEL; that of lambdahost.NewInstruments.
+// LOG_LEVEL; and what lambdahost.NewHost reads.
 package main
 
-import (
-	"context"
-	"os"
+import lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 
-	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
-)
-
-func main() {
-	log := lambdahost.Logger(os.Getenv)
-	handler, err := build(os.Getenv, log)
-	if err != nil {
-		log.Error("can not start", "error", err)
-		os.Exit(1)
-	}
-	lambdahost.Start(context.Background(), handler)
-}
+func main() { lambdahost.Main(build) }

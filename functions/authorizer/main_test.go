@@ -12,11 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	local "github.com/insighthub/insighthub/cdk/local/kms"
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 	"github.com/insighthub/insighthub/lib/aws/kms"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 )
@@ -49,13 +48,13 @@ func newService(tb testing.TB) *service {
 
 func (s *service) getenv(name string) string { return s.env[name] }
 
-func (s *service) function(t *testing.T, log io.Writer) lambda.Handler {
+func (s *service) function(t *testing.T, log io.Writer) *lambdahost.Instance {
 	t.Helper()
-	handler, err := build(s.getenv, slog.New(slog.NewJSONHandler(log, nil)))
+	instance, err := lambdahost.New(t.Context(), s.getenv, slog.New(slog.NewJSONHandler(log, nil)), build)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return handler
+	return instance
 }
 
 func (s *service) mint(tb testing.TB, who token.Identity) string {
@@ -139,14 +138,14 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE", "SIGNING_KEYS", "AWS_REGION", "EVENT_BUS"} {
 		s := newService(t)
 		delete(s.env, name)
-		if _, err := build(s.getenv, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := lambdahost.New(t.Context(), s.getenv, slog.New(slog.DiscardHandler), build); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("without %s: got %v", name, err)
 		}
 	}
 	for name, value := range map[string]string{"SIGNING_KEYS": "[]", "TRUSTED_ISSUERS": `[{"issuer":"i"}]`} {
 		s := newService(t)
 		s.env[name] = value
-		if _, err := build(s.getenv, slog.New(slog.DiscardHandler)); err == nil {
+		if _, err := lambdahost.New(t.Context(), s.getenv, slog.New(slog.DiscardHandler), build); err == nil {
 			t.Errorf("%s %s was taken", name, value)
 		}
 	}

@@ -98,7 +98,7 @@ func TestRefusalsReachTheBus(t *testing.T) {
 	if got, err := f.Invoke(t.Context(), request("Bearer "+good, "10.0.0.9")); err != nil || !strings.Contains(string(got), `"isAuthorized":true`) {
 		t.Errorf("the good token: %s, %v", got, err)
 	}
-	f.(*function).Shutdown(t.Context())
+	f.Shutdown(t.Context())
 	sum := int64(0)
 	reports := bus.reports(t)
 	for _, r := range reports {
@@ -135,7 +135,7 @@ func TestWithoutBus(t *testing.T) {
 		t.Errorf("%s, %v", got, err)
 	}
 	bus.down.Store(false)
-	f.(*function).Shutdown(t.Context())
+	f.Shutdown(t.Context())
 	numbers := ""
 	for _, r := range bus.reports(t) {
 		numbers += fmt.Sprint(r.Number, " ")
@@ -158,7 +158,7 @@ func TestRefusalsAreOfTheToken(t *testing.T) {
 			t.Errorf("%s: %s, %v", reason, got, err)
 		}
 	}
-	f.(*function).Shutdown(t.Context())
+	f.Shutdown(t.Context())
 	got := map[string]bool{}
 	for _, r := range bus.reports(t) {
 		for _, l := range r.Lines {

@@ -64,10 +64,10 @@ func benchmark(b *testing.B, gateways, cut int, encode bool) {
 	var to metrics.Writer = nothing{}
 	transport := &swallow{}
 	if encode {
-		client, err := remotewrite.New(remotewrite.Config{
-			URL: "http://127.0.0.1/api/v1/write", HTTP: transport, Protocol: remotewrite.V1, Now: time.Now, Rand: func() float64 { return 0 },
-			MaxSamples: maxRequestSamples, MaxBytes: maxRequestBytes,
-		})
+		config := writeLimits()
+		config.URL, config.HTTP, config.Protocol = "http://127.0.0.1/api/v1/write", transport, remotewrite.V1
+		config.Now, config.Rand = time.Now, func() float64 { return 0 }
+		client, err := remotewrite.New(config)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/insighthub/insighthub/lib/aws/kinesis/kinesistest"
 	"github.com/insighthub/insighthub/lib/bridge"
 	"github.com/insighthub/insighthub/lib/kpi"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/lambda/metrics"
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 	"github.com/insighthub/insighthub/lib/shardstate"
@@ -138,4 +140,18 @@ func (b *bench) cold(tb testing.TB) {
 		tb.Fatal(err)
 	}
 	b.handler = h
+}
+
+// newClient is the function's client of a Prometheus.
+func newClient(tb testing.TB, url string) *remotewrite.Client {
+	tb.Helper()
+	env := map[string]string{
+		"REMOTE_WRITE_URL": url, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
+	}
+	h := lambdahost.NewHost(func(name string) string { return env[name] }, slog.New(slog.DiscardHandler))
+	client, err := h.RemoteWrite(writeLimits())
+	if err := errors.Join(err, h.Env.Err()); err != nil {
+		tb.Fatal(err)
+	}
+	return client
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
@@ -30,7 +31,7 @@ func TestRecordsBecomeSamples(t *testing.T) {
 }
 
 func TestBuildNamesWhatIsMissing(t *testing.T) {
-	_, err := build(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
+	_, err := lambdahost.New(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler), build)
 	for _, name := range []string{"STREAM_NAME", "STATE_BUCKET", "DATABASE_SECRET_ARN", "REMOTE_WRITE_URL"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)

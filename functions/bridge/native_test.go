@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
 	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -33,10 +31,7 @@ func TestLagsAreNativeHistograms(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Stop(context.Background()) }()
-	client, err := newClient(aws.Config{}, settings{url: server.URL() + "/api/v1/write"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := newClient(t, server.URL()+"/api/v1/write")
 	start := time.Now().Add(-2 * time.Minute).Truncate(window)
 	records := fleettest.New(t, 3, 4, 5, start).Run(start, 62)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)

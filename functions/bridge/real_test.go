@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -99,10 +97,7 @@ func againstPrometheus(t *testing.T, outOfOrder time.Duration) {
 		t.Fatal(err)
 	}
 	defer func() { _ = server.Stop(context.Background()) }()
-	client, err := newClient(aws.Config{}, settings{url: server.URL() + "/api/v1/write"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := newClient(t, server.URL()+"/api/v1/write")
 	start := time.Now().Add(-3 * time.Minute).Truncate(time.Second)
 	p := fleettest.New(t, 3, 4, 5, start)
 	records := p.Run(start, 120)

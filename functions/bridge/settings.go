@@ -13,24 +13,19 @@ type settings struct {
 	bucket    string // STATE_BUCKET
 	pathStyle bool   // AWS_S3_PATH_STYLE
 	secretARN string // DATABASE_SECRET_ARN
-	url       string // REMOTE_WRITE_URL
-	sigV4     bool   // REMOTE_WRITE_SIGV4: sign, and speak 1.0, as Amazon's managed service wants it
 	kpi       kpi.Config
 }
 
-func parse(getenv func(string) string) (settings, error) {
-	env := lambdahost.NewEnv(getenv)
-	s := settings{
+func parse(env *lambdahost.Env) settings {
+	_ = env.Required("REMOTE_WRITE_URL") // that lambdahost.Host.RemoteWrite uses
+	return settings{
 		stream:    env.Required("STREAM_NAME"),
 		bucket:    env.Required("STATE_BUCKET"),
 		pathStyle: env.Bool("AWS_S3_PATH_STYLE", false),
 		secretARN: env.Required("DATABASE_SECRET_ARN"),
-		url:       env.Required("REMOTE_WRITE_URL"),
-		sigV4:     env.Bool("REMOTE_WRITE_SIGV4", false),
 		kpi: kpi.Config{
 			Window:   time.Duration(env.Int("WINDOW_SECONDS", 5, 1, 3600)) * time.Second,
 			Lateness: time.Duration(env.Int("LATENESS_SECONDS", 2, 1, 3600)) * time.Second,
 		},
 	}
-	return s, env.Err()
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 	"github.com/insighthub/insighthub/cdk/local/s3"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
@@ -81,16 +81,15 @@ func TestWholeFunction(t *testing.T) {
 	records := p.Run(noon, 45)
 	var log bytes.Buffer
 	for _, part := range [][]fleettest.Record{records[:40], records[40:]} { // each in a process of its own
-		f, err := build(t.Context(), func(name string) string { return env[name] }, slog.New(slog.NewJSONHandler(&log, nil)))
+		instance, err := lambdahost.New(t.Context(), func(name string) string { return env[name] }, slog.New(slog.NewJSONHandler(&log, nil)), build)
 		if err != nil {
 			t.Fatal(err)
 		}
-		metricstest.Check(t, f.Handler, "insighthub_invocations_total", "insighthub_bridge_invocations_total", "insighthub_bridge_samples_total")
-		if answer, err := f.Invoke(t.Context(), fleettest.Payload(part)); err != nil {
+		metricstest.Check(t, instance, "insighthub_invocations_total", "insighthub_bridge_invocations_total", "insighthub_bridge_samples_total")
+		if answer, err := instance.Invoke(t.Context(), fleettest.Payload(part)); err != nil {
 			t.Fatalf("%s, %v", answer, err)
 		}
-		f.Handler.(interface{ Shutdown(context.Context) }).Shutdown(t.Context())
-		f.pool.Close()
+		instance.Shutdown(t.Context())
 	}
 	for metric, want := range map[string]int{
 		"insighthub_series_mean":              2 * 3 * 10 * 4,

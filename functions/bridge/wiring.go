@@ -4,16 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
-	"net/http"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 	"github.com/insighthub/insighthub/lib/aws/kinesis"
 	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/aws/secrets"
@@ -26,70 +21,43 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-// function is the use-case with its own metrics, and what is to be closed after it.
-type function struct {
-	lambda.Handler
-	pool *timescale.Pool
-}
-
 // build makes the function from its environment.
-func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*function, error) {
-	s, err := parse(getenv)
-	if err != nil {
-		return nil, err
-	}
-	host, err := lambdahost.NewHost(getenv)
-	if err != nil {
-		return nil, err
+func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
+	s := parse(h.Env)
+	if err := h.Env.Err(); err != nil {
+		return lambdahost.Function{}, err
 	}
 	objects, err := s3.New(s3.Config{
-		AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle,
+		AWS: h.AWS, Bucket: s.bucket, PathStyle: s.pathStyle,
 		Wire: &s3.Wire{Dial: (&net.Dialer{Timeout: 2 * time.Second}).DialContext},
 	})
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	client, err := newClient(host.AWS, s)
+	client, err := h.RemoteWrite(writeLimits())
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
 	// One connection, and one attempt: the configuration is read again a minute later.
-	pool, err := timescale.OpenSecret(ctx, secrets.New(host.AWS), s.secretARN, timescale.PoolConfig{
+	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), s.secretARN, timescale.PoolConfig{
 		Application: "insighthub-bridge", MaxConnections: 1, MaxAttempts: 1, ConnectTimeout: time.Second,
 	})
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	lineage := kinesis.NewShards(awskinesis.NewFromConfig(host.AWS), s.stream)
+	lineage := kinesis.NewShards(awskinesis.NewFromConfig(h.AWS), s.stream)
 	handler, err := assemble(parts{
-		settings: s, objects: objects, lineage: lineage, client: client, rules: rules{pool}, log: log,
-		config: bridge.Config{Metrics: host.Registry, Log: log, Now: time.Now},
+		settings: s, objects: objects, lineage: lineage, client: client, rules: rules{pool}, log: h.Log,
+		config: bridge.Config{Metrics: h.Registry, Log: h.Log, Now: time.Now},
 	})
-	if err != nil {
-		return nil, err
-	}
-	observed, err := host.Observe(handler)
-	return &function{observed, pool}, err
+	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
 }
 
-func newClient(cfg aws.Config, s settings) (*remotewrite.Client, error) {
-	c := remotewrite.Config{
-		URL: s.url, Now: time.Now, Rand: rand.Float64, MaxSamples: maxRequestSamples, MaxBytes: maxRequestBytes,
-		HTTP: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-	}
-	if s.sigV4 {
-		c.Protocol = remotewrite.V1
-		c.SigV4 = &awsconfig.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
-	}
-	return remotewrite.New(c)
+// writeLimits bound the requests to Prometheus. A window's samples come in parts of at
+// most 4,000 (lib/bridge); a part is one request unless it is full of histograms.
+func writeLimits() remotewrite.Config {
+	return remotewrite.Config{MaxSamples: 10_000, MaxBytes: 4 << 20}
 }
-
-// A window's samples come in parts of at most 4,000 (lib/bridge); a part is one
-// request unless it is full of histograms.
-const (
-	maxRequestSamples = 10_000
-	maxRequestBytes   = 4 << 20
-)
 
 // parts are what the use-case is assembled from.
 type parts struct {

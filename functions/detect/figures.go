@@ -5,17 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
-	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 	"github.com/insighthub/insighthub/lib/detect"
 	"github.com/insighthub/insighthub/lib/directory"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/lambda/metrics"
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 )
@@ -32,23 +27,12 @@ type figures struct{ client metrics.Writer }
 
 var _ detect.Notifier = figures{}
 
-// newFigures returns nil where there is no Prometheus.
-func newFigures(cfg aws.Config, s settings) (detect.Notifier, error) {
-	if s.writeURL == "" {
-		return nil, nil //nolint:nilnil // nobody is an answer
-	}
-	c := remotewrite.Config{
-		// What does not arrive at once is not worth the stream's time.
-		URL: s.writeURL, Now: time.Now, Rand: rand.Float64, MaxAttempts: 1, MaxBisections: 16,
-		HTTP: &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
-	}
-	if s.writeSigV4 {
-		c.Protocol = remotewrite.V1
-		c.SigV4 = &awsconfig.SigV4{Region: cfg.Region, Credentials: cfg.Credentials}
-	}
-	client, err := remotewrite.New(c)
-	if err != nil {
-		return nil, fmt.Errorf("figures of anomalies: %w", err)
+// newFigures returns nil without a Prometheus to write to.
+func newFigures(h *lambdahost.Host) (detect.Notifier, error) {
+	// One attempt: the stream does not wait for scores.
+	client, err := h.RemoteWrite(remotewrite.Config{MaxAttempts: 1, MaxBisections: 16})
+	if client == nil || err != nil {
+		return nil, err
 	}
 	return figures{client}, nil
 }

@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-
 	"github.com/insighthub/insighthub/lib/directory"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -23,7 +23,7 @@ type written struct {
 func (w *written) Write(_ context.Context, series []remotewrite.Series) (remotewrite.Result, error) {
 	for i := range series {
 		for _, s := range series[i].Samples {
-			w.series = append(w.series, series[i].String()+" "+aws.ToString(new(number(s))))
+			w.series = append(w.series, series[i].String()+" "+number(s))
 		}
 	}
 	return w.result, w.err
@@ -92,13 +92,14 @@ func TestWhatIsNotDrawnIsCounted(t *testing.T) {
 }
 
 func TestFiguresNeedAReceiver(t *testing.T) {
-	if f, err := newFigures(aws.Config{}, settings{}); f != nil || err != nil {
-		t.Errorf("without Prometheus: %v, %v", f, err)
-	}
-	if _, err := newFigures(aws.Config{}, settings{writeURL: "nowhere"}); err == nil {
-		t.Error("no URL was taken")
-	}
-	if f, err := newFigures(aws.Config{}, settings{writeURL: "http://127.0.0.1:1/write"}); f == nil || err != nil {
-		t.Errorf("%v, %v", f, err)
+	for url, want := range map[string]bool{"": false, "http://127.0.0.1:1/write": true} {
+		h := lambdahost.NewHost(func(name string) string {
+			return map[string]string{
+				"REMOTE_WRITE_URL": url, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
+			}[name]
+		}, slog.New(slog.DiscardHandler))
+		if got, err := newFigures(h); (got != nil) != want || err != nil || h.Env.Err() != nil {
+			t.Errorf("REMOTE_WRITE_URL %q: got %v, %v, %v; want a client: %v", url, got, err, h.Env.Err(), want)
+		}
 	}
 }

@@ -1,21 +1,7 @@
 // Command detect is the function that reads the stream, finds anomalies and raises
-// alarms. Its environment is read in settings.go, and by lambdahost.NewInstruments.
+// alarms. Its environment is read in settings.go, and by lambdahost.NewHost.
 package main
 
-import (
-	"context"
-	"os"
+import lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 
-	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
-)
-
-func main() {
-	ctx := context.Background()
-	log := lambdahost.Logger(os.Getenv)
-	f, err := build(ctx, os.Getenv, log)
-	if err != nil {
-		log.Error("can not start", "error", err)
-		os.Exit(1)
-	}
-	lambdahost.Start(ctx, f.Handler, f.pool.Close)
-}
+func main() { lambdahost.Main(build) }

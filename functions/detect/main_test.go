@@ -17,11 +17,12 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/events"
 	"github.com/insighthub/insighthub/lib/aws/eventbridge"
 	"github.com/insighthub/insighthub/lib/directory"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 )
 
 func TestBuildNamesWhatIsMissing(t *testing.T) {
-	_, err := build(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
+	_, err := lambdahost.New(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler), build)
 	for _, name := range []string{"STREAM_NAME", "STATE_BUCKET", "DATABASE_SECRET_ARN", "EVENT_BUS"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)
@@ -40,12 +41,12 @@ func TestMetrics(t *testing.T) {
 		"DATABASE_SECRET_ARN": "arn", "AWS_ENDPOINT_URL_SECRETS_MANAGER": secret.URL,
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
 	}
-	f, err := build(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler))
+	instance, err := lambdahost.New(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler), build)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.pool.Close()
-	metricstest.Check(t, f.Handler, "insighthub_invocations_total", "insighthub_anomalies_total", "insighthub_detect_events_total",
+	defer instance.Shutdown(t.Context())
+	metricstest.Check(t, instance, "insighthub_invocations_total", "insighthub_anomalies_total", "insighthub_detect_events_total",
 		"insighthub_detect_invocations_total", "insighthub_detect_notifications_total", "insighthub_detect_figures_total", "insighthub_detect_poison_records_total",
 		"insighthub_detect_refused_anomalies_total", "insighthub_detect_phase_seconds_total", "insighthub_detect_state_bytes")
 }

@@ -13,25 +13,19 @@ type settings struct {
 	secretARN string // DATABASE_SECRET_ARN
 	bus       string // EVENT_BUS: name or ARN
 	limits    detect.Limits
-
-	writeURL   string // REMOTE_WRITE_URL, where Prometheus takes scores; empty: nowhere
-	writeSigV4 bool   // REMOTE_WRITE_SIGV4
 }
 
-func parse(getenv func(string) string) (settings, error) {
-	env := lambdahost.NewEnv(getenv)
+func parse(env *lambdahost.Env) settings {
 	const most = 30_000 // series of a shard, for whose states there is room, see maxStateBytes
-	s := settings{
+	return settings{
 		stream:    env.Required("STREAM_NAME"),
 		bucket:    env.Required("STATE_BUCKET"),
 		pathStyle: env.Bool("AWS_S3_PATH_STYLE", false),
 		secretARN: env.Required("DATABASE_SECRET_ARN"),
 		bus:       env.Required("EVENT_BUS"),
-		writeURL:  getenv("REMOTE_WRITE_URL"), writeSigV4: env.Bool("REMOTE_WRITE_SIGV4", false),
 		limits: detect.Limits{
 			Series:        env.Int("MAX_SERIES", 20_000, 1, most),
 			GatewaySeries: env.Int("MAX_GATEWAY_SERIES", 5_000, 1, most),
 		},
 	}
-	return s, env.Err()
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
 	awseventbridge "github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	awskinesis "github.com/aws/aws-sdk-go-v2/service/kinesis"
 
@@ -20,53 +18,39 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-// function is the use-case with its own metrics, and what is to be closed after it.
-type function struct {
-	lambda.Handler
-	pool *timescale.Pool
-}
-
 // build makes the function from its environment.
-func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*function, error) {
-	s, err := parse(getenv)
-	if err != nil {
-		return nil, err
+func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
+	s := parse(h.Env)
+	if err := h.Env.Err(); err != nil {
+		return lambdahost.Function{}, err
 	}
-	host, err := lambdahost.NewHost(getenv)
+	objects, err := s3.New(s3.Config{AWS: h.AWS, Bucket: s.bucket, PathStyle: s.pathStyle, MaxBytes: maxStateBytes + 1<<20})
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	objects, err := s3.New(s3.Config{AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle, MaxBytes: maxStateBytes + 1<<20})
+	bus, err := eventbridge.New(eventbridge.Config{Client: awseventbridge.NewFromConfig(h.AWS), Name: s.bus, Source: eventSource})
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	bus, err := eventbridge.New(eventbridge.Config{Client: awseventbridge.NewFromConfig(host.AWS), Name: s.bus, Source: eventSource})
-	if err != nil {
-		return nil, err
-	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(host.AWS), s.secretARN, timescale.PoolConfig{
+	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), s.secretARN, timescale.PoolConfig{
 		Application: "insighthub-detect", MaxConnections: 1, ConnectTimeout: time.Second,
 	})
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	lineage := kinesis.NewShards(awskinesis.NewFromConfig(host.AWS), s.stream)
-	drawn, err := newFigures(host.AWS, s)
+	lineage := kinesis.NewShards(awskinesis.NewFromConfig(h.AWS), s.stream)
+	drawn, err := newFigures(h)
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
 	handler, err := assemble(parts{
 		settings: s, objects: objects, lineage: lineage, configurations: configuration{pool},
 		config: detect.Config{
-			Anomalies: anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, log}, Notifier: notifier{bus}, Figures: drawn,
-			Metrics: host.Registry, Log: log, Now: time.Now,
+			Anomalies: anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, h.Log}, Notifier: notifier{bus}, Figures: drawn,
+			Metrics: h.Registry, Log: h.Log, Now: time.Now,
 		},
 	})
-	if err != nil {
-		return nil, err
-	}
-	observed, err := host.Observe(handler)
-	return &function{observed, pool}, err
+	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
 }
 
 // keeper is the database with its names.

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/insighthub/insighthub/docs/contracttest"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -77,10 +78,10 @@ func stream(t *testing.T, status int, answer string) lambda.Handler {
 		_, _ = io.WriteString(w, answer)
 	}))
 	t.Cleanup(server.Close)
-	handler, err := build(environment(map[string]string{
+	handler, err := lambdahost.New(t.Context(), environment(map[string]string{
 		"STREAM_NAME": "telemetry", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
 		"AWS_ENDPOINT_URL_KINESIS": server.URL, "AWS_ENDPOINT_URL": server.URL, "MAX_INFLATED_BYTES": "65536",
-	}), slog.New(slog.DiscardHandler))
+	}), slog.New(slog.DiscardHandler), build)
 	if err != nil {
 		t.Fatal(err)
 	}

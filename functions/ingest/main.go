@@ -2,22 +2,9 @@
 // gateway's events and puts them on the stream.
 //
 // Environment: STREAM_NAME; RECORD_COMPRESSION (none, zstd), RETENTION_DAYS,
-// MAX_FUTURE_SECONDS, MAX_INFLATED_BYTES; LOG_LEVEL; that of lambdahost.NewInstruments.
+// MAX_FUTURE_SECONDS, MAX_INFLATED_BYTES; LOG_LEVEL; and what lambdahost.NewHost reads.
 package main
 
-import (
-	"context"
-	"os"
+import lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 
-	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
-)
-
-func main() {
-	log := lambdahost.Logger(os.Getenv)
-	handler, err := build(os.Getenv, log)
-	if err != nil {
-		log.Error("can not start", "error", err)
-		os.Exit(1)
-	}
-	lambdahost.Start(context.Background(), handler)
-}
+func main() { lambdahost.Main(build) }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -17,11 +18,12 @@ func environment(values map[string]string) func(string) string {
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	s, err := parse(environment(map[string]string{
+	env := lambdahost.NewEnv(environment(map[string]string{
 		"STREAM_NAME": "telemetry", "RECORD_COMPRESSION": "zstd", "RETENTION_DAYS": "30",
 		"MAX_FUTURE_SECONDS": "60", "MAX_INFLATED_BYTES": "65536",
 	}))
-	if err != nil {
+	s := parse(env)
+	if err := env.Err(); err != nil {
 		t.Fatal(err)
 	}
 	if s.stream != "telemetry" || s.compression != telemetry.Zstd || s.ingest.RetentionDays != 30 ||
@@ -32,7 +34,9 @@ func TestParse(t *testing.T) {
 
 func TestParseNamesEveryProblem(t *testing.T) {
 	t.Parallel()
-	_, err := parse(environment(map[string]string{"RECORD_COMPRESSION": "lz4", "RETENTION_DAYS": "ten"}))
+	env := lambdahost.NewEnv(environment(map[string]string{"RECORD_COMPRESSION": "lz4", "RETENTION_DAYS": "ten"}))
+	_ = parse(env)
+	err := env.Err()
 	if !errors.Is(err, telemetry.ErrInvalid) {
 		t.Fatalf("got %v", err)
 	}
@@ -46,14 +50,14 @@ func TestParseNamesEveryProblem(t *testing.T) {
 func TestBuild(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{"STREAM_NAME": "telemetry", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
-	handler, err := build(environment(values), slog.New(slog.DiscardHandler))
+	instance, err := lambdahost.New(t.Context(), environment(values), slog.New(slog.DiscardHandler), build)
 	if err != nil {
 		t.Fatal(err)
 	}
-	metricstest.Check(t, handler, "insighthub_invocations_total", "insighthub_ingest_requests_total",
+	metricstest.Check(t, instance, "insighthub_invocations_total", "insighthub_ingest_requests_total",
 		"insighthub_ingest_request_duration_seconds", "insighthub_ingest_records_total")
 	delete(values, "AWS_REGION")
-	if _, err := build(environment(values), slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := lambdahost.New(t.Context(), environment(values), slog.New(slog.DiscardHandler), build); err == nil {
 		t.Error("built without a region")
 	}
 }

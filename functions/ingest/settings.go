@@ -15,9 +15,7 @@ type settings struct {
 	ingest      ingest.Config
 }
 
-// parse reads the environment; the error names everything that is wrong with it.
-func parse(getenv func(string) string) (settings, error) {
-	env := lambdahost.NewEnv(getenv)
+func parse(env *lambdahost.Env) settings {
 	s := settings{
 		stream: env.Required("STREAM_NAME"),
 		ingest: ingest.Config{
@@ -29,5 +27,5 @@ func parse(getenv func(string) string) (settings, error) {
 	if env.OneOf("RECORD_COMPRESSION", "none", "none", "zstd") == "zstd" {
 		s.compression = telemetry.Zstd
 	}
-	return s, env.Err()
+	return s
 }

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"math/rand/v2"
 	"time"
-
-	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/aws/kinesis"
 	"github.com/insighthub/insighthub/lib/ingest"
@@ -14,31 +11,24 @@ import (
 )
 
 // build makes the function from its environment.
-func build(getenv func(string) string, log *slog.Logger) (lambda.Handler, error) {
-	s, err := parse(getenv)
-	if err != nil {
-		return nil, err
-	}
-	host, err := lambdahost.NewHost(getenv)
-	if err != nil {
-		return nil, err
+func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
+	s := parse(h.Env)
+	if err := h.Env.Err(); err != nil {
+		return lambdahost.Function{}, err
 	}
 	producer, err := kinesis.NewProducer(kinesis.Config{
-		Client: kinesis.NewClient(host.AWS), Stream: s.stream, Now: time.Now, Rand: rand.Float64,
+		Client: kinesis.NewClient(h.AWS), Stream: s.stream, Now: time.Now, Rand: rand.Float64,
 	})
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	publisher, err := ingest.NewStreamPublisher(putter{producer}, s.compression, host.Registry)
+	publisher, err := ingest.NewStreamPublisher(putter{producer}, s.compression, h.Registry)
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	s.ingest.Publisher, s.ingest.Metrics, s.ingest.Log, s.ingest.Now = publisher, host.Registry, log, time.Now
+	s.ingest.Publisher, s.ingest.Metrics, s.ingest.Log, s.ingest.Now = publisher, h.Registry, h.Log, time.Now
 	handler, err := ingest.New(s.ingest)
-	if err != nil {
-		return nil, err
-	}
-	return host.Observe(handler)
+	return lambdahost.Function{Handler: handler}, err
 }
 
 // putter is the stream as the use-case wants it.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
@@ -50,16 +51,17 @@ func TestInvokeFailsTheDeployment(t *testing.T) {
 }
 
 func TestBuildNamesWhatIsMissing(t *testing.T) {
-	if _, err := build(func(string) string { return "" }, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "DATABASE_SECRET_ARN") {
+	_, err := lambdahost.New(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler), build)
+	if err == nil || !strings.Contains(err.Error(), "DATABASE_SECRET_ARN") {
 		t.Errorf("error = %v, want one that names DATABASE_SECRET_ARN", err)
 	}
 }
 
 func TestMetrics(t *testing.T) {
 	values := map[string]string{"DATABASE_SECRET_ARN": "arn:secret", "ADMIN_SECRET_ARN": "arn:admin", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
-	handler, err := build(func(name string) string { return values[name] }, slog.New(slog.DiscardHandler))
+	instance, err := lambdahost.New(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler), build)
 	if err != nil {
 		t.Fatal(err)
 	}
-	metricstest.Check(t, handler, "insighthub_invocations_total")
+	metricstest.Check(t, instance, "insighthub_invocations_total")
 }

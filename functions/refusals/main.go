@@ -1,23 +1,9 @@
 // Command refusals is the function that appends the authorizer's reports of refused
 // tokens to the audit trail (see lib/refusals). A rule of an event bus invokes it.
 //
-// Environment: DATABASE_SECRET_ARN; LOG_LEVEL; that of lambdahost.NewInstruments.
+// Environment: DATABASE_SECRET_ARN; LOG_LEVEL; and what lambdahost.NewHost reads.
 package main
 
-import (
-	"context"
-	"os"
+import lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 
-	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
-)
-
-func main() {
-	ctx := context.Background()
-	log := lambdahost.Logger(os.Getenv)
-	handler, pool, err := build(ctx, os.Getenv, log)
-	if err != nil {
-		log.Error("can not start", "error", err)
-		os.Exit(1)
-	}
-	lambdahost.Start(ctx, handler, pool.Close)
-}
+func main() { lambdahost.Main(build) }

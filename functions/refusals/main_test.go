@@ -7,13 +7,14 @@ import (
 	"sync/atomic"
 	"testing"
 
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
 func TestBuildNamesWhatIsMissing(t *testing.T) {
-	_, _, err := build(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
+	_, err := lambdahost.New(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler), build)
 	if err == nil || !strings.Contains(err.Error(), "DATABASE_SECRET_ARN") || !strings.Contains(err.Error(), "AWS_REGION") {
 		t.Errorf("got %v", err)
 	}

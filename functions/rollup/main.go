@@ -4,49 +4,33 @@
 //
 // Environment: DATABASE_SECRET_ARN; RETENTION_EVENT_DAYS, RETENTION_MINUTE_DAYS (3,653
 // each), RETENTION_HOUR_DAYS (0), 0 being for ever; LOG_LEVEL; that of
-// lambdahost.NewInstruments.
+// lambdahost.NewHost.
 package main
 
 import (
 	"context"
-	"errors"
-	"log/slog"
-	"os"
 	"time"
-
-	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/aws/secrets"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-func main() {
-	ctx := context.Background()
-	log := lambdahost.Logger(os.Getenv)
-	handler, pool, err := build(ctx, os.Getenv, log)
-	if err != nil {
-		log.Error("can not start", "error", err)
-		os.Exit(1)
-	}
-	lambdahost.Start(ctx, handler, pool.Close)
-}
+func main() { lambdahost.Main(build) }
 
 // build makes the function from its environment.
-func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (lambda.Handler, *timescale.Pool, error) {
-	env := lambdahost.NewEnv(getenv)
-	database := env.Required("DATABASE_SECRET_ARN")
-	retention := retentionOf(env)
-	host, err := lambdahost.NewHost(getenv)
-	if err := errors.Join(env.Err(), retention.Validate(), err); err != nil {
-		return nil, nil, err
+func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
+	database := h.Env.Required("DATABASE_SECRET_ARN")
+	retention := retentionOf(h.Env)
+	h.Env.Add(retention.Validate())
+	if err := h.Env.Err(); err != nil {
+		return lambdahost.Function{}, err
 	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(host.AWS), database, timescale.PoolConfig{
+	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), database, timescale.PoolConfig{
 		Application: "insighthub-rollup", MaxConnections: 1, StatementTimeout: 20 * time.Second,
 	})
 	if err != nil {
-		return nil, nil, err
+		return lambdahost.Function{}, err
 	}
-	observed, err := host.Observe(&handler{pool, retention, log})
-	return observed, pool, err
+	return lambdahost.Function{Handler: &handler{pool, retention, h.Log}, Close: pool.Close}, nil
 }

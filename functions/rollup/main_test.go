@@ -14,7 +14,7 @@ import (
 )
 
 func TestBuildNamesWhatIsMissing(t *testing.T) {
-	_, _, err := build(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
+	_, err := lambdahost.New(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler), build)
 	if err == nil || !strings.Contains(err.Error(), "DATABASE_SECRET_ARN") || !strings.Contains(err.Error(), "AWS_REGION") {
 		t.Errorf("got %v", err)
 	}
@@ -36,7 +36,8 @@ func TestRetentionOf(t *testing.T) {
 
 func TestBuildRefusesARetention(t *testing.T) {
 	values := map[string]string{"DATABASE_SECRET_ARN": "arn:secret", "AWS_REGION": "eu-west-1", "RETENTION_EVENT_DAYS": "90", "RETENTION_MINUTE_DAYS": "30"}
-	if _, _, err := build(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "minutes kept as long as events") {
+	_, err := lambdahost.New(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler), build)
+	if err == nil || !strings.Contains(err.Error(), "minutes kept as long as events") {
 		t.Errorf("got %v", err)
 	}
 }

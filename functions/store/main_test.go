@@ -16,6 +16,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/aws/kinesis"
 	"github.com/insighthub/insighthub/lib/aws/kinesis/kinesistest"
+	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 	"github.com/insighthub/insighthub/lib/store"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -125,7 +126,7 @@ func TestDatabaseAway(t *testing.T) {
 }
 
 func TestBuildNamesWhatIsMissing(t *testing.T) {
-	_, err := build(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler))
+	_, err := lambdahost.New(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler), build)
 	for _, name := range []string{"DATABASE_SECRET_ARN", "FAILURE_BUCKET"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v does not name %s", err, name)
@@ -143,12 +144,12 @@ func TestMetrics(t *testing.T) {
 		"DATABASE_SECRET_ARN": "arn", "FAILURE_BUCKET": "failures", "AWS_ENDPOINT_URL_SECRETS_MANAGER": secret.URL,
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
 	}
-	f, err := build(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler))
+	instance, err := lambdahost.New(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler), build)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.pool.Close()
-	metricstest.Check(t, f.Handler, "insighthub_invocations_total", "insighthub_store_events_total", "insighthub_store_duplicates_total",
+	defer instance.Shutdown(t.Context())
+	metricstest.Check(t, instance, "insighthub_invocations_total", "insighthub_store_events_total", "insighthub_store_duplicates_total",
 		"insighthub_store_conflicts_total", "insighthub_store_poison_records_total")
 }
 

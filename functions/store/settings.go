@@ -10,13 +10,11 @@ type settings struct {
 	connections int    // DATABASE_CONNECTIONS; an environment handles one invocation at a time
 }
 
-func parse(getenv func(string) string) (settings, error) {
-	env := lambdahost.NewEnv(getenv)
-	s := settings{
+func parse(env *lambdahost.Env) settings {
+	return settings{
 		secretARN:   env.Required("DATABASE_SECRET_ARN"),
 		bucket:      env.Required("FAILURE_BUCKET"),
 		pathStyle:   env.Bool("AWS_S3_PATH_STYLE", false),
 		connections: env.Int("DATABASE_CONNECTIONS", 1, 1, 100),
 	}
-	return s, env.Err()
 }

@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"time"
-
-	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/insighthub/insighthub/lib/aws/kinesis"
 	"github.com/insighthub/insighthub/lib/aws/s3"
@@ -16,43 +13,29 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-// function is the use-case with its own metrics, and what is to be closed after it.
-type function struct {
-	lambda.Handler
-	pool *timescale.Pool
-}
-
 // build makes the function from its environment.
-func build(ctx context.Context, getenv func(string) string, log *slog.Logger) (*function, error) {
-	s, err := parse(getenv)
-	if err != nil {
-		return nil, err
+func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
+	s := parse(h.Env)
+	if err := h.Env.Err(); err != nil {
+		return lambdahost.Function{}, err
 	}
-	host, err := lambdahost.NewHost(getenv)
+	letters, err := s3.New(s3.Config{AWS: h.AWS, Bucket: s.bucket, PathStyle: s.pathStyle})
 	if err != nil {
-		return nil, err
-	}
-	letters, err := s3.New(s3.Config{AWS: host.AWS, Bucket: s.bucket, PathStyle: s.pathStyle})
-	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
 	decoder, err := telemetry.NewDecoder(telemetry.DefaultLimits())
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(host.AWS), s.secretARN, timescale.PoolConfig{Application: "insighthub-store", MaxConnections: s.connections})
+	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), s.secretARN, timescale.PoolConfig{Application: "insighthub-store", MaxConnections: s.connections})
 	if err != nil {
-		return nil, err
+		return lambdahost.Function{}, err
 	}
 	handler, err := store.New(store.Config{
-		Source: &kinesis.Source{}, Decoder: decoder, DeadLetters: letters, Metrics: host.Registry, Log: log, Now: time.Now,
+		Source: &kinesis.Source{}, Decoder: decoder, DeadLetters: letters, Metrics: h.Registry, Log: h.Log, Now: time.Now,
 		Writer: writer{timescale.NewWriter(pool, timescale.WriterConfig{})},
 	})
-	if err != nil {
-		return nil, err
-	}
-	observed, err := host.Observe(handler)
-	return &function{observed, pool}, err
+	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
 }
 
 // writer is the database as the use-case wants it.

@@ -55,7 +55,7 @@ func Rules() []Rule {
 		{Path: "lib/stream", Internal: []string{telemetry, "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/lambda/http", Internal: []string{telemetry, "lib/directory", "lib/problem"}},
 		{Path: "lib/aws/config", External: []string{sdk}},
-		{Path: "lib/lambda/host", Internal: []string{telemetry, "lib/aws/config", "lib/lambda/metrics", "lib/prometheus/remotewrite", "lib/tracing"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
+		{Path: "lib/lambda/host", Internal: []string{telemetry, "lib/aws/config", "lib/lambda/metrics", "lib/prometheus/remotewrite"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
 		{Path: "lib/lambda/metrics", Internal: []string{"lib/lambda/background", "lib/prometheus/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "lib/lambda/metrics/metricstest", Internal: []string{"lib/lambda/metrics"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "functions/...", Internal: []string{"lib/..."}, External: []string{sdk}},

@@ -10,8 +10,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Env reads settings from the environment and remembers every problem, so that
-// a function that is set up wrongly says all that is wrong at once:
+// Env reads settings from the environment and collects every problem, so that a function
+// that is configured wrongly reports all of them at once:
 //
 //	env := lambdahost.NewEnv(getenv)
 //	stream := env.Required("STREAM_NAME")
@@ -71,6 +71,13 @@ func (e *Env) Bool(name string, fallback bool) bool {
 	return e.OneOf(name, strconv.FormatBool(fallback), "true", "false") == "true"
 }
 
+// Add notes a problem that other code has found in the environment; nil is none.
+func (e *Env) Add(problem error) {
+	if problem != nil {
+		e.problems = append(e.problems, problem)
+	}
+}
+
 // Err returns every problem found so far, joined, or nil. It wraps telemetry.ErrInvalid.
 func (e *Env) Err() error {
 	if len(e.problems) == 0 {
@@ -80,5 +87,5 @@ func (e *Env) Err() error {
 }
 
 func (e *Env) problem(name, format string, args ...any) {
-	e.problems = append(e.problems, fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...)))
+	e.Add(fmt.Errorf("%s: %s", name, fmt.Sprintf(format, args...)))
 }

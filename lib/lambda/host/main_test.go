@@ -29,12 +29,18 @@ const asFunction = "LAMBDAHOST_TEST_FUNCTION"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asFunction) != "" {
-		lambdahost.Start(context.Background(), echo{}, func() { fmt.Println("closing") }, func() { fmt.Println("closed") })
+		lambdahost.Main(func(_ context.Context, host *lambdahost.Host) (lambdahost.Function, error) {
+			return lambdahost.Function{
+				Handler:  echo{},
+				Shutdown: func(context.Context) { fmt.Println("shut down") },
+				Close:    func() { fmt.Println("closed") },
+			}, host.Env.Err()
+		})
 	}
 	os.Exit(m.Run())
 }
 
-// echo answers with the payload and whether there is a deadline.
+// echo returns the payload and whether there is a deadline.
 type echo struct{}
 
 func (echo) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
@@ -42,10 +48,10 @@ func (echo) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(map[string]any{"payload": string(payload), "deadline": ok})
 }
 
-// runtimeAPI is Lambda's side: it gives one invocation and takes its answer.
+// runtimeAPI is a Lambda Runtime API that sends one invocation and receives its response.
 type runtimeAPI struct {
-	answers chan string
-	once    sync.Once
+	responses chan string
+	once      sync.Once
 }
 
 func (a *runtimeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -67,14 +73,14 @@ func (a *runtimeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasSuffix(path, "/invocation/request-1/response"):
 		body, _ := io.ReadAll(r.Body)
 		w.WriteHeader(http.StatusAccepted)
-		a.answers <- string(body)
+		a.responses <- string(body)
 	default:
 		http.NotFound(w, r)
 	}
 }
 
-func TestStart(t *testing.T) {
-	api := &runtimeAPI{answers: make(chan string, 1)}
+func TestMainFunction(t *testing.T) {
+	api := &runtimeAPI{responses: make(chan string, 1)}
 	server := httptest.NewServer(api)
 	defer server.Close()
 	defer server.CloseClientConnections()
@@ -82,18 +88,19 @@ func TestStart(t *testing.T) {
 	defer cancel()
 	var out bytes.Buffer
 	function := exec.CommandContext(ctx, os.Args[0])
-	function.Env = append(os.Environ(), asFunction+"=1", "AWS_LAMBDA_RUNTIME_API="+strings.TrimPrefix(server.URL, "http://"))
+	function.Env = append(os.Environ(), asFunction+"=1", "AWS_LAMBDA_RUNTIME_API="+strings.TrimPrefix(server.URL, "http://"),
+		"AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=id", "AWS_SECRET_ACCESS_KEY=secret")
 	function.Stdout, function.Stderr = &out, os.Stderr
 	if err := function.Start(); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case got := <-api.answers:
+	case got := <-api.responses:
 		if got != `{"deadline":true,"payload":"hello"}` {
-			t.Errorf("answer %s", got)
+			t.Errorf("got response %s", got)
 		}
 	case <-ctx.Done():
-		t.Fatal("no answer")
+		t.Fatal("got no response")
 	}
 	if err := function.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
@@ -101,8 +108,23 @@ func TestStart(t *testing.T) {
 	if err := function.Wait(); err != nil {
 		t.Fatalf("exit: %v", err)
 	}
-	if out.String() != "closing\nclosed\n" {
-		t.Errorf("output %q: the shutdown functions did not run", out.String())
+	if got, want := out.String(), "shut down\nclosed\n"; got != want {
+		t.Errorf("got output %q, want %q", got, want)
+	}
+}
+
+// TestMainCannotStart: the problem is logged, and the exit status is 1.
+func TestMainCannotStart(t *testing.T) {
+	function := exec.CommandContext(t.Context(), os.Args[0])
+	function.Env = []string{asFunction + "=1", "METRICS_INTERVAL_SECONDS=0"}
+	out, err := function.Output()
+	if status, ok := errors.AsType[*exec.ExitError](err); !ok || status.ExitCode() != 1 {
+		t.Errorf("got %v, want exit status 1", err)
+	}
+	for _, want := range []string{`"msg":"cannot start"`, "METRICS_INTERVAL_SECONDS", "AWS_REGION"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("got %s, want %s in it", out, want)
+		}
 	}
 }
 
