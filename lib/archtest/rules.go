@@ -47,7 +47,6 @@ func Rules() []Rule {
 		{Path: "lib/aws/secrets", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/aws/kms", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/aws/eventbridge", Internal: []string{telemetry}, External: []string{sdk}},
-		{Path: "lib/tracing"},
 
 		// Start-up.
 		{Path: "lib/lambda/background"},
