@@ -12,9 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/atomicfile"
 )
 
 // ErrNotFound says that no key has this id or ARN.
@@ -133,31 +134,11 @@ func (s *Store) find(idOrARN string) (*key, error) {
 	return nil, fmt.Errorf("key %q: %w", idOrARN, ErrNotFound)
 }
 
-// save replaces the file as a whole: a reader finds the old or the new one. Callers hold mu.
+// save writes all keys to the file. Callers hold mu.
 func (s *Store) save() error {
-	kept := make([]stored, 0, len(s.keys))
+	all := make([]stored, 0, len(s.keys))
 	for _, k := range s.keys {
-		kept = append(kept, k.stored)
+		all = append(all, k.stored)
 	}
-	data, err := json.MarshalIndent(kept, "", "  ")
-	if err != nil {
-		return err
-	}
-	dir := filepath.Dir(s.cfg.File)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(dir, filepath.Base(s.cfg.File)+".*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), s.cfg.File)
-	}
-	if err != nil {
-		_ = os.Remove(file.Name())
-	}
-	return err
+	return atomicfile.WriteJSON(s.cfg.File, all)
 }

@@ -8,10 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/atomicfile"
 )
 
 // ErrNotFound says that no secret has this name or ARN.
@@ -176,31 +177,11 @@ func (s *Store) put(name, value string) (string, error) {
 	return next.ARN, nil
 }
 
-// save replaces the file as a whole: a reader finds the old or the new one.
+// save writes all secrets to the file. Callers hold mu.
 func (s *Store) save() error {
-	kept := make([]*secret, 0, len(s.secrets))
+	all := make([]*secret, 0, len(s.secrets))
 	for _, one := range s.secrets {
-		kept = append(kept, one)
+		all = append(all, one)
 	}
-	data, err := json.MarshalIndent(kept, "", "  ")
-	if err != nil {
-		return err
-	}
-	dir := filepath.Dir(s.cfg.File)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(dir, filepath.Base(s.cfg.File)+".*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), s.cfg.File)
-	}
-	if err != nil {
-		_ = os.Remove(file.Name())
-	}
-	return err
+	return atomicfile.WriteJSON(s.cfg.File, all)
 }

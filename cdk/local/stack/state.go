@@ -9,8 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
+	"github.com/insighthub/insighthub/cdk/local/atomicfile"
 	"github.com/insighthub/insighthub/cdk/local/eventsource"
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 )
@@ -61,24 +61,13 @@ func readState(r io.Reader, stream *kinesis.Server, checkpoints *eventsource.Mem
 	return stream.Restore(r)
 }
 
-// save writes the state beside its place and renames it.
-func save(path string, stream *kinesis.Server, checkpoints *eventsource.Memory) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-")
+// save writes the state for the next start.
+func save(path string, stream *kinesis.Server, checkpoints *eventsource.Memory) error {
+	err := atomicfile.Write(path, func(w io.Writer) error { return writeState(w, stream, checkpoints) })
 	if err != nil {
 		return fmt.Errorf("save the stream: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("save the stream: %w", err), os.Remove(file.Name()))
-		}
-	}()
-	if err := writeState(file, stream, checkpoints); err != nil {
-		return errors.Join(err, file.Close())
-	}
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
+	return nil
 }
 
 func writeState(w io.Writer, stream *kinesis.Server, checkpoints *eventsource.Memory) error {
