@@ -19,7 +19,8 @@ PROMETHEUS3 := .local/prometheus3
 K6         := .local/k6
 FUNCTIONS  := access api audit authorizer bridge detect ingest migrate refusals rollup store
 sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
-LIB_FILES  := $(call sources,lib)
+# cdk/local/stackfile and what it imports are read by functions/audit and the load generator too.
+LIB_FILES  := $(call sources,lib cdk/local/stackfile cdk/local/atomicfile)
 GO_BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false
 LAMBDA_GO  := $(GO_BUILD) -tags lambda.norpc -ldflags='-s -w -buildid='
 GOLANGCI   := .bin/golangci-lint

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/loadtest/bench"
@@ -50,7 +51,7 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	stack, err := bench.ReadStack(*state)
+	stack, err := stackfile.Read(*state)
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 			return err
 		}
 	}
-	tokens, err := stack.Tokens(fc.Site)
+	tokens, err := bench.NewTokens(stack, fc.Site)
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 
 // describeFleet makes the fleet's site, and gives its metrics their units once
 // their first events are stored.
-func describeFleet(ctx context.Context, stack bench.Stack, site string, gateways []*fleet.Gateway) error {
+func describeFleet(ctx context.Context, stack stackfile.Info, site string, gateways []*fleet.Gateway) error {
 	d, err := describe.LogIn(ctx, describe.Config{
 		URL: stack.HTTP, Name: stack.AdminName, Password: stack.AdminPassword,
 		Client: &http.Client{Timeout: 10 * time.Second}, Interval: time.Second,
@@ -223,11 +224,11 @@ func replayFiles(ctx context.Context, args []string, stdout io.Writer) error {
 	if fs.NArg() == 0 {
 		return errors.New("want at least one file: loadtest replay FILE …")
 	}
-	stack, err := bench.ReadStack(*state)
+	stack, err := stackfile.Read(*state)
 	if err != nil {
 		return err
 	}
-	tokens, err := stack.Tokens(*site)
+	tokens, err := bench.NewTokens(stack, *site)
 	if err != nil {
 		return err
 	}
@@ -305,11 +306,11 @@ func printToken(ctx context.Context, args []string, stdout io.Writer) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	stack, err := bench.ReadStack(*state)
+	stack, err := stackfile.Read(*state)
 	if err != nil {
 		return err
 	}
-	tokens, err := stack.Tokens(*site)
+	tokens, err := bench.NewTokens(stack, *site)
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"path/filepath"
 	"time"
 
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/audit"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 )
@@ -65,7 +65,7 @@ func (t terminal) run(ctx context.Context, args []string) (int, error) {
 	if flags.NArg() > 0 || *reads < 1 || *budget <= 0 {
 		return exitNotRun, errors.New("want no arguments, and reads and a budget above 0")
 	}
-	a, err := t.setUp(filepath.Join(*state, "stack.json"), *environment, *signed)
+	a, err := t.setUp(*state, *environment, *signed)
 	if err != nil {
 		return exitNotRun, err
 	}
@@ -89,15 +89,15 @@ func (t terminal) run(ctx context.Context, args []string) (int, error) {
 	return exitGood, nil
 }
 
-func (t terminal) setUp(stackFile string, environment, signed bool) (*selfCheck, error) {
+func (t terminal) setUp(state string, environment, signed bool) (*selfCheck, error) {
 	getenv := t.getenv
-	var info stackInfo
+	var info stackfile.Info
 	if !environment {
 		var err error
-		if info, err = readStack(stackFile); err != nil {
+		if info, err = stackfile.Read(state); err != nil {
 			return nil, err
 		}
-		getenv = info.getenv
+		getenv = info.Getenv
 	}
 	a, err := wire(lambdahost.NewHost(getenv, slog.New(slog.DiscardHandler)))
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,6 +25,7 @@ import (
 	localkms "github.com/insighthub/insighthub/cdk/local/kms"
 	"github.com/insighthub/insighthub/cdk/local/lambda"
 	"github.com/insighthub/insighthub/cdk/local/s3"
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/access"
 	"github.com/insighthub/insighthub/lib/api"
 	"github.com/insighthub/insighthub/lib/audit"
@@ -86,7 +86,7 @@ func newPlatform(t *testing.T) *platform {
 	must(p.pool.FirstAdministrator(t.Context(), adminName, phc, trail.Entry{Action: "account.create", Detail: "{}"}))(t)
 	must(p.pool.CreateSite(t.Context(), directory.Site{Name: "plant-1", TimeZone: "UTC"}, trail.Entry{Action: "site.create", Site: "plant-1", Detail: "{}"}))(t)
 
-	info := stackInfo{Audience: "insighthub", AdminName: adminName, AdminPassword: adminPassword}
+	info := stackfile.Info{Audience: "insighthub", AdminName: adminName, AdminPassword: adminPassword}
 	info.Buckets = map[string]string{"AUDIT_BUCKET": "audits", "FAILURE_BUCKET": "failures", "STATE_BUCKET": "states"}
 	keys := must(localkms.New(localkms.Config{File: filepath.Join(p.state, "kms.json"), Region: "eu-central-1", AccountID: "000000000000", Now: time.Now}))(t)
 	if err := keys.Ensure(keyID); err != nil {
@@ -116,8 +116,7 @@ func newPlatform(t *testing.T) *platform {
 	}))
 	info.Issuer = info.HTTP
 	handler = p.api(t, info)
-	raw := must(json.Marshal(info))(t)
-	if err := os.WriteFile(filepath.Join(p.state, "stack.json"), raw, 0o600); err != nil {
+	if err := stackfile.Write(p.state, info); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -131,7 +130,7 @@ func listen(t *testing.T, h http.Handler) string {
 }
 
 // api is the front with the functions behind it.
-func (p *platform) api(t *testing.T, info stackInfo) http.Handler {
+func (p *platform) api(t *testing.T, info stackfile.Info) http.Handler {
 	t.Helper()
 	signer := kms.New(aws.Config{
 		Region: "eu-central-1", BaseEndpoint: aws.String(info.KMS), Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),

@@ -18,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/audit"
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 	"github.com/insighthub/insighthub/lib/aws/s3"
@@ -28,8 +29,8 @@ import (
 // bucket opens one of the platform's buckets.
 func (p *platform) bucket(t *testing.T, name string) *s3.Store {
 	t.Helper()
-	info := must(readStack(filepath.Join(p.state, "stack.json")))(t)
-	return must(s3.New(s3.Config{AWS: must(awsconfig.Load(info.getenv))(t), Bucket: name, PathStyle: true}))(t)
+	info := must(stackfile.Read(p.state))(t)
+	return must(s3.New(s3.Config{AWS: must(awsconfig.Load(info.Getenv))(t), Bucket: name, PathStyle: true}))(t)
 }
 
 // The platform as it is: no check fails, whether with accounts or with signed tokens,
@@ -343,8 +344,8 @@ func TestAway(t *testing.T) {
 func TestHandler(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
-	info := must(readStack(filepath.Join(p.state, "stack.json")))(t)
-	a := must(wire(lambdahost.NewHost(info.getenv, slog.New(slog.DiscardHandler))))(t)
+	info := must(stackfile.Read(p.state))(t)
+	a := must(wire(lambdahost.NewHost(info.Getenv, slog.New(slog.DiscardHandler))))(t)
 	registry := prometheus.NewRegistry()
 	flushed, log := 0, bytes.Buffer{}
 	h := &handler{

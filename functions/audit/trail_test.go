@@ -6,9 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"testing"
 
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/audit"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 )
@@ -24,8 +24,8 @@ func decoded(part string) string {
 // exported is the trail as the API gives it.
 func exported(t *testing.T, p *platform) (string, error) {
 	t.Helper()
-	info := must(readStack(filepath.Join(p.state, "stack.json")))(t)
-	a := must(wire(lambdahost.NewHost(info.getenv, slog.New(slog.DiscardHandler))))(t)
+	info := must(stackfile.Read(p.state))(t)
+	a := must(wire(lambdahost.NewHost(info.Getenv, slog.New(slog.DiscardHandler))))(t)
 	tokens := must(audit.Minted{MinterConfig: a.minter()}.Open(t.Context()))(t)
 	req := must(http.NewRequestWithContext(t.Context(), http.MethodGet, info.HTTP+"/v1/audit?format=ndjson&limit=1000", http.NoBody))(t)
 	req.Header.Set("Authorization", "Bearer "+tokens[audit.AsAdministrator])

@@ -19,6 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/loadtest/drive"
@@ -67,9 +68,9 @@ func RunAPI(ctx context.Context, cfg APIConfig) (err error) {
 	if err := os.MkdirAll(cfg.Out, 0o755); err != nil { //nolint:gosec // the database's user must pass through
 		return err
 	}
-	var stack Stack
+	var stack stackfile.Info
 	if cfg.State != "" {
-		stack, err = ReadStack(cfg.State)
+		stack, err = stackfile.Read(cfg.State)
 	} else {
 		state := filepath.Join(cfg.Out, "state")
 		if err := os.RemoveAll(state); err != nil {
@@ -187,8 +188,8 @@ func readKinds() map[string]func(v url.Values) string {
 
 // readAPI sends requests at a fixed rate, the kinds in turn. A latency counts from when
 // its request was due.
-func readAPI(ctx context.Context, cfg APIConfig, stack Stack, report *APIReport) error {
-	tokens, err := stack.Tokens(apiSite)
+func readAPI(ctx context.Context, cfg APIConfig, stack stackfile.Info, report *APIReport) error {
+	tokens, err := NewTokens(stack, apiSite)
 	if err != nil {
 		return err
 	}

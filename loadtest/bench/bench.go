@@ -80,7 +80,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	stop := stackProc.stop
-	tokens, err := stack.Tokens(cfg.Fleet.Site)
+	tokens, err := NewTokens(stack, cfg.Fleet.Site)
 	if err != nil {
 		return errors.Join(err, stop())
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/fleet"
 	"github.com/insighthub/insighthub/loadtest/verify"
@@ -34,7 +35,7 @@ type system struct {
 	prometheus string
 }
 
-func newPipeline(cfg Config, s Stack, tokens *Tokens) *system {
+func newPipeline(cfg Config, s stackfile.Info, tokens *Tokens) *system {
 	p := &system{
 		cfg: cfg, name: "pipeline", prometheus: s.Prometheus, url: s.HTTP + "/v1/telemetry", dsn: s.Database,
 		token: tokens.Get,
@@ -47,7 +48,7 @@ func newPipeline(cfg Config, s Stack, tokens *Tokens) *system {
 	return p
 }
 
-func newYardstick(cfg Config, s Stack, url, dsn string, pid int) *system {
+func newYardstick(cfg Config, s stackfile.Info, url, dsn string, pid int) *system {
 	return &system{
 		cfg: cfg, name: "yardstick", url: url, dsn: dsn,
 		token: func(_ context.Context, g string) (string, error) { return g, nil },

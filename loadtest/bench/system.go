@@ -3,7 +3,6 @@ package bench
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,41 +13,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 )
-
-// Stack is what the local stack says of itself in stack.json once it answers.
-type Stack struct {
-	HTTP       string `json:"http"`
-	Database   string `json:"database"`
-	Prometheus string `json:"prometheus"` // empty where the stage has none
-	Logs       string `json:"logs"`
-	// With these tokens are minted; see Tokens.
-	KMS        string `json:"kms"`
-	SigningKey string `json:"signing_key"`
-	Issuer     string `json:"issuer"`
-	Audience   string `json:"audience"`
-	// The first account, as long as its password is the first one.
-	AdminName     string `json:"admin_name"`
-	AdminPassword string `json:"admin_password"`
-	PIDs          struct {
-		Local      int `json:"local"`
-		Postgres   int `json:"postgres"`
-		Prometheus int `json:"prometheus"`
-	} `json:"pids"`
-}
-
-// ReadStack reads the description of a running stack.
-func ReadStack(state string) (Stack, error) {
-	var s Stack
-	raw, err := os.ReadFile(filepath.Join(state, "stack.json")) //nolint:gosec // the stack's own folder
-	if err != nil {
-		return s, fmt.Errorf("no stack is running on %s (make run starts one): %w", state, err)
-	}
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return s, fmt.Errorf("%s/stack.json: %w", state, err)
-	}
-	return s, nil
-}
 
 // child is a program that the bench started.
 type child struct {
@@ -86,10 +53,10 @@ func (c *child) stop() error {
 }
 
 // startStack starts the local stack on a fresh state folder and waits for it.
-func startStack(ctx context.Context, cfg Config, state string) (*child, Stack, error) {
+func startStack(ctx context.Context, cfg Config, state string) (*child, stackfile.Info, error) {
 	log, err := os.Create(filepath.Join(cfg.Out, "local.log"))
 	if err != nil {
-		return nil, Stack{}, err
+		return nil, stackfile.Info{}, err
 	}
 	args := []string{
 		"-assembly", cfg.Assembly, "-stage", "dev", "-state", state, "-http", "127.0.0.1:0",
@@ -102,24 +69,24 @@ func startStack(ctx context.Context, cfg Config, state string) (*child, Stack, e
 	}
 	c, err := startChild(ctx, log, cfg.Local, args...)
 	if err != nil {
-		return nil, Stack{}, err
+		return nil, stackfile.Info{}, err
 	}
 	deadline := time.Now().Add(60 * time.Second)
 	for time.Now().Before(deadline) {
-		if s, err := ReadStack(state); err == nil {
+		if s, err := stackfile.Read(state); err == nil {
 			return c, s, nil
 		}
 		select {
 		case err := <-c.done:
-			return nil, Stack{}, fmt.Errorf("the local stack ended at its start: %w; see %s", err, log.Name())
+			return nil, stackfile.Info{}, fmt.Errorf("the local stack ended at its start: %w; see %s", err, log.Name())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return nil, Stack{}, errors.Join(fmt.Errorf("the local stack was not ready within 60 s; see %s", log.Name()), c.stop())
+	return nil, stackfile.Info{}, errors.Join(fmt.Errorf("the local stack was not ready within 60 s; see %s", log.Name()), c.stop())
 }
 
 // startYardstick starts the plain server on a database of its own beside the stack's.
-func startYardstick(ctx context.Context, cfg Config, stack Stack) (c *child, url, dsn string, err error) {
+func startYardstick(ctx context.Context, cfg Config, stack stackfile.Info) (c *child, url, dsn string, err error) {
 	conn, err := pgx.Connect(ctx, stack.Database)
 	if err != nil {
 		return nil, "", "", err

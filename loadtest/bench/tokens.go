@@ -2,15 +2,11 @@ package bench
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
-	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
-	"github.com/insighthub/insighthub/lib/aws/kms"
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 )
@@ -34,23 +30,9 @@ type bearer struct {
 // mintTimeout bounds one signature.
 const mintTimeout = 10 * time.Second
 
-// Tokens returns those of the gateways of a site.
-func (s Stack) Tokens(site string) (*Tokens, error) {
-	arn := strings.Split(s.SigningKey, ":")
-	const parts = 6 // arn:aws:kms:region:account:key/id
-	if s.KMS == "" || len(arn) != parts {
-		return nil, errors.New("the stack's stack.json names no key to sign tokens with")
-	}
-	env := map[string]string{
-		"AWS_REGION": arn[3], "AWS_ENDPOINT_URL_KMS": s.KMS, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
-	}
-	aws, err := awsconfig.Load(func(name string) string { return env[name] })
-	if err != nil {
-		return nil, err
-	}
-	minter, err := token.NewMinter(token.MinterConfig{
-		Signer: kms.New(aws), Key: s.SigningKey, Issuer: s.Issuer, Audience: s.Audience, Now: time.Now, Random: rand.Reader,
-	})
+// NewTokens returns the tokens of the gateways of a site.
+func NewTokens(stack stackfile.Info, site string) (*Tokens, error) {
+	minter, err := stack.Minter(time.Now)
 	if err != nil {
 		return nil, err
 	}

@@ -6,35 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/bench"
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
-
-// readAdmin reads the first account's name and password from a local stack's description.
-func readAdmin(state string) (name, password string, err error) {
-	var s struct {
-		Name     string `json:"admin_name"`
-		Password string `json:"admin_password"`
-	}
-	path := filepath.Join(state, "stack.json")
-	raw, err := os.ReadFile(path) //nolint:gosec // the stack's own folder
-	if err != nil {
-		return "", "", err
-	}
-	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", "", fmt.Errorf("%s: %w", path, err)
-	}
-	if s.Name == "" || s.Password == "" {
-		return "", "", fmt.Errorf("%s names no administrator", path)
-	}
-	return s.Name, s.Password, nil
-}
 
 // waitStored is how long what was accepted may take to be stored.
 const waitStored = time.Minute
@@ -102,7 +82,7 @@ func fill(ctx context.Context, cfg Config, t target) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	tokens, err := t.stack.Tokens(shape.Site)
+	tokens, err := bench.NewTokens(t.stack, shape.Site)
 	if err != nil {
 		return "", err
 	}

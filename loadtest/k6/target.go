@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/telemetry"
-	"github.com/insighthub/insighthub/loadtest/bench"
 )
 
 // target is what is put under load.
@@ -24,7 +24,7 @@ type target struct {
 	admin, password string
 	what            string // for the report
 	local           bool
-	stack           bench.Stack // if it is local
+	stack           stackfile.Info // if it is local
 }
 
 // checkTarget returns the host of an address that may be put under load: one of this
@@ -67,11 +67,13 @@ func (c Config) target(ctx context.Context) (t target, stop func() error, err er
 		}
 	}
 	_, err = checkTarget(stack.HTTP, "")
-	admin, password, adminErr := readAdmin(c.stateOf(running))
-	if err := errors.Join(err, adminErr); err != nil {
+	if err == nil && (stack.AdminName == "" || stack.AdminPassword == "") {
+		err = fmt.Errorf("%s of the stack has no administrator", stackfile.Name)
+	}
+	if err != nil {
 		return target{}, nil, errors.Join(err, stop())
 	}
-	return target{url: stack.HTTP, admin: admin, password: password, what: what, local: true, stack: stack}, stop, nil
+	return target{url: stack.HTTP, admin: stack.AdminName, password: stack.AdminPassword, what: what, local: true, stack: stack}, stop, nil
 }
 
 func (c Config) stateOf(running bool) string {
@@ -83,31 +85,31 @@ func (c Config) stateOf(running bool) string {
 
 // running reports whether a stack answers that has its addresses in the folder: one
 // that was killed leaves them behind.
-func running(ctx context.Context, state string) (bench.Stack, bool) {
-	stack, err := bench.ReadStack(state)
+func running(ctx context.Context, state string) (stackfile.Info, bool) {
+	stack, err := stackfile.Read(state)
 	if err != nil || syscall.Kill(stack.PIDs.Local, 0) != nil {
-		return bench.Stack{}, false
+		return stackfile.Info{}, false
 	}
 	const wait = 5 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, stack.HTTP+"/.well-known/jwks.json", http.NoBody)
 	if err != nil {
-		return bench.Stack{}, false
+		return stackfile.Info{}, false
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return bench.Stack{}, false
+		return stackfile.Info{}, false
 	}
 	return stack, answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
 }
 
 // startStack starts a stack on an empty state folder, so that each run finds the same.
-func (c Config) startStack(ctx context.Context) (bench.Stack, func() error, error) {
+func (c Config) startStack(ctx context.Context) (stackfile.Info, func() error, error) {
 	state := c.stateOf(false)
 	log, err := os.Create(filepath.Join(c.Out, "local.log"))
 	if err != nil {
-		return bench.Stack{}, nil, err
+		return stackfile.Info{}, nil, err
 	}
 	defer log.Close() //nolint:errcheck // the process has its own
 	// Not with ctx: the stack goes on while k6 ends what was interrupted.
@@ -116,23 +118,23 @@ func (c Config) startStack(ctx context.Context) (bench.Stack, func() error, erro
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
-		return bench.Stack{}, nil, fmt.Errorf("start the local stack: %w", err)
+		return stackfile.Info{}, nil, fmt.Errorf("start the local stack: %w", err)
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	stop := func() error { return stopStack(cmd, done) }
 	deadline := time.After(time.Minute)
 	for {
-		if stack, err := bench.ReadStack(state); err == nil {
+		if stack, err := stackfile.Read(state); err == nil {
 			return stack, stop, nil
 		}
 		select {
 		case err := <-done:
-			return bench.Stack{}, nil, fmt.Errorf("the local stack ended at its start, see %s: %w", log.Name(), err)
+			return stackfile.Info{}, nil, fmt.Errorf("the local stack ended at its start, see %s: %w", log.Name(), err)
 		case <-ctx.Done():
-			return bench.Stack{}, nil, errors.Join(ctx.Err(), stop())
+			return stackfile.Info{}, nil, errors.Join(ctx.Err(), stop())
 		case <-deadline:
-			return bench.Stack{}, nil, errors.Join(fmt.Errorf("the local stack does not answer, see %s", log.Name()), stop())
+			return stackfile.Info{}, nil, errors.Join(fmt.Errorf("the local stack does not answer, see %s", log.Name()), stop())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/insighthub/insighthub/loadtest/bench"
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 )
 
 // local is the running stack's own process.
@@ -37,7 +37,7 @@ func startStack(ctx context.Context, cfg Config, state, prometheus string) (*loc
 	l := &local{cmd: cmd, done: make(chan error, 1)}
 	go func() { l.done <- cmd.Wait() }()
 	for range 1200 {
-		if _, err := bench.ReadStack(state); err == nil {
+		if _, err := stackfile.Read(state); err == nil {
 			return l, nil
 		}
 		select {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/loadtest/bench"
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/figures"
@@ -41,7 +42,7 @@ const pollEvery = 100 * time.Millisecond
 type run struct {
 	cfg      Config
 	plug     plug
-	stack    bench.Stack
+	stack    stackfile.Info
 	server   figures.Server
 	gateways []string
 	report   Report
@@ -87,7 +88,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 // underLoad runs the fleet and the outage.
 func (r *run) underLoad(ctx context.Context, state string) error {
 	var err error
-	if r.stack, err = bench.ReadStack(state); err != nil {
+	if r.stack, err = stackfile.Read(state); err != nil {
 		return err
 	}
 	r.server = figures.Server(r.stack.Prometheus)
@@ -100,7 +101,7 @@ func (r *run) underLoad(ctx context.Context, state string) error {
 	for _, g := range gateways {
 		r.gateways = append(r.gateways, g.ID)
 	}
-	tokens, err := r.stack.Tokens(fc.Site)
+	tokens, err := bench.NewTokens(r.stack, fc.Site)
 	if err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func (r *run) outage(ctx context.Context, state string) error {
 	if err != nil {
 		return err
 	}
-	running, err := bench.ReadStack(state) // the server's process may be another by now
+	running, err := stackfile.Read(state) // the server's process may be another by now
 	if err != nil {
 		return err
 	}

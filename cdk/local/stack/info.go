@@ -4,46 +4,17 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 )
 
-const (
-	infoFile = "stack.json"
-	// infoEvery is how often the processes in it are looked up.
-	infoEvery = time.Second
-)
-
-// Info is what stack.json says while the stack answers. It holds secrets; only its
-// owner can read it.
-type Info struct {
-	HTTP     string `json:"http"`
-	Database string `json:"database"`
-	Kinesis  string `json:"kinesis"`
-	Stream   string `json:"stream"`
-	// Objects is the address of the buckets, Buckets their names by the variables by
-	// which the functions know them, such as FAILURE_BUCKET.
-	Objects    string            `json:"objects,omitempty"`
-	Buckets    map[string]string `json:"buckets,omitempty"`
-	Prometheus string            `json:"prometheus,omitempty"`
-	// KMS is the address of the local one, SigningKey the ARN in it of the key with
-	// which tokens are signed, as those of Issuer for Audience.
-	KMS        string `json:"kms,omitempty"`
-	SigningKey string `json:"signing_key,omitempty"`
-	Issuer     string `json:"issuer,omitempty"`
-	Audience   string `json:"audience,omitempty"`
-	// AdminName and AdminPassword are the first account's, as long as nobody changed the password.
-	AdminName     string `json:"admin_name,omitempty"`
-	AdminPassword string `json:"admin_password,omitempty"`
-	// PIDs holds the process of "local", "postgres" and "prometheus", and the list of each
-	// function's.
-	PIDs map[string]any `json:"pids"`
-	Logs string         `json:"logs"`
-}
+// infoEvery is how often the process ids in stack.json are brought up to date.
+const infoEvery = time.Second
 
 // publish writes stack.json, keeps its processes up to date and says where to look.
 func (s *Stack) publish(ctx context.Context) error {
@@ -52,7 +23,7 @@ func (s *Stack) publish(ctx context.Context) error {
 	}
 	s.info.Logs = s.cfg.path("logs")
 	s.info.PIDs = s.pids()
-	if err := s.writeInfo(s.info); err != nil {
+	if err := stackfile.Write(s.cfg.State, s.info); err != nil {
 		return err
 	}
 	stop, ended := make(chan struct{}), make(chan struct{})
@@ -60,10 +31,10 @@ func (s *Stack) publish(ctx context.Context) error {
 		defer close(ended)
 		s.refresh(stop)
 	}()
-	s.onClose(infoFile, func(context.Context) error {
+	s.onClose(stackfile.Name, func(context.Context) error {
 		close(stop)
 		<-ended
-		return os.Remove(s.cfg.path(infoFile))
+		return os.Remove(s.cfg.path(stackfile.Name))
 	})
 	if err := s.plan.PrintSkipped(s.cfg.Out); err != nil {
 		return err
@@ -86,47 +57,31 @@ func (s *Stack) refresh(stop <-chan struct{}) {
 			continue
 		}
 		current.PIDs = pids
-		if err := s.writeInfo(current); err != nil {
-			s.log.Warn("write "+infoFile, "error", err)
+		if err := stackfile.Write(s.cfg.State, current); err != nil {
+			s.log.Warn("write "+stackfile.Name, "error", err)
 		}
 	}
 }
 
-func (s *Stack) pids() map[string]any {
-	pids := map[string]any{"local": os.Getpid()}
+func (s *Stack) pids() stackfile.PIDs {
+	pids := stackfile.PIDs{Local: os.Getpid(), Functions: make(map[string][]int)}
 	if s.database != nil {
-		pids["postgres"] = s.database.pid()
+		pids.Postgres = s.database.pid()
 	}
 	if s.prometheus != nil {
-		pids["prometheus"] = s.prometheus.pid()
+		pids.Prometheus = s.prometheus.pid()
 	}
 	for _, f := range s.functions {
-		pids[f.plan.Program] = f.Stats().PIDs
+		pids.Functions[f.plan.Program] = f.Stats().PIDs
 	}
 	return pids
-}
-
-// writeInfo replaces the file at once: a reader never sees a half.
-func (s *Stack) writeInfo(info Info) error {
-	raw, err := json.MarshalIndent(info, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", infoFile, err)
-	}
-	path := s.cfg.path(infoFile)
-	if err := os.WriteFile(path+".new", raw, 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", infoFile, err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("write %s: %w", infoFile, err)
-	}
-	return nil
 }
 
 func (s *Stack) printWhereToLook(ctx context.Context) error {
 	now := s.cfg.Now()
 	s.say("\nReady. Everything listens on this machine only.")
 	if s.info.SigningKey != "" {
-		t, err := s.info.gatewayToken(ctx, "demo", "plant-1", s.cfg.Now)
+		t, err := gatewayToken(ctx, s.info, "demo", "plant-1", s.cfg.Now)
 		if err != nil {
 			return err
 		}
@@ -148,7 +103,7 @@ func (s *Stack) printWhereToLook(ctx context.Context) error {
 		s.say("  OEE by machine  curl -sS %s/api/v1/query --data-urlencode 'query=insighthub:oee:ratio5m{level=\"device\"}'", s.info.Prometheus)
 	}
 	s.say("  logs            %s", s.info.Logs)
-	s.say("  addresses       %s", s.cfg.path(infoFile))
+	s.say("  addresses       %s", s.cfg.path(stackfile.Name))
 	s.say("Ctrl-C stops all of it; the data stays in %s.\n", s.cfg.State)
 	return nil
 }

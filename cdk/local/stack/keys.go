@@ -2,16 +2,12 @@ package stack
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-
-	local "github.com/insighthub/insighthub/cdk/local/kms"
-	"github.com/insighthub/insighthub/lib/aws/kms"
+	"github.com/insighthub/insighthub/cdk/local/kms"
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 )
@@ -23,12 +19,10 @@ const (
 	tokenAudience = "TOKEN_AUDIENCE"
 )
 
-var _ token.Signer = (*kms.Keys)(nil)
-
 // startKeys gives each key of the template a body. They are made once and kept, so
 // that tokens outlive a restart.
 func (s *Stack) startKeys(ctx context.Context) error {
-	store, err := local.New(local.Config{
+	store, err := kms.New(kms.Config{
 		File: s.cfg.path("kms.json"), Region: s.plan.Region, AccountID: s.plan.Account, Now: s.cfg.Now,
 	})
 	if err != nil {
@@ -67,15 +61,9 @@ func (s *Stack) localise(value string) string {
 	return strings.ReplaceAll(value, s.plan.APIs[0].Endpoint, s.info.HTTP)
 }
 
-// gatewayToken mints a token of a gateway, a test bench's short cut.
-func (i Info) gatewayToken(ctx context.Context, gateway telemetry.GatewayID, site telemetry.SiteID, now func() time.Time) (string, error) {
-	minter, err := token.NewMinter(token.MinterConfig{
-		Signer: kms.New(aws.Config{
-			Region: strings.Split(i.SigningKey, ":")[3], BaseEndpoint: aws.String(i.KMS),
-			Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
-		}),
-		Key: i.SigningKey, Issuer: i.Issuer, Audience: i.Audience, Now: now, Random: rand.Reader,
-	})
+// gatewayToken mints a token of a gateway, without its registration.
+func gatewayToken(ctx context.Context, info stackfile.Info, gateway telemetry.GatewayID, site telemetry.SiteID, now func() time.Time) (string, error) {
+	minter, err := info.Minter(now)
 	if err != nil {
 		return "", err
 	}

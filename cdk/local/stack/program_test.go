@@ -3,7 +3,6 @@ package stack
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/insighthub/insighthub/cdk/local/process/processtest"
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/eventually"
 )
 
@@ -106,17 +106,14 @@ func launch(t *testing.T, state, http string, more ...string) *running {
 }
 
 // ready waits for stack.json.
-func (r *running) ready(t *testing.T) Info {
+func (r *running) ready(t *testing.T) stackfile.Info {
 	t.Helper()
 	for giveUp := time.Now().Add(3 * time.Minute); time.Now().Before(giveUp); {
-		if raw, err := os.ReadFile(filepath.Join(r.state, infoFile)); err == nil {
-			var i Info
-			if err := json.Unmarshal(raw, &i); err != nil {
-				t.Fatal(err)
-			}
-			if local, ok := i.PIDs["local"].(float64); ok && int(local) == r.cmd.Process.Pid {
-				return i
-			}
+		switch info, err := stackfile.Read(r.state); {
+		case err == nil && info.PIDs.Local == r.cmd.Process.Pid:
+			return info
+		case err != nil && !errors.Is(err, stackfile.ErrNotRunning):
+			t.Fatal(err)
 		}
 		select {
 		case err := <-r.ended:
@@ -125,7 +122,7 @@ func (r *running) ready(t *testing.T) Info {
 		}
 	}
 	t.Fatalf("not ready\n%s", r.out)
-	return Info{}
+	return stackfile.Info{}
 }
 
 // end waits for the program's end and returns its error.
@@ -226,8 +223,7 @@ func TestProgram(t *testing.T) {
 	}
 
 	// The database dies; gateways are still answered, and nothing is lost.
-	database, _ := info.PIDs["postgres"].(float64)
-	if err := syscall.Kill(int(database), syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(info.PIDs.Postgres, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	for n := 1; n < 10; n++ {
@@ -237,11 +233,10 @@ func TestProgram(t *testing.T) {
 
 	// So does Prometheus; it comes back where it was, with the template's rules.
 	await42(t, info.Prometheus)
-	server, _ := info.PIDs["prometheus"].(float64)
-	if err := syscall.Kill(int(server), syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(info.PIDs.Prometheus, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	processtest.Gone(t, int(server))
+	processtest.Gone(t, info.PIDs.Prometheus)
 	await42(t, info.Prometheus)
 
 	below := descendants(t, first.cmd.Process.Pid)
@@ -260,7 +255,7 @@ func TestProgram(t *testing.T) {
 		}
 	}
 	processtest.Gone(t, below...)
-	if _, err := os.Stat(filepath.Join(state, infoFile)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(state, stackfile.Name)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("stack.json after the end: %v", err)
 	}
 

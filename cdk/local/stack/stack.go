@@ -13,6 +13,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/events"
 	"github.com/insighthub/insighthub/cdk/local/eventsource"
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/cdk/local/template"
 )
 
@@ -33,7 +34,7 @@ type Stack struct {
 	endpoints   endpoints
 	events      *events.Server    // nil: the plan has no bus
 	secretARNs  map[string]string // those here, by those of the plan
-	info        Info
+	info        stackfile.Info
 
 	closers []closer // in the order of the start
 }
@@ -120,7 +121,7 @@ func (s *Stack) prepareState() error {
 	}
 	s.log = slog.New(slog.NewJSONHandler(logs, nil))
 	// What a killed stack left behind names ports that nobody answers.
-	switch err := os.Remove(s.cfg.path(infoFile)); {
+	switch err := os.Remove(s.cfg.path(stackfile.Name)); {
 	case err == nil:
 		s.say("The last run was killed: what the stream held then, accepted and not yet stored, is lost.")
 	case !errors.Is(err, os.ErrNotExist):
@@ -169,8 +170,8 @@ func (s *Stack) say(format string, args ...any) {
 	fmt.Fprintf(s.cfg.Out, format+"\n", args...)
 }
 
-// Info says where everything is.
-func (s *Stack) Info() Info { return s.info }
+// Info returns the addresses of the stack's parts.
+func (s *Stack) Info() stackfile.Info { return s.info }
 
 // Lag is the number of records that were read from the stream and are not stored.
 func (s *Stack) Lag() int {

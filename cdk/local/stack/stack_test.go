@@ -22,6 +22,7 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 	"github.com/insighthub/insighthub/cdk/local/process/processtest"
+	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
@@ -75,7 +76,7 @@ type gateway struct {
 
 func newGateway(t *testing.T, s *Stack, name string) gateway {
 	t.Helper()
-	bear, err := s.Info().gatewayToken(t.Context(), telemetry.GatewayID(name), "plant-1", time.Now)
+	bear, err := gatewayToken(t.Context(), s.Info(), telemetry.GatewayID(name), "plant-1", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,7 +320,7 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(cfg.State, infoFile)); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(cfg.State, stackfile.Name)); !os.IsNotExist(err) {
 		t.Errorf("stack.json after the end: %v", err)
 	}
 	for _, pid := range pids {
