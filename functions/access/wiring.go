@@ -17,7 +17,7 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// build makes the function from its environment.
+// build creates the function from its environment.
 func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	database := h.Env.Required("DATABASE_SECRET_ARN")
 	issuer, audience, keys := h.Env.Required("TOKEN_ISSUER"), h.Env.Required("TOKEN_AUDIENCE"), h.Env.Required("SIGNING_KEYS")
@@ -32,7 +32,7 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
 }
 
-// wiring is what the function is made of.
+// wiring holds the function's dependencies and settings.
 type wiring struct {
 	pool *timescale.Pool
 	keys interface {
@@ -43,7 +43,7 @@ type wiring struct {
 	log                       *slog.Logger
 }
 
-// wire makes the handler over what is connected.
+// wire creates the Lambda handler.
 func wire(w wiring) (lambda.Handler, error) {
 	signing, err := token.ParseSigningKeys(w.signing)
 	if err != nil {

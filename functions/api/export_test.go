@@ -182,7 +182,7 @@ func TestExportsRefused(t *testing.T) {
 	// Too much, as the minutes tell: without reading it.
 	timescaletest.Exec(t, p.dsn, "INSERT INTO event_minute SELECT device_id, metric_id, '2026-01-01', 0, 5000001, 0, 0, 0, '2026-01-01', 0, '2026-01-01', 0 FROM series JOIN device ON device.id = device_id JOIN gateway ON gateway.id = gateway_id WHERE gateway.name = 'gw-1'")
 	a := p.do(t, administrator(), "POST", "/v1/sites/plant-1/exports", fmt.Sprintf(`{"gateway":"gw-1","from":0,"to":%d,"format":"csv"}`, at)).want(t, 422)
-	if !strings.Contains(a.Body, "ask for less") {
+	if !strings.Contains(a.Body, "Select a device") {
 		t.Errorf("got %s", a.Body)
 	}
 }

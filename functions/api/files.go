@@ -8,7 +8,7 @@ import (
 	"github.com/insighthub/insighthub/lib/aws/s3"
 )
 
-// files is the bucket of exports as the use-case wants it.
+// files adapts the bucket of exports to api.Files.
 type files struct{ store *s3.Store }
 
 var _ api.Files = files{}

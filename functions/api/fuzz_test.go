@@ -57,7 +57,7 @@ func FuzzRequest(f *testing.F) {
 	} {
 		f.Add(seed.method, seed.target, seed.header, seed.body)
 	}
-	handler, err := wire(away(f), slog.New(slog.DiscardHandler), services{ice: testICE(), files: noFiles{}, figures: &figures{err: telemetry.ErrUnavailable}})
+	handler, err := wire(away(f), slog.New(slog.DiscardHandler), services{ice: testICE(), files: noFiles{}, kpis: &figures{err: telemetry.ErrUnavailable}})
 	if err != nil {
 		f.Fatal(err)
 	}

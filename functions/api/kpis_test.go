@@ -21,7 +21,7 @@ type figures struct {
 	err    error
 }
 
-var _ api.Figures = (*figures)(nil)
+var _ api.KPIs = (*figures)(nil)
 
 func (f *figures) Sums(_ context.Context, s readings.Selection) (kpi.Totals, error) {
 	f.asked = append(f.asked, s)

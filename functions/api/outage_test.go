@@ -33,7 +33,7 @@ func prepareOutage(t *testing.T, dsn string, at telemetry.Micros) {
 	if _, err := timescale.Migrate(t.Context(), pool, timescale.FlavourDetect); err != nil {
 		t.Fatal(err)
 	}
-	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), figures: &figures{}})
+	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), kpis: &figures{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func TestDatabaseOutage(t *testing.T) {
 	}
 	defer pool.Close()
 	sums := &figures{}
-	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), figures: sums})
+	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), kpis: sums})
 	if err != nil {
 		t.Fatal(err)
 	}

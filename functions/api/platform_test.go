@@ -33,7 +33,7 @@ func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	pool, dsn := timescaletest.Open(t)
 	sums := &figures{}
-	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{ice: testICE(), files: exportBucket(t), figures: sums})
+	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{ice: testICE(), files: exportBucket(t), kpis: sums})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func newPlatform(t *testing.T) *platform {
 // testServices are what is connected beside the database.
 func testServices(t *testing.T) services {
 	t.Helper()
-	return services{ice: testICE(), files: exportBucket(t), figures: &figures{}}
+	return services{ice: testICE(), files: exportBucket(t), kpis: &figures{}}
 }
 
 // caller is who the authorizer found.

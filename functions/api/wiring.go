@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +23,7 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-// build makes the function from its environment.
+// build creates the function from its environment.
 func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	database, bucket := h.Env.Required("DATABASE_SECRET_ARN"), h.Env.Required("EXPORT_BUCKET")
 	pathStyle := h.Env.Bool("AWS_S3_PATH_STYLE", false)
@@ -41,40 +43,36 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	figures, err := promquery.NewFigures(query, 5*time.Second)
+	kpis, err := promquery.NewFigures(query, 5*time.Second)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	ice, err := relays(ctx, peers, vault)
+	ice, err := iceServers(ctx, peers, vault)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	handler, err := wire(pool, h.Log, services{files: files{exports}, figures: figures, ice: ice})
+	handler, err := wire(pool, h.Log, services{files: files{exports}, kpis: kpis, ice: ice})
 	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
 }
 
-// services are what is connected beside the database; what is nil is not served.
+// services are the function's dependencies other than the database.
 type services struct {
-	files   api.Files
-	figures api.Figures
-	ice     api.ICE
+	files api.Files
+	kpis  api.KPIs
+	ice   api.ICE
 }
 
-// wire makes the handler over what is connected.
+// wire creates the Lambda handler.
 func wire(pool *timescale.Pool, log *slog.Logger, s services) (lambda.Handler, error) {
-	handler, err := resources(pool, log, s)
-	if err != nil {
-		return nil, err
-	}
-	return lambdahttp.New(lambdahttp.Config{Handler: handler, Now: time.Now})
+	return lambdahttp.New(lambdahttp.Config{Handler: resources(pool, log, s), Now: time.Now})
 }
 
-// resources makes what serves the requests.
-func resources(pool *timescale.Pool, log *slog.Logger, s services) (*api.Handler, error) {
+// resources creates the HTTP handler.
+func resources(pool *timescale.Pool, log *slog.Logger, s services) *api.Handler {
 	return api.New(api.Config{
 		Log: log, Now: time.Now, Random: rand.Reader,
-		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool, KPIConfigs: pool, Audit: pool, Readings: pool,
-		Exports: pool, Files: s.files, Figures: s.figures,
+		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool,
+		KPIConfigs: pool, Audit: pool, Readings: pool, Exports: pool, Files: s.files, KPIs: s.kpis,
 		Anomalies: pool, AlarmRules: pool, ClientReports: pool, ICE: s.ice,
 	})
 }
@@ -82,17 +80,22 @@ func resources(pool *timescale.Pool, log *slog.Logger, s services) (*api.Handler
 // iceSettings are the variables ICE_STUN, ICE_TURN and TURN_SECRET_ARN.
 type iceSettings struct{ stun, turn, secretARN string }
 
-// relays reads the servers by which peers find each other, and the secret that the
-// TURN servers share with the platform.
-func relays(ctx context.Context, s iceSettings, store *secrets.Store) (ice api.ICE, err error) {
+// iceServers parses the STUN and TURN servers of WebRTC peers, and reads the secret that
+// the platform shares with the TURN servers.
+func iceServers(ctx context.Context, s iceSettings, store *secrets.Store) (ice api.ICE, err error) {
 	ice.STUN, ice.TURN = strings.Fields(s.stun), strings.Fields(s.turn)
-	for _, address := range append(append([]string{}, ice.STUN...), ice.TURN...) {
-		if scheme, rest, _ := strings.Cut(address, ":"); scheme != "stun" && scheme != "stuns" && scheme != "turn" && scheme != "turns" || rest == "" {
-			return ice, fmt.Errorf("ICE_STUN and ICE_TURN: %w: %q is no address such as turn:turn.example.com:3478", telemetry.ErrInvalid, address)
+	schemes := []string{"stun", "stuns", "turn", "turns"}
+	var problems []error
+	for _, address := range slices.Concat(ice.STUN, ice.TURN) {
+		if scheme, rest, _ := strings.Cut(address, ":"); !slices.Contains(schemes, scheme) || rest == "" {
+			problems = append(problems, fmt.Errorf("ICE_STUN, ICE_TURN: %q is not an address such as turn:turn.example.com:3478", address))
 		}
 	}
 	if (len(ice.TURN) > 0) != (s.secretARN != "") {
-		return ice, fmt.Errorf("ICE_TURN and TURN_SECRET_ARN: %w: want both or none", telemetry.ErrInvalid)
+		problems = append(problems, errors.New("ICE_TURN, TURN_SECRET_ARN: set both or neither"))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return ice, fmt.Errorf("%w: %w", telemetry.ErrInvalid, err)
 	}
 	if s.secretARN != "" {
 		ice.Secret, err = store.Get(ctx, s.secretARN)

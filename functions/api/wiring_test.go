@@ -7,14 +7,14 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-func TestRelays(t *testing.T) {
+func TestICEServers(t *testing.T) {
 	t.Parallel()
-	ice, err := relays(t.Context(), iceSettings{stun: "stun:a.test:3478 stuns:b.test"}, nil)
+	ice, err := iceServers(t.Context(), iceSettings{stun: "stun:a.test:3478 stuns:b.test"}, nil)
 	if err != nil || len(ice.STUN) != 2 || len(ice.TURN) > 0 {
 		t.Errorf("got %+v, %v", ice, err)
 	}
 	for _, bad := range []iceSettings{{stun: "http://a.test"}, {turn: "turn:"}, {turn: "turn:a.test"}, {secretARN: "arn"}} {
-		if _, err := relays(t.Context(), bad, nil); !errors.Is(err, telemetry.ErrInvalid) {
+		if _, err := iceServers(t.Context(), bad, nil); !errors.Is(err, telemetry.ErrInvalid) {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}

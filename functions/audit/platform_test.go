@@ -144,11 +144,11 @@ func (p *platform) api(t *testing.T, info stackfile.Info) http.Handler {
 		Accounts: p.pool, Attempts: p.pool, Sessions: p.pool, Gateways: p.pool, Trail: p.pool,
 		Minter: minter, Keys: set, Log: log, Now: time.Now, Random: rand.Reader, Issuer: info.Issuer,
 	}))(t)
-	resources := must(api.New(api.Config{
+	resources := api.New(api.Config{
 		Log: log, Now: time.Now, Random: rand.Reader, Idempotency: p.pool, Sites: p.pool, Gateways: p.pool, GatewayKeys: p.pool,
 		Devices: p.pool, Metrics: p.pool, Accounts: p.pool, KPIConfigs: p.pool, Audit: p.pool, Readings: p.pool, Exports: p.pool,
 		Anomalies: p.pool, AlarmRules: p.pool, ClientReports: p.pool,
-	}))(t)
+	})
 	behind := func(h http.Handler) httpapi.Invoker {
 		return handled{must(lambdahttp.New(lambdahttp.Config{Handler: h, Now: time.Now}))(t)}
 	}

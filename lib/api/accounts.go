@@ -2,7 +2,10 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,18 +15,18 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// Accounts keeps people's accounts. A change that takes something away ends the
-// account's sessions in the same transaction.
+// Accounts stores people's accounts. A change that revokes something ends the account's
+// sessions in the same transaction.
 type Accounts interface {
 	Accounts(ctx context.Context, page directory.Page) ([]directory.Account, error)
 	Account(ctx context.Context, id directory.AccountID) (directory.Account, error)
-	// CreateAccount makes an account with a password's PHC string;
+	// CreateAccount stores an account with the PHC string of its password;
 	// telemetry.ErrConflict when the name is taken.
 	CreateAccount(ctx context.Context, a directory.Account, phc string, entry trail.Entry) (directory.Account, error)
 	// ChangeAccount sets Disabled and Grants.
 	ChangeAccount(ctx context.Context, a directory.Account, from directory.Version, entry trail.Entry) (directory.Account, error)
-	// ChangePassword sets the password if its PHC string still is old, or in any case
-	// when old is empty, and ends all sessions. telemetry.ErrConflict when it is not.
+	// ChangePassword sets the password and ends all sessions. telemetry.ErrConflict when
+	// old is not empty and not the present PHC string.
 	ChangePassword(ctx context.Context, id directory.AccountID, old, phc string, entry trail.Entry) error
 	// PasswordOf returns the PHC string.
 	PasswordOf(ctx context.Context, id directory.AccountID) (string, error)
@@ -41,70 +44,52 @@ func (h *Handler) accountRoutes() []route {
 	}
 }
 
-// platformOnly is for those who are administrators of every site.
+// platformOnly restricts an endpoint to administrators of every site.
 func (h *Handler) platformOnly(serve endpoint) endpoint {
 	return func(c *call) error {
 		if !c.caller.MayEverywhere(directory.Admin) {
-			return &forbidden{role: directory.Admin}
+			return roleRequired(directory.Admin, " at every site")
 		}
 		return serve(c)
 	}
 }
 
-type accountDocument struct {
-	ID        directory.AccountID                 `json:"id"`
-	Name      string                              `json:"name"`
-	Disabled  bool                                `json:"disabled"`
-	Grants    map[telemetry.SiteID]directory.Role `json:"grants"`
-	CreatedAt time.Time                           `json:"created_at"`
-	UpdatedAt time.Time                           `json:"updated_at"`
+type grants map[telemetry.SiteID]directory.Role
+
+func (g grants) check(f *fields) {
+	f.require(len(g) <= directory.MaxGrants, "grants", fmt.Sprintf("must be at most %d", directory.MaxGrants))
+	for _, site := range slices.Sorted(maps.Keys(g)) {
+		f.require(telemetry.ValidName(site) == nil, "grants", "must have names of sites, or *, as members")
+		f.require(slices.Contains([]directory.Role{directory.Viewer, directory.Operator, directory.Admin}, g[site]),
+			"grants", "roles must be viewer, operator or admin")
+	}
 }
 
-func documentOfAccount(a directory.Account) accountDocument {
+type accountDocument struct {
+	ID        directory.AccountID `json:"id"`
+	Name      string              `json:"name"`
+	Disabled  bool                `json:"disabled"`
+	Grants    grants              `json:"grants"`
+	CreatedAt time.Time           `json:"created_at"`
+	UpdatedAt time.Time           `json:"updated_at"`
+}
+
+func viewAccount(a directory.Account) (any, directory.Version) {
 	if a.Grants == nil {
-		a.Grants = map[telemetry.SiteID]directory.Role{}
+		a.Grants = grants{}
 	}
-	return accountDocument{a.ID, a.Name, a.Disabled, a.Grants, a.CreatedAt.UTC(), a.Changed.UTC()}
+	return accountDocument{a.ID, a.Name, a.Disabled, a.Grants, a.CreatedAt.UTC(), a.Changed.UTC()}, a.Version
 }
 
 func (c *call) account() (directory.AccountID, error) {
-	id := c.PathValue("user")
-	if !isUUID(id) {
-		return "", telemetry.ErrNotFound
-	}
-	return directory.AccountID(id), nil
-}
-
-// isUUID holds for a UUID in lower case (RFC 9562, 4).
-func isUUID(s string) bool {
-	if len(s) != 36 {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; i {
-		case 8, 13, 18, 23:
-			if c != '-' {
-				return false
-			}
-		default:
-			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-				return false
-			}
-		}
-	}
-	return true
+	return pathUUID[directory.AccountID](c, "user")
 }
 
 func (h *Handler) listAccounts(c *call) error {
-	p, err := c.page("users")
-	if err != nil {
-		return err
-	}
-	accounts, err := h.config.Accounts.Accounts(c.Context(), p)
-	if err != nil {
-		return err
-	}
-	return answerPage(c, "users", p, accounts, documentOfAccount, func(a directory.Account) string { return a.Name })
+	key := func(a directory.Account) string { return a.Name }
+	return list(c, "users", viewAccount, key, func(p directory.Page) ([]directory.Account, error) {
+		return h.config.Accounts.Accounts(c.Context(), p)
+	})
 }
 
 func (h *Handler) getAccount(c *call) error {
@@ -113,55 +98,39 @@ func (h *Handler) getAccount(c *call) error {
 		return err
 	}
 	a, err := h.config.Accounts.Account(c.Context(), id)
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, documentOfAccount(a), a.Version)
-}
-
-func checkGrants(f *fields, grants map[telemetry.SiteID]directory.Role) {
-	f.want(len(grants) <= directory.MaxGrants, "grants", "want at most 100")
-	for site, role := range grants {
-		f.want(telemetry.ValidName(site) == nil, "grants", "want names of sites, or *")
-		f.want(role == directory.Viewer || role == directory.Operator || role == directory.Admin, "grants", "want viewer, operator or admin")
-	}
+	return respond(c, http.StatusOK, viewAccount, a, err)
 }
 
 const maxAccountName = 128
 
 func (h *Handler) createAccount(c *call) error {
 	var request struct {
-		Name     string                              `json:"name"`
-		Password string                              `json:"password"`
-		Grants   map[telemetry.SiteID]directory.Role `json:"grants"`
+		Name     string `json:"name"`
+		Password string `json:"password"`
+		Grants   grants `json:"grants"`
 	}
-	if err := c.body(&request); err != nil {
-		return err
-	}
-	name := strings.ToLower(strings.TrimSpace(request.Name))
-	var f fields
-	f.text("name", name)
-	f.want(name != "" && len(name) <= maxAccountName, "name", "want 1 to 128 bytes")
-	checkPassword(&f, request.Password)
-	checkGrants(&f, request.Grants)
-	if err := f.err(); err != nil {
+	err := c.body(&request, func(f *fields) {
+		request.Name = strings.ToLower(strings.TrimSpace(request.Name))
+		f.text("name", request.Name)
+		f.require(request.Name != "" && len(request.Name) <= maxAccountName, "name", fmt.Sprintf("must be 1 to %d bytes", maxAccountName))
+		checkPassword(f, request.Password)
+		request.Grants.check(f)
+	})
+	if err != nil {
 		return err
 	}
 	phc, err := password.Hash(request.Password, password.DefaultCost(), h.config.Random)
 	if err != nil {
 		return err
 	}
-	entry := c.entry("account.create", "accounts/"+name, "", map[string]any{"grants": request.Grants})
-	a, err := h.config.Accounts.CreateAccount(c.Context(), directory.Account{Name: name, Grants: request.Grants}, phc, entry)
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusCreated, documentOfAccount(a), a.Version)
+	entry := c.entry("account.create", "accounts/"+request.Name, "", map[string]any{"grants": request.Grants})
+	a, err := h.config.Accounts.CreateAccount(c.Context(), directory.Account{Name: request.Name, Grants: request.Grants}, phc, entry)
+	return respond(c, http.StatusCreated, viewAccount, a, err)
 }
 
 func checkPassword(f *fields, given string) {
-	err := password.Check(given)
-	f.want(err == nil, "password", "want 15 characters at least and 256 bytes at most")
+	f.require(password.Check(given) == nil, "password",
+		fmt.Sprintf("must be at least %d characters and at most %d bytes of UTF-8", password.MinLength, password.MaxBytes))
 }
 
 func (h *Handler) changeAccount(c *call) error {
@@ -174,27 +143,20 @@ func (h *Handler) changeAccount(c *call) error {
 		return err
 	}
 	var request struct {
-		Disabled bool                                `json:"disabled"`
-		Grants   map[telemetry.SiteID]directory.Role `json:"grants"`
+		Disabled bool   `json:"disabled"`
+		Grants   grants `json:"grants"`
 	}
-	if err := c.body(&request); err != nil {
-		return err
-	}
-	var f fields
-	checkGrants(&f, request.Grants)
-	if string(id) == c.caller.Subject {
-		f.want(!request.Disabled && request.Grants[directory.EverySite] == directory.Admin, "grants",
-			"nobody takes the platform from themselves: let another administrator do it")
-	}
-	if err := f.err(); err != nil {
-		return err
-	}
-	entry := c.entry("account.change", "accounts/"+string(id), "", request)
-	a, err := h.config.Accounts.ChangeAccount(c.Context(), directory.Account{ID: id, Disabled: request.Disabled, Grants: request.Grants}, from, entry)
+	err = c.body(&request, func(f *fields) {
+		request.Grants.check(f)
+		f.require(string(id) != c.caller.Subject || !request.Disabled && request.Grants[directory.EverySite] == directory.Admin, "grants",
+			"you cannot disable your own account or remove its role admin at *; another administrator can")
+	})
 	if err != nil {
-		return changed(err)
+		return err
 	}
-	return c.answer(http.StatusOK, documentOfAccount(a), a.Version)
+	a := directory.Account{ID: id, Disabled: request.Disabled, Grants: request.Grants}
+	a, err = h.config.Accounts.ChangeAccount(c.Context(), a, from, c.entry("account.change", "accounts/"+string(id), "", request))
+	return respond(c, http.StatusOK, viewAccount, a, err)
 }
 
 func (h *Handler) resetPassword(c *call) error {
@@ -205,12 +167,7 @@ func (h *Handler) resetPassword(c *call) error {
 	var request struct {
 		Password string `json:"password"`
 	}
-	if err := c.body(&request); err != nil {
-		return err
-	}
-	var f fields
-	checkPassword(&f, request.Password)
-	if err := f.err(); err != nil {
+	if err := c.body(&request, func(f *fields) { checkPassword(f, request.Password) }); err != nil {
 		return err
 	}
 	return h.savePassword(c, id, "", request.Password)
@@ -222,14 +179,10 @@ func (h *Handler) savePassword(c *call, id directory.AccountID, old, given strin
 		return err
 	}
 	entry := c.entry("account.password", "accounts/"+string(id), "", nil)
-	if err := h.config.Accounts.ChangePassword(c.Context(), id, old, phc, entry); err != nil {
-		return err
-	}
-	c.w.WriteHeader(http.StatusNoContent)
-	return nil
+	return c.noContent(h.config.Accounts.ChangePassword(c.Context(), id, old, phc, entry))
 }
 
-// me is the account behind the token; a gateway and a stranger's subject have none.
+// me returns the caller's account. Gateways and subjects of other issuers have none.
 func (c *call) me() (directory.AccountID, error) {
 	if !isUUID(c.caller.Subject) {
 		return "", telemetry.ErrNotFound
@@ -243,10 +196,7 @@ func (h *Handler) getMe(c *call) error {
 		return err
 	}
 	a, err := h.config.Accounts.Account(c.Context(), id)
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, documentOfAccount(a), a.Version)
+	return respond(c, http.StatusOK, viewAccount, a, err)
 }
 
 func (h *Handler) changeMyPassword(c *call) error {
@@ -258,13 +208,11 @@ func (h *Handler) changeMyPassword(c *call) error {
 		Old string `json:"old_password"`
 		New string `json:"password"`
 	}
-	if err := c.body(&request); err != nil {
-		return err
-	}
-	var f fields
-	checkPassword(&f, request.New)
-	f.want(len(request.Old) <= password.MaxBytes, "old_password", "want at most 256 bytes")
-	if err := f.err(); err != nil {
+	err = c.body(&request, func(f *fields) {
+		checkPassword(f, request.New)
+		f.require(len(request.Old) <= password.MaxBytes, "old_password", fmt.Sprintf("must be at most %d bytes", password.MaxBytes))
+	})
+	if err != nil {
 		return err
 	}
 	phc, err := h.config.Accounts.PasswordOf(c.Context(), id)
@@ -276,7 +224,7 @@ func (h *Handler) changeMyPassword(c *call) error {
 		return err
 	}
 	if !right {
-		return &wrong{status: http.StatusForbidden, text: "old_password is wrong"}
+		return &rejection{status: http.StatusForbidden, detail: "The old password is wrong."}
 	}
 	return h.savePassword(c, id, phc, request.New)
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -13,12 +14,11 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// AlarmRules keeps the alarms beside the detector's. One of another site is
-// telemetry.ErrNotFound.
+// AlarmRules stores alarm rules. A rule of another site is telemetry.ErrNotFound.
 type AlarmRules interface {
 	AlarmRules(ctx context.Context, site telemetry.SiteID, page directory.Page) ([]directory.AlarmRule, error)
 	AlarmRule(ctx context.Context, site telemetry.SiteID, id directory.RuleID) (directory.AlarmRule, error)
-	// SaveAlarmRule makes a rule when r has no ID, and otherwise changes all of it but
+	// SaveAlarmRule creates a rule when r has no ID, and otherwise changes everything but
 	// its site.
 	SaveAlarmRule(ctx context.Context, r directory.AlarmRule, from directory.Version, entry trail.Entry) (directory.AlarmRule, error)
 	RemoveAlarmRule(ctx context.Context, site telemetry.SiteID, id directory.RuleID, entry trail.Entry) error
@@ -55,72 +55,61 @@ type alarmRuleDocument struct {
 	alarmRuleChange
 }
 
-func documentOfRule(r directory.AlarmRule) alarmRuleDocument {
+func viewAlarmRule(r directory.AlarmRule) (any, directory.Version) {
 	return alarmRuleDocument{r.ID, r.Site, alarmRuleChange{
 		r.Gateway, r.Device, r.Metric, r.Kind, r.Low, r.High, r.Hysteresis, r.PerSecond, r.Silence.Seconds(), r.Severity, &r.Enabled,
-	}}
+	}}, r.Version
 }
 
 const maxSilence = 7 * 86400.0 // s
 
-// read checks the document and returns the rule that it describes.
-func (d *alarmRuleChange) read(f *fields, site telemetry.SiteID) directory.AlarmRule {
-	f.want(telemetry.ValidName(d.Gateway) == nil, "gateway", "want a name")
-	f.want(telemetry.ValidName(d.Device) == nil, "device", "want a name")
-	f.want(telemetry.ValidName(d.Metric) == nil, "metric", "want a name")
-	if d.Severity == "" {
-		d.Severity = directory.Warning
-	}
-	f.want(slices.Contains([]directory.Severity{directory.Info, directory.Warning, directory.Critical}, d.Severity), "severity", "want info, warning or critical")
-	r := directory.AlarmRule{
-		Site: site, Gateway: d.Gateway, Device: d.Device, Metric: d.Metric, Kind: d.Kind, Severity: d.Severity, Enabled: d.Enabled == nil || *d.Enabled,
-	}
+func (d *alarmRuleChange) check(f *fields) {
+	requireName(f, "gateway", d.Gateway)
+	requireName(f, "device", d.Device)
+	requireName(f, "metric", d.Metric)
+	d.Severity = cmp.Or(d.Severity, directory.Warning)
+	f.require(slices.Contains([]directory.Severity{directory.Info, directory.Warning, directory.Critical}, d.Severity),
+		"severity", "must be info, warning or critical")
 	switch d.Kind {
 	case directory.ByThreshold:
-		f.want(d.Low != nil || d.High != nil, "low", "want low, high or both")
-		f.want(d.Low == nil || d.High == nil || *d.Low <= *d.High, "low", "want at most high")
-		f.want(d.Hysteresis >= 0 && d.Hysteresis < math.MaxFloat64, "hysteresis", "want 0 or more")
-		r.Low, r.High, r.Hysteresis = d.Low, d.High, d.Hysteresis
+		f.require(d.Low != nil || d.High != nil, "low", "a threshold must have low, high or both")
+		f.require(d.Low == nil || d.High == nil || *d.Low <= *d.High, "low", "must be at most high")
+		f.require(d.Hysteresis >= 0 && d.Hysteresis < math.MaxFloat64, "hysteresis", "must be 0 or more")
 	case directory.ByRate:
-		f.want(d.PerSecond != nil && *d.PerSecond > 0, "per_second", "want more than 0")
-		r.PerSecond = d.PerSecond
+		f.require(d.PerSecond != nil && *d.PerSecond > 0, "per_second", "must be more than 0")
 	case directory.ByNoData:
-		// What is kept has microseconds: less would be a rule of no time at all.
-		f.want(d.Silence >= 1e-6 && d.Silence <= maxSilence, "silence_seconds", fmt.Sprintf("want more than 0 and at most %.0f", maxSilence))
-		r.Silence = time.Duration(d.Silence * float64(time.Second))
+		// The database stores microseconds: a shorter time would become 0.
+		f.require(d.Silence >= 1e-6 && d.Silence <= maxSilence, "silence_seconds",
+			fmt.Sprintf("must be more than 0 and at most %.0f", maxSilence))
 	default:
-		f.want(false, "kind", "want threshold, rate or no_data")
+		f.require(false, "kind", "must be threshold, rate or no_data")
 	}
-	// What does not belong to the kind is a mistake of who wrote it.
-	f.want(d.Kind == directory.ByThreshold || d.Low == nil && d.High == nil && d.Hysteresis == 0, "low", "low, high and hysteresis are a threshold's")
-	f.want(d.Kind == directory.ByRate || d.PerSecond == nil, "per_second", "is a rate's")
-	f.want(d.Kind == directory.ByNoData || d.Silence == 0, "silence_seconds", "is that of no_data")
-	return r
+	// A member of another kind shows that the client meant another rule.
+	f.require(d.Kind == directory.ByThreshold || d.Low == nil && d.High == nil && d.Hysteresis == 0,
+		"low", "only the kind threshold has low, high and hysteresis")
+	f.require(d.Kind == directory.ByRate || d.PerSecond == nil, "per_second", "only the kind rate has it")
+	f.require(d.Kind == directory.ByNoData || d.Silence == 0, "silence_seconds", "only the kind no_data has it")
+}
+
+func (d *alarmRuleChange) rule(site telemetry.SiteID, id directory.RuleID) directory.AlarmRule {
+	return directory.AlarmRule{
+		ID: id, Site: site, Gateway: d.Gateway, Device: d.Device, Metric: d.Metric, Kind: d.Kind,
+		Low: d.Low, High: d.High, Hysteresis: d.Hysteresis, PerSecond: d.PerSecond,
+		Silence: time.Duration(d.Silence * float64(time.Second)), Severity: d.Severity, Enabled: d.Enabled == nil || *d.Enabled,
+	}
 }
 
 func (h *Handler) listAlarmRules(c *call) error {
-	list := "alarm rules of " + string(c.site())
-	p, err := c.page(list)
-	if err != nil {
-		return err
-	}
-	if p.After != "" && !isUUID(p.After) {
-		return badRequest("parameter cursor: not one of this list")
-	}
-	rules, err := h.config.AlarmRules.AlarmRules(c.Context(), c.site(), p)
-	if err != nil {
-		return err
-	}
-	return answerPage(c, list, p, rules, documentOfRule, func(r directory.AlarmRule) string { return string(r.ID) })
+	key := func(r directory.AlarmRule) string { return string(r.ID) }
+	return list(c, "alarm rules of "+string(c.site()), viewAlarmRule, key, func(p directory.Page) ([]directory.AlarmRule, error) {
+		if p.After != "" && !isUUID(p.After) {
+			return nil, foreignCursor()
+		}
+		return h.config.AlarmRules.AlarmRules(c.Context(), c.site(), p)
+	})
 }
 
-func (c *call) rule() (directory.RuleID, error) {
-	id := c.PathValue("rule")
-	if !isUUID(id) {
-		return "", telemetry.ErrNotFound
-	}
-	return directory.RuleID(id), nil
-}
+func (c *call) rule() (directory.RuleID, error) { return pathUUID[directory.RuleID](c, "rule") }
 
 func rulePath(site telemetry.SiteID, id directory.RuleID) string {
 	return "sites/" + string(site) + "/alarm-rules/" + string(id)
@@ -132,10 +121,7 @@ func (h *Handler) getAlarmRule(c *call) error {
 		return err
 	}
 	r, err := h.config.AlarmRules.AlarmRule(c.Context(), c.site(), id)
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, documentOfRule(r), r.Version)
+	return respond(c, http.StatusOK, viewAlarmRule, r, err)
 }
 
 func (h *Handler) createAlarmRule(c *call) error {
@@ -156,20 +142,12 @@ func (h *Handler) changeAlarmRule(c *call) error {
 
 func (h *Handler) saveAlarmRule(c *call, id directory.RuleID, from directory.Version, status int, action trail.Action) error {
 	var request alarmRuleChange
-	if err := c.body(&request); err != nil {
+	if err := c.body(&request, request.check); err != nil {
 		return err
 	}
-	var f fields
-	r := request.read(&f, c.site())
-	if err := f.err(); err != nil {
-		return err
-	}
-	r.ID = id
-	r, err := h.config.AlarmRules.SaveAlarmRule(c.Context(), r, from, c.entry(action, rulePath(c.site(), id), c.site(), request))
-	if err != nil {
-		return changed(err)
-	}
-	return c.answer(status, documentOfRule(r), r.Version)
+	entry := c.entry(action, rulePath(c.site(), id), c.site(), request)
+	r, err := h.config.AlarmRules.SaveAlarmRule(c.Context(), request.rule(c.site(), id), from, entry)
+	return respond(c, status, viewAlarmRule, r, err)
 }
 
 func (h *Handler) removeAlarmRule(c *call) error {
@@ -178,9 +156,5 @@ func (h *Handler) removeAlarmRule(c *call) error {
 		return err
 	}
 	entry := c.entry("alarm_rule.remove", rulePath(c.site(), id), c.site(), nil)
-	if err := h.config.AlarmRules.RemoveAlarmRule(c.Context(), c.site(), id, entry); err != nil {
-		return err
-	}
-	c.w.WriteHeader(http.StatusNoContent)
-	return nil
+	return c.noContent(h.config.AlarmRules.RemoveAlarmRule(c.Context(), c.site(), id, entry))
 }

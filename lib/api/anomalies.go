@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,13 +15,13 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// Anomalies keeps what the detector and the rules found. One of another site is
-// telemetry.ErrNotFound.
+// Anomalies stores what the detector and the alarm rules found. An anomaly of another
+// site is telemetry.ErrNotFound.
 type Anomalies interface {
 	// Anomalies returns those that pass the filter, the newest first, without comments.
 	Anomalies(ctx context.Context, filter directory.AnomalyFilter) ([]directory.Anomaly, error)
 	Anomaly(ctx context.Context, site telemetry.SiteID, id int64) (directory.Anomaly, error)
-	// Acknowledge keeps the first who did.
+	// Acknowledge stores who acknowledged it first; later calls change nothing.
 	Acknowledge(ctx context.Context, site telemetry.SiteID, id int64, by string, entry trail.Entry) error
 	Comment(ctx context.Context, site telemetry.SiteID, id int64, comment directory.AnomalyComment, entry trail.Entry) error
 }
@@ -59,15 +60,15 @@ type commentDocument struct {
 	Text   string    `json:"text"`
 }
 
-func documentOfAnomaly(a directory.Anomaly) anomalyDocument {
+func viewAnomaly(a directory.Anomaly) (any, directory.Version) {
 	d := anomalyDocument{
 		strconv.FormatInt(a.ID, 10), a.Site, a.Gateway, a.Device, a.Metric, a.Time.Time(), a.Kind, a.Rule, a.Score, a.Value,
-		a.Severity, a.Message, optional(a.AcknowledgedAt), a.AcknowledgedBy, nil,
+		a.Severity, a.Message, optionalTime(a.AcknowledgedAt), a.AcknowledgedBy, nil,
 	}
 	for _, c := range a.Comments {
 		d.Comments = append(d.Comments, commentDocument{c.Author, c.Time.UTC(), c.Text})
 	}
-	return d
+	return d, a.Version
 }
 
 func (h *Handler) listAnomalies(c *call) error {
@@ -75,50 +76,59 @@ func (h *Handler) listAnomalies(c *call) error {
 	if err != nil {
 		return err
 	}
-	list := "anomalies of " + string(c.site())
-	p, err := page(values, list)
+	name := "anomalies of " + string(c.site())
+	page, err := pageParameters(values, name)
 	if err != nil {
 		return err
 	}
-	filter := directory.AnomalyFilter{
-		Site: c.site(), Gateway: telemetry.GatewayID(values.Get("gateway")), Device: telemetry.DeviceName(values.Get("device")),
-		Metric: telemetry.MetricName(values.Get("metric")), Kind: directory.AnomalyKind(values.Get("kind")), Limit: p.Limit,
-	}
-	var f fields
-	f.want(filter.Kind == "" || slices.Contains(anomalyKinds(), filter.Kind), "kind", fmt.Sprintf("want one of %v", anomalyKinds()))
-	state := values.Get("state")
-	f.want(state == "" || state == "open" || state == "all", "state", "want open or all")
-	filter.Open = state == "open"
-	filter.From = readTime(&f, "from", values.Get("from"))
-	filter.To = readTime(&f, "to", values.Get("to"))
-	if p.After != "" {
-		at, id, _ := strings.Cut(p.After, " ")
-		micros, err := strconv.ParseInt(at, 10, 64)
-		last, err2 := strconv.ParseInt(id, 10, 64)
-		f.want(err == nil && err2 == nil, "cursor", "not one of this list")
-		filter.BeforeTime, filter.BeforeID = telemetry.Micros(micros), last
-	}
-	if err := f.err(); err != nil {
-		return badRequest("%s", err)
+	filter, err := anomalyFilter(values, c.site(), page)
+	if err != nil {
+		return err
 	}
 	found, err := h.config.Anomalies.Anomalies(c.Context(), filter)
 	if err != nil {
 		return err
 	}
-	return answerPage(c, list, p, found, documentOfAnomaly, func(a directory.Anomaly) string { return fmt.Sprintf("%d %d", a.Time, a.ID) })
+	key := func(a directory.Anomaly) string { return fmt.Sprintf("%d %d", a.Time, a.ID) }
+	return respondPage(c, name, page, found, documentOf(viewAnomaly), key)
+}
+
+func anomalyFilter(values url.Values, site telemetry.SiteID, page directory.Page) (directory.AnomalyFilter, error) {
+	filter := directory.AnomalyFilter{
+		Site: site, Gateway: telemetry.GatewayID(values.Get("gateway")), Device: telemetry.DeviceName(values.Get("device")),
+		Metric: telemetry.MetricName(values.Get("metric")), Kind: directory.AnomalyKind(values.Get("kind")), Limit: page.Limit,
+	}
+	var f fields
+	f.require(filter.Kind == "" || slices.Contains(anomalyKinds(), filter.Kind), "kind", fmt.Sprintf("must be one of %v", anomalyKinds()))
+	state := values.Get("state")
+	f.require(state == "" || state == "open" || state == "all", "state", "must be open or all")
+	filter.Open = state == "open"
+	filter.From = timeField(&f, "from", values.Get("from"))
+	filter.To = timeField(&f, "to", values.Get("to"))
+	if page.After != "" {
+		at, id, _ := strings.Cut(page.After, " ")
+		micros, err := strconv.ParseInt(at, 10, 64)
+		last, err2 := strconv.ParseInt(id, 10, 64)
+		f.require(err == nil && err2 == nil, "cursor", "is not a cursor of this list")
+		filter.BeforeTime, filter.BeforeID = telemetry.Micros(micros), last
+	}
+	if err := f.err(); err != nil {
+		return filter, badRequest("%s", err)
+	}
+	return filter, nil
 }
 
 func anomalyKinds() []directory.AnomalyKind {
 	return []directory.AnomalyKind{directory.ByScore, directory.ByMachine, directory.ByThreshold, directory.ByRate, directory.ByNoData}
 }
 
-// readTime reads an RFC 3339 time, or none.
-func readTime(f *fields, name, text string) time.Time {
+// timeField reads an RFC 3339 time; an empty text is the zero time.
+func timeField(f *fields, name, text string) time.Time {
 	if text == "" {
 		return time.Time{}
 	}
 	t, err := time.Parse(time.RFC3339, text)
-	f.want(err == nil && t.Year() >= 1970 && t.Year() < 10000, name, "want an RFC 3339 time such as 2026-11-23T09:00:00Z")
+	f.require(err == nil && t.Year() >= 1970 && t.Year() < 10000, name, "must be an RFC 3339 time such as 2026-11-23T09:00:00Z")
 	return t
 }
 
@@ -136,15 +146,12 @@ func (h *Handler) getAnomaly(c *call) error {
 	if err != nil {
 		return err
 	}
-	return h.answerAnomaly(c, http.StatusOK, id)
+	return h.respondAnomaly(c, http.StatusOK, id)
 }
 
-func (h *Handler) answerAnomaly(c *call, status int, id int64) error {
+func (h *Handler) respondAnomaly(c *call, status int, id int64) error {
 	a, err := h.config.Anomalies.Anomaly(c.Context(), c.site(), id)
-	if err != nil {
-		return err
-	}
-	return c.answer(status, documentOfAnomaly(a), a.Version)
+	return respond(c, status, viewAnomaly, a, err)
 }
 
 func anomalyPath(site telemetry.SiteID, id int64) string {
@@ -160,7 +167,7 @@ func (h *Handler) acknowledgeAnomaly(c *call) error {
 	if err := h.config.Anomalies.Acknowledge(c.Context(), c.site(), id, c.caller.Subject, entry); err != nil {
 		return err
 	}
-	return h.answerAnomaly(c, http.StatusOK, id)
+	return h.respondAnomaly(c, http.StatusOK, id)
 }
 
 func (h *Handler) commentAnomaly(c *call) error {
@@ -171,13 +178,11 @@ func (h *Handler) commentAnomaly(c *call) error {
 	var request struct {
 		Text string `json:"text"`
 	}
-	if err := c.body(&request); err != nil {
-		return err
-	}
-	var f fields
-	f.want(request.Text != "", "text", "want a text")
-	f.text("text", request.Text)
-	if err := f.err(); err != nil {
+	err = c.body(&request, func(f *fields) {
+		f.require(request.Text != "", "text", "must not be empty")
+		f.text("text", request.Text)
+	})
+	if err != nil {
 		return err
 	}
 	entry := c.entry("anomaly.comment", anomalyPath(c.site(), id), c.site(), request)
@@ -185,5 +190,5 @@ func (h *Handler) commentAnomaly(c *call) error {
 	if err := h.config.Anomalies.Comment(c.Context(), c.site(), id, comment, entry); err != nil {
 		return err
 	}
-	return h.answerAnomaly(c, http.StatusCreated, id)
+	return h.respondAnomaly(c, http.StatusCreated, id)
 }

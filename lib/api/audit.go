@@ -16,7 +16,7 @@ import (
 type Audit interface {
 	// TrailAfter returns up to limit entries with numbers above after, in order.
 	TrailAfter(ctx context.Context, after int64, limit int) ([]trail.Entry, error)
-	// TrailOfSites returns those of the sites, and no others.
+	// TrailOfSites returns only the entries of the given sites.
 	TrailOfSites(ctx context.Context, sites []telemetry.SiteID, after int64, limit int) ([]trail.Entry, error)
 }
 
@@ -24,7 +24,7 @@ func (h *Handler) auditRoutes() []route {
 	return []route{{pattern: "GET /v1/audit", role: directory.Admin, serve: h.listAudit}}
 }
 
-// auditDocument is an entry in the form that the offline verifier reads, one to a line.
+// auditDocument is an entry in the form that the offline verifier reads, one per line.
 type auditDocument struct {
 	Seq      int64            `json:"seq"`
 	Time     time.Time        `json:"time"`
@@ -37,55 +37,52 @@ type auditDocument struct {
 	Hash     string           `json:"hash"`
 }
 
-// listAudit answers with the whole chain to administrators of the platform, and to
-// those of single sites with their sites' entries, whose chain has gaps.
+func auditDocumentOf(e trail.Entry) any {
+	return auditDocument{e.Seq, e.Time.Time(), e.Actor, e.Action, e.Object, e.Site, e.Detail, e.Previous.String(), e.Hash.String()}
+}
+
+// listAudit responds with the whole chain to administrators of every site, and to those
+// of single sites with the entries of these sites: a chain with gaps.
 func (h *Handler) listAudit(c *call) error {
 	values, err := c.query("limit", "cursor", "after", "format")
 	if err != nil {
 		return err
 	}
-	p, err := page(values, "audit")
+	page, err := pageParameters(values, "audit")
 	if err != nil {
 		return err
 	}
-	after, err := strconv.ParseInt("0"+values.Get("after")+p.After, 10, 64)
-	if err != nil || values.Get("after") != "" && p.After != "" {
-		return badRequest("parameter after: want the number of an entry, and no cursor beside it")
+	after, err := strconv.ParseInt("0"+values.Get("after")+page.After, 10, 64)
+	if err != nil || values.Get("after") != "" && page.After != "" {
+		return badRequest(`Parameter "after" must be the number of an entry, and cannot be combined with "cursor".`)
+	}
+	format := values.Get("format")
+	if format != "" && format != "json" && format != "ndjson" {
+		return badRequest(`Parameter "format" must be json or ndjson.`)
 	}
 	var entries []trail.Entry
 	if sites, all := c.caller.Sites(directory.Admin); all {
-		entries, err = h.config.Audit.TrailAfter(c.Context(), after, p.Limit)
+		entries, err = h.config.Audit.TrailAfter(c.Context(), after, page.Limit)
 	} else {
-		entries, err = h.config.Audit.TrailOfSites(c.Context(), sites, after, p.Limit)
+		entries, err = h.config.Audit.TrailOfSites(c.Context(), sites, after, page.Limit)
 	}
 	if err != nil {
 		return err
 	}
-	items := make([]auditDocument, len(entries))
-	next := ""
-	for i, e := range entries {
-		items[i] = auditDocument{e.Seq, e.Time.Time(), e.Actor, e.Action, e.Object, e.Site, e.Detail, e.Previous.String(), e.Hash.String()}
-		if i == p.Limit-1 {
-			next = strconv.FormatInt(e.Seq, 10)
-		}
+	if format == "ndjson" {
+		return respondLines(c, entries, auditDocumentOf)
 	}
-	switch values.Get("format") {
-	case "", "json":
-		return c.answerList("audit", items, next)
-	case "ndjson":
-		return answerLines(c, items)
-	default:
-		return badRequest("parameter format: want json or ndjson")
-	}
+	return respondPage(c, "audit", page, entries, auditDocumentOf, func(e trail.Entry) string { return strconv.FormatInt(e.Seq, 10) })
 }
 
-// answerLines writes one JSON document to a line, as files of the trail are kept.
-func answerLines[T any](c *call, items []T) error {
+// respondLines writes one JSON document per line, the form in which the trail is
+// archived.
+func respondLines[T any](c *call, entries []T, document func(T) any) error {
 	c.w.Header().Set("Content-Type", "application/x-ndjson")
 	c.w.WriteHeader(http.StatusOK)
 	encoder := json.NewEncoder(c.w)
-	for _, item := range items {
-		if err := encoder.Encode(item); err != nil {
+	for _, entry := range entries {
+		if err := encoder.Encode(document(entry)); err != nil {
 			return err
 		}
 	}

@@ -3,31 +3,31 @@ package api
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // what TURN servers compute (RFC 8489's long-term credentials by shared secret)
+	"crypto/sha1" //nolint:gosec // TURN servers compute it (credentials by shared secret, RFC 8489)
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
-	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 )
 
-// ClientReports takes what consoles say of themselves.
+// ClientReports stores what consoles report about themselves.
 type ClientReports interface {
 	AddClientReport(ctx context.Context, r directory.ClientReport) error
 }
 
-// ICE is what a peer needs to reach another.
+// ICE configures the servers that peers need to reach each other.
 type ICE struct {
 	// STUN and TURN are addresses such as stun:stun.example.com:3478.
 	STUN, TURN []string
-	// Secret is what the TURN servers share with the platform.
+	// Secret is shared with the TURN servers.
 	Secret []byte
 }
 
-// iceLifetime is how long a peer may make new relays with its credentials.
+// iceLifetime is how long a peer may allocate relays with its credentials.
 const iceLifetime = time.Hour
 
 func (h *Handler) consoleRoutes() []route {
@@ -45,21 +45,19 @@ func (h *Handler) addClientReport(c *call) error {
 		Message string          `json:"message"`
 		Detail  json.RawMessage `json:"detail"`
 	}
-	if err := c.body(&request); err != nil {
+	err := c.body(&request, func(f *fields) {
+		if len(request.Detail) == 0 {
+			request.Detail = json.RawMessage("{}")
+		}
+		f.require(slices.Contains([]string{"error", "latency", "quality"}, request.Kind), "kind", "must be error, latency or quality")
+		f.require(request.Message != "", "message", "must not be empty")
+		f.text("message", request.Message)
+		f.require(request.Detail[0] == '{' && len(request.Detail) <= maxDetailBytes, "detail", "must be an object of at most 16 KiB")
+	})
+	if err != nil {
 		return err
 	}
-	if len(request.Detail) == 0 {
-		request.Detail = json.RawMessage("{}")
-	}
-	var f fields
-	f.want(request.Kind == "error" || request.Kind == "latency" || request.Kind == "quality", "kind", "want error, latency or quality")
-	f.want(request.Message != "", "message", "want a text")
-	f.text("message", request.Message)
-	f.want(request.Detail[0] == '{' && len(request.Detail) <= maxDetailBytes, "detail", "want an object of at most 16 KiB")
-	if err := f.err(); err != nil {
-		return err
-	}
-	err := h.config.ClientReports.AddClientReport(c.Context(), directory.ClientReport{
+	err = h.config.ClientReports.AddClientReport(c.Context(), directory.ClientReport{
 		Site: c.site(), Subject: c.caller.Subject, Kind: request.Kind, Message: request.Message, Detail: string(request.Detail),
 	})
 	if err != nil {
@@ -75,8 +73,8 @@ type iceServer struct {
 	Credential string   `json:"credential,omitempty"`
 }
 
-// getICEServers answers in the form of RTCConfiguration.iceServers, with credentials
-// that lapse: the user name is the time at which they do, the password its HMAC.
+// getICEServers responds in the form of RTCConfiguration.iceServers. The credentials
+// expire: the user name holds the time of expiry, the password is its HMAC.
 func (h *Handler) getICEServers(c *call) error {
 	servers := []iceServer{}
 	if len(h.config.ICE.STUN) > 0 {
@@ -88,6 +86,5 @@ func (h *Handler) getICEServers(c *call) error {
 		mac.Write([]byte(name))
 		servers = append(servers, iceServer{h.config.ICE.TURN, name, base64.StdEncoding.EncodeToString(mac.Sum(nil))})
 	}
-	c.w.Header().Set("Cache-Control", "no-store")
-	return lambdahttp.WriteJSON(c.w, http.StatusOK, map[string]any{"ice_servers": servers, "expires_in": int(iceLifetime.Seconds())})
+	return c.respondUncached(http.StatusOK, map[string]any{"ice_servers": servers, "expires_in": int(iceLifetime.Seconds())})
 }

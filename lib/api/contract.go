@@ -7,10 +7,10 @@ import (
 	"github.com/insighthub/insighthub/docs"
 )
 
-// contractKept is for how long a copy of the contract is used without asking.
-const contractKept = "public, max-age=300"
+// contractCaching lets a client use its copy of the contract for 5 minutes.
+const contractCaching = "public, max-age=300"
 
-// contractRoutes are for everybody: they stand outside /v1 and have no authorizer.
+// contractRoutes are public: they are outside /v1 and have no authorizer.
 func contractRoutes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"GET /openapi.yaml": func(w http.ResponseWriter, r *http.Request) {
@@ -23,21 +23,21 @@ func contractRoutes() map[string]http.HandlerFunc {
 	}
 }
 
-// serveDocument answers with what is part of the program.
-func serveDocument(w http.ResponseWriter, r *http.Request, kind, tag string, document []byte) {
+// serveDocument serves a document that is embedded in the binary.
+func serveDocument(w http.ResponseWriter, r *http.Request, contentType, tag string, document []byte) {
 	w.Header().Set("ETag", tag)
-	w.Header().Set("Cache-Control", contractKept)
-	if names(r.Header.Get("If-None-Match"), tag) {
+	w.Header().Set("Cache-Control", contractCaching)
+	if matches(r.Header.Get("If-None-Match"), tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	w.Header().Set("Content-Type", kind)
-	_, _ = w.Write(document) // the caller has gone, or got it
+	w.Header().Set("Content-Type", contentType)
+	_, _ = w.Write(document) // fails only when the client has disconnected
 }
 
-// names reports whether an If-None-Match names the tag: by itself, in a list, as a
-// weak one, or by * (RFC 9110, 13.1.2).
-func names(header, tag string) bool {
+// matches reports whether If-None-Match has the tag: alone, in a list, as a weak one, or
+// by * (RFC 9110, 13.1.2).
+func matches(header, tag string) bool {
 	for one := range strings.SplitSeq(header, ",") {
 		if one = strings.TrimPrefix(strings.TrimSpace(one), "W/"); one == tag || one == "*" {
 			return true

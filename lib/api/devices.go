@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/insighthub/insighthub/lib/directory"
@@ -9,15 +10,15 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// Devices keeps what people say about devices. Devices and metrics come into being with
-// their first event; those of a gateway of another site are telemetry.ErrNotFound.
+// Devices stores the descriptions of devices. Devices and metrics are created by their
+// first event; those of a gateway of another site are telemetry.ErrNotFound.
 type Devices interface {
 	Devices(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, page directory.Page) ([]directory.Device, error)
 	Device(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, name telemetry.DeviceName) (directory.Device, error)
 	ChangeDevice(ctx context.Context, d directory.Device, from directory.Version, entry trail.Entry) (directory.Device, error)
 }
 
-// Metrics keeps what people say about metrics.
+// Metrics stores the descriptions of metrics.
 type Metrics interface {
 	Metrics(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, page directory.Page) ([]directory.Metric, error)
 	Metric(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, name telemetry.MetricName) (directory.Metric, error)
@@ -25,7 +26,10 @@ type Metrics interface {
 }
 
 func (h *Handler) deviceRoutes() []route {
-	const devices, metrics = "/v1/sites/{site}/gateways/{gateway}/devices", "/v1/sites/{site}/gateways/{gateway}/metrics"
+	const (
+		devices = "/v1/sites/{site}/gateways/{gateway}/devices"
+		metrics = "/v1/sites/{site}/gateways/{gateway}/metrics"
+	)
 	return []route{
 		{pattern: "GET " + devices, role: directory.Viewer, serve: h.listDevices},
 		{pattern: "GET " + devices + "/{device}", role: directory.Viewer, serve: h.getDevice},
@@ -47,8 +51,8 @@ type deviceDocument struct {
 	Description string               `json:"description"`
 }
 
-func documentOfDevice(d directory.Device) deviceDocument {
-	return deviceDocument{d.Site, d.Gateway, d.Name, d.Title, d.Description}
+func viewDevice(d directory.Device) (any, directory.Version) {
+	return deviceDocument{d.Site, d.Gateway, d.Name, d.Title, d.Description}, d.Version
 }
 
 func devicePath(site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName) string {
@@ -56,24 +60,15 @@ func devicePath(site telemetry.SiteID, gateway telemetry.GatewayID, device telem
 }
 
 func (h *Handler) listDevices(c *call) error {
-	list := "devices of " + gatewayPath(c.site(), c.gateway())
-	p, err := c.page(list)
-	if err != nil {
-		return err
-	}
-	devices, err := h.config.Devices.Devices(c.Context(), c.site(), c.gateway(), p)
-	if err != nil {
-		return err
-	}
-	return answerPage(c, list, p, devices, documentOfDevice, func(d directory.Device) string { return string(d.Name) })
+	key := func(d directory.Device) string { return string(d.Name) }
+	return list(c, "devices of "+gatewayPath(c.site(), c.gateway()), viewDevice, key, func(p directory.Page) ([]directory.Device, error) {
+		return h.config.Devices.Devices(c.Context(), c.site(), c.gateway(), p)
+	})
 }
 
 func (h *Handler) getDevice(c *call) error {
 	d, err := h.config.Devices.Device(c.Context(), c.site(), c.gateway(), c.device())
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, documentOfDevice(d), d.Version)
+	return respond(c, http.StatusOK, viewDevice, d, err)
 }
 
 func (h *Handler) changeDevice(c *call) error {
@@ -85,21 +80,17 @@ func (h *Handler) changeDevice(c *call) error {
 		Title       string `json:"title"`
 		Description string `json:"description"`
 	}
-	if err := c.body(&request); err != nil {
-		return err
-	}
-	var f fields
-	f.text("title", request.Title)
-	f.text("description", request.Description)
-	if err := f.err(); err != nil {
+	err = c.body(&request, func(f *fields) {
+		f.text("title", request.Title)
+		f.text("description", request.Description)
+	})
+	if err != nil {
 		return err
 	}
 	d := directory.Device{Site: c.site(), Gateway: c.gateway(), Name: c.device(), Title: request.Title, Description: request.Description}
 	entry := c.entry("device.change", devicePath(d.Site, d.Gateway, d.Name), d.Site, request)
-	if d, err = h.config.Devices.ChangeDevice(c.Context(), d, from, entry); err != nil {
-		return changed(err)
-	}
-	return c.answer(http.StatusOK, documentOfDevice(d), d.Version)
+	d, err = h.config.Devices.ChangeDevice(c.Context(), d, from, entry)
+	return respond(c, http.StatusOK, viewDevice, d, err)
 }
 
 type metricDocument struct {
@@ -110,29 +101,20 @@ type metricDocument struct {
 	Unit    string               `json:"unit"`
 }
 
-func documentOfMetric(m directory.Metric) metricDocument {
-	return metricDocument{m.Site, m.Gateway, m.Name, m.Title, m.Unit}
+func viewMetric(m directory.Metric) (any, directory.Version) {
+	return metricDocument{m.Site, m.Gateway, m.Name, m.Title, m.Unit}, m.Version
 }
 
 func (h *Handler) listMetrics(c *call) error {
-	list := "metrics of " + gatewayPath(c.site(), c.gateway())
-	p, err := c.page(list)
-	if err != nil {
-		return err
-	}
-	metrics, err := h.config.Metrics.Metrics(c.Context(), c.site(), c.gateway(), p)
-	if err != nil {
-		return err
-	}
-	return answerPage(c, list, p, metrics, documentOfMetric, func(m directory.Metric) string { return string(m.Name) })
+	key := func(m directory.Metric) string { return string(m.Name) }
+	return list(c, "metrics of "+gatewayPath(c.site(), c.gateway()), viewMetric, key, func(p directory.Page) ([]directory.Metric, error) {
+		return h.config.Metrics.Metrics(c.Context(), c.site(), c.gateway(), p)
+	})
 }
 
 func (h *Handler) getMetric(c *call) error {
 	m, err := h.config.Metrics.Metric(c.Context(), c.site(), c.gateway(), c.metric())
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, documentOfMetric(m), m.Version)
+	return respond(c, http.StatusOK, viewMetric, m, err)
 }
 
 const maxUnitBytes = 64
@@ -146,20 +128,17 @@ func (h *Handler) changeMetric(c *call) error {
 		Title string `json:"title"`
 		Unit  string `json:"unit"`
 	}
-	if err := c.body(&request); err != nil {
-		return err
-	}
-	var f fields
-	f.text("title", request.Title)
-	f.text("unit", request.Unit)
-	f.want(len(request.Unit) <= maxUnitBytes, "unit", "want a UCUM code of at most 64 bytes, such as Cel, mm/s or bar")
-	if err := f.err(); err != nil {
+	err = c.body(&request, func(f *fields) {
+		f.text("title", request.Title)
+		f.text("unit", request.Unit)
+		f.require(len(request.Unit) <= maxUnitBytes, "unit",
+			fmt.Sprintf("must be a UCUM code of at most %d bytes, such as Cel, mm/s or bar", maxUnitBytes))
+	})
+	if err != nil {
 		return err
 	}
 	m := directory.Metric{Site: c.site(), Gateway: c.gateway(), Name: c.metric(), Title: request.Title, Unit: request.Unit}
 	entry := c.entry("metric.change", gatewayPath(m.Site, m.Gateway)+"/metrics/"+string(m.Name), m.Site, request)
-	if m, err = h.config.Metrics.ChangeMetric(c.Context(), m, from, entry); err != nil {
-		return changed(err)
-	}
-	return c.answer(http.StatusOK, documentOfMetric(m), m.Version)
+	m, err = h.config.Metrics.ChangeMetric(c.Context(), m, from, entry)
+	return respond(c, http.StatusOK, viewMetric, m, err)
 }

@@ -7,33 +7,33 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/exportfile"
-	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/readings"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// Exports reads whole selections.
+// Exports reads all readings of a selection.
 type Exports interface {
-	// ExportRows returns how many readings there are at least.
+	// ExportRows returns a lower bound of the number of readings.
 	ExportRows(ctx context.Context, s readings.Selection) (int64, error)
-	// Export hands the readings over in blocks and ends with the first error of take.
-	// telemetry.ErrNotFound: the site has no such gateway.
-	Export(ctx context.Context, s readings.Selection, take func(*readings.Block) error) error
+	// Export calls write with the readings in blocks, and ends with its first error.
+	// telemetry.ErrNotFound when the site has no such gateway.
+	Export(ctx context.Context, s readings.Selection, write func(*readings.Block) error) error
 	// AppendTrail adds an entry to the audit trail.
 	AppendTrail(ctx context.Context, entry trail.Entry) error
 }
 
-// Files keeps exported files for some time.
+// Files stores exported files for some time.
 type Files interface {
-	// Create begins a file, which is there once it is complete.
+	// Create starts a file, which exists once it is completed.
 	Create(ctx context.Context, key, contentType string) (File, error)
-	// Address returns a URL under which the file can be read for ttl, without a token.
+	// Address returns a URL from which the file can be read for ttl, without a token.
 	Address(ctx context.Context, key, fileName string, ttl time.Duration) (string, error)
 }
 
@@ -47,13 +47,15 @@ type File interface {
 
 const (
 	maxExportRows = 5_000_000
-	// exportAddress is how long a file can be fetched.
-	exportAddress = 15 * time.Minute
-	exportKeySize = 20 // bytes of randomness
+	// exportLifetime is how long a file can be downloaded.
+	exportLifetime = 15 * time.Minute
+	exportKeySize  = 20 // bytes of randomness
 )
 
 func (h *Handler) exportRoutes() []route {
-	return []route{{pattern: "POST /v1/sites/{site}/exports", role: directory.Viewer, serve: h.createExport, create: true, long: true}}
+	return []route{
+		{pattern: "POST /v1/sites/{site}/exports", role: directory.Viewer, serve: h.createExport, create: true, long: true},
+	}
 }
 
 type exportRequest struct {
@@ -66,10 +68,19 @@ type exportRequest struct {
 	Format exportfile.Format `json:"format"`
 }
 
-// instant is a time in a body.
+func (r *exportRequest) check(f *fields) {
+	requireName(f, "gateway", r.Gateway)
+	f.require(r.Device == "" || telemetry.ValidName(r.Device) == nil, "device", "must be "+aName+", or empty")
+	f.require(r.Metric == "" || telemetry.ValidName(r.Metric) == nil, "metric", "must be "+aName+", or empty")
+	f.require(r.From < r.To, "from", "must be before to")
+	f.require(slices.Contains([]exportfile.Format{exportfile.CSV, exportfile.NDJSON, exportfile.Parquet}, r.Format),
+		"format", "must be csv, ndjson or parquet")
+}
+
+// instant is a time in a request body.
 type instant telemetry.Micros
 
-var errInstant = errors.New("no time")
+var errInstant = errors.New("not a time")
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (i *instant) UnmarshalJSON(raw []byte) error {
@@ -98,10 +109,10 @@ type exportDocument struct {
 	Format    exportfile.Format `json:"format"`
 }
 
-var errTooManyRows = errors.New("more rows than an export may have")
+var errTooManyRows = errors.New("too many rows for an export")
 
 func tooManyRows() error {
-	return &wrong{status: http.StatusUnprocessableEntity, text: fmt.Sprintf("more than %d readings: ask for less, by device, metric or a shorter range", maxExportRows)}
+	return unprocessable("The selection has more than %d readings. Select a device, a metric or a shorter range.", maxExportRows)
 }
 
 func (h *Handler) createExport(c *call) error {
@@ -111,16 +122,7 @@ func (h *Handler) createExport(c *call) error {
 		}
 	}
 	var request exportRequest
-	if err := c.body(&request); err != nil {
-		return err
-	}
-	var f fields
-	f.want(telemetry.ValidName(request.Gateway) == nil, "gateway", "want a name of 1 to 128 bytes")
-	f.want(request.Device == "" || telemetry.ValidName(request.Device) == nil, "device", "want a name of 1 to 128 bytes, or none")
-	f.want(request.Metric == "" || telemetry.ValidName(request.Metric) == nil, "metric", "want a name of 1 to 128 bytes, or none")
-	f.want(request.From < request.To, "from", "want a time before to")
-	f.want(request.Format == exportfile.CSV || request.Format == exportfile.NDJSON || request.Format == exportfile.Parquet, "format", "want csv, ndjson or parquet")
-	if err := f.err(); err != nil {
+	if err := c.body(&request, request.check); err != nil {
 		return err
 	}
 	selection := readings.Selection{
@@ -145,7 +147,7 @@ func (h *Handler) createExport(c *call) error {
 	if err != nil {
 		return err
 	}
-	// The address is not given out before the trail tells of it.
+	// No address leaves the platform before the audit trail has its entry.
 	entry := c.entry("export.create", gatewayPath(selection.Site, selection.Gateway), selection.Site, struct {
 		exportRequest
 		Rows int64  `json:"rows"`
@@ -154,17 +156,18 @@ func (h *Handler) createExport(c *call) error {
 	if err := h.config.Exports.AppendTrail(c.Context(), entry); err != nil {
 		return err
 	}
-	document.ExpiresAt = c.now.Add(exportAddress).UTC().Truncate(time.Second)
+	document.ExpiresAt = c.now.Add(exportLifetime).UTC().Truncate(time.Second)
 	name := "readings-" + c.now.UTC().Format("20060102-150405") + "." + string(request.Format)
-	if document.URL, err = h.config.Files.Address(c.Context(), key, name, exportAddress); err != nil {
+	if document.URL, err = h.config.Files.Address(c.Context(), key, name, exportLifetime); err != nil {
 		return err
 	}
-	c.w.Header().Set("Cache-Control", "no-store")
-	return lambdahttp.WriteJSON(c.w, http.StatusCreated, document)
+	return c.respondUncached(http.StatusCreated, document)
 }
 
 // export writes the file.
-func (h *Handler) export(ctx context.Context, s readings.Selection, key string, format exportfile.Format) (document exportDocument, err error) {
+func (h *Handler) export(
+	ctx context.Context, s readings.Selection, key string, format exportfile.Format,
+) (document exportDocument, err error) {
 	file, err := h.config.Files.Create(ctx, key, format.ContentType())
 	if err != nil {
 		return document, err
@@ -197,19 +200,20 @@ func (h *Handler) export(ctx context.Context, s readings.Selection, key string, 
 	return document, nil
 }
 
-// exportKey is a key that can not be guessed, under the site's own part of the bucket.
+// exportKey returns a key that cannot be guessed, under the site's own prefix of the bucket.
 func (h *Handler) exportKey(site telemetry.SiteID, format exportfile.Format) (string, error) {
 	raw := make([]byte, exportKeySize)
 	if _, err := io.ReadFull(h.config.Random, raw); err != nil {
 		return "", fmt.Errorf("export key: %w", err)
 	}
 	encoding := base32.StdEncoding.WithPadding(base32.NoPadding)
-	// A site's name may hold anything: what is no letter, digit or hyphen is encoded.
-	odd := strings.ContainsFunc(string(site), func(r rune) bool {
+	// A site's name may hold any character: one with other than letters, digits and hyphens
+	// is encoded.
+	needsEncoding := strings.ContainsFunc(string(site), func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-'
 	})
 	folder := string(site)
-	if odd {
+	if needsEncoding {
 		folder = "_" + encoding.EncodeToString([]byte(site))
 	}
 	return "exports/" + folder + "/" + strings.ToLower(encoding.EncodeToString(raw)) + "." + string(format), nil

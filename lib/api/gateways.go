@@ -13,34 +13,35 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// Gateways keeps gateways. A gateway of another site is telemetry.ErrNotFound.
+// Gateways stores gateways. A gateway of another site is telemetry.ErrNotFound.
 type Gateways interface {
 	Gateways(ctx context.Context, site telemetry.SiteID, page directory.Page) ([]directory.Gateway, error)
 	Gateway(ctx context.Context, site telemetry.SiteID, name telemetry.GatewayID) (directory.Gateway, error)
-	// RegisterGateway adds a gateway with its first key, or takes over one of the
-	// same site that so far has sent events only. telemetry.ErrConflict when the name or the
-	// key is taken, telemetry.ErrNotFound when there is no such site.
+	// RegisterGateway adds a gateway with its first key, or registers one of the same
+	// site that was created by its first events. telemetry.ErrConflict when the name or
+	// the key is taken, telemetry.ErrNotFound when the site does not exist.
 	RegisterGateway(ctx context.Context, g directory.Gateway, key directory.GatewayKey, entry trail.Entry) (directory.Gateway, error)
-	// ChangeGateway sets the title, and RevokedAt if it is not zero: a revoked gateway
-	// stays so.
+	// ChangeGateway sets the title, and RevokedAt unless it is zero: a revocation is
+	// final.
 	ChangeGateway(ctx context.Context, g directory.Gateway, from directory.Version, entry trail.Entry) (directory.Gateway, error)
 }
 
-// GatewayKeys keeps the keys of gateways.
+// GatewayKeys stores the keys of gateways.
 type GatewayKeys interface {
 	GatewayKeys(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID) ([]directory.GatewayKey, error)
-	// AddGatewayKey adds a key; those at hand are good until others at most. A revoked
-	// gateway and a key that is taken are telemetry.ErrConflict.
-	AddGatewayKey(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, key directory.GatewayKey, others time.Time, entry trail.Entry) error
-	// RemoveGatewayKey ends a key now.
+	// AddGatewayKey adds a key; the present keys expire at othersExpire or earlier. A
+	// revoked gateway and a key that is taken are telemetry.ErrConflict.
+	AddGatewayKey(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID,
+		key directory.GatewayKey, othersExpire time.Time, entry trail.Entry) error
+	// RemoveGatewayKey makes a key invalid at once.
 	RemoveGatewayKey(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, keyID string, entry trail.Entry) error
 }
 
 func (h *Handler) gatewayRoutes() []route {
-	const list, one = "/v1/sites/{site}/gateways", "/v1/sites/{site}/gateways/{gateway}"
+	const all, one = "/v1/sites/{site}/gateways", "/v1/sites/{site}/gateways/{gateway}"
 	return []route{
-		{pattern: "GET " + list, role: directory.Viewer, serve: h.listGateways},
-		{pattern: "POST " + list, role: directory.Admin, serve: h.registerGateway, create: true},
+		{pattern: "GET " + all, role: directory.Viewer, serve: h.listGateways},
+		{pattern: "POST " + all, role: directory.Admin, serve: h.registerGateway, create: true},
 		{pattern: "GET " + one, role: directory.Viewer, serve: h.getGateway},
 		{pattern: "PUT " + one, role: directory.Admin, serve: h.changeGateway},
 		{pattern: "DELETE " + one, role: directory.Admin, serve: h.revokeGateway},
@@ -58,20 +59,10 @@ type gatewayDocument struct {
 	RevokedAt    *time.Time          `json:"revoked_at"`
 }
 
-func documentOfGateway(g directory.Gateway) gatewayDocument {
-	return gatewayDocument{g.Name, g.Site, g.Title, optional(g.RegisteredAt), optional(g.RevokedAt)}
+func viewGateway(g directory.Gateway) (any, directory.Version) {
+	return gatewayDocument{g.Name, g.Site, g.Title, optionalTime(g.RegisteredAt), optionalTime(g.RevokedAt)}, g.Version
 }
 
-// optional is null for no time.
-func optional(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.UTC()
-	return &t
-}
-
-func (c *call) site() telemetry.SiteID       { return telemetry.SiteID(c.PathValue("site")) }
 func (c *call) gateway() telemetry.GatewayID { return telemetry.GatewayID(c.PathValue("gateway")) }
 
 func gatewayPath(site telemetry.SiteID, gateway telemetry.GatewayID) string {
@@ -79,36 +70,27 @@ func gatewayPath(site telemetry.SiteID, gateway telemetry.GatewayID) string {
 }
 
 func (h *Handler) listGateways(c *call) error {
-	list := "gateways of " + string(c.site())
-	p, err := c.page(list)
-	if err != nil {
-		return err
-	}
-	gateways, err := h.config.Gateways.Gateways(c.Context(), c.site(), p)
-	if err != nil {
-		return err
-	}
-	return answerPage(c, list, p, gateways, documentOfGateway, func(g directory.Gateway) string { return string(g.Name) })
+	key := func(g directory.Gateway) string { return string(g.Name) }
+	return list(c, "gateways of "+string(c.site()), viewGateway, key, func(p directory.Page) ([]directory.Gateway, error) {
+		return h.config.Gateways.Gateways(c.Context(), c.site(), p)
+	})
 }
 
 func (h *Handler) getGateway(c *call) error {
 	g, err := h.config.Gateways.Gateway(c.Context(), c.site(), c.gateway())
-	if err != nil {
-		return err
-	}
-	return c.answer(http.StatusOK, documentOfGateway(g), g.Version)
+	return respond(c, http.StatusOK, viewGateway, g, err)
 }
 
-// publicKey checks a JWK that somebody registers.
+// publicKey checks the JWK of a key that is to be registered.
 func (c *call) publicKey(jwk json.RawMessage, f *fields) directory.GatewayKey {
 	key, id, err := token.ParsePublicKey(jwk)
-	f.want(err == nil, "key", "want the public JWK of an ECDSA key: kty EC, crv P-256, x and y, and no d")
+	f.require(err == nil, "key", "must be the public JWK of an ECDSA key: kty EC, crv P-256, x and y, and no d")
 	if err != nil {
 		return directory.GatewayKey{}
 	}
-	// Only what is known to be a key is kept.
+	// Members that do not belong to the key are not stored.
 	plain, err := token.MarshalPublicKey(key)
-	f.want(err == nil, "key", "want a key of P-256")
+	f.require(err == nil, "key", "must be a key of P-256")
 	return directory.GatewayKey{ID: id, JWK: plain, CreatedAt: c.now}
 }
 
@@ -118,24 +100,21 @@ func (h *Handler) registerGateway(c *call) error {
 		Title string              `json:"title"`
 		Key   json.RawMessage     `json:"key"`
 	}
-	if err := c.body(&request); err != nil {
-		return err
-	}
-	var f fields
-	f.want(telemetry.ValidName(request.Name) == nil, "name", "want a name of 1 to 128 bytes")
-	f.text("title", request.Title)
-	key := c.publicKey(request.Key, &f)
-	if err := f.err(); err != nil {
-		return err
-	}
-	entry := c.entry("gateway.register", gatewayPath(c.site(), request.Name), c.site(), map[string]string{"title": request.Title, "kid": key.ID})
-	g, err := h.config.Gateways.RegisterGateway(c.Context(), directory.Gateway{
-		Name: request.Name, Site: c.site(), Title: request.Title, RegisteredAt: c.now,
-	}, key, entry)
+	var key directory.GatewayKey
+	err := c.body(&request, func(f *fields) {
+		requireName(f, "name", request.Name)
+		f.text("title", request.Title)
+		key = c.publicKey(request.Key, f)
+	})
 	if err != nil {
 		return err
 	}
-	return c.answer(http.StatusCreated, documentOfGateway(g), g.Version)
+	entry := c.entry("gateway.register", gatewayPath(c.site(), request.Name), c.site(),
+		map[string]string{"title": request.Title, "kid": key.ID})
+	g, err := h.config.Gateways.RegisterGateway(c.Context(), directory.Gateway{
+		Name: request.Name, Site: c.site(), Title: request.Title, RegisteredAt: c.now,
+	}, key, entry)
+	return respond(c, http.StatusCreated, viewGateway, g, err)
 }
 
 func (h *Handler) changeGateway(c *call) error {
@@ -146,18 +125,13 @@ func (h *Handler) changeGateway(c *call) error {
 	var request struct {
 		Title string `json:"title"`
 	}
-	if err := c.body(&request); err != nil {
-		return err
-	}
-	var f fields
-	f.text("title", request.Title)
-	if err := f.err(); err != nil {
+	if err := c.body(&request, func(f *fields) { f.text("title", request.Title) }); err != nil {
 		return err
 	}
 	return h.saveGateway(c, directory.Gateway{Name: c.gateway(), Site: c.site(), Title: request.Title}, from, "gateway.change", request)
 }
 
-// revokeGateway ends a gateway: it gets no token any more. What it sent stays.
+// revokeGateway makes a gateway unable to get tokens. Its events remain.
 func (h *Handler) revokeGateway(c *call) error {
 	from, err := c.version()
 	if err != nil {
@@ -173,10 +147,7 @@ func (h *Handler) revokeGateway(c *call) error {
 
 func (h *Handler) saveGateway(c *call, g directory.Gateway, from directory.Version, action trail.Action, detail any) error {
 	g, err := h.config.Gateways.ChangeGateway(c.Context(), g, from, c.entry(action, gatewayPath(g.Site, g.Name), g.Site, detail))
-	if err != nil {
-		return changed(err)
-	}
-	return c.answer(http.StatusOK, documentOfGateway(g), g.Version)
+	return respond(c, http.StatusOK, viewGateway, g, err)
 }
 
 type gatewayKeyDocument struct {
@@ -186,8 +157,9 @@ type gatewayKeyDocument struct {
 	NotAfter  *time.Time      `json:"not_after"`
 }
 
-func documentOfKey(k directory.GatewayKey) gatewayKeyDocument {
-	return gatewayKeyDocument{k.ID, k.JWK, k.CreatedAt.UTC(), optional(k.NotAfter)}
+// viewGatewayKey gives every key version 1: a key does not change.
+func viewGatewayKey(k directory.GatewayKey) (any, directory.Version) {
+	return gatewayKeyDocument{k.ID, k.JWK, k.CreatedAt.UTC(), optionalTime(k.NotAfter)}, 1
 }
 
 func (h *Handler) listGatewayKeys(c *call) error {
@@ -195,11 +167,7 @@ func (h *Handler) listGatewayKeys(c *call) error {
 	if err != nil {
 		return err
 	}
-	items := make([]gatewayKeyDocument, len(keys))
-	for i, k := range keys {
-		items[i] = documentOfKey(k)
-	}
-	return c.answerList("keys", items, "")
+	return respondPage(c, "keys", directory.Page{}, keys, documentOf(viewGatewayKey), nil) // all on one page
 }
 
 const (
@@ -207,39 +175,33 @@ const (
 	maxKeyGrace     = 30 * 86400
 )
 
-// rotateGatewayKey adds a key; the gateway has some time to change over.
+// rotateGatewayKey adds a key; the present keys stay valid until the gateway has switched.
 func (h *Handler) rotateGatewayKey(c *call) error {
 	var request struct {
 		Key   json.RawMessage `json:"key"`
 		Grace *int            `json:"others_end_after_seconds"`
 	}
-	if err := c.body(&request); err != nil {
-		return err
-	}
 	seconds := defaultKeyGrace
-	if request.Grace != nil {
-		seconds = *request.Grace
-	}
-	var f fields
-	f.want(seconds >= 0 && seconds <= maxKeyGrace, "others_end_after_seconds", fmt.Sprintf("want 0 to %d", maxKeyGrace))
-	key := c.publicKey(request.Key, &f)
-	if err := f.err(); err != nil {
+	var key directory.GatewayKey
+	err := c.body(&request, func(f *fields) {
+		if request.Grace != nil {
+			seconds = *request.Grace
+		}
+		f.require(seconds >= 0 && seconds <= maxKeyGrace, "others_end_after_seconds", fmt.Sprintf("must be 0 to %d", maxKeyGrace))
+		key = c.publicKey(request.Key, f)
+	})
+	if err != nil {
 		return err
 	}
-	others := c.now.Add(time.Duration(seconds) * time.Second)
-	entry := c.entry("gateway.rotate", gatewayPath(c.site(), c.gateway()), c.site(), map[string]any{"kid": key.ID, "others_end": others.UTC()})
-	if err := h.config.GatewayKeys.AddGatewayKey(c.Context(), c.site(), c.gateway(), key, others, entry); err != nil {
-		return err
-	}
-	return c.answer(http.StatusCreated, documentOfKey(key), 1)
+	othersExpire := c.now.Add(time.Duration(seconds) * time.Second)
+	entry := c.entry("gateway.rotate", gatewayPath(c.site(), c.gateway()), c.site(),
+		map[string]any{"kid": key.ID, "others_end": othersExpire.UTC()})
+	err = h.config.GatewayKeys.AddGatewayKey(c.Context(), c.site(), c.gateway(), key, othersExpire, entry)
+	return respond(c, http.StatusCreated, viewGatewayKey, key, err)
 }
 
 func (h *Handler) removeGatewayKey(c *call) error {
 	kid := c.PathValue("key")
 	entry := c.entry("gateway.remove_key", gatewayPath(c.site(), c.gateway()), c.site(), map[string]string{"kid": printable(kid)})
-	if err := h.config.GatewayKeys.RemoveGatewayKey(c.Context(), c.site(), c.gateway(), kid, entry); err != nil {
-		return err
-	}
-	c.w.WriteHeader(http.StatusNoContent)
-	return nil
+	return c.noContent(h.config.GatewayKeys.RemoveGatewayKey(c.Context(), c.site(), c.gateway(), kid, entry))
 }

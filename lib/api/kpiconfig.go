@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -13,17 +14,19 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// KPIConfigs keeps how the KPIs of devices are computed.
+// KPIConfigs stores how the KPIs of devices are computed.
 type KPIConfigs interface {
-	// KPIConfig returns what holds for a device. Its Version is 0 when that is a rule
-	// for many devices and not the device's own. telemetry.ErrNotFound when the device is no
-	// machine.
-	KPIConfig(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName) (directory.KPIConfig, error)
+	// KPIConfig returns the configuration that applies to a device. Its Version is 0 when
+	// it is inherited from a rule for many devices. telemetry.ErrNotFound when none
+	// applies.
+	KPIConfig(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID,
+		device telemetry.DeviceName) (directory.KPIConfig, error)
 	// SetKPIConfig gives the device a configuration of its own.
 	SetKPIConfig(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName,
 		k directory.KPIConfig, from directory.Version, entry trail.Entry) (directory.KPIConfig, error)
-	// RemoveKPIConfig takes the device's own away.
-	RemoveKPIConfig(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName, entry trail.Entry) error
+	// RemoveKPIConfig removes the device's own configuration.
+	RemoveKPIConfig(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName,
+		entry trail.Entry) error
 }
 
 func (h *Handler) kpiConfigRoutes() []route {
@@ -45,8 +48,7 @@ type kpiConfigDocument struct {
 	Planned     map[string][][2]string            `json:"planned"`
 }
 
-// answerKPIConfig adds to the configuration whether it is the device's own.
-func answerKPIConfig(c *call, k directory.KPIConfig) error {
+func viewKPIConfig(k directory.KPIConfig) (any, directory.Version) {
 	d := struct {
 		kpiConfigDocument
 		Inherited bool `json:"inherited"`
@@ -58,57 +60,60 @@ func answerKPIConfig(c *call, k directory.KPIConfig) error {
 	for code, state := range k.States {
 		d.States[strconv.Itoa(code)] = state
 	}
-	return c.answer(http.StatusOK, d, k.Version)
+	return d, k.Version
 }
 
 func (h *Handler) getKPIConfig(c *call) error {
 	k, err := h.config.KPIConfigs.KPIConfig(c.Context(), c.site(), c.gateway(), c.device())
-	if err != nil {
-		return err
-	}
-	return answerKPIConfig(c, k)
+	return respond(c, http.StatusOK, viewKPIConfig, k, err)
 }
 
 const (
-	maxStates = 256
-	maxShifts = 24 // of one day
-	maxSpan   = 86400.0
+	maxStates  = 256
+	maxShifts  = 24      // per day
+	maxSeconds = 86400.0 // of a cycle, and of silence
 )
 
-// read checks the document and returns what it says.
+// read checks the document and returns the configuration. Problems are in a fixed order.
 func (d *kpiConfigDocument) read(f *fields) directory.KPIConfig {
 	k := directory.KPIConfig{
 		StateMetric: d.StateMetric, CountMetric: d.CountMetric, GoodMetric: d.GoodMetric,
 		States: make(map[int]directory.MachineState, len(d.States)), Planned: d.Planned,
 		IdealCycle: time.Duration(d.IdealCycle * float64(time.Second)), StaleAfter: time.Duration(d.StaleAfter * float64(time.Second)),
 	}
-	for member, name := range map[string]telemetry.MetricName{"state_metric": d.StateMetric, "count_metric": d.CountMetric, "good_metric": d.GoodMetric} {
-		f.want(name == "" || telemetry.ValidName(name) == nil, member, "want the name of a metric, or nothing")
+	for _, m := range []struct {
+		member string
+		name   telemetry.MetricName
+	}{{"state_metric", d.StateMetric}, {"count_metric", d.CountMetric}, {"good_metric", d.GoodMetric}} {
+		f.require(m.name == "" || telemetry.ValidName(m.name) == nil, m.member, "must be the name of a metric, or empty")
 	}
-	f.want(d.IdealCycle >= 0 && d.IdealCycle <= maxSpan, "ideal_cycle_seconds", "want 0 to 86400")
-	f.want(d.StaleAfter > 0 && d.StaleAfter <= maxSpan, "stale_after_seconds", "want more than 0 and at most 86400")
-	f.want(len(d.States) <= maxStates, "states", fmt.Sprintf("want at most %d", maxStates))
-	for text, state := range d.States {
+	f.require(d.IdealCycle >= 0 && d.IdealCycle <= maxSeconds, "ideal_cycle_seconds", fmt.Sprintf("must be 0 to %.0f", maxSeconds))
+	f.require(d.StaleAfter > 0 && d.StaleAfter <= maxSeconds, "stale_after_seconds",
+		fmt.Sprintf("must be more than 0 and at most %.0f", maxSeconds))
+	f.require(len(d.States) <= maxStates, "states", fmt.Sprintf("must be at most %d", maxStates))
+	for _, text := range slices.Sorted(maps.Keys(d.States)) {
+		state := d.States[text]
 		code, err := strconv.Atoi(text)
-		f.want(err == nil && strconv.Itoa(code) == text, "states", "want whole numbers as codes")
-		f.want(slices.Contains([]string{"production", "idle", "setup", "down", "not_planned"}, state.Element),
-			"states", "want an element of production, idle, setup, down, not_planned")
-		f.want(state.Reason == "" || state.Element == "down", "states", "only down has a reason")
+		f.require(err == nil && strconv.Itoa(code) == text, "states", "codes must be whole numbers")
+		f.require(slices.Contains([]string{"production", "idle", "setup", "down", "not_planned"}, state.Element),
+			"states", "element must be production, idle, setup, down or not_planned")
+		f.require(state.Reason == "" || state.Element == "down", "states", "only the element down can have a reason")
 		f.text("states", state.Reason)
 		k.States[code] = state
 	}
-	for day, shifts := range d.Planned {
-		f.want(slices.Contains([]string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}, day), "planned", "want days mon to sun")
-		f.want(len(shifts) <= maxShifts, "planned", fmt.Sprintf("want at most %d times a day", maxShifts))
-		for _, shift := range shifts {
-			f.want(clock(shift[0]) && clock(shift[1]) && shift[0] < shift[1], "planned", `want ["06:00","14:00"], from 00:00 to 24:00`)
+	for _, day := range slices.Sorted(maps.Keys(d.Planned)) {
+		f.require(slices.Contains([]string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}, day), "planned", "days must be mon to sun")
+		f.require(len(d.Planned[day]) <= maxShifts, "planned", fmt.Sprintf("must have at most %d times per day", maxShifts))
+		for _, shift := range d.Planned[day] {
+			f.require(isTimeOfDay(shift[0]) && isTimeOfDay(shift[1]) && shift[0] < shift[1], "planned",
+				`times must be like ["06:00","14:00"], from 00:00 to 24:00, the start before the end`)
 		}
 	}
 	return k
 }
 
-// clock holds for 00:00 to 24:00; such texts are in order as the times are.
-func clock(s string) bool {
+// isTimeOfDay reports whether s is 00:00 to 24:00; such texts sort as their times.
+func isTimeOfDay(s string) bool {
 	if s == "24:00" {
 		return true
 	}
@@ -122,26 +127,16 @@ func (h *Handler) setKPIConfig(c *call) error {
 		return err
 	}
 	var request kpiConfigDocument
-	if err := c.body(&request); err != nil {
-		return err
-	}
-	var f fields
-	k := request.read(&f)
-	if err := f.err(); err != nil {
+	var k directory.KPIConfig
+	if err := c.body(&request, func(f *fields) { k = request.read(f) }); err != nil {
 		return err
 	}
 	entry := c.entry("kpi_config.set", devicePath(c.site(), c.gateway(), c.device()), c.site(), request)
-	if k, err = h.config.KPIConfigs.SetKPIConfig(c.Context(), c.site(), c.gateway(), c.device(), k, from, entry); err != nil {
-		return changed(err)
-	}
-	return answerKPIConfig(c, k)
+	k, err = h.config.KPIConfigs.SetKPIConfig(c.Context(), c.site(), c.gateway(), c.device(), k, from, entry)
+	return respond(c, http.StatusOK, viewKPIConfig, k, err)
 }
 
 func (h *Handler) removeKPIConfig(c *call) error {
 	entry := c.entry("kpi_config.remove", devicePath(c.site(), c.gateway(), c.device()), c.site(), nil)
-	if err := h.config.KPIConfigs.RemoveKPIConfig(c.Context(), c.site(), c.gateway(), c.device(), entry); err != nil {
-		return err
-	}
-	c.w.WriteHeader(http.StatusNoContent)
-	return nil
+	return c.noContent(h.config.KPIConfigs.RemoveKPIConfig(c.Context(), c.site(), c.gateway(), c.device(), entry))
 }

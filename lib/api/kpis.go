@@ -11,27 +11,26 @@ import (
 
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/kpi"
-	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/readings"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Figures are the sums that the stream's bridge keeps. They do not need the database.
-type Figures interface {
+// KPIs reads the sums that the bridge writes to Prometheus. It needs no database.
+type KPIs interface {
 	// Sums adds up the windows that end in the range: of the site, of a gateway, or of a
-	// device. The metric of the selection is not looked at. telemetry.ErrInvalid: the
-	// range holds more than the server adds up.
+	// device. It ignores the metric of the selection. telemetry.ErrInvalid when the range
+	// has more samples than the server adds up.
 	Sums(ctx context.Context, s readings.Selection) (kpi.Totals, error)
 }
 
-// maxKPISpan bounds a range.
+// maxKPISpan bounds the range of a request.
 const maxKPISpan = 31 * 24 * time.Hour
 
 func (h *Handler) kpiRoutes() []route {
 	return []route{{pattern: "GET /v1/sites/{site}/kpis", role: directory.Viewer, serve: h.getKPIs}}
 }
 
-// number is a float64 of which what is not defined is null.
+// number is a float64 whose NaN and infinities are null in JSON.
 type number float64
 
 // MarshalJSON implements json.Marshaler.
@@ -47,15 +46,15 @@ type downtimeDocument struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// kpiDocument has every ratio made of the sums beside it. What is not defined, such as
-// the quality of nothing, is null.
+// kpiDocument has the ratios and the sums that they are computed from. An undefined
+// ratio, such as the quality of no items, is null.
 type kpiDocument struct {
 	Site    telemetry.SiteID     `json:"site"`
 	Gateway telemetry.GatewayID  `json:"gateway,omitempty"`
 	Device  telemetry.DeviceName `json:"device,omitempty"`
 	From    telemetry.Micros     `json:"from"`
 	To      telemetry.Micros     `json:"to"`
-	// Windows is how many windows of machines were reported in the range; 0: none were.
+	// Windows counts the windows that machines reported in the range.
 	Windows int64 `json:"windows"`
 
 	Availability number `json:"availability"`
@@ -83,13 +82,15 @@ type kpiDocument struct {
 	Downtime   []downtimeDocument `json:"downtime"`
 }
 
-func documentOfKPIs(s readings.Selection, r kpi.Totals) kpiDocument {
+func kpiDocumentOf(s readings.Selection, r kpi.Totals) kpiDocument {
 	d := kpiDocument{
 		Site: s.Site, Gateway: s.Gateway, Device: s.Device, From: s.Range.From, To: s.Range.To, Windows: r.Windows,
-		Availability: number(r.Availability()), Performance: number(r.Performance()), Quality: number(r.Quality()), OEE: number(r.OEE()), TEEP: number(r.TEEP()),
-		Scrap: number(r.Scrap()), Throughput: number(r.Throughput()), MTBF: orNaN(r.MTBF()), MTTR: orNaN(r.MTTR()),
-		Calendar: r.Calendar.Seconds(), Planned: r.Planned.Seconds(), Busy: r.Busy.Seconds(), Production: r.Production.Seconds(), Idle: r.Idle.Seconds(),
-		Setup: r.Setup.Seconds(), Down: r.Down.Seconds(), Unknown: r.Unknown.Seconds(), Ideal: r.IdealSeconds, Produced: r.Produced, Good: r.Good, Failures: r.Failures,
+		Availability: number(r.Availability()), Performance: number(r.Performance()), Quality: number(r.Quality()),
+		OEE: number(r.OEE()), TEEP: number(r.TEEP()), Scrap: number(r.Scrap()), Throughput: number(r.Throughput()),
+		MTBF: secondsOrNull(r.MTBF()), MTTR: secondsOrNull(r.MTTR()),
+		Calendar: r.Calendar.Seconds(), Planned: r.Planned.Seconds(), Busy: r.Busy.Seconds(), Production: r.Production.Seconds(),
+		Idle: r.Idle.Seconds(), Setup: r.Setup.Seconds(), Down: r.Down.Seconds(), Unknown: r.Unknown.Seconds(),
+		Ideal: r.IdealSeconds, Produced: r.Produced, Good: r.Good, Failures: r.Failures,
 		Downtime: []downtimeDocument{},
 	}
 	for reason, length := range r.Downtime {
@@ -101,7 +102,7 @@ func documentOfKPIs(s readings.Selection, r kpi.Totals) kpiDocument {
 	return d
 }
 
-func orNaN(d time.Duration, ok bool) number {
+func secondsOrNull(d time.Duration, ok bool) number {
 	if !ok {
 		return number(math.NaN())
 	}
@@ -124,12 +125,11 @@ func (h *Handler) getKPIs(c *call) error {
 		return err
 	}
 	if s.Range.Seconds() > maxKPISpan.Seconds() {
-		return &wrong{status: http.StatusUnprocessableEntity, text: "the range is longer than 31 days: ask for less"}
+		return unprocessable("The range is longer than 31 days. Request a shorter range.")
 	}
-	totals, err := h.config.Figures.Sums(c.Context(), s)
+	totals, err := h.config.KPIs.Sums(c.Context(), s)
 	if err != nil {
 		return err
 	}
-	c.w.Header().Set("Cache-Control", "no-store")
-	return lambdahttp.WriteJSON(c.w, http.StatusOK, documentOfKPIs(s, totals))
+	return c.respondUncached(http.StatusOK, kpiDocumentOf(s, totals))
 }

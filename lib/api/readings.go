@@ -16,28 +16,29 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Readings reads what machines reported. Series and gateways that the site does not have
-// are telemetry.ErrNotFound.
+// Readings reads the readings of machines. Series and gateways that the site does not
+// have are telemetry.ErrNotFound.
 type Readings interface {
 	Points(ctx context.Context, s readings.Series, q readings.PointQuery) (readings.Points, error)
 	Buckets(ctx context.Context, s readings.Series, q readings.BucketQuery) (readings.Buckets, error)
-	// Latest returns the last reading of each series in the order of their names.
+	// Latest returns the last reading of each series, by event time, in the order of the
+	// series' names.
 	Latest(ctx context.Context, q readings.LatestQuery) ([]readings.Latest, error)
 }
 
 const (
-	// autoPoints is up to how many readings the resolution auto shows them all,
-	// autoBuckets how many buckets it makes of more.
+	// The resolution auto returns single readings up to autoPoints, and at most
+	// autoBuckets buckets of more.
 	autoPoints  = 5_000
 	autoBuckets = 2_000
-	// maxPoints bounds a page of single readings, maxBuckets an answer: each stays
-	// below what a Lambda function may answer.
+	// maxPoints bounds a page of single readings, maxBuckets a response: both fit in the
+	// response of a Lambda function.
 	maxPoints  = 50_000
 	maxBuckets = 10_000
 
-	// latestTime bounds the times that can be asked for: 2200-01-01T00:00:00Z.
-	latestTime telemetry.Micros = 7_258_118_400_000_000
-	// defaultSpan is the range when none is given.
+	// maxTime bounds the times of a request: 2200-01-01T00:00:00Z.
+	maxTime telemetry.Micros = 7_258_118_400_000_000
+	// defaultSpan is the length of the range when from is missing.
 	defaultSpan = time.Hour
 )
 
@@ -48,7 +49,7 @@ func (h *Handler) readingRoutes() []route {
 	}
 }
 
-// readingsQuery is what GET …/readings asks for.
+// readingsQuery holds the parameters of GET …/readings.
 type readingsQuery struct {
 	series     readings.Series
 	span       readings.Range
@@ -57,12 +58,12 @@ type readingsQuery struct {
 	aggregates []readings.Aggregate
 	qualities  readings.Qualities
 	limit      int
-	// list names what a cursor belongs to.
+	// list identifies the series in cursors.
 	list string
 }
 
-// parseReadings reads the parameters. Only their forms can be wrong here: what there is
-// to read is up to the site of the path.
+// parseReadings reads the parameters and checks their form. Whether the series exists is
+// decided by the query to the database.
 func parseReadings(values url.Values, site telemetry.SiteID, now time.Time) (q readingsQuery, err error) {
 	q.series.Site = site
 	if q.series.Gateway, err = nameParameter[telemetry.GatewayID](values, "gateway", true); err != nil {
@@ -86,11 +87,8 @@ func parseReadings(values url.Values, site telemetry.SiteID, now time.Time) (q r
 	if err := q.readResolution(values.Get("resolution")); err != nil {
 		return q, err
 	}
-	q.limit = autoPoints
-	if text := values.Get("limit"); text != "" {
-		if q.limit, err = strconv.Atoi(text); err != nil || q.limit < 1 || q.limit > maxPoints {
-			return q, badRequest("parameter limit: want 1 to %d", maxPoints)
-		}
+	if q.limit, err = limitParameter(values, autoPoints, maxPoints); err != nil {
+		return q, err
 	}
 	return q, q.readCursor(values.Get("cursor"))
 }
@@ -101,16 +99,16 @@ func (q *readingsQuery) readResolution(name string) (err error) {
 		return nil
 	}
 	if q.resolution, err = readings.ParseResolution(name); err != nil {
-		return badRequest("parameter resolution: want auto, raw, 1s, 10s, 1m, 10m, 1h or 1d")
+		return badRequest(`Parameter "resolution" must be auto, raw, 1s, 10s, 1m, 10m, 1h or 1d.`)
 	}
 	if q.resolution.Width > 0 && q.resolution.Buckets(q.span) > maxBuckets {
-		return &wrong{status: http.StatusUnprocessableEntity, text: "the range has more than " + strconv.Itoa(maxBuckets) + " buckets of " + name + ": ask for a coarser resolution or a shorter range"}
+		return unprocessable("The range has more than %d buckets of %s. Request a coarser resolution or a shorter range.", maxBuckets, name)
 	}
 	return nil
 }
 
 // readCursor narrows the range to what follows the last page. The cursor holds the
-// range's end, so that the pages of a range that ends now fit together.
+// range's end, so that the pages of a range that ends now belong to the same range.
 func (q *readingsQuery) readCursor(text string) error {
 	s := q.series
 	q.list = strings.Join([]string{"readings", string(s.Site), string(s.Gateway), string(s.Device), string(s.Metric)}, "\x01")
@@ -124,27 +122,15 @@ func (q *readingsQuery) readCursor(text string) error {
 	after, until, ok := strings.Cut(last, " ")
 	from, err1 := strconv.ParseInt(after, 10, 64)
 	to, err2 := strconv.ParseInt(until, 10, 64)
-	if !ok || err1 != nil || err2 != nil || from < 0 || to > int64(latestTime) || from >= to {
-		return badRequest("parameter cursor: not one of this list")
+	if !ok || err1 != nil || err2 != nil || from < 0 || to > int64(maxTime) || from >= to {
+		return foreignCursor()
 	}
 	if !q.auto && q.resolution.Width > 0 {
-		return badRequest("parameter cursor: only single readings come in pages")
+		return badRequest(`Parameter "cursor" cannot be combined with buckets: only single readings have pages.`)
 	}
 	q.auto, q.resolution = false, readings.Raw()
 	q.span = readings.Range{From: telemetry.Micros(from), To: telemetry.Micros(to)}
 	return nil
-}
-
-// nameParameter reads a name of a gateway, device or metric.
-func nameParameter[T ~string](values url.Values, parameter string, required bool) (T, error) {
-	name := T(values.Get(parameter))
-	if name == "" && !required {
-		return name, nil
-	}
-	if telemetry.ValidName(name) != nil {
-		return "", badRequest("parameter %s: want a name of 1 to 128 bytes", parameter)
-	}
-	return name, nil
 }
 
 // rangeParameters reads from and to; the default is the last hour.
@@ -166,32 +152,33 @@ func rangeParameters(values url.Values, now time.Time) (readings.Range, error) {
 		r.From = from
 	}
 	if r.From >= r.To {
-		return r, badRequest("parameter from: want a time before to")
+		return r, badRequest(`Parameter "from" must be before "to".`)
 	}
 	return r, nil
 }
 
 func badTime(parameter string) error {
-	return badRequest("parameter %s: want a time from 1970 to 2200 as RFC 3339, such as 2026-03-01T06:00:00Z, or in microseconds since 1970", parameter)
+	return badRequest("Parameter %q must be a time from 1970 to 2200: RFC 3339, such as 2026-03-01T06:00:00Z, or microseconds since 1970.",
+		parameter)
 }
 
-// parseTime reads RFC 3339 or microseconds since 1970. A plus sign that was not escaped
-// in a query has become a blank.
+// parseTime reads RFC 3339 or microseconds since 1970. In a query, a plus sign that is
+// not escaped is decoded as a space.
 func parseTime(text string) (telemetry.Micros, bool) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		at := telemetry.Micros(n)
-		return at, at >= 0 && at <= latestTime
+		return at, at >= 0 && at <= maxTime
 	}
 	t, err := time.Parse(time.RFC3339Nano, strings.Replace(text, " ", "+", 1))
 	if err != nil || t.Year() < 1969 || t.Year() > 2200 {
 		return 0, false
 	}
 	at := telemetry.MicrosOf(t)
-	return at, at >= 0 && at <= latestTime
+	return at, at >= 0 && at <= maxTime
 }
 
-// qualityParameter reads which readings count: by default all but the bad ones, which
-// say that the sensor could not tell.
+// qualityParameter reads which readings count. The default leaves out bad readings, whose
+// sensor reported a failure.
 func qualityParameter(text string) (readings.Qualities, error) {
 	switch text {
 	case "good":
@@ -201,7 +188,7 @@ func qualityParameter(text string) (readings.Qualities, error) {
 	case "all":
 		return readings.Qualities{telemetry.Good, telemetry.Uncertain, telemetry.Bad}, nil
 	default:
-		return nil, badRequest("parameter quality: want good, good,uncertain or all")
+		return nil, badRequest(`Parameter "quality" must be good, "good,uncertain" or all.`)
 	}
 }
 
@@ -209,15 +196,15 @@ func aggregatesParameter(text string) ([]readings.Aggregate, error) {
 	if text == "" {
 		return []readings.Aggregate{readings.Min, readings.Max, readings.Mean, readings.Count}, nil
 	}
-	var wanted []readings.Aggregate
+	var aggregates []readings.Aggregate
 	for name := range strings.SplitSeq(text, ",") {
 		a := readings.Aggregate(name)
-		if !slices.Contains(readings.Aggregates(), a) || slices.Contains(wanted, a) {
-			return nil, badRequest("parameter aggregates: want some of min,max,mean,sum,count,first,last, each once")
+		if !slices.Contains(readings.Aggregates(), a) || slices.Contains(aggregates, a) {
+			return nil, badRequest(`Parameter "aggregates" must be a list of min,max,mean,sum,count,first,last without repetition.`)
 		}
-		wanted = append(wanted, a)
+		aggregates = append(aggregates, a)
 	}
-	return wanted, nil
+	return aggregates, nil
 }
 
 func (h *Handler) getReadings(c *call) error {
@@ -239,9 +226,9 @@ func (h *Handler) getReadings(c *call) error {
 			return err
 		}
 		if !q.auto || !p.More {
-			return answerPoints(c, q, p)
+			return respondPoints(c, q, p)
 		}
-		q.resolution = readings.Finest(q.span, autoBuckets, p.Kept)
+		q.resolution = readings.Finest(q.span, autoBuckets, p.StoredWidth)
 	}
 	b, err := h.config.Readings.Buckets(c.Context(), q.series, readings.BucketQuery{
 		Range: q.span, Qualities: q.qualities, Width: q.resolution.Width, Aggregates: q.aggregates,
@@ -249,26 +236,23 @@ func (h *Handler) getReadings(c *call) error {
 	if err != nil {
 		return err
 	}
-	return answerBuckets(c, q, b)
+	return respondBuckets(c, q, b)
 }
 
-// head begins the columnar answer: {"resolution":…,"unit":…,"from":…,"to":….
-func head(q readingsQuery, unit string) []byte {
-	out := append([]byte(nil), `{"resolution":"`+q.resolution.Name+`","unit":`...)
-	out = append(out, quoted(unit)...)
+// columnsHead returns the start of the columnar response, {"resolution":…,"unit":…,"from":…,"to":….
+func columnsHead(q readingsQuery, unit string) []byte {
+	out := []byte(`{"resolution":"` + q.resolution.Name + `","unit":` + marshal(unit))
 	out = append(out, `,"from":`...)
 	out = strconv.AppendInt(out, int64(q.span.From), 10)
 	out = append(out, `,"to":`...)
 	return strconv.AppendInt(out, int64(q.span.To), 10)
 }
 
-func quoted(text string) string { return marshal(text) }
-
-// answerPoints writes single readings in columns. Their qualities, 0 good, 1 uncertain,
-// 2 bad, are left out where all are good.
-func answerPoints(c *call, q readingsQuery, p readings.Points) error {
+// respondPoints writes single readings in columns. Their qualities (0 good, 1 uncertain,
+// 2 bad) are left out when all are good.
+func respondPoints(c *call, q readingsQuery, p readings.Points) error {
 	const perPoint = 40
-	out := slices.Grow(head(q, p.Unit), len(p.Times)*perPoint)
+	out := slices.Grow(columnsHead(q, p.Unit), len(p.Times)*perPoint)
 	out = appendTimes(out, p.Times)
 	out = appendColumn(out, "values", p.Values)
 	if slices.ContainsFunc(p.Quality, func(q telemetry.Quality) bool { return q != telemetry.Good }) {
@@ -287,17 +271,17 @@ func answerPoints(c *call, q readingsQuery, p readings.Points) error {
 		out = append(out, cursor(q.list, strconv.FormatInt(int64(last)+1, 10)+" "+strconv.FormatInt(int64(q.span.To), 10))...)
 		out = append(out, '"')
 	}
-	return answerRaw(c, append(out, '}', '\n'))
+	return respondColumns(c, append(out, '}', '\n'))
 }
 
-func answerBuckets(c *call, q readingsQuery, b readings.Buckets) error {
+func respondBuckets(c *call, q readingsQuery, b readings.Buckets) error {
 	const perValue = 20
-	out := slices.Grow(head(q, b.Unit), len(b.Times)*perValue*(1+len(b.Columns)))
+	out := slices.Grow(columnsHead(q, b.Unit), len(b.Times)*perValue*(1+len(b.Columns)))
 	out = appendTimes(out, b.Times)
 	for i, a := range q.aggregates {
 		out = appendColumn(out, string(a), b.Columns[i])
 	}
-	return answerRaw(c, append(out, '}', '\n'))
+	return respondColumns(c, append(out, '}', '\n'))
 }
 
 func appendTimes(out []byte, times []telemetry.Micros) []byte {
@@ -311,7 +295,7 @@ func appendTimes(out []byte, times []telemetry.Micros) []byte {
 	return append(out, ']')
 }
 
-// appendColumn writes numbers; what JSON has no number for is null.
+// appendColumn appends numbers; NaN and infinities are null.
 func appendColumn(out []byte, name string, values []float64) []byte {
 	out = append(out, ',', '"')
 	out = append(out, name...)
@@ -329,8 +313,8 @@ func appendNumber(out []byte, v float64) []byte {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return append(out, "null"...)
 	}
-	// Counts and switches are many, and whole numbers much cheaper to write. From a
-	// million on 'g' has an exponent, and zero may be negative.
+	// Counts and switches are frequent, and whole numbers are much cheaper to format. From a
+	// million on, 'g' writes an exponent; zero may be negative.
 	const exponent = 1_000_000
 	if n := int64(v); float64(n) == v && n != 0 && -exponent < n && n < exponent {
 		return strconv.AppendInt(out, n, 10)
@@ -338,7 +322,7 @@ func appendNumber(out []byte, v float64) []byte {
 	return strconv.AppendFloat(out, v, 'g', -1, 64)
 }
 
-func answerRaw(c *call, body []byte) error {
+func respondColumns(c *call, body []byte) error {
 	header := c.w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
@@ -354,7 +338,7 @@ type latestDocument struct {
 	Time    telemetry.Micros     `json:"time"`
 	Value   float64              `json:"value"`
 	Quality string               `json:"quality"`
-	// Age is the time from the reading to the answer, by the platform's clock.
+	// Age is the time from the reading to the response, by the platform's clock.
 	Age float64 `json:"age_seconds"`
 }
 
@@ -374,12 +358,12 @@ func (h *Handler) getLatest(c *call) error {
 		return err
 	}
 	list := "latest\x01" + string(q.Site) + "\x01" + string(q.Gateway)
-	p, err := page(values, list)
+	page, err := pageParameters(values, list)
 	if err != nil {
 		return err
 	}
-	if q.Limit = p.Limit; p.After != "" {
-		if q.After, err = splitSeries(p.After); err != nil {
+	if q.Limit = page.Limit; page.After != "" {
+		if q.After, err = splitSeries(page.After); err != nil {
 			return err
 		}
 	}
@@ -387,25 +371,20 @@ func (h *Handler) getLatest(c *call) error {
 	if err != nil {
 		return err
 	}
-	items := make([]latestDocument, len(latest))
-	now, next := telemetry.MicrosOf(c.now), ""
-	for i, l := range latest {
-		items[i] = latestDocument{l.Device, l.Metric, l.Unit, l.Time, l.Value, l.Quality.String(), readings.Range{From: l.Time, To: now}.Seconds()}
-		if i == q.Limit-1 {
-			next = joinSeries(l)
-		}
-	}
 	c.w.Header().Set("Cache-Control", "no-store")
-	return c.answerList(list, items, next)
+	return respondPage(c, list, page, latest, func(l readings.Latest) any {
+		age := readings.Range{From: l.Time, To: telemetry.MicrosOf(c.now)}.Seconds()
+		return latestDocument{l.Device, l.Metric, l.Unit, l.Time, l.Value, l.Quality.String(), age}
+	}, joinSeries)
 }
 
-// The key of a series in a cursor: both names may hold any text but control characters.
+// joinSeries returns the key of a series in a cursor. Names have no control characters.
 func joinSeries(l readings.Latest) string { return string(l.Device) + "\x02" + string(l.Metric) }
 
 func splitSeries(key string) (s readings.Series, err error) {
 	device, metric, ok := strings.Cut(key, "\x02")
 	if !ok || !utf8.ValidString(key) || telemetry.ValidName(device) != nil || telemetry.ValidName(metric) != nil {
-		return s, badRequest("parameter cursor: not one of this list")
+		return s, foreignCursor()
 	}
 	return readings.Series{Device: telemetry.DeviceName(device), Metric: telemetry.MetricName(metric)}, nil
 }

@@ -2,14 +2,15 @@ package api
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/directory"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 const (
@@ -29,43 +31,59 @@ const (
 	maxNesting     = 32
 )
 
-// body reads the request's JSON document into v: one document, of known members.
-func (c *call) body(v any) error {
+// body reads the request's JSON document, which has no unknown members, into v, and then
+// checks it.
+func (c *call) body(v any, check func(f *fields)) error {
 	kind, _, err := mime.ParseMediaType(c.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
-		return &wrong{status: http.StatusUnsupportedMediaType, text: "want Content-Type application/json"}
+		return &rejection{status: http.StatusUnsupportedMediaType, detail: "Content-Type must be application/json."}
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.Body, maxBodyBytes))
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &wrong{status: http.StatusRequestEntityTooLarge, text: fmt.Sprintf("the body exceeds %d bytes", maxBodyBytes)}
-	}
+	raw, err := c.rawBody()
 	if err != nil {
-		return badRequest("the body can not be read")
+		return err
 	}
-	return decode(raw, v)
+	if err := decode(raw, v); err != nil {
+		return err
+	}
+	var f fields
+	check(&f)
+	return f.err()
 }
 
-// decode reads one JSON document of known members.
+func (c *call) rawBody() ([]byte, error) {
+	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.Body, maxBodyBytes))
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, &rejection{
+			status: http.StatusRequestEntityTooLarge, detail: fmt.Sprintf("The body is longer than %d bytes.", maxBodyBytes),
+		}
+	}
+	if err != nil {
+		return nil, badRequest("The body cannot be read.")
+	}
+	return raw, nil
+}
+
+// decode reads one JSON document without unknown members.
 func decode(raw []byte, v any) error {
 	if nesting(raw) > maxNesting {
-		return badRequest("the body is nested more than %d deep", maxNesting)
+		return badRequest("The body is nested more than %d levels deep.", maxNesting)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(v); err != nil {
-		return badRequest("the body is not what is wanted here: %s", explain(err))
+		return badRequest("The body is not valid: %s.", explain(err))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return badRequest("something follows the JSON document")
+		return badRequest("The body has more than one JSON document.")
 	}
 	if err := lambdahttp.Exact(raw, v); err != nil {
-		return badRequest("the body is not what is wanted here: %s", err)
+		return badRequest("The body is not valid: %s.", err)
 	}
 	return nil
 }
 
-// nesting returns the depth of a document's brackets, which the standard decoder
-// follows to 10,000.
+// nesting returns the depth of a document's brackets. The standard decoder recurses up
+// to 10,000 levels.
 func nesting(raw []byte) (deepest int) {
 	depth, text := 0, false
 	for i := 0; i < len(raw); i++ {
@@ -85,22 +103,23 @@ func nesting(raw []byte) (deepest int) {
 	return deepest
 }
 
-// explain says what a decoder did not like without quoting what it read.
+// explain says what a decoder rejected without quoting the values that it read.
 func explain(err error) string {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		kind := jsonKind(e.Type.Kind().String())
 		if e.Field == "" {
-			return "want " + jsonKind(e.Type.Kind().String())
+			return "it must be " + kind
 		}
-		return fmt.Sprintf("member %q: want %s", e.Field, jsonKind(e.Type.Kind().String()))
+		return fmt.Sprintf("member %q must be %s", e.Field, kind)
 	}
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Sprintf("no JSON at byte %d", e.Offset)
+		return fmt.Sprintf("not valid JSON at byte %d", e.Offset)
 	}
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		return "unknown member " + printable(name)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return "it ends too early"
+		return "the JSON document is not complete"
 	}
 	return "a member has a wrong form"
 }
@@ -120,7 +139,7 @@ func jsonKind(kind string) string {
 	}
 }
 
-// printable makes what a stranger sent fit for an answer.
+// printable returns a short form of a client's text that a response may hold.
 func printable(s string) string {
 	if len(s) > 64 {
 		s = s[:64] + "…"
@@ -133,125 +152,79 @@ func printable(s string) string {
 	}, s)
 }
 
-// query returns the request's parameters, each once and of a known name.
+// query returns the request's parameters. Each must be known and must not be repeated.
 func (c *call) query(known ...string) (url.Values, error) {
 	if len(c.URL.RawQuery) > maxQueryBytes {
-		return nil, badRequest("the query exceeds %d bytes", maxQueryBytes)
+		return nil, badRequest("The query is longer than %d bytes.", maxQueryBytes)
 	}
 	values, err := url.ParseQuery(c.URL.RawQuery)
 	if err != nil {
-		return nil, badRequest("the query is not well formed")
+		return nil, badRequest("The query is not well formed.")
 	}
-	for name, list := range values {
-		found := false
-		for _, k := range known {
-			found = found || k == name
-		}
-		if !found {
-			return nil, badRequest("unknown parameter %q", printable(name))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		list := values[name]
+		if !slices.Contains(known, name) {
+			return nil, badRequest("Parameter %q is unknown.", printable(name))
 		}
 		if len(list) > 1 {
-			return nil, badRequest("parameter %s stands more than once", name)
+			return nil, badRequest("Parameter %q is repeated.", name)
 		}
 		if strings.ContainsRune(list[0], 0) || !utf8.ValidString(list[0]) {
-			return nil, badRequest("parameter %s is no text", name)
+			return nil, badRequest("Parameter %q must be UTF-8 without NUL.", name)
 		}
 	}
 	return values, nil
 }
 
-// page reads the parameters limit and cursor of a list.
-func page(values url.Values, list string) (directory.Page, error) {
-	p := directory.Page{Limit: defaultLimit}
-	if text := values.Get("limit"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxLimit {
-			return p, badRequest("parameter limit: want 1 to %d", maxLimit)
+// nameParameter reads a name of a gateway, device or metric.
+func nameParameter[T ~string](values url.Values, parameter string, required bool) (T, error) {
+	name := T(values.Get(parameter))
+	if name == "" && !required {
+		return name, nil
+	}
+	if telemetry.ValidName(name) != nil {
+		return "", badRequest("Parameter %q must be %s.", parameter, aName)
+	}
+	return name, nil
+}
+
+// pathUUID reads the UUID that a path has at {name}; no resource has any other id.
+func pathUUID[T ~string](c *call, name string) (T, error) {
+	id := c.PathValue(name)
+	if !isUUID(id) {
+		return "", telemetry.ErrNotFound
+	}
+	return T(id), nil
+}
+
+// isUUID reports whether s is a UUID in lower case (RFC 9562, 4).
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return false
+			}
+		default:
+			if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+				return false
+			}
 		}
-		p.Limit = n
 	}
-	if text := values.Get("cursor"); text != "" {
-		after, err := readCursor(text, list)
-		if err != nil {
-			return p, err
-		}
-		p.After = after
-	}
-	return p, nil
+	return true
 }
 
-// A cursor is the list's name and the key of the last entry that was seen. It opens
-// nothing: the caller's rights are checked on each page, and the list is part of the
-// path and so of what they are checked against.
-func cursor(list, last string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(list + "\x00" + last))
-}
-
-func readCursor(text, list string) (string, error) {
-	if len(text) > maxCursorBytes {
-		return "", badRequest("parameter cursor: not one of this list")
-	}
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || !utf8.Valid(raw) {
-		return "", badRequest("parameter cursor: not one of this list")
-	}
-	name, last, ok := strings.Cut(string(raw), "\x00")
-	if !ok || name != list || last == "" || strings.ContainsRune(last, 0) {
-		return "", badRequest("parameter cursor: not one of this list")
-	}
-	return last, nil
-}
-
-// page reads the parameters of a list that has no others.
-func (c *call) page(list string) (directory.Page, error) {
-	values, err := c.query("limit", "cursor")
-	if err != nil {
-		return directory.Page{}, err
-	}
-	return page(values, list)
-}
-
-// answerPage writes what was found of a list: each entry as a document, and where to go
-// on when there may be more. key is what the list is ordered by.
-func answerPage[T, D any](c *call, list string, p directory.Page, found []T, document func(T) D, key func(T) string) error {
-	items := make([]D, len(found))
-	for i, entry := range found {
-		items[i] = document(entry)
-	}
-	next := ""
-	if len(found) > 0 && len(found) == p.Limit {
-		next = key(found[len(found)-1])
-	}
-	return c.answerList(list, items, next)
-}
-
-// answerList writes a page. next is the key of the last entry when more may follow.
-func (c *call) answerList(list string, items any, next string) error {
-	answer := struct {
-		Items any    `json:"items"`
-		Next  string `json:"next_cursor,omitempty"`
-	}{Items: items}
-	if next != "" {
-		answer.Next = cursor(list, next)
-	}
-	return lambdahttp.WriteJSON(c.w, http.StatusOK, answer)
-}
-
-// answer writes v with its version as ETag.
-func (c *call) answer(status int, v any, version directory.Version) error {
-	c.w.Header().Set("ETag", etag(version))
-	c.w.Header().Set("Cache-Control", "no-store")
-	return lambdahttp.WriteJSON(c.w, status, v)
-}
-
-func etag(v directory.Version) string { return `"` + strconv.FormatInt(int64(v), 10) + `"` }
-
-// version reads If-Match, which a change has to carry: "*" for any version.
+// version reads If-Match, which every change must carry; "*" is any version.
 func (c *call) version() (directory.Version, error) {
 	text := strings.TrimSpace(c.Header.Get("If-Match"))
 	switch text {
 	case "":
-		return 0, &stale{http.StatusPreconditionRequired, "want If-Match with the ETag of what is changed, or *"}
+		return 0, &rejection{
+			status: http.StatusPreconditionRequired, detail: "The change requires If-Match: the ETag of the version that it changes, or *.",
+		}
 	case "*":
 		return 0, nil
 	}
@@ -259,39 +232,39 @@ func (c *call) version() (directory.Version, error) {
 	inner, ok2 := strings.CutSuffix(inner, `"`)
 	n, err := strconv.ParseInt(inner, 10, 64)
 	if !ok || !ok2 || err != nil || n < 1 {
-		return 0, &stale{http.StatusPreconditionFailed, "If-Match is no ETag of this resource"}
+		return 0, &rejection{status: http.StatusPreconditionFailed, detail: "If-Match is not an ETag of this resource."}
 	}
 	return directory.Version(n), nil
-}
-
-// changed turns the conflict of a version into its answer.
-func changed(err error) error {
-	if errors.Is(err, directory.ErrVersion) {
-		return &stale{http.StatusPreconditionFailed, "it was changed meanwhile: read it again"}
-	}
-	return err
 }
 
 // fields collects what is wrong with the members of a body.
 type fields struct{ problems []string }
 
-func (f *fields) want(ok bool, member, what string) {
-	if !ok {
-		f.problems = append(f.problems, member+": "+what)
+// require adds "member: requirement" unless it is met.
+func (f *fields) require(met bool, member, requirement string) {
+	if !met {
+		f.problems = append(f.problems, member+": "+requirement)
 	}
 }
 
 // text checks a member that people read.
 func (f *fields) text(member, value string) {
-	f.want(len(value) <= maxTextBytes && utf8.ValidString(value) && !strings.ContainsFunc(value, unicode.IsControl),
-		member, fmt.Sprintf("want at most %d bytes without control characters", maxTextBytes))
+	f.require(len(value) <= maxTextBytes && utf8.ValidString(value) && !strings.ContainsFunc(value, unicode.IsControl),
+		member, fmt.Sprintf("must be at most %d bytes of UTF-8 without control characters", maxTextBytes))
+}
+
+// aName says what telemetry.ValidName accepts.
+const aName = "1 to 128 bytes of UTF-8 without control characters"
+
+func requireName[T ~string](f *fields, member string, name T) {
+	f.require(telemetry.ValidName(name) == nil, member, "must be "+aName)
 }
 
 func (f *fields) err() error {
 	if len(f.problems) == 0 {
 		return nil
 	}
-	return &wrong{status: http.StatusUnprocessableEntity, text: strings.Join(f.problems, "; "), fields: f.problems}
+	return &rejection{status: http.StatusUnprocessableEntity, detail: strings.Join(f.problems, "; "), fields: f.problems}
 }
 
 func marshal(v any) string {

@@ -9,7 +9,7 @@ import (
 // AnomalyKind says what found an anomaly.
 type AnomalyKind string
 
-// The detector finds by score and machine, a rule by the others.
+// The detector finds anomalies of the first two kinds, alarm rules the others.
 const (
 	ByScore     AnomalyKind = "score"
 	ByMachine   AnomalyKind = "machine"
@@ -18,7 +18,7 @@ const (
 	ByNoData    AnomalyKind = "no_data"
 )
 
-// Severity says how soon somebody should look.
+// Severity says how soon an operator should respond.
 type Severity string
 
 // The severities.
@@ -31,22 +31,22 @@ const (
 // RuleID names an alarm rule: a UUID.
 type RuleID string
 
-// Anomaly is an event that was found unusual, or a rule's alarm. Its identity is
-// (gateway, device, metric, time, kind, rule): found again it is the same.
+// Anomaly is an unusual event that the detector found, or the alarm of a rule. Its
+// identity is (gateway, device, metric, time, kind, rule): finding it twice stores it once.
 type Anomaly struct {
 	ID      int64
 	Site    telemetry.SiteID
 	Gateway telemetry.GatewayID
 	Device  telemetry.DeviceName
-	// Metric is empty when it is about the whole machine.
+	// Metric is empty for an anomaly of the whole machine.
 	Metric telemetry.MetricName
 	Time   telemetry.Micros
 	Kind   AnomalyKind
-	// Rule is empty for the detector's.
+	// Rule is empty for anomalies of the detector.
 	Rule RuleID
-	// Score is 0 to 1, a rule's is 1.
+	// Score is 0 to 1; it is 1 for alarms of rules.
 	Score float64
-	// Value is nil when it is about the whole machine, or about silence.
+	// Value is nil for an anomaly of the whole machine, and for no_data.
 	Value          *float64
 	Severity       Severity
 	Message        string
@@ -56,7 +56,7 @@ type Anomaly struct {
 	Version        Version
 }
 
-// AnomalyComment is what a person wrote to an anomaly.
+// AnomalyComment is a person's comment on an anomaly.
 type AnomalyComment struct {
 	ID     int64
 	Author string
@@ -64,7 +64,7 @@ type AnomalyComment struct {
 	Text   string
 }
 
-// AnomalyFilter narrows a list of anomalies; empty members are any.
+// AnomalyFilter selects anomalies; an empty member selects all.
 type AnomalyFilter struct {
 	Site     telemetry.SiteID
 	Gateway  telemetry.GatewayID
@@ -72,15 +72,16 @@ type AnomalyFilter struct {
 	Metric   telemetry.MetricName
 	Kind     AnomalyKind
 	From, To time.Time
-	// Open leaves out those that are acknowledged.
+	// Open leaves out acknowledged anomalies.
 	Open bool
-	// BeforeTime and BeforeID are those of the last one seen: the newest come first.
+	// BeforeTime and BeforeID are those of the last anomaly of the page before: the newest
+	// come first.
 	BeforeTime telemetry.Micros
 	BeforeID   int64
 	Limit      int
 }
 
-// AlarmRule is an alarm beside the detector's.
+// AlarmRule is a rule that raises alarms independently of the detector.
 type AlarmRule struct {
 	ID      RuleID
 	Site    telemetry.SiteID
@@ -89,20 +90,20 @@ type AlarmRule struct {
 	Metric  telemetry.MetricName
 	// Kind is threshold, rate or no_data.
 	Kind AnomalyKind
-	// Low and High bound the value of a threshold; either may be nil. It counts as back
-	// only Hysteresis inside.
+	// Low and High are the limits of a threshold; either may be nil. The alarm ends when
+	// the value is inside the limits by Hysteresis.
 	Low, High  *float64
 	Hysteresis float64
-	// PerSecond is the most that the value may change in a second, of a rate.
+	// PerSecond is the largest allowed change per second, of a rate.
 	PerSecond *float64
-	// Silence is the longest time without an event, of no_data.
+	// Silence is the longest allowed time without an event, of no_data.
 	Silence  time.Duration
 	Severity Severity
 	Enabled  bool
 	Version  Version
 }
 
-// ClientReport is what a console says of itself.
+// ClientReport is what a console reports about itself.
 type ClientReport struct {
 	Site    telemetry.SiteID
 	Subject string

@@ -1,7 +1,7 @@
-// Package directory holds the words for what there is and who may see it: sites,
+// Package directory defines the resources of the platform and who may see them: sites,
 // gateways with their keys, devices, metrics, people and their grants.
 //
-// Every thing that can be changed has a Version, which counts its changes; the API
+// Every resource that can be changed has a Version, which counts its changes. The API
 // shows it as an ETag, and a change names the version that it was made from.
 package directory
 
@@ -13,7 +13,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Version counts the changes of a thing, from 1. As a precondition, 0 means any.
+// Version counts the changes of a resource, from 1. As a precondition, 0 is any version.
 type Version int64
 
 // Site is a plant, the unit of access.
@@ -26,14 +26,14 @@ type Site struct {
 	CreatedAt, Changed time.Time
 }
 
-// Gateway is an edge computer that speaks for a site's machines.
+// Gateway is an edge computer that sends the events of a site's machines.
 type Gateway struct {
 	Name  telemetry.GatewayID
 	Site  telemetry.SiteID
 	Title string
-	// RegisteredAt is zero for a gateway that came into being with its first batch.
+	// RegisteredAt is zero for a gateway that was created by its first batch.
 	RegisteredAt time.Time
-	// RevokedAt is zero for one that may get tokens.
+	// RevokedAt is zero for a gateway that may get tokens.
 	RevokedAt time.Time
 	Version   Version
 }
@@ -45,7 +45,7 @@ type GatewayKey struct {
 	// JWK is the public key (RFC 7517).
 	JWK       json.RawMessage
 	CreatedAt time.Time
-	// NotAfter is when the key stops being good; zero is never.
+	// NotAfter is when the key expires; zero is never.
 	NotAfter time.Time
 }
 
@@ -75,8 +75,8 @@ type AccountID string
 // Role is what a caller may do.
 type Role string
 
-// The roles of people at a site, each with the rights of those before it, and that
-// of gateways, which is apart: it may send the events of its own machines.
+// The roles of people at a site, each with the rights of the one before it, and the role
+// of gateways, which may only send the events of their own machines.
 const (
 	Viewer      Role = "viewer"
 	Operator    Role = "operator"
@@ -84,13 +84,13 @@ const (
 	GatewayRole Role = "gateway"
 )
 
-// EverySite stands in a grant for every site, those to come included.
+// EverySite is every site in a grant, sites that are created later included.
 const EverySite telemetry.SiteID = "*"
 
-// MaxGrants bounds the grants of one account: they travel in its tokens.
+// MaxGrants bounds the grants of one account: its tokens carry them.
 const MaxGrants = 100
 
-// Account is a person. The password is not part of it.
+// Account is a person's account, without the password.
 type Account struct {
 	ID                 AccountID
 	Name               string
@@ -100,15 +100,16 @@ type Account struct {
 	CreatedAt, Changed time.Time
 }
 
-// Page asks for a part of a list in the order of its keys.
+// Page selects a part of a list in the order of its keys.
 type Page struct {
-	// After is the key of the last entry seen, or empty.
+	// After is the key of the last entry of the page before, or empty.
 	After string
 	// Limit is the most entries to return.
 	Limit int
 }
 
-// Session is a refresh token and the login that it came of. Only its hash is kept.
+// Session is a refresh token and the login that it belongs to. Only the token's hash is
+// stored.
 type Session struct {
 	Hash    [32]byte // SHA-256 of the token
 	Family  string   // a UUID: all tokens of one login
@@ -116,27 +117,27 @@ type Session struct {
 	Expires time.Time
 }
 
-// AttemptKey stands for what attempts to log in have in common, such as a name or
-// an address: its SHA-256.
+// AttemptKey is the SHA-256 of what login attempts have in common, such as a name or an
+// address.
 type AttemptKey [32]byte
 
-// AttemptPolicy says how attempts under one key are slowed down.
+// AttemptPolicy says how attempts with the same key are slowed down.
 type AttemptPolicy struct {
 	Key AttemptKey
 	// Free is how many attempts may fail before the first wait.
 	Free int
 	// Base is the first wait; each further failure doubles it, up to Max.
 	Base, Max time.Duration
-	// Forget is the time without an attempt after which the count begins anew.
+	// Forget is the time without an attempt after which the count is reset.
 	Forget time.Duration
 }
 
-// ErrVersion is the conflict of a change that was made from a version which is no
-// longer the last. It is telemetry.ErrConflict to errors.Is.
+// ErrVersion is the error of a change that was made from a version that is not the
+// present one. It wraps telemetry.ErrConflict.
 var ErrVersion = fmt.Errorf("%w: changed meanwhile", telemetry.ErrConflict)
 
-// KeptAnswer is an answer that is given again to the same request.
-type KeptAnswer struct {
+// StoredResponse is the response to a request with an Idempotency-Key, for its repetition.
+type StoredResponse struct {
 	Status int
 	Header map[string][]string
 	Body   []byte
@@ -144,22 +145,22 @@ type KeptAnswer struct {
 
 // KPIConfig says how the KPIs of one device are computed (ISO 22400-2).
 type KPIConfig struct {
-	// The metrics that the device reports; empty where it reports none such.
+	// The metrics that the device reports; empty if it does not report one.
 	StateMetric, CountMetric, GoodMetric telemetry.MetricName
-	// States says what each state code means.
+	// States maps state codes to their meaning.
 	States map[int]MachineState
 	// IdealCycle is the planned runtime per item.
 	IdealCycle time.Duration
-	// StaleAfter is the silence after which the state is unknown.
+	// StaleAfter is the time without events after which the state is unknown.
 	StaleAfter time.Duration
-	// Planned are the planned times of a week in UTC, by mon to sun, each from to
-	// before, as 06:00 or 24:00. Nil means always.
+	// Planned has the planned shifts of a week in UTC by day (mon to sun), each as start
+	// and exclusive end, such as 06:00 and 24:00. Nil is always.
 	Planned map[string][][2]string
 	Version Version
 }
 
-// MachineState is what a state code means: production, idle, setup, down or
-// not_planned. Only down has a reason.
+// MachineState is the meaning of a state code: production, idle, setup, down or
+// not_planned. Only down can have a reason.
 type MachineState struct {
 	Element string `json:"element"`
 	Reason  string `json:"reason,omitempty"`

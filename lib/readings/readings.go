@@ -1,5 +1,6 @@
-// Package readings holds the words for asking what machines reported: a series, a
-// range of time, single points, buckets of them, and the last reading of each series.
+// Package readings defines the queries for the readings of machines and their results:
+// single points of a series in a range of time, buckets, and the last reading of each
+// series.
 package readings
 
 import (
@@ -10,7 +11,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Series names one: a metric of a device of a gateway of a site.
+// Series identifies a time series: a metric of a device of a gateway of a site.
 type Series struct {
 	Site    telemetry.SiteID
 	Gateway telemetry.GatewayID
@@ -18,22 +19,22 @@ type Series struct {
 	Metric  telemetry.MetricName
 }
 
-// Range is a span of event time, without its end.
+// Range is a range of event time with an exclusive end.
 type Range struct{ From, To telemetry.Micros }
 
 // Seconds is the length of the range.
 func (r Range) Seconds() float64 { return float64(r.To-r.From) / 1e6 }
 
-// Qualities says which readings count.
+// Qualities selects readings by quality.
 type Qualities []telemetry.Quality
 
-// PointQuery asks for single readings in the order of their times.
+// PointQuery selects single readings in the order of their times.
 type PointQuery struct {
 	Range     Range
 	Qualities Qualities
 	Limit     int
-	// Whole asks for all or nothing: where there are more than Limit, Points.More is
-	// set and there may be no points.
+	// Whole requests all readings or none: if there are more than Limit, Points.More is
+	// set and Points may be empty.
 	Whole bool
 }
 
@@ -43,18 +44,18 @@ type Points struct {
 	Times   []telemetry.Micros
 	Values  []float64
 	Quality []telemetry.Quality
-	// More is set when there are readings after these.
+	// More is set when more readings follow.
 	More bool
-	// Kept is set when Whole was asked for and older readings of the range are kept in
-	// buckets of this width only; there are no points then.
-	Kept time.Duration
+	// StoredWidth is set when Whole was requested and the older readings of the range are
+	// stored as buckets of this width only; Points is empty then.
+	StoredWidth time.Duration
 }
 
-// Aggregate is what a bucket says of its readings.
+// Aggregate is a function of the readings of a bucket.
 type Aggregate string
 
-// The aggregates. Sum and Mean are rounded like any sum of floating point numbers, and
-// count values beyond 1e290 as that; the others are exact.
+// The aggregates. Sum and Mean have the rounding errors of floating point sums, and
+// values beyond ±1e290 count as ±1e290; the others are exact.
 const (
 	Min   Aggregate = "min"
 	Max   Aggregate = "max"
@@ -65,10 +66,10 @@ const (
 	Last  Aggregate = "last"
 )
 
-// Aggregates lists all.
+// Aggregates returns all aggregates.
 func Aggregates() []Aggregate { return []Aggregate{Min, Max, Mean, Sum, Count, First, Last} }
 
-// BucketQuery asks for readings in buckets.
+// BucketQuery selects readings in buckets.
 type BucketQuery struct {
 	Range     Range
 	Qualities Qualities

@@ -22,7 +22,7 @@ const (
 )
 
 // BeginRequest keeps an Idempotency-Key; see lib/api.
-func (p *Pool) BeginRequest(ctx context.Context, subject, key string, request [32]byte, now time.Time) (kept *directory.KeptAnswer, err error) {
+func (p *Pool) BeginRequest(ctx context.Context, subject, key string, request [32]byte, now time.Time) (kept *directory.StoredResponse, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		kept = nil
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
@@ -49,7 +49,7 @@ func (p *Pool) BeginRequest(ctx context.Context, subject, key string, request [3
 	return kept, nil
 }
 
-func keptAnswer(ctx context.Context, tx pgx.Tx, subject, key string, request [32]byte) (*directory.KeptAnswer, error) {
+func keptAnswer(ctx context.Context, tx pgx.Tx, subject, key string, request [32]byte) (*directory.StoredResponse, error) {
 	var have, body []byte
 	var status *int
 	var header *string
@@ -64,12 +64,12 @@ func keptAnswer(ctx context.Context, tx pgx.Tx, subject, key string, request [32
 	if !bytes.Equal(have, request[:]) || status == nil || header == nil {
 		return nil, telemetry.ErrConflict
 	}
-	answer := &directory.KeptAnswer{Status: *status, Body: body}
+	answer := &directory.StoredResponse{Status: *status, Body: body}
 	return answer, json.Unmarshal([]byte(*header), &answer.Header)
 }
 
 // EndRequest keeps the answer to a request; nil gives the key free again.
-func (p *Pool) EndRequest(ctx context.Context, subject, key string, answer *directory.KeptAnswer) error {
+func (p *Pool) EndRequest(ctx context.Context, subject, key string, answer *directory.StoredResponse) error {
 	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		if answer == nil {
 			_, err := conn.Exec(ctx, "DELETE FROM idempotency WHERE subject = $1 AND key = $2", subject, key)

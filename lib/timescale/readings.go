@@ -72,7 +72,7 @@ func (p *Pool) Points(ctx context.Context, s readings.Series, q readings.PointQu
 		}
 		points = readings.Points{Unit: st.unit}
 		if q.Whole {
-			if points.Kept, err = keptWidth(ctx, conn, st, q.Range); err != nil || points.Kept > 0 {
+			if points.StoredWidth, err = keptWidth(ctx, conn, st, q.Range); err != nil || points.StoredWidth > 0 {
 				points.More = true
 				return err
 			}

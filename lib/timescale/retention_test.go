@@ -165,7 +165,7 @@ func TestPointsThatAreKept(t *testing.T) {
 		points, err := pool.Points(t.Context(), seriesOf("d", "m"), readings.PointQuery{
 			Range: readings.Range{From: today - days*dayMicros, To: today}, Qualities: everyQuality, Limit: 100, Whole: true,
 		})
-		if err != nil || points.Kept != want.kept || len(points.Times) != want.points || points.More != (want.kept > 0) {
+		if err != nil || points.StoredWidth != want.kept || len(points.Times) != want.points || points.More != (want.kept > 0) {
 			t.Errorf("%d days: %+v, %v; want %+v", days, points, err, want)
 		}
 	}
@@ -174,7 +174,7 @@ func TestPointsThatAreKept(t *testing.T) {
 	write(t, w, Outcome{Stored: 1}, batchOf("g", reading("young", "m", today-dayMicros, 1)))
 	refresh(t, pool)
 	points, err := pool.Points(t.Context(), seriesOf("young", "m"), readings.PointQuery{Range: readings.Range{To: today}, Qualities: everyQuality, Limit: 10, Whole: true})
-	if err != nil || points.Kept != 0 || len(points.Times) != 1 {
+	if err != nil || points.StoredWidth != 0 || len(points.Times) != 1 {
 		t.Errorf("%+v, %v", points, err)
 	}
 }

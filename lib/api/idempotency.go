@@ -1,0 +1,103 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// Idempotency stores the responses to POSTs.
+type Idempotency interface {
+	// BeginRequest stores a key of the subject. When the key exists already, it returns
+	// the response that is stored with it, or telemetry.ErrConflict for another request
+	// with the same key and for a request that is still being served.
+	BeginRequest(ctx context.Context, subject, key string, request [32]byte, now time.Time) (*directory.StoredResponse, error)
+	// EndRequest stores the response; nil deletes the key.
+	EndRequest(ctx context.Context, subject, key string, response *directory.StoredResponse) error
+}
+
+const maxIdempotencyKey = 255
+
+// serveIdempotent serves a POST that creates something. With an Idempotency-Key the
+// response is stored for a day, and the same request with the same key gets it again.
+func (h *Handler) serveIdempotent(c *call, serve endpoint) error {
+	key := c.Header.Get("Idempotency-Key")
+	if key == "" {
+		return serve(c)
+	}
+	if len(key) > maxIdempotencyKey || printable(key[:min(len(key), 64)]) != key[:min(len(key), 64)] {
+		return badRequest("Idempotency-Key must be at most %d printable characters.", maxIdempotencyKey)
+	}
+	body, err := c.rawBody()
+	if err != nil {
+		return err
+	}
+	c.Body = io.NopCloser(bytes.NewReader(body))
+	request := sha256.Sum256(append([]byte(c.Method+" "+c.URL.Path+"?"+c.URL.RawQuery+"\n"), body...))
+	stored, err := h.config.Idempotency.BeginRequest(c.Context(), c.caller.Subject, key, request, c.now)
+	if errors.Is(err, telemetry.ErrConflict) {
+		return &rejection{
+			status: http.StatusConflict,
+			detail: "The Idempotency-Key belongs to another request, or to one that is still being served.",
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if stored != nil {
+		maps.Copy(c.w.Header(), stored.Header)
+		c.w.Header().Set("Idempotency-Replayed", "true")
+		c.w.WriteHeader(stored.Status)
+		_, err := c.w.Write(stored.Body)
+		return err
+	}
+	w := &recorder{ResponseWriter: c.w}
+	inner := *c
+	inner.w = w
+	err = serve(&inner)
+	if err != nil {
+		h.writeError(&inner, err)
+	}
+	response := &directory.StoredResponse{Status: w.status, Header: c.w.Header().Clone(), Body: w.body.Bytes()}
+	if w.status >= http.StatusInternalServerError {
+		response = nil // a retry may succeed
+	}
+	// The client may have disconnected; its retry finds the response.
+	ctx := context.WithoutCancel(c.Context())
+	if err := h.config.Idempotency.EndRequest(ctx, c.caller.Subject, key, response); err != nil {
+		h.config.Log.WarnContext(ctx, "response to an Idempotency-Key not stored", "error", err)
+	}
+	return nil
+}
+
+// recorder passes a response on and records it.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	body   bytes.Buffer
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	r.body.Write(p)
+	return r.ResponseWriter.Write(p)
+}
