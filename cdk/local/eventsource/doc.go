@@ -16,6 +16,12 @@
 // comes first: the window's end (counted from the first waiting record), BatchSize
 // records, or 6 MB of payload.
 //
+// A batch depends on what the shard held when it was cut, on the settings and on the
+// clock, not on which goroutine ran first: what a read or a PutRecords request adds
+// reaches a lane as a whole, and a lane reads the shard itself before it cuts a batch
+// that is not full. With several lanes the read-ahead is shared (twice BatchSize for
+// each lane), so a lane that falls behind leaves the others less to read.
+//
 // # After a response
 //
 //	success, or no batchItemFailures        the batch is finished

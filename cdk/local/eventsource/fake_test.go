@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -81,30 +83,47 @@ func (s *fakeStream) Shards(string) ([]Shard, error) {
 	return list, nil
 }
 
-func (s *fakeStream) Read(ctx context.Context, _, shard, after string, maxRecords, _ int) ([]Record, bool, error) {
+func (s *fakeStream) read(shard, after string, maxRecords int) ([]Record, bool, <-chan struct{}, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sh := s.shards[shard]
+	if s.broken > 0 {
+		s.broken--
+		return nil, false, nil, fmt.Errorf("read %s: connection lost", shard)
+	}
+	from := 0
+	for from < len(sh.records) && sh.records[from].SequenceNumber <= after {
+		from++
+	}
+	to := min(from+maxRecords, len(sh.records))
+	return sh.records[from:to:to], sh.closed && to == len(sh.records), s.changed, nil
+}
+
+func (s *fakeStream) Read(_, shard, after string, maxRecords, _ int) ([]Record, bool, error) {
+	yield()
+	records, end, _, err := s.read(shard, after, maxRecords)
+	return records, end, err
+}
+
+func (s *fakeStream) Wait(ctx context.Context, _, shard, after string) error {
 	for {
-		s.mu.Lock()
-		sh, changed := s.shards[shard], s.changed
-		if s.broken > 0 {
-			s.broken--
-			s.mu.Unlock()
-			return nil, false, fmt.Errorf("read %s: connection lost", shard)
-		}
-		from := 0
-		for from < len(sh.records) && sh.records[from].SequenceNumber <= after {
-			from++
-		}
-		to := min(from+maxRecords, len(sh.records))
-		got, end := sh.records[from:to:to], sh.closed && to == len(sh.records)
-		s.mu.Unlock()
-		if len(got) > 0 || end {
-			return got, end, nil
+		records, end, changed, err := s.read(shard, after, 1)
+		if err != nil || len(records) > 0 || end {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, false, ctx.Err()
+			return ctx.Err()
 		case <-changed:
 		}
+	}
+}
+
+// yield lets other goroutines run where a fake is called, so that a test does not
+// pass only because nothing came between.
+func yield() {
+	for range rand.IntN(20) {
+		runtime.Gosched()
 	}
 }
 
@@ -136,6 +155,7 @@ func (f *fakeFunction) Invoke(ctx context.Context, payload []byte) (Response, er
 		panic(err)
 	}
 	var sequences []string
+	yield()
 	f.mu.Lock()
 	f.calls++
 	call := f.calls
@@ -289,7 +309,11 @@ func (r *rig) start(tb testing.TB, change func(*Settings)) *Mapping {
 	var ids sync.Mutex
 	m, err := Start(tb.Context(), Config{
 		Settings: s, Stream: r.stream, Invoker: r.fn, Checkpoints: r.saved, Failures: r.sink,
-		Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Log: slog.New(slog.DiscardHandler),
+		Now: func() time.Time {
+			yield()
+			return time.Now()
+		},
 		NewID: func() string {
 			ids.Lock()
 			defer ids.Unlock()

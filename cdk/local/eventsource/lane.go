@@ -1,19 +1,13 @@
 package eventsource
 
-import (
-	"sync"
-	"time"
-)
+import "time"
 
 // lane delivers the records of some partition keys of a shard, one invocation at a
 // time.
 type lane struct {
-	p    *poller
-	wake chan struct{}
-
-	mu     sync.Mutex
-	queue  []item
-	closed bool // the shard has ended: nothing more will come
+	p     *poller
+	wake  chan struct{} // signaled after a read
+	queue []item        // guarded by p.mu
 
 	// These belong to run.
 	batch   []item
@@ -29,21 +23,6 @@ type part struct {
 	last     Response
 }
 
-// push adds a record to the queue; signal lets the lane see it.
-func (l *lane) push(it item) {
-	l.mu.Lock()
-	l.queue = append(l.queue, it)
-	l.mu.Unlock()
-}
-
-// close says that nothing more will be pushed.
-func (l *lane) close() {
-	l.mu.Lock()
-	l.closed = true
-	l.mu.Unlock()
-	l.signal()
-}
-
 func (l *lane) signal() {
 	select {
 	case l.wake <- struct{}{}:
@@ -51,22 +30,22 @@ func (l *lane) signal() {
 	}
 }
 
-// run delivers until the lane is closed and empty, or the mapping stops.
+// run delivers until all records of an ended shard are finished, or the mapping stops.
 func (l *lane) run() {
 	for {
-		batch, ok := l.gather()
+		batch, ok := l.nextBatch()
 		if !ok || !l.deliver(batch) {
 			return
 		}
 	}
 }
 
-// gather waits for the next batch, and returns false when there will be none.
-func (l *lane) gather() ([]item, bool) {
+// nextBatch waits for the next batch, and returns false when there will be none.
+func (l *lane) nextBatch() ([]item, bool) {
 	for {
-		n, hold, over := l.take()
+		n, hold, ended := l.cutBatch()
 		switch {
-		case l.p.m.stop.Err() != nil || over:
+		case l.p.m.stop.Err() != nil || ended:
 			return nil, false
 		case n > 0:
 			return l.batch, true
@@ -77,17 +56,22 @@ func (l *lane) gather() ([]item, bool) {
 	}
 }
 
-// take moves the next batch out of the queue when it is time; otherwise it returns
-// how long to hold (negative: until something comes), or that the lane is over.
-func (l *lane) take() (n int, hold time.Duration, over bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// cutBatch moves the next batch, of n records, out of the queue when it is due.
+// Otherwise it returns how long to wait for more (negative: until a read), or that
+// the shard has ended and the queue is empty.
+func (l *lane) cutBatch() (n int, hold time.Duration, ended bool) {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
 	if len(l.queue) == 0 {
-		return 0, -1, l.closed
+		return 0, -1, l.p.ended
 	}
 	s := &l.p.m.settings
-	n, full := cut(func(i int) int { return l.queue[i].size }, len(l.queue), s.BatchSize, payloadBytes)
-	if hold = holdFor(s.Window, full, l.closed, l.queue[0].since, l.p.m.now()); hold > 0 {
+	size := func(i int) int { return l.queue[i].size }
+	n, full := cut(size, len(l.queue), s.BatchSize, payloadBytes)
+	if !full && l.p.fill() == nil { // the poller repeats a failed read, and logs it
+		n, full = cut(size, len(l.queue), s.BatchSize, payloadBytes)
+	}
+	if hold = holdFor(s.Window, full, l.p.ended, l.queue[0].since, l.p.m.now()); hold > 0 {
 		return 0, hold, false
 	}
 	l.batch = append(l.batch[:0], l.queue[:n]...)
@@ -97,7 +81,7 @@ func (l *lane) take() (n int, hold time.Duration, over bool) {
 	return n, 0, false
 }
 
-// await waits for a push, or for hold to pass if it is not negative.
+// await waits for a read, or for hold to pass if it is not negative.
 func (l *lane) await(hold time.Duration) bool {
 	var after <-chan time.Time
 	if hold >= 0 {

@@ -25,11 +25,13 @@ type Shard struct {
 type Stream interface {
 	// Shards lists the shards that can still be read, open and closed ones.
 	Shards(stream string) ([]Shard, error)
-	// Read returns records of the shard after sequence number after ("" is the trim
-	// horizon), at most maxRecords and about maxBytes of data. It waits until there is
-	// one, and returns end when the shard is closed and nothing comes after what it
-	// returned. An error is tried again after a pause.
-	Read(ctx context.Context, stream, shard, after string, maxRecords, maxBytes int) (records []Record, end bool, err error)
+	// Read returns the records that the shard holds after sequence number after ("" is
+	// the trim horizon), at most maxRecords and about maxBytes of data, but one record
+	// even if it alone is larger. It does not wait. With end the shard is closed and
+	// nothing follows what it returned. An error is retried after a pause.
+	Read(stream, shard, after string, maxRecords, maxBytes int) (records []Record, end bool, err error)
+	// Wait waits until Read would return a record or end. An error is retried as Read's.
+	Wait(ctx context.Context, stream, shard, after string) error
 }
 
 // ErrThrottled is what an Invoker returns when no concurrency is left. Like any

@@ -56,7 +56,7 @@ func TestTheFunctionsClientDoublesNothing(t *testing.T) {
 	}
 	seen := map[string]int{}
 	for after := ""; seen["end"] == 0; {
-		got, _, err := s.Read(t.Context(), "st", "shardId-000000000000", after, 10_000, 0)
+		got, _, err := s.Read("st", "shardId-000000000000", after, 10_000, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -141,7 +141,7 @@ func TestRetentionTrims(t *testing.T) {
 	clock.add(time.Hour)
 	putOne(t, s, "k", []byte("young"))
 	clock.add(23*time.Hour + time.Second)
-	got, _ := readNow(t, s, "st", shardName(0), "")
+	got, _ := readAll(t, s, "st", shardName(0), "")
 	if len(got) != 1 || string(got[0].Data) != "young" {
 		t.Fatalf("%d records after 24 h, want the young one alone", len(got))
 	}
@@ -149,11 +149,11 @@ func TestRetentionTrims(t *testing.T) {
 	wantType(t, call(t, s, "IncreaseStreamRetentionPeriod", map[string]any{"StreamName": "st", "RetentionPeriodHours": 47}, nil), InvalidArgument)
 	wantType(t, call(t, s, "DecreaseStreamRetentionPeriod", map[string]any{"StreamName": "st", "RetentionPeriodHours": 23}, nil), InvalidArgument)
 	clock.add(2 * time.Hour)
-	if got, _ := readNow(t, s, "st", shardName(0), ""); len(got) != 1 {
+	if got, _ := readAll(t, s, "st", shardName(0), ""); len(got) != 1 {
 		t.Errorf("%d records after 26 h of 48, want 1", len(got))
 	}
 	clock.add(48 * time.Hour)
-	if got, _ := readNow(t, s, "st", shardName(0), ""); len(got) != 0 {
+	if got, _ := readAll(t, s, "st", shardName(0), ""); len(got) != 0 {
 		t.Errorf("%d records after the retention, want none", len(got))
 	}
 	s.trim(nil, clock.Now())
@@ -184,7 +184,7 @@ func TestAFullMemoryRefusesRatherThanLoses(t *testing.T) {
 	if n := len(numbers); n != 15 {
 		t.Errorf("%d records of 512 KiB fit into 8 MiB, want 15", n)
 	}
-	if got, _ := readNow(t, s, "st", shardName(0), ""); len(got) != len(numbers) {
+	if got, _ := readAll(t, s, "st", shardName(0), ""); len(got) != len(numbers) {
 		t.Fatalf("%d records are readable of %d accepted", len(got), len(numbers))
 	}
 	must(t, s.SetTrimmable("st", "store", shardName(0), numbers[9]))
@@ -198,7 +198,7 @@ func TestAFullMemoryRefusesRatherThanLoses(t *testing.T) {
 	if r.Error != "" {
 		t.Fatalf("no room although both consumers are past the fifth record: %+v", r)
 	}
-	got, _ := readNow(t, s, "st", shardName(0), "")
+	got, _ := readAll(t, s, "st", shardName(0), "")
 	if got[0].SequenceNumber > numbers[5] {
 		t.Errorf("the oldest readable record is %s; %s was not done by all", got[0].SequenceNumber, numbers[5])
 	}
@@ -216,7 +216,7 @@ func TestArrivalNeverGoesBackwards(t *testing.T) {
 		clock.add(time.Duration(1-i%3) * time.Second)
 		putOne(t, s, "k", nil)
 	}
-	got, _ := readNow(t, s, "st", shardName(0), "")
+	got, _ := readAll(t, s, "st", shardName(0), "")
 	for i := 1; i < len(got); i++ {
 		if got[i].Arrival.Before(got[i-1].Arrival) {
 			t.Fatalf("record %d arrived %v, the one before it %v", i, got[i].Arrival, got[i-1].Arrival)

@@ -143,7 +143,7 @@ func (m *machine) read(t *rapid.T) {
 }
 
 func (m *machine) take(id string) {
-	got, end := readNow(m, m.s, "st", id, m.after[id])
+	got, end := readAll(m, m.s, "st", id, m.after[id])
 	for _, r := range got {
 		if r.SequenceNumber <= m.after[id] {
 			m.Fatalf("shard %s gives %s after %s", id, r.SequenceNumber, m.after[id])
@@ -183,7 +183,7 @@ func (m *machine) drain() {
 	}
 	for _, i := range all {
 		for _, parent := range []string{i.ParentID, i.AdjacentParentID} {
-			if first, _ := readNow(m, m.s, "st", i.ID, ""); len(first) > 0 && first[0].SequenceNumber <= m.after[parent] {
+			if first, _ := readAll(m, m.s, "st", i.ID, ""); len(first) > 0 && first[0].SequenceNumber <= m.after[parent] {
 				m.Fatalf("%s begins with %s, and its parent %s ends with %s", i.ID, first[0].SequenceNumber, parent, m.after[parent])
 			}
 		}
@@ -235,7 +235,7 @@ func TestConcurrentWritersReadersAndScaling(t *testing.T) {
 		}
 		after := ""
 		for {
-			got, end, err := s.Read(t.Context(), "st", i.ID, after, 50, 1<<20)
+			got, end, err := waitAndRead(t.Context(), s, "st", i.ID, after, 50, 1<<20)
 			if err != nil {
 				t.Errorf("read %s: %v", i.ID, err)
 				return

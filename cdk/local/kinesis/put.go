@@ -49,34 +49,37 @@ func (s *Server) PutRecords(name string, entries []PutEntry, results []PutResult
 		}
 		return results, nil
 	}
-	var touched [16]*shard
-	wake := touched[:0]
+	first := len(results)
+	results = append(results, make([]PutResult, len(entries))...)
 	for i := range entries {
-		e := &entries[i]
-		sh := st.route(e.hash)
-		size := len(e.Data) + len(e.PartitionKey)
-		sh.mu.Lock()
-		if !sh.admit(size, now) {
-			sh.mu.Unlock()
-			s.memory.Add(-e.cost())
-			results = append(results, PutResult{Shard: sh.number, Error: ThroughputExceeded, Message: fmt.Sprintf(
-				"Rate exceeded for shard %s in stream %s under account %s.", shardName(sh.number), name, s.cfg.Account)})
-			continue
+		if r := &results[first+i]; r.SequenceNumber == "" && r.Error == "" {
+			s.putShard(st, st.route(entries[i].hash), entries[i:], results[first+i:], now)
 		}
-		seq := sh.append(e.PartitionKey, e.Data, now)
-		if sh.wait != nil && (len(wake) == 0 || wake[len(wake)-1] != sh) {
-			wake = append(wake, sh)
-		}
-		sh.mu.Unlock()
-		results = append(results, PutResult{SequenceNumber: seq, Shard: sh.number})
-	}
-	// Readers are woken once the whole request is stored, so that they see it in one piece.
-	for _, sh := range wake {
-		sh.mu.Lock()
-		sh.wake()
-		sh.mu.Unlock()
 	}
 	return results, nil
+}
+
+// putShard stores those of entries that go to sh, the first of which does. It holds
+// the shard's lock all the time, so that a reader sees a request in one piece.
+func (s *Server) putShard(st *stream, sh *shard, entries []PutEntry, results []PutResult, now time.Time) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for i := range entries {
+		e := &entries[i]
+		if i > 0 && st.route(e.hash) != sh {
+			continue
+		}
+		results[i].Shard = sh.number
+		if !sh.admit(len(e.Data)+len(e.PartitionKey), now) {
+			s.memory.Add(-e.cost())
+			results[i].Error = ThroughputExceeded
+			results[i].Message = fmt.Sprintf("Rate exceeded for shard %s in stream %s under account %s.",
+				shardName(sh.number), st.name, s.cfg.Account)
+			continue
+		}
+		results[i].SequenceNumber = sh.append(e.PartitionKey, e.Data, now)
+	}
+	sh.wake()
 }
 
 func (e *PutEntry) cost() int64 {

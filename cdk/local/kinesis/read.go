@@ -33,21 +33,47 @@ func (s *Server) ListShardInfo(name string) ([]ShardInfo, error) {
 	return out, nil
 }
 
-// Read returns records of the shard after sequence number after ("": from the
-// trim horizon), at most limit records and maxBytes of data and keys, but one
-// record even if it alone is larger; 0 or less means no bound. When there is
-// none it waits until one arrives, the shard is closed and exhausted (end), the
-// stream is deleted (ResourceNotFound) or ctx ends. What it returns is shared
-// with other readers: do not write to it. It is not throttled.
-func (s *Server) Read(ctx context.Context, name, shardID, after string, limit, maxBytes int) (records []Record, end bool, err error) {
+// Read returns the records that the shard holds after sequence number after ("":
+// from the trim horizon), at most limit records and maxBytes of data and keys, but
+// one record even if it alone is larger; 0 or less means no bound. With end the
+// shard is closed and nothing follows what it returned. What it returns is shared
+// with other readers: do not write to it. It neither waits nor is throttled.
+func (s *Server) Read(name, shardID, after string, limit, maxBytes int) (records []Record, end bool, err error) {
+	records, end, _, err = s.read(name, shardID, after, limit, maxBytes)
+	return records, end, err
+}
+
+// Wait waits until Read would return a record or the shard's end, the stream is
+// deleted (ResourceNotFound) or ctx ends.
+func (s *Server) Wait(ctx context.Context, name, shardID, after string) error {
+	for {
+		records, end, changed, err := s.read(name, shardID, after, 1, 1)
+		if err != nil || len(records) > 0 || end {
+			return err
+		}
+		select {
+		case <-changed.records:
+		case <-changed.deleted:
+			return s.notFound(name)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// changes are closed when a shard gets a record or ends, or its stream is deleted.
+type changes struct{ records, deleted <-chan struct{} }
+
+// read is Read; when there is nothing to return it says what to wait for.
+func (s *Server) read(name, shardID, after string, limit, maxBytes int) (records []Record, end bool, more changes, err error) {
 	st, sh, err := s.findShard(name, shardID)
 	if err != nil {
-		return nil, false, err
+		return nil, false, changes{}, err
 	}
 	var index uint64
 	if after != "" {
 		if index, err = s.indexOf(st, sh, after); err != nil {
-			return nil, false, err
+			return nil, false, changes{}, err
 		}
 		index++
 	}
@@ -57,32 +83,19 @@ func (s *Server) Read(ctx context.Context, name, shardID, after string, limit, m
 	if maxBytes <= 0 {
 		maxBytes = math.MaxInt
 	}
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, false, err
-		}
-		horizon := st.horizonNow(s)
-		sh.mu.Lock()
-		s.memory.Add(-sh.drop(0, horizon))
-		records, next := sh.from(index, horizon, limit, maxBytes)
-		end := sh.closed && next >= sh.next
-		if len(records) > 0 || end {
-			sh.mu.Unlock()
-			return records, end, nil
-		}
-		if sh.wait == nil {
-			sh.wait = make(chan struct{})
-		}
-		wait := sh.wait
-		sh.mu.Unlock()
-		select {
-		case <-wait:
-		case <-st.gone:
-			return nil, false, s.notFound(name)
-		case <-ctx.Done():
-			return nil, false, ctx.Err()
-		}
+	horizon := st.horizonNow(s)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	s.memory.Add(-sh.drop(0, horizon))
+	records, next := sh.from(index, horizon, limit, maxBytes)
+	end = sh.closed && next >= sh.next
+	if len(records) > 0 || end {
+		return records, end, changes{}, nil
 	}
+	if sh.wait == nil {
+		sh.wait = make(chan struct{})
+	}
+	return nil, false, changes{sh.wait, st.gone}, nil
 }
 
 // RegisterConsumer says that an in-process consumer reads the stream and will

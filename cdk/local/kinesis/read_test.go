@@ -4,12 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// read is one Read in the background.
+// waitAndRead returns what Read does once there is something to return.
+func waitAndRead(ctx context.Context, s *Server, name, id, after string, limit, maxBytes int) ([]Record, bool, error) {
+	if err := s.Wait(ctx, name, id, after); err != nil {
+		return nil, false, err
+	}
+	return s.Read(name, id, after, limit, maxBytes)
+}
+
+// readResult is what a waitAndRead in the background returned.
 type readResult struct {
 	records []Record
 	end     bool
@@ -19,7 +28,7 @@ type readResult struct {
 func readLater(ctx context.Context, s *Server, id, after string) <-chan readResult {
 	out := make(chan readResult, 1)
 	go func() {
-		r, end, err := s.Read(ctx, "st", id, after, 1000, 1<<20)
+		r, end, err := waitAndRead(ctx, s, "st", id, after, 1000, 1<<20)
 		out <- readResult{r, end, err}
 	}()
 	return out
@@ -88,7 +97,7 @@ func TestReadKeepsToItsBounds(t *testing.T) {
 		{1000, 20, 2},
 		{1000, 6005, 600},
 	} {
-		got, end, err := s.Read(t.Context(), "st", shardName(0), "", c.limit, c.maxBytes)
+		got, end, err := s.Read("st", shardName(0), "", c.limit, c.maxBytes)
 		if err != nil || end || len(got) != c.want {
 			t.Errorf("Read(limit %d, %d bytes) = %d records, end %v, error %v, want %d", c.limit, c.maxBytes, len(got), end, err, c.want)
 		}
@@ -100,13 +109,13 @@ func TestReadRefusesWhatTheShardDidNotGiveOut(t *testing.T) {
 	s := New(Config{})
 	must(t, s.CreateStream("st", 2))
 	r := putOne(t, s, "a", nil)
-	_, _, err := s.Read(t.Context(), "st", shardName(1-r.Shard), r.SequenceNumber, 1, 1)
+	_, _, err := s.Read("st", shardName(1-r.Shard), r.SequenceNumber, 1, 1)
 	wantType(t, err, InvalidArgument)
-	_, _, err = s.Read(t.Context(), "st", shardName(0), "17", 1, 1)
+	_, _, err = s.Read("st", shardName(0), "17", 1, 1)
 	wantType(t, err, InvalidArgument)
-	_, _, err = s.Read(t.Context(), "st", shardName(2), "", 1, 1)
+	_, _, err = s.Read("st", shardName(2), "", 1, 1)
 	wantType(t, err, ResourceNotFound)
-	_, _, err = s.Read(t.Context(), "none", shardName(0), "", 1, 1)
+	_, _, err = s.Read("none", shardName(0), "", 1, 1)
 	wantType(t, err, ResourceNotFound)
 }
 
@@ -120,4 +129,33 @@ func TestAShardAtItsEndNamesItsChildren(t *testing.T) {
 	if len(p.Records) != 1 || p.NextShardIterator != "" || len(p.ChildShards) != 2 || p.ChildShards[1].ShardId != shardName(2) {
 		t.Errorf("the last page of a closed shard: %+v", p)
 	}
+}
+
+func TestReadSeesRequestAsAWhole(t *testing.T) {
+	t.Parallel()
+	s := New(Config{Limits: Limits{WriteRecordsPerSecond: -1}})
+	must(t, s.CreateStream("st", 1))
+	const requests, each = 100, 100
+	done := make(chan error, 1)
+	go func() {
+		defer close(done)
+		for range requests {
+			if _, err := s.PutRecords("st", slices.Repeat([]PutEntry{NewPutEntry("k", nil)}, each), nil); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	after, n := "", 0
+	for n < requests*each {
+		records, _, err := waitAndRead(t.Context(), s, "st", shardName(0), after, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n += len(records); n%each != 0 {
+			t.Fatalf("read %d records: a part of a request of %d", n, each)
+		}
+		after = records[len(records)-1].SequenceNumber
+	}
+	must(t, <-done)
 }

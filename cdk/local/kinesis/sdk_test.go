@@ -46,7 +46,7 @@ func TestSDKWritesInProcessReads(t *testing.T) {
 	if err != nil || len(shards) != 1 {
 		t.Fatalf("shards %v, error %v", shards, err)
 	}
-	got, end, err := s.Read(t.Context(), "telemetry", shards[0].ID, "", 10, 1<<20)
+	got, end, err := s.Read("telemetry", shards[0].ID, "", 10, 1<<20)
 	if err != nil || end || len(got) != 3 {
 		t.Fatalf("read %d records, end %v, error %v", len(got), end, err)
 	}

@@ -39,7 +39,7 @@ func describe(tb testing.TB, s *Server) map[string]any {
 		infos, err := s.ListShardInfo(name)
 		must(tb, err)
 		for _, i := range infos {
-			records, end := readNow(tb, s, name, i.ID, "")
+			records, end := readAll(tb, s, name, i.ID, "")
 			out[name+"/"+i.ID] = []any{records, end}
 		}
 	}
@@ -61,7 +61,7 @@ func TestASnapshotIsTheWholeServer(t *testing.T) {
 		t.Errorf("%d bytes are counted, were %d", r.memory.Load(), s.memory.Load())
 	}
 	// Numbers go on rising.
-	was, _ := readNow(t, s, "st", shardName(2), "")
+	was, _ := readAll(t, s, "st", shardName(2), "")
 	if now := putOne(t, r, "a", nil); now.SequenceNumber <= was[len(was)-1].SequenceNumber {
 		t.Errorf("after the restart %s, before it %s", now.SequenceNumber, was[len(was)-1].SequenceNumber)
 	}
@@ -160,7 +160,7 @@ func TestASnapshotOfTheLargestRecord(t *testing.T) {
 	must(t, s.Snapshot(&b))
 	r := New(Config{})
 	must(t, r.Restore(&b))
-	if got, _ := readNow(t, r, "st", shardName(0), ""); len(got) != 1 || !bytes.Equal(got[0].Data, data) {
+	if got, _ := readAll(t, r, "st", shardName(0), ""); len(got) != 1 || !bytes.Equal(got[0].Data, data) {
 		t.Errorf("the record of %d bytes did not come back", len(data))
 	}
 }

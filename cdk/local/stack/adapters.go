@@ -22,8 +22,8 @@ func (s source) Shards(stream string) ([]eventsource.Shard, error) {
 	return shards, err
 }
 
-func (s source) Read(ctx context.Context, stream, shard, after string, maxRecords, maxBytes int) ([]eventsource.Record, bool, error) {
-	read, end, err := s.server.Read(ctx, stream, shard, after, maxRecords, maxBytes)
+func (s source) Read(stream, shard, after string, maxRecords, maxBytes int) ([]eventsource.Record, bool, error) {
+	read, end, err := s.server.Read(stream, shard, after, maxRecords, maxBytes)
 	records := make([]eventsource.Record, len(read))
 	for i := range read {
 		records[i] = eventsource.Record{
@@ -32,6 +32,10 @@ func (s source) Read(ctx context.Context, stream, shard, after string, maxRecord
 		}
 	}
 	return records, end, err
+}
+
+func (s source) Wait(ctx context.Context, stream, shard, after string) error {
+	return s.server.Wait(ctx, stream, shard, after)
 }
 
 // consumer is a function as the mappings want it.

@@ -73,7 +73,7 @@ func TestStateSurvives(t *testing.T) {
 	if got, _ := checkpoints.Load("m", "shardId-000000000000"); got != at {
 		t.Errorf("checkpoint %+v, want %+v", got, at)
 	}
-	records, _, err := source{again}.Read(t.Context(), "telemetry", "shardId-000000000000", at.Sequence, 10, 1<<20)
+	records, _, err := source{again}.Read("telemetry", "shardId-000000000000", at.Sequence, 10, 1<<20)
 	if err != nil || len(records) != 1 || string(records[0].Data) != "two" {
 		t.Errorf("after the checkpoint: %v %v", records, err)
 	}
