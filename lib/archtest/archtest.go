@@ -19,6 +19,8 @@ type Rule struct {
 	// External lists the modules' paths, as prefixes, that may be imported beside
 	// the standard library. "*" stands for any but those of [Owned].
 	External []string
+	// Tests says that only tests import it, which a name that ends in "test" says too.
+	Tests bool
 }
 
 // Owned maps a dependency to the packages that may import it; nobody else may.

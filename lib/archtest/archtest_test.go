@@ -14,35 +14,53 @@ import (
 
 const module = "github.com/insighthub/insighthub"
 
-// TestImports reads the imports of every package of the module from the go command.
-func TestImports(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", module+"/...")
+// packages reads every package of the module from the go command. The exports of the
+// WebAssembly module are compiled by TinyGo alone.
+func packages(t *testing.T) []Package {
+	t.Helper()
+	all := list(t, module+"/...")
+	if len(all) < 10 {
+		t.Fatalf("go list named %d packages, want the whole module", len(all))
+	}
+	return append(all, list(t, "-tags=tinygo", module+"/wasm")...)
+}
+
+func list(t *testing.T, args ...string) []Package {
+	t.Helper()
+	args = append([]string{"list", "-json=ImportPath,Name,Doc,Imports,TestImports,XTestImports"}, args...)
+	cmd := exec.CommandContext(t.Context(), "go", args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list: %v\n%s", err, stderr.String())
 	}
-	dec := json.NewDecoder(bytes.NewReader(out))
-	seen := 0
-	for {
-		var p struct {
-			ImportPath string
-			Imports    []string
-		}
+	var all []Package
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p Package
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		seen++
-		path := strings.TrimPrefix(p.ImportPath, module+"/")
-		for _, v := range Violations(Rules(), module, path, p.Imports) {
+		p.ImportPath = strings.TrimPrefix(p.ImportPath, module+"/")
+		all = append(all, p)
+	}
+	return all
+}
+
+func TestImports(t *testing.T) {
+	all := packages(t)
+	for _, p := range all {
+		for _, v := range Violations(Rules(), module, p.ImportPath, p.Imports) {
 			t.Error(v)
 		}
 	}
-	if seen < 10 {
-		t.Errorf("go list named only %d packages", seen)
+	for _, v := range Unused(Rules(), module, all) {
+		t.Error(v)
+	}
+	for _, v := range Unreachable(Rules(), module, all) {
+		t.Error(v)
 	}
 }
 
@@ -63,5 +81,56 @@ func TestViolations(t *testing.T) {
 		if diff := cmp.Diff(c.want, Violations(rules, module, c.path, []string{c.imp})); diff != "" {
 			t.Errorf("%s imports %s: %s", c.path, c.imp, diff)
 		}
+	}
+}
+
+func TestUnused(t *testing.T) {
+	rules := []Rule{
+		{Path: "lib/a", Internal: []string{"lib/b", "lib/c"}, External: []string{"example.com/good", "example.com/bad"}},
+		{Path: "lib/b/...", External: []string{"*"}},
+		{Path: "lib/gone"},
+	}
+	all := []Package{
+		{ImportPath: "lib/a", Imports: []string{"fmt", module + "/lib/b", "example.com/good/sub"}},
+		{ImportPath: "lib/b/sub", Imports: []string{"fmt"}},
+	}
+	want := []string{
+		"lib/a: the permission to import lib/c is not used",
+		"lib/a: the permission to import example.com/bad is not used",
+		"lib/b/...: the permission to import * is not used",
+		"lib/gone: the rule matches no package",
+	}
+	if diff := cmp.Diff(want, Unused(rules, module, all)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	imports := func(paths ...string) []string {
+		for i, p := range paths {
+			paths[i] = module + "/" + p
+		}
+		return paths
+	}
+	all := []Package{
+		{ImportPath: "functions/x", Name: "main", Imports: imports("lib/a")},
+		{ImportPath: "lib/a", Name: "a", Imports: imports("lib/b"), XTestImports: imports("lib/a/atest")},
+		{ImportPath: "lib/b", Name: "b"},
+		{ImportPath: "lib/a/atest", Name: "atest", Imports: imports("lib/forgotten/forgottentest")},
+		{ImportPath: "lib/forgotten", Name: "forgotten", TestImports: imports("lib/a")},
+		{ImportPath: "lib/forgotten/forgottentest", Name: "forgottentest"},
+		{ImportPath: "lib/b/btest", Name: "btest"},
+	}
+	all = append(all, Package{ImportPath: "lib/wait", Name: "wait"}, Package{ImportPath: "lib/used", Name: "used"})
+	all[0].Imports = append(all[0].Imports, module+"/lib/used")
+	rules := []Rule{{Path: "lib/wait", Tests: true}, {Path: "lib/used", Tests: true}}
+	want := []string{
+		"lib/b/btest is imported by no test",
+		"lib/forgotten is imported by no program",
+		"lib/used is for tests, and a program imports it",
+		"lib/wait is imported by no test",
+	}
+	if diff := cmp.Diff(want, Unreachable(rules, module, all)); diff != "" {
+		t.Error(diff)
 	}
 }
