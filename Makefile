@@ -17,17 +17,23 @@ CHROMIUM   := .local/chromium
 WASM       := web/public/detector.wasm
 PROMETHEUS3 := .local/prometheus3
 K6         := .local/k6
-FUNCTIONS  := access api audit authorizer bridge detect ingest migrate refusals rollup store
 sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
 # cdk/local/stackfile and what it imports are read by functions/audit and the load generator too.
 LIB_FILES  := $(call sources,lib cdk/local/stackfile cdk/local/atomicfile)
-GO_BUILD   := CGO_ENABLED=0 go build -trimpath -buildvcs=false
-LAMBDA_GO  := $(GO_BUILD) -tags lambda.norpc -ldflags='-s -w -buildid='
+LAMBDA_GO  := go build -tags lambda.norpc -ldflags='-s -w -buildid='
 GOLANGCI   := .bin/golangci-lint
 GOLANGCI_V := v2.15.0
 
-LAMBDAS := $(FUNCTIONS:%=build/lambda/%/bootstrap)
-LOCALS  := $(FUNCTIONS:%=build/local/functions/%/bootstrap)
+ASSEMBLY   := build/local/assembly
+
+# One configuration of the compiler for programs and tests, so that each package is compiled once.
+export CGO_ENABLED := 0
+export GOFLAGS     := -trimpath -buildvcs=false
+
+# What takes long says so, with the seconds since make was started. What is independent runs side by side.
+export STARTED ?= $(shell date +%s)
+SAY      = @printf '[%4d s] %s\n' "$$(($$(date +%s) - $(STARTED)))"
+JOBS     = --no-print-directory --jobs 4
 
 ifeq ($(shell command -v go),)
 $(error Go is missing: install Go 1.26 or newer, https://go.dev/doc/install)
@@ -43,23 +49,44 @@ help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 .PHONY: run
-run: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Run the whole stack with a simulated fleet; FLEET= runs it without one
-	@build/local/insighthub-local -assembly cdk.out -stage $(STAGE) -state $(STATE) -http $(HTTP) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) -and "$(FLEET)"
+run: ## Run the whole stack with a simulated fleet; FLEET= runs it without one
+	@$(MAKE) $(JOBS) local
+	$(SAY) "Starting the stack"
+	@build/local/insighthub-local -assembly $(ASSEMBLY) -stage $(STAGE) -state $(STATE) -http $(HTTP) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) -and "$(FLEET)"
+
+.PHONY: local
+local: $(ASSEMBLY)/manifest.json build/local/functions/.built build/local/insighthub-local build/local/loadtest $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp
 
 FLEET ?= build/local/loadtest simulate -state $(STATE) -rate 1000
 
 .PHONY: test
-test: build $(WASM) $(QEMU)/.stamp $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed ## Run all tests, against the real database
-	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- go test -timeout 30m ./...
-	@$(MAKE) --no-print-directory test-web
+test: ## Run all tests, against the real database
+	@$(MAKE) $(JOBS) test-needs
+	$(SAY) "Testing the Go packages"
+	@mkdir -p build && go_tests=passed && web_tests=passed; \
+		INSIGHTHUB_TEST_REQUIRED=1 $(TESTDB) -- go test -timeout 30m ./... 2>&1 | tee build/test.log || go_tests=failed; \
+		$(MAKE) --no-print-directory test-web || web_tests=failed; \
+		awk -v web="$$web_tests" -v went="$$go_tests" -f cdk/local/testsummary.awk build/test.log; \
+		[ $$go_tests$$web_tests = passedpassed ]
+
+.PHONY: test-needs
+test-needs: local build/lambda/.built cdk.out/manifest.json $(WASM) $(QEMU)/.stamp $(CHROMIUM)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed web/node_modules/installed
+
+TESTDB := go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE)
+
+.PHONY: ci-needs
+ci-needs: ## Build and install all that .ci/run needs
+	@$(MAKE) $(JOBS) test-needs prometheus3 $(GOLANGCI)
 
 .PHONY: test-web
 test-web: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Test the browser's parts, in Node.js and in Chromium
+	$(SAY) "Testing the browser's parts"
 	@cd web && npm run --silent check && INSIGHTHUB_TEST_REQUIRED=1 npm run --silent test
 
 .PHONY: test-race
-test-race: build $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed ## Run the concurrent packages' tests under the race detector
-	@INSIGHTHUB_TEST_REQUIRED=1 go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE) -- \
+test-race: $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed ## Run the concurrent packages' tests under the race detector
+	$(SAY) "Testing under the race detector"
+	@INSIGHTHUB_TEST_REQUIRED=1 $(TESTDB) -- env CGO_ENABLED=1 \
 		go test -race -timeout 30m ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/aws/kinesis/... ./lib/timescale/... ./loadtest/drive/...
 
 .PHONY: lint
@@ -81,7 +108,7 @@ fuzz: ## Run each fuzz target for FUZZTIME
 bench: ## Run the micro-benchmarks
 	@go test -run '^$$' -bench . -benchmem ./lib/telemetry ./lib/ingest ./functions/store ./lib/timescale ./lib/aws/kinesis/... ./cdk/local/httpapi ./loadtest/fleet ./lib/anomaly ./lib/detect ./functions/detect ./lib/token
 
-BENCH := build/local/loadtest bench -timescale $(TIMESCALE) -prometheus $(PROMETHEUS)
+BENCH := build/local/loadtest bench -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS)
 
 .PHONY: score
 score: ## Score the files of NAB's form below IN=… into OUT=…: timestamp,value,anomaly_score
@@ -103,24 +130,24 @@ score-skab: ## Judge the detector of machines on the files of SKAB's form below 
 	@go run ./lib/anomaly/judge/cmd/judge skab "$(IN)"
 
 .PHONY: bench-pipeline
-bench-pipeline: build synth build/local/yardstick $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Run gateway to database under load, in alternation with a plain server (about 9 minutes)
+bench-pipeline: local build/local/yardstick ## Run gateway to database under load, in alternation with a plain server (about 9 minutes)
 	@$(BENCH) $(BENCH_ARGS)
 
 .PHONY: bench-kpi
-bench-kpi: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## The same with the bridge and Prometheus beside it, without the plain server (about 3 minutes)
+bench-kpi: local ## The same with the bridge and Prometheus beside it, without the plain server (about 3 minutes)
 	@$(BENCH) -kpis -skip-yardstick -out build/bench/kpi -duration 30s -start-rate 350000 $(BENCH_ARGS)
 
 .PHONY: bench-api
-bench-api: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Read from the API at 200 requests/s over ten million events (about 4 minutes)
-	@build/local/loadtest api -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(API_BENCH_ARGS)
+bench-api: local ## Read from the API at 200 requests/s over ten million events (about 4 minutes)
+	@build/local/loadtest api -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(API_BENCH_ARGS)
 
 .PHONY: outage
-outage: build synth $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Take Prometheus away from the running stack for five minutes, and look for its figures (about 7 minutes)
-	@build/local/loadtest outage -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(OUTAGE_ARGS)
+outage: local ## Take Prometheus away from the running stack for five minutes, and look for its figures (about 7 minutes)
+	@build/local/loadtest outage -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(OUTAGE_ARGS)
 
 .PHONY: load
-load: build synth $(K6)/.stamp $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp ## Put the running stack, or one of its own, under load with k6, and report (about 3 minutes; LOAD_ARGS='-events 10000000')
-	@build/local/loadtest k6 -k6 $(K6)/bin/k6 -state $(STATE) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(LOAD_ARGS)
+load: local $(K6)/.stamp ## Put the running stack, or one of its own, under load with k6, and report (about 3 minutes; LOAD_ARGS='-events 10000000')
+	@build/local/loadtest k6 -assembly $(ASSEMBLY) -k6 $(K6)/bin/k6 -state $(STATE) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(LOAD_ARGS)
 
 .PHONY: bench-wasm
 bench-wasm: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Measure the detector natively, in Node.js, in Chromium and under wazero; SAMPLES=1e9 for the memory
@@ -136,7 +163,7 @@ replay-csv: build/local/loadtest ## Send FILE=…, a sensor file, through the ru
 	@build/local/loadtest replay -state $(STATE) $(FILE)
 
 .PHONY: audit
-audit: build/local/functions/audit/bootstrap ## Audit the running stack: print what is well and what is not (AUDIT_ARGS=-json)
+audit: build/local/functions/.built ## Audit the running stack: print what is well and what is not (AUDIT_ARGS=-json)
 	@build/local/functions/audit/bootstrap run -state $(STATE) $(AUDIT_ARGS)
 
 .PHONY: token
@@ -152,31 +179,39 @@ psql: ## Query the running stack's database: make psql SQL='SELECT …', or with
 psql: export PSQL_QUERY = $(SQL)
 
 .PHONY: build
-build: $(LAMBDAS) $(LOCALS) build/local/insighthub-local build/local/loadtest ## Build the functions (arm64 for Lambda, and for this machine) and the tools
+build: ## Build the functions (arm64 for Lambda, and for this machine) and the tools
+	@$(MAKE) $(JOBS) build/lambda/.built build/local/functions/.built build/local/insighthub-local build/local/loadtest
 
-build/lambda/%/bootstrap: $(LIB_FILES) $(call sources,functions)
-	@echo "Building functions/$* for Lambda (arm64)"
-	@GOOS=linux GOARCH=arm64 $(LAMBDA_GO) -o $@ ./functions/$*
+# One go build for all functions: what they share is compiled once. bin/ keeps the programs that
+# the next build compares with; each function has a folder of its own, as the CDK wants it.
+FUNCTION_FILES = $(LIB_FILES) $(call sources,functions docs) docs/openapi.yaml docs/api.html
+place = cd $(1) && for program in bin/*; do mkdir -p "$${program\#bin/}" && ln -f "$$program" "$${program\#bin/}/bootstrap"; done
 
-build/local/functions/%/bootstrap: $(LIB_FILES) $(call sources,functions)
-	@echo "Building functions/$* for this machine"
-	@$(LAMBDA_GO) -o $@ ./functions/$*
+build/lambda/.built: $(FUNCTION_FILES)
+	$(SAY) "Building the functions for Lambda (arm64)"
+	@GOOS=linux GOARCH=arm64 $(LAMBDA_GO) -o build/lambda/bin/ ./functions/...
+	@$(call place,build/lambda) && touch .built
+
+build/local/functions/.built: $(FUNCTION_FILES)
+	$(SAY) "Building the functions for this machine"
+	@$(LAMBDA_GO) -o build/local/functions/bin/ ./functions/...
+	@$(call place,build/local/functions) && touch .built
 
 build/local/insighthub-local: $(LIB_FILES) $(call sources,cdk/local)
-	@echo "Building the local stack"
-	@$(GO_BUILD) -o $@ ./cdk/local
+	$(SAY) "Building the local stack"
+	@go build -o $@ ./cdk/local
 
 build/local/loadtest: $(LIB_FILES) $(call sources,loadtest)
-	@echo "Building the load generator"
-	@$(GO_BUILD) -o $@ ./loadtest
+	$(SAY) "Building the load generator"
+	@go build -o $@ ./loadtest
 
 build/local/yardstick: $(call sources,loadtest/yardstick)
-	@echo "Building the yardstick"
-	@$(GO_BUILD) -o $@ ./loadtest/yardstick
+	$(SAY) "Building the yardstick"
+	@go build -o $@ ./loadtest/yardstick
 
 build/local/cdk: $(call sources,cdk/main.go cdk/config cdk/constructs cdk/stacks)
-	@echo "Building the CDK app (the first time takes minutes)"
-	@$(GO_BUILD) -o $@ ./cdk
+	$(SAY) "Building the CDK app (the first time takes minutes)"
+	@go build -o $@ ./cdk
 
 .PHONY: wasm
 wasm: $(WASM) ## Build the detector's WebAssembly module (with TinyGo, which the first time takes two minutes to build)
@@ -185,15 +220,28 @@ $(WASM): $(filter-out %_test.go,$(wildcard lib/anomaly/*.go wasm/*.go wasm/modul
 	@wasm/build.sh $(TINYGO) $@
 
 .PHONY: synth
-synth: cdk.out/manifest.json ## Synthesise the CDK app into cdk.out
+synth: ## Synthesise the CDK app into cdk.out
+	@$(MAKE) $(JOBS) cdk.out/manifest.json
 
-cdk.out/manifest.json: build/local/cdk $(LAMBDAS) cdk.json $(wildcard cdk/grafana/rules/*.yaml)
+SYNTH_FILES = build/local/cdk cdk.json $(wildcard cdk/grafana/rules/*.yaml)
+define synthesise
 	@command -v node >/dev/null || { echo 'node is missing: install Node.js 20 or newer; the CDK runs on it' >&2; exit 2; }
-	@echo "Synthesising the CDK app into cdk.out"
-	@rm -rf cdk.out && build/local/cdk -out cdk.out 2> >(grep -v 'waitid: no child processes' >&2) && touch $@
+	@rm -rf $(1) && build/local/cdk -functions $(2) -out $(1) 2> >(grep -v 'waitid: no child processes' >&2) && touch $(1)/manifest.json
+endef
+
+cdk.out/manifest.json: $(SYNTH_FILES) build/lambda/.built
+	$(SAY) "Synthesising the CDK app into cdk.out"
+	$(call synthesise,cdk.out,build/lambda)
+
+# The same templates around the programs of this machine: to run them here, nothing is compiled for Lambda.
+$(ASSEMBLY)/manifest.json: $(SYNTH_FILES) build/local/functions/.built
+	$(SAY) "Synthesising the CDK app for this machine"
+	$(call synthesise,$(ASSEMBLY),build/local/functions)
 
 .PHONY: tools
-tools: $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(TINYGO)/.stamp $(QEMU)/.stamp $(CHROMIUM)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed web/node_modules/installed ## Install what the tests and linters need
+tools: ## Install what the tests and linters need
+	@$(MAKE) $(JOBS) $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(TINYGO)/.stamp $(QEMU)/.stamp $(CHROMIUM)/.stamp \
+		cdk/node_modules/installed $(PGLITE)/node_modules/installed web/node_modules/installed
 
 $(TIMESCALE)/.stamp: cdk/local/postgres/install.sh
 	@cdk/local/postgres/install.sh $(TIMESCALE) && touch $@
@@ -227,21 +275,21 @@ $(CHROMIUM)/.stamp: web/chromium/install.sh
 
 web/node_modules/installed: web/package.json web/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20.19 or newer' >&2; exit 2; }
-	@echo "Installing what the console is built and tested with (npm)"
+	$(SAY) "Installing what the console is built and tested with (npm)"
 	@cd web && npm ci --no-fund --no-audit --loglevel=error && touch node_modules/installed
 
 cdk/node_modules/installed: cdk/package.json cdk/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20 or newer' >&2; exit 2; }
-	@echo "Installing the CDK command and the reference Kinesis (npm)"
+	$(SAY) "Installing the CDK command and the reference Kinesis (npm)"
 	@cd cdk && npm ci --no-fund --no-audit --loglevel=error && touch node_modules/installed
 
 $(PGLITE)/node_modules/installed: $(PGLITE)/package.json $(PGLITE)/package-lock.json
 	@command -v npm >/dev/null || { echo 'npm is missing: install Node.js 20 or newer' >&2; exit 2; }
-	@echo "Installing a TimescaleDB with the Timescale licence for the tests (npm)"
+	$(SAY) "Installing a TimescaleDB with the Timescale licence for the tests (npm)"
 	@cd $(PGLITE) && timeout 300 npm ci --no-fund --no-audit --loglevel=error && touch node_modules/installed
 
 $(GOLANGCI):
-	@echo "Building golangci-lint $(GOLANGCI_V) (the first time takes minutes)"
+	$(SAY) "Building golangci-lint $(GOLANGCI_V) (the first time takes minutes)"
 	@GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_V)
 
 .PHONY: clean
