@@ -26,19 +26,13 @@ const (
 // deliver sends the parts until the receiver has answered with something other
 // than "later". An answer that refuses the request for its samples is no error.
 func (c *Client) deliver(ctx context.Context, w *write, parts []part, describe bool) (answer, error) {
-	body, err := c.encode(w, parts, describe)
-	if err != nil {
-		return answer{}, err
-	}
+	body := c.encode(w, parts, describe)
 	for attempt := 1; ; attempt++ {
 		a, err := c.attempt(ctx, w, body)
 		if err == nil && c.speaksOlder(&a) {
 			// The samples have not been written; the body must be another.
 			c.protocol = V1
-			if body, err = c.encode(w, parts, describe); err != nil {
-				return answer{}, err
-			}
-			attempt = 0
+			body, attempt = c.encode(w, parts, describe), 0
 			continue
 		}
 		switch {
@@ -77,7 +71,7 @@ func (c *Client) speaksOlder(a *answer) bool {
 	return !c.proven && (a.status == http.StatusUnsupportedMediaType || a.status == http.StatusBadRequest || a.ok())
 }
 
-func (c *Client) encode(w *write, parts []part, describe bool) ([]byte, error) {
+func (c *Client) encode(w *write, parts []part, describe bool) []byte {
 	var due func(string) bool
 	if describe {
 		now, seen := c.cfg.Now(), make(map[string]bool)
@@ -90,11 +84,7 @@ func (c *Client) encode(w *write, parts []part, describe bool) ([]byte, error) {
 			return true
 		}
 	}
-	body, err := c.enc.encode(c.protocol, w.series, parts, due)
-	if err != nil {
-		return nil, fmt.Errorf("remote write: encode: %w", err)
-	}
-	return body, nil
+	return c.enc.encode(c.protocol, w.series, parts, due)
 }
 
 // describedNow notes that a receiver of 1.0 has the metadata of the parts.

@@ -3,8 +3,8 @@
 // for Prometheus speaks) where it does not.
 //
 // Specifications: https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/ and
-// https://prometheus.io/docs/specs/prw/remote_write_spec/. The messages are those of
-// github.com/prometheus/prometheus/prompb.
+// https://prometheus.io/docs/specs/prw/remote_write_spec/. Why the
+// messages are written by hand: docs/adr/0003-remote-write-types.md.
 //
 // # Choosing the protocol
 //

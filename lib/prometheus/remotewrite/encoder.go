@@ -6,21 +6,17 @@ import (
 	"strconv"
 
 	"github.com/klauspost/compress/snappy"
-	"github.com/prometheus/prometheus/prompb"
-	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 )
 
 // part is a run of one series' samples or histograms, from (inclusive) to (exclusive).
 type part struct{ series, from, to int }
 
-// encoder turns parts into request bodies. Everything in it is reused; a body
-// is valid until the next call.
+// encoder writes parts as request bodies. Its memory is reused; a body is valid until the
+// next call.
 type encoder struct {
-	v1      prompb.WriteRequest
-	v2      writev2.Request
-	symbols writev2.SymbolsTable
+	message message
+	sent    counts // what the last body contains
 
-	sent        counts   // what the last body holds
 	labels      []Label  // scratch of sorted
 	base        []Label  // scratch of classic series
 	expanded    []Label  // scratch of classic series
@@ -33,30 +29,96 @@ type encoder struct {
 type counts struct{ samples, histograms, exemplars int }
 
 func newEncoder() *encoder {
-	return &encoder{symbols: writev2.NewSymbolTable(), bounds: make(map[float64]string)}
+	return &encoder{message: message{symbols: newSymbols()}, bounds: make(map[float64]string)}
 }
 
 // encode returns the compressed body of a request with the parts. Metadata goes
 // into a request of 1.0 for the families for which describe returns true.
-func (e *encoder) encode(p Protocol, series []Series, parts []part, describe func(family string) bool) ([]byte, error) {
+func (e *encoder) encode(p Protocol, series []Series, parts []part, describe func(family string) bool) []byte {
 	e.sent = counts{}
-	var size int
-	var marshal func([]byte) (int, error)
-	if p == V1 {
-		e.fillV1(series, parts, describe)
-		size, marshal = e.v1.Size(), e.v1.MarshalToSizedBuffer
-	} else {
-		e.fillV2(series, parts)
-		size, marshal = e.v2.Size(), e.v2.OptimizedMarshalToSizedBuffer
+	e.message.reset(p)
+	for _, p := range parts {
+		s := &series[p.series]
+		if name := s.name(); e.message.protocol == V1 && s.Metadata != (Metadata{}) && describe != nil && describe(name) {
+			e.message.describe(name, s.Metadata)
+		}
+		if len(s.Histograms) > 0 {
+			e.addHistograms(s, p)
+		} else {
+			e.addSamples(s, p)
+		}
 	}
-	e.raw = slices.Grow(e.raw[:0], size)[:size]
-	n, err := marshal(e.raw)
-	if err != nil {
-		return nil, err
-	}
+	e.raw = e.message.appendTo(e.raw[:0])
 	// Snappy writes into what it is given up to its capacity.
-	e.packed = snappy.Encode(e.packed[:cap(e.packed)], e.raw[len(e.raw)-n:])
-	return e.packed, nil
+	e.packed = snappy.Encode(e.packed[:cap(e.packed)], e.raw)
+	return e.packed
+}
+
+func (e *encoder) addSamples(s *Series, p part) {
+	e.message.beginSeries(e.sorted(s.Labels), s.Metadata)
+	for _, v := range s.Samples[p.from:p.to] {
+		e.addSample(v)
+	}
+	if p.from == 0 {
+		e.addExemplars(s.Exemplars, math.Inf(-1), math.Inf(1))
+	}
+	e.message.endSeries()
+}
+
+// addHistograms adds native histograms to one time series, and each series of a classic one by itself.
+func (e *encoder) addHistograms(s *Series, p part) {
+	native := false // a time series of native histograms has begun
+	for i := p.from; i < p.to; i++ {
+		h := &s.Histograms[i]
+		if e.message.protocol == V2 && h.Native != nil {
+			if !native {
+				native = true
+				e.message.beginSeries(e.sorted(s.Labels), s.Metadata)
+				if p.from == 0 {
+					e.addExemplars(s.Exemplars, math.Inf(-1), math.Inf(1))
+				}
+			}
+			e.sent.histograms++
+			e.message.addNative(h)
+			continue
+		}
+		if native {
+			native = false
+			e.message.endSeries()
+		}
+		e.classic(s, h, func(c classicSeries) {
+			e.message.beginSeries(c.labels, s.Metadata)
+			e.addSample(Sample{Timestamp: c.timestamp, Value: c.value})
+			if p.from == 0 && i == p.to-1 {
+				e.addExemplars(s.Exemplars, c.low, c.high)
+			}
+			e.message.endSeries()
+		})
+	}
+	if native {
+		e.message.endSeries()
+	}
+}
+
+func (e *encoder) addSample(v Sample) {
+	e.sent.samples++
+	e.message.addSample(v)
+}
+
+// addExemplars adds those of which low < value ≤ high.
+func (e *encoder) addExemplars(exemplars []Exemplar, low, high float64) {
+	for i := range exemplars {
+		x := &exemplars[i]
+		if !(x.Value > low && x.Value <= high) {
+			continue
+		}
+		e.sent.exemplars++
+		labels := x.Labels
+		if e.message.protocol == V2 {
+			labels = e.sorted(labels)
+		}
+		e.message.addExemplar(x, labels)
+	}
 }
 
 // sorted returns the labels that have a value, by name; the slice is valid until the next call.
@@ -142,15 +204,4 @@ func (e *encoder) bound(v float64) string {
 		e.bounds[v] = s
 	}
 	return s
-}
-
-// grow returns s with one more element, which keeps what it held before.
-func grow[T any](s []T) ([]T, *T) {
-	if len(s) < cap(s) {
-		s = s[:len(s)+1]
-	} else {
-		var zero T
-		s = append(s, zero)
-	}
-	return s, &s[len(s)-1]
 }
