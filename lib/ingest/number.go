@@ -3,6 +3,8 @@ package ingest
 import (
 	"math"
 	"strconv"
+
+	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
 // number is a JSON number as it was written.
@@ -38,9 +40,9 @@ func scanNumber(b []byte, i int) (n number, next int, ok bool) {
 	switch {
 	case b[i] == '0':
 		i++
-	case isDigit(b[i]):
+	case jsonscan.IsDigit(b[i]):
 		start := i
-		for isDigit(b[i]) {
+		for jsonscan.IsDigit(b[i]) {
 			n.mantissa = n.mantissa*10 + uint64(b[i]-'0')
 			i++
 		}
@@ -52,7 +54,7 @@ func scanNumber(b []byte, i int) (n number, next int, ok bool) {
 		n.integer = false
 		i++
 		start := i
-		for isDigit(b[i]) {
+		for jsonscan.IsDigit(b[i]) {
 			n.mantissa = n.mantissa*10 + uint64(b[i]-'0')
 			i++
 		}
@@ -76,11 +78,11 @@ func scanExponent(b []byte, i int, n number) (number, int, bool) {
 	if negative || b[i] == '+' {
 		i++
 	}
-	if !isDigit(b[i]) {
+	if !jsonscan.IsDigit(b[i]) {
 		return n, i, false
 	}
 	exponent := 0
-	for isDigit(b[i]) {
+	for jsonscan.IsDigit(b[i]) {
 		if exponent < maxExponent {
 			exponent = exponent*10 + int(b[i]-'0')
 		}

@@ -4,11 +4,16 @@ import (
 	"bytes"
 	"net/http"
 
+	"github.com/insighthub/insighthub/lib/jsonscan"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // maxDepth bounds how deep arrays and objects may nest.
-const maxDepth = 64
+const maxDepth = jsonscan.DefaultMaxDepth
+
+// word is the number of bytes that are looked at in one step; the parser's buffer ends
+// with as many zero bytes, which no JSON text holds.
+const word = jsonscan.WordBytes
 
 // parser reads a JSON body in one pass. It is reused; it keeps the memory of
 // its tables.
@@ -134,7 +139,7 @@ func (p *parser) refuse(e *bodyError) int {
 
 // space returns the index of the first byte from i on that is no white space.
 func (p *parser) space(i int) int {
-	for p.buf[i] <= ' ' && isSpace(p.buf[i]) {
+	for p.buf[i] <= ' ' && jsonscan.IsSpace(p.buf[i]) {
 		i++
 	}
 	return i
@@ -261,7 +266,7 @@ func (p *parser) readEvent(i int) int {
 // value reads the value at i of member m.
 func (p *parser) value(i int, m member) int {
 	c := p.buf[i]
-	isString, isNumber := c == p.quote, c == '-' || isDigit(c)
+	isString, isNumber := c == p.quote, c == '-' || jsonscan.IsDigit(c)
 	switch m {
 	case deviceMember, metricMember:
 		if isString {

@@ -1,11 +1,12 @@
 package ingest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
 // request is what the use-case needs of an API Gateway HTTP API event, payload
@@ -28,12 +29,11 @@ type request struct {
 // errNotEvent is the failure of an invocation that no HTTP API made.
 var errNotEvent = errors.New("the payload is not an HTTP API event of format 2.0")
 
-// envelope walks an API Gateway event. The event was written by API Gateway,
-// so the walk looks only for what it needs; it survives any input, but does
-// not report every departure from JSON.
+const errBadString = jsonscan.Error("string is not valid")
+
+// envelope walks an API Gateway event and reads only what it needs.
 type envelope struct {
-	src []byte
-	pos int
+	jsonscan.Scanner
 	// parse reads a plain JSON body as it stands, escaped, in the payload, if
 	// its headers were before it. It returns the index of the quote at the end
 	// of the body that begins at start, or -1 when the body must be unescaped.
@@ -45,7 +45,7 @@ type envelope struct {
 
 // read fills r from the payload.
 func (e *envelope) read(payload []byte, r *request) error {
-	e.src, e.pos = payload, 0
+	e.Src, e.Pos = payload, 0
 	*r = request{}
 	if err := e.walk(r); err != nil {
 		return err
@@ -53,7 +53,7 @@ func (e *envelope) read(payload []byte, r *request) error {
 	if r.parsed && r.base64 {
 		// What looked like JSON was to be base64.
 		parse := e.parse
-		e.parse, e.pos, *r = nil, 0, request{}
+		e.parse, e.Pos, *r = nil, 0, request{}
 		defer func() { e.parse = parse }()
 		return e.walk(r)
 	}
@@ -70,16 +70,16 @@ func (e *envelope) walk(r *request) error {
 		case "requestContext":
 			return e.object(func(key []byte) error { return e.requestContext(key, r) })
 		case "isBase64Encoded":
-			r.base64 = bytes.HasPrefix(e.src[e.pos:], []byte("true"))
-			return e.skip()
+			r.base64 = e.Peek() == 't'
+			return e.Skip()
 		case "body":
 			return e.readBody(r)
 		default:
-			return e.skip()
+			return e.Skip()
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("byte %d: %w", e.pos, err)
+		return fmt.Errorf("%w: byte %d: %w", errNotEvent, e.Pos, err)
 	}
 	if r.version != "2.0" {
 		return fmt.Errorf("version %q: %w", r.version, errNotEvent)
@@ -102,7 +102,7 @@ func (e *envelope) header(key []byte, r *request) error {
 			return e.stringInto(&r.trace)
 		}
 	}
-	return e.skip()
+	return e.Skip()
 }
 
 func (e *envelope) requestContext(key []byte, r *request) error {
@@ -112,12 +112,12 @@ func (e *envelope) requestContext(key []byte, r *request) error {
 	case "authorizer":
 		return e.object(func(key []byte) error {
 			if string(key) != "lambda" {
-				return e.skip()
+				return e.Skip()
 			}
 			return e.object(func(key []byte) error { return e.authorizer(key, r) })
 		})
 	default:
-		return e.skip()
+		return e.Skip()
 	}
 }
 
@@ -132,71 +132,26 @@ func (e *envelope) authorizer(key []byte, r *request) error {
 	case "expires":
 		return e.numberInto(&r.expires)
 	default:
-		return e.skip()
+		return e.Skip()
 	}
 }
 
-// object calls member with each key of the object at the cursor, the cursor
-// at that key's value; member moves it past the value. Anything that is not
-// an object, null among them, is skipped: a missing part and an empty one are
-// the same here.
-func (e *envelope) object(member func(key []byte) error) error {
-	e.space()
-	if e.peek() != '{' {
-		return e.skip()
+// object calls member with each name of the object at the cursor. Anything that is not
+// an object, null among them, is skipped: a missing part and an empty one are the same
+// here.
+func (e *envelope) object(member func(name []byte) error) error {
+	if e.Peek() != '{' {
+		return e.Skip()
 	}
-	e.pos++
-	for first := true; ; first = false {
-		e.space()
-		switch c := e.peek(); {
-		case c == '}':
-			e.pos++
-			return nil
-		case c == ',' && !first:
-			e.pos++
-			e.space()
-		case !first:
-			return errNotEvent
-		}
-		if e.peek() != '"' {
-			return errNotEvent
-		}
-		key, err := e.string(e.text[:0])
-		if err != nil {
-			return err
-		}
-		e.text = key
-		e.space()
-		if e.peek() != ':' {
-			return errNotEvent
-		}
-		e.pos++
-		e.space()
-		if err := member(key); err != nil {
-			return err
-		}
-	}
+	return e.Object(member)
 }
 
-// peek returns the byte at the cursor, or 0 at the end.
-func (e *envelope) peek() byte {
-	if e.pos < len(e.src) {
-		return e.src[e.pos]
-	}
-	return 0
-}
-
-func (e *envelope) space() {
-	for e.pos < len(e.src) && isSpace(e.src[e.pos]) {
-		e.pos++
-	}
-}
-
+// stringInto reads a string; anything else leaves dst as it is.
 func (e *envelope) stringInto(dst *string) error {
-	if e.peek() != '"' {
-		return e.skip()
+	if e.Peek() != '"' {
+		return e.Skip()
 	}
-	text, err := e.string(e.text[:0])
+	text, err := e.string(e.text)
 	if err != nil {
 		return err
 	}
@@ -207,29 +162,30 @@ func (e *envelope) stringInto(dst *string) error {
 
 // numberInto reads a whole number; anything else leaves dst as it is.
 func (e *envelope) numberInto(dst *int64) error {
-	start := e.pos
-	if err := e.skip(); err != nil {
+	e.Peek()
+	start := e.Pos
+	if err := e.Skip(); err != nil {
 		return err
 	}
-	if n, err := strconv.ParseInt(string(e.src[start:e.pos]), 10, 64); err == nil {
+	if n, err := strconv.ParseInt(string(e.Src[start:e.Pos]), 10, 64); err == nil {
 		*dst = n
 	}
 	return nil
 }
 
 func (e *envelope) readBody(r *request) error {
-	if e.peek() != '"' {
-		return e.skip()
+	if e.Peek() != '"' {
+		return e.Skip()
 	}
 	if e.parse != nil && r.contentType != "" && r.contentEncoding == "" {
 		if f, refusal := formOf(r.contentType); refusal == nil && f == jsonForm {
-			if end := e.parse(e.src, e.pos+1); end >= 0 {
-				e.pos, r.parsed = end+1, true
+			if end := e.parse(e.Src, e.Pos+1); end >= 0 {
+				e.Pos, r.parsed = end+1, true
 				return nil
 			}
 		}
 	}
-	body, err := e.string(e.body[:0])
+	body, err := e.string(e.body)
 	if err != nil {
 		return err
 	}
@@ -237,63 +193,14 @@ func (e *envelope) readBody(r *request) error {
 	return nil
 }
 
-// string appends the unescaped string at the cursor to dst.
+// string returns the value of the string at the cursor, in the memory of dst. Unlike
+// Scanner.Text it leaves invalid UTF-8 as it is: a body that has some is the client's
+// fault, and the parser names the event.
 func (e *envelope) string(dst []byte) ([]byte, error) {
-	dst, next := unescape(dst, e.src, e.pos+1)
+	dst, next := jsonscan.Unescape(dst[:0], e.Src, e.Pos+1)
 	if next < 0 {
-		return nil, errNotEvent
+		return nil, errBadString
 	}
-	e.pos = next
+	e.Pos = next
 	return dst, nil
-}
-
-// skip moves the cursor past the value at it.
-func (e *envelope) skip() error {
-	switch e.peek() {
-	case '"':
-		next := stringEnd(e.src, e.pos+1)
-		if next < 0 {
-			return errNotEvent
-		}
-		e.pos = next
-		return nil
-	case '{', '[':
-		return e.skipNested()
-	default:
-		start := e.pos
-		for e.pos < len(e.src) && !isDelimiter(e.src[e.pos]) {
-			e.pos++
-		}
-		if e.pos == start {
-			return errNotEvent
-		}
-		return nil
-	}
-}
-
-// skipNested moves the cursor past the object or array at it by counting brackets.
-func (e *envelope) skipNested() error {
-	open := 0
-	for e.pos < len(e.src) {
-		switch e.src[e.pos] {
-		case '"':
-			next := stringEnd(e.src, e.pos+1)
-			if next < 0 {
-				return errNotEvent
-			}
-			e.pos = next
-			continue
-		case '{', '[':
-			if open++; open > maxDepth {
-				return errNotEvent
-			}
-		case '}', ']':
-			open--
-		}
-		e.pos++
-		if open == 0 {
-			return nil
-		}
-	}
-	return errNotEvent
 }

@@ -3,6 +3,7 @@ package ingest
 import (
 	"encoding/binary"
 
+	"github.com/insighthub/insighthub/lib/jsonscan"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -63,7 +64,7 @@ func (c *clockText) parse(s []byte) (telemetry.Micros, reason) {
 // the index after them, or -1.
 func parseFraction(s []byte, i int) (micros int64, next int) {
 	start := i
-	for i < len(s) && i < start+fractionDigits && isDigit(s[i]) {
+	for i < len(s) && i < start+fractionDigits && jsonscan.IsDigit(s[i]) {
 		micros = micros*10 + int64(s[i]-'0')
 		i++
 	}
@@ -73,7 +74,7 @@ func parseFraction(s []byte, i int) (micros int64, next int) {
 	for n := i - start; n < fractionDigits; n++ {
 		micros *= 10
 	}
-	for i < len(s) && isDigit(s[i]) {
+	for i < len(s) && jsonscan.IsDigit(s[i]) {
 		i++
 	}
 	return micros, i
@@ -149,8 +150,6 @@ func daysSinceEpoch(year, month, day int64) int64 {
 	dayOfYear := (153*(month-3)+2)/5 + day - 1
 	return year*365 + year/4 - year/100 + year/400 + dayOfYear - daysTo1970FromShifted
 }
-
-func isDigit(c byte) bool { return c-'0' <= 9 }
 
 func twoDigits(s []byte, i int) (int64, bool) {
 	tens, ones := s[i]-'0', s[i+1]-'0'

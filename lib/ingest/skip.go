@@ -1,6 +1,10 @@
 package ingest
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/insighthub/insighthub/lib/jsonscan"
+)
 
 // skip returns the index after the value at i, of any kind, which may nest to
 // that depth.
@@ -23,7 +27,7 @@ func (p *parser) skip(i, depth int) int {
 		return p.literal(i, "false")
 	case c == 'n':
 		return p.literal(i, "null")
-	case c == '-' || isDigit(c):
+	case c == '-' || jsonscan.IsDigit(c):
 		_, next, ok := scanNumber(p.buf, i)
 		if !ok {
 			return p.fail(next, "in a number")

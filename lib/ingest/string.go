@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
 // string reads the string at i. The text is valid until the next call; it may
@@ -15,8 +17,8 @@ func (p *parser) string(i int) (text []byte, next int) {
 	}
 	start := i + 1 + p.extra
 	for i = start; ; i += word {
-		if mask := notPlain(binary.LittleEndian.Uint64(p.buf[i:])); mask != 0 {
-			i += first(mask)
+		if mask := jsonscan.Special(binary.LittleEndian.Uint64(p.buf[i:])); mask != 0 {
+			i += jsonscan.First(mask)
 			break
 		}
 	}
@@ -57,26 +59,19 @@ func (p *parser) stringSlow(start, i int) (text []byte, next int) {
 
 // escape appends what the escape sequence at i stands for.
 func (p *parser) escape(text []byte, i int) (out []byte, next int) {
-	if p.buf[i+1] == 'u' {
-		r, next := unescapeRune(p.buf[:p.size], i)
-		if next < 0 {
-			j := i + 2
-			for j < p.size && isHex(p.buf[j]) {
-				j++
-			}
-			return nil, p.fail(j, "in an escape sequence")
-		}
-		if first := hex4(p.buf, i+2); utf16.IsSurrogate(first) && next == i+6 {
-			return append(text, 0xed, 0xa0|byte(first>>6&0x1f), 0x80|byte(first&0x3f)), next
-		}
+	r, next := jsonscan.Escape(p.buf[:p.size], i)
+	switch {
+	case next >= 0 && utf16.IsSurrogate(r):
+		return append(text, 0xed, 0xa0|byte(r>>6&0x1f), 0x80|byte(r&0x3f)), next
+	case next >= 0:
 		return utf8.AppendRune(text, r), next
-	}
-	var one [utf8.UTFMax]byte
-	size, next := unescapeOne(one[:], p.buf[:p.size], i)
-	if next < 0 {
+	case p.buf[i+1] != 'u':
 		return nil, p.fail(i+1, "in an escape sequence")
 	}
-	return append(text, one[:size]...), next
+	for i += 2; i < p.size && isHex(p.buf[i]); {
+		i++
+	}
+	return nil, p.fail(i, "in an escape sequence")
 }
 
-func isHex(c byte) bool { return isDigit(c) || c|0x20-'a' < 6 }
+func isHex(c byte) bool { return jsonscan.IsDigit(c) || c|0x20-'a' < 6 }

@@ -2,9 +2,12 @@ package kinesis
 
 import (
 	"bytes"
+	"errors"
 	"unicode/utf8"
 
 	"github.com/segmentio/asm/base64"
+
+	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
 // Bounds of a request, from the API reference of PutRecords.
@@ -15,6 +18,9 @@ const (
 	maxInternedKeys  = 4096
 	serializationMsg = "The request body is not JSON of this operation's shape."
 )
+
+// errSyntax stands for text that is JSON, but not of the expected shape.
+const errSyntax = jsonscan.Error("not JSON of the expected shape")
 
 // putRequest is a decoded PutRecords or PutRecord. It is reused: entries keep
 // nothing of the body.
@@ -45,46 +51,46 @@ func (p *putRequest) reset() {
 // decodeMany reads the body of PutRecords.
 func (p *putRequest) decodeMany(body []byte) error {
 	p.reset()
-	s := scanner{buf: body}
-	err := s.object(func(name []byte) error {
+	s := newScanner(body)
+	err := s.Object(func(name []byte) error {
 		switch string(name) {
 		case "Records":
 			clear(p.entries)
 			p.entries = p.entries[:0]
-			if p.missing = s.null(); p.missing {
+			if p.missing = s.Null(); p.missing {
 				return nil
 			}
-			return s.array(func() error { return p.entry(&s) })
+			return s.Array(func() error { return p.entry(s) })
 		default:
-			return p.common(&s, name)
+			return p.common(s, name)
 		}
 	})
-	return p.finish(&s, err)
+	return p.finish(s, err)
 }
 
 // decodeOne reads the body of PutRecord.
 func (p *putRequest) decodeOne(body []byte) error {
 	p.reset()
-	s := scanner{buf: body}
+	s := newScanner(body)
 	var f entryFields
-	err := s.object(func(name []byte) error {
-		if known, err := f.member(&s, name); known {
+	err := s.Object(func(name []byte) error {
+		if known, err := f.member(s, name); known {
 			return err
 		}
-		return p.common(&s, name)
+		return p.common(s, name)
 	})
 	if err == nil {
 		err = p.add(&f)
 	}
 	p.missing = false
-	return p.finish(&s, err)
+	return p.finish(s, err)
 }
 
-func (p *putRequest) finish(s *scanner, err error) error {
-	if err == nil && (s.peek() != 0 || s.pos != len(s.buf)) {
-		err = errSyntax
+func (p *putRequest) finish(s *jsonscan.Scanner, err error) error {
+	if err == nil {
+		err = s.End()
 	}
-	if err == errSyntax { //nolint:errorlint // never wrapped
+	if _, ok := errors.AsType[jsonscan.Error](err); ok {
 		return &Error{Serialization, serializationMsg}
 	}
 	if err != nil {
@@ -93,21 +99,32 @@ func (p *putRequest) finish(s *scanner, err error) error {
 	return p.validate()
 }
 
+// newScanner returns a Scanner that nests as deep as encoding/json does.
+func newScanner(body []byte) *jsonscan.Scanner { return &jsonscan.Scanner{Src: body, MaxDepth: 10_000} }
+
+// optionalText reads a string, or null as nil.
+func optionalText(s *jsonscan.Scanner) ([]byte, error) {
+	if s.Null() {
+		return nil, nil
+	}
+	return s.Text()
+}
+
 // common reads the members that both operations have.
-func (p *putRequest) common(s *scanner, name []byte) error {
+func (p *putRequest) common(s *jsonscan.Scanner, name []byte) error {
 	switch string(name) {
 	case "StreamName":
-		v, err := s.optionalText()
+		v, err := optionalText(s)
 		p.stream = string(v)
 		return err
 	case "StreamARN":
-		v, err := s.optionalText()
+		v, err := optionalText(s)
 		p.arn = string(v)
 		return err
 	case "DryRun":
-		start := s.pos
-		err := s.skip()
-		switch string(bytes.TrimSpace(s.buf[start:s.pos])) {
+		start := s.Pos
+		err := s.Skip()
+		switch string(bytes.TrimSpace(s.Src[start:s.Pos])) {
 		case "true":
 			p.dryRun = true
 		case "false", "null":
@@ -117,7 +134,7 @@ func (p *putRequest) common(s *scanner, name []byte) error {
 		}
 		return err
 	default:
-		return s.skip()
+		return s.Skip()
 	}
 }
 
@@ -127,20 +144,20 @@ type entryFields struct {
 	hasKey, hasData, hasExplicit bool
 }
 
-func (f *entryFields) member(s *scanner, name []byte) (known bool, err error) {
+func (f *entryFields) member(s *jsonscan.Scanner, name []byte) (known bool, err error) {
 	switch string(name) {
 	case "Data":
-		if s.null() {
+		if s.Null() {
 			f.data, f.hasData = nil, false
 			return true, nil
 		}
-		f.data, err = s.blob()
+		f.data, err = s.Base64()
 		f.hasData = true
 	case "PartitionKey":
-		f.key, err = s.optionalText()
+		f.key, err = optionalText(s)
 		f.hasKey = f.key != nil
 	case "ExplicitHashKey":
-		f.explicit, err = s.optionalText()
+		f.explicit, err = optionalText(s)
 		f.hasExplicit = f.explicit != nil
 	default:
 		return false, nil
@@ -148,13 +165,13 @@ func (f *entryFields) member(s *scanner, name []byte) (known bool, err error) {
 	return true, err
 }
 
-func (p *putRequest) entry(s *scanner) error {
+func (p *putRequest) entry(s *jsonscan.Scanner) error {
 	var f entryFields
-	err := s.object(func(name []byte) error {
+	err := s.Object(func(name []byte) error {
 		if known, err := f.member(s, name); known {
 			return err
 		}
-		return s.skip()
+		return s.Skip()
 	})
 	if err != nil {
 		return err

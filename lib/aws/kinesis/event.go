@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/jsonscan"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -44,10 +45,10 @@ func DecodeEvent(payload []byte, into *Event) error {
 	// All base64 in the payload fits into three quarters of it, so that the
 	// buffer never moves while records refer to it.
 	into.data = slices.Grow(into.data[:0], len(payload)/4*3+3)
-	d := eventDecoder{scanner: scanner{in: payload}, event: into, encoding: base64.StdEncoding.Strict()}
+	d := eventDecoder{Scanner: jsonscan.Scanner{Src: payload}, event: into, encoding: base64.StdEncoding.Strict()}
 	if err := d.decode(); err != nil {
 		into.Records = into.Records[:0]
-		return fmt.Errorf("kinesis event: byte %d: %w: %w", d.at, telemetry.ErrInvalid, err)
+		return fmt.Errorf("kinesis event: byte %d: %w: %w", d.Pos, telemetry.ErrInvalid, err)
 	}
 	text := string(into.text)
 	for i, s := range into.spans {
@@ -57,31 +58,34 @@ func DecodeEvent(payload []byte, into *Event) error {
 	return nil
 }
 
+// errRepeated rejects what encoding/json would let the last one win.
+const errRepeated = jsonscan.Error("repeated member")
+
 type eventDecoder struct {
-	scanner
+	jsonscan.Scanner
 	event    *Event
 	encoding *base64.Encoding
 }
 
 func (d *eventDecoder) decode() error {
 	found := false
-	err := d.object(func(name []byte) error {
+	err := d.Object(func(name []byte) error {
 		if string(name) != "Records" {
-			return d.skip(0)
+			return d.Skip()
 		}
 		if found {
-			return errTwice
+			return errRepeated
 		}
 		found = true
-		return d.array(d.record)
+		return d.Array(d.record)
 	})
 	if err != nil {
 		return err
 	}
 	if !found {
-		return scanError("no member Records")
+		return jsonscan.Error("no member Records")
 	}
-	return d.end()
+	return d.End()
 }
 
 // The members of a record that are read, as bits of what has been seen.
@@ -107,7 +111,7 @@ func (d *eventDecoder) record() error {
 	}
 	var seen int
 	var key, sequence []byte
-	err := d.object(func(name []byte) error {
+	err := d.Object(func(name []byte) error {
 		var bit int
 		switch string(name) {
 		case "kinesis":
@@ -117,16 +121,16 @@ func (d *eventDecoder) record() error {
 		case "eventSourceARN":
 			bit = seenARN
 		default:
-			return d.skip(0)
+			return d.Skip()
 		}
 		if seen&bit != 0 {
-			return errTwice
+			return errRepeated
 		}
 		seen |= bit
 		if bit == seenKinesis {
-			return d.object(func(name []byte) error { return d.kinesis(name, r, &seen, &key, &sequence) })
+			return d.Object(func(name []byte) error { return d.kinesis(name, r, &seen, &key, &sequence) })
 		}
-		v, err := d.text()
+		v, err := d.Text()
 		if err != nil {
 			return err
 		}
@@ -146,7 +150,7 @@ func (d *eventDecoder) record() error {
 		return err
 	}
 	if seen&seenRequired != seenRequired || len(sequence) == 0 {
-		return scanError("record without partitionKey, sequenceNumber or data")
+		return jsonscan.Error("record without partitionKey, sequenceNumber or data")
 	}
 	s := span{key: len(e.text), sequence: len(e.text) + len(key)}
 	e.text = append(append(e.text, key...), sequence...)
@@ -162,21 +166,21 @@ func (d *eventDecoder) kinesis(name []byte, r *telemetry.Record, seen *int, key,
 	switch string(name) {
 	case "data":
 		bit = seenData
-		r.Data, err = d.base64()
+		r.Data, err = d.data()
 	case "partitionKey":
 		bit = seenKey
-		*key, err = d.text()
+		*key, err = d.Text()
 	case "sequenceNumber":
 		bit = seenSequence
-		*sequence, err = d.text()
+		*sequence, err = d.Text()
 	case "approximateArrivalTimestamp":
 		bit = seenArrival
 		r.Arrival, err = d.seconds()
 	default:
-		return d.skip(0)
+		return d.Skip()
 	}
 	if err == nil && *seen&bit != 0 {
-		return errTwice
+		return errRepeated
 	}
 	*seen |= bit
 	return err
@@ -191,21 +195,16 @@ func intern[S ~string](b []byte, last S) S {
 	return S(b)
 }
 
-// base64 reads a string of base64 and appends what it stands for to the event's data.
-func (d *eventDecoder) base64() ([]byte, error) {
-	start := d.at
-	raw, escaped, err := d.string()
+// data reads a string of base64 and appends what it decodes to to the event's data.
+func (d *eventDecoder) data() ([]byte, error) {
+	start := d.Pos
+	raw, err := d.Base64()
 	if err != nil {
 		return nil, err
 	}
-	if escaped {
-		if raw, err = unescape(raw); err != nil {
-			return nil, err
-		}
-	}
 	if len(raw)%4 != 0 {
-		d.at = start
-		return nil, scanError("data: base64 of a length that is no multiple of 4")
+		d.Pos = start
+		return nil, jsonscan.Error("data: not valid base64: its length is not a multiple of 4")
 	}
 	want := len(raw) / 4 * 3
 	for i := len(raw); i > 0 && i > len(raw)-2 && raw[i-1] == '='; i-- {
@@ -216,8 +215,8 @@ func (d *eventDecoder) base64() ([]byte, error) {
 	n, err := d.encoding.Decode(out, raw)
 	// The standard decoder passes over line breaks, which shows in the length.
 	if err != nil || n != want {
-		d.at = start
-		return nil, scanError("data: not base64")
+		d.Pos = start
+		return nil, jsonscan.Error("data: not valid base64")
 	}
 	d.event.data = d.event.data[:from+n]
 	return out[:n:n], nil
@@ -225,7 +224,7 @@ func (d *eventDecoder) base64() ([]byte, error) {
 
 // seconds reads a time in seconds since the Unix epoch, to the microsecond.
 func (d *eventDecoder) seconds() (time.Time, error) {
-	raw, err := d.number()
+	raw, err := d.Number()
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -234,7 +233,7 @@ func (d *eventDecoder) seconds() (time.Time, error) {
 	}
 	f, err := strconv.ParseFloat(string(raw), 64)
 	if err != nil || math.Abs(f) > 1e11 {
-		return time.Time{}, scanError("approximateArrivalTimestamp: out of range")
+		return time.Time{}, jsonscan.Error("approximateArrivalTimestamp: out of range")
 	}
 	return time.UnixMicro(int64(math.Round(f * 1e6))).UTC(), nil
 }

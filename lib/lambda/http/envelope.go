@@ -2,13 +2,14 @@ package http
 
 import (
 	"encoding/base64"
-	"encoding/binary"
 	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
 // envelopeRoom is what the envelope takes beside the body, but for long headers.
@@ -92,7 +93,7 @@ func appendText(dst []byte, s string) []byte {
 // JSON demands and nothing more, and copies what lies between.
 func appendEscaped(dst, s []byte) []byte {
 	for {
-		n := plain(s)
+		n := jsonscan.Plain(s)
 		dst = append(dst, s[:n]...)
 		if n == len(s) {
 			return dst
@@ -108,29 +109,4 @@ func appendEscaped(dst, s []byte) []byte {
 		}
 		s = s[n+1:]
 	}
-}
-
-// plain returns how many bytes at the beginning of s need no escape. It looks at
-// eight at a time.
-func plain(s []byte) int {
-	const (
-		ones  = 0x0101010101010101
-		highs = 0x80 * ones
-	)
-	n := 0
-	for ; n+8 <= len(s); n += 8 {
-		word := binary.LittleEndian.Uint64(s[n:])
-		quote, slash := word^('"'*ones), word^('\\'*ones)
-		// The high bit of a byte is set where the byte is below ' ', a quote or a
-		// backslash. A borrow may set one too many above that: the bytes tell.
-		if ((word-' '*ones)&^word|(quote-ones)&^quote|(slash-ones)&^slash)&highs != 0 {
-			break
-		}
-	}
-	for ; n < len(s); n++ {
-		if c := s[n]; c < ' ' || c == '"' || c == '\\' {
-			break
-		}
-	}
-	return n
 }

@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
 var (
@@ -29,85 +30,53 @@ func Exact(raw []byte, v any) error {
 	if !utf8.Valid(raw) || bytes.ContainsRune(raw, utf8.RuneError) || halfPair(raw) {
 		return errNoUnicode
 	}
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber() // of any size
-	return exactValue(decoder, reflect.TypeOf(v))
+	// The nesting that encoding/json has let pass.
+	return exactValue(&jsonscan.Scanner{Src: raw, MaxDepth: 10_000}, reflect.TypeOf(v))
 }
 
 // halfPair reports whether an escape of a valid document is half of a surrogate pair.
 func halfPair(raw []byte) bool {
-	for i := 0; i < len(raw); i++ {
-		if raw[i] != '\\' {
-			continue
+	for i := 0; ; {
+		n := bytes.IndexByte(raw[i:], '\\')
+		if n < 0 {
+			return false
 		}
-		i++ // at what is escaped
-		first := unitAt(raw, i-1)
-		if !utf16.IsSurrogate(first) {
-			continue
-		}
-		if utf16.DecodeRune(first, unitAt(raw, i+5)) == utf8.RuneError {
+		r, next := jsonscan.Escape(raw, i+n)
+		if next < 0 || utf16.IsSurrogate(r) {
 			return true
 		}
-		i += 10 // at the last digit of the second
+		i = next
 	}
-	return false
-}
-
-// unitAt returns the UTF-16 unit that is escaped at raw[at], or -1.
-func unitAt(raw []byte, at int) rune {
-	if at+6 > len(raw) || raw[at] != '\\' || raw[at+1] != 'u' {
-		return -1
-	}
-	unit, err := strconv.ParseUint(string(raw[at+2:at+6]), 16, 16)
-	if err != nil {
-		return -1
-	}
-	return rune(unit)
 }
 
 // exactValue looks at the next value. Of type nil nothing is known.
-func exactValue(decoder *json.Decoder, t reflect.Type) error {
+func exactValue(s *jsonscan.Scanner, t reflect.Type) error {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	// What reads itself, json.RawMessage among others, says what is exact there.
 	if t != nil && reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
-		var whole json.RawMessage
-		return decoder.Decode(&whole)
+		return s.Skip()
 	}
-	token, err := decoder.Token()
-	if err != nil {
-		return err
-	}
-	switch token {
-	case json.Delim('{'):
-		return exactObject(decoder, t)
-	case json.Delim('['):
-		for decoder.More() {
-			if err := exactValue(decoder, elementOf(t)); err != nil {
-				return err
-			}
-		}
-		_, err = decoder.Token()
-		return err
+	switch s.Peek() {
+	case '{':
+		return exactObject(s, t)
+	case '[':
+		return s.Array(func() error { return exactValue(s, elementOf(t)) })
 	default:
-		return nil
+		return s.Skip()
 	}
 }
 
-func exactObject(decoder *json.Decoder, t reflect.Type) error {
+func exactObject(s *jsonscan.Scanner, t reflect.Type) error {
 	var known map[string]reflect.Type
 	if t != nil && t.Kind() == reflect.Struct {
 		known = make(map[string]reflect.Type, t.NumField())
 		membersOf(t, known)
 	}
 	seen := make(map[string]bool)
-	for decoder.More() {
-		token, err := decoder.Token()
-		if err != nil {
-			return err
-		}
-		name, _ := token.(string)
+	return s.Object(func(raw []byte) error {
+		name := string(raw)
 		if seen[name] {
 			return errTwice
 		}
@@ -119,12 +88,8 @@ func exactObject(decoder *json.Decoder, t reflect.Type) error {
 		if known == nil {
 			inner = elementOf(t)
 		}
-		if err := exactValue(decoder, inner); err != nil {
-			return err
-		}
-	}
-	_, err := decoder.Token()
-	return err
+		return exactValue(s, inner)
+	})
 }
 
 func otherCase(name string, known map[string]reflect.Type) error {
