@@ -7,8 +7,8 @@ import (
 	"log/slog"
 
 	"github.com/insighthub/insighthub/lib/audit"
+	"github.com/insighthub/insighthub/lib/lambda/deadline"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
-	"github.com/insighthub/insighthub/lib/stream"
 )
 
 // build makes the function from its environment.
@@ -40,7 +40,7 @@ type answer struct {
 // Invoke audits, and keeps the report in the log and in the bucket. A check that fails
 // is no error of the invocation: it would be tried again, and again fail.
 func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
-	running, cancel := stream.WithMargin(ctx, h.audit.now)
+	running, cancel := deadline.WithMargin(ctx, h.audit.now(), 0)
 	defer cancel()
 	report := h.audit.run(running)
 	level := slog.LevelInfo

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/lambda/deadline"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -42,7 +43,7 @@ func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, serve := range s.routes() {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			ctx, cancel := lambdahttp.Patient(r.Context(), patience)
+			ctx, cancel := deadline.WithMargin(r.Context(), time.Now(), patience)
 			defer cancel()
 			serve(w, r.WithContext(ctx))
 		})

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/lambda/deadline"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -174,7 +175,7 @@ func (h *Handler) serve(r route) http.Handler {
 		if r.long {
 			timeout = 0 // as long as the function may run
 		}
-		ctx, cancel := lambdahttp.Patient(request.Context(), timeout)
+		ctx, cancel := deadline.WithMargin(request.Context(), time.Now(), timeout)
 		defer cancel()
 		c := &call{Request: request.WithContext(ctx), caller: caller, now: h.config.Now(), w: w}
 		err := authorize(c, r.role)

@@ -25,11 +25,11 @@ func Rules() []Rule {
 		{Path: "lib/token/tokentest", Internal: []string{"lib/token", telemetry}},
 
 		// Use-cases.
-		{Path: "lib/ingest", Internal: []string{telemetry, "lib/jsonscan", "lib/lambda/http", "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang"}},
-		{Path: "lib/access", Internal: []string{telemetry, "lib/directory", "lib/lambda/http", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
-		{Path: "lib/api", Internal: []string{telemetry, "docs", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambda/http", "lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail"}},
+		{Path: "lib/ingest", Internal: []string{telemetry, "lib/jsonscan", "lib/lambda/deadline", "lib/lambda/http", "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang"}},
+		{Path: "lib/access", Internal: []string{telemetry, "lib/directory", "lib/lambda/deadline", "lib/lambda/http", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
+		{Path: "lib/api", Internal: []string{telemetry, "docs", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambda/deadline", "lib/lambda/http", "lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail"}},
 		{Path: "lib/audit", Internal: []string{telemetry, "lib/token", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
-		{Path: "lib/store", Internal: []string{telemetry, "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
+		{Path: "lib/store", Internal: []string{telemetry, "lib/lambda/deadline", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
 		// The shard's state is a small mechanism with ports of its own, not an adapter.
 		{Path: "lib/detect", Internal: []string{telemetry, "lib/anomaly", "lib/directory", "lib/shardstate", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/refusals", Internal: []string{telemetry, "lib/lambda/background", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
@@ -52,8 +52,9 @@ func Rules() []Rule {
 
 		// Start-up.
 		{Path: "lib/lambda/background"},
+		{Path: "lib/lambda/deadline"},
 		// What consumers of the stream share, the state of their shards too.
-		{Path: "lib/stream", Internal: []string{telemetry, "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
+		{Path: "lib/stream", Internal: []string{telemetry, "lib/lambda/deadline", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/lambda/http", Internal: []string{telemetry, "lib/directory", "lib/jsonscan", "lib/problem"}},
 		{Path: "lib/aws/config", External: []string{sdk}},
 		{Path: "lib/lambda/host", Internal: []string{telemetry, "lib/aws/config", "lib/lambda/metrics", "lib/prometheus/remotewrite"}, External: []string{sdk, "github.com/prometheus/client_golang"}},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/lib/lambda/deadline"
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -179,7 +180,7 @@ func (h *Handler) serve(ctx context.Context, payload []byte, now time.Time) (int
 		return h.refused(r, refusal)
 	}
 	if h.batch.Len() > 0 {
-		ctx, cancel := withMargin(ctx, now)
+		ctx, cancel := deadline.WithMargin(ctx, now, 0)
 		defer cancel()
 		if err := h.config.Publisher.Publish(ctx, &h.batch); err != nil {
 			h.config.Log.ErrorContext(ctx, "not published",
@@ -191,16 +192,6 @@ func (h *Handler) serve(ctx context.Context, payload []byte, now time.Time) (int
 		"request_id", r.requestID, "gateway", r.gateway, "trace", r.trace,
 		"accepted", h.batch.Len(), "rejected", h.collector.rejected)
 	return h.answer(r)
-}
-
-// withMargin returns a context that leaves a tenth of the time until ctx's
-// deadline for the answer.
-func withMargin(ctx context.Context, now time.Time) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return ctx, func() {}
-	}
-	return context.WithDeadline(ctx, deadline.Add(-deadline.Sub(now)/10))
 }
 
 // gatewayRole is the role that may send events.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/lib/lambda/deadline"
 	"github.com/insighthub/insighthub/lib/stream"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -82,7 +83,7 @@ func New(config Config) (*Handler, error) {
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ctx, cancel := stream.WithMargin(ctx, h.config.Now)
+	ctx, cancel := deadline.WithMargin(ctx, h.config.Now(), 0)
 	defer cancel()
 
 	run := &h.invocation

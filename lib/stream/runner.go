@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/lib/lambda/deadline"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -110,7 +111,7 @@ func (r *Runner[S]) Invoke(ctx context.Context, payload []byte) ([]byte, error) 
 // run makes an attempt with the state in memory, and another with the stored
 // one where the state in memory was stale.
 func (r *Runner[S]) run(ctx context.Context, records []telemetry.Record) error {
-	inTime, cancel := WithMargin(ctx, r.config.Now)
+	inTime, cancel := deadline.WithMargin(ctx, r.config.Now(), 0)
 	defer cancel()
 	load := r.config.States.Load
 	if r.config.Recall {

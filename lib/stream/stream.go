@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -100,17 +99,6 @@ func (r *Reader) skip(ctx context.Context, record *telemetry.Record, reason erro
 
 // Done is the answer when no record is to be delivered again.
 func (r *Reader) Done() []byte { return r.Source.Answer("") }
-
-// WithMargin returns a context that ends before ctx does: a tenth of the time that is
-// left is kept for saying, or keeping, what was done. Without a deadline it returns a
-// context that is merely cancellable.
-func WithMargin(ctx context.Context, now func() time.Time) (context.Context, context.CancelFunc) {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, deadline.Add(-deadline.Sub(now())/10))
-}
 
 // LevelOf is how loud a failed invocation is: a delivery that comes again may well
 // succeed when something was away, or another was faster.

@@ -2,7 +2,6 @@ package stream_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -88,30 +87,6 @@ func TestReader(t *testing.T) {
 	}
 	if records, err := r.Records(nil); err != nil || len(records) > 0 {
 		t.Errorf("an empty payload: %v, %v", records, err)
-	}
-}
-
-func TestWithMargin(t *testing.T) {
-	t.Parallel()
-	now := time.Now()
-	for name, tc := range map[string]struct{ left, want time.Duration }{
-		"a tenth":       {time.Hour, 54 * time.Minute},
-		"it has passed": {-time.Second, -time.Second},
-	} {
-		parent, cancel := context.WithDeadline(t.Context(), now.Add(tc.left))
-		ctx, stop := stream.WithMargin(parent, func() time.Time { return now })
-		if end, ok := ctx.Deadline(); !ok || end != now.Add(tc.want) {
-			t.Errorf("%s: it ends after %v, want %v", name, end.Sub(now), tc.want)
-		}
-		stop()
-		cancel()
-	}
-	ctx, stop := stream.WithMargin(t.Context(), time.Now)
-	if _, ok := ctx.Deadline(); ok {
-		t.Error("a deadline where there was none")
-	}
-	if stop(); ctx.Err() == nil {
-		t.Error("it can not be cancelled")
 	}
 }
 
