@@ -1,18 +1,20 @@
 package config
 
-// LockMode says who may shorten the time for which an object is kept (S3 Object Lock).
+// LockMode is the retention mode of S3 Object Lock.
 type LockMode string
 
-// The modes of a lock.
+// The retention modes.
 const (
-	// Governance keeps an object from all but those with s3:BypassGovernanceRetention.
+	// Governance protects an object from all callers without
+	// s3:BypassGovernanceRetention.
 	Governance LockMode = "governance"
-	// Compliance keeps it from everybody, the account's root included, and can not be
-	// taken back: a bucket with such an object can be deleted when the time is over.
+	// Compliance protects it from every caller, the account's root included, and cannot
+	// be revoked: the bucket can only be deleted after the retention of its objects.
 	Compliance LockMode = "compliance"
 )
 
-// Lock is for how long what the audit writes can neither be changed nor deleted.
+// Lock is the time for which no object that the self-check writes can be changed or
+// deleted.
 type Lock struct {
 	Mode LockMode
 	Days int

@@ -20,14 +20,20 @@ func Select(name string) ([]Stage, error) {
 			return []Stage{s}, nil
 		}
 	}
-	return nil, fmt.Errorf("no stage %q: want dev, staging or prod", name)
+	return nil, fmt.Errorf("unknown stage %q: want dev, staging or prod", name)
 }
 
-// dev is what a developer deploys to an account of their own and what runs on
-// one machine: about 70 dollars a month, a third of it for the two shards, which take 2 MB/s:
-// half a million events a second of short decimals, a quarter of random doubles.
+// consumers returns the settings of the functions that read the stream.
+func (s *Stage) consumers() []*Consumer {
+	return []*Consumer{&s.Store.Consumer, &s.Bridge.Consumer, &s.Detect.Consumer}
+}
+
+// dev is the stage that a developer deploys to their own account, and the one that
+// runs on a single machine. It costs about 70 dollars a month, a third of it for the
+// two shards. They accept 2 MB/s: about 500,000 events a second when the values are
+// short decimals, 250,000 when they are random doubles.
 func dev() Stage {
-	return Stage{
+	s := Stage{
 		Name:    Dev,
 		Removal: Destroy,
 		Stream:  Stream{Mode: Provisioned, Shards: 2, Retention: day},
@@ -41,30 +47,32 @@ func dev() Stage {
 		Store: Store{
 			Function: Function{MemoryMB: 1024, Timeout: time.Minute},
 			// A record is one gateway's batch, at most 25 KB and typically 1,000
-			// events: 50 of them are a large COPY, and 1.7 MB of the 6 MB that an
-			// invocation can carry.
-			Consumer:    Consumer{BatchSize: 50, Parallelization: 1, Retries: 1000, MaxRecordAge: 12 * time.Hour},
+			// events: 50 of them are a large COPY, and 1.7 MB of the 6 MB that the
+			// payload of an invocation may have.
+			Consumer:    Consumer{BatchSize: 50},
 			Connections: 1,
 		},
 		Bridge: Bridge{
 			Function: Function{MemoryMB: 1024, Timeout: time.Minute},
-			// Each invocation loads and saves the shard's state and writes to
-			// Prometheus, which is worth a second's records: at most 1,000 on a shard.
-			// Records of 25 KB fill an invocation's 6 MB sooner, 180 of them.
-			Consumer:  Consumer{BatchSize: 1000, Window: time.Second, Parallelization: 1, Retries: 1000, MaxRecordAge: 12 * time.Hour, KeepsShardState: true},
+			// Each invocation loads and saves the shard's state and writes to Prometheus. To
+			// pay for that it waits for the records of one second, at most 1,000 on a shard.
+			// Records of 25 KB reach the payload's 6 MB sooner, at 180 of them.
+			Consumer:  Consumer{BatchSize: 1000, Window: time.Second, KeepsShardState: true},
 			KPIWindow: 5 * time.Second,
 			Lateness:  2 * time.Second,
 		},
 		Detect: Detect{
 			Function: Function{MemoryMB: 1024, Timeout: time.Minute},
-			// Each invocation saves the detectors of all series of the shard, which is worth
-			// three seconds' records; an anomaly is known that much later. See docs/adr/0013.
-			Consumer:  Consumer{BatchSize: 2000, Window: 3 * time.Second, Parallelization: 1, Retries: 1000, MaxRecordAge: 12 * time.Hour, KeepsShardState: true},
+			// Each invocation saves the detectors of all series of the shard. To pay for that
+			// it waits for the records of three seconds, and anomalies are detected that much
+			// later. See docs/adr/0013.
+			Consumer:  Consumer{BatchSize: 2000, Window: 3 * time.Second, KeepsShardState: true},
 			MaxSeries: 20000,
 		},
 		Migrate: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
 		Rollup:  Function{MemoryMB: 256, Timeout: 50 * time.Second},
-		// As long as ingest accepts events; hours, a 3,600th of them, for ever.
+		// Events for as long as ingest accepts them; hours, a 3,600th of the rows at 1 Hz,
+		// without limit.
 		Retention: Retention{EventDays: 3653, MinuteDays: 3653},
 		API: API{
 			Authorizer:        Function{MemoryMB: 256, Timeout: 5 * time.Second},
@@ -78,7 +86,7 @@ func dev() Stage {
 		Audit: Audit{
 			Function: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
 			Every:    time.Hour, LatencyBudget: 500 * time.Millisecond,
-			// A stage that comes and goes must not leave a bucket behind for long.
+			// A bucket with locked objects cannot be deleted, and a dev stage is often deleted.
 			Lock: Lock{Mode: Governance, Days: 1},
 		},
 		Tokens: Tokens{Audience: "insighthub", Keys: []SigningKey{{Name: "First"}}},
@@ -90,55 +98,54 @@ func dev() Stage {
 		Monitoring: Monitoring{RetentionDays: 30},
 		Log:        Log{Level: Info, RetentionDays: 7},
 	}
+	for _, c := range s.consumers() {
+		c.Parallelization, c.Retries, c.MaxRecordAge = 1, 1000, 12*time.Hour
+	}
+	return s
 }
 
-// staging is prod's shape at a fraction of its size.
+// staging has prod's shape in a smaller size.
 func staging() Stage {
 	s := prod()
 	s.Name = Staging
 	s.Stream = Stream{Mode: Provisioned, Shards: 2, Retention: 2 * day}
-	s.Store.MaxRecordAge = day
-	s.Bridge.MaxRecordAge = day
-	s.Detect.MaxRecordAge = day
-	s.Database = Database{
-		Kind: OwnInstance, InstanceType: "t4g.large",
-		VolumeGiB: 100, VolumeIOPS: 3000, VolumeMBps: 125, BackupDays: 3,
+	for _, c := range s.consumers() {
+		c.MaxRecordAge = day
 	}
-	s.Network = Network{CIDR: "10.41.0.0/20", Egress: NATInstance}
-	s.Monitoring.RetentionDays = 90
 	s.Audit.Lock = Lock{Mode: Governance, Days: 30}
+	s.Monitoring.RetentionDays = 90
 	s.Log.RetentionDays = 30
+	s.Database.InstanceType = "t4g.large"
+	s.Database.VolumeGiB, s.Database.VolumeIOPS, s.Database.VolumeMBps = 100, 3000, 125
+	s.Database.BackupDays = 3
+	s.Network = Network{CIDR: "10.41.0.0/20", Egress: NATInstance}
 	return s
 }
 
-// prod keeps everything and grows by itself.
+// prod retains everything and scales by itself.
 func prod() Stage {
+	const wholeCPU = 1769 // MB of memory that come with one whole vCPU
 	s := dev()
 	s.Name = Prod
 	s.Removal = Keep
 	s.Stream = Stream{Mode: OnDemand, Retention: 7 * day}
-	s.Ingest.MemoryMB = 1769
-	s.Ingest.Compression = Zstd
-	s.Store.MemoryMB = 1769
+	for _, c := range s.consumers() {
+		// Time to repair a database that is down for days before records expire.
+		c.Retries, c.MaxRecordAge = 10000, 6*day
+	}
 	s.Store.Parallelization = 2
-	// A database that is down for days is repaired before records are given up.
-	s.Store.Retries = 10000
-	s.Store.MaxRecordAge = 6 * day
-	s.Bridge.MemoryMB = 1769
-	s.Bridge.Retries = 10000
-	s.Bridge.MaxRecordAge = 6 * day
-	s.Detect.MemoryMB = 1769
-	s.Detect.Retries = 10000
-	s.Detect.MaxRecordAge = 6 * day
-	s.API.RequestsPerSecond = 5000
-	s.API.Burst = 10000
+	for _, f := range []*Function{&s.Ingest.Function, &s.Store.Function, &s.Bridge.Function, &s.Detect.Function} {
+		f.MemoryMB = wholeCPU
+	}
+	s.Ingest.Compression = Zstd
+	s.API.RequestsPerSecond, s.API.Burst = 5000, 10000
 	s.Database = Database{
 		Kind: OwnInstance, InstanceType: "r7g.xlarge",
 		VolumeGiB: 1000, VolumeIOPS: 6000, VolumeMBps: 500, BackupDays: 35,
 	}
 	s.Network = Network{CIDR: "10.42.0.0/20", Egress: NATGateway}
-	s.Monitoring.RetentionDays = 1095
 	s.Audit.Lock = Lock{Mode: Compliance, Days: 365}
+	s.Monitoring.RetentionDays = 1095
 	s.Log.RetentionDays = 90
 	return s
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// LogRetentionDays lists the periods that CloudWatch Logs offers and this
-// project uses.
+// LogRetentionDays returns the retention periods of CloudWatch Logs that a stage may
+// choose.
 func LogRetentionDays() []int {
 	return []int{1, 3, 5, 7, 14, 30, 60, 90, 180, 365, 731, 1827, 3653}
 }
@@ -23,13 +23,14 @@ func (s Stage) Validate() error {
 	p.expect((s.Account == "") == (s.Region == ""), "account %q and region %q: want both or neither", s.Account, s.Region)
 	p.expect(s.Account == "" || matches(`^\d{12}$`, s.Account), "account %q: want 12 digits", s.Account)
 	pinned := s.Account != ""
-	p.expect(pinned == (len(s.AvailabilityZones) > 0), "availability zones %q: name them if and only if account and region are set", s.AvailabilityZones)
+	p.expect(pinned == (len(s.AvailabilityZones) > 0),
+		"availability zones %q: want them if and only if account and region are set", s.AvailabilityZones)
 	for _, az := range s.AvailabilityZones {
 		p.expect(strings.HasPrefix(az, s.Region), "availability zone %q is not in region %q", az, s.Region)
 	}
 	p.expect(oneOf(s.Removal, Keep, Destroy), "removal %q: want keep or destroy", s.Removal)
-	p.expect(s.Name != Prod || s.Removal == Keep, "removal %q: prod keeps its data", s.Removal)
-	p.expect(s.AlarmEmail == "" || strings.Contains(s.AlarmEmail, "@"), "alarm e-mail %q: no @", s.AlarmEmail)
+	p.expect(s.Name != Prod || s.Removal == Keep, "removal %q: want keep in prod", s.Removal)
+	p.expect(s.AlarmEmail == "" || strings.Contains(s.AlarmEmail, "@"), "alarm e-mail %q: want an address with @", s.AlarmEmail)
 
 	p.in("stream", s.Stream.problems())
 	p.in("ingest", s.Ingest.problems())
@@ -43,9 +44,12 @@ func (s Stage) Validate() error {
 	p.in("audit", s.Audit.problems())
 	p.in("tokens", s.Tokens.problems())
 	p.in("database", s.Database.problems())
-	// Bridge and detector have one connection for each shard.
-	if n := s.Stream.Shards * (s.Store.Parallelization*s.Store.Connections + 2); s.Database.Kind == OwnInstance {
-		p.expect(n <= MaxDatabaseConnections, "%d shards with %d invocations of %d connections each, and two: the database takes %d", s.Stream.Shards, s.Store.Parallelization, s.Store.Connections, MaxDatabaseConnections)
+	if s.Database.Kind == OwnInstance {
+		// Bridge and detector have one connection for each shard.
+		n := s.Stream.Shards * (s.Store.Parallelization*s.Store.Connections + 2)
+		p.expect(n <= MaxDatabaseConnections,
+			"%d database connections (%d shards × (%d store invocations × %d + bridge + detector)): want at most %d",
+			n, s.Stream.Shards, s.Store.Parallelization, s.Store.Connections, MaxDatabaseConnections)
 	}
 	p.in("network", s.Network.problems(s.Database.Kind))
 	p.in("monitoring", s.Monitoring.problems())
@@ -59,7 +63,7 @@ func (s Stage) Validate() error {
 func (s Stream) problems() (p problems) {
 	p.expect(oneOf(s.Mode, Provisioned, OnDemand), "mode %q: want provisioned or on-demand", s.Mode)
 	p.expect(s.Mode != Provisioned || s.Shards >= 1, "%d shards: want at least 1", s.Shards)
-	p.expect(s.Mode != OnDemand || s.Shards == 0, "%d shards: on-demand takes none", s.Shards)
+	p.expect(s.Mode != OnDemand || s.Shards == 0, "%d shards: want none in on-demand mode", s.Shards)
 	p.within("retention", s.Retention, 24*time.Hour, 365*24*time.Hour)
 	p.expect(s.Retention%time.Hour == 0, "retention %v: want whole hours", s.Retention)
 	return p
@@ -74,8 +78,8 @@ func (f Function) problems() (p problems) {
 
 func (i Ingest) problems() (p problems) {
 	p = i.Function.problems()
-	// An HTTP API answers 503 by itself after 30 s.
-	p.expect(i.Timeout < 30*time.Second, "timeout %v: the HTTP API gives up after 30s", i.Timeout)
+	// An HTTP API responds 503 after 30 s.
+	p.expect(i.Timeout < 30*time.Second, "timeout %v: want less than 30s, the HTTP API's integration timeout", i.Timeout)
 	p.expect(oneOf(i.Compression, NoCompression, Zstd), "compression %q: want none or zstd", i.Compression)
 	p.expect(i.RetentionDays >= 1, "retention of %d days: want at least 1", i.RetentionDays)
 	p.within("max future", i.MaxFuture, time.Second, 24*time.Hour)
@@ -93,10 +97,11 @@ func (s Store) problems(retention time.Duration) (p problems) {
 func (r Retention) problems(accepted int) (p problems) {
 	const most = 36_500
 	for _, days := range []int{r.EventDays, r.MinuteDays, r.HourDays} {
-		p.expect(days >= 0 && days <= most, "%d days: want 1 to %d, or 0 for ever", days, most)
+		p.expect(days >= 0 && days <= most, "%d days: want 1 to %d, or 0 for no limit", days, most)
 	}
-	shorter := func(kept, than int) bool { return kept != 0 && (than == 0 || kept < than) }
-	p.expect(r.EventDays == 0 || r.EventDays >= accepted, "events for %d days: ingest accepts those of %d", r.EventDays, accepted)
+	shorter := func(days, than int) bool { return days != 0 && (than == 0 || days < than) }
+	p.expect(r.EventDays == 0 || r.EventDays >= accepted,
+		"events for %d days: want at least the %d for which ingest accepts them", r.EventDays, accepted)
 	p.expect(!shorter(r.MinuteDays, r.EventDays), "minutes for %d days: want at least the %d of events", r.MinuteDays, r.EventDays)
 	p.expect(!shorter(r.HourDays, r.MinuteDays), "hours for %d days: want at least the %d of minutes", r.HourDays, r.MinuteDays)
 	return p
@@ -105,26 +110,27 @@ func (r Retention) problems(accepted int) (p problems) {
 func (b Bridge) problems(retention time.Duration) (p problems) {
 	p = b.Function.problems()
 	p = append(p, b.Consumer.problems(b.Timeout, retention)...)
-	p.expect(b.KeepsShardState, "it keeps its shard's state and does not say so")
+	p.expect(b.KeepsShardState, "KeepsShardState is false: want true")
 	p.within("KPI window", b.KPIWindow, time.Second, time.Hour)
 	p.within("lateness", b.Lateness, time.Second, time.Hour)
-	p.expect(b.KPIWindow%time.Second == 0 && b.Lateness%time.Second == 0, "KPI window %v and lateness %v: want whole seconds", b.KPIWindow, b.Lateness)
+	p.expect(b.KPIWindow%time.Second == 0 && b.Lateness%time.Second == 0,
+		"KPI window %v and lateness %v: want whole seconds", b.KPIWindow, b.Lateness)
 	return p
 }
 
 func (d Detect) problems(retention time.Duration) (p problems) {
 	p = d.Function.problems()
 	p = append(p, d.Consumer.problems(d.Timeout, retention)...)
-	p.expect(d.KeepsShardState, "it keeps its shard's state and does not say so")
+	p.expect(d.KeepsShardState, "KeepsShardState is false: want true")
 	p.expect(d.MaxSeries >= 1 && d.MaxSeries <= 30000, "%d series: want 1 to 30000", d.MaxSeries)
-	// The detectors, their state as it was saved last, and another shard's.
-	const each, base = 16 << 10, 256 << 20
-	least := (base + d.MaxSeries*each) >> 20
+	// The detectors, their serialised state, and the state of another shard.
+	const perSeries, base = 16 << 10, 256 << 20 // bytes
+	least := (base + d.MaxSeries*perSeries) >> 20
 	p.expect(d.MemoryMB >= least, "memory %d MB for %d series: want at least %d MB", d.MemoryMB, d.MaxSeries, least)
 	return p
 }
 
-// Validate returns every problem of c at once, for a function with the given
+// Validate returns every problem of c at once, joined, for a function with the given
 // timeout that reads a stream with the given retention.
 func (c Consumer) Validate(timeout, retention time.Duration) error {
 	return errors.Join(c.problems(timeout, retention)...)
@@ -135,12 +141,16 @@ func (c Consumer) problems(timeout, retention time.Duration) (p problems) {
 	p.within("window", c.Window, 0, 5*time.Minute)
 	p.expect(c.Window%time.Second == 0, "window %v: want whole seconds", c.Window)
 	p.expect(c.Parallelization >= 1 && c.Parallelization <= 10, "parallelization %d: want 1 to 10", c.Parallelization)
-	p.expect(!c.KeepsShardState || c.Parallelization == 1, "parallelization %d: a function that keeps its shard's state must be alone on it", c.Parallelization)
-	// Left out, both are infinite and one poison batch blocks its shard for good.
+	p.expect(!c.KeepsShardState || c.Parallelization == 1,
+		"parallelization %d: want 1 for a function that keeps the state of its shard", c.Parallelization)
+	// Without a limit on both, one poison record would block its shard until it expires.
 	p.expect(c.Retries >= 1 && c.Retries <= 10000, "retries %d: want 1 to 10000", c.Retries)
 	p.within("max record age", c.MaxRecordAge, time.Minute, 7*24*time.Hour)
-	p.expect(c.MaxRecordAge < retention, "max record age %v: a record leaves the stream after %v, before it would reach the failure destination", c.MaxRecordAge, retention)
-	p.expect(c.Window+timeout < c.MaxRecordAge, "window %v and timeout %v: one attempt outlives the max record age %v", c.Window, timeout, c.MaxRecordAge)
+	p.expect(c.MaxRecordAge < retention,
+		"max record age %v: want less than the stream's retention %v, or records expire before they reach the failure destination",
+		c.MaxRecordAge, retention)
+	p.expect(c.Window+timeout < c.MaxRecordAge,
+		"window %v and timeout %v: want less together than the max record age %v", c.Window, timeout, c.MaxRecordAge)
 	return p
 }
 
@@ -150,12 +160,13 @@ func (a API) problems() (p problems) {
 	p.in("resources", a.Resources.problems())
 	p.in("refusals", a.Refusals.problems())
 	for _, address := range slices.Concat(a.ICE.STUN, a.ICE.TURN) {
-		p.expect(matches(`^(stun|turn)s?:[^ ]+$`, address), "ICE server %q: want an address such as turn:turn.example.com:3478", address)
+		p.expect(matches(`^(stun|turn)s?:[^ ]+$`, address), "ICE server %q: want a URI such as turn:turn.example.com:3478", address)
 	}
-	p.expect((len(a.ICE.TURN) > 0) == (a.ICE.SecretARN != ""), "TURN servers and their secret: want both or none")
-	p.expect(a.Access.Timeout <= 30*time.Second && a.Resources.Timeout <= 30*time.Second, "timeouts %v and %v: the HTTP API gives up after 30s", a.Access.Timeout, a.Resources.Timeout)
-	// An HTTP API waits 10 s for an authorizer.
-	p.expect(a.Authorizer.Timeout <= 10*time.Second, "authorizer timeout %v: the HTTP API gives up after 10s", a.Authorizer.Timeout)
+	p.expect((len(a.ICE.TURN) > 0) == (a.ICE.SecretARN != ""), "TURN servers and the ARN of their secret: want both or neither")
+	p.expect(a.Access.Timeout <= 30*time.Second && a.Resources.Timeout <= 30*time.Second,
+		"timeouts %v and %v: want at most 30s, the HTTP API's integration timeout", a.Access.Timeout, a.Resources.Timeout)
+	p.expect(a.Authorizer.Timeout <= 10*time.Second,
+		"authorizer timeout %v: want at most 10s, the HTTP API's authorizer timeout", a.Authorizer.Timeout)
 	p.within("authorizer cache", a.AuthorizerCache, 0, time.Hour)
 	p.expect(a.RequestsPerSecond >= 1, "%d requests per second: want at least 1", a.RequestsPerSecond)
 	p.expect(a.Burst >= a.RequestsPerSecond, "burst of %d: want at least the %d requests of one second", a.Burst, a.RequestsPerSecond)
@@ -164,28 +175,32 @@ func (a API) problems() (p problems) {
 
 func (a Audit) problems() (p problems) {
 	p = a.Function.problems()
-	p.within("rate", a.Every, time.Minute, 24*time.Hour)
-	p.expect(a.Every%time.Minute == 0, "rate %v: want whole minutes", a.Every)
-	p.expect(a.Timeout <= a.Every, "timeout %v: the next audit comes after %v", a.Timeout, a.Every)
+	p.within("interval", a.Every, time.Minute, 24*time.Hour)
+	p.expect(a.Every%time.Minute == 0, "interval %v: want whole minutes", a.Every)
+	p.expect(a.Timeout <= a.Every, "timeout %v: want at most the interval %v", a.Timeout, a.Every)
 	p.within("latency budget", a.LatencyBudget, time.Millisecond, time.Minute)
 	return append(p, a.Lock.problems()...)
 }
 
 func (t Tokens) problems() (p problems) {
-	p.expect(t.Issuer == "" || matches(`^https://[^/?#]+(/[^?#]*[^/?#])?$`, t.Issuer), "issuer %q: want an https address without a slash at its end", t.Issuer)
-	p.expect(t.Audience != "", "no audience")
+	p.expect(t.Issuer == "" || matches(`^https://[^/?#]+(/[^?#]*[^/?#])?$`, t.Issuer),
+		"issuer %q: want an https URL without a trailing slash", t.Issuer)
+	p.expect(t.Audience != "", "audience is empty")
 	p.expect(len(t.Keys) >= 1 && len(t.Keys) <= 16, "%d keys: want 1 to 16", len(t.Keys))
 	for i, k := range t.Keys {
-		p.expect(matches(`^[A-Z][A-Za-z0-9]{0,30}$`, k.Name), "key %q: want a name of letters and digits that begins with a capital", k.Name)
-		p.expect(!slices.ContainsFunc(t.Keys[:i], func(o SigningKey) bool { return o.Name == k.Name }), "key %q: named twice", k.Name)
-		p.expect(i > 0 || k.NotAfter.IsZero(), "key %q: the key that signs has no end", k.Name)
+		p.expect(matches(`^[A-Z][A-Za-z0-9]{0,30}$`, k.Name), "key %q: want at most 31 letters and digits, the first a capital", k.Name)
+		repeated := slices.ContainsFunc(t.Keys[:i], func(o SigningKey) bool { return o.Name == k.Name })
+		p.expect(!repeated, "key %q: the name is repeated", k.Name)
+		p.expect(i > 0 || k.NotAfter.IsZero(), "key %q: want no NotAfter on the key that signs", k.Name)
 	}
 	for _, o := range t.Trusted {
-		p.expect(o.Issuer != "" && o.Audience != "" && o.GrantsClaim != "", "trusted issuer %q: want issuer, audience and the claim with the grants", o.Issuer)
-		p.expect(matches(`^https://.`, o.JWKSURI), "trusted issuer %q: keys at %q: want https", o.Issuer, o.JWKSURI)
+		p.expect(o.Issuer != "" && o.Audience != "" && o.GrantsClaim != "",
+			"trusted issuer %q: want issuer, audience and grants claim", o.Issuer)
+		p.expect(matches(`^https://.`, o.JWKSURI), "trusted issuer %q: JWKS URI %q: want https", o.Issuer, o.JWKSURI)
 		p.expect(len(o.Algorithms) > 0, "trusted issuer %q: no algorithms", o.Issuer)
 		for _, a := range o.Algorithms {
-			p.expect(matches(`^([RPE]S(256|384|512)|EdDSA)$`, a), "trusted issuer %q: algorithm %q: want one with public keys", o.Issuer, a)
+			p.expect(matches(`^([RPE]S(256|384|512)|EdDSA)$`, a),
+				"trusted issuer %q: algorithm %q: want an asymmetric one, such as RS256", o.Issuer, a)
 		}
 	}
 	return p
@@ -196,11 +211,12 @@ func (d Database) problems() (p problems) {
 	case ExistingDatabase:
 		p.expect(matches(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+-[A-Za-z0-9]{6}$`, d.SecretARN),
 			"secret ARN %q: want the complete ARN of a secret", d.SecretARN)
-		p.expect(d.InstanceType == "" && d.VolumeGiB == 0, "an existing database takes no instance type or volume")
+		p.expect(d.InstanceType == "" && d.VolumeGiB == 0, "want no instance type and no volume with an existing database")
 	case OwnInstance:
-		p.expect(d.SecretARN == "", "secret ARN %q: an own instance has a generated secret", d.SecretARN)
-		// Graviton instances: the image is built for arm64.
-		p.expect(matches(`^[a-z]\d+g[a-z]*\.\w+$`, d.InstanceType), "instance type %q: want an arm64 one, as t4g.medium", d.InstanceType)
+		p.expect(d.SecretARN == "", "secret ARN %q: want none, the secret of an own instance is generated", d.SecretARN)
+		// Graviton: the machine image is for arm64.
+		p.expect(matches(`^[a-z]\d+g[a-z]*\.\w+$`, d.InstanceType),
+			"instance type %q: want an arm64 one, such as t4g.medium", d.InstanceType)
 		p.expect(d.VolumeGiB >= 20 && d.VolumeGiB <= 16384, "volume of %d GiB: want 20 to 16384", d.VolumeGiB)
 		p.expect(d.VolumeIOPS >= 3000 && d.VolumeIOPS <= 16000, "volume with %d IOPS: want 3000 to 16000", d.VolumeIOPS)
 		p.expect(d.VolumeMBps >= 125 && d.VolumeMBps <= 1000, "volume with %d MB/s: want 125 to 1000", d.VolumeMBps)
@@ -213,11 +229,12 @@ func (d Database) problems() (p problems) {
 
 func (n Network) problems(kind DatabaseKind) (p problems) {
 	if kind == ExistingDatabase {
-		p.expect(n == Network{}, "an existing database needs no network")
+		p.expect(n == Network{}, "want no network with an existing database")
 		return p
 	}
 	prefix, err := netip.ParsePrefix(n.CIDR)
-	p.expect(err == nil && prefix.Addr().Is4() && prefix.Bits() >= 16 && prefix.Bits() <= 24, "CIDR %q: want an IPv4 range of /16 to /24", n.CIDR)
+	p.expect(err == nil && prefix.Addr().Is4() && prefix.Bits() >= 16 && prefix.Bits() <= 24,
+		"CIDR %q: want an IPv4 range of /16 to /24", n.CIDR)
 	p.expect(oneOf(n.Egress, NATInstance, NATGateway), "egress %q: want nat-instance or nat-gateway", n.Egress)
 	return p
 }
@@ -229,11 +246,12 @@ func (m Monitoring) problems() (p problems) {
 
 func (l Log) problems() (p problems) {
 	p.expect(oneOf(l.Level, Debug, Info, Warn, Error), "level %q: want debug, info, warn or error", l.Level)
-	p.expect(slices.Contains(LogRetentionDays(), l.RetentionDays), "retention of %d days: want one of %v", l.RetentionDays, LogRetentionDays())
+	p.expect(slices.Contains(LogRetentionDays(), l.RetentionDays),
+		"retention of %d days: want one of %v", l.RetentionDays, LogRetentionDays())
 	return p
 }
 
-// problems collects what is wrong, so that all of it can be said at once.
+// problems collects errors, so that all of them are reported at once.
 type problems []error
 
 func (p *problems) expect(ok bool, format string, args ...any) {
