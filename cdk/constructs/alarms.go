@@ -10,37 +10,37 @@ import (
 	"github.com/aws/jsii-runtime-go"
 )
 
-// Alarms watches metrics and, when someone is to be told, tells them.
+// Alarms is a group of CloudWatch alarms that notify an e-mail address, if there is one.
 type Alarms struct {
 	Scope  constructs.Construct
-	action awscloudwatchactions.SnsAction // nil: the alarms only show
+	action awscloudwatchactions.SnsAction // nil without an address
 }
 
-// NewAlarms adds a place for alarms to scope. email may be empty.
+// NewAlarms adds an empty group of alarms to scope. email may be empty.
 func NewAlarms(scope constructs.Construct, id, email string) Alarms {
 	a := Alarms{Scope: constructs.NewConstruct(scope, jsii.String(id))}
 	if email == "" {
 		return a
 	}
-	// Not encrypted with a key: alarms hold no telemetry, and CloudWatch cannot
-	// publish to a topic under AWS's own key.
+	// Not encrypted: alarms contain no telemetry, and CloudWatch cannot publish to a
+	// topic that is encrypted with an AWS managed key.
 	topic := awssns.NewTopic(a.Scope, jsii.String("Topic"), &awssns.TopicProps{EnforceSSL: jsii.Bool(true)})
 	topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(email), nil))
 	a.action = awscloudwatchactions.NewSnsAction(topic)
 	return a
 }
 
-// Watch says when a metric is too high.
+// Watch is the condition of an alarm: a metric above a threshold.
 type Watch struct {
 	Metric      awscloudwatch.IMetric
 	Description string
-	// Above is the highest value that is well.
+	// Above is the threshold: the highest value without an alarm.
 	Above float64
-	// Minutes is for how many periods in a row it has to be above; 0 means 1.
+	// Minutes is for how many consecutive periods the metric has to be above; 0 means 1.
 	Minutes int
 }
 
-// Add adds an alarm. A metric without data is well: nothing has happened.
+// Add adds an alarm. A metric without data raises none: nothing has happened.
 func (a Alarms) Add(id string, w Watch) {
 	alarm := awscloudwatch.NewAlarm(a.Scope, jsii.String(id), &awscloudwatch.AlarmProps{
 		AlarmDescription:   jsii.String(w.Description),
@@ -55,7 +55,7 @@ func (a Alarms) Add(id string, w Watch) {
 	}
 }
 
-// AddFunction watches a function for errors and for invocations refused.
+// AddFunction adds alarms of a function's errors and throttled invocations.
 func (a Alarms) AddFunction(name string, f GoFunction) {
 	a.Add(name+"Errors", Watch{
 		Metric:      f.MetricErrors(EveryMinute("Sum")),
@@ -64,12 +64,12 @@ func (a Alarms) AddFunction(name string, f GoFunction) {
 	})
 	a.Add(name+"Throttles", Watch{
 		Metric:      f.MetricThrottles(EveryMinute("Sum")),
-		Description: "The function " + name + " had no concurrency left in each of 3 minutes.",
+		Description: "The function " + name + " was throttled in each of 3 minutes: no concurrency was left.",
 		Minutes:     3,
 	})
 }
 
-// EveryMinute reads a metric by the minute.
+// EveryMinute returns the options of a metric with a period of one minute.
 func EveryMinute(statistic string) *awscloudwatch.MetricOptions {
 	return &awscloudwatch.MetricOptions{
 		Statistic: jsii.String(statistic),

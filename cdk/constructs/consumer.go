@@ -13,32 +13,32 @@ import (
 	"github.com/insighthub/insighthub/cdk/config"
 )
 
-// KinesisConsumerProps describes how a function reads a stream.
+// KinesisConsumerProps are the properties of a KinesisConsumer.
 type KinesisConsumerProps struct {
 	Stream    awskinesis.IStream
 	Retention time.Duration // of the stream
 	Function  GoFunction
 	Timeout   time.Duration // of the function
 	Settings  config.Consumer
-	// Failures receives the records that were given up, whole, under
-	// aws/lambda/<mapping>/<shard>/. A queue or a topic would get only their
-	// sequence numbers.
+	// Failures is the on-failure destination: Lambda writes the records that it no
+	// longer retries there, complete, under aws/lambda/<mapping>/<shard>/. A queue or a
+	// topic would receive their sequence numbers only.
 	Failures awss3.IBucket
 }
 
 // KinesisConsumer is an event source mapping with every setting that decides
-// whether records get lost or block their shard, so that none is forgotten.
+// whether records are lost or block their shard.
 type KinesisConsumer struct {
 	Scope   constructs.Construct
 	Mapping awslambda.CfnEventSourceMapping
 }
 
-// NewKinesisConsumer adds a mapping to scope. It panics when the settings
-// contradict each other, as the CDK does for wrong properties.
+// NewKinesisConsumer adds a mapping to scope. It panics when the settings are not
+// valid, as the CDK does.
 //
-// The mapping starts at the trim horizon: a consumer that is added, or made
-// again, first reads all that the stream still holds. There is no tumbling
-// window: a function that needs memory keeps its own.
+// The mapping starts at the trim horizon: a new or recreated consumer first reads
+// everything that the stream retains. It has no tumbling window: a function that
+// needs state stores its own.
 func NewKinesisConsumer(scope constructs.Construct, id string, props *KinesisConsumerProps) KinesisConsumer {
 	if err := props.Settings.Validate(props.Timeout, props.Retention); err != nil {
 		panic(fmt.Errorf("consumer %s: %w", id, err))
@@ -60,15 +60,15 @@ func NewKinesisConsumer(scope constructs.Construct, id string, props *KinesisCon
 			OnFailure: &awslambda.CfnEventSourceMapping_OnFailureProperty{Destination: props.Failures.BucketArn()},
 		},
 	})
-	// Lambda writes what is given up, and reads the stream, in the function's name.
+	// Lambda reads the stream and writes to the destination with the function's role.
 	props.Function.Allow([]string{"s3:PutObject"}, props.Failures.ArnForObjects(jsii.String("aws/lambda/*")))
 	props.Function.Allow([]string{"s3:ListBucket"}, props.Failures.BucketArn())
 	mapping.Node().AddDependency(props.Function.Role)
 	return KinesisConsumer{Scope: part, Mapping: mapping}
 }
 
-// source allows the function to read the stream and returns what it reads: the
-// stream, or a consumer with a throughput of its own.
+// source allows the function to read the stream and returns the ARN of the event
+// source: the stream, or a consumer with enhanced fan-out.
 func source(scope constructs.Construct, props *KinesisConsumerProps) *string {
 	stream := props.Stream.StreamArn()
 	props.Function.Allow([]string{

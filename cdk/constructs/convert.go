@@ -9,12 +9,12 @@ import (
 	"github.com/insighthub/insighthub/cdk/config"
 )
 
-// Duration is d in the CDK's form, to the second.
+// Duration converts d to the CDK's type, in whole seconds.
 func Duration(d time.Duration) awscdk.Duration {
 	return awscdk.Duration_Seconds(jsii.Number(d.Seconds()))
 }
 
-// RemovalPolicy is r in CloudFormation's words.
+// RemovalPolicy converts r to the CDK's type.
 func RemovalPolicy(r config.Removal) awscdk.RemovalPolicy {
 	if r == config.Destroy {
 		return awscdk.RemovalPolicy_DESTROY

@@ -1,4 +1,4 @@
-// Package constructs holds the parts of which the stacks are made: a Go
-// function, a Kinesis consumer, alarms and a TimescaleDB instance. Each sets
-// together what has to be right together.
+// Package constructs provides the CDK constructs of the stacks: a Go function, a
+// Kinesis consumer, alarms and a TimescaleDB instance. Each sets the properties that
+// must agree with each other in one place.
 package constructs

@@ -17,37 +17,37 @@ import (
 	"github.com/insighthub/insighthub/cdk/config"
 )
 
-// PackageMetadata is the key of a function's Metadata in the template that
-// names the Go package it is built from, relative to the module.
+// PackageMetadata is the key in the Metadata of a function's resource for the Go
+// package that it is built from, relative to the module.
 const PackageMetadata = "insighthub:package"
 
-// Network places a function inside a VPC. Its security groups say what the
-// function may reach.
+// Network is the VPC of a function and its security groups, which decide what the
+// function can reach.
 type Network struct {
 	VPC            awsec2.Vpc
 	SecurityGroups []awsec2.ISecurityGroup
 }
 
-// GoFunctionProps describes a function.
+// GoFunctionProps are the properties of a GoFunction.
 type GoFunctionProps struct {
-	// Name is that of the function's directory, functions/<Name>.
+	// Name is the name of the function's directory, functions/<Name>.
 	Name  string
 	Stage config.Stage
 	Size  config.Function
-	// Dir holds a directory <Name> with the built bootstrap.
+	// Dir contains a directory <Name> with the built bootstrap.
 	Dir         string
 	Description string
 	Environment map[string]*string
-	// Network is nil for a function that reaches AWS's own endpoints only.
+	// Network is nil for a function outside the VPC.
 	Network *Network
-	// Undelivered takes the events of invocations that nobody waits for, as they came,
-	// after the last attempt; nil for functions that somebody waits for.
-	Undelivered awssqs.IQueue
+	// DeadLetters receives the events of asynchronous invocations after the last failed
+	// attempt; nil for a function that is invoked synchronously.
+	DeadLetters awssqs.IQueue
 }
 
-// GoFunction is a Lambda function made from a directory with a prebuilt
-// bootstrap for arm64, with a log group and a role of its own that allows what
-// such a function needs and nothing else.
+// GoFunction is a Lambda function whose code is a prebuilt bootstrap for arm64. It
+// has its own log group, and its own role with the permissions that every such
+// function needs.
 type GoFunction struct {
 	awslambda.Function
 	Role awsiam.Role
@@ -80,8 +80,8 @@ func NewGoFunction(scope constructs.Construct, id string, props *GoFunctionProps
 	if n := props.Size.ReservedConcurrency; n > 0 {
 		p.ReservedConcurrentExecutions = jsii.Number(n)
 	}
-	if props.Undelivered != nil {
-		p.DeadLetterQueue = props.Undelivered
+	if props.DeadLetters != nil {
+		p.DeadLetterQueue = props.DeadLetters
 	}
 	if n := props.Network; n != nil {
 		p.Vpc = n.VPC
@@ -94,38 +94,38 @@ func NewGoFunction(scope constructs.Construct, id string, props *GoFunctionProps
 	return GoFunction{Function: function, Role: role}
 }
 
-// oneCPU is the memory, in MB, that comes with the time of one processor.
+// oneCPU is the memory, in MB, that comes with one whole vCPU.
 const oneCPU = 1769
 
-// functionEnvironment is what every function gets, and what this one asks for.
+// functionEnvironment returns the environment of every function, with props' own added.
 func functionEnvironment(props *GoFunctionProps) *map[string]*string {
 	env := map[string]*string{
 		"INSIGHTHUB_FUNCTION": jsii.String(props.Name),
 		"INSIGHTHUB_STAGE":    jsii.String(string(props.Stage.Name)),
 		"LOG_LEVEL":           jsii.String(string(props.Stage.Log.Level)),
-		// Lets the collector work harder before Lambda ends the process for its
-		// memory; a tenth is left for what the Go runtime does not count.
+		// Makes the garbage collector run more often before Lambda kills the process for
+		// its memory; a tenth is left for memory that the Go runtime does not count.
 		"GOMEMLIMIT": jsii.String(strconv.Itoa(props.Size.MemoryMB*9/10) + "MiB"),
 	}
 	if props.Size.MemoryMB <= oneCPU {
-		// The machine shows two processors and grants the time of at most one. A
-		// second running thread would look for work, be throttled, and pass
-		// goroutines between the caches of the two.
+		// The machine reports two processors and grants the time of at most one. A
+		// second running thread would look for work, be throttled, and move goroutines
+		// between the caches of the two.
 		env["GOMAXPROCS"] = jsii.String("1")
 	}
 	maps.Copy(env, props.Environment)
 	return &env
 }
 
-// newFunctionRole stands in for AWS's managed execution policies, which allow
-// writing to every log group of the account.
+// newFunctionRole returns a role that replaces AWS's managed execution policies,
+// which allow writing to every log group of the account.
 func newFunctionRole(scope constructs.Construct, logs awslogs.LogGroup, inVPC bool) awsiam.Role {
 	role := awsiam.NewRole(scope, jsii.String("Role"), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("lambda.amazonaws.com"), nil),
 	})
 	logs.GrantWrite(role)
 	if inVPC {
-		// None of these can be limited to a resource before the interface exists.
+		// These cannot be limited to a resource, which does not exist before.
 		allow(role, []string{
 			"ec2:CreateNetworkInterface",
 			"ec2:DescribeNetworkInterfaces",
@@ -138,7 +138,7 @@ func newFunctionRole(scope constructs.Construct, logs awslogs.LogGroup, inVPC bo
 	return role
 }
 
-// Allow lets the function do actions on resources.
+// Allow allows the function the actions on the resources.
 func (f GoFunction) Allow(actions []string, resources ...*string) {
 	allow(f.Role, actions, resources...)
 }
@@ -150,7 +150,7 @@ func allow(role awsiam.Role, actions []string, resources ...*string) {
 	}))
 }
 
-// LogRetention is CloudWatch's word for days, one of config.LogRetentionDays.
+// LogRetention converts days, one of config.LogRetentionDays, to the CDK's type.
 func LogRetention(days int) awslogs.RetentionDays {
 	switch days {
 	case 1:

@@ -1,7 +1,7 @@
 package constructs
 
 import (
-	_ "embed" // the script of the database's machine
+	_ "embed" // timescale.sh
 	"fmt"
 	"maps"
 	"slices"
@@ -29,7 +29,7 @@ const (
 	databaseUser = "insighthub"
 )
 
-// TimescaleInstanceProps describes a database's machine.
+// TimescaleInstanceProps are the properties of a TimescaleInstance.
 type TimescaleInstanceProps struct {
 	Stage config.Stage
 	VPC   awsec2.IVpc
@@ -37,14 +37,14 @@ type TimescaleInstanceProps struct {
 	Client awsec2.ISecurityGroup
 }
 
-// TimescaleInstance is one machine with TimescaleDB, its data on an encrypted
-// volume of its own and its address under a private name, so that the machine
-// can be replaced and the data and the address stay. A group of one replaces a
-// machine that failed; a new image or script takes effect with the next one
-// and never by itself.
+// TimescaleInstance is an EC2 instance with TimescaleDB. The data is on a separate
+// encrypted volume and the address is a private DNS name, so that both survive when
+// the instance is replaced. An Auto Scaling group of one replaces a failed instance. A
+// new image or script never replaces the running instance; it takes effect with the
+// next one.
 type TimescaleInstance struct {
 	Scope constructs.Construct
-	// Secret is JSON with host, port, username, password, dbname and sslmode.
+	// Secret is a JSON object with host, port, username, password, dbname and sslmode.
 	Secret awssecretsmanager.ISecret
 	Volume awsec2.Volume
 }
@@ -53,7 +53,7 @@ type TimescaleInstance struct {
 func NewTimescaleInstance(scope constructs.Construct, id string, props *TimescaleInstanceProps) TimescaleInstance {
 	part := constructs.NewConstruct(scope, jsii.String(id))
 	stage, settings := props.Stage, props.Stage.Database
-	// A volume lives in one zone, and so does the machine that uses it.
+	// A volume is in one availability zone, and so is the instance that attaches it.
 	subnet := (*props.VPC.PrivateSubnets())[0]
 
 	zone := awsroute53.NewPrivateHostedZone(part, jsii.String("Zone"), &awsroute53.PrivateHostedZoneProps{
@@ -71,7 +71,7 @@ func NewTimescaleInstance(scope constructs.Construct, id string, props *Timescal
 		Iops:             jsii.Number(settings.VolumeIOPS),
 		RemovalPolicy:    RemovalPolicy(stage.Removal),
 	})
-	// In MiB/s; the higher-level property came to have another meaning per type.
+	// In MiB/s; the meaning of the L2 construct's property depends on the volume type.
 	volume.Node().DefaultChild().(awsec2.CfnVolume).SetThroughput(jsii.Number(settings.VolumeMBps))
 	awscdk.Tags_Of(volume).Add(jsii.String(databaseTag), jsii.String(string(stage.Name)), nil)
 
@@ -90,7 +90,7 @@ func NewTimescaleInstance(scope constructs.Construct, id string, props *Timescal
 		"NAME":               jsii.String(host),
 		"CONNECTIONS":        jsii.String(strconv.Itoa(config.MaxDatabaseConnections)),
 	})
-	grantMachine(group.Role(), stack, volume, zone, stage.Name)
+	grantInstance(group.Role(), stack, volume, zone, stage.Name)
 	secret.GrantRead(group.Role(), nil)
 	return TimescaleInstance{Scope: part, Secret: secret, Volume: volume}
 }
@@ -114,15 +114,15 @@ func databaseGroup(scope constructs.Construct, props *TimescaleInstanceProps, su
 	firewall := awsec2.NewSecurityGroup(scope, jsii.String("Firewall"), &awsec2.SecurityGroupProps{
 		Vpc:         props.VPC,
 		Description: jsii.String("The database: connections from its clients, packages from the internet"),
-		// It fetches Debian's packages and talks to AWS's APIs.
+		// It installs Debian packages and calls AWS's APIs.
 		AllowAllOutbound: jsii.Bool(true),
 	})
 	firewall.Connections().AllowFrom(props.Client, awsec2.Port_Tcp(jsii.Number(postgresPort)), jsii.String("PostgreSQL"))
 
 	template := awsec2.NewLaunchTemplate(scope, jsii.String("Template"), &awsec2.LaunchTemplateProps{
 		InstanceType: awsec2.NewInstanceType(jsii.String(props.Stage.Database.InstanceType)),
-		// The same distribution, and so the same build of PostgreSQL and
-		// TimescaleDB, as the local stack and the tests run.
+		// The same distribution as in the local stack and the tests, and so the same build
+		// of PostgreSQL and TimescaleDB.
 		MachineImage: awsec2.MachineImage_FromSsmParameter(
 			jsii.String("/aws/service/debian/release/13/latest/arm64"),
 			&awsec2.SsmParameterImageOptions{Os: awsec2.OperatingSystemType_LINUX}),
@@ -148,17 +148,17 @@ func databaseGroup(scope constructs.Construct, props *TimescaleInstanceProps, su
 		LaunchTemplate: template,
 		MinCapacity:    jsii.Number(1),
 		MaxCapacity:    jsii.Number(1),
-		// Deploying waits until the database answers.
+		// The deployment waits until the database accepts connections.
 		Signals: awsautoscaling.Signals_WaitForMinCapacity(&awsautoscaling.SignalsOptions{
 			Timeout: awscdk.Duration_Minutes(jsii.Number(20)),
 		}),
 	})
-	// The machine fetches its packages at once.
+	// The instance installs packages as soon as it starts.
 	group.Node().AddDependency(subnet.InternetConnectivityEstablished())
 	return group
 }
 
-// addScript makes the script with its variables the machine's user data.
+// addScript sets the group's user data to the variables and the script.
 func addScript(group awsautoscaling.AutoScalingGroup, variables map[string]*string) {
 	for _, name := range slices.Sorted(maps.Keys(variables)) {
 		group.UserData().AddCommands(jsii.String(fmt.Sprintf("export %s='%s'", name, *variables[name])))
@@ -166,8 +166,9 @@ func addScript(group awsautoscaling.AutoScalingGroup, variables map[string]*stri
 	group.UserData().AddCommands(jsii.String(timescaleScript))
 }
 
-// grantMachine allows taking over the volume and the name, and saying that it did.
-func grantMachine(role awsiam.IRole, stack awscdk.Stack, volume awsec2.Volume, zone awsroute53.IHostedZone, stage config.StageName) {
+// grantInstance allows the instance to attach the volume, update the DNS record and
+// signal the stack.
+func grantInstance(role awsiam.IRole, stack awscdk.Stack, volume awsec2.Volume, zone awsroute53.IHostedZone, stage config.StageName) {
 	arn := func(service, resource string) *string {
 		return stack.FormatArn(&awscdk.ArnComponents{
 			Service:      jsii.String(service),

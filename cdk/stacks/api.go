@@ -1,8 +1,6 @@
 package stacks
 
 import (
-	"strconv"
-
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
@@ -20,12 +18,12 @@ type API struct {
 	HTTP       awsapigatewayv2.HttpApi
 	Ingest     constructs.GoFunction
 	Authorizer constructs.GoFunction
-	// Access gives tokens out, Resources serves everything else.
+	// Access issues tokens, Resources serves everything else.
 	Access    constructs.GoFunction
 	Resources constructs.GoFunction
 	Tokens    Tokens
-	// Refusals writes refused tokens into the audit trail; Undelivered holds the events
-	// that it could not write.
+	// Refusals writes rejected tokens to the audit trail; Undelivered is the dead-letter
+	// queue of the events that it could not write.
 	Refusals    constructs.GoFunction
 	Undelivered awssqs.Queue
 }
@@ -33,27 +31,36 @@ type API struct {
 // NewAPI adds the stack to scope.
 func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Telemetry) API {
 	stage := props.Stage
-	stack := newStack(scope, props, "Api", "the HTTP API for gateways and people")
+	stack := newStack(scope, props, "Api", "the HTTP API for gateways and users")
 	a := API{Stack: stack}
 
 	a.HTTP = newHTTPAPI(stack, stage)
 	a.Tokens = newTokens(stack, stage, a.HTTP.ApiEndpoint())
-	a.Authorizer = constructs.NewGoFunction(stack, "Authorizer", &constructs.GoFunctionProps{
-		Name:        "authorizer",
-		Description: "Checks a caller's token",
-		Stage:       stage,
+	a.Authorizer = newFunction(stack, props, function{
+		ID: "Authorizer", Name: "authorizer",
+		Description: "Verifies the caller's token",
 		Size:        stage.API.Authorizer,
-		Dir:         props.Functions,
 		Environment: a.Tokens.Environment,
 	})
 	a.Tokens.AllowVerify(a.Authorizer)
 	a.Ingest = newIngest(stack, props, telemetry)
 
-	a.Access = a.newDatabaseFunction(props, data, "Access", "access", "Gives out tokens", stage.API.Access, a.Tokens.Environment)
-	a.Tokens.AllowMint(a.Access)
-	a.Resources = a.newDatabaseFunction(props, data, "Resources", "api", "Serves the resources of the API", stage.API.Resources, map[string]*string{"EXPORT_BUCKET": data.Exports.BucketName()})
+	a.Access = data.newFunction(stack, props, function{
+		ID: "Access", Name: "access",
+		Description: "Issues tokens",
+		Size:        stage.API.Access,
+		Environment: a.Tokens.Environment,
+	})
+	a.Tokens.AllowSign(a.Access)
+	a.Resources = data.newFunction(stack, props, function{
+		ID: "Resources", Name: "api",
+		Description: "Serves the resources of the API",
+		Size:        stage.API.Resources,
+		Environment: map[string]*string{"EXPORT_BUCKET": data.Exports.BucketName()},
+	})
 	a.addICE(stage.API.ICE)
-	a.Resources.Allow([]string{"s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"}, data.Exports.ArnForObjects(jsii.String("exports/*")))
+	a.Resources.Allow([]string{"s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"},
+		data.Exports.ArnForObjects(jsii.String("exports/*")))
 	a.addRefusals(props, data)
 	a.addRoutes(stage)
 
@@ -65,36 +72,34 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 	a.watchRefusals(alarms)
 	alarms.Add("ServerErrors", constructs.Watch{
 		Metric:      a.HTTP.MetricServerError(constructs.EveryMinute("Sum")),
-		Description: "The API answered with a server error in each of 3 minutes.",
+		Description: "The API returned server errors (5xx) in each of 3 minutes.",
 		Minutes:     3,
 	})
 
-	output(stack, "ApiUrl", a.HTTP.ApiEndpoint(), "Base address of the API")
-	output(stack, "TokenIssuer", a.Tokens.Environment["TOKEN_ISSUER"], "Name of the platform in its tokens")
+	output(stack, "ApiUrl", a.HTTP.ApiEndpoint(), "Base URL of the API")
+	output(stack, "TokenIssuer", a.Tokens.Environment["TOKEN_ISSUER"], "Issuer (iss) of the platform's tokens")
 	return a
 }
 
 func newIngest(stack awscdk.Stack, props Props, telemetry Telemetry) constructs.GoFunction {
 	settings := props.Stage.Ingest
-	ingest := constructs.NewGoFunction(stack, "Ingest", &constructs.GoFunctionProps{
-		Name:        "ingest",
-		Description: "Accepts a gateway's events and puts them on the stream",
-		Stage:       props.Stage,
+	ingest := newFunction(stack, props, function{
+		ID: "Ingest", Name: "ingest",
+		Description: "Accepts the events of gateways and puts them on the stream",
 		Size:        settings.Function,
-		Dir:         props.Functions,
 		Environment: map[string]*string{
 			"STREAM_NAME":        telemetry.Stream.StreamName(),
 			"RECORD_COMPRESSION": jsii.String(string(settings.Compression)),
-			"RETENTION_DAYS":     jsii.String(strconv.Itoa(settings.RetentionDays)),
-			"MAX_FUTURE_SECONDS": jsii.String(strconv.Itoa(int(settings.MaxFuture.Seconds()))),
-			"MAX_INFLATED_BYTES": jsii.String(strconv.Itoa(settings.MaxInflatedBytes)),
+			"RETENTION_DAYS":     number(settings.RetentionDays),
+			"MAX_FUTURE_SECONDS": seconds(settings.MaxFuture),
+			"MAX_INFLATED_BYTES": number(settings.MaxInflatedBytes),
 		},
 	})
 	ingest.Allow([]string{"kinesis:PutRecords"}, telemetry.Stream.StreamArn())
 	return ingest
 }
 
-// newHTTPAPI makes an API whose default stage throttles and logs each access.
+// newHTTPAPI adds an API whose default stage throttles requests and logs each of them.
 func newHTTPAPI(stack awscdk.Stack, stage config.Stage) awsapigatewayv2.HttpApi {
 	api := awsapigatewayv2.NewHttpApi(stack, jsii.String("Http"), &awsapigatewayv2.HttpApiProps{
 		ApiName:            jsii.String("insighthub-" + string(stage.Name)),
@@ -114,13 +119,14 @@ func newHTTPAPI(stack awscdk.Stack, stage config.Stage) awsapigatewayv2.HttpApi 
 		Retention:     constructs.LogRetention(stage.Log.RetentionDays),
 		RemovalPolicy: constructs.RemovalPolicy(stage.Removal),
 	})
-	// No token and no body; the gateway comes from the authorizer's answer.
-	front.Node().DefaultChild().(awsapigatewayv2.CfnStage).SetAccessLogSettings(&awsapigatewayv2.CfnStage_AccessLogSettingsProperty{
+	// No token and no body; the gateway comes from the authorizer's response.
+	settings := &awsapigatewayv2.CfnStage_AccessLogSettingsProperty{
 		DestinationArn: logs.LogGroupArn(),
 		Format: jsii.String(`{"requestId":"$context.requestId","time":"$context.requestTimeEpoch","route":"$context.routeKey",` +
 			`"status":$context.status,"gateway":"$context.authorizer.gateway","ip":"$context.identity.sourceIp",` +
 			`"latencyMs":$context.responseLatency,"integrationLatencyMs":"$context.integrationLatency","bytes":$context.responseLength,` +
 			`"error":"$context.error.message","authorizerError":"$context.authorizer.error"}`),
-	})
+	}
+	front.Node().DefaultChild().(awsapigatewayv2.CfnStage).SetAccessLogSettings(settings)
 	return api
 }

@@ -15,25 +15,26 @@ import (
 	"github.com/insighthub/insighthub/cdk/config"
 )
 
-// Assembly says what to synthesise, and where to.
+// Assembly is the input of a synthesis and its output directory.
 type Assembly struct {
-	// Stage is the name of one stage, or empty for the context's, or else all.
+	// Stage is the name of one stage. When empty it is the stage of the CDK context, or
+	// every stage.
 	Stage string
-	// Out is the directory to write; empty for CDK_OUTDIR, or else cdk.out.
+	// Out is the output directory. When empty it is CDK_OUTDIR, or cdk.out.
 	Out string
-	// Functions holds a directory per function with its built bootstrap.
+	// Functions is a directory that contains one for each function, with its bootstrap.
 	Functions string
-	// Rules is the directory with the files of Prometheus's rules.
+	// Rules is the directory of the Prometheus rule files.
 	Rules string
-	// Settings is the file with the feature flags, used when the CDK's command
-	// line has not passed them in CDK_CONTEXT_JSON.
+	// Settings is the file with the feature flags. It is read only when the CDK CLI has
+	// not passed them in CDK_CONTEXT_JSON.
 	Settings string
 
 	// Getenv reads the environment.
 	Getenv func(string) string
 }
 
-// Synthesise writes the assembly.
+// Synthesise writes the cloud assembly.
 func (a Assembly) Synthesise() error {
 	if err := checkFunctions(a.Functions); err != nil {
 		return err
@@ -79,8 +80,8 @@ func (a Assembly) appProps() (*awscdk.AppProps, error) {
 	return props, nil
 }
 
-// Context reads the feature flags of a cdk.json, and adds what the CDK's command
-// line adds, so that both ways of running give the same templates.
+// Context reads the feature flags of a cdk.json and adds those that the CDK CLI adds,
+// so that the templates are the same without it.
 func Context(path string) (map[string]any, error) {
 	raw, err := os.ReadFile(filepath.Clean(path))
 	if err != nil {
@@ -94,20 +95,20 @@ func Context(path string) (map[string]any, error) {
 	}
 	context := settings.Context
 	if context == nil {
-		return nil, fmt.Errorf("feature flags: %s has no context", path)
+		return nil, fmt.Errorf("feature flags: %s has no member context", path)
 	}
 	context["aws:cdk:enable-path-metadata"] = true
 	context["aws:cdk:enable-asset-metadata"] = true
 	return context, nil
 }
 
-// Functions lists the functions that the stacks deploy.
+// Functions returns the names of the functions that the stacks deploy.
 func Functions() []string {
 	return []string{"access", "api", "audit", "authorizer", "bridge", "detect", "ingest", "migrate", "refusals", "rollup", "store"}
 }
 
-// checkFunctions says which functions are not built, before the CDK stumbles
-// over the first.
+// checkFunctions returns an error with the names of all functions that are not built;
+// the CDK would report only the first.
 func checkFunctions(dir string) error {
 	var missing []string
 	for _, name := range Functions() {

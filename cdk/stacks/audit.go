@@ -1,8 +1,6 @@
 package stacks
 
 import (
-	"strconv"
-
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
@@ -15,64 +13,63 @@ import (
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// Audit is the stack of the function that looks at the platform from outside. It
-// stands by itself: nothing depends on it, and it may more than what it looks at.
+// Audit is the stack of the self-check, a function that checks the platform from
+// outside. It is separate because nothing depends on it, and because its permissions
+// are wider than those of the functions that it checks.
 type Audit struct {
 	Stack    awscdk.Stack
 	Function constructs.GoFunction
-	// Records keeps heads of the audit trail, when keys were seen first, and reports.
+	// Records holds heads of the audit trail, the first sighting of signing keys, and
+	// reports.
 	Records awss3.Bucket
 }
 
 // NewAudit adds the stack to scope.
 //
-// The function signs tokens of its own, of every role, as the access function does,
-// so nobody has to keep a password for it; each signature is in CloudTrail. It may
-// read the buckets that it looks at, and write to its own.
+// The function signs its own tokens, for every role, as the access function does, so
+// that it needs no password; CloudTrail records each signature. It may read the
+// buckets that it checks, and write to its own.
 func NewAudit(scope cdkconstructs.Construct, props Props, data Data, api API) Audit {
 	stage := props.Stage
-	a := Audit{Stack: newStack(scope, props, "Audit", "looks at the platform from outside")}
+	a := Audit{Stack: newStack(scope, props, "Audit", "the self-check of the platform from outside")}
 	a.Records = recordBucket(a.Stack, props)
 	environment := map[string]*string{
 		"API_URL":           api.HTTP.ApiEndpoint(),
 		"AUDIT_BUCKET":      a.Records.BucketName(),
 		"FAILURE_BUCKET":    data.Failures.BucketName(),
 		"STATE_BUCKET":      data.States.BucketName(),
-		"LATENCY_BUDGET_MS": jsii.String(strconv.FormatInt(stage.Audit.LatencyBudget.Milliseconds(), 10)),
+		"LATENCY_BUDGET_MS": number(int(stage.Audit.LatencyBudget.Milliseconds())),
 	}
 	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE", "SIGNING_KEYS"} {
 		environment[name] = api.Tokens.Environment[name]
 	}
-	a.Function = constructs.NewGoFunction(a.Stack, "Audit", &constructs.GoFunctionProps{
-		Name:        "audit",
-		Description: "Looks at the platform from outside and reports what is not well",
-		Stage:       stage,
+	a.Function = newFunction(a.Stack, props, function{
+		ID: "Audit", Name: "audit",
+		Description: "Checks the platform from outside and reports problems",
 		Size:        stage.Audit.Function,
-		Dir:         props.Functions,
 		Environment: environment,
 	})
-	api.Tokens.AllowMint(a.Function)
-	a.Function.Allow([]string{"s3:PutObject"},
-		a.Records.ArnForObjects(jsii.String("audit-anchors/*")), a.Records.ArnForObjects(jsii.String("audit-keys/*")), a.Records.ArnForObjects(jsii.String("audit-reports/*")))
-	a.Function.Allow([]string{"s3:GetObject"},
-		a.Records.ArnForObjects(jsii.String("audit-keys/*")), data.States.ArnForObjects(jsii.String("shardstate/*")))
+	api.Tokens.AllowSign(a.Function)
+	anchors, keys := a.Records.ArnForObjects(jsii.String("audit-anchors/*")), a.Records.ArnForObjects(jsii.String("audit-keys/*"))
+	a.Function.Allow([]string{"s3:PutObject"}, anchors, keys, a.Records.ArnForObjects(jsii.String("audit-reports/*")))
+	a.Function.Allow([]string{"s3:GetObject"}, keys, data.States.ArnForObjects(jsii.String("shardstate/*")))
 	a.Function.Allow([]string{"s3:ListBucket"}, a.Records.BucketArn(), data.Failures.BucketArn(), data.States.BucketArn())
 	awsevents.NewRule(a.Stack, jsii.String("Schedule"), &awsevents.RuleProps{
-		Description: jsii.String("Audits the platform"),
+		Description: jsii.String("Runs the self-check of the platform"),
 		Schedule:    awsevents.Schedule_Rate(constructs.Duration(stage.Audit.Every)),
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(a.Function.Function, &awseventstargets.LambdaFunctionProps{
 			RetryAttempts: jsii.Number(0),
 		})},
 	})
 	constructs.NewAlarms(a.Stack, "Alarms", stage.AlarmEmail).AddFunction("Audit", a.Function)
-	output(a.Stack, "RecordBucket", a.Records.BucketName(), "Bucket of the audits' reports, and of the heads of the audit trail")
+	output(a.Stack, "RecordBucket", a.Records.BucketName(), "Bucket of the self-check's reports and of the heads of the audit trail")
 	return a
 }
 
-// recordBucket keeps what was kept: a head of the audit trail and the time at which a
-// key was seen first are written once, and neither replaced nor deleted before their
-// time, whoever asks for it. The lock holds for each version; that no marker of a deletion
-// hides one is the policy's part. docs/adr/0016 has the reasons.
+// recordBucket adds a bucket whose heads of the audit trail and first sightings of keys
+// are written once: no caller can replace or delete them before their retention ends.
+// The object lock protects each version; the bucket policy prevents delete markers that
+// would hide one. docs/adr/0016 has the reasons.
 func recordBucket(stack awscdk.Stack, props Props) awss3.Bucket {
 	const reportDays = 400
 	lock := props.Stage.Audit.Lock
@@ -85,18 +82,18 @@ func recordBucket(stack awscdk.Stack, props Props) awss3.Bucket {
 	} else {
 		p.ObjectLockDefaultRetention = awss3.ObjectLockRetention_Governance(days)
 	}
-	// Heads and times of keys stay: their prefixes have no rule.
+	// Heads and first sightings of keys never expire: their prefixes have no rule.
 	p.LifecycleRules = &[]*awss3.LifecycleRule{{
 		Prefix:                      jsii.String("audit-reports/"),
 		Expiration:                  awscdk.Duration_Days(jsii.Number(float64(max(reportDays, lock.Days)))),
 		NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(1)),
 	}}
 	bucket := awss3.NewBucket(stack, jsii.String("Records"), p)
-	kept := []*string{bucket.ArnForObjects(jsii.String("audit-anchors/*")), bucket.ArnForObjects(jsii.String("audit-keys/*"))}
+	protected := []*string{bucket.ArnForObjects(jsii.String("audit-anchors/*")), bucket.ArnForObjects(jsii.String("audit-keys/*"))}
 	deny := func(conditions map[string]any, actions ...string) {
 		statement := &awsiam.PolicyStatementProps{
 			Effect: awsiam.Effect_DENY, Principals: &[]awsiam.IPrincipal{awsiam.NewAnyPrincipal()},
-			Actions: jsii.Strings(actions...), Resources: &kept,
+			Actions: jsii.Strings(actions...), Resources: &protected,
 		}
 		if conditions != nil {
 			statement.Conditions = &conditions

@@ -8,7 +8,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/config"
 )
 
-// checkAudit looks at when the audit runs, and at what it may do.
+// checkAudit checks the schedule and the permissions of the self-check.
 func checkAudit(t *testing.T, a assembly) {
 	t.Helper()
 	rule := resource{}
@@ -18,7 +18,7 @@ func checkAudit(t *testing.T, a assembly) {
 		}
 	}
 	if rule.Properties["ScheduleExpression"] != "rate(1 hour)" || !strings.Contains(text(rule.Properties["Targets"]), "AuditFunction") {
-		t.Errorf("the schedule is %v", rule.Properties)
+		t.Errorf("schedule %v, want rate(1 hour) of the audit function", rule.Properties)
 	}
 	for _, policy := range a.ofType("AWS::IAM::Policy") {
 		if !strings.HasPrefix(policy.ID, "Audit/") {
@@ -27,34 +27,36 @@ func checkAudit(t *testing.T, a assembly) {
 		document := text(policy.Properties["PolicyDocument"])
 		for _, what := range []string{"s3:DeleteObject", "kinesis:", "secretsmanager:", "dynamodb:"} {
 			if strings.Contains(document, what) {
-				t.Errorf("the audit may %s: %s", what, document)
+				t.Errorf("the self-check may %s: %s", what, document)
 			}
 		}
 		// It writes to its own bucket only, below three prefixes.
-		for _, statement := range regexp.MustCompile(`\{"Action":"s3:PutObject".*?\}\]\}|\{"Action":"s3:PutObject".*`).FindAllString(document, -1) {
+		writes := regexp.MustCompile(`\{"Action":"s3:PutObject".*?\}\]\}|\{"Action":"s3:PutObject".*`)
+		for _, statement := range writes.FindAllString(document, -1) {
 			statement, _, _ = strings.Cut(statement, `"Action":"s3:GetObject"`)
-			if strings.Contains(statement, "Failures") || strings.Contains(statement, "States") || strings.Count(statement, "/audit-") != 3 {
-				t.Errorf("the audit may write: %s", statement)
+			if strings.Contains(statement, "Failures") || strings.Contains(statement, "States") ||
+				strings.Count(statement, "/audit-") != 3 {
+				t.Errorf("the self-check may write %s, want three prefixes of its own bucket", statement)
 			}
 		}
 	}
 	found := false
+	const once = `"Action":"s3:PutObject","Condition":{"Null":{"s3:if-none-match":"true"}},"Effect":"Deny"`
 	for _, p := range a.ofType("AWS::S3::BucketPolicy") {
-		found = found || strings.HasPrefix(p.ID, "Audit/") &&
-			regexp.MustCompile(`"Action":"s3:PutObject","Condition":\{"Null":\{"s3:if-none-match":"true"\}\},"Effect":"Deny"`).MatchString(text(p.Properties))
+		found = found || strings.HasPrefix(p.ID, "Audit/") && strings.Contains(text(p.Properties), once)
 	}
 	if !found {
-		t.Error("what was kept can be replaced")
+		t.Error("no bucket policy denies replacing an object")
 	}
 }
 
-// checkRecords looks at what protects the audit's bucket from who may delete.
+// checkRecords checks the object lock, lifecycle and policy of the self-check's bucket.
 func checkRecords(t *testing.T, a assembly, stage config.StageName) {
 	t.Helper()
 	for _, b := range a.ofType("AWS::S3::Bucket") {
 		locked := b.Properties["ObjectLockEnabled"] != nil || b.Properties["ObjectLockConfiguration"] != nil
 		if audits := strings.HasPrefix(b.ID, "Audit/"); locked != audits {
-			t.Errorf("%s: locked %t", b.ID, locked)
+			t.Errorf("%s: locked %t, want %t", b.ID, locked, audits)
 		}
 		if !locked {
 			continue
@@ -67,21 +69,23 @@ func checkRecords(t *testing.T, a assembly, stage config.StageName) {
 		lock, _ := b.Properties["ObjectLockConfiguration"].(map[string]any)
 		if b.Properties["ObjectLockEnabled"] != true || lock["ObjectLockEnabled"] != "Enabled" || text(lock["Rule"]) != want ||
 			text(b.Properties["VersioningConfiguration"]) != `{"Status":"Enabled"}` {
-			t.Errorf("%s: %s, versions %v, want %s", b.ID, text(lock), b.Properties["VersioningConfiguration"], want)
+			t.Errorf("%s: lock %s, versioning %v; want %s and versioning", b.ID, text(lock), b.Properties["VersioningConfiguration"], want)
 		}
-		// Nothing that is to stay expires.
+		// Only reports expire.
 		rules := text(b.Properties["LifecycleConfiguration"])
-		if strings.Count(rules, `"Prefix"`) != 1 || !strings.Contains(rules, `"Prefix":"audit-reports/"`) || !strings.Contains(rules, `"ExpirationInDays":400`) {
-			t.Errorf("%s: %s", b.ID, rules)
+		if strings.Count(rules, `"Prefix"`) != 1 || !strings.Contains(rules, `"Prefix":"audit-reports/"`) ||
+			!strings.Contains(rules, `"ExpirationInDays":400`) {
+			t.Errorf("%s: lifecycle %s, want one rule for reports of 400 days", b.ID, rules)
 		}
 	}
 	for _, p := range a.ofType("AWS::S3::BucketPolicy") {
 		if !strings.HasPrefix(p.ID, "Audit/") {
 			continue
 		}
-		statement := regexp.MustCompile(`\{"Action":\["s3:DeleteObject","s3:DeleteObjectVersion"\],"Effect":"Deny","Principal":\{"AWS":"\*"\},"Resource":\[.*?audit-anchors/\*.*?audit-keys/\*`)
-		if !statement.MatchString(text(p.Properties)) {
-			t.Errorf("what was kept can be hidden: %s", text(p.Properties))
+		denied := regexp.MustCompile(`\{"Action":\["s3:DeleteObject","s3:DeleteObjectVersion"\],"Effect":"Deny",` +
+			`"Principal":\{"AWS":"\*"\},"Resource":\[.*?audit-anchors/\*.*?audit-keys/\*`)
+		if !denied.MatchString(text(p.Properties)) {
+			t.Errorf("bucket policy %s, want it to deny deleting heads and keys", text(p.Properties))
 		}
 	}
 }

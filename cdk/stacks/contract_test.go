@@ -11,8 +11,8 @@ import (
 	"github.com/insighthub/insighthub/docs/contracttest"
 )
 
-// TestOpenRoutesAreTheContracts: a route without an authorizer is one that the contract
-// describes so; all others lie where the authorizer stands before them.
+// TestOpenRoutesAreTheContracts checks that exactly the operations without security in
+// the contract have a route without an authorizer; all others are below /v1/.
 func TestOpenRoutesAreTheContracts(t *testing.T) {
 	contract := contracttest.Open(t)
 	open := stacks.OpenRoutes()
@@ -22,7 +22,7 @@ func TestOpenRoutesAreTheContracts(t *testing.T) {
 	}
 	for _, operation := range contract.Operations() {
 		if _, path, _ := strings.Cut(operation, " "); !slices.Contains(open, operation) && !strings.HasPrefix(path, "/v1/") {
-			t.Errorf("no route leads to %s", operation)
+			t.Errorf("no route to %s", operation)
 		}
 	}
 }

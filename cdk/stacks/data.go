@@ -2,7 +2,6 @@ package stacks
 
 import (
 	"math"
-	"strconv"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
@@ -17,36 +16,39 @@ import (
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// Data is the stack of what must not be lost: the database and its network, the
-// bucket of the records that could not be stored, and that of the consumers' states.
+// Data is the stack of stored data: the database and its network, and the buckets of
+// failed records, consumers' states and exports.
 type Data struct {
 	Stack awscdk.Stack
 	// DatabaseSecret holds the database's address and password.
 	DatabaseSecret awssecretsmanager.ISecret
-	// DatabaseNetwork is where functions that use the database run; nil when
-	// it is reached over the internet.
+	// DatabaseNetwork is the network of the functions that use the database; nil when
+	// they reach it over the internet.
 	DatabaseNetwork *constructs.Network
-	// Failures takes what a consumer gave up, or could not read.
+	// Failures holds the records that Lambda no longer retries, and poison records.
 	Failures awss3.Bucket
-	// States keeps what consumers remember of their shards.
+	// States holds the state of each consumer's shards.
 	States  awss3.Bucket
 	Migrate constructs.GoFunction
-	// Rollup keeps the events by minute and hour, and drops what is past its retention.
+	// Rollup aggregates events by minute and hour, and deletes expired data.
 	Rollup constructs.GoFunction
-	// Exports holds what people exported, for a day.
+	// Exports holds exported files for a day.
 	Exports awss3.Bucket
 	// AdminSecret is the password of the first account.
 	AdminSecret awssecretsmanager.ISecret
 }
 
-// FailuresMetrics is the name under which the failure bucket counts requests.
+// FailuresMetrics is the id of the failure bucket's request metrics.
 const FailuresMetrics = "all"
 
 // NewData adds the stack to scope.
 func NewData(scope cdkconstructs.Construct, props Props) Data {
 	stage := props.Stage
-	stack := newStack(scope, props, "Data", "database, buckets and the network they need")
-	d := Data{Stack: stack, Failures: failureBucket(stack, stage), States: stateBucket(stack, stage), Exports: exportBucket(stack, stage)}
+	stack := newStack(scope, props, "Data", "the database, its network and the buckets")
+	d := Data{
+		Stack:    stack,
+		Failures: failureBucket(stack, stage), States: stateBucket(stack, stage), Exports: exportBucket(stack, stage),
+	}
 
 	var ready []cdkconstructs.Construct
 	if stage.Database.Kind == config.OwnInstance {
@@ -60,49 +62,44 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 		d.DatabaseSecret, d.DatabaseNetwork = database.Secret, network
 		ready = append(ready, network.VPC, database.Scope)
 	} else {
-		d.DatabaseSecret = awssecretsmanager.Secret_FromSecretCompleteArn(stack, jsii.String("Database"), jsii.String(stage.Database.SecretARN))
+		arn := jsii.String(stage.Database.SecretARN)
+		d.DatabaseSecret = awssecretsmanager.Secret_FromSecretCompleteArn(stack, jsii.String("Database"), arn)
 	}
 
 	d.AdminSecret = awssecretsmanager.NewSecret(stack, jsii.String("Admin"), &awssecretsmanager.SecretProps{
-		Description: jsii.String("Password with which the account admin is made, once; change it after the first login"),
+		Description: jsii.String("First password of the account admin; change it after the first login"),
 		GenerateSecretString: &awssecretsmanager.SecretStringGenerator{
 			PasswordLength:     jsii.Number(32),
 			ExcludePunctuation: jsii.Bool(true),
 		},
 		RemovalPolicy: constructs.RemovalPolicy(stage.Removal),
 	})
-	d.Migrate = constructs.NewGoFunction(stack, "Migrate", &constructs.GoFunctionProps{
-		Name:        "migrate",
+	d.Migrate = d.newFunction(stack, props, function{
+		ID: "Migrate", Name: "migrate",
+		// A part of the hash in the logical id of the function's version: do not edit.
 		Description: "Brings the database's schema to this version",
-		Stage:       stage,
 		Size:        stage.Migrate,
-		Dir:         props.Functions,
-		Network:     d.DatabaseNetwork,
-		Environment: map[string]*string{
-			"DATABASE_SECRET_ARN": d.DatabaseSecret.SecretArn(),
-			"ADMIN_SECRET_ARN":    d.AdminSecret.SecretArn(),
-		},
+		Environment: map[string]*string{"ADMIN_SECRET_ARN": d.AdminSecret.SecretArn()},
 	})
-	d.DatabaseSecret.GrantRead(d.Migrate.Role, nil)
-	d.addRollup(props)
 	d.AdminSecret.GrantRead(d.Migrate.Role, nil)
-	// The migrations are part of the function: it runs when it changes, and the
-	// deployment fails and rolls back with it.
+	d.addRollup(props)
+	// The migrations are a part of the function: it is invoked whenever it changes, and
+	// when it fails the deployment fails and rolls back.
 	triggers.NewTrigger(stack, jsii.String("RunMigrations"), &triggers.TriggerProps{
 		Handler:      d.Migrate.Function,
 		Timeout:      constructs.Duration(stage.Migrate.Timeout),
 		ExecuteAfter: &ready,
 	})
 
-	output(stack, "DatabaseSecretArn", d.DatabaseSecret.SecretArn(), "Secret with the database's address and password")
-	output(stack, "AdminSecretArn", d.AdminSecret.SecretArn(), "Secret with the first password of the account admin")
-	output(stack, "FailureBucket", d.Failures.BucketName(), "Bucket of the records that could not be stored")
+	output(stack, "DatabaseSecretArn", d.DatabaseSecret.SecretArn(), "ARN of the secret with the database's address and password")
+	output(stack, "AdminSecretArn", d.AdminSecret.SecretArn(), "ARN of the secret with the first password of the account admin")
+	output(stack, "FailureBucket", d.Failures.BucketName(), "Bucket of the records that could not be processed")
 	return d
 }
 
 func failureBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 	p := privateBucket(stage)
-	// Long enough to notice, to mend the cause and to send the records again.
+	// Long enough to notice, to fix the cause and to resend the records.
 	p.LifecycleRules = &[]*awss3.LifecycleRule{{
 		Expiration:                          awscdk.Duration_Days(jsii.Number(90)),
 		AbortIncompleteMultipartUploadAfter: awscdk.Duration_Days(jsii.Number(1)),
@@ -111,36 +108,30 @@ func failureBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 	return awss3.NewBucket(stack, jsii.String("Failures"), p)
 }
 
-// addRollup adds the function that makes minutes and hours of events, every minute.
+// addRollup adds the function that aggregates events by minute and hour, every minute.
 func (d *Data) addRollup(props Props) {
 	retention := props.Stage.Retention
-	days := func(n int) *string { return jsii.String(strconv.Itoa(n)) }
-	d.Rollup = constructs.NewGoFunction(d.Stack, "Rollup", &constructs.GoFunctionProps{
-		Name:        "rollup",
-		Description: "Keeps the events by minute and hour, and drops what is past its retention",
-		Stage:       props.Stage,
+	d.Rollup = d.newFunction(d.Stack, props, function{
+		ID: "Rollup", Name: "rollup",
+		Description: "Aggregates events by minute and hour, and deletes expired data",
 		Size:        props.Stage.Rollup,
-		Dir:         props.Functions,
-		Network:     d.DatabaseNetwork,
 		Environment: map[string]*string{
-			"DATABASE_SECRET_ARN":   d.DatabaseSecret.SecretArn(),
-			"RETENTION_EVENT_DAYS":  days(retention.EventDays),
-			"RETENTION_MINUTE_DAYS": days(retention.MinuteDays),
-			"RETENTION_HOUR_DAYS":   days(retention.HourDays),
+			"RETENTION_EVENT_DAYS":  number(retention.EventDays),
+			"RETENTION_MINUTE_DAYS": number(retention.MinuteDays),
+			"RETENTION_HOUR_DAYS":   number(retention.HourDays),
 		},
 	})
-	d.DatabaseSecret.GrantRead(d.Rollup.Role, nil)
 	awsevents.NewRule(d.Stack, jsii.String("RollupSchedule"), &awsevents.RuleProps{
-		Description: jsii.String("Makes minutes and hours of events"),
+		Description: jsii.String("Aggregates events by minute and hour"),
 		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(1))),
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(d.Rollup.Function, &awseventstargets.LambdaFunctionProps{
-			// One that is missed is made up for by the next.
+			// The next run does the work of a failed one.
 			RetryAttempts: jsii.Number(0),
 		})},
 	})
 }
 
-// exportBucket holds files that can be fetched for some minutes.
+// exportBucket holds files that can be downloaded for some minutes.
 func exportBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 	p := privateBucket(stage)
 	p.LifecycleRules = &[]*awss3.LifecycleRule{{
@@ -150,10 +141,11 @@ func exportBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 	return awss3.NewBucket(stack, jsii.String("Exports"), p)
 }
 
-// BridgeStates begins the keys of the bridge's states, one for each length of window.
+// BridgeStates is the prefix of the keys of the bridge's states; the length of the
+// window follows.
 const BridgeStates = "shardstate/bridge-"
 
-// DetectStates begins the keys of the detector's states.
+// DetectStates is the prefix of the keys of the detector's states.
 const DetectStates = "shardstate/detect/"
 
 // stateBucket holds one object for each consumer and shard. It has no versions:
@@ -177,7 +169,14 @@ func stateBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 	return awss3.NewBucket(stack, jsii.String("States"), p)
 }
 
-// privateBucket is what all buckets have.
+// allowStates allows a consumer to read and write the states with a prefix.
+func (d Data) allowStates(f constructs.GoFunction, prefix string) {
+	f.Allow([]string{"s3:GetObject", "s3:PutObject"}, d.States.ArnForObjects(jsii.String(prefix+"*")))
+	// Without it S3 returns 403 instead of 404 for a state that does not exist yet.
+	f.Allow([]string{"s3:ListBucket"}, d.States.BucketArn())
+}
+
+// privateBucket returns the properties that all buckets have in common.
 func privateBucket(stage config.Stage) *awss3.BucketProps {
 	return &awss3.BucketProps{
 		BlockPublicAccess: awss3.BlockPublicAccess_BLOCK_ALL(),

@@ -1,65 +1,47 @@
 package stacks
 
 import (
-	"strconv"
-
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
 	"github.com/aws/jsii-runtime-go"
-
-	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// addDetect adds the consumer that finds anomalies, and the bus on which it tells of
-// them.
+// addDetect adds the consumer that detects anomalies, and the bus on which it
+// publishes them.
 func (t *Telemetry) addDetect(props Props, data Data) {
-	stage := props.Stage
+	settings := props.Stage.Detect
 	t.Anomalies = awsevents.NewEventBus(t.Stack, jsii.String("Anomalies"), &awsevents.EventBusProps{
-		Description: jsii.String("Anomalies: source insighthub.detect, detail-type anomaly"),
+		Description: jsii.String("Detected anomalies: source insighthub.detect, detail-type anomaly"),
 	})
-	t.Detect = constructs.NewGoFunction(t.Stack, "Detect", &constructs.GoFunctionProps{
-		Name:        "detect",
-		Description: "Finds anomalies in the stream's events and raises alarms",
-		Stage:       stage,
-		Size:        stage.Detect.Function,
-		Dir:         props.Functions,
-		Network:     data.DatabaseNetwork,
+	t.Detect = data.newFunction(t.Stack, props, function{
+		ID: "Detect", Name: "detect",
+		Description: "Detects anomalies in the stream's events and raises alarms",
+		Size:        settings.Function,
 		Environment: map[string]*string{
-			// The stream's name, for the lineage of its shards.
-			"STREAM_NAME":         t.Stream.StreamName(),
-			"STATE_BUCKET":        data.States.BucketName(),
-			"DATABASE_SECRET_ARN": data.DatabaseSecret.SecretArn(),
-			"EVENT_BUS":           t.Anomalies.EventBusName(),
-			"MAX_SERIES":          jsii.String(strconv.Itoa(stage.Detect.MaxSeries)),
+			"STREAM_NAME":  t.Stream.StreamName(),
+			"STATE_BUCKET": data.States.BucketName(),
+			"EVENT_BUS":    t.Anomalies.EventBusName(),
+			"MAX_SERIES":   number(settings.MaxSeries),
 		},
 	})
-	data.DatabaseSecret.GrantRead(t.Detect.Role, nil)
-	t.Detect.Allow([]string{"s3:GetObject", "s3:PutObject"}, data.States.ArnForObjects(jsii.String(DetectStates+"*")))
-	// Without it S3 says of a state that is not there yet that access is denied.
-	t.Detect.Allow([]string{"s3:ListBucket"}, data.States.BucketArn())
+	data.allowStates(t.Detect, DetectStates)
 	t.Detect.Allow([]string{"events:PutEvents"}, t.Anomalies.EventBusArn())
-	constructs.NewKinesisConsumer(t.Stack, "DetectConsumer", &constructs.KinesisConsumerProps{
-		Stream:    t.Stream,
-		Retention: stage.Stream.Retention,
-		Function:  t.Detect,
-		Timeout:   stage.Detect.Timeout,
-		Settings:  stage.Detect.Consumer,
-		Failures:  data.Failures,
-	})
-	if stage.AlarmEmail != "" {
-		t.mailCritical(stage.AlarmEmail)
+	t.consume("DetectConsumer", t.Detect, settings.Function, settings.Consumer, data)
+	if email := props.Stage.AlarmEmail; email != "" {
+		t.mailCritical(email)
 	}
 }
 
-// mailCritical sends critical anomalies by mail. It is also the example of a rule:
-// EventBridge delivers at least once, and detail.id is the same each time.
+// mailCritical adds a rule that sends critical anomalies by e-mail. Rules of your own
+// can look like it: EventBridge delivers at least once, and detail.id identifies a
+// duplicate.
 func (t *Telemetry) mailCritical(address string) {
 	topic := awssns.NewTopic(t.Stack, jsii.String("CriticalAnomalies"), &awssns.TopicProps{EnforceSSL: jsii.Bool(true)})
 	topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(address), nil))
 	rule := awsevents.NewCfnRule(t.Stack, jsii.String("CriticalAnomaliesRule"), &awsevents.CfnRuleProps{
-		Description:  jsii.String("Mails critical anomalies"),
+		Description:  jsii.String("Sends critical anomalies by e-mail"),
 		EventBusName: t.Anomalies.EventBusName(),
 		EventPattern: map[string]any{
 			"source":      []string{"insighthub.detect"},

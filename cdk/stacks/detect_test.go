@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// checkDetect looks at what the detector is told and may do, beyond the common.
+// checkDetect checks the environment and permissions that the detector alone has.
 func checkDetect(t *testing.T, a assembly) {
 	t.Helper()
 	id := busOf(t, a, "Telemetry")
@@ -20,12 +20,13 @@ func checkDetect(t *testing.T, a assembly) {
 		if !strings.HasPrefix(policy.ID, "Telemetry/Detect") {
 			if strings.Contains(document, "shardstate/detect") || strings.Contains(document, id) ||
 				strings.Contains(document, "events:") && !strings.HasPrefix(policy.ID, "Api/Authorizer") {
-				t.Errorf("%s may do what is the detector's: %s", policy.ID, document)
+				t.Errorf("%s has a permission of the detector: %s", policy.ID, document)
 			}
 			continue
 		}
 		for _, want := range []string{
-			`"Action":\["s3:GetObject","s3:PutObject"\],"Effect":"Allow","Resource":\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*States[^"]*Arn[^"]*"\},"/shardstate/detect/\*"`,
+			`"Action":\["s3:GetObject","s3:PutObject"\],"Effect":"Allow",` +
+				`"Resource":\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*States[^"]*Arn[^"]*"\},"/shardstate/detect/\*"`,
 			`"Action":"events:PutEvents","Effect":"Allow","Resource":\{"Fn::GetAtt":\["` + id + `","Arn"\]\}`,
 			`"kinesis:ListShards"`,
 			`"secretsmanager:GetSecretValue"`,
@@ -39,12 +40,12 @@ func checkDetect(t *testing.T, a assembly) {
 		}
 	}
 	if len(has) == 0 {
-		t.Error("the detector may do nothing")
+		t.Error("the detector has no policy")
 	}
 }
 
-// checkCriticalMail wants critical anomalies, and no others, to reach a topic that
-// takes them from that rule alone.
+// checkCriticalMail checks that critical anomalies, and no others, reach a topic on which
+// only that rule may publish.
 func checkCriticalMail(t *testing.T, a assembly) {
 	t.Helper()
 	var rule resource
@@ -61,10 +62,10 @@ func checkCriticalMail(t *testing.T, a assembly) {
 	for _, p := range a.ofType("AWS::SNS::TopicPolicy") {
 		if document := text(p.Properties); strings.Contains(document, "events.amazonaws.com") {
 			if !strings.Contains(document, `{"ArnEquals":{"aws:SourceArn":{"Fn::GetAtt":["`+id+`","Arn"]}}}`) {
-				t.Errorf("anybody's rule may publish: %s", document)
+				t.Errorf("topic policy %s, want it limited to the rule", document)
 			}
 			return
 		}
 	}
-	t.Error("the rule may not publish")
+	t.Error("no topic policy allows the rule to publish")
 }

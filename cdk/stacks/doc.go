@@ -1,4 +1,5 @@
-// Package stacks is the platform as CloudFormation stacks, one set per stage:
-// Data keeps what must not be lost, Telemetry moves events from the stream into
-// it, Api lets gateways in. docs/adr/0001-stacks.md says why they are cut there.
+// Package stacks defines the platform's CloudFormation stacks, one set for each
+// stage: Data stores, Monitoring is the managed Prometheus, Telemetry is the stream and
+// its consumers, Api serves gateways and users, Audit is the self-check.
+// docs/adr/0001-stacks.md has the reasons for this division.
 package stacks

@@ -15,18 +15,17 @@ import (
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// Monitoring is the stack of the figures: a managed Prometheus and its rules. It
-// stands by itself, so that a change of the stream's consumers, or of a rule, leaves
-// what was measured alone.
+// Monitoring is the stack of the managed Prometheus and its rules. It is separate, so
+// that no change of a consumer or a rule touches the stored samples.
 type Monitoring struct {
 	Stack     awscdk.Stack
 	Workspace awsaps.CfnWorkspace
 }
 
-// NewMonitoring adds the stack to scope, or says which rules can not be read.
+// NewMonitoring adds the stack to scope. It fails when rules cannot be read.
 func NewMonitoring(scope cdkconstructs.Construct, props Props) (Monitoring, error) {
 	stage := props.Stage
-	stack := newStack(scope, props, "Monitoring", "the figures and their rules")
+	stack := newStack(scope, props, "Monitoring", "Prometheus and its rules")
 	m := Monitoring{Stack: stack}
 	m.Workspace = awsaps.NewCfnWorkspace(stack, jsii.String("Workspace"), &awsaps.CfnWorkspaceProps{
 		Alias: jsii.String("insighthub-" + string(stage.Name)),
@@ -42,11 +41,11 @@ func NewMonitoring(scope cdkconstructs.Construct, props Props) (Monitoring, erro
 	if err := m.addRules(props.Rules); err != nil {
 		return m, err
 	}
-	output(stack, "WorkspaceEndpoint", m.Workspace.AttrPrometheusEndpoint(), "Address of Prometheus's API, for signed requests")
+	output(stack, "WorkspaceEndpoint", m.Workspace.AttrPrometheusEndpoint(), "URL of the Prometheus API, for requests signed with SigV4")
 	return m, nil
 }
 
-// addRules makes a namespace of each file, since a namespace is replaced as a whole.
+// addRules adds a namespace for each file, since a namespace is replaced as a whole.
 func (m Monitoring) addRules(rules fs.FS) error {
 	names, err := fs.Glob(rules, "*.yaml")
 	if err == nil && len(names) == 0 {
@@ -73,21 +72,23 @@ func (m Monitoring) addRules(rules fs.FS) error {
 const (
 	// functionsJob is the label job of the functions' own metrics (lib/lambda/host).
 	functionsJob = "insighthub"
-	// maxFunctionSeries bounds them. Each execution environment adds up to 100 series
-	// that count for some hours: room for a thousand environments in that time, and
-	// ones that crash and start in a loop do not take the place of the figures.
+	// maxFunctionSeries is the limit of their number. Each execution environment adds up
+	// to 100 series, which count as active for some hours: enough for a thousand
+	// environments in that time, while environments in a crash loop cannot use up the
+	// series of the KPIs.
 	maxFunctionSeries = 100_000
 )
 
-// Answer tells a function where the workspace answers queries, and lets it ask.
-func (m Monitoring) Answer(f constructs.GoFunction) {
+// AllowQuery gives a function the workspace's URL and allows it to query.
+func (m Monitoring) AllowQuery(f constructs.GoFunction) {
 	f.AddEnvironment(jsii.String("PROMETHEUS_URL"), m.Workspace.AttrPrometheusEndpoint(), nil)
 	f.AddEnvironment(jsii.String("PROMETHEUS_SIGV4"), jsii.String("true"), nil)
 	f.Allow([]string{"aps:QueryMetrics"}, m.Workspace.AttrArn())
 }
 
-// Receive tells a function where the workspace takes samples, and lets it write them.
-func (m Monitoring) Receive(f constructs.GoFunction) {
+// AllowRemoteWrite gives a function the workspace's remote-write URL and allows it to
+// write samples.
+func (m Monitoring) AllowRemoteWrite(f constructs.GoFunction) {
 	// The endpoint ends with a slash.
 	f.AddEnvironment(jsii.String("REMOTE_WRITE_URL"), jsii.String(*m.Workspace.AttrPrometheusEndpoint()+"api/v1/remote_write"), nil)
 	f.AddEnvironment(jsii.String("REMOTE_WRITE_SIGV4"), jsii.String("true"), nil)

@@ -7,15 +7,15 @@ import (
 	"github.com/insighthub/insighthub/cdk/config"
 )
 
-// accepted is a finding of cdk-nag that stays, and why. The expressions match
-// the whole rule and the whole path of the construct.
+// accepted is an accepted finding of cdk-nag and the reason. The expressions match the
+// whole rule and the whole path of the construct.
 type accepted struct{ rule, path, reason string }
 
 func acceptedFindings() []accepted {
 	return []accepted{
 		{
 			`AwsSolutions-IAM5\[Resource::\*\]`, `\w+/\w+/Role/DefaultPolicy/Resource`,
-			"X-Ray's and the VPC's network interface actions take no narrower resource; checkPrivileges lists them and refuses any other",
+			"X-Ray's and the network interfaces' actions support no narrower resource; checkPrivileges lists them and rejects others",
 		},
 		{
 			`AwsSolutions-IAM5\[Resource::<Failures\w+\.Arn>/(aws/lambda|poison)/\*\]`, `Telemetry/Store/Role/DefaultPolicy/Resource`,
@@ -39,65 +39,68 @@ func acceptedFindings() []accepted {
 		},
 		{
 			`AwsSolutions-S1`, `Data/Exports/Resource`,
-			"the audit trail tells who exported what, and an object lasts for a day; who holds an address is whom it was given to",
+			"the audit trail records who exported what; an object expires after a day, and only a holder of its presigned URL can read it",
 		},
 		{
 			`AwsSolutions-S1`, `Data/States/Resource`,
-			"two functions can read and write it, thousands of times an hour; a log would be larger than the bucket, and the states can be computed again from the stream",
+			"two functions can read and write it, thousands of times an hour; a log would be larger than the bucket, " +
+				"and the states can be recomputed from the stream",
 		},
 		{
-			`AwsSolutions-IAM5\[Resource::<(Records|States)\w+\.Arn>/(audit-(anchors|keys|reports)|shardstate)/\*\]`, `Audit/Audit/Role/DefaultPolicy/Resource`,
+			`AwsSolutions-IAM5\[Resource::<(Records|States)\w+\.Arn>/(audit-(anchors|keys|reports)|shardstate)/\*\]`,
+			`Audit/Audit/Role/DefaultPolicy/Resource`,
 			"the names of the objects under the prefixes are not known before they are written",
 		},
 		{
 			`AwsSolutions-S1`, `Audit/Records/Resource`,
-			"one function writes it, some objects an hour; heads of the trail can not be replaced, and a log would have to be kept where nobody can write either",
+			"one function writes it, some objects an hour; heads of the trail cannot be replaced, and a log would need the same protection",
 		},
 		{
 			`AwsSolutions-IAM5\[Resource::arn:.*:ec2:.*:instance/\*\]`, `Data/Database/Role/DefaultPolicy/Resource`,
-			"the group makes the machine and its identifier; a condition on the tag limits it to the database's",
+			"the group creates the instance and its id; a condition on the tag limits it to the database's",
 		},
 		{
 			`AwsSolutions-IAM4\[.*AWSDataLifecycleManagerServiceRole\]`, `Data/BackupRole/Resource`,
-			"AWS keeps this policy in step with what its own snapshot service needs, and only that service can assume the role",
+			"AWS updates this policy for its own snapshot service, and only that service can assume the role",
 		},
 		{
 			`AwsSolutions-S1`, `Data/Failures/Resource`,
-			"only two principals can write and none of the public can read; a log of accesses would need a bucket of its own for a bucket that is empty when all is well",
+			"only two principals can write and the public cannot read; an access log would need another bucket, " +
+				"for a bucket that is normally empty",
 		},
 		{
 			`AwsSolutions-SMG4`, `Data/Database/Secret/Resource`,
-			"reachable by the members of one security group only; a new machine sets the role's password from the secret",
+			"only the members of one security group reach the database; a new instance sets the role's password from the secret",
 		},
 		{
 			`AwsSolutions-SMG4`, `Data/Admin/Resource`,
-			"it is the first password of one account, which its owner changes; a new value would change nothing",
+			"it is the first password of one account, whose owner changes it; rotating the secret would not change the account",
 		},
 		{
 			`AwsSolutions-APIG4`, `Api/Http/(POST|GET)--(v1--(login|refresh|logout|token)|.well-known--.*|openapi.yaml|docs)/Resource`,
-			"whoever asks for a token has none yet; the keys and the documentation are public",
+			"callers that request a token have none yet; the keys and the documentation are public",
 		},
 		{
 			`AwsSolutions-AS3`, `Data/Database/Group/ASG`,
-			"a group of one that never scales; a database that is away shows in the store function's alarms",
+			"a group of one that never scales; the store function's alarms show an unavailable database",
 		},
 		{
 			`AwsSolutions-EC2[89]`, `Data/Vpc/PublicSubnet1/NatInstance/Resource`,
-			"it keeps nothing and is there to be cheap; production has a NAT gateway",
+			"it stores nothing and is meant to be cheap; production has a NAT gateway",
 		},
 		{
 			`CdkNagValidationFailure\[AwsSolutions-EC26\]`, `Data/Vpc/PublicSubnet1/NatInstance/Resource`,
-			"the rule cannot read an instance without block devices of its own; it stores nothing",
+			"the rule fails on an instance without block devices of its own; it stores nothing",
 		},
 		{
 			`CdkNagValidationFailure\[AwsSolutions-EC23\]`, `Data/Vpc/NatSecurityGroup/Resource`,
-			"the rule cannot read the reference to the VPC's own range, which is what is let in",
+			"the rule fails on the reference to the VPC's own CIDR, which is the allowed source",
 		},
 	}
 }
 
-// TestNag wants every finding of the AwsSolutions pack mended or accepted, and
-// every acceptance still to be needed.
+// TestNag checks that every finding of the AwsSolutions pack is accepted, and that every
+// accepted finding still occurs.
 func TestNag(t *testing.T) {
 	used := map[accepted]bool{}
 	for name, stage := range variants(t) {
@@ -111,7 +114,7 @@ func TestNag(t *testing.T) {
 	}
 	for _, a := range acceptedFindings() {
 		if !used[a] {
-			t.Errorf("no construct %s has the finding %s any more", a.path, a.rule)
+			t.Errorf("accepted finding %s of %s does not occur", a.rule, a.path)
 		}
 		if a.reason == "" {
 			t.Errorf("%s is accepted without a reason", a.rule)
@@ -132,7 +135,7 @@ func matchesWhole(pattern, s string) bool {
 	return regexp.MustCompile("^(?:" + pattern + ")$").MatchString(s)
 }
 
-// variants are the stages as configured, and the forms that a stage could take.
+// variants returns the configured stages and other valid settings of a stage.
 func variants(t *testing.T) map[string]config.Stage {
 	t.Helper()
 	return map[string]config.Stage{
@@ -144,7 +147,7 @@ func variants(t *testing.T) map[string]config.Stage {
 	}
 }
 
-// pinnedStage names its account, region and zones.
+// pinnedStage returns a stage with an account, region and availability zones.
 func pinnedStage(t *testing.T) config.Stage {
 	t.Helper()
 	s := stage(t, config.Prod)
@@ -156,7 +159,7 @@ func pinnedStage(t *testing.T) config.Stage {
 
 const existingSecret = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:timescale-AbCdEf"
 
-// existingDatabase has its database elsewhere.
+// existingDatabase returns a stage with an existing database.
 func existingDatabase(t *testing.T) config.Stage {
 	t.Helper()
 	s := stage(t, config.Dev)

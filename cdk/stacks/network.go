@@ -12,9 +12,9 @@ import (
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// newDatabaseNetwork makes a VPC of two zones with one way out, which costs less
-// than an interface endpoint per AWS service and zone (7 dollars a month each)
-// and is needed anyway for the database's packages. S3 has a free endpoint.
+// newDatabaseNetwork adds a VPC of two availability zones with one NAT. The database
+// needs it to install packages, and it costs less than an interface endpoint for each
+// AWS service and zone (7 dollars a month each). S3 has a free gateway endpoint.
 func newDatabaseNetwork(stack awscdk.Stack, stage config.Stage) *constructs.Network {
 	p := &awsec2.VpcProps{
 		IpAddresses: awsec2.IpAddresses_Cidr(jsii.String(stage.Network.CIDR)),
@@ -43,7 +43,8 @@ func newDatabaseNetwork(stack awscdk.Stack, stage config.Stage) *constructs.Netw
 	}
 	vpc := awsec2.NewVpc(stack, jsii.String("Vpc"), p)
 	if nat != nil {
-		nat.Connections().AllowFrom(awsec2.Peer_Ipv4(vpc.VpcCidrBlock()), awsec2.Port_AllTraffic(), jsii.String("The private subnets"))
+		own := awsec2.Peer_Ipv4(vpc.VpcCidrBlock())
+		nat.Connections().AllowFrom(own, awsec2.Port_AllTraffic(), jsii.String("The private subnets"))
 	}
 	vpc.AddFlowLog(jsii.String("Refused"), &awsec2.FlowLogOptions{
 		TrafficType: awsec2.FlowLogTrafficType_REJECT,
@@ -62,9 +63,8 @@ func newDatabaseNetwork(stack awscdk.Stack, stage config.Stage) *constructs.Netw
 	return &constructs.Network{VPC: vpc, SecurityGroups: []awsec2.ISecurityGroup{client}}
 }
 
-// newBackups takes a snapshot of the database's volume each night. A snapshot is
-// taken at one instant of the whole volume, so PostgreSQL recovers from it as
-// from a power failure.
+// newBackups schedules a nightly snapshot of the database's volume. A snapshot shows the
+// whole volume at one instant, so PostgreSQL recovers from it as from a power failure.
 func newBackups(stack awscdk.Stack, volume awsec2.Volume, stage config.Stage) {
 	role := awsiam.NewRole(stack, jsii.String("BackupRole"), &awsiam.RoleProps{
 		AssumedBy: awsiam.NewServicePrincipal(jsii.String("dlm.amazonaws.com"), nil),
@@ -82,10 +82,14 @@ func newBackups(stack awscdk.Stack, volume awsec2.Volume, stage config.Stage) {
 			ResourceTypes: jsii.Strings("VOLUME"),
 			TargetTags:    &[]*awscdk.CfnTag{{Key: jsii.String(tag), Value: jsii.String(string(stage.Name))}},
 			Schedules: &[]any{&awsdlm.CfnLifecyclePolicy_ScheduleProperty{
-				Name:       jsii.String("nightly"),
-				CreateRule: &awsdlm.CfnLifecyclePolicy_CreateRuleProperty{Interval: jsii.Number(24), IntervalUnit: jsii.String("HOURS"), Times: jsii.Strings("02:00")},
-				RetainRule: &awsdlm.CfnLifecyclePolicy_RetainRuleProperty{Interval: jsii.Number(stage.Database.BackupDays), IntervalUnit: jsii.String("DAYS")},
-				CopyTags:   jsii.Bool(true),
+				Name: jsii.String("nightly"),
+				CreateRule: &awsdlm.CfnLifecyclePolicy_CreateRuleProperty{
+					Interval: jsii.Number(24), IntervalUnit: jsii.String("HOURS"), Times: jsii.Strings("02:00"),
+				},
+				RetainRule: &awsdlm.CfnLifecyclePolicy_RetainRuleProperty{
+					Interval: jsii.Number(stage.Database.BackupDays), IntervalUnit: jsii.String("DAYS"),
+				},
+				CopyTags: jsii.Bool(true),
 			}},
 		},
 	})

@@ -13,12 +13,12 @@ import (
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// Props is what every stack gets.
+// Props are the properties of every stack.
 type Props struct {
 	Stage config.Stage
-	// Functions holds a directory per function with its built bootstrap.
+	// Functions is a directory that contains one for each function, with its bootstrap.
 	Functions string
-	// Rules holds the files of Prometheus's rules, *.yaml.
+	// Rules contains the Prometheus rule files, *.yaml.
 	Rules fs.FS
 }
 
@@ -31,11 +31,12 @@ type Platform struct {
 	Audit      Audit
 }
 
-// StageTag is the tag of every resource, and of every stack in the assembly's
-// manifest, that names the stage.
+// StageTag is the tag with the stage's name, on every resource and on every stack in
+// the assembly's manifest.
 const StageTag = "insighthub:stage"
 
-// NewPlatform adds a stage's stacks to scope, or says what is wrong with the stage.
+// NewPlatform adds a stage's stacks to scope. It fails when the stage is not valid or the
+// rules cannot be read.
 func NewPlatform(scope cdkconstructs.Construct, props Props) (Platform, error) {
 	if err := props.Stage.Validate(); err != nil {
 		return Platform{}, fmt.Errorf("configuration: %w", err)
@@ -49,20 +50,22 @@ func NewPlatform(scope cdkconstructs.Construct, props Props) (Platform, error) {
 	p.Telemetry = NewTelemetry(scope, props, p.Data)
 	p.API = NewAPI(scope, props, p.Data, p.Telemetry)
 	p.Audit = NewAudit(scope, props, p.Data, p.API)
-	for _, f := range []constructs.GoFunction{p.Data.Migrate, p.Data.Rollup, p.Telemetry.Store, p.Telemetry.Bridge, p.Telemetry.Detect, p.API.Ingest, p.API.Authorizer, p.API.Access, p.API.Resources, p.API.Refusals, p.Audit.Function} {
-		p.Monitoring.Receive(f)
+	for _, f := range []constructs.GoFunction{
+		p.Data.Migrate, p.Data.Rollup, p.Telemetry.Store, p.Telemetry.Bridge, p.Telemetry.Detect,
+		p.API.Ingest, p.API.Authorizer, p.API.Access, p.API.Resources, p.API.Refusals, p.Audit.Function,
+	} {
+		p.Monitoring.AllowRemoteWrite(f)
 	}
-	p.Monitoring.Answer(p.API.Resources)
-	p.Monitoring.Answer(p.Audit.Function)
+	p.Monitoring.AllowQuery(p.API.Resources)
+	p.Monitoring.AllowQuery(p.Audit.Function)
 	return p, nil
 }
 
-// newStack is called InsightHub-<Stage>-<part>.
+// newStack adds the stack InsightHub-<Stage>-<part>.
 func newStack(scope cdkconstructs.Construct, props Props, part, description string) awscdk.Stack {
 	stage := string(props.Stage.Name)
 	p := &awscdk.StackProps{
-		Description: jsii.String("IoT InsightHub " + stage + ": " + description),
-		// Losing the stack would be losing what people rely on.
+		Description:           jsii.String("IoT InsightHub " + stage + ": " + description),
 		TerminationProtection: jsii.Bool(props.Stage.Removal == config.Keep),
 		Tags:                  &map[string]*string{StageTag: jsii.String(stage)},
 	}
@@ -72,15 +75,15 @@ func newStack(scope cdkconstructs.Construct, props Props, part, description stri
 	title := strings.ToUpper(stage[:1]) + stage[1:]
 	stack := awscdk.NewStack(scope, jsii.String("InsightHub-"+title+"-"+part), p)
 	if zones := props.Stage.AvailabilityZones; len(zones) > 0 {
-		// The answer to the look-up that the CDK would otherwise ask for, and
-		// invent when it is offline.
+		// The result of the lookup that the CDK would otherwise do, and invent when it is
+		// offline.
 		key := "availability-zones:account=" + props.Stage.Account + ":region=" + props.Stage.Region
 		stack.Node().SetContext(jsii.String(key), zones)
 	}
 	return stack
 }
 
-// output makes a value of the stack visible to those who deploy it.
+// output adds an output to the stack.
 func output(stack awscdk.Stack, name string, value *string, description string) {
 	awscdk.NewCfnOutput(stack, jsii.String(name), &awscdk.CfnOutputProps{Value: value, Description: jsii.String(description)})
 }

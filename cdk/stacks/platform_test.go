@@ -15,15 +15,15 @@ import (
 	"github.com/insighthub/insighthub/cdk/stacks"
 )
 
-// The CDK runs in one Node.js process of 0.6 GB per test binary; this is the
-// only package that starts it, and its tests are not parallel.
+// The CDK runs in one Node.js process of 0.6 GB per test binary; only this package
+// starts it, and its tests are not parallel.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	jsii.Close()
 	os.Exit(code)
 }
 
-// resource is one of a template's.
+// resource is a resource of a template.
 type resource struct {
 	ID         string
 	Type       string
@@ -34,13 +34,13 @@ type resource struct {
 	DeletionPolicy string
 }
 
-// assembly is what was written for one stage.
+// assembly is the cloud assembly of one stage.
 type assembly struct {
-	// Raw are the templates' texts by part: Data, Monitoring, Telemetry, Api.
+	// Raw are the templates by stack: Data, Monitoring, Telemetry, Api, Audit.
 	Raw map[string]string
 	// Resources are all templates' resources.
 	Resources []resource
-	// Findings are cdk-nag's, by the path of the construct without its stack's prefix.
+	// Findings are those of cdk-nag; a path is without its stack's prefix.
 	Findings []finding
 }
 
@@ -48,8 +48,8 @@ type finding struct{ Path, Rule, Text string }
 
 const rulesDir = "../grafana/rules"
 
-// synthesise writes one stage as the command does, with the repository's own
-// feature flags, and reads it back from the files.
+// synthesise writes the assembly of a stage as the command does, with the repository's
+// feature flags, and reads the files.
 func synthesise(t *testing.T, stage config.Stage) assembly {
 	t.Helper()
 	context, err := stacks.Context("../../cdk.json")
@@ -59,14 +59,16 @@ func synthesise(t *testing.T, stage config.Stage) assembly {
 	out := t.TempDir()
 	app := awscdk.NewApp(&awscdk.AppProps{Context: &context, Outdir: jsii.String(out), AnalyticsReporting: jsii.Bool(false)})
 	awscdk.Aspects_Of(app).Add(cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{Reports: jsii.Bool(false)}), nil)
-	if _, err := stacks.NewPlatform(app, stacks.Props{Stage: stage, Functions: builtFunctions(t), Rules: os.DirFS(rulesDir)}); err != nil {
+	props := stacks.Props{Stage: stage, Functions: builtFunctions(t), Rules: os.DirFS(rulesDir)}
+	if _, err := stacks.NewPlatform(app, props); err != nil {
 		t.Fatal(err)
 	}
 	app.Synth(nil)
 	return readAssembly(t, out)
 }
 
-// builtFunctions stands in for the compiled functions: the CDK only copies them.
+// builtFunctions returns a directory of files in place of the built functions, which the
+// CDK only copies.
 func builtFunctions(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -96,7 +98,7 @@ func readAssembly(t *testing.T, dir string) assembly {
 	}
 	readJSON(t, filepath.Join(dir, "manifest.json"), &manifest)
 	if len(manifest.Missing) > 0 {
-		t.Errorf("the assembly needs look-ups in an account: %v", manifest.Missing)
+		t.Errorf("the assembly needs lookups in an account: %v", manifest.Missing)
 	}
 	a := assembly{Raw: map[string]string{}}
 	for name, artifact := range manifest.Artifacts {
@@ -130,7 +132,7 @@ func readAssembly(t *testing.T, dir string) assembly {
 func newFinding(path string, data any) finding {
 	text, _ := data.(string)
 	rule, _, _ := strings.Cut(text, ": ")
-	// "/InsightHub-Dev-Data/Vpc/…" is the same place in every stage.
+	// "/InsightHub-Dev-Data/Vpc/…" becomes "Data/Vpc/…", which is the same in every stage.
 	parts := strings.SplitN(strings.TrimPrefix(path, "/"), "-", 3)
 	return finding{Path: parts[len(parts)-1], Rule: rule, Text: text}
 }
@@ -167,8 +169,8 @@ func (a assembly) one(t *testing.T, kind string) resource {
 	return found[0]
 }
 
-// functions returns the project's own functions by name, without those by which
-// the CDK carries out its custom resources.
+// functions returns the project's own functions by name, without those of the CDK's
+// custom resources.
 func (a assembly) functions() map[string]resource {
 	found := map[string]resource{}
 	for _, r := range a.ofType("AWS::Lambda::Function") {
@@ -189,7 +191,7 @@ func stage(t *testing.T, name config.StageName) config.Stage {
 	return found[0]
 }
 
-// text is v as JSON, for searching and for messages.
+// text returns v as JSON, to search in and to print.
 func text(v any) string {
 	raw, err := json.Marshal(v)
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// addRefusals adds the bus on which the authorizer tells of the tokens that it refuses,
-// and the function that writes them into the audit trail.
+// addRefusals adds the bus on which the authorizer publishes the tokens that it
+// rejects, and the function that writes them to the audit trail.
 //
-// An event goes through two hands: EventBridge gives it to Lambda, for a day if need be,
-// and Lambda to the function, three times in three minutes. What either gives up goes
-// to one queue, as it was.
+// An event is delivered in two steps, each with retries: EventBridge invokes Lambda, for
+// up to a day, and Lambda invokes the function, three times in three minutes. Events
+// that either cannot deliver go unchanged to one dead-letter queue.
 func (a *API) addRefusals(props Props, data Data) {
 	const undeliveredDays, attempts, hours, queuedHours = 14, 2, 24, 6
 	bus := awsevents.NewEventBus(a.Stack, jsii.String("RefusedTokens"), &awsevents.EventBusProps{
-		Description: jsii.String("Refused tokens: source insighthub.authorizer, detail-type refusals"),
+		Description: jsii.String("Rejected tokens: source insighthub.authorizer, detail-type refusals"),
 	})
 	a.Authorizer.AddEnvironment(jsii.String("EVENT_BUS"), bus.EventBusName(), nil)
 	a.Authorizer.Allow([]string{"events:PutEvents"}, bus.EventBusArn())
@@ -31,19 +31,14 @@ func (a *API) addRefusals(props Props, data Data) {
 		RetentionPeriod: awscdk.Duration_Days(jsii.Number(undeliveredDays)),
 		RemovalPolicy:   constructs.RemovalPolicy(props.Stage.Removal),
 	})
-	a.Refusals = constructs.NewGoFunction(a.Stack, "Refusals", &constructs.GoFunctionProps{
-		Name:        "refusals",
-		Description: "Writes refused tokens into the audit trail",
-		Stage:       props.Stage,
+	a.Refusals = data.newFunction(a.Stack, props, function{
+		ID: "Refusals", Name: "refusals",
+		Description: "Writes rejected tokens to the audit trail",
 		Size:        props.Stage.API.Refusals,
-		Dir:         props.Functions,
-		Network:     data.DatabaseNetwork,
-		Environment: map[string]*string{"DATABASE_SECRET_ARN": data.DatabaseSecret.SecretArn()},
-		Undelivered: a.Undelivered,
+		DeadLetters: a.Undelivered,
 	})
-	data.DatabaseSecret.GrantRead(a.Refusals.Role, nil)
 	awsevents.NewRule(a.Stack, jsii.String("RefusedTokensRule"), &awsevents.RuleProps{
-		Description: jsii.String("Refused tokens go into the audit trail"),
+		Description: jsii.String("Rejected tokens are written to the audit trail"),
 		EventBus:    bus,
 		EventPattern: &awsevents.EventPattern{
 			Source:     jsii.Strings("insighthub.authorizer"),
@@ -51,7 +46,7 @@ func (a *API) addRefusals(props Props, data Data) {
 		},
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(a.Refusals.Function, &awseventstargets.LambdaFunctionProps{
 			DeadLetterQueue: a.Undelivered,
-			RetryAttempts:   jsii.Number(185), // the most that EventBridge makes
+			RetryAttempts:   jsii.Number(185), // EventBridge's maximum
 			MaxEventAge:     awscdk.Duration_Hours(jsii.Number(hours)),
 		})},
 	})
@@ -60,11 +55,12 @@ func (a *API) addRefusals(props Props, data Data) {
 	})
 }
 
-// watchRefusals watches the way into the audit trail.
+// watchRefusals adds alarms of rejected tokens that do not reach the audit trail.
 func (a *API) watchRefusals(alarms constructs.Alarms) {
 	alarms.AddFunction("Refusals", a.Refusals)
 	alarms.Add("RefusalsUndelivered", constructs.Watch{
-		Metric:      a.Undelivered.MetricApproximateNumberOfMessagesVisible(constructs.EveryMinute("Maximum")),
-		Description: "Refused tokens are not in the audit trail: their events wait in the queue UndeliveredRefusals. See docs/AUDIT.md.",
+		Metric: a.Undelivered.MetricApproximateNumberOfMessagesVisible(constructs.EveryMinute("Maximum")),
+		Description: "Rejected tokens are missing in the audit trail: " +
+			"their events are in the dead-letter queue UndeliveredRefusals. See docs/AUDIT.md.",
 	})
 }

@@ -21,13 +21,13 @@ func busOf(t *testing.T, a assembly, part string) string {
 	return found
 }
 
-// checkRefusals wants what the authorizer tells its bus, and nothing else, to reach the
-// function, and what is given up on the way to reach a queue that somebody watches.
+// checkRefusals checks that the events of the authorizer, and no others, reach the
+// function, and that undeliverable ones reach a queue with an alarm.
 func checkRefusals(t *testing.T, a assembly) {
 	t.Helper()
 	bus := busOf(t, a, "Api")
 	if got := text(environment(a.functions()["authorizer"])["EVENT_BUS"]); got != `{"Ref":"`+bus+`"}` {
-		t.Errorf("the authorizer tells %s, want %s", got, bus)
+		t.Errorf("EVENT_BUS of the authorizer is %s, want %s", got, bus)
 	}
 	_, queue, _ := strings.Cut(a.one(t, "AWS::SQS::Queue").ID, "/")
 	_, function, _ := strings.Cut(a.functions()["refusals"].ID, "/")
@@ -41,23 +41,24 @@ func checkRefusals(t *testing.T, a assembly) {
 		t.Errorf("pattern %s, want %s", got, want)
 	}
 	arn := func(id string) string { return `{"Fn::GetAtt":["` + id + `","Arn"]}` }
-	wantTarget := `[{"Arn":` + arn(function) + `,"DeadLetterConfig":{"Arn":` + arn(queue) + `},"Id":"Target0","RetryPolicy":{"MaximumEventAgeInSeconds":86400,"MaximumRetryAttempts":185}}]`
+	wantTarget := `[{"Arn":` + arn(function) + `,"DeadLetterConfig":{"Arn":` + arn(queue) + `},"Id":"Target0",` +
+		`"RetryPolicy":{"MaximumEventAgeInSeconds":86400,"MaximumRetryAttempts":185}}]`
 	if got := text(rule.Properties["Targets"]); got != wantTarget {
 		t.Errorf("targets %s, want %s", got, wantTarget)
 	}
 	if got := text(a.functions()["refusals"].Properties["DeadLetterConfig"]); got != `{"TargetArn":`+arn(queue)+`}` {
-		t.Errorf("the function's dead letters go to %s", got)
+		t.Errorf("dead-letter queue of the function is %s, want %s", got, arn(queue))
 	}
 	config := a.one(t, "AWS::Lambda::EventInvokeConfig").Properties
 	if config["MaximumRetryAttempts"] != 2.0 || config["MaximumEventAgeInSeconds"] != 21600.0 {
-		t.Errorf("invocations are repeated as %s", text(config))
+		t.Errorf("retries of asynchronous invocations are %s, want 2 within 21600 s", text(config))
 	}
 	has := false
 	for _, policy := range a.ofType("AWS::IAM::Policy") {
 		document := text(policy.Properties["PolicyDocument"])
 		mayPut := strings.Contains(document, `"Action":"events:PutEvents","Effect":"Allow","Resource":`+arn(bus))
 		if mayPut != strings.HasPrefix(policy.ID, "Api/Authorizer") {
-			t.Errorf("%s: may put on the bus: %v", policy.ID, mayPut)
+			t.Errorf("%s: may publish on the bus: %v, want %v", policy.ID, mayPut, !mayPut)
 		}
 		if sends := regexp.MustCompile(`sqs:\w+`).FindAllString(document, -1); len(sends) > 0 {
 			has = has || strings.HasPrefix(policy.ID, "Api/Refusals")
@@ -67,12 +68,12 @@ func checkRefusals(t *testing.T, a assembly) {
 		}
 	}
 	if !has {
-		t.Error("nobody may put aside what the function gives up")
+		t.Error("no policy allows the function to send dead letters")
 	}
 	for _, alarm := range a.ofType("AWS::CloudWatch::Alarm") {
 		if strings.Contains(text(alarm.Properties["Dimensions"]), `"`+queue+`"`) && alarm.Properties["Threshold"] == 0.0 {
 			return
 		}
 	}
-	t.Error("nobody watches the queue")
+	t.Error("no alarm watches the queue")
 }

@@ -1,12 +1,11 @@
 package stacks
 
 import (
-	"maps"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2authorizers"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
+	authorizers "github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2authorizers"
+	integrations "github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/jsii-runtime-go"
 
@@ -14,7 +13,8 @@ import (
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// OpenRoutes are those that ask for no token: they give tokens out, or say how to ask.
+// OpenRoutes returns the routes that require no token: those that issue tokens, and the
+// documentation.
 func OpenRoutes() []string {
 	return []string{
 		"POST /v1/login", "POST /v1/refresh", "POST /v1/logout", "POST /v1/token",
@@ -23,13 +23,13 @@ func OpenRoutes() []string {
 	}
 }
 
-// addRoutes leads every request to its function.
+// addRoutes integrates every route with its function.
 func (a *API) addRoutes(stage config.Stage) {
-	ingest := awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String("Ingest"), a.Ingest.Function, nil)
-	access := awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String("Access"), a.Access.Function, nil)
-	resources := awsapigatewayv2integrations.NewHttpLambdaIntegration(jsii.String("Resources"), a.Resources.Function, nil)
-	authorizer := awsapigatewayv2authorizers.NewHttpLambdaAuthorizer(jsii.String("Token"), a.Authorizer.Function, &awsapigatewayv2authorizers.HttpLambdaAuthorizerProps{
-		ResponseTypes:   &[]awsapigatewayv2authorizers.HttpLambdaResponseType{awsapigatewayv2authorizers.HttpLambdaResponseType_SIMPLE},
+	ingest := integrations.NewHttpLambdaIntegration(jsii.String("Ingest"), a.Ingest.Function, nil)
+	access := integrations.NewHttpLambdaIntegration(jsii.String("Access"), a.Access.Function, nil)
+	resources := integrations.NewHttpLambdaIntegration(jsii.String("Resources"), a.Resources.Function, nil)
+	authorizer := authorizers.NewHttpLambdaAuthorizer(jsii.String("Token"), a.Authorizer.Function, &authorizers.HttpLambdaAuthorizerProps{
+		ResponseTypes:   &[]authorizers.HttpLambdaResponseType{authorizers.HttpLambdaResponseType_SIMPLE},
 		IdentitySource:  jsii.Strings("$request.header.Authorization"),
 		ResultsCacheTtl: constructs.Duration(stage.API.AuthorizerCache),
 	})
@@ -51,7 +51,7 @@ func (a *API) addRoutes(stage config.Stage) {
 	}
 }
 
-// addICE tells the API where peers find each other.
+// addICE configures the STUN and TURN servers that the API names to WebRTC peers.
 func (a *API) addICE(ice config.ICE) {
 	add := func(variable, value string) {
 		if value != "" {
@@ -65,16 +65,4 @@ func (a *API) addICE(ice config.ICE) {
 		secret := awssecretsmanager.Secret_FromSecretCompleteArn(a.Stack, jsii.String("Turn"), jsii.String(ice.SecretARN))
 		secret.GrantRead(a.Resources.Role, nil)
 	}
-}
-
-// newDatabaseFunction is a function behind the API that uses the database.
-func (a *API) newDatabaseFunction(props Props, data Data, id, name, description string, size config.Function, environment map[string]*string) constructs.GoFunction {
-	all := map[string]*string{"DATABASE_SECRET_ARN": data.DatabaseSecret.SecretArn()}
-	maps.Copy(all, environment)
-	f := constructs.NewGoFunction(a.Stack, id, &constructs.GoFunctionProps{
-		Name: name, Description: description, Stage: props.Stage, Size: size, Dir: props.Functions,
-		Network: data.DatabaseNetwork, Environment: all,
-	})
-	data.DatabaseSecret.GrantRead(f.Role, nil)
-	return f
 }

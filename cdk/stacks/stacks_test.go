@@ -63,22 +63,23 @@ func TestStagingAndProd(t *testing.T) {
 	}
 }
 
-// TestPinnedStage gives a stage an account: nothing may be looked up or invented.
+// TestPinnedStage gives a stage an account: the CDK must not look up or invent anything.
 func TestPinnedStage(t *testing.T) {
 	a := synthesise(t, pinnedStage(t))
 	checkZones(t, a)
 	if !strings.Contains(a.Raw["Data"], `"eu-central-1c"`) {
-		t.Error("the zones of the configuration are not in the template")
+		t.Error("the template lacks the configured availability zones")
 	}
 	checkCriticalMail(t, a)
 	for _, alarm := range a.ofType("AWS::CloudWatch::Alarm") {
 		if alarm.Properties["AlarmActions"] == nil {
-			t.Errorf("%s tells nobody", alarm.ID)
+			t.Errorf("%s: no alarm action", alarm.ID)
 		}
 	}
 }
 
-// TestExistingDatabase has its database elsewhere: no network, no machine.
+// TestExistingDatabase synthesises a stage with an existing database, which has no network
+// and no instance.
 func TestExistingDatabase(t *testing.T) {
 	a := synthesise(t, existingDatabase(t))
 	for _, r := range a.Resources {
@@ -111,7 +112,8 @@ func TestInvalidStage(t *testing.T) {
 }
 
 func TestNoRules(t *testing.T) {
-	_, err := stacks.NewPlatform(awscdk.NewApp(nil), stacks.Props{Stage: existingDatabase(t), Functions: builtFunctions(t), Rules: os.DirFS(t.TempDir())})
+	props := stacks.Props{Stage: existingDatabase(t), Functions: builtFunctions(t), Rules: os.DirFS(t.TempDir())}
+	_, err := stacks.NewPlatform(awscdk.NewApp(nil), props)
 	if err == nil || !strings.Contains(err.Error(), "rules: no *.yaml") {
 		t.Errorf("NewPlatform: %v, want the rules missing", err)
 	}
@@ -163,13 +165,14 @@ func checkFunctions(t *testing.T, a assembly) {
 	}
 	for _, group := range a.ofType("AWS::Logs::LogGroup") {
 		if group.Properties["RetentionInDays"] == nil {
-			t.Errorf("%s keeps its logs for ever", group.ID)
+			t.Errorf("%s: no retention", group.ID)
 		}
 	}
 }
 
-// workspaceURL matches the address at which the managed workspace takes samples.
-var workspaceURL = regexp.MustCompile(`^\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*WorkspacePrometheusEndpoint[^"]*"\},"api/v1/remote_write"\]\]\}$`)
+// workspaceURL matches the workspace's remote-write URL.
+var workspaceURL = regexp.MustCompile(
+	`^\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*WorkspacePrometheusEndpoint[^"]*"\},"api/v1/remote_write"\]\]\}$`)
 
 func checkEnvironment(t *testing.T, a assembly) {
 	t.Helper()
@@ -177,8 +180,8 @@ func checkEnvironment(t *testing.T, a assembly) {
 		"access": {"DATABASE_SECRET_ARN", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
 		"api":    {"DATABASE_SECRET_ARN", "EXPORT_BUCKET", "PROMETHEUS_SIGV4", "PROMETHEUS_URL"},
 		"audit": {
-			"API_URL", "AUDIT_BUCKET", "FAILURE_BUCKET", "LATENCY_BUDGET_MS", "PROMETHEUS_SIGV4", "PROMETHEUS_URL", "SIGNING_KEYS", "STATE_BUCKET",
-			"TOKEN_AUDIENCE", "TOKEN_ISSUER",
+			"API_URL", "AUDIT_BUCKET", "FAILURE_BUCKET", "LATENCY_BUDGET_MS", "PROMETHEUS_SIGV4", "PROMETHEUS_URL",
+			"SIGNING_KEYS", "STATE_BUCKET", "TOKEN_AUDIENCE", "TOKEN_ISSUER",
 		},
 		"authorizer": {"EVENT_BUS", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
 		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
@@ -205,7 +208,7 @@ func checkEnvironment(t *testing.T, a assembly) {
 	}
 	for part, raw := range a.Raw {
 		if strings.Contains(raw, "resolve:secretsmanager") {
-			t.Errorf("%s: a secret's value becomes part of the template's resources", part)
+			t.Errorf("%s: the template resolves the value of a secret", part)
 		}
 	}
 }
@@ -216,8 +219,8 @@ func environment(f resource) map[string]any {
 	return maps.Clone(variables)
 }
 
-// checkConsumer compares the mapping's settings all together: each of them
-// decides whether records get lost or block their shard.
+// checkConsumer compares all settings of an event source mapping: each of them decides
+// whether records are lost or block their shard.
 func checkConsumer(t *testing.T, a assembly, name string, want map[string]any) {
 	t.Helper()
 	mapping := mappingOf(t, a, name)
@@ -228,8 +231,9 @@ func checkConsumer(t *testing.T, a assembly, name string, want map[string]any) {
 		}
 		delete(got, reference)
 	}
-	if destination := text(got["DestinationConfig"]); !regexp.MustCompile(`^\{"OnFailure":\{"Destination":\{"Fn::ImportValue":"[^"]*Failures[^"]*Arn`).MatchString(destination) {
-		t.Errorf("failures go to %s, want the failure bucket", destination)
+	failures := regexp.MustCompile(`^\{"OnFailure":\{"Destination":\{"Fn::ImportValue":"[^"]*Failures[^"]*Arn`)
+	if destination := text(got["DestinationConfig"]); !failures.MatchString(destination) {
+		t.Errorf("on-failure destination %s, want the failure bucket", destination)
 	}
 	delete(got, "DestinationConfig")
 	maps.Copy(want, map[string]any{
@@ -244,13 +248,13 @@ func checkConsumer(t *testing.T, a assembly, name string, want map[string]any) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("mapping (-want +got):\n%s", diff)
 	}
-	// Lambda checks the function's rights when the mapping is made.
+	// Lambda checks the function's permissions when the mapping is created.
 	if !slices.ContainsFunc(mapping.DependsOn, func(id string) bool { return strings.Contains(id, "Policy") }) {
 		t.Errorf("the mapping depends on %v, want the function's policy", mapping.DependsOn)
 	}
 }
 
-// mappingOf returns the mapping of one of the consumers.
+// mappingOf returns the event source mapping of a consumer.
 func mappingOf(t *testing.T, a assembly, name string) resource {
 	t.Helper()
 	var found []resource
@@ -260,42 +264,46 @@ func mappingOf(t *testing.T, a assembly, name string) resource {
 		}
 	}
 	if len(found) != 1 || !strings.Contains(text(found[0].Properties["FunctionName"]), `"`+name+"Function") {
-		t.Fatalf("mappings %v, want the one of %s", found, name)
+		t.Fatalf("mappings %v, want one of %s", found, name)
 	}
 	return found[0]
 }
 
-// checkBridge looks at what the bridge is told and may do, beyond the common.
+// checkBridge checks the environment and permissions that the bridge alone has.
 func checkBridge(t *testing.T, a assembly) {
 	t.Helper()
 	env := environment(a.functions()["bridge"])
 	if env["WINDOW_SECONDS"] != "5" || env["LATENESS_SECONDS"] != "2" {
 		t.Errorf("environment %v, want windows of 5 s and 2 s of lateness", env)
 	}
-	bridgeHas, others := map[string]bool{}, false
+	allowed, others := map[string]bool{}, false
 	for _, policy := range a.ofType("AWS::IAM::Policy") {
 		document := text(policy.Properties["PolicyDocument"])
 		if !strings.HasPrefix(policy.ID, "Telemetry/Bridge") {
-			// The audit reads all states, and writes none.
+			// The self-check reads all states, and writes none.
 			others = others || strings.Contains(document, "shardstate/bridge") && !strings.HasPrefix(policy.ID, "Audit/")
 			continue
 		}
 		for _, want := range []string{
-			`"Action":\["s3:GetObject","s3:PutObject"\],"Effect":"Allow","Resource":\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*States[^"]*Arn[^"]*"\},"/shardstate/bridge-\*"`,
+			`"Action":\["s3:GetObject","s3:PutObject"\],"Effect":"Allow",` +
+				`"Resource":\{"Fn::Join":\["",\[\{"Fn::ImportValue":"[^"]*States[^"]*Arn[^"]*"\},"/shardstate/bridge-\*"`,
 			`"Action":"s3:ListBucket","Effect":"Allow","Resource":\[?[^\]]*\{"Fn::ImportValue":"[^"]*States`,
 			`"kinesis:ListShards"`,
 			`"secretsmanager:GetSecretValue"`,
 		} {
-			bridgeHas[want] = bridgeHas[want] || regexp.MustCompile(want).MatchString(document)
+			allowed[want] = allowed[want] || regexp.MustCompile(want).MatchString(document)
 		}
 	}
-	for want, has := range bridgeHas {
-		if !has {
+	for want, ok := range allowed {
+		if !ok {
 			t.Errorf("the bridge's policy lacks %s", want)
 		}
 	}
-	if len(bridgeHas) == 0 || others {
-		t.Errorf("the bridge alone keeps the bridge's states: has %v, others %v", bridgeHas, others)
+	if len(allowed) == 0 {
+		t.Error("the bridge has no policy")
+	}
+	if others {
+		t.Error("another function may read or write the bridge's states")
 	}
 }
 
@@ -319,7 +327,7 @@ func checkAPI(t *testing.T, a assembly) {
 		closed := route.Properties["AuthorizationType"] == "CUSTOM" && route.Properties["AuthorizerId"] != nil
 		key, _ := route.Properties["RouteKey"].(string)
 		if closed == slices.Contains(stacks.OpenRoutes(), key) {
-			t.Errorf("%s: asks for a token: %v", key, closed)
+			t.Errorf("%s: requires a token: %v, want %v", key, closed, !closed)
 		}
 		keys = append(keys, key)
 	}
@@ -340,11 +348,12 @@ func checkAPI(t *testing.T, a assembly) {
 	}
 }
 
-// checkPrivileges looks at what each function may do.
+// checkPrivileges checks the IAM policy of each function.
 func checkPrivileges(t *testing.T, a assembly) {
 	t.Helper()
-	// AWS offers no narrower resource for these.
-	unlimited := regexp.MustCompile(`^(xray:Put(TraceSegments|TelemetryRecords)|ec2:(Create|Describe|Delete)NetworkInterfaces?|ec2:DescribeSubnets|ec2:(Una|A)ssignPrivateIpAddresses)$`)
+	// These actions do not support resource-level permissions.
+	unlimited := regexp.MustCompile(`^(xray:Put(TraceSegments|TelemetryRecords)|` +
+		`ec2:(Create|Describe|Delete)NetworkInterfaces?|ec2:DescribeSubnets|ec2:(Una|A)ssignPrivateIpAddresses)$`)
 	byFunction := map[string]string{}
 	for _, policy := range a.ofType("AWS::IAM::Policy") {
 		document, _ := policy.Properties["PolicyDocument"].(map[string]any)
@@ -357,17 +366,21 @@ func checkPrivileges(t *testing.T, a assembly) {
 					t.Errorf("%s allows %s", policy.ID, name)
 				}
 				if slices.Contains(list(statement["Resource"]), any("*")) && !unlimited.MatchString(name) {
-					t.Errorf("%s allows %s on everything", policy.ID, name)
+					t.Errorf("%s allows %s on every resource", policy.ID, name)
 				}
 			}
 		}
 		byFunction[policy.ID] = text(document)
 	}
-	writes := regexp.MustCompile(`"Action":("aps:RemoteWrite"|\["aps:QueryMetrics","aps:RemoteWrite"\]),"Effect":"Allow","Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn[^"]*"\}`)
+	writes := regexp.MustCompile(`"Action":("aps:RemoteWrite"|\["aps:QueryMetrics","aps:RemoteWrite"\]),"Effect":"Allow",` +
+		`"Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn[^"]*"\}`)
+	ours := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources|Refusals)|` +
+		`Telemetry/(Store|Bridge|Detect)|Data/(Migrate|Rollup)|Audit/Audit)`)
+	queries := regexp.MustCompile(`^(Api/Resources|Audit/)`)
+	secrets := regexp.MustCompile(`^(Api/(Access|Resources|Refusals)|Telemetry/(Store|Bridge|Detect)|Data/(Migrate|Rollup|Database))`)
 	for id, document := range byFunction {
-		isFunction := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources|Refusals)|Telemetry/(Store|Bridge|Detect)|Data/(Migrate|Rollup)|Audit/Audit)`).MatchString(id)
-		if isFunction != writes.MatchString(document) || strings.Count(document, "aps:") > 1 != regexp.MustCompile(`^(Api/Resources|Audit/)`).MatchString(id) {
-			t.Errorf("%s: may do to the workspace what is in %s, want writing for functions, and asking for the API's", id, document)
+		if ours.MatchString(id) != writes.MatchString(document) || strings.Count(document, "aps:") > 1 != queries.MatchString(id) {
+			t.Errorf("%s: policy %s, want remote write for functions, and queries for the API and the self-check", id, document)
 		}
 		if kinesis := regexp.MustCompile(`kinesis:\w+`).FindAllString(document, -1); strings.HasPrefix(id, "Api/Ingest") {
 			if diff := cmp.Diff([]string{"kinesis:PutRecords"}, kinesis); diff != "" {
@@ -377,8 +390,7 @@ func checkPrivileges(t *testing.T, a assembly) {
 			t.Errorf("%s may write to the stream", id)
 		}
 		mayReadSecret := strings.Contains(document, "secretsmanager:GetSecretValue")
-		needsSecret := regexp.MustCompile(`^(Api/Access|Api/Resources|Api/Refusals|Telemetry/Store|Telemetry/Bridge|Telemetry/Detect|Data/Migrate|Data/Rollup|Data/Database)`).MatchString(id)
-		if mayReadSecret != needsSecret {
+		if needsSecret := secrets.MatchString(id); mayReadSecret != needsSecret {
 			t.Errorf("%s: may read a secret: %v, want %v", id, mayReadSecret, needsSecret)
 		}
 		kms := regexp.MustCompile(`kms:\w+`).FindAllString(document, -1)
@@ -390,12 +402,12 @@ func checkPrivileges(t *testing.T, a assembly) {
 			wantKMS = []string{"kms:GetPublicKey", "kms:Sign"}
 		}
 		if !slices.Equal(kms, wantKMS) {
-			t.Errorf("%s: may %v of the signing keys", id, kms)
+			t.Errorf("%s: actions %v on the signing keys, want %v", id, kms, wantKMS)
 		}
 	}
 }
 
-// list is v, or v alone where CloudFormation allows leaving out the brackets.
+// list returns v as a list: IAM allows a single element without brackets.
 func list(v any) []any {
 	if l, ok := v.([]any); ok {
 		return l
@@ -403,7 +415,8 @@ func list(v any) []any {
 	return []any{v}
 }
 
-// checkMigrations wants them to run after the database and whenever they change.
+// checkMigrations checks that migrations run after the database exists and whenever they
+// change.
 func checkMigrations(t *testing.T, a assembly) {
 	t.Helper()
 	trigger := a.one(t, "Custom::Trigger")
@@ -415,7 +428,7 @@ func checkMigrations(t *testing.T, a assembly) {
 	}
 }
 
-// checkMonitoring compares each rule file with its namespace, to the letter.
+// checkMonitoring compares each rule file with its namespace, byte by byte.
 func checkMonitoring(t *testing.T, a assembly, deletion string) {
 	t.Helper()
 	workspace := a.one(t, "AWS::APS::Workspace")
@@ -425,7 +438,7 @@ func checkMonitoring(t *testing.T, a assembly, deletion string) {
 	if retention := text(workspace.Properties["WorkspaceConfiguration"]); !strings.Contains(retention, `"RetentionPeriodInDays":`) {
 		t.Errorf("workspace %s, want a retention", retention)
 	} else if !strings.Contains(retention, `"LabelSet":[{"Name":"job","Value":"insighthub"}],"Limits":{"MaxSeries":100000}`) {
-		t.Errorf("workspace %s, want a bound on the functions' series", retention)
+		t.Errorf("workspace %s, want a limit of the functions' series", retention)
 	}
 	files, err := filepath.Glob(filepath.Join(rulesDir, "*.yaml"))
 	if err != nil || len(files) == 0 {

@@ -8,8 +8,8 @@ import (
 
 func checkStorage(t *testing.T, a assembly, deletion string) {
 	t.Helper()
-	kept := []string{"AWS::S3::Bucket", "AWS::EC2::Volume", "AWS::Kinesis::Stream", "AWS::SecretsManager::Secret"}
-	for _, kind := range kept {
+	stores := []string{"AWS::S3::Bucket", "AWS::EC2::Volume", "AWS::Kinesis::Stream", "AWS::SecretsManager::Secret"}
+	for _, kind := range stores {
 		for _, r := range a.ofType(kind) {
 			if r.DeletionPolicy != deletion {
 				t.Errorf("%s: deletion policy %q, want %q", r.ID, r.DeletionPolicy, deletion)
@@ -25,12 +25,13 @@ func checkStorage(t *testing.T, a assembly, deletion string) {
 	buckets := a.ofType("AWS::S3::Bucket")
 	for _, b := range buckets {
 		bucket := b.Properties
-		versions := strings.HasPrefix(b.ID, "Audit/") // its lock needs them
-		if bucket["BucketEncryption"] == nil || bucket["LifecycleConfiguration"] == nil || (bucket["VersioningConfiguration"] != nil) != versions {
-			t.Errorf("%s %v, want encryption, a lifecycle and no versions", b.ID, bucket)
+		versioned := strings.HasPrefix(b.ID, "Audit/") // required by Object Lock
+		if bucket["BucketEncryption"] == nil || bucket["LifecycleConfiguration"] == nil ||
+			(bucket["VersioningConfiguration"] != nil) != versioned {
+			t.Errorf("%s %v, want encryption, a lifecycle and versioning %v", b.ID, bucket, versioned)
 		}
 		if public := text(bucket["PublicAccessBlockConfiguration"]); strings.Count(public, "true") != 4 {
-			t.Errorf("%s: public access %s", b.ID, public)
+			t.Errorf("%s: public access block %s, want all four settings", b.ID, public)
 		}
 	}
 	policies := a.ofType("AWS::S3::BucketPolicy")
@@ -44,13 +45,13 @@ func checkStorage(t *testing.T, a assembly, deletion string) {
 	}
 }
 
-// checkZones looks for the zones and identifiers that the CDK makes up when it
-// would have to ask AWS and cannot.
+// checkZones looks for the availability zones and identifiers that the CDK invents when
+// a lookup is not possible.
 func checkZones(t *testing.T, a assembly) {
 	t.Helper()
 	for part, raw := range a.Raw {
 		if found := regexp.MustCompile(`dummy|vpc-12345|ami-1234|us-east-1[abc]`).FindString(raw); found != "" {
-			t.Errorf("%s holds an invented value: %q", part, found)
+			t.Errorf("%s contains an invented value: %q", part, found)
 		}
 	}
 }

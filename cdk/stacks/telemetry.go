@@ -1,7 +1,6 @@
 package stacks
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -15,96 +14,82 @@ import (
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// Telemetry is the stack of the stream and of those who read it.
+// Telemetry is the stack of the stream and its consumers.
 type Telemetry struct {
 	Stack  awscdk.Stack
 	Stream awskinesis.Stream
 	Store  constructs.GoFunction
 	Bridge constructs.GoFunction
 	Detect constructs.GoFunction
-	// Anomalies is the bus on which it tells of what it finds.
+	// Anomalies is the bus on which Detect publishes anomalies.
 	Anomalies awsevents.EventBus
+
+	retention time.Duration // of the stream
 }
 
 // NewTelemetry adds the stack to scope.
 func NewTelemetry(scope cdkconstructs.Construct, props Props, data Data) Telemetry {
 	stage := props.Stage
 	stack := newStack(scope, props, "Telemetry", "the stream of events and its consumers")
-	t := Telemetry{Stack: stack, Stream: newStream(stack, stage)}
+	t := Telemetry{Stack: stack, Stream: newStream(stack, stage), retention: stage.Stream.Retention}
 
 	t.addStore(props, data)
 	t.addBridge(props, data)
 	t.addDetect(props, data)
 	t.watch(constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail), data)
-	output(stack, "AnomalyBus", t.Anomalies.EventBusName(), "Event bus on which anomalies are told of, for rules of one's own")
-	output(stack, "StreamName", t.Stream.StreamName(), "Stream of encoded batches of events")
+	output(stack, "AnomalyBus", t.Anomalies.EventBusName(), "EventBridge bus of detected anomalies; attach your own rules")
+	output(stack, "StreamName", t.Stream.StreamName(), "Kinesis stream of encoded batches of events")
 	return t
 }
 
-// addStore adds the consumer that writes events into the database.
+// addStore adds the consumer that writes events to the database.
 func (t *Telemetry) addStore(props Props, data Data) {
-	stage := props.Stage
-	t.Store = constructs.NewGoFunction(t.Stack, "Store", &constructs.GoFunctionProps{
-		Name:        "store",
-		Description: "Writes the stream's events into the database",
-		Stage:       stage,
-		Size:        stage.Store.Function,
-		Dir:         props.Functions,
-		Network:     data.DatabaseNetwork,
+	settings := props.Stage.Store
+	t.Store = data.newFunction(t.Stack, props, function{
+		ID: "Store", Name: "store",
+		Description: "Writes the stream's events to the database",
+		Size:        settings.Function,
 		Environment: map[string]*string{
-			"DATABASE_SECRET_ARN":  data.DatabaseSecret.SecretArn(),
-			"DATABASE_CONNECTIONS": jsii.String(strconv.Itoa(stage.Store.Connections)),
+			"DATABASE_CONNECTIONS": number(settings.Connections),
 			"FAILURE_BUCKET":       data.Failures.BucketName(),
 		},
 	})
-	data.DatabaseSecret.GrantRead(t.Store.Role, nil)
-	// What the function itself cannot read it puts beside what Lambda gives up.
+	// The function writes poison records to the bucket that is Lambda's on-failure
+	// destination.
 	t.Store.Allow([]string{"s3:PutObject"}, data.Failures.ArnForObjects(jsii.String("poison/*")))
-	constructs.NewKinesisConsumer(t.Stack, "StoreConsumer", &constructs.KinesisConsumerProps{
-		Stream:    t.Stream,
-		Retention: stage.Stream.Retention,
-		Function:  t.Store,
-		Timeout:   stage.Store.Timeout,
-		Settings:  stage.Store.Consumer,
-		Failures:  data.Failures,
-	})
+	t.consume("StoreConsumer", t.Store, settings.Function, settings.Consumer, data)
 }
 
-// addBridge adds the consumer that writes figures to Prometheus.
+// addBridge adds the consumer that writes KPIs to Prometheus.
 func (t *Telemetry) addBridge(props Props, data Data) {
-	stage := props.Stage
-	t.Bridge = constructs.NewGoFunction(t.Stack, "Bridge", &constructs.GoFunctionProps{
-		Name:        "bridge",
-		Description: "Reduces the stream's events to figures and writes them to Prometheus",
-		Stage:       stage,
-		Size:        stage.Bridge.Function,
-		Dir:         props.Functions,
-		Network:     data.DatabaseNetwork,
+	settings := props.Stage.Bridge
+	t.Bridge = data.newFunction(t.Stack, props, function{
+		ID: "Bridge", Name: "bridge",
+		Description: "Computes KPIs from the stream's events and writes them to Prometheus",
+		Size:        settings.Function,
 		Environment: map[string]*string{
-			// The stream's name, for the lineage of its shards.
-			"STREAM_NAME":         t.Stream.StreamName(),
-			"STATE_BUCKET":        data.States.BucketName(),
-			"DATABASE_SECRET_ARN": data.DatabaseSecret.SecretArn(),
-			"WINDOW_SECONDS":      seconds(stage.Bridge.KPIWindow),
-			"LATENESS_SECONDS":    seconds(stage.Bridge.Lateness),
+			"STREAM_NAME":      t.Stream.StreamName(),
+			"STATE_BUCKET":     data.States.BucketName(),
+			"WINDOW_SECONDS":   seconds(settings.KPIWindow),
+			"LATENESS_SECONDS": seconds(settings.Lateness),
 		},
 	})
-	data.DatabaseSecret.GrantRead(t.Bridge.Role, nil)
-	t.Bridge.Allow([]string{"s3:GetObject", "s3:PutObject"}, data.States.ArnForObjects(jsii.String(BridgeStates+"*")))
-	// Without it S3 says of a state that is not there yet that access is denied.
-	t.Bridge.Allow([]string{"s3:ListBucket"}, data.States.BucketArn())
-	constructs.NewKinesisConsumer(t.Stack, "BridgeConsumer", &constructs.KinesisConsumerProps{
+	data.allowStates(t.Bridge, BridgeStates)
+	t.consume("BridgeConsumer", t.Bridge, settings.Function, settings.Consumer, data)
+}
+
+// consume adds an event source mapping that invokes f with the stream's records. size
+// and settings are f's.
+func (t *Telemetry) consume(id string, f constructs.GoFunction, size config.Function, settings config.Consumer, data Data) {
+	constructs.NewKinesisConsumer(t.Stack, id, &constructs.KinesisConsumerProps{
 		Stream:    t.Stream,
-		Retention: stage.Stream.Retention,
-		Function:  t.Bridge,
-		Timeout:   stage.Bridge.Timeout,
-		Settings:  stage.Bridge.Consumer,
+		Retention: t.retention,
+		Function:  f,
+		Timeout:   size.Timeout,
+		Settings:  settings,
 		Failures:  data.Failures,
 	})
 }
-
-// seconds is d as functions read it.
-func seconds(d time.Duration) *string { return jsii.String(strconv.Itoa(int(d.Seconds()))) }
 
 func newStream(stack awscdk.Stack, stage config.Stage) awskinesis.Stream {
 	p := &awskinesis.StreamProps{
@@ -121,30 +106,29 @@ func newStream(stack awscdk.Stack, stage config.Stage) awskinesis.Stream {
 }
 
 func (t Telemetry) watch(alarms constructs.Alarms, data Data) {
-	alarms.AddFunction("Store", t.Store)
-	alarms.Add("StoreBehind", constructs.Watch{
-		Metric:      t.Store.Metric(jsii.String("IteratorAge"), constructs.EveryMinute("Maximum")),
-		Description: "The newest event in the database is more than a minute old, for 3 minutes: the store function does not keep up.",
-		Above:       60_000,
-		Minutes:     3,
-	})
-	alarms.AddFunction("Bridge", t.Bridge)
-	alarms.Add("BridgeBehind", constructs.Watch{
-		Metric:      t.Bridge.Metric(jsii.String("IteratorAge"), constructs.EveryMinute("Maximum")),
-		Description: "The newest event in the figures is more than a minute old, for 3 minutes: the bridge function does not keep up, or Prometheus is away.",
-		Above:       60_000,
-		Minutes:     3,
-	})
-	alarms.AddFunction("Detect", t.Detect)
-	alarms.Add("DetectBehind", constructs.Watch{
-		Metric:      t.Detect.Metric(jsii.String("IteratorAge"), constructs.EveryMinute("Maximum")),
-		Description: "The newest event that was looked at for anomalies is more than a minute old, for 3 minutes: the detect function does not keep up, or the database is away.",
-		Above:       60_000,
-		Minutes:     3,
-	})
+	for _, c := range []struct {
+		name        string
+		function    constructs.GoFunction
+		description string
+	}{
+		{"Store", t.Store, "The newest event in the database is more than a minute old, for 3 minutes: " +
+			"the store function does not keep up with the stream."},
+		{"Bridge", t.Bridge, "The newest event in the KPIs is more than a minute old, for 3 minutes: " +
+			"the bridge function does not keep up with the stream, or Prometheus is unavailable."},
+		{"Detect", t.Detect, "The newest event that was scored for anomalies is more than a minute old, for 3 minutes: " +
+			"the detect function does not keep up with the stream, or the database is unavailable."},
+	} {
+		alarms.AddFunction(c.name, c.function)
+		alarms.Add(c.name+"Behind", constructs.Watch{
+			Metric:      c.function.Metric(jsii.String("IteratorAge"), constructs.EveryMinute("Maximum")),
+			Description: c.description,
+			Above:       60_000,
+			Minutes:     3,
+		})
+	}
 	alarms.Add("StreamFull", constructs.Watch{
 		Metric:      t.Stream.MetricPutRecordsThrottledRecords(constructs.EveryMinute("Sum")),
-		Description: "The stream refused records in each of 3 minutes: it needs more shards.",
+		Description: "The stream throttled records in each of 3 minutes: it needs more shards.",
 		Minutes:     3,
 	})
 	alarms.Add("RecordsGivenUp", constructs.Watch{
@@ -158,6 +142,6 @@ func (t Telemetry) watch(alarms constructs.Alarms, data Data) {
 			Statistic: jsii.String("Sum"),
 			Period:    awscdk.Duration_Minutes(jsii.Number(1)),
 		}),
-		Description: "Records that could not be stored went to the failure bucket.",
+		Description: "Records that could not be processed were written to the failure bucket.",
 	})
 }

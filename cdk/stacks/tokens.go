@@ -13,16 +13,16 @@ import (
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// Tokens is what a function needs that mints tokens or verifies them.
+// Tokens is what a function needs to sign or verify tokens.
 type Tokens struct {
-	// Keys sign tokens: the first does, the others did.
+	// Keys verify tokens; the first signs them too.
 	Keys []awskms.Key
 	// Environment is TOKEN_ISSUER, TOKEN_AUDIENCE, SIGNING_KEYS and TRUSTED_ISSUERS.
 	Environment map[string]*string
 }
 
-// newTokens makes the stage's signing keys. issuer is the platform's name in its
-// tokens unless the stage has another.
+// newTokens adds the stage's signing keys. issuer is the iss of the platform's tokens
+// unless the stage configures another.
 func newTokens(stack awscdk.Stack, stage config.Stage, issuer *string) Tokens {
 	var t Tokens
 	type entry struct {
@@ -35,11 +35,11 @@ func newTokens(stack awscdk.Stack, stage config.Stage, issuer *string) Tokens {
 			Description: jsii.String("Signs access tokens"),
 			KeySpec:     awskms.KeySpec_ECC_NIST_P256,
 			KeyUsage:    awskms.KeyUsage_SIGN_VERIFY,
-			// A token outlives its key by minutes: nothing is lost with it.
+			// Tokens are valid for minutes only: little is lost with the key.
 			RemovalPolicy: constructs.RemovalPolicy(stage.Removal),
 		})
 		t.Keys = append(t.Keys, key)
-		e := entry{Key: *key.KeyArn()} // a token that the synthesis resolves
+		e := entry{Key: *key.KeyArn()} // a token of the CDK, which the synthesis resolves
 		if !k.NotAfter.IsZero() {
 			e.NotAfter = k.NotAfter.UTC().Format(time.RFC3339)
 		}
@@ -51,7 +51,7 @@ func newTokens(stack awscdk.Stack, stage config.Stage, issuer *string) Tokens {
 	t.Environment = map[string]*string{
 		"TOKEN_ISSUER":    issuer,
 		"TOKEN_AUDIENCE":  jsii.String(stage.Tokens.Audience),
-		"SIGNING_KEYS":    jsii.String(inJSON(entries)),
+		"SIGNING_KEYS":    jsii.String(toJSON(entries)),
 		"TRUSTED_ISSUERS": jsii.String(trustedIssuers(stage.Tokens.Trusted)),
 	}
 	return t
@@ -66,29 +66,29 @@ func trustedIssuers(list []config.TrustedIssuer) string {
 		GrantsClaim string   `json:"grants_claim"`
 	}
 	entries := make([]entry, len(list))
-	for i, o := range list {
-		entries[i] = entry(o)
+	for i, trusted := range list {
+		entries[i] = entry(trusted)
 	}
-	return inJSON(entries)
+	return toJSON(entries)
 }
 
-func inJSON(v any) string {
+func toJSON(v any) string {
 	raw, err := json.Marshal(v)
 	if err != nil {
-		panic(fmt.Sprintf("texts are always JSON: %v", err))
+		panic(fmt.Sprintf("marshal strings: %v", err))
 	}
 	return string(raw)
 }
 
-// AllowVerify lets a function read the public keys, and nothing else of them.
+// AllowVerify allows a function to read the public keys.
 func (t Tokens) AllowVerify(f constructs.GoFunction) {
 	for _, key := range t.Keys {
 		f.Allow([]string{"kms:GetPublicKey"}, key.KeyArn())
 	}
 }
 
-// AllowMint lets a function sign with the first key, and read all public keys.
-func (t Tokens) AllowMint(f constructs.GoFunction) {
+// AllowSign allows a function to sign with the first key and to read all public keys.
+func (t Tokens) AllowSign(f constructs.GoFunction) {
 	t.AllowVerify(f)
 	f.Allow([]string{"kms:Sign"}, t.Keys[0].KeyArn())
 }

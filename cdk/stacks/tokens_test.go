@@ -10,7 +10,8 @@ import (
 	"github.com/insighthub/insighthub/cdk/config"
 )
 
-// checkTokens wants one key that signs, of the curve, and the authorizer to know it.
+// checkTokens checks that there is one signing key, on P-256, and that the authorizer
+// verifies with it.
 func checkTokens(t *testing.T, a assembly) {
 	t.Helper()
 	key := a.one(t, "AWS::KMS::Key")
@@ -23,21 +24,26 @@ func checkTokens(t *testing.T, a assembly) {
 		t.Errorf("SIGNING_KEYS = %s", got)
 	}
 	if got := text(env["TOKEN_ISSUER"]); !regexp.MustCompile(`^\{"Fn::GetAtt":\["Http\w+","ApiEndpoint"\]\}$`).MatchString(got) {
-		t.Errorf("TOKEN_ISSUER = %s, want the API's address", got)
+		t.Errorf("TOKEN_ISSUER = %s, want the API's URL", got)
 	}
 	if env["TOKEN_AUDIENCE"] != "insighthub" || env["TRUSTED_ISSUERS"] != "[]" {
 		t.Errorf("environment %v", env)
 	}
 }
 
-// TestKeyRotation has the key before the last still verify until its end, and an issuer of another house.
+// TestKeyRotation gives a stage a previous key, which verifies until its NotAfter, and a
+// trusted issuer.
 func TestKeyRotation(t *testing.T) {
 	s := existingDatabase(t)
 	s.Tokens = config.Tokens{
 		Issuer: "https://api.example.com", Audience: "plants",
-		Keys: []config.SigningKey{{Name: "Second"}, {Name: "First", NotAfter: time.Date(2027, 1, 1, 1, 0, 0, 0, time.FixedZone("", 3600))}},
+		Keys: []config.SigningKey{
+			{Name: "Second"},
+			{Name: "First", NotAfter: time.Date(2027, 1, 1, 1, 0, 0, 0, time.FixedZone("", 3600))},
+		},
 		Trusted: []config.TrustedIssuer{{
-			Issuer: "https://idp.example.com", JWKSURI: "https://idp.example.com/jwks", Audience: "client", Algorithms: []string{"RS256"}, GrantsClaim: "cognito:groups",
+			Issuer: "https://idp.example.com", JWKSURI: "https://idp.example.com/jwks", Audience: "client",
+			Algorithms: []string{"RS256"}, GrantsClaim: "cognito:groups",
 		}},
 	}
 	a := synthesise(t, s)
@@ -46,7 +52,8 @@ func TestKeyRotation(t *testing.T) {
 	}
 	env := environment(a.functions()["authorizer"])
 	keys := text(env["SIGNING_KEYS"])
-	if !regexp.MustCompile(`^\{"Fn::Join":\["",\["\[\{\\"key\\":\\"",\{"Fn::GetAtt":\["SigningKeySecond\w+","Arn"\]\},"\\"\},\{\\"key\\":\\"",` +
+	if !regexp.MustCompile(`^\{"Fn::Join":\["",\["\[\{\\"key\\":\\"",` +
+		`\{"Fn::GetAtt":\["SigningKeySecond\w+","Arn"\]\},"\\"\},\{\\"key\\":\\"",` +
 		`\{"Fn::GetAtt":\["SigningKeyFirst\w+","Arn"\]\},"\\",\\"not_after\\":\\"2027-01-01T00:00:00Z\\"\}\]"\]\]\}$`).MatchString(keys) {
 		t.Errorf("SIGNING_KEYS = %s", keys)
 	}
@@ -55,8 +62,9 @@ func TestKeyRotation(t *testing.T) {
 	}
 	var trusted []map[string]any
 	raw, _ := env["TRUSTED_ISSUERS"].(string)
-	if err := json.Unmarshal([]byte(raw), &trusted); err != nil || len(trusted) != 1 || trusted[0]["jwks_uri"] != "https://idp.example.com/jwks" {
-		t.Errorf("TRUSTED_ISSUERS = %s, %v", raw, err)
+	err := json.Unmarshal([]byte(raw), &trusted)
+	if err != nil || len(trusted) != 1 || trusted[0]["jwks_uri"] != "https://idp.example.com/jwks" {
+		t.Errorf("TRUSTED_ISSUERS = %s, error %v", raw, err)
 	}
 	checkPrivileges(t, a)
 }
