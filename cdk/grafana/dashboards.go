@@ -9,18 +9,18 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
 
-// Model is the classic schema, which file provisioning and Amazon Managed Grafana
-// take; those that serve its successor still read it.
-type Model = dashboard.Dashboard //nolint:staticcheck // the successor is not understood everywhere, see above
+// Model is a dashboard in the classic schema, which file provisioning and Amazon
+// Managed Grafana accept; Grafana versions with the new schema still read it.
+type Model = dashboard.Dashboard //nolint:staticcheck // the new schema is not supported everywhere, see above
 
-// Dashboard is a dashboard and where it is kept.
+// Dashboard is a dashboard and the path of its file.
 type Dashboard struct {
-	// File is its path below dashboards/; the folder is that in Grafana.
+	// File is its path below dashboards/; its directory becomes the folder in Grafana.
 	File  string
 	Model Model
 }
 
-// Dashboards builds all of them. An error means that one does not fit the schema.
+// Dashboards builds all dashboards. An error means that one is not valid by the schema.
 func Dashboards() ([]Dashboard, error) {
 	var out []Dashboard
 	for _, spec := range []spec{fleetOverview(), machineDetail(), pipelineHealth(), latencyAndCost()} {
@@ -33,7 +33,7 @@ func Dashboards() ([]Dashboard, error) {
 	return out, nil
 }
 
-// JSON is the file that Grafana reads.
+// JSON returns the file that Grafana reads.
 func (d Dashboard) JSON() ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -45,7 +45,7 @@ func (d Dashboard) JSON() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// spec says what a dashboard holds.
+// spec describes a dashboard.
 type spec struct {
 	uid, folder, title, help string
 	variables                []cog.Builder[dashboard.VariableModel]
@@ -58,7 +58,7 @@ type section struct {
 	panels []panel
 }
 
-// tag is on every dashboard; the drop-down list of links is made of it.
+// tag is on every dashboard; the drop-down list of links selects by it.
 const tag = "insighthub"
 
 func (s spec) build() (Model, error) {
@@ -92,12 +92,12 @@ func (s spec) build() (Model, error) {
 	return model, model.Validate()
 }
 
-// source lets the operator choose among several Prometheus servers or workspaces.
+// source is the variable that selects the Prometheus server or workspace.
 func source() cog.Builder[dashboard.VariableModel] {
 	return dashboard.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus")
 }
 
-// choice is a variable whose values are those of a label.
+// choice is a variable with the values of a label.
 func choice(name, label, selector string, multi bool) cog.Builder[dashboard.VariableModel] {
 	b := dashboard.NewQueryVariableBuilder(name).Label(name).Datasource(datasource()).
 		Query(dashboard.StringOrMap{String: new("label_values(" + selector + ", " + label + ")")}).
@@ -105,7 +105,7 @@ func choice(name, label, selector string, multi bool) cog.Builder[dashboard.Vari
 		Refresh(dashboard.VariableRefreshOnTimeRangeChanged).Sort(dashboard.VariableSortAlphabeticalAsc)
 	if multi {
 		b = b.Multi(true).IncludeAll(true).AllValue(".*").
-			Current(dashboard.VariableOption{Text: dashboard.StringOrArrayOfString{String: new("All")}, Value: dashboard.StringOrArrayOfString{String: new("$__all")}})
+			Current(option("All", "$__all"))
 	}
 	return b
 }
@@ -122,9 +122,15 @@ func machine() cog.Builder[dashboard.VariableModel] {
 	return choice("machine", "device", `insighthub_window_calendar_seconds{site=~"$site", gateway=~"$gateway"}`, false)
 }
 
-// price is a number that the operator may correct.
+func option(text, value string) dashboard.VariableOption {
+	return dashboard.VariableOption{
+		Text: dashboard.StringOrArrayOfString{String: &text}, Value: dashboard.StringOrArrayOfString{String: &value},
+	}
+}
+
+// price is a variable with a number that the operator can change.
 func price(name, label, help, value string) cog.Builder[dashboard.VariableModel] {
 	return dashboard.NewTextBoxVariableBuilder(name).Label(label).Description(help).
 		DefaultValue(dashboard.StringOrMap{String: &value}).
-		Current(dashboard.VariableOption{Text: dashboard.StringOrArrayOfString{String: &value}, Value: dashboard.StringOrArrayOfString{String: &value}})
+		Current(option(value, value))
 }

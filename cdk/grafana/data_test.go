@@ -204,7 +204,7 @@ func (f *fleet) write(t *testing.T, url string) {
 func TestFleetHasAllMetrics(t *testing.T) {
 	f := newFleet(time.Unix(0, 0))
 	known := map[string]bool{}
-	for _, name := range slices.Concat(grafana.Figures(), grafana.AnomalyFigures(), grafana.FunctionMetrics()) {
+	for _, name := range slices.Concat(grafana.KPIMetrics(), grafana.AnomalyMetrics(), grafana.FunctionMetrics()) {
 		known[name] = true
 		if !f.seen[name] {
 			t.Errorf("the test's fleet has no %s", name)

@@ -2,9 +2,10 @@ package grafana
 
 import "github.com/insighthub/insighthub/lib/kpi"
 
-// Figures are the metrics that the bridge writes of each closed window, all of
-// them gauges of that window. IngestLag is a histogram: a native one, or buckets.
-func Figures() []string {
+// KPIMetrics returns the names of the metrics that the bridge writes for each closed
+// window, all of them gauges of that window. IngestLag is a histogram: a native one, or
+// one with classic buckets.
+func KPIMetrics() []string {
 	var out []string
 	for _, figure := range []kpi.Figure{
 		kpi.SeriesMin, kpi.SeriesMax, kpi.SeriesMean, kpi.SeriesLast, kpi.SeriesSamples,
@@ -18,21 +19,22 @@ func Figures() []string {
 	return append(out, string(kpi.IngestLag)+"_bucket")
 }
 
-// AnomalyFigures are what the detect function writes of each anomaly, a sample each at
-// the time of its event: labels site, gateway, device, metric (of a machine's none) and
-// kind. How many there were is how many samples there are.
-func AnomalyFigures() []string { return []string{"insighthub_anomaly_score"} }
+// AnomalyMetrics returns the names of the metrics of which the detect function writes a
+// sample for each anomaly, at the time of its event, with the labels site, gateway,
+// device, kind, and metric unless the anomaly is of a whole machine. The number of
+// samples is the number of anomalies.
+func AnomalyMetrics() []string { return []string{"insighthub_anomaly_score"} }
 
-// FunctionMetrics are the metrics that the functions count themselves, each
-// process for itself: labels job (insighthub), function and instance, and those named
-// here. An instance is one execution environment: sum over it, after rate().
+// FunctionMetrics returns the names of the functions' own metrics, with the labels job
+// (insighthub), function, instance, and those in the comments. An instance is one
+// execution environment: take rate(), then sum over the instances.
 func FunctionMetrics() []string {
 	return []string{
 		"insighthub_invocations_total",
 		"insighthub_invocation_errors_total",
 		"insighthub_invocation_duration_seconds_bucket", // histogram
 		"insighthub_invocation_duration_seconds_sum",
-		"insighthub_function_memory_bytes",                  // as configured, which is what is paid for
+		"insighthub_function_memory_bytes",                  // configured, which is what Lambda charges
 		"insighthub_ingest_requests_total",                  // code
 		"insighthub_ingest_request_duration_seconds_bucket", // histogram
 		"insighthub_ingest_records_total",
@@ -56,5 +58,5 @@ func FunctionMetrics() []string {
 	}
 }
 
-// ServerMetrics are what Prometheus itself adds.
+// ServerMetrics returns the names of metrics that Prometheus itself adds.
 func ServerMetrics() []string { return []string{"ALERTS"} }

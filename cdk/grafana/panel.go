@@ -12,21 +12,21 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
 )
 
-// kind is how a panel shows its queries.
+// kind is how a panel displays its queries.
 type kind uint8
 
 const (
 	lines   kind = iota // over time
-	stacked             // over time, one on the other
+	stacked             // over time, stacked
 	number              // the latest value
 	bars                // the latest values side by side
 	rows                // the latest values as a table, joined by their labels
 )
 
-// query is one expression of a panel and what its series are called.
+// query is an expression of a panel and the legend of its series.
 type query struct{ expr, legend string }
 
-// panel says what a panel shows; the builders of the schema's types take it from there.
+// panel describes a panel.
 type panel struct {
 	kind        kind
 	title, help string
@@ -39,7 +39,7 @@ type panel struct {
 	links       []link
 }
 
-// link leads from a value to another dashboard.
+// link is a link from a value to another dashboard.
 type link struct{ title, url string }
 
 const (
@@ -52,7 +52,8 @@ func step(color string, from float64) dashboard.Threshold {
 	return dashboard.Threshold{Color: color, Value: &from}
 }
 
-// rising colours what is worse the greater it is, falling what is worse the smaller.
+// rising are the thresholds of a value that is bad when it is high, falling of one that
+// is bad when it is low.
 func rising(warn, bad float64) []dashboard.Threshold {
 	return []dashboard.Threshold{{Color: green}, step(yellow, warn), step(red, bad)}
 }
@@ -65,7 +66,7 @@ func datasource() common.DataSourceRef {
 	return common.DataSourceRef{Type: new("prometheus"), Uid: new("${datasource}")}
 }
 
-// settings are the calls that all panels' builders have in common.
+// settings are the methods that the builders of all panels have in common.
 type settings[B any] interface {
 	Title(string) B
 	Description(string) B
@@ -85,11 +86,13 @@ type settings[B any] interface {
 func (p panel) builder() cog.Builder[dashboard.Panel] {
 	switch p.kind {
 	case number:
-		return apply(stat.NewPanelBuilder(), p, 5).GraphMode(common.BigValueGraphModeArea).ColorMode(common.BigValueColorModeValue).ReduceOptions(latest())
+		return apply(stat.NewPanelBuilder(), p, 5).ReduceOptions(latest()).
+			GraphMode(common.BigValueGraphModeArea).ColorMode(common.BigValueColorModeValue)
 	case bars:
-		return apply(bargauge.NewPanelBuilder(), p, 8).Orientation(common.VizOrientationHorizontal).DisplayMode(common.BarGaugeDisplayModeGradient).ReduceOptions(latest())
+		return apply(bargauge.NewPanelBuilder(), p, 8).ReduceOptions(latest()).
+			Orientation(common.VizOrientationHorizontal).DisplayMode(common.BarGaugeDisplayModeGradient)
 	case rows:
-		// The schema wants a list here, if only an empty one.
+		// The schema requires a list, though it is empty.
 		footer := common.NewTableFooterOptionsBuilder().Show(false).Reducer([]string{})
 		b := apply(table.NewPanelBuilder(), p, 10).Footer(footer)
 		for _, t := range tableTransformations(p) {
@@ -105,9 +108,11 @@ func (p panel) builder() cog.Builder[dashboard.Panel] {
 }
 
 func timeSeries(p panel) *timeseries.PanelBuilder {
+	legend := common.NewVizLegendOptionsBuilder().ShowLegend(true).
+		DisplayMode(common.LegendDisplayModeTable).Placement(common.LegendPlacementBottom).Calcs([]string{"lastNotNull", "max"})
 	return apply(timeseries.NewPanelBuilder(), p, 8).
 		LineWidth(1).ShowPoints(common.VisibilityModeNever).
-		Legend(common.NewVizLegendOptionsBuilder().ShowLegend(true).DisplayMode(common.LegendDisplayModeTable).Placement(common.LegendPlacementBottom).Calcs([]string{"lastNotNull", "max"})).
+		Legend(legend).
 		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending))
 }
 
@@ -148,8 +153,8 @@ func apply[B settings[B]](b B, p panel, height uint32) B {
 	return b
 }
 
-// tableTransformations joins the queries' results by their labels and names the
-// columns of values after the queries' legends.
+// tableTransformations merges the results of the queries by their labels and names the
+// value columns after the queries' legends.
 func tableTransformations(p panel) []dashboard.DataTransformerConfig {
 	names := map[string]string{}
 	for i, q := range p.queries {

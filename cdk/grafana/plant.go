@@ -10,10 +10,12 @@ const (
 	seconds = "s"
 
 	machineUID = "insighthub-machine"
-	// machineURL leads from a series of a machine to that machine.
-	machineURL = "/d/" + machineUID + "?${datasource:queryparam}&var-site=${__field.labels.site}&var-gateway=${__field.labels.gateway}&var-machine=${__field.labels.device}&${__url_time_range}"
-	// machineRowURL does so from a row of a table.
-	machineRowURL = "/d/" + machineUID + "?${datasource:queryparam}&var-site=${__data.fields.site}&var-gateway=${__data.fields.gateway}&var-machine=${__data.fields.device}&${__url_time_range}"
+	// machineURL links a series of a machine to the machine's dashboard.
+	machineURL = "/d/" + machineUID + "?${datasource:queryparam}&var-site=${__field.labels.site}" +
+		"&var-gateway=${__field.labels.gateway}&var-machine=${__field.labels.device}&${__url_time_range}"
+	// machineRowURL links a row of a table to it.
+	machineRowURL = "/d/" + machineUID + "?${datasource:queryparam}&var-site=${__data.fields.site}" +
+		"&var-gateway=${__data.fields.gateway}&var-machine=${__data.fields.device}&${__url_time_range}"
 )
 
 func fleetOverview() spec {
@@ -32,7 +34,8 @@ func fleetOverview() spec {
 	oee := falling(0.4, 0.65)
 	return spec{
 		uid: "insighthub-fleet", folder: "plant", title: "Fleet overview",
-		help:      "How the sites produce, and which machines need somebody. Ratios are of the last five minutes, from summed times and counts.",
+		help: "Production of each site, and the machines that need attention. Ratios are of the last five minutes, computed " +
+			"from summed times and counts.",
 		variables: []cog.Builder[dashboard.VariableModel]{source(), site(), gateway()},
 		sections: []section{
 			{"Sites", []panel{
@@ -40,19 +43,22 @@ func fleetOverview() spec {
 				ratio("Availability", "availability", "Actual production time / planned busy time.", falling(0.6, 0.8)),
 				ratio("Performance", "performance", "Planned runtime per item × produced / actual production time.", falling(0.6, 0.8)),
 				ratio("Quality", "quality", "Good / produced.", falling(0.95, 0.98)),
-				ratio("TEEP", "teep", "As OEE, over all time.", falling(0.2, 0.4)),
+				ratio("TEEP", "teep", "As OEE, relative to calendar time.", falling(0.2, 0.4)),
 				{
-					kind: number, title: "Throughput", help: "Items per hour, all machines together.", unit: "short", decimals: 0, width: 4,
+					kind: number, title: "Throughput", unit: "short", decimals: 0, width: 4,
+					help:    "Items per hour, all machines together.",
 					queries: []query{{"insighthub:throughput_per_hour:ratio5m" + bySite, "{{site}}"}},
 				},
 			}},
 			{"Over time", []panel{
 				{
-					kind: lines, title: "OEE by gateway", help: "From the summed times and counts of its machines.", unit: percent, decimals: 1, width: 12, min: new(0.0), max: new(1.0), steps: oee,
+					kind: lines, title: "OEE by gateway", unit: percent, decimals: 1, width: 12, min: new(0.0), max: new(1.0), steps: oee,
+					help:    "From the summed times and counts of its machines.",
 					queries: []query{{"insighthub:oee:ratio5m" + byGateway, "{{site}} {{gateway}}"}},
 				},
 				{
-					kind: stacked, title: "What the machines do", help: "Machines by the state of their planned time; down time is of all reasons.", unit: "short", decimals: 1, width: 12, min: new(0.0),
+					kind: stacked, title: "Machine states", unit: "short", decimals: 1, width: 12, min: new(0.0),
+					help: "Number of machines in each state, in planned time; down is for all reasons.",
 					queries: []query{
 						{"sum(insighthub_window_production_seconds" + window + ") / 5", "running"},
 						{"sum(insighthub_window_idle_seconds" + window + ") / 5", "idle"},
@@ -64,32 +70,45 @@ func fleetOverview() spec {
 			}},
 			{"Anomalies", []panel{
 				{
-					kind: stacked, title: "Anomalies by site", help: "Per minute, by event time: of the detector and of alarm rules.", unit: "short", decimals: 0, width: 12, min: new(0.0),
+					kind: stacked, title: "Anomalies by site", unit: "short", decimals: 0, width: 12, min: new(0.0),
+					help:    "Per minute, by event time; those of the detector and of alarm rules.",
 					queries: []query{{"sum by (site) (count_over_time(insighthub_anomaly_score" + window + "[1m]))", "{{site}}"}},
 				},
 				{
-					kind: bars, title: "Most anomalies", help: "The ten machines with the most anomalies in the last hour. Click for the machine.", unit: "short", decimals: 0, width: 12, min: new(0.0), steps: rising(5, 20),
-					queries: []query{{"topk(10, sum by (site, gateway, device) (count_over_time(insighthub_anomaly_score" + window + "[1h])))", "{{site}} {{gateway}} {{device}}"}},
-					links:   []link{{"Machine detail", machineURL}},
+					kind: bars, title: "Most anomalies", unit: "short", decimals: 0, width: 12, min: new(0.0), steps: rising(5, 20),
+					help: "The ten machines with the most anomalies in the last hour. Click a machine for its details.",
+					queries: []query{
+						{
+							"topk(10, sum by (site, gateway, device) (count_over_time(insighthub_anomaly_score" + window + "[1h])))",
+							"{{site}} {{gateway}} {{device}}",
+						},
+					},
+					links: []link{{"Machine detail", machineURL}},
 				},
 			}},
 			{"Machines", []panel{
 				{
-					kind: bars, title: "Worst OEE", help: "The ten machines with the lowest OEE. Click for the machine.", unit: percent, decimals: 1, width: 8, min: new(0.0), max: new(1.0), steps: oee,
+					kind: bars, title: "Worst OEE", unit: percent, decimals: 1, width: 8, min: new(0.0), max: new(1.0), steps: oee,
+					help:    "The ten machines with the lowest OEE. Click a machine for its details.",
 					queries: []query{{"bottomk(10, insighthub:oee:ratio5m" + byMachine + ")", "{{site}} {{gateway}} {{device}}"}},
 					links:   []link{{"Machine detail", machineURL}},
 				},
 				{
-					kind: bars, title: "Down time by reason", help: "In the last hour.", unit: seconds, decimals: 0, width: 8, min: new(0.0), steps: rising(60, 600),
-					queries: []query{{`sort_desc(sum by (reason) (insighthub:down_seconds_by_reason:sum1h` + byMachine + `))`, "{{reason}}"}},
+					kind: bars, title: "Down time by reason", unit: seconds, decimals: 0, width: 8, min: new(0.0), steps: rising(60, 600),
+					help: "In the last hour.",
+					queries: []query{
+						{`sort_desc(sum by (reason) (insighthub:down_seconds_by_reason:sum1h` + byMachine + `))`, "{{reason}}"},
+					},
 				},
 				{
-					kind: bars, title: "Failures", help: "Transitions to down in the last hour, the ten worst. Click for the machine.", unit: "short", decimals: 0, width: 8, min: new(0.0), steps: rising(2, 5),
+					kind: bars, title: "Failures", unit: "short", decimals: 0, width: 8, min: new(0.0), steps: rising(2, 5),
+					help:    "Transitions to down in the last hour, the ten worst. Click a machine for its details.",
 					queries: []query{{"topk(10, insighthub:failures:sum1h" + byMachine + ")", "{{site}} {{gateway}} {{device}}"}},
 					links:   []link{{"Machine detail", machineURL}},
 				},
 				{
-					kind: rows, title: "All machines", help: "Click for the machine.", unit: percent, decimals: 1, width: 24, steps: oee,
+					kind: rows, title: "All machines", unit: percent, decimals: 1, width: 24, steps: oee,
+					help: "Click a machine for its details.",
 					queries: []query{
 						{"insighthub:oee:ratio5m" + byMachine, "OEE"},
 						{"insighthub:availability:ratio5m" + byMachine, "Availability"},
@@ -119,7 +138,7 @@ func machineDetail() spec {
 	signal := func(title, metric, unit string) panel {
 		series := `{` + labels + `, metric="` + metric + `"}`
 		return panel{
-			kind: lines, title: title, help: "Mean, least and greatest of each window of 5 s.", unit: unit, decimals: 1, width: 8,
+			kind: lines, title: title, help: "Mean, minimum and maximum of each window of 5 s.", unit: unit, decimals: 1, width: 8,
 			queries: []query{
 				{"insighthub_series_mean" + series, "mean"},
 				{"insighthub_series_min" + series, "min"},
@@ -129,7 +148,7 @@ func machineDetail() spec {
 	}
 	return spec{
 		uid: machineUID, folder: "plant", title: "Machine detail",
-		help:      "One machine: OEE, what it is made of and what takes it away, failures and signals.",
+		help:      "One machine: OEE, its factors and losses, failures and signals.",
 		variables: []cog.Builder[dashboard.VariableModel]{source(), site(), gateway(), machine()},
 		sections: []section{
 			{"OEE", []panel{
@@ -137,11 +156,11 @@ func machineDetail() spec {
 				one("Availability", "availability", "Actual production time / planned busy time.", falling(0.6, 0.8)),
 				one("Performance", "performance", "Planned runtime per item × produced / actual production time.", falling(0.6, 0.8)),
 				one("Quality", "quality", "Good / produced.", falling(0.95, 0.98)),
-				one("TEEP", "teep", "As OEE, over all time.", falling(0.2, 0.4)),
+				one("TEEP", "teep", "As OEE, relative to calendar time.", falling(0.2, 0.4)),
 				one("Scrap", "scrap", "(Produced - good) / produced.", rising(0.02, 0.05)),
 				{
-					kind: lines, title: "OEE and its parts", unit: percent, decimals: 1, width: 12, min: new(0.0),
-					help: "The part that falls together with OEE is the one to look at.",
+					kind: lines, title: "OEE and its factors", unit: percent, decimals: 1, width: 12, min: new(0.0),
+					help: "The factor that drops together with OEE is the cause.",
 					queries: []query{
 						{"insighthub:oee:ratio5m" + ratio, "OEE"},
 						{"insighthub:availability:ratio5m" + ratio, "availability"},
@@ -151,18 +170,23 @@ func machineDetail() spec {
 				},
 				{
 					kind: stacked, title: "Lost time", unit: seconds, decimals: 0, width: 12, min: new(0.0),
-					help: "Where the planned busy time of five minutes went: good items at the ideal cycle, speed and short stops, scrap, and the time not running.",
+					help: "How the planned busy time of five minutes was spent: good items and scrap at the ideal cycle time, " +
+						"reduced speed and short stops (slow), and no production.",
 					queries: []query{
 						{"insighthub:ideal_seconds:sum5m" + ratio + " * insighthub:quality:ratio5m" + ratio, "good"},
 						{"insighthub:ideal_seconds:sum5m" + ratio + " * insighthub:scrap:ratio5m" + ratio, "scrap"},
-						{"clamp_min(insighthub:production_seconds:sum5m" + ratio + " - insighthub:ideal_seconds:sum5m" + ratio + ", 0)", "slow"},
+						{
+							"clamp_min(insighthub:production_seconds:sum5m" + ratio + " - insighthub:ideal_seconds:sum5m" + ratio + ", 0)",
+							"slow",
+						},
 						{"insighthub:busy_seconds:sum5m" + ratio + " - insighthub:production_seconds:sum5m" + ratio, "not running"},
 					},
 				},
 			}},
 			{"Time and failures", []panel{
 				{
-					kind: stacked, title: "State", help: "Seconds of each window of 5 s.", unit: seconds, decimals: 1, width: 12, min: new(0.0), max: new(5.0),
+					kind: stacked, title: "State", unit: seconds, decimals: 1, width: 12, min: new(0.0), max: new(5.0),
+					help: "Seconds of each window of 5 s.",
 					queries: []query{
 						{"sum(insighthub_window_production_seconds" + this + ")", "running"},
 						{"sum(insighthub_window_idle_seconds" + this + ")", "idle"},
@@ -172,15 +196,18 @@ func machineDetail() spec {
 					},
 				},
 				{
-					kind: bars, title: "Down time by reason", help: "In the last hour.", unit: seconds, decimals: 0, width: 4, min: new(0.0), steps: rising(60, 600),
+					kind: bars, title: "Down time by reason", unit: seconds, decimals: 0, width: 4, min: new(0.0), steps: rising(60, 600),
+					help:    "In the last hour.",
 					queries: []query{{"sort_desc(insighthub:down_seconds_by_reason:sum1h" + ratio + ")", "{{reason}}"}},
 				},
 				{
-					kind: number, title: "MTBF", help: "Production time per failure in the last hour; none without a failure.", unit: seconds, decimals: 0, width: 4, steps: falling(600, 1800),
+					kind: number, title: "MTBF", unit: seconds, decimals: 0, width: 4, steps: falling(600, 1800),
+					help:    "Production time per failure in the last hour; no value without a failure.",
 					queries: []query{{"insighthub:mtbf_seconds:1h" + ratio, "{{site}} {{gateway}} {{device}}"}},
 				},
 				{
-					kind: number, title: "MTTR", help: "Down time per failure in the last hour; none without a failure.", unit: seconds, decimals: 0, width: 4, steps: rising(120, 600),
+					kind: number, title: "MTTR", unit: seconds, decimals: 0, width: 4, steps: rising(120, 600),
+					help:    "Down time per failure in the last hour; no value without a failure.",
 					queries: []query{{"insighthub:mttr_seconds:1h" + ratio, "{{site}} {{gateway}} {{device}}"}},
 				},
 				{
@@ -194,12 +221,23 @@ func machineDetail() spec {
 			}},
 			{"Anomalies", []panel{
 				{
-					kind: lines, title: "Anomaly score", help: "The greatest score of each metric in a minute in which it had an anomaly; without a metric it is the machine's sensors together. An alarm rule's is 1.", unit: "short", decimals: 2, width: 16, min: new(0.0), max: new(1.0), steps: rising(0.5, 0.8),
-					queries: []query{{"max by (metric, kind) (max_over_time(insighthub_anomaly_score" + this + "[1m]))", "{{metric}} {{kind}}"}},
+					kind: lines, title: "Anomaly score", unit: "short", decimals: 2, width: 16,
+					min: new(0.0), max: new(1.0), steps: rising(0.5, 0.8),
+					help: "Highest score of each metric in each minute with an anomaly. Without a metric: all sensors of the " +
+						"machine together. Alarm rules have the score 1.",
+					queries: []query{
+						{"max by (metric, kind) (max_over_time(insighthub_anomaly_score" + this + "[1m]))", "{{metric}} {{kind}}"},
+					},
 				},
 				{
-					kind: bars, title: "Anomalies by metric", help: "In the last hour.", unit: "short", decimals: 0, width: 8, min: new(0.0), steps: rising(5, 20),
-					queries: []query{{"sort_desc(sum by (metric, kind) (count_over_time(insighthub_anomaly_score" + this + "[1h])))", "{{metric}} {{kind}}"}},
+					kind: bars, title: "Anomalies by metric", unit: "short", decimals: 0, width: 8, min: new(0.0), steps: rising(5, 20),
+					help: "In the last hour.",
+					queries: []query{
+						{
+							"sort_desc(sum by (metric, kind) (count_over_time(insighthub_anomaly_score" + this + "[1h])))",
+							"{{metric}} {{kind}}",
+						},
+					},
 				},
 			}},
 			{"Signals", []panel{
@@ -211,7 +249,10 @@ func machineDetail() spec {
 				signal("Speed", "speed", "rotrpm"),
 				{
 					kind: rows, title: "Latest readings", help: "By event time.", unit: "short", decimals: 2, width: 24,
-					queries: []query{{"insighthub_series_last" + this, "Last"}, {"insighthub_series_samples" + this, "Readings in the window"}},
+					queries: []query{
+						{"insighthub_series_last" + this, "Last"},
+						{"insighthub_series_samples" + this, "Readings in the window"},
+					},
 				},
 			}},
 		},

@@ -8,15 +8,15 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
 )
 
-// Query is what a panel asks Prometheus.
+// Query is a PromQL query of a panel.
 type Query struct {
 	Panel, Expr string
-	// Instant queries ask for the values of now, others for those of a range.
+	// Instant queries return the current values, others those of a time range.
 	Instant bool
 }
 
-// Queries returns those of every panel, in the order of the panels. See Substitute
-// for values.
+// Queries returns the queries of all panels, in the order of the panels, after
+// Substitute.
 func (d Dashboard) Queries(values map[string]string) ([]Query, error) {
 	var out []Query
 	for _, p := range d.Model.Panels {
@@ -46,8 +46,8 @@ func title(p *dashboard.Panel) string {
 	return *p.Title
 }
 
-// Substitute puts values in the places of the variables, as Grafana does. A variable
-// that has none takes what it is defined with, as the prices are.
+// Substitute replaces the dashboard's variables by values, as Grafana does. A variable
+// that is not in values, such as a price, has its default.
 func (d Dashboard) Substitute(expr string, values map[string]string) string {
 	for _, v := range d.Model.Templating.List {
 		value, ok := values[v.Name]

@@ -96,7 +96,7 @@ func recorded(t *testing.T) []string {
 
 func known(t *testing.T) []string {
 	t.Helper()
-	return slices.Concat(grafana.Figures(), grafana.AnomalyFigures(), grafana.FunctionMetrics(), grafana.ServerMetrics(), recorded(t))
+	return slices.Concat(grafana.KPIMetrics(), grafana.AnomalyMetrics(), grafana.FunctionMetrics(), grafana.ServerMetrics(), recorded(t))
 }
 
 // A name of the comments counts too: they shall not mislead either.
