@@ -122,7 +122,7 @@ func (s *fakeStream) Wait(ctx context.Context, _, shard, after string) error {
 // yield lets other goroutines run where a fake is called, so that a test does not
 // pass only because nothing came between.
 func yield() {
-	for range rand.IntN(20) {
+	for range rand.IntN(5) {
 		runtime.Gosched()
 	}
 }

@@ -10,13 +10,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/insighthub/insighthub/cdk/local/lambda"
-	"github.com/insighthub/insighthub/lib/eventually"
 )
 
 const allowed = `{"isAuthorized":true,"context": {"gateway": "gw-1", "site": "plant-1", "n": 3}}`
@@ -176,31 +176,39 @@ func TestAuthorizerCache(t *testing.T) {
 	}
 }
 
-func TestAuthorizerIsAskedOnce(t *testing.T) {
-	authorizer := &counting{answer: allowed, wait: make(chan struct{})}
-	api := newAPI(t, Config{Routes: []Route{{Method: "POST", Path: "/a", Function: answering(`{}`), Authorizer: &Authorizer{
-		Function: authorizer, IdentitySources: []string{"$request.header.Authorization"}, ResultTTL: time.Minute, SimpleResponses: true,
-	}}}})
-	// The first, whose call the others share, goes away: that must not fail them.
-	ctx, cancel := context.WithCancel(t.Context())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		serve(api, newRequest(t, "POST", "/a", "", "Authorization", "t").WithContext(ctx))
-	})
-	eventually.True(t, "a call of the authorizer", func() bool { return authorizer.calls.Load() > 0 })
-	time.AfterFunc(20*time.Millisecond, cancel)
-	for range 20 {
-		wg.Go(func() {
-			if w := serve(api, newRequest(t, "POST", "/a", "", "Authorization", "t")); w.Code != 200 {
-				t.Errorf("%d %s", w.Code, w.Body)
+// Requests that come while the authorizer runs share its invocation, and the client that
+// caused it may go away without failing the others.
+func TestAuthorizerIsInvokedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		authorizer := &counting{answer: allowed, wait: make(chan struct{})}
+		api := newAPI(t, Config{Routes: []Route{{Method: "POST", Path: "/a", Function: answering(`{}`), Authorizer: &Authorizer{
+			Function: authorizer, IdentitySources: []string{"$request.header.Authorization"}, ResultTTL: time.Minute, SimpleResponses: true,
+		}}}})
+		ctx, cancel := context.WithCancel(t.Context())
+		go serve(api, newRequest(t, "POST", "/a", "", "Authorization", "t").WithContext(ctx))
+		synctest.Wait()
+		const others = 20
+		codes := make(chan int, others)
+		for range others {
+			r := newRequest(t, "POST", "/a", "", "Authorization", "t")
+			go func() { codes <- serve(api, r).Code }()
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if n := authorizer.calls.Load(); n != 1 || len(codes) > 0 {
+			t.Errorf("%d invocations and %d responses while the authorizer runs, want 1 and 0", n, len(codes))
+		}
+		close(authorizer.wait)
+		for range others {
+			if code := <-codes; code != 200 {
+				t.Errorf("status %d, want 200", code)
 			}
-		})
-	}
-	time.AfterFunc(60*time.Millisecond, func() { close(authorizer.wait) })
-	wg.Wait()
-	if n := authorizer.calls.Load(); n != 1 {
-		t.Errorf("%d calls, want 1", n)
-	}
+		}
+		if n := authorizer.calls.Load(); n != 1 {
+			t.Errorf("%d invocations of the authorizer, want 1", n)
+		}
+	})
 }
 
 func TestCacheKeyIsUnambiguous(t *testing.T) {

@@ -158,7 +158,7 @@ func TestEnvironmentAndContext(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) {
 		c.Env = []string{"STREAM_NAME=telemetry", "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=own"}
 		c.MemoryMB = 256
-		c.Timeout = 7 * time.Second
+		c.Timeout = 7 * time.Minute
 		c.Now = func() time.Time { return now.Add(time.Hour) }
 	})
 	d := describe(t, f, lambda.WithTrace(t.Context(), "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"))
@@ -182,7 +182,7 @@ func TestEnvironmentAndContext(t *testing.T) {
 	if d.Trace != "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1" {
 		t.Errorf("trace %q", d.Trace)
 	}
-	if want := now.Add(time.Hour + 7*time.Second).UnixMilli(); d.Deadline != want {
+	if want := now.Add(time.Hour + 7*time.Minute).UnixMilli(); d.Deadline != want {
 		t.Errorf("deadline %d, want %d", d.Deadline, want)
 	}
 	second := describe(t, f, t.Context())
