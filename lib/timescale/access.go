@@ -17,7 +17,7 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// accountColumns are what scanAccount reads; the password comes last.
+// accountColumns are the columns that scanAccount reads; the password comes last.
 const accountColumns = `a.id::text, a.name, a.disabled, a.version, a.created_at, a.updated_at,
 	coalesce((SELECT jsonb_object_agg(g.site, g.role) FROM account_grant g WHERE g.account_id = a.id), '{}')::text, a.password`
 
@@ -48,8 +48,8 @@ func (p *Pool) AccountByName(ctx context.Context, name string) (a directory.Acco
 	return a, phc, nil
 }
 
-// Rehash replaces a stored password by another PHC string of the same password;
-// one that was changed meanwhile stays.
+// Rehash replaces a stored PHC string by another one of the same password. If the
+// password was changed meanwhile, it does nothing.
 func (p *Pool) Rehash(ctx context.Context, id directory.AccountID, old, phc string) error {
 	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, "UPDATE account SET password = $3 WHERE id = $1 AND password = $2", string(id), old, phc)
@@ -61,9 +61,9 @@ func (p *Pool) Rehash(ctx context.Context, id directory.AccountID, old, phc stri
 	return nil
 }
 
-// attempt counts one attempt, unless the key is locked. The count is taken before
-// the attempt is made: however many come at once, each sees those before it.
-const attempt = `
+// countAttempt counts one attempt, unless the key is locked. An attempt is counted
+// before the password is checked, so that concurrent attempts count each other.
+const countAttempt = `
 	INSERT INTO login_attempt AS l (key, failures, last_at, locked_until)
 	VALUES ($1, 1, $2, CASE WHEN $3 <= 1 THEN $2::timestamptz + $4::interval END)
 	ON CONFLICT (key) DO UPDATE SET
@@ -73,16 +73,18 @@ const attempt = `
 			ELSE $2::timestamptz + least($5::interval, $4::interval * power(2, least(l.failures + 1 - $3, 30))) END
 	WHERE l.locked_until IS NULL OR l.locked_until <= $2`
 
-// BeginAttempt counts an attempt under each key, or returns until when one of them
-// is locked. After policy.Free failures the next attempt has to wait.
+// BeginAttempt counts an attempt under each key. If one of them is locked, it returns
+// the end of the lock. After policy.Free failures the next attempt has to wait.
 func (p *Pool) BeginAttempt(ctx context.Context, policies []directory.AttemptPolicy, now time.Time) (locked time.Time, err error) {
-	// In one order everywhere, so that no two wait for each other.
-	policies = slices.SortedFunc(slices.Values(policies), func(a, b directory.AttemptPolicy) int { return bytes.Compare(a.Key[:], b.Key[:]) })
+	// Row locks are taken in the order of the keys, so that transactions do not deadlock.
+	policies = slices.SortedFunc(slices.Values(policies), func(a, b directory.AttemptPolicy) int {
+		return bytes.Compare(a.Key[:], b.Key[:])
+	})
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		locked = time.Time{}
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			for _, policy := range policies {
-				tag, err := tx.Exec(ctx, attempt, policy.Key[:], now, policy.Free, policy.Base, policy.Max, policy.Forget)
+				tag, err := tx.Exec(ctx, countAttempt, policy.Key[:], now, policy.Free, policy.Base, policy.Max, policy.Forget)
 				if err != nil {
 					return err
 				}
@@ -90,25 +92,27 @@ func (p *Pool) BeginAttempt(ctx context.Context, policies []directory.AttemptPol
 					continue
 				}
 				var until *time.Time
-				if err := tx.QueryRow(ctx, "SELECT locked_until FROM login_attempt WHERE key = $1", policy.Key[:]).Scan(&until); err != nil {
+				err = tx.QueryRow(ctx, "SELECT locked_until FROM login_attempt WHERE key = $1", policy.Key[:]).Scan(&until)
+				if err != nil {
 					return err
 				}
 				if until != nil && until.After(locked) {
 					locked = *until
 				}
 			}
-			_, err := tx.Exec(ctx, "DELETE FROM login_attempt WHERE ctid IN (SELECT ctid FROM login_attempt WHERE last_at < $1 LIMIT 10)", now.Add(-7*24*time.Hour))
+			_, err := tx.Exec(ctx, `DELETE FROM login_attempt
+				WHERE ctid IN (SELECT ctid FROM login_attempt WHERE last_at < $1 LIMIT 10)`, now.Add(-7*24*time.Hour))
 			return err
 		})
 	})
 	if err != nil {
-		return time.Time{}, fmt.Errorf("count an attempt: %w", err)
+		return time.Time{}, fmt.Errorf("count a login attempt: %w", err)
 	}
 	return locked, nil
 }
 
-// ForgiveAttempt takes back the count of an attempt that succeeded: all of the
-// first key's, and one of each other.
+// ForgiveAttempt uncounts an attempt that succeeded: it resets the first key, and
+// subtracts one from each other.
 func (p *Pool) ForgiveAttempt(ctx context.Context, keys []directory.AttemptKey) error {
 	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		for i, key := range keys {
@@ -123,22 +127,20 @@ func (p *Pool) ForgiveAttempt(ctx context.Context, keys []directory.AttemptKey) 
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("forgive an attempt: %w", err)
+		return fmt.Errorf("uncount a login attempt: %w", err)
 	}
 	return nil
 }
 
-// StartSession keeps the first refresh token of a login, and removes those that
-// have lapsed.
+// StartSession stores the first refresh token of a login, and deletes some that have
+// expired.
 func (p *Pool) StartSession(ctx context.Context, s directory.Session, entry trail.Entry) error {
 	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM refresh_token WHERE ctid IN (SELECT ctid FROM refresh_token WHERE expires_at < $1 LIMIT 100)`,
 			entry.Time.Time()); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO refresh_token (hash, family, account_id, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-			s.Hash[:], s.Family, string(s.Account), s.Expires)
-		return err
+		return addRefreshToken(ctx, tx, s.Hash, s.Family, s.Account, s.Expires)
 	})
 	if err != nil {
 		return fmt.Errorf("start a session of account %q: %w", s.Account, err)
@@ -146,83 +148,88 @@ func (p *Pool) StartSession(ctx context.Context, s directory.Session, entry trai
 	return nil
 }
 
-// refreshed is a row of refresh_token.
-type refreshed struct {
-	family             string
-	account            directory.AccountID
-	successor          []byte
-	used, good, stolen bool
+func addRefreshToken(ctx context.Context, tx pgx.Tx, hash [32]byte, family string, account directory.AccountID, expires time.Time) error {
+	_, err := tx.Exec(ctx, `INSERT INTO refresh_token (hash, family, account_id, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+		hash[:], family, string(account), expires)
+	return err
 }
 
-// RefreshSession exchanges a refresh token for the next; see lib/access.
-func (p *Pool) RefreshSession(ctx context.Context, old [32]byte, next directory.Session, now time.Time, reuse trail.Entry) (account directory.Account, err error) {
-	var verdict error
+// refreshToken is a row of refresh_token.
+type refreshToken struct {
+	family  string
+	account directory.AccountID
+	valid   bool // neither expired nor revoked
+	reused  bool // already exchanged for another token
+}
+
+// RefreshSession exchanges a refresh token for the next; see lib/access. Reuse of a
+// token revokes its family, as RFC 9700 section 4.14.2 has it, and adds the entry reuse
+// to the audit trail; it is telemetry.ErrConflict.
+func (p *Pool) RefreshSession(
+	ctx context.Context, old [32]byte, next directory.Session, now time.Time, reuse trail.Entry,
+) (account directory.Account, err error) {
+	var rejected error // the transaction commits all the same
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
-			verdict = nil
-			row, err := refreshRow(ctx, tx, old, next, now)
+			rejected = nil
+			token, err := lockRefreshToken(ctx, tx, old, next, now)
 			if err != nil {
 				return err
 			}
-			if row.stolen {
-				verdict = telemetry.ErrConflict
-				reuse.Actor, reuse.Object = string(row.account), "sessions/"+row.family
-				if _, err := tx.Exec(ctx, "UPDATE refresh_token SET revoked_at = $2 WHERE family = $1 AND revoked_at IS NULL", row.family, now); err != nil {
+			if token.reused {
+				rejected = telemetry.ErrConflict
+				reuse.Actor, reuse.Object = string(token.account), "sessions/"+token.family
+				if _, err := tx.Exec(ctx, "UPDATE refresh_token SET revoked_at = $2 WHERE family = $1 AND revoked_at IS NULL",
+					token.family, now); err != nil {
 					return err
 				}
 				return appendTrail(ctx, tx, reuse)
 			}
-			if account, _, err = scanAccount(tx.QueryRow(ctx, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(row.account))); err != nil {
+			account, _, err = scanAccount(tx.QueryRow(ctx, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(token.account)))
+			if err != nil {
 				return err
 			}
-			if !row.good || account.Disabled {
-				verdict = telemetry.ErrNotFound
+			if !token.valid || account.Disabled {
+				rejected = telemetry.ErrNotFound
 				return nil
 			}
-			return exchange(ctx, tx, old, next, row, now)
+			if _, err := tx.Exec(ctx, "UPDATE refresh_token SET used_at = $2, successor = $3 WHERE hash = $1", old[:], now, next.Hash[:]); err != nil {
+				return err
+			}
+			return addRefreshToken(ctx, tx, next.Hash, token.family, token.account, next.Expires)
 		})
 	})
-	if err = cmp.Or(err, verdict); err != nil {
+	if err = cmp.Or(err, rejected); err != nil {
 		return directory.Account{}, fmt.Errorf("refresh a session: %w", err)
 	}
 	return account, nil
 }
 
-// refreshRow locks the token's row and judges it.
-func refreshRow(ctx context.Context, tx pgx.Tx, old [32]byte, next directory.Session, now time.Time) (row refreshed, err error) {
+// lockRefreshToken reads the token's row and locks it until the transaction ends.
+func lockRefreshToken(ctx context.Context, tx pgx.Tx, old [32]byte, next directory.Session, now time.Time) (t refreshToken, err error) {
 	var usedAt, revokedAt *time.Time
 	var expires time.Time
+	var successor []byte
 	err = tx.QueryRow(ctx, `SELECT family::text, account_id::text, successor, used_at, revoked_at, expires_at
 		FROM refresh_token WHERE hash = $1 FOR UPDATE`, old[:]).
-		Scan(&row.family, &row.account, &row.successor, &usedAt, &revokedAt, &expires)
+		Scan(&t.family, &t.account, &successor, &usedAt, &revokedAt, &expires)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return row, telemetry.ErrNotFound
+		return t, telemetry.ErrNotFound
 	}
-	row.used = usedAt != nil
-	// The same exchange, again after its answer was lost on the way, is no second use.
-	again := row.used && bytes.Equal(row.successor, next.Hash[:])
-	row.stolen = row.used && !again
-	row.good = revokedAt == nil && now.Before(expires)
-	return row, err
+	// A retry of the same exchange, after its response was lost, is not reuse.
+	t.reused = usedAt != nil && !bytes.Equal(successor, next.Hash[:])
+	t.valid = revokedAt == nil && now.Before(expires)
+	return t, err
 }
 
-func exchange(ctx context.Context, tx pgx.Tx, old [32]byte, next directory.Session, row refreshed, now time.Time) error {
-	if _, err := tx.Exec(ctx, "UPDATE refresh_token SET used_at = $2, successor = $3 WHERE hash = $1", old[:], now, next.Hash[:]); err != nil {
-		return err
-	}
-	_, err := tx.Exec(ctx, `INSERT INTO refresh_token (hash, family, account_id, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-		next.Hash[:], row.family, string(row.account), next.Expires)
-	return err
-}
-
-// EndSession revokes the family of a refresh token; one that is not known is no error.
+// EndSession revokes the family of a refresh token. An unknown token is not an error.
 func (p *Pool) EndSession(ctx context.Context, hash [32]byte, entry trail.Entry) error {
 	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			var family, account string
-			err := tx.QueryRow(ctx, `UPDATE refresh_token SET revoked_at = $2 WHERE revoked_at IS NULL
-				AND family = (SELECT family FROM refresh_token WHERE hash = $1) RETURNING family::text, account_id::text`, hash[:], entry.Time.Time()).
-				Scan(&family, &account)
+			err := tx.QueryRow(ctx, `UPDATE refresh_token SET revoked_at = $2
+				WHERE revoked_at IS NULL AND family = (SELECT family FROM refresh_token WHERE hash = $1)
+				RETURNING family::text, account_id::text`, hash[:], entry.Time.Time()).Scan(&family, &account)
 			if errors.Is(err, pgx.ErrNoRows) {
 				return nil
 			}
@@ -239,24 +246,24 @@ func (p *Pool) EndSession(ctx context.Context, hash [32]byte, entry trail.Entry)
 	return nil
 }
 
-// GatewayKey returns a gateway that is registered and not revoked, and its key with
-// that ID if it is good at that time; otherwise telemetry.ErrNotFound.
-func (p *Pool) GatewayKey(ctx context.Context, gateway telemetry.GatewayID, keyID string, now time.Time) (g directory.Gateway, k directory.GatewayKey, err error) {
+// GatewayKey returns a gateway and its key with that ID. telemetry.ErrNotFound: the
+// gateway is not registered or is revoked, or the key does not exist or has expired.
+func (p *Pool) GatewayKey(
+	ctx context.Context, gateway telemetry.GatewayID, keyID string, now time.Time,
+) (g directory.Gateway, k directory.GatewayKey, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		var notAfter *time.Time
 		var jwk string
 		err := conn.QueryRow(ctx, `SELECT g.name, g.site, g.title, g.version, g.registered_at, k.kid, k.jwk::text, k.created_at, k.not_after
 			FROM gateway g JOIN gateway_key k ON k.gateway_id = g.id
-			WHERE g.name = $1 AND k.kid = $2 AND g.registered_at IS NOT NULL AND g.revoked_at IS NULL AND (k.not_after IS NULL OR k.not_after > $3)`,
+			WHERE g.name = $1 AND k.kid = $2 AND g.registered_at IS NOT NULL AND g.revoked_at IS NULL
+				AND (k.not_after IS NULL OR k.not_after > $3)`,
 			string(gateway), keyID, now).
 			Scan(&g.Name, &g.Site, &g.Title, &g.Version, &g.RegisteredAt, &k.ID, &jwk, &k.CreatedAt, &notAfter)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return telemetry.ErrNotFound
 		}
-		if notAfter != nil {
-			k.NotAfter = *notAfter
-		}
-		k.JWK = json.RawMessage(jwk)
+		k.JWK, k.NotAfter = json.RawMessage(jwk), orZero(notAfter)
 		return err
 	})
 	if err != nil {
@@ -265,14 +272,16 @@ func (p *Pool) GatewayKey(ctx context.Context, gateway telemetry.GatewayID, keyI
 	return g, k, nil
 }
 
-// UseAssertion keeps an assertion's jti until it lapses; telemetry.ErrConflict when
-// it is there already.
+// UseAssertion stores an assertion's jti until it expires. telemetry.ErrConflict: the
+// assertion was used before (RFC 7523 section 3, item 7).
 func (p *Pool) UseAssertion(ctx context.Context, gateway telemetry.GatewayID, jti string, expires time.Time) error {
 	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, "DELETE FROM assertion WHERE ctid IN (SELECT ctid FROM assertion WHERE expires_at < now() - interval '1 hour' LIMIT 100)"); err != nil {
+		if _, err := conn.Exec(ctx, `DELETE FROM assertion
+			WHERE ctid IN (SELECT ctid FROM assertion WHERE expires_at < now() - interval '1 hour' LIMIT 100)`); err != nil {
 			return err
 		}
-		tag, err := conn.Exec(ctx, "INSERT INTO assertion (issuer, jti, expires_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", string(gateway), jti, expires)
+		tag, err := conn.Exec(ctx, "INSERT INTO assertion (issuer, jti, expires_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+			string(gateway), jti, expires)
 		if err == nil && tag.RowsAffected() == 0 {
 			return telemetry.ErrConflict
 		}
@@ -284,18 +293,19 @@ func (p *Pool) UseAssertion(ctx context.Context, gateway telemetry.GatewayID, jt
 	return nil
 }
 
-// FirstAdministrator makes an account with every right if there is no account at
-// all, and reports whether it did.
-func (p *Pool) FirstAdministrator(ctx context.Context, name, phc string, entry trail.Entry) (made bool, err error) {
+// FirstAdministrator creates an account with every right if the database has no
+// account yet, and reports whether it did.
+func (p *Pool) FirstAdministrator(ctx context.Context, name, phc string, entry trail.Entry) (created bool, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			made = false
+			created = false
 			var id string
-			// The lock lets only one of two deployments at once see no account.
+			// Of two concurrent deployments only one may find the table empty.
 			if _, err := tx.Exec(ctx, "LOCK TABLE account IN SHARE ROW EXCLUSIVE MODE"); err != nil {
 				return err
 			}
-			err := tx.QueryRow(ctx, `INSERT INTO account (name, password) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM account) RETURNING id::text`, name, phc).Scan(&id)
+			err := tx.QueryRow(ctx, `INSERT INTO account (name, password) SELECT $1, $2 WHERE NOT EXISTS (SELECT FROM account)
+				RETURNING id::text`, name, phc).Scan(&id)
 			if errors.Is(err, pgx.ErrNoRows) {
 				return nil
 			}
@@ -305,12 +315,12 @@ func (p *Pool) FirstAdministrator(ctx context.Context, name, phc string, entry t
 			if _, err := tx.Exec(ctx, "INSERT INTO account_grant (account_id, site, role) VALUES ($1, '*', 'admin')", id); err != nil {
 				return err
 			}
-			made, entry.Object = true, "accounts/"+id
+			created, entry.Object = true, "accounts/"+id
 			return appendTrail(ctx, tx, entry)
 		})
 	})
 	if err != nil {
 		return false, fmt.Errorf("first administrator: %w", err)
 	}
-	return made, nil
+	return created, nil
 }

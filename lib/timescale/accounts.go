@@ -18,36 +18,42 @@ func scanAccountOnly(row pgx.CollectableRow) (directory.Account, error) {
 
 // Accounts returns the accounts after page.After, in the order of their names.
 func (p *Pool) Accounts(ctx context.Context, page directory.Page) ([]directory.Account, error) {
-	return list(ctx, p, "accounts", scanAccountOnly, "SELECT "+accountColumns+" FROM account a WHERE a.name > $1 ORDER BY a.name LIMIT $2", page.After, page.Limit)
+	return findAll(ctx, p, "accounts", scanAccountOnly,
+		"SELECT "+accountColumns+" FROM account a WHERE a.name > $1 ORDER BY a.name LIMIT $2", page.After, page.Limit)
 }
 
 // Account returns an account, or telemetry.ErrNotFound.
 func (p *Pool) Account(ctx context.Context, id directory.AccountID) (directory.Account, error) {
-	return find(ctx, p, "account "+string(id), scanAccountOnly, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(id))
+	return findOne(ctx, p, "account "+string(id), scanAccountOnly,
+		"SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(id))
 }
 
 // PasswordOf returns the PHC string of an account's password.
 func (p *Pool) PasswordOf(ctx context.Context, id directory.AccountID) (string, error) {
-	return find(ctx, p, "password of account "+string(id), pgx.RowTo[string], "SELECT password FROM account WHERE id = $1", string(id))
+	return findOne(ctx, p, "password of account "+string(id), pgx.RowTo[string],
+		"SELECT password FROM account WHERE id = $1", string(id))
 }
 
-// CreateAccount makes an account; telemetry.ErrConflict when the name is taken.
-func (p *Pool) CreateAccount(ctx context.Context, a directory.Account, phc string, entry trail.Entry) (made directory.Account, err error) {
+// CreateAccount adds an account. telemetry.ErrConflict: the name is in use.
+func (p *Pool) CreateAccount(
+	ctx context.Context, a directory.Account, phc string, entry trail.Entry,
+) (created directory.Account, err error) {
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		var id directory.AccountID
-		if err := tx.QueryRow(ctx, "INSERT INTO account (name, password) VALUES ($1, $2) RETURNING id::text", a.Name, phc).Scan(&id); err != nil {
+		err := tx.QueryRow(ctx, "INSERT INTO account (name, password) VALUES ($1, $2) RETURNING id::text", a.Name, phc).Scan(&id)
+		if err != nil {
 			return err
 		}
 		if err := setGrants(ctx, tx, id, a.Grants); err != nil {
 			return err
 		}
-		made, err = one(ctx, tx, scanAccountOnly, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(id))
+		created, err = queryOne(ctx, tx, scanAccountOnly, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(id))
 		return err
 	})
 	if err != nil {
 		return directory.Account{}, fmt.Errorf("create account %q: %w", a.Name, err)
 	}
-	return made, nil
+	return created, nil
 }
 
 func setGrants(ctx context.Context, tx pgx.Tx, id directory.AccountID, grants map[telemetry.SiteID]directory.Role) error {
@@ -55,21 +61,25 @@ func setGrants(ctx context.Context, tx pgx.Tx, id directory.AccountID, grants ma
 		return err
 	}
 	for site, role := range grants {
-		if _, err := tx.Exec(ctx, "INSERT INTO account_grant (account_id, site, role) VALUES ($1, $2, $3)", string(id), string(site), string(role)); err != nil {
+		if _, err := tx.Exec(ctx, "INSERT INTO account_grant (account_id, site, role) VALUES ($1, $2, $3)",
+			string(id), string(site), string(role)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// ChangeAccount sets whether an account is disabled, and its grants. Its sessions
-// end: the next login brings the new grants.
-func (p *Pool) ChangeAccount(ctx context.Context, a directory.Account, from directory.Version, entry trail.Entry) (now directory.Account, err error) {
+// ChangeAccount sets whether an account is disabled, and its grants. It expects the
+// version from, 0 for any. It ends the account's sessions: the next login brings the
+// new grants.
+func (p *Pool) ChangeAccount(
+	ctx context.Context, a directory.Account, from directory.Version, entry trail.Entry,
+) (changed directory.Account, err error) {
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := one(ctx, tx, pgx.RowTo[int64], `UPDATE account SET disabled = $2, version = version + 1, updated_at = now()
+		_, err := queryOne(ctx, tx, pgx.RowTo[int64], `UPDATE account SET disabled = $2, version = version + 1, updated_at = now()
 			WHERE id = $1 AND ($3 = 0 OR version = $3) RETURNING version`, string(a.ID), a.Disabled, int64(from))
 		if err != nil {
-			return versioned(ctx, tx, err, "SELECT FROM account WHERE id = $1", string(a.ID))
+			return versionConflict(ctx, tx, err, "SELECT FROM account WHERE id = $1", string(a.ID))
 		}
 		if err := setGrants(ctx, tx, a.ID, a.Grants); err != nil {
 			return err
@@ -77,13 +87,13 @@ func (p *Pool) ChangeAccount(ctx context.Context, a directory.Account, from dire
 		if err := endSessions(ctx, tx, a.ID); err != nil {
 			return err
 		}
-		now, err = one(ctx, tx, scanAccountOnly, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(a.ID))
+		changed, err = queryOne(ctx, tx, scanAccountOnly, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(a.ID))
 		return err
 	})
 	if err != nil {
 		return directory.Account{}, fmt.Errorf("change account %q: %w", a.ID, err)
 	}
-	return now, nil
+	return changed, nil
 }
 
 func endSessions(ctx context.Context, tx pgx.Tx, id directory.AccountID) error {
@@ -91,8 +101,8 @@ func endSessions(ctx context.Context, tx pgx.Tx, id directory.AccountID) error {
 	return err
 }
 
-// ChangePassword sets a password if it still is old, or in any case when old is
-// empty, and ends all sessions.
+// ChangePassword replaces the stored PHC string old, or any if old is empty, and ends
+// the account's sessions. directory.ErrVersion: another one is stored.
 func (p *Pool) ChangePassword(ctx context.Context, id directory.AccountID, old, phc string, entry trail.Entry) error {
 	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE account SET password = $3, version = version + 1, updated_at = now()
@@ -101,7 +111,7 @@ func (p *Pool) ChangePassword(ctx context.Context, id directory.AccountID, old, 
 			return err
 		}
 		if tag.RowsAffected() == 0 {
-			return versioned(ctx, tx, telemetry.ErrNotFound, "SELECT FROM account WHERE id = $1", string(id))
+			return versionConflict(ctx, tx, telemetry.ErrNotFound, "SELECT FROM account WHERE id = $1", string(id))
 		}
 		return endSessions(ctx, tx, id)
 	})

@@ -19,7 +19,8 @@ const (
 	anomalyColumns = `a.id, g.site, g.name, d.name, coalesce(m.name, ''), (extract(epoch FROM a.time) * 1000000)::bigint, a.kind,
 	CASE WHEN a.rule = '` + noRule + `' THEN '' ELSE a.rule::text END, a.score, a.value, a.severity, a.message, a.acknowledged_at,
 	coalesce(a.acknowledged_by, ''), a.version`
-	anomalyTables = ` FROM anomaly a JOIN device d ON d.id = a.device_id JOIN gateway g ON g.id = d.gateway_id LEFT JOIN metric m ON m.id = a.metric_id`
+	anomalyTables = ` FROM anomaly a JOIN device d ON d.id = a.device_id JOIN gateway g ON g.id = d.gateway_id
+	LEFT JOIN metric m ON m.id = a.metric_id`
 )
 
 func scanAnomaly(row pgx.CollectableRow) (a directory.Anomaly, err error) {
@@ -30,44 +31,47 @@ func scanAnomaly(row pgx.CollectableRow) (a directory.Anomaly, err error) {
 	return a, err
 }
 
-// Anomalies returns those that pass the filter, the newest first, without comments.
+// Anomalies returns the anomalies that pass the filter, the newest first, without comments.
 func (p *Pool) Anomalies(ctx context.Context, f directory.AnomalyFilter) ([]directory.Anomaly, error) {
 	var before *time.Time
 	if f.BeforeID > 0 {
 		t := f.BeforeTime.Time()
 		before = &t
 	}
-	return list(ctx, p, "anomalies of site "+string(f.Site), scanAnomaly, `SELECT `+anomalyColumns+anomalyTables+`
-		WHERE g.site = $1 AND ($2 = '' OR g.name = $2) AND ($3 = '' OR d.name = $3) AND ($4 = '' OR m.name = $4) AND ($5 = '' OR a.kind = $5)
-		AND ($6::timestamptz IS NULL OR a.time >= $6) AND ($7::timestamptz IS NULL OR a.time < $7) AND (NOT $8 OR a.acknowledged_at IS NULL)
+	return findAll(ctx, p, "anomalies of site "+string(f.Site), scanAnomaly, `SELECT `+anomalyColumns+anomalyTables+`
+		WHERE g.site = $1 AND ($2 = '' OR g.name = $2) AND ($3 = '' OR d.name = $3) AND ($4 = '' OR m.name = $4)
+		AND ($5 = '' OR a.kind = $5) AND ($6::timestamptz IS NULL OR a.time >= $6) AND ($7::timestamptz IS NULL OR a.time < $7)
+		AND (NOT $8 OR a.acknowledged_at IS NULL)
 		AND ($9::timestamptz IS NULL OR (a.time, a.id) < ($9, $10)) ORDER BY a.time DESC, a.id DESC LIMIT $11`,
 		string(f.Site), string(f.Gateway), string(f.Device), string(f.Metric), string(f.Kind), orNull(f.From), orNull(f.To), f.Open,
 		before, f.BeforeID, f.Limit)
 }
 
-// maxComments bounds what is read of one anomaly.
+// maxComments is how many comments of an anomaly are returned.
 const maxComments = 1000
 
-// Anomaly returns one with its comments, or telemetry.ErrNotFound.
+// Anomaly returns an anomaly with its comments, or telemetry.ErrNotFound.
 func (p *Pool) Anomaly(ctx context.Context, site telemetry.SiteID, id int64) (directory.Anomaly, error) {
 	what := fmt.Sprint("anomaly ", id)
-	a, err := find(ctx, p, what, scanAnomaly, `SELECT `+anomalyColumns+anomalyTables+` WHERE g.site = $1 AND a.id = $2`, string(site), id)
+	a, err := findOne(ctx, p, what, scanAnomaly, `SELECT `+anomalyColumns+anomalyTables+` WHERE g.site = $1 AND a.id = $2`, string(site), id)
 	if err != nil {
 		return directory.Anomaly{}, err
 	}
-	a.Comments, err = list(ctx, p, what, func(row pgx.CollectableRow) (c directory.AnomalyComment, err error) {
+	a.Comments, err = findAll(ctx, p, what, func(row pgx.CollectableRow) (c directory.AnomalyComment, err error) {
 		err = row.Scan(&c.ID, &c.Author, &c.Time, &c.Text)
 		return c, err
 	}, `SELECT id, author, time, text FROM anomaly_comment WHERE anomaly_id = $1 ORDER BY id LIMIT $2`, id, maxComments)
 	return a, err
 }
 
-// Acknowledge keeps who acknowledged an anomaly first; a repetition changes nothing.
+// Acknowledge stores who acknowledged an anomaly and when. Only the first
+// acknowledgement counts: for a later one, or an unknown anomaly, it does nothing.
 func (p *Pool) Acknowledge(ctx context.Context, site telemetry.SiteID, id int64, by string, entry trail.Entry) error {
 	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			tag, err := tx.Exec(ctx, `UPDATE anomaly a SET acknowledged_at = $3, acknowledged_by = $4, version = a.version + 1
-				FROM device d, gateway g WHERE d.id = a.device_id AND g.id = d.gateway_id AND g.site = $1 AND a.id = $2 AND a.acknowledged_at IS NULL`,
+				FROM device d, gateway g
+				WHERE d.id = a.device_id AND g.id = d.gateway_id AND g.site = $1 AND a.id = $2 AND a.acknowledged_at IS NULL`,
 				string(site), id, entry.Time.Time(), by)
 			if err != nil || tag.RowsAffected() == 0 {
 				return err
@@ -81,8 +85,10 @@ func (p *Pool) Acknowledge(ctx context.Context, site telemetry.SiteID, id int64,
 	return nil
 }
 
-// Comment adds to an anomaly's comments.
-func (p *Pool) Comment(ctx context.Context, site telemetry.SiteID, id int64, comment directory.AnomalyComment, entry trail.Entry) error {
+// Comment adds a comment to an anomaly.
+func (p *Pool) Comment(
+	ctx context.Context, site telemetry.SiteID, id int64, comment directory.AnomalyComment, entry trail.Entry,
+) error {
 	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE anomaly a SET version = a.version + 1 FROM device d, gateway g
 			WHERE d.id = a.device_id AND g.id = d.gateway_id AND g.site = $1 AND a.id = $2`, string(site), id)
@@ -92,7 +98,8 @@ func (p *Pool) Comment(ctx context.Context, site telemetry.SiteID, id int64, com
 		if tag.RowsAffected() == 0 {
 			return telemetry.ErrNotFound
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO anomaly_comment (anomaly_id, author, time, text) VALUES ($1, $2, $3, $4)`, id, comment.Author, comment.Time, comment.Text)
+		_, err = tx.Exec(ctx, `INSERT INTO anomaly_comment (anomaly_id, author, time, text) VALUES ($1, $2, $3, $4)`,
+			id, comment.Author, comment.Time, comment.Text)
 		return err
 	})
 	if err != nil {
@@ -101,39 +108,42 @@ func (p *Pool) Comment(ctx context.Context, site telemetry.SiteID, id int64, com
 	return nil
 }
 
-// AddAnomalies keeps what was found; what is there already stays as it is. Those of
-// devices or metrics that the database does not know (yet) are skipped and counted:
-// found again after their events are stored, or after [Writer.Introduce], they are
-// kept. After an error any part may have been added; adding all again is right.
+// AddAnomalies inserts anomalies; existing ones stay as they are. Anomalies of devices
+// or metrics that the database does not have (yet) are skipped and counted as unknown:
+// add them again when their events are stored, or after [Writer.AddNames]. After an
+// error any part may have been added; adding all again is safe.
 func (p *Pool) AddAnomalies(ctx context.Context, found []directory.Anomaly) (added, unknown int, err error) {
 	for part := range slices.Chunk(found, maxAnomalies) {
 		columns := columnsOf(part)
-		var known, made int
+		var known, inserted int
 		err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 			return conn.QueryRow(ctx, `WITH found AS (
-					SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[], $7::float8[], $8::float8[], $9::text[], $10::text[])
+					SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[],
+						$7::float8[], $8::float8[], $9::text[], $10::text[])
 						WITH ORDINALITY AS f(gateway, device, metric, time, kind, rule, score, value, severity, message, n)
-				), what AS (
-					SELECT d.id AS device_id, m.id AS metric_id, f.* FROM found f JOIN gateway g ON g.name = f.gateway JOIN device d ON d.gateway_id = g.id AND d.name = f.device
+				), known AS (
+					SELECT d.id AS device_id, m.id AS metric_id, f.* FROM found f
+					JOIN gateway g ON g.name = f.gateway JOIN device d ON d.gateway_id = g.id AND d.name = f.device
 					LEFT JOIN metric m ON m.gateway_id = g.id AND m.name = f.metric WHERE f.metric = '' OR m.id IS NOT NULL
-				), made AS (
+				), inserted AS (
 					INSERT INTO anomaly (device_id, metric_id, time, kind, rule, score, value, severity, message)
-					SELECT device_id, metric_id, time, kind, rule, score, value, severity, message FROM what ORDER BY n ON CONFLICT DO NOTHING RETURNING id
-				) SELECT (SELECT count(*) FROM what), (SELECT count(*) FROM made)`, columns...).Scan(&known, &made)
+					SELECT device_id, metric_id, time, kind, rule, score, value, severity, message FROM known
+					ORDER BY n ON CONFLICT DO NOTHING RETURNING id
+				) SELECT (SELECT count(*) FROM known), (SELECT count(*) FROM inserted)`, columns...).Scan(&known, &inserted)
 		})
 		if err != nil {
 			return added, unknown, fmt.Errorf("add anomalies: %w", err)
 		}
-		added += made
+		added += inserted
 		unknown += len(part) - known
 	}
 	return added, unknown, nil
 }
 
-// maxAnomalies bounds what one statement adds.
+// maxAnomalies is how many anomalies one statement inserts.
 const maxAnomalies = 1000
 
-// columnsOf returns the arguments of the statement that adds anomalies.
+// columnsOf returns the arguments of the statement that inserts anomalies.
 func columnsOf(found []directory.Anomaly) []any {
 	n := len(found)
 	gateways, devices, metrics, kinds := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -147,37 +157,40 @@ func columnsOf(found []directory.Anomaly) []any {
 	return []any{gateways, devices, metrics, times, kinds, rules, scores, values, severities, messages}
 }
 
-const ruleColumns = `id::text, site, gateway, device, metric, kind, low, high, hysteresis, per_second, coalesce(silence_seconds, 0), severity, enabled, version`
+const ruleColumns = `id::text, site, gateway, device, metric, kind, low, high, hysteresis, per_second, coalesce(silence_seconds, 0),
+	severity, enabled, version`
 
 func scanRule(row pgx.CollectableRow) (r directory.AlarmRule, err error) {
 	var silence float64
-	err = row.Scan(&r.ID, &r.Site, &r.Gateway, &r.Device, &r.Metric, &r.Kind, &r.Low, &r.High, &r.Hysteresis, &r.PerSecond, &silence, &r.Severity, &r.Enabled, &r.Version)
+	err = row.Scan(&r.ID, &r.Site, &r.Gateway, &r.Device, &r.Metric, &r.Kind, &r.Low, &r.High, &r.Hysteresis, &r.PerSecond, &silence,
+		&r.Severity, &r.Enabled, &r.Version)
 	r.Silence = seconds(silence)
 	return r, err
 }
 
 // AlarmRules returns a site's rules after page.After, in the order of their ids.
 func (p *Pool) AlarmRules(ctx context.Context, site telemetry.SiteID, page directory.Page) ([]directory.AlarmRule, error) {
-	after := page.After
-	if after == "" {
-		after = noRule
-	}
-	return list(ctx, p, "alarm rules of site "+string(site), scanRule, `SELECT `+ruleColumns+` FROM alarm_rule WHERE site = $1 AND id > $2::uuid ORDER BY id LIMIT $3`,
-		string(site), after, page.Limit)
+	return findAll(ctx, p, "alarm rules of site "+string(site), scanRule,
+		`SELECT `+ruleColumns+` FROM alarm_rule WHERE site = $1 AND id > $2::uuid ORDER BY id LIMIT $3`,
+		string(site), cmp.Or(page.After, noRule), page.Limit)
 }
 
-// EnabledAlarmRules returns the rules of all sites that are enabled.
+// EnabledAlarmRules returns the enabled rules of all sites.
 func (p *Pool) EnabledAlarmRules(ctx context.Context) ([]directory.AlarmRule, error) {
-	return list(ctx, p, "alarm rules", scanRule, `SELECT `+ruleColumns+` FROM alarm_rule WHERE enabled ORDER BY id`)
+	return findAll(ctx, p, "alarm rules", scanRule, `SELECT `+ruleColumns+` FROM alarm_rule WHERE enabled ORDER BY id`)
 }
 
 // AlarmRule returns a rule of a site, or telemetry.ErrNotFound.
 func (p *Pool) AlarmRule(ctx context.Context, site telemetry.SiteID, id directory.RuleID) (directory.AlarmRule, error) {
-	return find(ctx, p, "alarm rule "+string(id), scanRule, `SELECT `+ruleColumns+` FROM alarm_rule WHERE site = $1 AND id = $2`, string(site), string(id))
+	return findOne(ctx, p, "alarm rule "+string(id), scanRule,
+		`SELECT `+ruleColumns+` FROM alarm_rule WHERE site = $1 AND id = $2`, string(site), string(id))
 }
 
-// SaveAlarmRule makes a rule when r has no ID, and otherwise changes it.
-func (p *Pool) SaveAlarmRule(ctx context.Context, r directory.AlarmRule, from directory.Version, entry trail.Entry) (now directory.AlarmRule, err error) {
+// SaveAlarmRule creates a rule if r has no ID, and changes it otherwise. A change
+// expects the version from, 0 for any.
+func (p *Pool) SaveAlarmRule(
+	ctx context.Context, r directory.AlarmRule, from directory.Version, entry trail.Entry,
+) (saved directory.AlarmRule, err error) {
 	var silence *float64
 	if r.Silence > 0 {
 		s := r.Silence.Seconds()
@@ -190,14 +203,16 @@ func (p *Pool) SaveAlarmRule(ctx context.Context, r directory.AlarmRule, from di
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 			if r.ID == "" {
-				now, err = one(ctx, tx, scanRule, `INSERT INTO alarm_rule (site, gateway, device, metric, kind, low, high, hysteresis, per_second, silence_seconds, severity, enabled)
+				saved, err = queryOne(ctx, tx, scanRule, `INSERT INTO alarm_rule
+					(site, gateway, device, metric, kind, low, high, hysteresis, per_second, silence_seconds, severity, enabled)
 					VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING `+ruleColumns, args...)
-				entry.Object += string(now.ID)
+				entry.Object += string(saved.ID)
 			} else {
-				now, err = one(ctx, tx, scanRule, `UPDATE alarm_rule SET gateway = $2, device = $3, metric = $4, kind = $5, low = $6, high = $7, hysteresis = $8,
+				saved, err = queryOne(ctx, tx, scanRule, `UPDATE alarm_rule SET
+					gateway = $2, device = $3, metric = $4, kind = $5, low = $6, high = $7, hysteresis = $8,
 					per_second = $9, silence_seconds = $10, severity = $11, enabled = $12, version = version + 1, updated_at = now()
 					WHERE site = $1 AND id = $13 AND ($14 = 0 OR version = $14) RETURNING `+ruleColumns, append(args, string(r.ID), int64(from))...)
-				err = versioned(ctx, tx, err, "SELECT FROM alarm_rule WHERE site = $1 AND id = $2", string(r.Site), string(r.ID))
+				err = versionConflict(ctx, tx, err, "SELECT FROM alarm_rule WHERE site = $1 AND id = $2", string(r.Site), string(r.ID))
 			}
 			if err != nil {
 				return err
@@ -208,10 +223,10 @@ func (p *Pool) SaveAlarmRule(ctx context.Context, r directory.AlarmRule, from di
 	if err != nil {
 		return directory.AlarmRule{}, fmt.Errorf("alarm rule %q: %w", r.ID, err)
 	}
-	return now, nil
+	return saved, nil
 }
 
-// RemoveAlarmRule deletes a rule; the anomalies that it found stay.
+// RemoveAlarmRule deletes a rule; its anomalies stay.
 func (p *Pool) RemoveAlarmRule(ctx context.Context, site telemetry.SiteID, id directory.RuleID, entry trail.Entry) error {
 	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, "DELETE FROM alarm_rule WHERE site = $1 AND id = $2", string(site), string(id))
@@ -226,13 +241,14 @@ func (p *Pool) RemoveAlarmRule(ctx context.Context, site telemetry.SiteID, id di
 	return nil
 }
 
-// reportsKept is how long a console's reports stay.
-const reportsKept = 30 * 24 * time.Hour
+// clientReportRetention is for how long the console's reports are stored.
+const clientReportRetention = 30 * 24 * time.Hour
 
-// AddClientReport keeps a report, and drops some that are past their time.
+// AddClientReport stores a report, and deletes some that are past their retention.
 func (p *Pool) AddClientReport(ctx context.Context, r directory.ClientReport) error {
 	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		if _, err := conn.Exec(ctx, `DELETE FROM client_report WHERE id IN (SELECT id FROM client_report WHERE time < now() - $1::interval ORDER BY id LIMIT 100)`, reportsKept); err != nil {
+		if _, err := conn.Exec(ctx, `DELETE FROM client_report
+			WHERE id IN (SELECT id FROM client_report WHERE time < now() - $1::interval ORDER BY id LIMIT 100)`, clientReportRetention); err != nil {
 			return err
 		}
 		_, err := conn.Exec(ctx, `INSERT INTO client_report (subject, site, kind, message, detail) VALUES ($1, $2, $3, $4, $5)`,

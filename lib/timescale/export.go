@@ -60,7 +60,7 @@ func selected(ctx context.Context, tx pgx.Tx, s readings.Selection) ([]seriesRow
 	}
 	series, err := pgx.CollectRows(rows, scanSeries)
 	if err == nil && len(series) == 0 {
-		_, err = one(ctx, tx, pgx.RowTo[int32], "SELECT id FROM gateway WHERE site = $1 AND name = $2", string(s.Site), string(s.Gateway))
+		_, err = queryOne(ctx, tx, pgx.RowTo[int32], "SELECT id FROM gateway WHERE site = $1 AND name = $2", string(s.Site), string(s.Gateway))
 	}
 	return series, err
 }
@@ -95,7 +95,7 @@ func exportSeries(ctx context.Context, tx pgx.Tx, s *seriesRow, r readings.Range
 // ExportRows returns about how many readings a selection has: exactly those before the
 // rollup's watermark but for hours that are stale, and none after it.
 func (p *Pool) ExportRows(ctx context.Context, s readings.Selection) (int64, error) {
-	return find(ctx, p, "size of an export", pgx.RowTo[int64], `SELECT coalesce(sum(e.count), 0)::int8
+	return findOne(ctx, p, "size of an export", pgx.RowTo[int64], `SELECT coalesce(sum(e.count), 0)::int8
 		FROM gateway g JOIN device d ON d.gateway_id = g.id JOIN metric m ON m.gateway_id = g.id JOIN event_minute e ON e.device_id = d.id AND e.metric_id = m.id
 		WHERE g.site = $1 AND g.name = $2 AND ($3 = '' OR d.name = $3) AND ($4 = '' OR m.name = $4) AND e.minute >= $5 AND e.minute < $6::timestamptz - interval '1 minute'`,
 		planned, string(s.Site), string(s.Gateway), string(s.Device), string(s.Metric), s.Range.From.Time(), s.Range.To.Time())

@@ -47,7 +47,7 @@ func (p *Pool) KPIConfig(ctx context.Context, site telemetry.SiteID, gateway tel
 	if _, err := p.Device(ctx, site, gateway, device); err != nil {
 		return directory.KPIConfig{}, err
 	}
-	return find(ctx, p, "KPI configuration of device "+string(device), scanKPIConfig, `SELECT `+kpiColumns+` FROM device_kpi
+	return findOne(ctx, p, "KPI configuration of device "+string(device), scanKPIConfig, `SELECT `+kpiColumns+` FROM device_kpi
 		WHERE `+matches("$1", "gateway_pattern")+` AND `+matches("$2", "device_pattern")+`
 		ORDER BY priority DESC, length(gateway_pattern) + length(device_pattern) DESC, gateway_pattern, device_pattern LIMIT 1`,
 		string(gateway), string(device))
@@ -74,7 +74,7 @@ func (p *Pool) SetKPIConfig(ctx context.Context, site telemetry.SiteID, gateway 
 		planned = &text
 	}
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		now, err = one(ctx, tx, scanKPIConfig, `INSERT INTO device_kpi AS k (gateway_pattern, device_pattern, priority, state_metric, count_metric, good_metric,
+		now, err = queryOne(ctx, tx, scanKPIConfig, `INSERT INTO device_kpi AS k (gateway_pattern, device_pattern, priority, state_metric, count_metric, good_metric,
 				states, ideal_cycle_seconds, stale_after_seconds, planned)
 			SELECT $1, $2, $3, nullif($4, ''), nullif($5, ''), nullif($6, ''), $7, $8, $9, $10
 			WHERE $11 = 0 OR EXISTS (SELECT FROM device_kpi WHERE gateway_pattern = $1 AND device_pattern = $2)

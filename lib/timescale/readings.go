@@ -35,7 +35,7 @@ type seriesState struct {
 //
 // It reads no table of chunks, so that its plan can be kept.
 func state(ctx context.Context, conn *pgx.Conn, s readings.Series, r readings.Range) (seriesState, error) {
-	return one(ctx, conn, func(row pgx.CollectableRow) (st seriesState, err error) {
+	return queryOne(ctx, conn, func(row pgx.CollectableRow) (st seriesState, err error) {
 		err = row.Scan(&st.device, &st.metric, &st.unit, &st.watermark, &st.hourWatermark, &st.eventsSince, &st.minutesSince, &st.stale)
 		return st, err
 	}, `SELECT d.id, m.id, m.unit, w.watermark, w.hour_watermark, w.events_since, w.minutes_since,
@@ -48,7 +48,7 @@ func state(ctx context.Context, conn *pgx.Conn, s readings.Series, r readings.Ra
 
 // atLeast returns how many readings a range has at least, from its first minutes.
 func atLeast(ctx context.Context, conn *pgx.Conn, st seriesState, r readings.Range, q readings.Qualities) (int64, error) {
-	return one(ctx, conn, pgx.RowTo[int64], `SELECT coalesce(sum(count), 0)::int8 FROM (SELECT count FROM event_minute
+	return queryOne(ctx, conn, pgx.RowTo[int64], `SELECT coalesce(sum(count), 0)::int8 FROM (SELECT count FROM event_minute
 		WHERE device_id = $1 AND metric_id = $2 AND minute >= $3 AND minute < $4::timestamptz - interval '1 minute' AND quality = ANY ($5::int2[])
 		ORDER BY minute LIMIT 100) AS minutes`, planned, st.device, st.metric, r.From.Time(), r.To.Time(), codes(q))
 }

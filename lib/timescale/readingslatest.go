@@ -45,7 +45,7 @@ func (p *Pool) Latest(ctx context.Context, q readings.LatestQuery) (latest []rea
 			return err
 		}
 		if len(series) == 0 {
-			_, err := one(ctx, conn, pgx.RowTo[int32], "SELECT id FROM gateway WHERE site = $1 AND name = $2", string(q.Site), string(q.Gateway))
+			_, err := queryOne(ctx, conn, pgx.RowTo[int32], "SELECT id FROM gateway WHERE site = $1 AND name = $2", string(q.Site), string(q.Gateway))
 			return err
 		}
 		if err := readEnds(ctx, conn, series); err != nil {

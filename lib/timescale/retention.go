@@ -212,7 +212,7 @@ func keptWidth(ctx context.Context, conn *pgx.Conn, st seriesState, r readings.R
 		return 0, nil
 	}
 	// The start alone says nothing: a range may begin before the series does.
-	oldest, err := one(ctx, conn, pgx.RowTo[time.Time], `SELECT coalesce(min(hour), $4) FROM (SELECT hour FROM event_hour
+	oldest, err := queryOne(ctx, conn, pgx.RowTo[time.Time], `SELECT coalesce(min(hour), $4) FROM (SELECT hour FROM event_hour
 		WHERE device_id = $1 AND metric_id = $2 AND hour >= $3 AND hour < $4 ORDER BY hour LIMIT 1) AS oldest`,
 		planned, st.device, st.metric, hourOf(r.From).Time(), r.To.Time())
 	switch {

@@ -80,13 +80,13 @@ func (p *Pool) AppendTrailOnce(ctx context.Context, delivery string, entry trail
 
 // TrailAfter returns up to limit entries with numbers above after, in order.
 func (p *Pool) TrailAfter(ctx context.Context, after int64, limit int) ([]trail.Entry, error) {
-	return list(ctx, p, "audit trail", scanEntry, `SELECT `+trailColumns+` FROM trail WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
+	return findAll(ctx, p, "audit trail", scanEntry, `SELECT `+trailColumns+` FROM trail WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
 }
 
 // TrailOfSites returns those of the sites, and no others.
 func (p *Pool) TrailOfSites(ctx context.Context, sites []telemetry.SiteID, after int64, limit int) ([]trail.Entry, error) {
-	return list(ctx, p, "audit trail", scanEntry, `SELECT `+trailColumns+` FROM trail WHERE seq > $1 AND site = ANY ($2) ORDER BY seq LIMIT $3`,
-		after, texts(sites), limit)
+	return findAll(ctx, p, "audit trail", scanEntry, `SELECT `+trailColumns+` FROM trail WHERE seq > $1 AND site = ANY ($2) ORDER BY seq LIMIT $3`,
+		after, toStrings(sites), limit)
 }
 
 const trailColumns = "seq, (extract(epoch FROM time) * 1000000)::bigint, actor, action, object, site, detail, previous, hash"
