@@ -15,14 +15,14 @@ type database interface {
 	// AddAnomalies keeps what was found, except of devices and metrics that are not
 	// known, which it counts.
 	AddAnomalies(ctx context.Context, found []directory.Anomaly) (added, unknown int, err error)
-	// Introduce makes names known that have no event yet; telemetry.ErrInvalid when
+	// AddNames adds names that have no event yet; telemetry.ErrInvalid when
 	// that will never be.
-	Introduce(ctx context.Context, names *telemetry.Batch) error
+	AddNames(ctx context.Context, names *telemetry.Batch) error
 }
 
 // anomalies is the database as the use-case wants it. Detector and store read the
 // stream on their own, so an anomaly may come before the event that it is about:
-// then its names are introduced, as the store would.
+// then its names are added, as the store would.
 type anomalies struct {
 	database database
 	log      *slog.Logger
@@ -33,7 +33,7 @@ var _ detect.Anomalies = anomalies{}
 func (a anomalies) Add(ctx context.Context, found []directory.Anomaly) (detect.Kept, error) {
 	added, unknown, err := a.database.AddAnomalies(ctx, found)
 	if err == nil && unknown > 0 {
-		if err = a.introduce(ctx, found); err == nil {
+		if err = a.addNames(ctx, found); err == nil {
 			var more int
 			more, unknown, err = a.database.AddAnomalies(ctx, found)
 			added += more
@@ -66,9 +66,9 @@ func (a anomalies) Add(ctx context.Context, found []directory.Anomaly) (detect.K
 	}, err
 }
 
-// introduce makes the names known, gateway by gateway, so that one at its bound does
+// addNames adds the names, gateway by gateway, so that one at its limit does
 // not keep another from it.
-func (a anomalies) introduce(ctx context.Context, found []directory.Anomaly) error {
+func (a anomalies) addNames(ctx context.Context, found []directory.Anomaly) error {
 	byGateway := make(map[telemetry.GatewayID]*telemetry.Batch)
 	for i := range found {
 		f := &found[i]
@@ -83,9 +83,9 @@ func (a anomalies) introduce(ctx context.Context, found []directory.Anomaly) err
 		}
 	}
 	for gateway, b := range byGateway {
-		err := a.database.Introduce(ctx, b)
+		err := a.database.AddNames(ctx, b)
 		if errors.Is(err, telemetry.ErrInvalid) {
-			a.log.LogAttrs(ctx, slog.LevelWarn, "names can not be introduced", slog.String("gateway", string(gateway)), slog.String("error", err.Error()))
+			a.log.LogAttrs(ctx, slog.LevelWarn, "names cannot be added", slog.String("gateway", string(gateway)), slog.String("error", err.Error()))
 			continue
 		}
 		if err != nil {

@@ -7,19 +7,18 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// maxCachedNames bounds the cache; past it the cache starts again from nothing.
+// maxCachedNames limits the cache; beyond it the cache is cleared.
 const maxCachedNames = 2_000_000
 
-// dictionary caches the ids of names. It is true for the connections of one
-// generation: a new connection may lead to a database that was restored or made
-// anew, where a name has another id, and that would put a reading under a wrong
-// name.
+// dictionary caches the ids of names, as read over the connections of one generation.
+// A new connection may lead to a database that was restored or created again, where a
+// name has another id: a cached id would store an event under a wrong name.
 type dictionary struct {
 	mu         sync.RWMutex
 	generation uint64
 	names      int
 	gateways   map[telemetry.GatewayID]*gatewayNames
-	series     map[uint64]struct{} // those that are in the table series
+	series     map[uint64]struct{} // keys of rows in the table series
 }
 
 type gatewayNames struct {
@@ -30,12 +29,16 @@ type gatewayNames struct {
 	metrics   map[telemetry.MetricName]int32
 }
 
+func newGatewayNames() *gatewayNames {
+	return &gatewayNames{devices: make(map[telemetry.DeviceName]int32), metrics: make(map[telemetry.MetricName]int32)}
+}
+
 func newDictionary() *dictionary {
 	return &dictionary{gateways: make(map[telemetry.GatewayID]*gatewayNames), series: make(map[uint64]struct{})}
 }
 
-// renew forgets everything if it was learnt before generation.
-func (d *dictionary) renew(generation uint64) {
+// setGeneration clears the cache if its content is of an earlier generation.
+func (d *dictionary) setGeneration(generation uint64) {
 	d.mu.RLock()
 	current := d.generation == generation
 	d.mu.RUnlock()
@@ -46,18 +49,18 @@ func (d *dictionary) renew(generation uint64) {
 	defer d.mu.Unlock()
 	if d.generation < generation {
 		d.generation = generation
-		d.forget()
+		d.clear()
 	}
 }
 
-func (d *dictionary) forget() {
+func (d *dictionary) clear() {
 	d.names = 0
 	clear(d.gateways)
 	clear(d.series)
 }
 
-// lookup fills into with the ids of b's names and reports whether all are known
-// and the gateway's site is as b says.
+// lookup fills into with the ids of b's names. It reports whether all are cached and
+// the gateway's site is that of b.
 func (d *dictionary) lookup(b *telemetry.Batch, into *ids) bool {
 	into.device, into.metric = into.device[:0], into.metric[:0]
 	d.mu.RLock()
@@ -83,26 +86,27 @@ func (d *dictionary) lookup(b *telemetry.Batch, into *ids) bool {
 	return true
 }
 
-// outdatedBy reports whether b tells of a move to another site.
+// outdatedBy reports whether b shows that the gateway moved to another site.
 func (g *gatewayNames) outdatedBy(b *telemetry.Batch) bool {
 	return g.site != b.Site && g.siteSince < b.Received
 }
 
-// learn adds what was looked up over a connection of generation; what came over
-// an older one is not taken.
-func (d *dictionary) learn(generation uint64, learnt map[telemetry.GatewayID]*gatewayNames) {
+// add caches names that were read over a connection of generation. Names of an earlier
+// generation are ignored.
+func (d *dictionary) add(generation uint64, loaded map[telemetry.GatewayID]*gatewayNames) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.generation != generation {
 		return
 	}
 	if d.names > maxCachedNames {
-		d.forget()
+		d.clear()
 	}
-	for name, l := range learnt {
+	for name, l := range loaded {
 		g := d.gateways[name]
 		if g == nil || g.id != l.id {
-			g = &gatewayNames{id: l.id, devices: make(map[telemetry.DeviceName]int32), metrics: make(map[telemetry.MetricName]int32)}
+			g = newGatewayNames()
+			g.id = l.id
 			d.gateways[name] = g
 			d.names++
 		}
@@ -113,28 +117,28 @@ func (d *dictionary) learn(generation uint64, learnt map[telemetry.GatewayID]*ga
 	}
 }
 
-// unknownSeries keeps those of keys that are not in the cache, in the same memory.
-func (d *dictionary) unknownSeries(keys []uint64) []uint64 {
+// uncachedSeries filters keys in place: it returns those that are not in the cache.
+func (d *dictionary) uncachedSeries(keys []uint64) []uint64 {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	unknown := keys[:0]
+	uncached := keys[:0]
 	for _, key := range keys {
 		if _, ok := d.series[key]; !ok {
-			unknown = append(unknown, key)
+			uncached = append(uncached, key)
 		}
 	}
-	return unknown
+	return uncached
 }
 
-// learnSeries adds series that were registered over a connection of generation.
-func (d *dictionary) learnSeries(generation uint64, keys []uint64) {
+// addSeries caches series that were inserted over a connection of generation.
+func (d *dictionary) addSeries(generation uint64, keys []uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.generation != generation {
 		return
 	}
 	if d.names+len(d.series) > maxCachedNames {
-		d.forget()
+		d.clear()
 	}
 	for _, key := range keys {
 		d.series[key] = struct{}{}

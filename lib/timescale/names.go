@@ -12,36 +12,53 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// resolve fills s.resolved with the ids of the batches' names; new names get
-// ids. In steady state it does not ask the database.
+// AddNames adds the gateway, devices and metrics of a batch to the database, as a write
+// of its events does, within the same limits. The batch needs no events: an anomaly may
+// be stored before the event that it is about. A batch with a Received time of 0 does
+// not move an existing gateway to its site.
+//
+// telemetry.ErrInvalid: the names can never be stored, or the gateway is at its limit.
+// telemetry.ErrUnavailable: retry later.
+func (w *Writer) AddNames(ctx context.Context, names *telemetry.Batch) error {
+	err := w.pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := w.loadNames(ctx, conn, []*telemetry.Batch{names})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("add %d devices and %d metrics of gateway %q: %w", len(names.Devices), len(names.Metrics), names.Gateway, err)
+	}
+	return nil
+}
+
+// resolve fills s.resolved with the ids of the batches' names, and adds new names to
+// the database. When all names are cached, it sends no query.
 func (w *Writer) resolve(ctx context.Context, conn *pgx.Conn, s *scratch, batches []*telemetry.Batch) error {
 	generation := w.pool.generation.Load()
-	w.dictionary.renew(generation)
+	w.dictionary.setGeneration(generation)
 	s.resolved = slices.Grow(s.resolved[:0], len(batches))[:len(batches)]
-	var unknown []*telemetry.Batch
+	var uncached []*telemetry.Batch
 	for i, b := range batches {
 		if !w.dictionary.lookup(b, &s.resolved[i]) {
-			unknown = append(unknown, b)
+			uncached = append(uncached, b)
 		}
 	}
-	if len(unknown) == 0 {
+	if len(uncached) == 0 {
 		return nil
 	}
-	learnt, err := w.learnNames(ctx, conn, unknown)
+	loaded, err := w.loadNames(ctx, conn, uncached)
 	if err != nil {
 		return err
 	}
-	w.dictionary.learn(generation, learnt)
+	w.dictionary.add(generation, loaded)
 	for i, b := range batches {
-		if g := learnt[b.Gateway]; g != nil {
+		if g := loaded[b.Gateway]; g != nil {
 			g.resolve(b, &s.resolved[i])
 		}
 	}
 	return nil
 }
 
-// resolve fills into with the ids of b's names where they are known to g; the
-// rest of b's names were found in the cache before.
+// resolve fills into with the ids of b's names, unless the cache has filled it already.
 func (g *gatewayNames) resolve(b *telemetry.Batch, into *ids) {
 	if len(into.device) == len(b.Devices) && len(into.metric) == len(b.Metrics) {
 		return
@@ -55,10 +72,11 @@ func (g *gatewayNames) resolve(b *telemetry.Batch, into *ids) {
 	}
 }
 
-// learnNames looks all names of the batches up in the database and adds those
-// that it lacks.
-func (w *Writer) learnNames(ctx context.Context, conn *pgx.Conn, batches []*telemetry.Batch) (map[telemetry.GatewayID]*gatewayNames, error) {
-	gateways, err := learnGateways(ctx, conn, batches)
+// loadNames reads the ids of the batches' names, and adds missing names to the database.
+func (w *Writer) loadNames(
+	ctx context.Context, conn *pgx.Conn, batches []*telemetry.Batch,
+) (map[telemetry.GatewayID]*gatewayNames, error) {
+	gateways, err := loadGateways(ctx, conn, batches)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +84,7 @@ func (w *Writer) learnNames(ctx context.Context, conn *pgx.Conn, batches []*tele
 	byID := make(map[int32]*gatewayNames, len(gateways))
 	for name, g := range gateways {
 		if g.id == 0 {
-			return nil, fmt.Errorf("gateway %q has vanished", name)
+			return nil, fmt.Errorf("gateway %q was deleted after it was added", name)
 		}
 		byID[g.id] = g
 	}
@@ -79,10 +97,10 @@ func (w *Writer) learnNames(ctx context.Context, conn *pgx.Conn, batches []*tele
 			metrics[scopedName{g.id, string(name)}] = 0
 		}
 	}
-	if err := deviceNames.learn(ctx, conn, devices, w.config.DevicesPerGateway); err != nil {
+	if err := newNameKind("device").load(ctx, conn, devices, w.config.DevicesPerGateway); err != nil {
 		return nil, err
 	}
-	if err := metricNames.learn(ctx, conn, metrics, w.config.MetricsPerGateway); err != nil {
+	if err := newNameKind("metric").load(ctx, conn, metrics, w.config.MetricsPerGateway); err != nil {
 		return nil, err
 	}
 	for name, id := range devices {
@@ -94,16 +112,18 @@ func (w *Writer) learnNames(ctx context.Context, conn *pgx.Conn, batches []*tele
 	return gateways, nil
 }
 
-// learnGateways returns the batches' gateways, added or moved to another site
-// where a batch says so.
-func learnGateways(ctx context.Context, conn *pgx.Conn, batches []*telemetry.Batch) (map[telemetry.GatewayID]*gatewayNames, error) {
+// loadGateways reads the batches' gateways. It adds missing gateways, and moves a gateway
+// to another site if its latest batch names that site.
+func loadGateways(
+	ctx context.Context, conn *pgx.Conn, batches []*telemetry.Batch,
+) (map[telemetry.GatewayID]*gatewayNames, error) {
 	latest := make(map[telemetry.GatewayID]*telemetry.Batch)
 	gateways := make(map[telemetry.GatewayID]*gatewayNames)
 	for _, b := range batches {
 		if l := latest[b.Gateway]; l == nil || l.Received < b.Received {
 			latest[b.Gateway] = b
 		}
-		gateways[b.Gateway] = &gatewayNames{devices: make(map[telemetry.DeviceName]int32), metrics: make(map[telemetry.MetricName]int32)}
+		gateways[b.Gateway] = newGatewayNames()
 	}
 	if err := selectGateways(ctx, conn, gateways); err != nil {
 		return nil, err
@@ -112,7 +132,8 @@ func learnGateways(ctx context.Context, conn *pgx.Conn, batches []*telemetry.Bat
 	var since []int64
 	for _, name := range slices.Sorted(maps.Keys(latest)) {
 		if b := latest[name]; gateways[name].id == 0 || gateways[name].outdatedBy(b) {
-			names, sites, since = append(names, string(name)), append(sites, string(b.Site)), append(since, int64(b.Received))
+			names, sites = append(names, string(name)), append(sites, string(b.Site))
+			since = append(since, int64(b.Received))
 		}
 	}
 	if len(names) == 0 {
@@ -135,7 +156,8 @@ func selectGateways(ctx context.Context, conn *pgx.Conn, gateways map[telemetry.
 	for name := range gateways {
 		names = append(names, string(name))
 	}
-	rows, err := conn.Query(ctx, "SELECT id, name, site, (extract(epoch FROM site_since) * 1000000)::int8 FROM gateway WHERE name = ANY($1)", names)
+	rows, err := conn.Query(ctx, `SELECT id, name, site, (extract(epoch FROM site_since) * 1000000)::int8
+		FROM gateway WHERE name = ANY($1)`, names)
 	if err != nil {
 		return fmt.Errorf("look up gateways: %w", err)
 	}
@@ -153,8 +175,8 @@ func selectGateways(ctx context.Context, conn *pgx.Conn, gateways map[telemetry.
 	return nil
 }
 
-// scopedName is the name of a device or metric of a gateway; a nameSet maps such
-// names to their ids, 0 for one not known yet.
+// scopedName is the name of a device or metric of a gateway. A nameSet maps such names
+// to their ids; 0 stands for an id that is not loaded yet.
 type (
 	scopedName struct {
 		gateway int32
@@ -163,32 +185,28 @@ type (
 	nameSet map[scopedName]int32
 )
 
-// nameKind is one of the two tables of names and its statements.
+// nameKind is one of the tables device and metric, with the statements of the writer.
 type nameKind struct {
-	what                  string
+	plural                string
 	lookup, insert, count string
 }
 
-var (
-	deviceNames = nameKind{ //nolint:gochecknoglobals // constant
-		what:   "devices",
-		lookup: "SELECT id, gateway_id, name FROM unnest($1::int4[], $2::text[]) AS want(gateway_id, name) JOIN device USING (gateway_id, name)",
-		insert: "INSERT INTO device (gateway_id, name) SELECT * FROM unnest($1::int4[], $2::text[]) AS new(gateway_id, name) ORDER BY 1, 2 ON CONFLICT DO NOTHING",
-		count:  "SELECT gateway.name, count(*) FROM device JOIN gateway ON gateway.id = gateway_id WHERE gateway_id = ANY($1) GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
+func newNameKind(table string) nameKind {
+	const columns = "unnest($1::int4[], $2::text[]) AS new(gateway_id, name)"
+	return nameKind{
+		plural: table + "s",
+		lookup: "SELECT id, gateway_id, name FROM " + columns + " JOIN " + table + " USING (gateway_id, name)",
+		insert: "INSERT INTO " + table + " (gateway_id, name) SELECT * FROM " + columns + " ORDER BY 1, 2 ON CONFLICT DO NOTHING",
+		count: "SELECT gateway.name, count(*) FROM " + table + " JOIN gateway ON gateway.id = gateway_id " +
+			"WHERE gateway_id = ANY($1) GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
 	}
-	metricNames = nameKind{ //nolint:gochecknoglobals // constant
-		what:   "metrics",
-		lookup: "SELECT id, gateway_id, name FROM unnest($1::int4[], $2::text[]) AS want(gateway_id, name) JOIN metric USING (gateway_id, name)",
-		insert: "INSERT INTO metric (gateway_id, name) SELECT * FROM unnest($1::int4[], $2::text[]) AS new(gateway_id, name) ORDER BY 1, 2 ON CONFLICT DO NOTHING",
-		count:  "SELECT gateway.name, count(*) FROM metric JOIN gateway ON gateway.id = gateway_id WHERE gateway_id = ANY($1) GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
-	}
-)
+}
 
-// learn fills names with ids and adds those that are not there, unless a gateway
-// would then have more than bound; that is telemetry.ErrInvalid.
-func (k nameKind) learn(ctx context.Context, conn *pgx.Conn, names nameSet, bound int) error {
-	// Look before inserting: a process that starts afresh knows no names, and an
-	// insert that conflicts uses an id up.
+// load fills names with ids, and adds missing names to the database. telemetry.ErrInvalid:
+// a gateway would have more than limit names.
+func (k nameKind) load(ctx context.Context, conn *pgx.Conn, names nameSet, limit int) error {
+	// SELECT before INSERT: a new process has no cached names, and an INSERT that
+	// conflicts consumes a value of the id's sequence.
 	if err := k.selectInto(ctx, conn, names); err != nil {
 		return err
 	}
@@ -196,21 +214,21 @@ func (k nameKind) learn(ctx context.Context, conn *pgx.Conn, names nameSet, boun
 	if len(missing) == 0 {
 		return nil
 	}
-	if err := k.add(ctx, conn, gateways, missing, bound); err != nil {
-		return fmt.Errorf("add %d %s: %w", len(missing), k.what, err)
+	if err := k.add(ctx, conn, gateways, missing, limit); err != nil {
+		return fmt.Errorf("add %d %s: %w", len(missing), k.plural, err)
 	}
 	if err := k.selectInto(ctx, conn, names); err != nil {
 		return err
 	}
 	if _, missing := names.missing(); len(missing) > 0 {
-		return fmt.Errorf("%d %s vanished after they were added", len(missing), k.what)
+		return fmt.Errorf("%d %s were deleted after they were added", len(missing), k.plural)
 	}
 	return nil
 }
 
-// add inserts names under their gateways' locks, so that two writers together do
-// not pass the bound.
-func (k nameKind) add(ctx context.Context, conn *pgx.Conn, gateways []int32, names []string, bound int) error {
+// add inserts names while it holds the row locks of their gateways, so that two writers
+// together do not exceed the limit.
+func (k nameKind) add(ctx context.Context, conn *pgx.Conn, gateways []int32, names []string, limit int) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SELECT FROM gateway WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", gateways); err != nil {
 			return err
@@ -223,8 +241,8 @@ func (k nameKind) add(ctx context.Context, conn *pgx.Conn, gateways []int32, nam
 		if err := tx.QueryRow(ctx, k.count, gateways).Scan(&most, &count); err != nil {
 			return err
 		}
-		if count > bound {
-			return fmt.Errorf("%w: gateway %q would have %d %s, more than %d", telemetry.ErrInvalid, most, count, k.what, bound)
+		if count > limit {
+			return fmt.Errorf("%w: gateway %q would have %d %s, the limit is %d", telemetry.ErrInvalid, most, count, k.plural, limit)
 		}
 		return nil
 	})
@@ -237,7 +255,7 @@ func (k nameKind) selectInto(ctx context.Context, conn *pgx.Conn, names nameSet)
 	}
 	rows, err := conn.Query(ctx, k.lookup, gateways, unknown)
 	if err != nil {
-		return fmt.Errorf("look up %d %s: %w", len(unknown), k.what, err)
+		return fmt.Errorf("look up %d %s: %w", len(unknown), k.plural, err)
 	}
 	var id int32
 	var name scopedName
@@ -246,12 +264,12 @@ func (k nameKind) selectInto(ctx context.Context, conn *pgx.Conn, names nameSet)
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("look up %d %s: %w", len(unknown), k.what, err)
+		return fmt.Errorf("look up %d %s: %w", len(unknown), k.plural, err)
 	}
 	return nil
 }
 
-// missing returns the names without id, sorted, as two columns.
+// missing returns the names without an id, sorted, in two columns.
 func (n nameSet) missing() (gateways []int32, names []string) {
 	var unknown []scopedName
 	for name, id := range n {

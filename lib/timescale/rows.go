@@ -26,15 +26,15 @@ func (r row) metric() uint32 { return uint32(r.series) }
 
 func (r row) sameIdentity(o row) bool { return r.series == o.series && r.time == o.time }
 
-// sameReading compares as PostgreSQL does: 0 equals -0. NaN never comes here.
+// sameReading compares as PostgreSQL does: 0 equals -0. No value is NaN.
 func (r row) sameReading(o row) bool { return r.value == o.value && r.quality == o.quality }
 
 // oldestTime is the first instant that a timestamptz can hold: 4714-11-24 BC.
 // The last one lies beyond what Micros can.
 const oldestTime telemetry.Micros = -210866803200000000
 
-// maxDenseSeries bounds the table that maps a batch's (device, metric) pairs to
-// its series; beyond it a map does, as such a batch can not fill the table.
+// maxDenseSeries limits the slice that maps a batch's (device, metric) pairs to its
+// series. Beyond it a map is used: such a batch has far fewer events than pairs.
 const maxDenseSeries = 1 << 18
 
 // ids are the database's ids for a batch's dictionaries, by their indexes.
@@ -43,16 +43,17 @@ type ids struct {
 	metric []int32
 }
 
-// table gathers batches into rows ordered by (device, metric, time) with one row
-// for each identity. It keeps its memory between uses.
+// table merges batches into rows ordered by (device, metric, time) with one row for
+// each identity. It reuses its memory.
 type table struct {
 	rows []row // the result: sorted, each identity once
-	// contradicting holds the offers that lost against an earlier one in the same call.
-	contradicting []row
-	duplicates    int
+	// conflicting are the rows with the identity of an earlier event of the same call
+	// and another value or quality.
+	conflicting []row
+	duplicates  int
 
 	series   []series
-	count    []uint32 // rows of each series, then where its next row goes
+	count    []uint32 // rows of each series, then the index of its next row
 	seriesOf []uint32 // series of each event, in stream order
 	dense    []uint32 // (device, metric) of the current batch → series + 1
 }
@@ -71,7 +72,7 @@ type series struct {
 // sort by series and a check of the times does what a comparison sort would.
 func (t *table) fill(batches []*telemetry.Batch, resolved []ids) error {
 	t.series, t.count, t.seriesOf = t.series[:0], t.count[:0], t.seriesOf[:0]
-	t.contradicting, t.duplicates = t.contradicting[:0], 0
+	t.conflicting, t.duplicates = t.conflicting[:0], 0
 	events := 0
 	for i, b := range batches {
 		if err := t.assignSeries(b, resolved[i]); err != nil {
@@ -97,7 +98,8 @@ func (t *table) assignSeries(b *telemetry.Batch, resolved ids) error {
 	}
 	for i, device := range b.Device {
 		if b.Time[i] < oldestTime {
-			return fmt.Errorf("%w: gateway %q: event %d: time %d is before what the database can hold", telemetry.ErrInvalid, b.Gateway, i, b.Time[i])
+			return fmt.Errorf("%w: gateway %q: event %d: time %d µs is before the first timestamptz, 4714-11-24 BC",
+				telemetry.ErrInvalid, b.Gateway, i, b.Time[i])
 		}
 		metric := b.Metric[i]
 		pair := uint64(device)*metrics + uint64(metric)
@@ -108,7 +110,8 @@ func (t *table) assignSeries(b *telemetry.Batch, resolved ids) error {
 			known = sparse[pair]
 		}
 		if known == 0 {
-			t.series = append(t.series, series{key: seriesKey(resolved.device[device], resolved.metric[metric]), index: uint32(len(t.series))})
+			key := seriesKey(resolved.device[device], resolved.metric[metric])
+			t.series = append(t.series, series{key: key, index: uint32(len(t.series))})
 			t.count = append(t.count, 0)
 			known = uint32(len(t.series))
 			if sparse == nil {
@@ -123,20 +126,17 @@ func (t *table) assignSeries(b *telemetry.Batch, resolved ids) error {
 	return nil
 }
 
-// place puts each event at its series' place, in stream order within it.
+// place writes each event into the rows of its series, in stream order.
 func (t *table) place(batches []*telemetry.Batch, events int) {
 	slices.SortFunc(t.series, func(a, b series) int {
-		if c := cmp.Compare(a.key, b.key); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.index, b.index)
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.index, b.index))
 	})
 	next := uint32(0)
 	for _, s := range t.series {
 		next, t.count[s.index] = next+t.count[s.index], next
 	}
 	t.rows = slices.Grow(t.rows[:0], events)[:events]
-	// The keys go in by series, the rest by event.
+	// Keys are written by series, the other fields by event.
 	for i, s := range t.series {
 		end := next
 		if i+1 < len(t.series) {
@@ -178,23 +178,23 @@ func (t *table) dedupe() {
 	if len(t.rows) == 0 {
 		return
 	}
-	kept := 0
+	last := 0
 	for i := 1; i < len(t.rows); i++ {
 		r := t.rows[i]
 		switch {
-		case !r.sameIdentity(t.rows[kept]):
-			kept++
-			if kept != i {
-				t.rows[kept] = r
+		case !r.sameIdentity(t.rows[last]):
+			last++
+			if last != i {
+				t.rows[last] = r
 			}
-		case r.sameReading(t.rows[kept]):
+		case r.sameReading(t.rows[last]):
 			t.duplicates++
 		default:
-			t.contradicting = append(t.contradicting, r)
+			t.conflicting = append(t.conflicting, r)
 		}
 	}
-	t.rows = t.rows[:kept+1]
+	t.rows = t.rows[:last+1]
 }
 
-// bits is the value as PostgreSQL's float8send form wants it.
+// bits is the value in PostgreSQL's binary format of float8.
 func (r row) bits() uint64 { return math.Float64bits(r.value) }

@@ -17,7 +17,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// randomBatches have few identities, so that they meet often.
+// randomBatches have few identities, so that many are equal.
 func randomBatches(r *rand.Rand, batches, events, devices, metrics, times, values int) []*telemetry.Batch {
 	out := make([]*telemetry.Batch, batches)
 	for i := range out {
@@ -58,8 +58,8 @@ func numberNames(batches []*telemetry.Batch) []ids {
 	return out
 }
 
-// naive is what fill does, said simply.
-func naive(batches []*telemetry.Batch, resolved []ids) (rows, contradicting []row, duplicates int) {
+// naive is the simple form of fill.
+func naive(batches []*telemetry.Batch, resolved []ids) (rows, conflicting []row, duplicates int) {
 	var all []row
 	for i, b := range batches {
 		for e := range b.Time {
@@ -74,10 +74,10 @@ func naive(batches []*telemetry.Batch, resolved []ids) (rows, contradicting []ro
 		case rows[last].sameReading(r):
 			duplicates++
 		default:
-			contradicting = append(contradicting, r)
+			conflicting = append(conflicting, r)
 		}
 	}
-	return rows, contradicting, duplicates
+	return rows, conflicting, duplicates
 }
 
 func TestTableMatchesStableSort(t *testing.T) {
@@ -86,19 +86,19 @@ func TestTableMatchesStableSort(t *testing.T) {
 	var tab table // reused, as the writer does
 	for round := range 300 {
 		batches := randomBatches(r, r.IntN(5), 1+r.IntN(60), 1+r.IntN(8), 1+r.IntN(8), 1+r.IntN(30), 1+r.IntN(3))
-		if round%10 == 0 { // so many names that the dense table is given up
+		if round%10 == 0 { // too many pairs for the dense slice
 			batches = append(batches, randomBatches(r, 1, 2000, 2000, 2000, 5, 2)...)
 		}
 		resolved := numberNames(batches)
 		if err := tab.fill(batches, resolved); err != nil {
 			t.Fatal(err)
 		}
-		rows, contradicting, duplicates := naive(batches, resolved)
+		rows, conflicting, duplicates := naive(batches, resolved)
 		if diff := gocmp.Diff(rows, slices.Clip(append([]row(nil), tab.rows...)), compare); diff != "" {
 			t.Fatalf("round %d: rows differ (-want +got):\n%s", round, diff)
 		}
-		if diff := gocmp.Diff(contradicting, append([]row(nil), tab.contradicting...), compare); diff != "" {
-			t.Fatalf("round %d: contradicting differ (-want +got):\n%s", round, diff)
+		if diff := gocmp.Diff(conflicting, append([]row(nil), tab.conflicting...), compare); diff != "" {
+			t.Fatalf("round %d: conflicting differ (-want +got):\n%s", round, diff)
 		}
 		if duplicates != tab.duplicates {
 			t.Fatalf("round %d: %d duplicates, want %d", round, tab.duplicates, duplicates)

@@ -1,6 +1,7 @@
 package timescale
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -10,19 +11,19 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// WriterConfig bounds what a gateway may bring into being. Zero means the
-// default in the comment.
+// WriterConfig limits how many names a gateway may have. Zero means the default in
+// the comment.
 type WriterConfig struct {
 	DevicesPerGateway int // 10,000
 	MetricsPerGateway int // 1,000
 }
 
-// Outcome says what became of the events of a write. Stored, Duplicates and
-// Conflicts add up to the events offered.
+// Outcome counts the events of a write. Stored, Duplicates and Conflicts add up to
+// their number.
 type Outcome struct {
 	Stored     int
-	Duplicates int // offered again, with the value and quality of another of them or of the stored one
-	Conflicts  int // different offers of another value or quality; the stored one stays
+	Duplicates int // same identity, value and quality as another event of the write or a stored one
+	Conflicts  int // different events with a stored identity and another value or quality; the stored one stays
 	// Committed is when the database had confirmed the last of it.
 	Committed telemetry.Micros
 }
@@ -39,8 +40,8 @@ type Writer struct {
 // NewWriter returns a writer to the database of pool, whose schema must be
 // migrated.
 func NewWriter(pool *Pool, config WriterConfig) *Writer {
-	or(&config.DevicesPerGateway, 10_000)
-	or(&config.MetricsPerGateway, 1_000)
+	config.DevicesPerGateway = cmp.Or(config.DevicesPerGateway, 10_000)
+	config.MetricsPerGateway = cmp.Or(config.MetricsPerGateway, 1_000)
 	return &Writer{
 		pool:       pool,
 		config:     config,
@@ -54,18 +55,17 @@ type scratch struct {
 	table    table
 	resolved []ids
 	reader   copyReader
-	offers   offers
+	columns  rowColumns
 	marks    marks
 }
 
-// Write stores the events of batches, earlier ones first where they contradict
-// each other. On return without error all are durable. It does not keep the
-// batches.
+// Write stores the events of batches. Of events with one identity in several batches
+// the first one counts. On return without error all are durable. Write does not retain
+// the batches.
 //
-// With an error any part may have been stored, and writing the same batches
-// again is always right. telemetry.ErrInvalid: at least one batch can not be
-// stored, ever; write them one by one to find it. telemetry.ErrUnavailable: try
-// later.
+// After an error any part may have been stored, and writing the same batches again is
+// safe. telemetry.ErrInvalid: at least one batch can never be stored; write them one by
+// one to find it. telemetry.ErrUnavailable: retry later.
 func (w *Writer) Write(ctx context.Context, batches []*telemetry.Batch) (Outcome, error) {
 	events := 0
 	for _, b := range batches {
@@ -89,8 +89,8 @@ func (w *Writer) Write(ctx context.Context, batches []*telemetry.Batch) (Outcome
 	return outcome, nil
 }
 
-// attempt does the whole write over one connection, from the names on: what was
-// looked up over a connection that is gone is not trusted.
+// attempt does the whole write over one connection. It resolves the names first: ids
+// that were read over a lost connection are not trusted.
 func (w *Writer) attempt(ctx context.Context, conn *pgx.Conn, s *scratch, batches []*telemetry.Batch) (Outcome, error) {
 	if err := w.resolve(ctx, conn, s, batches); err != nil {
 		return Outcome{}, err
@@ -99,29 +99,29 @@ func (w *Writer) attempt(ctx context.Context, conn *pgx.Conn, s *scratch, batche
 		return Outcome{}, err
 	}
 	rows, start := s.table.rows, w.pool.config.Now()
-	s.marks.find(rows, telemetry.MicrosOf(start.Add(-lateAfter)), w.dictionary)
-	if err := s.marks.register(ctx, conn, w.dictionary, w.pool.generation.Load()); err != nil {
+	s.marks.collect(rows, telemetry.MicrosOf(start.Add(-lateAfter)), w.dictionary)
+	if err := s.marks.registerSeries(ctx, conn, w.dictionary, w.pool.generation.Load()); err != nil {
 		return Outcome{}, err
 	}
 	outcome, err := w.store(ctx, conn, s)
 	if err != nil {
 		return Outcome{}, err
 	}
-	return outcome, s.marks.afterwards(ctx, conn, rows, w.pool.config.Now().Sub(start), w.dictionary)
+	return outcome, s.marks.insertAfterSlowWrite(ctx, conn, rows, w.pool.config.Now().Sub(start), w.dictionary)
 }
 
-// store copies the rows, or offers them where at least one is stored already.
+// store copies the rows, or upserts them where at least one is stored already.
 func (w *Writer) store(ctx context.Context, conn *pgx.Conn, s *scratch) (outcome Outcome, err error) {
 	rows := s.table.rows
-	err = s.marks.marked(ctx, conn, func() error {
+	err = s.marks.insertWith(ctx, conn, func() error {
 		s.reader = copyReader{rows: rows}
 		_, err := conn.PgConn().CopyFrom(ctx, &s.reader, copyStatement)
 		return err
 	})
 	switch {
 	case hasState(err, uniqueViolation):
-		err = s.marks.marked(ctx, conn, func() error {
-			outcome, err = w.offer(ctx, conn, s)
+		err = s.marks.insertWith(ctx, conn, func() error {
+			outcome, err = s.upsert(ctx, conn)
 			return err
 		})
 		return outcome, err
@@ -129,22 +129,22 @@ func (w *Writer) store(ctx context.Context, conn *pgx.Conn, s *scratch) (outcome
 		return Outcome{}, fmt.Errorf("copy %d rows: %w", len(rows), err)
 	}
 	outcome.Stored = len(rows)
-	if len(s.table.contradicting) > 0 {
-		s.offers.reset(s.table.contradicting)
-		outcome.Conflicts, err = s.offers.noteConflicts(ctx, conn)
+	if len(s.table.conflicting) > 0 {
+		s.columns.reset(s.table.conflicting)
+		outcome.Conflicts, err = s.columns.insertConflicts(ctx, conn)
 	}
 	return outcome, err
 }
 
-// offer is the way for rows of which at least one is stored already: insert what
-// is new, then compare what was not.
-func (w *Writer) offer(ctx context.Context, conn *pgx.Conn, s *scratch) (outcome Outcome, err error) {
-	s.offers.reset(s.table.rows)
-	if outcome.Stored, err = s.offers.insert(ctx, conn); err != nil {
+// upsert inserts the rows whose identity is not stored yet, then compares the others
+// with what is stored.
+func (s *scratch) upsert(ctx context.Context, conn *pgx.Conn) (outcome Outcome, err error) {
+	s.columns.reset(s.table.rows)
+	if outcome.Stored, err = s.columns.insert(ctx, conn); err != nil {
 		return Outcome{}, err
 	}
-	s.offers.add(s.table.contradicting)
-	if outcome.Conflicts, err = s.offers.noteConflicts(ctx, conn); err != nil {
+	s.columns.add(s.table.conflicting)
+	if outcome.Conflicts, err = s.columns.insertConflicts(ctx, conn); err != nil {
 		return Outcome{}, err
 	}
 	return outcome, nil

@@ -27,13 +27,13 @@ func TestAnomaliesOfWhatIsNotStoredYet(t *testing.T) {
 	add(0, 5)
 	w := NewWriter(p, WriterConfig{DevicesPerGateway: 1, MetricsPerGateway: 1})
 	names := &telemetry.Batch{Gateway: "g", Site: "s", Devices: []telemetry.DeviceName{"d"}, Metrics: []telemetry.MetricName{"m"}}
-	if err := w.Introduce(t.Context(), names); err != nil {
+	if err := w.AddNames(t.Context(), names); err != nil {
 		t.Fatal(err)
 	}
 	add(3, 1)
 	add(0, 1)
 	names.Metrics = []telemetry.MetricName{"n"}
-	if err := w.Introduce(t.Context(), names); !errors.Is(err, telemetry.ErrInvalid) {
+	if err := w.AddNames(t.Context(), names); !errors.Is(err, telemetry.ErrInvalid) {
 		t.Errorf("past the bound: %v", err)
 	}
 	got, err := p.Anomalies(t.Context(), directory.AnomalyFilter{Site: "s", Limit: 10})
