@@ -69,7 +69,7 @@ func Rules() []Rule {
 		{Path: "cdk/stacks", Internal: []string{"cdk/config", "cdk/constructs"}, External: []string{"*"}},
 		{Path: "cdk", Internal: []string{"cdk/stacks"}, External: []string{"*"}},
 		{Path: "cdk/grafana", Internal: []string{"lib/kpi"}, External: []string{"github.com/grafana/grafana-foundation-sdk"}},
-		{Path: "cdk/local/kinesis/...", Internal: []string{"lib/jsonscan"}, External: []string{"*"}},
+		{Path: "cdk/local/kinesis/...", Internal: []string{"cdk/local/awsjson", "lib/jsonscan"}, External: []string{"*"}},
 		{Path: "cdk/local/eventsource"},
 		{Path: "cdk/local/lambda/..."},
 		{Path: "cdk/local/process"},

@@ -1,66 +1,68 @@
-// Package events is the local body of Amazon EventBridge's buses: it takes events,
-// writes each as a line, in the form in which a rule's target gets it, and leads those
-// that fit a rule to its function. A delivery that fails is tried again twice, after
-// pauses far shorter than Lambda's, and then given up.
+// Package events emulates Amazon EventBridge buses: PutEvents writes each event as a
+// line, in the form in which a rule's target receives it, and delivers it to the targets
+// of the rules that match it. A delivery that fails is retried twice, after pauses far
+// shorter than Lambda's, and then discarded.
 package events
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/awsjson"
 )
 
-// Config is what a Server is made of.
+// Config of a Server.
 type Config struct {
-	// Buses are the names of the buses that there are.
-	Buses           []string
+	Buses           []string // names
 	Region, Account string
-	// Out takes the events, one JSON object a line.
+	// Out receives the events, one JSON object a line.
 	Out io.Writer
 	Now func() time.Time
-	// GivenUp is told of each event that could not be delivered to a rule's target. It
-	// is needed by rules alone.
-	GivenUp func(rule string, event []byte, err error)
-	// Pause is waited before the second attempt, and twice that before the third; default 1 s.
+	// Undelivered is called with each event that no attempt delivered to a rule's
+	// target. It is required if there are rules.
+	Undelivered func(rule string, event []byte, err error)
+	// Pause before the second attempt, twice that before the third; default 1 s.
 	Pause time.Duration
 }
 
-// Server takes events. It is safe for concurrent use.
+// Server holds the buses. It is safe for concurrent use.
 type Server struct {
 	cfg   Config
 	mu    sync.Mutex // of Out and rules
 	rules []Rule
 
 	deliveries sync.WaitGroup
-	running    context.Context //nolint:containedctx // of the deliveries, which outlive the calls that begin them
+	running    context.Context //nolint:containedctx // of the deliveries, which outlive the requests that start them
 	stop       context.CancelFunc
 }
 
-// New returns a Server. ctx is that of the deliveries; its end does not matter.
+// New returns a Server. The deliveries get ctx's values, not its end: see Drain.
 func New(ctx context.Context, cfg Config) *Server {
-	if cfg.Pause == 0 {
-		cfg.Pause = time.Second
-	}
+	cfg.Pause = cmp.Or(cfg.Pause, time.Second)
 	s := &Server{cfg: cfg}
 	s.running, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	return s
 }
 
 const (
-	target          = "AWSEvents.PutEvents"
-	contentType     = "application/x-amz-json-1.1"
+	targetPrefix    = "AWSEvents."
 	maxEntries      = 10
 	maxEntriesBytes = 256 << 10
 	maxRequestBytes = 1 << 20
 )
+
+type request struct {
+	Entries []entry `json:"Entries"`
+}
 
 // entry is a PutEventsRequestEntry.
 type entry struct {
@@ -72,7 +74,7 @@ type entry struct {
 	Time         json.RawMessage `json:"Time"` // seconds since 1970
 }
 
-// event is what a target would get.
+// event is what a target receives.
 type event struct {
 	Version    string          `json:"version"`
 	ID         string          `json:"id"`
@@ -96,57 +98,44 @@ type response struct {
 	Entries          []result `json:"Entries"`
 }
 
-type errorResponse struct {
-	Type    string `json:"__type"`
-	Message string `json:"message"`
+// Handler returns the HTTP API. Signatures are not checked.
+func (s *Server) Handler() http.Handler {
+	return awsjson.New(awsjson.Config{TargetPrefix: targetPrefix, MaxBytes: maxRequestBytes, Operations: map[string]awsjson.Operation{
+		"PutEvents": awsjson.Of(s.putEvents),
+	}})
 }
 
-// Handler serves the API. Signatures are not looked at.
-func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
-
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost || r.Header.Get("X-Amz-Target") != target {
-		refuse(w, "UnknownOperationException", "PutEvents is what there is.")
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
-	var in struct{ Entries []entry }
-	if err != nil || json.Unmarshal(body, &in) != nil {
-		refuse(w, "SerializationException", "The request is not JSON of the expected form.")
-		return
-	}
+func (s *Server) putEvents(in request) (any, error) {
 	if n := len(in.Entries); n < 1 || n > maxEntries {
-		refuse(w, "ValidationException", fmt.Sprintf("%d entries; want 1 to %d.", n, maxEntries))
-		return
+		return nil, awsjson.Errorf("ValidationException", "The request has %d entries; want 1 to %d.", n, maxEntries)
 	}
 	size := 0
 	for _, e := range in.Entries {
 		size += len(e.Source) + len(e.DetailType) + len(e.Detail)
 	}
 	if size > maxEntriesBytes {
-		refuse(w, "ValidationException", "Total size of the entries in the request is over the limit.")
-		return
+		return nil, awsjson.Errorf("ValidationException", "Total size of the entries in the request is over the limit.")
 	}
 	var out response
 	for _, e := range in.Entries {
-		one := s.take(e)
+		one := s.put(e)
 		if one.ErrorCode != "" {
 			out.FailedEntryCount++
 		}
 		out.Entries = append(out.Entries, one)
 	}
-	answer(w, http.StatusOK, out)
+	return out, nil
 }
 
-// take writes an event's line.
-func (s *Server) take(e entry) result {
-	name := e.EventBusName[strings.LastIndexByte(e.EventBusName, '/')+1:] // of an ARN too
+// put writes an event's line and starts its deliveries.
+func (s *Server) put(e entry) result {
+	name := e.EventBusName[strings.LastIndexByte(e.EventBusName, '/')+1:] // of a name or an ARN
 	var object map[string]json.RawMessage
 	switch {
 	case name != "" && !slices.Contains(s.cfg.Buses, name):
-		return result{ErrorCode: "InvalidArgument", ErrorMessage: "There is no such event bus."}
+		return result{ErrorCode: "InvalidArgument", ErrorMessage: "The event bus does not exist."}
 	case e.Source == "" || e.DetailType == "":
-		return result{ErrorCode: "InvalidArgument", ErrorMessage: "Parameters Source and DetailType are wanted."}
+		return result{ErrorCode: "InvalidArgument", ErrorMessage: "Parameters Source and DetailType are required."}
 	case json.Unmarshal([]byte(e.Detail), &object) != nil:
 		return result{ErrorCode: "MalformedDetail", ErrorMessage: "Detail is malformed."}
 	}
@@ -169,26 +158,11 @@ func (s *Server) take(e entry) result {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if _, err = s.cfg.Out.Write(append(line, '\n')); err == nil {
-			s.lead(name, slices.Clip(line))
+			s.deliverToRules(name, slices.Clip(line))
 		}
 	}
 	if err != nil {
 		return result{ErrorCode: "InternalFailure", ErrorMessage: "The event could not be written."}
 	}
 	return result{EventID: id}
-}
-
-func refuse(w http.ResponseWriter, kind, message string) {
-	answer(w, http.StatusBadRequest, errorResponse{kind, message})
-}
-
-func answer(w http.ResponseWriter, status int, document any) {
-	body, err := json.Marshal(document)
-	if err != nil {
-		http.Error(w, "", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
 }

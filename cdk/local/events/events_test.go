@@ -56,7 +56,7 @@ func TestEventsAreLines(t *testing.T) {
 		}
 	}
 	if got := strings.Join(codes, ","); got != ",MalformedDetail,InvalidArgument,InvalidArgument," || out.FailedEntryCount != 3 {
-		t.Errorf("%d failed: %s", out.FailedEntryCount, got)
+		t.Errorf("got %d failed, codes %s", out.FailedEntryCount, got)
 	}
 	written := strings.Split(strings.TrimSuffix(lines.String(), "\n"), "\n")
 	var first map[string]any
@@ -80,14 +80,14 @@ func TestLimits(t *testing.T) {
 		_, err := c.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: entries})
 		var api smithy.APIError
 		if !errors.As(err, &api) || api.ErrorCode() != "ValidationException" {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want ValidationException", name, err)
 		}
 	}
 	out, err := c.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: eleven[:1]})
 	if err != nil || aws.ToString(out.Entries[0].ErrorCode) != "InternalFailure" {
-		t.Errorf("a full disk: %v, %v", out, err)
+		t.Errorf("full disk: got %v, %v; want InternalFailure", out, err)
 	}
 	if _, err := c.ListEventBuses(t.Context(), &eventbridge.ListEventBusesInput{}); err == nil {
-		t.Error("another operation was answered")
+		t.Error("ListEventBuses: got no error")
 	}
 }

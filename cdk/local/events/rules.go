@@ -9,23 +9,21 @@ import (
 	"time"
 )
 
-// Rule leads the events of a bus that fit a pattern to a target.
+// Rule delivers the events of a bus that match a pattern to a target.
 type Rule struct {
-	// Name stands in messages.
-	Name    string
+	Name    string // for messages
 	Bus     string
 	Pattern Pattern
-	// Deliver gives the target one event, in the form that it gets from EventBridge. An
-	// error has it delivered again.
+	// Deliver sends the target one event, in EventBridge's form. It is retried if it fails.
 	Deliver func(ctx context.Context, event []byte) error
 }
 
 // Pattern is an event pattern of exact values: an object whose members are objects of
-// the same kind, or lists of the values that fit.
+// the same kind, or lists of the values that match.
 type Pattern struct{ members map[string]any }
 
 // ParsePattern reads a pattern. Comparisons other than for equality (prefix, numeric and
-// so on) are an error: an event that a rule would take must not be passed over.
+// so on) are an error: a rule must not miss an event that it matches in AWS.
 func ParsePattern(raw []byte) (Pattern, error) {
 	var p Pattern
 	if err := json.Unmarshal(raw, &p.members); err != nil {
@@ -39,7 +37,7 @@ func ParsePattern(raw []byte) (Pattern, error) {
 
 func checkPattern(members map[string]any) error {
 	if len(members) == 0 {
-		return errors.New("an empty object")
+		return errors.New("the object is empty")
 	}
 	for name, value := range members {
 		switch v := value.(type) {
@@ -51,7 +49,7 @@ func checkPattern(members map[string]any) error {
 			for _, one := range v {
 				switch one.(type) {
 				case map[string]any, []any:
-					return fmt.Errorf("%s: it compares with %v, not for equality", name, one)
+					return fmt.Errorf("%s: only comparisons for equality are supported, got %v", name, one)
 				}
 			}
 		default:
@@ -61,23 +59,23 @@ func checkPattern(members map[string]any) error {
 	return nil
 }
 
-// Fits reports whether the event has all that the pattern wants.
-func (p Pattern) Fits(event []byte) bool {
+// Matches reports whether the event has a listed value for each member of the pattern.
+func (p Pattern) Matches(event []byte) bool {
 	var members map[string]any
-	return json.Unmarshal(event, &members) == nil && len(p.members) > 0 && fit(p.members, members)
+	return json.Unmarshal(event, &members) == nil && len(p.members) > 0 && match(p.members, members)
 }
 
-func fit(pattern, event map[string]any) bool {
+func match(pattern, event map[string]any) bool {
 	for name, wanted := range pattern {
 		switch w := wanted.(type) {
 		case map[string]any:
 			inner, ok := event[name].(map[string]any)
-			if !ok || !fit(w, inner) {
+			if !ok || !match(w, inner) {
 				return false
 			}
 		case []any:
-			value, there := event[name]
-			if !there || !one(w, value) {
+			value, ok := event[name]
+			if !ok || !anyOf(w, value) {
 				return false
 			}
 		}
@@ -85,8 +83,8 @@ func fit(pattern, event map[string]any) bool {
 	return true
 }
 
-// one reports whether a value, or one of a list of values, is wanted.
-func one(wanted []any, value any) bool {
+// anyOf reports whether a value, or one of a list of values, is wanted.
+func anyOf(wanted []any, value any) bool {
 	values, ok := value.([]any)
 	if !ok {
 		values = []any{value}
@@ -101,19 +99,19 @@ func one(wanted []any, value any) bool {
 	return false
 }
 
-// attempts is how often an event is given to a function that fails: once, and twice
-// again, as Lambda does for invocations that nobody waits for.
+// attempts is the number of deliveries to a function that fails: the first and two
+// retries, as for Lambda's asynchronous invocations.
 const attempts = 3
 
-// Connect lets the rules take what is put from now on.
+// Connect adds rules for the events that are put from now on.
 func (s *Server) Connect(rules []Rule) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.rules = append(s.rules, rules...)
 }
 
-// Drain ends the rules: what they have taken is delivered until ctx ends, and given up
-// then; what is put from now on is a line and no more.
+// Drain removes the rules, and waits until the deliveries that have started have ended.
+// When ctx ends, it aborts them. Events that are put later are written and not delivered.
 func (s *Server) Drain(ctx context.Context) {
 	s.mu.Lock()
 	s.rules = nil
@@ -131,10 +129,10 @@ func (s *Server) Drain(ctx context.Context) {
 	}
 }
 
-// lead gives the event to the rules that it fits. Callers hold mu.
-func (s *Server) lead(bus string, event []byte) {
+// deliverToRules starts the deliveries to the rules that match. Callers hold mu.
+func (s *Server) deliverToRules(bus string, event []byte) {
 	for _, r := range s.rules {
-		if r.Bus == bus && r.Pattern.Fits(event) {
+		if r.Bus == bus && r.Pattern.Matches(event) {
 			s.deliveries.Go(func() { s.deliver(r, event) })
 		}
 	}
@@ -150,10 +148,10 @@ func (s *Server) deliver(r Rule, event []byte) {
 			break
 		}
 	}
-	s.cfg.GivenUp(r.Name, event, err)
+	s.cfg.Undelivered(r.Name, event, err)
 }
 
-// pause reports false when the server ends first.
+// pause returns false when Drain ends first.
 func (s *Server) pause(attempt int) bool {
 	timer := time.NewTimer(s.cfg.Pause * time.Duration(attempt))
 	defer timer.Stop()

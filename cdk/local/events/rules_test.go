@@ -17,7 +17,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/events"
 )
 
-// target takes events and fails as often as it is told to.
+// target receives events. Its first deliveries fail.
 type target struct {
 	mu       sync.Mutex
 	fails    int
@@ -59,9 +59,9 @@ func putAll(t *testing.T, c *eventbridge.Client, entries ...types.PutEventsReque
 	}
 }
 
-func TestRulesTakeWhatFits(t *testing.T) {
+func TestRulesDeliverWhatMatches(t *testing.T) {
 	var lines bytes.Buffer
-	s := events.New(t.Context(), events.Config{Buses: []string{"a", "b"}, Out: &lines, Now: time.Now, GivenUp: func(rule string, _ []byte, err error) { t.Error(rule, err) }})
+	s := events.New(t.Context(), events.Config{Buses: []string{"a", "b"}, Out: &lines, Now: time.Now, Undelivered: func(rule string, _ []byte, err error) { t.Error(rule, err) }})
 	targets := make(map[string]*target)
 	var rules []events.Rule
 	for name, r := range map[string]struct{ bus, pattern string }{
@@ -83,24 +83,24 @@ func TestRulesTakeWhatFits(t *testing.T) {
 	s.Drain(t.Context())
 	for name, want := range map[string]int{"all of s": 2, "both": 2, "detail": 1, "of a list": 1, "other source": 0, "other bus": 0, "one of them": 0, "not there": 0} {
 		if got := len(targets[name].got); got != want {
-			t.Errorf("%s: %d events, want %d", name, got, want)
+			t.Errorf("%s: got %d events, want %d", name, got, want)
 		}
 	}
 	putAll(t, c, put("s", `{}`, "a"))
 	if n := strings.Count(lines.String(), "\n"); n != 3 || len(targets["all of s"].got) != 2 {
-		t.Errorf("%d lines; a rule took what came after the end", n)
+		t.Errorf("got %d lines and %d deliveries, want 3 and 2: none after Drain", n, len(targets["all of s"].got))
 	}
 }
 
-func TestDeliveryIsTriedThreeTimes(t *testing.T) {
-	for fails, want := range map[int]string{0: "delivered", 2: "delivered", 3: "given up"} {
+func TestDeliveryIsRetriedTwice(t *testing.T) {
+	for fails, want := range map[int]string{0: "delivered", 2: "delivered", 3: "undelivered"} {
 		got := "delivered"
 		g := &target{fails: fails}
 		s := events.New(t.Context(), events.Config{
 			Buses: []string{"a"}, Out: &bytes.Buffer{}, Now: time.Now, Pause: time.Microsecond,
-			GivenUp: func(rule string, event []byte, err error) {
-				if got = "given up"; rule != "r" || err == nil || !bytes.Contains(event, []byte(`"detail":{"n":1}`)) {
-					t.Errorf("given up %s: %s, %v", rule, event, err)
+			Undelivered: func(rule string, event []byte, err error) {
+				if got = "undelivered"; rule != "r" || err == nil || !bytes.Contains(event, []byte(`"detail":{"n":1}`)) {
+					t.Errorf("undelivered of %s: %s, %v", rule, event, err)
 				}
 			},
 		})
@@ -108,43 +108,43 @@ func TestDeliveryIsTriedThreeTimes(t *testing.T) {
 		putAll(t, client(t, s), put("s", `{"n":1}`, "a"))
 		s.Drain(t.Context())
 		if got != want || g.attempts != min(fails+1, 3) {
-			t.Errorf("%d failures: %s after %d attempts", fails, got, g.attempts)
+			t.Errorf("%d failures: got %s after %d attempts, want %s", fails, got, g.attempts, want)
 		}
 	}
 }
 
-// TestDrainEnds: a target that does not come back is given up when the time is over.
+// TestDrainEnds checks that Drain aborts the retries when its context ends.
 func TestDrainEnds(t *testing.T) {
-	given := make(chan error, 1)
+	undelivered := make(chan error, 1)
 	s := events.New(t.Context(), events.Config{
-		Buses: []string{"a"}, Out: &bytes.Buffer{}, Now: time.Now, Pause: time.Hour, GivenUp: func(_ string, _ []byte, err error) { given <- err },
+		Buses: []string{"a"}, Out: &bytes.Buffer{}, Now: time.Now, Pause: time.Hour, Undelivered: func(_ string, _ []byte, err error) { undelivered <- err },
 	})
-	s.Connect([]events.Rule{{Bus: "a", Pattern: pattern(t, `{"source":["s"]}`), Deliver: func(context.Context, []byte) error { return errors.New("away") }}})
+	s.Connect([]events.Rule{{Bus: "a", Pattern: pattern(t, `{"source":["s"]}`), Deliver: func(context.Context, []byte) error { return errors.New("unavailable") }}})
 	putAll(t, client(t, s), put("s", `{}`, "a"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	s.Drain(ctx)
-	if err := <-given; err == nil {
-		t.Error("no error")
+	if err := <-undelivered; err == nil {
+		t.Error("got no error")
 	}
 }
 
 func TestParsePattern(t *testing.T) {
 	for _, text := range []string{``, `[]`, `{}`, `{"a":1}`, `{"a":[{"prefix":"x"}]}`, `{"a":{"b":[[1]]}}`, `{"a":{}}`, `null`} {
 		if p, err := events.ParsePattern([]byte(text)); err == nil {
-			t.Errorf("%s: %+v", text, p)
+			t.Errorf("%s: got %+v, want an error", text, p)
 		}
 	}
 }
 
-// FuzzParsePattern: what reads as a pattern reads again as the same, and fits no event of nothing.
+// FuzzParsePattern checks that no pattern matches an empty event.
 func FuzzParsePattern(f *testing.F) {
 	f.Add([]byte(`{"source":["s"],"detail":{"a":[1,null,"x"]}}`))
 	f.Add([]byte(`{"a":[{"prefix":"x"}]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		p, err := events.ParsePattern(text)
-		if err == nil && (p.Fits([]byte(`{}`)) || p.Fits(nil)) {
-			t.Errorf("%s fits nothing", text)
+		if err == nil && (p.Matches([]byte(`{}`)) || p.Matches(nil)) {
+			t.Errorf("%s matches an empty event", text)
 		}
 	})
 }

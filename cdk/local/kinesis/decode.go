@@ -91,7 +91,7 @@ func (p *putRequest) finish(s *jsonscan.Scanner, err error) error {
 		err = s.End()
 	}
 	if _, ok := errors.AsType[jsonscan.Error](err); ok {
-		return &Error{Serialization, serializationMsg}
+		return &Error{Type: Serialization, Message: serializationMsg}
 	}
 	if err != nil {
 		return err

@@ -3,51 +3,35 @@ package kinesis
 import (
 	"errors"
 	"fmt"
-	"net/http"
+
+	"github.com/insighthub/insighthub/cdk/local/awsjson"
 )
 
-// ErrorType is the name of an error as the API sends it in `__type`.
-type ErrorType string
+// ErrorType is the name of an error, and Error an error response, of the protocol.
+type (
+	ErrorType = awsjson.ErrorType
+	Error     = awsjson.Error
+)
 
-// The errors that this server answers with.
+// The errors of this server's responses.
 const (
-	ResourceNotFound          ErrorType = "ResourceNotFoundException"
-	ResourceInUse             ErrorType = "ResourceInUseException"
-	InvalidArgument           ErrorType = "InvalidArgumentException"
-	Validation                ErrorType = "ValidationException"
-	LimitExceeded             ErrorType = "LimitExceededException"
-	ExpiredIterator           ErrorType = "ExpiredIteratorException"
-	ExpiredNextToken          ErrorType = "ExpiredNextTokenException"
-	ThroughputExceeded        ErrorType = "ProvisionedThroughputExceededException"
-	Serialization             ErrorType = "SerializationException"
-	UnknownOperation          ErrorType = "UnknownOperationException"
-	InternalFailure           ErrorType = "InternalFailure"
-	RequestEntityTooLarge     ErrorType = "RequestEntityTooLargeException"
-	MissingAction             ErrorType = "MissingAction"
-	memoryMessage                       = "The local stream's memory is full and nothing in it may be trimmed: a consumer is behind."
-	internalMessage                     = "The server failed; its log says why."
-	maxValidationValueInError           = 64
+	ResourceNotFound      ErrorType = "ResourceNotFoundException"
+	ResourceInUse         ErrorType = "ResourceInUseException"
+	InvalidArgument       ErrorType = "InvalidArgumentException"
+	Validation            ErrorType = "ValidationException"
+	LimitExceeded         ErrorType = "LimitExceededException"
+	ExpiredIterator       ErrorType = "ExpiredIteratorException"
+	ExpiredNextToken      ErrorType = "ExpiredNextTokenException"
+	ThroughputExceeded    ErrorType = "ProvisionedThroughputExceededException"
+	Serialization                   = awsjson.Serialization
+	UnknownOperation                = awsjson.UnknownOperation
+	RequestEntityTooLarge           = awsjson.RequestEntityTooLarge
 )
 
-// Error is an answer of the API: HTTP status 400 unless it is the server's fault.
-type Error struct {
-	Type    ErrorType
-	Message string
-}
-
-// Error returns the type and the message.
-func (e *Error) Error() string { return string(e.Type) + ": " + e.Message }
-
-func (e *Error) status() int {
-	switch e.Type {
-	case InternalFailure:
-		return http.StatusInternalServerError
-	case RequestEntityTooLarge:
-		return http.StatusRequestEntityTooLarge
-	default:
-		return http.StatusBadRequest
-	}
-}
+const (
+	memoryMessage             = "The memory of the local stream is full, and no record can be dropped: a consumer has a backlog."
+	maxValidationValueInError = 64
+)
 
 // IsType reports whether err is, or wraps, an Error of type t.
 func IsType(err error, t ErrorType) bool {
@@ -56,7 +40,7 @@ func IsType(err error, t ErrorType) bool {
 }
 
 func errorf(t ErrorType, format string, args ...any) *Error {
-	return &Error{Type: t, Message: fmt.Sprintf(format, args...)}
+	return awsjson.Errorf(t, format, args...)
 }
 
 // invalid is what the API says about a value that breaks its model.

@@ -54,7 +54,7 @@ func call(tb testing.TB, s *Server, operation string, in, out any) error {
 		if err := json.Unmarshal(answer, &e); err != nil {
 			tb.Fatalf("%s: status %d with %q: %v", operation, status, answer, err)
 		}
-		return &Error{e.Type, e.Message}
+		return &Error{Type: e.Type, Message: e.Message}
 	}
 	if out != nil {
 		if err := json.Unmarshal(answer, out); err != nil {

@@ -21,13 +21,13 @@ type page struct {
 	behind   time.Duration
 }
 
-func (a *api) getRecords(m *scratch) ([]byte, error) {
+func (a *api) getRecords(body, out []byte) ([]byte, error) {
 	var in struct {
 		ShardIterator *string
 		Limit         *int
 		StreamARN     string
 	}
-	if err := unmarshal(m.in, &in); err != nil {
+	if err := unmarshal(body, &in); err != nil {
 		return nil, err
 	}
 	limit := maxGetRecords
@@ -50,8 +50,7 @@ func (a *api) getRecords(m *scratch) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.out = appendPage(m.out[:0], p)
-	return m.out, nil
+	return appendPage(out, p), nil
 }
 
 // page reads at an iterator.

@@ -2,157 +2,72 @@ package kinesis
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/awsjson"
 )
 
 const (
 	targetPrefix = "Kinesis_20131202."
-	contentType  = "application/x-amz-json-1.1"
-	// maxBody is the base64 of the largest PutRecords with its keys, and room for the rest.
+	contentType  = awsjson.ContentType
+	// maxBody is the base64 of the largest PutRecords with its keys, and some more.
 	maxBody = 24 << 20
-	// keepBuffer is the largest buffer that is kept for the next request.
-	keepBuffer = 16 << 20
 )
 
-// api answers requests of the awsjson 1.1 protocol.
+// api serves the operations.
 type api struct {
-	server  *Server
-	scratch sync.Pool // of *scratch
-	actions map[string]action
+	server *Server
+	puts   sync.Pool // of *putMemory
 }
 
-// action serves one operation whose request is small: it returns what is to be
-// encoded as JSON, or nil for an empty body.
+// action serves one operation whose request and response are small: it returns the
+// document to encode, or nil for an empty body.
 type action func(body []byte) (any, error)
 
-// scratch is the memory of one request.
-type scratch struct {
-	in, out []byte
+// putMemory is reused by the requests that put records.
+type putMemory struct {
 	put     putRequest
 	results []PutResult
 }
 
-// Handler returns the HTTP face of the server: POST / with X-Amz-Target, as the
-// AWS SDKs, the command line and npm clients send it. Signatures are not checked.
+// Handler returns the HTTP API: POST / with X-Amz-Target, as the AWS SDKs, the command
+// line and npm clients send it. Signatures are not checked.
 func (s *Server) Handler() http.Handler {
+	a := newAPI(s)
+	operations := map[string]awsjson.Operation{
+		"PutRecords": a.putting(a.putRecords), "PutRecord": a.putting(a.putRecord), "GetRecords": a.getRecords,
+	}
+	for name, act := range s.actions() {
+		operations[name] = awsjson.JSON(act)
+	}
+	return awsjson.New(awsjson.Config{TargetPrefix: targetPrefix, Operations: operations, MaxBytes: maxBody, Log: s.cfg.Log})
+}
+
+func newAPI(s *Server) *api {
 	a := &api{server: s}
-	a.scratch.New = func() any { return new(scratch) }
-	a.actions = s.actions()
+	a.puts.New = func() any { return new(putMemory) }
 	return a
 }
 
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	m := a.scratch.Get().(*scratch) //nolint:forcetypeassert // its New makes nothing else
-	defer a.release(m)
-	out, err := a.serve(m, r)
-	header := w.Header()
-	header["Content-Type"] = []string{contentType}
-	header["X-Amzn-Requestid"] = []string{"local"}
-	status := http.StatusOK
-	if err != nil {
-		var e *Error
-		if !errors.As(err, &e) {
-			fmt.Fprintf(a.server.cfg.Log, "kinesis: %s: %v\n", r.Header.Get("X-Amz-Target"), err)
-			e = &Error{InternalFailure, internalMessage}
-		}
-		status = e.status()
-		out, _ = json.Marshal(struct { //nolint:errchkjson // two strings
-			Type    ErrorType `json:"__type"`
-			Message string    `json:"message"`
-		}{e.Type, e.Message})
-	}
-	header["Content-Length"] = []string{strconv.Itoa(len(out))}
-	w.WriteHeader(status)
-	_, _ = w.Write(out) // the client has gone: nobody is left to tell
-}
-
-func (a *api) release(m *scratch) {
-	if cap(m.in) > keepBuffer {
-		m.in = nil
-	}
-	if cap(m.out) > keepBuffer {
-		m.out = nil
-	}
-	clear(m.results)
-	m.put.reset()
-	a.scratch.Put(m)
-}
-
-func (a *api) serve(m *scratch, r *http.Request) ([]byte, error) {
-	if r.Method != http.MethodPost {
-		return nil, errorf(UnknownOperation, "only POST is served")
-	}
-	operation, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
-	if !ok {
-		return nil, errorf(UnknownOperation, "X-Amz-Target names no operation of %s", strings.TrimSuffix(targetPrefix, "."))
-	}
-	if v := r.Header.Get("Content-Type"); v != contentType && !strings.HasPrefix(v, contentType+";") {
-		return nil, errorf(Serialization, "content type %.64q is not served, only %s", v, contentType)
-	}
-	if err := m.read(r); err != nil {
-		return nil, err
-	}
-	switch operation {
-	case "PutRecords":
-		return a.putRecords(m)
-	case "PutRecord":
-		return a.putRecord(m)
-	case "GetRecords":
-		return a.getRecords(m)
-	}
-	act, ok := a.actions[operation]
-	if !ok {
-		return nil, errorf(UnknownOperation, "%.64s is not served by the local stack", operation)
-	}
-	v, err := act(m.in)
-	if err != nil || v == nil {
-		return nil, err
-	}
-	return json.Marshal(v)
-}
-
-// read fills in with the body, all of it, before anything is answered.
-func (m *scratch) read(r *http.Request) error {
-	tooLarge := errorf(RequestEntityTooLarge, "the body is larger than %d bytes", maxBody)
-	if r.ContentLength > maxBody {
-		return tooLarge
-	}
-	m.in = m.in[:0]
-	if n := int(r.ContentLength); n > cap(m.in) {
-		m.in = make([]byte, 0, n+n/4+512)
-	}
-	for {
-		if len(m.in) == cap(m.in) {
-			m.in = append(m.in, make([]byte, 4096)...)[:len(m.in)]
-		}
-		n, err := r.Body.Read(m.in[len(m.in):cap(m.in)])
-		m.in = m.in[:len(m.in)+n]
-		if len(m.in) > maxBody {
-			return tooLarge
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return errorf(Serialization, "the body ended early")
-		}
+// putting gives an operation that puts records its memory.
+func (a *api) putting(serve func(m *putMemory, body, out []byte) ([]byte, error)) awsjson.Operation {
+	return func(body, out []byte) ([]byte, error) {
+		m := a.puts.Get().(*putMemory) //nolint:forcetypeassert // its New returns nothing else
+		defer func() {
+			clear(m.results)
+			m.put.reset()
+			a.puts.Put(m)
+		}()
+		return serve(m, body, out)
 	}
 }
 
-// unmarshal reads the small body of an operation.
-func unmarshal(body []byte, into any) error {
-	if err := json.Unmarshal(body, into); err != nil {
-		return &Error{Serialization, serializationMsg}
-	}
-	return nil
-}
+// unmarshal decodes the small body of an operation.
+func unmarshal(body []byte, into any) error { return awsjson.Unmarshal(body, into) }
 
 // streamRef names a stream by name, by ARN or by both.
 type streamRef struct {

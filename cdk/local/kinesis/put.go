@@ -111,7 +111,7 @@ func (s *Server) reserve(st *stream, entries []PutEntry, now time.Time) *Error {
 		return nil
 	}
 	s.memory.Add(-cost)
-	return &Error{ThroughputExceeded, memoryMessage}
+	return &Error{Type: ThroughputExceeded, Message: memoryMessage}
 }
 
 // trim gives back the memory of records that are older than their stream's

@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-func (a *api) putRecords(m *scratch) ([]byte, error) {
-	if err := m.put.decodeMany(m.in); err != nil {
+func (a *api) putRecords(m *putMemory, body, out []byte) ([]byte, error) {
+	if err := m.put.decodeMany(body); err != nil {
 		return nil, err
 	}
 	results, err := a.put(m)
@@ -19,7 +19,7 @@ func (a *api) putRecords(m *scratch) ([]byte, error) {
 			failed++
 		}
 	}
-	out := append(m.out[:0], `{"FailedRecordCount":`...)
+	out = append(out, `{"FailedRecordCount":`...)
 	out = strconv.AppendInt(out, int64(failed), 10)
 	out = append(out, `,"Records":[`...)
 	for i := range results {
@@ -36,12 +36,11 @@ func (a *api) putRecords(m *scratch) ([]byte, error) {
 			out = append(append(out, quoted...), '}')
 		}
 	}
-	m.out = append(out, `]}`...)
-	return m.out, nil
+	return append(out, `]}`...), nil
 }
 
-func (a *api) putRecord(m *scratch) ([]byte, error) {
-	if err := m.put.decodeOne(m.in); err != nil {
+func (a *api) putRecord(m *putMemory, body, out []byte) ([]byte, error) {
+	if err := m.put.decodeOne(body); err != nil {
 		return nil, err
 	}
 	results, err := a.put(m)
@@ -49,14 +48,13 @@ func (a *api) putRecord(m *scratch) ([]byte, error) {
 		return nil, err
 	}
 	if r := results[0]; r.Error != "" {
-		return nil, &Error{r.Error, r.Message}
+		return nil, &Error{Type: r.Error, Message: r.Message}
 	}
-	m.out = appendPlaced(m.out[:0], &results[0])
-	return m.out, nil
+	return appendPlaced(out, &results[0]), nil
 }
 
 // put applies the decoded request.
-func (a *api) put(m *scratch) ([]PutResult, error) {
+func (a *api) put(m *putMemory) ([]PutResult, error) {
 	name, err := streamRef{StreamName: m.put.stream, StreamARN: m.put.arn}.name()
 	if err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
-// Package kms is a local body of AWS KMS: asymmetric keys of P-256 for signing, with
-// GetPublicKey, Sign and DescribeKey over AWS JSON 1.1. The keys are kept in one file
-// that only its owner can read.
+// Package kms emulates AWS KMS: asymmetric P-256 keys for signing, with GetPublicKey,
+// Sign and DescribeKey over AWS JSON 1.1. The keys are stored in one file that only its
+// owner can read.
 package kms
 
 import (
@@ -16,35 +16,33 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/atomicfile"
+	"github.com/insighthub/insighthub/cdk/local/awsjson"
 )
 
-// ErrNotFound says that no key has this id or ARN.
-var ErrNotFound = errors.New("key not found")
-
-// Config says where the keys are kept.
+// Config of a Store.
 type Config struct {
-	// File is created with its folder, for its owner alone.
+	// File holds the keys. It and its folder are created, readable by their owner only.
 	File string
-	// Region and AccountID stand in the ARNs.
+	// Region and AccountID are parts of the ARNs.
 	Region, AccountID string
-	Now               func() time.Time // required
+	Now               func() time.Time
 }
 
-// stored is one key as it is kept.
+// stored is a key in the file.
 type stored struct {
 	ID      string    `json:"id"`
 	Private []byte    `json:"private"` // PKCS #8
 	Created time.Time `json:"created"`
 }
 
-// key is one key in use.
+// key is a key in memory.
 type key struct {
 	stored
 	private *ecdsa.PrivateKey
 	public  []byte // SubjectPublicKeyInfo
 }
 
-// Store holds keys. It is safe for concurrent use; one process at a time may have a file.
+// Store holds keys. It is safe for concurrent use; only one process at a time may use a file.
 type Store struct {
 	cfg Config
 
@@ -52,7 +50,7 @@ type Store struct {
 	keys map[string]*key // by id
 }
 
-// New reads the file, if it is there.
+// New reads the file if it exists.
 func New(cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, keys: make(map[string]*key)}
 	data, err := os.ReadFile(cfg.File)
@@ -62,11 +60,11 @@ func New(cfg Config) (*Store, error) {
 	case err != nil:
 		return nil, fmt.Errorf("kms.New: %w", err)
 	}
-	var kept []stored
-	if err := json.Unmarshal(data, &kept); err != nil {
+	var all []stored
+	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, fmt.Errorf("kms.New: %s: %w", cfg.File, err)
 	}
-	for _, one := range kept {
+	for _, one := range all {
 		if s.keys[one.ID], err = open(one); err != nil {
 			return nil, fmt.Errorf("kms.New: %s: key %q: %w", cfg.File, one.ID, err)
 		}
@@ -77,11 +75,11 @@ func New(cfg Config) (*Store, error) {
 func open(one stored) (*key, error) {
 	parsed, err := x509.ParsePKCS8PrivateKey(one.Private)
 	if err != nil {
-		return nil, errors.New("not PKCS #8") // the decoder's words could show the key
+		return nil, errors.New("not valid PKCS #8") // the decoder's error could contain the key
 	}
 	private, ok := parsed.(*ecdsa.PrivateKey)
 	if !ok || private.Curve != elliptic.P256() {
-		return nil, errors.New("not of P-256")
+		return nil, errors.New("not a P-256 key")
 	}
 	public, err := x509.MarshalPKIXPublicKey(&private.PublicKey)
 	if err != nil {
@@ -95,7 +93,7 @@ func (s *Store) ARN(id string) string {
 	return "arn:aws:kms:" + s.cfg.Region + ":" + s.cfg.AccountID + ":key/" + id
 }
 
-// Ensure makes a key with that id unless it is there: a second run keeps the first one's.
+// Ensure creates a key with that id unless it exists, from an earlier run too.
 func (s *Store) Ensure(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,25 +102,25 @@ func (s *Store) Ensure(id string) error {
 	}
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return fmt.Errorf("make key %q: %w", id, err)
+		return fmt.Errorf("create key %q: %w", id, err)
 	}
 	raw, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		return fmt.Errorf("make key %q: %w", id, err)
+		return fmt.Errorf("create key %q: %w", id, err)
 	}
-	made, err := open(stored{ID: id, Private: raw, Created: s.cfg.Now().UTC()})
+	created, err := open(stored{ID: id, Private: raw, Created: s.cfg.Now().UTC()})
 	if err != nil {
-		return fmt.Errorf("make key %q: %w", id, err)
+		return fmt.Errorf("create key %q: %w", id, err)
 	}
-	s.keys[id] = made
+	s.keys[id] = created
 	if err := s.save(); err != nil {
 		delete(s.keys, id)
-		return fmt.Errorf("keep key %q: %w", id, err)
+		return fmt.Errorf("store key %q: %w", id, err)
 	}
 	return nil
 }
 
-// find looks a key up by its id or ARN.
+// find returns a key by its id or ARN, or an error response.
 func (s *Store) find(idOrARN string) (*key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +129,7 @@ func (s *Store) find(idOrARN string) (*key, error) {
 			return k, nil
 		}
 	}
-	return nil, fmt.Errorf("key %q: %w", idOrARN, ErrNotFound)
+	return nil, awsjson.Errorf("NotFoundException", "The key %.100q does not exist.", idOrARN)
 }
 
 // save writes all keys to the file. Callers hold mu.

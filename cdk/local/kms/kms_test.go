@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/insighthub/insighthub/cdk/local/awsjson"
 	local "github.com/insighthub/insighthub/cdk/local/kms"
 	"github.com/insighthub/insighthub/lib/aws/kms"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -52,7 +53,7 @@ func connect(t *testing.T, store *local.Store) *awskms.Client {
 	})
 }
 
-// TestThroughAdapter runs the product's adapter against the local body.
+// TestThroughAdapter runs the product's adapter against the emulator.
 func TestThroughAdapter(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "state", "kms.json")
@@ -69,16 +70,16 @@ func TestThroughAdapter(t *testing.T) {
 	for range 300 { // r or s begin with a zero byte in one of 128
 		raw, err := keys.Sign(t.Context(), arn, digest)
 		if err != nil || len(raw) != 64 {
-			t.Fatalf("%d bytes, %v", len(raw), err)
+			t.Fatalf("signature: got %d bytes, %v; want 64", len(raw), err)
 		}
 		if !verify(public, digest, raw) {
 			t.Fatalf("the signature %x does not verify", raw)
 		}
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
+		t.Errorf("mode: got %v, %v; want 600", info.Mode(), err)
 	}
-	// A second run has the same key.
+	// A restart has the same key.
 	again := open(t, file)
 	if err := again.Ensure(id); err != nil {
 		t.Fatal(err)
@@ -88,7 +89,7 @@ func TestThroughAdapter(t *testing.T) {
 		t.Errorf("the key after a restart differs: %v", err)
 	}
 	if _, err := keys.PublicKey(t.Context(), arn+"0"); !errors.Is(err, telemetry.ErrNotFound) {
-		t.Errorf("a key that is not there: %v", err)
+		t.Errorf("unknown key: got %v, want %v", err, telemetry.ErrNotFound)
 	}
 }
 
@@ -105,7 +106,7 @@ func TestThroughSDK(t *testing.T) {
 	}
 	if m := out.KeyMetadata; *m.KeyId != id || *m.Arn != arn || m.KeySpec != types.KeySpecEccNistP256 || m.KeyUsage != types.KeyUsageTypeSignVerify ||
 		m.KeyState != types.KeyStateEnabled || m.CreationDate.UnixMilli() != 1_700_000_000_500 {
-		t.Errorf("%+v", m)
+		t.Errorf("DescribeKey: got %+v", m)
 	}
 	raw := func(message string, kind types.MessageType, algorithm types.SigningAlgorithmSpec) error {
 		_, err := client.Sign(t.Context(), &awskms.SignInput{KeyId: aws.String(id), Message: []byte(message), MessageType: kind, SigningAlgorithm: algorithm})
@@ -132,7 +133,7 @@ func TestThroughSDK(t *testing.T) {
 	} {
 		var api smithy.APIError
 		if !errors.As(c.err, &api) || api.ErrorCode() != c.code {
-			t.Errorf("%s: %v, want %s", name, c.err, c.code)
+			t.Errorf("%s: got %v, want %s", name, c.err, c.code)
 		}
 	}
 }
@@ -145,12 +146,12 @@ func TestDamagedFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := local.New(local.Config{File: file, Now: time.Now}); err == nil {
-			t.Errorf("%s was read", content)
+			t.Errorf("%s: got no error", content)
 		}
 	}
 }
 
-// Whatever is asked, the answer is JSON and holds no private key.
+// FuzzHandler checks that every response is JSON and contains no private key.
 func FuzzHandler(f *testing.F) {
 	store, err := local.New(local.Config{File: filepath.Join(f.TempDir(), "kms.json"), Now: time.Now})
 	if err != nil {
@@ -166,6 +167,7 @@ func FuzzHandler(f *testing.F) {
 	f.Fuzz(func(t *testing.T, operation, body string) {
 		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		r.Header.Set("X-Amz-Target", "TrentService."+operation)
+		r.Header.Set("Content-Type", awsjson.ContentType)
 		w := httptest.NewRecorder()
 		store.Handler().ServeHTTP(w, r)
 		if !json.Valid(w.Body.Bytes()) || strings.Contains(w.Body.String(), "rivate") {

@@ -19,12 +19,11 @@ const (
 	maxLength     = 4096
 )
 
-// Generate says what a random value is made of. Its fields, and their JSON
-// names, are those of GenerateSecretString of AWS::SecretsManager::Secret.
+// Generate describes a random value, with the properties of GenerateSecretString of
+// AWS::SecretsManager::Secret.
 type Generate struct {
 	// Length of the random text; 0 means 32.
-	Length int `json:"PasswordLength"`
-	// ExcludeCharacters lists characters that must not occur.
+	Length             int    `json:"PasswordLength"`
 	ExcludeCharacters  string `json:"ExcludeCharacters"`
 	ExcludeLowercase   bool   `json:"ExcludeLowercase"`
 	ExcludeUppercase   bool   `json:"ExcludeUppercase"`
@@ -33,13 +32,13 @@ type Generate struct {
 	IncludeSpace       bool   `json:"IncludeSpace"`
 	// RequireEachIncludedType is true when nil, as in AWS.
 	RequireEachIncludedType *bool `json:"RequireEachIncludedType"`
-	// SecretStringTemplate is a JSON object to which the random text is added
-	// under GenerateStringKey; without it the text is the value.
+	// SecretStringTemplate is a JSON object to which the random text is added as member
+	// GenerateStringKey; if both are empty, the text is the value.
 	SecretStringTemplate string `json:"SecretStringTemplate"`
 	GenerateStringKey    string `json:"GenerateStringKey"`
 }
 
-// value makes a random value.
+// value generates a value.
 func (g Generate) value() (string, error) {
 	text, err := g.text()
 	if err != nil {
@@ -49,7 +48,7 @@ func (g Generate) value() (string, error) {
 		return text, nil
 	}
 	if g.SecretStringTemplate == "" || g.GenerateStringKey == "" {
-		return "", errors.New("SecretStringTemplate and GenerateStringKey go together")
+		return "", errors.New("SecretStringTemplate and GenerateStringKey must be set together")
 	}
 	var object map[string]any
 	if err := json.Unmarshal([]byte(g.SecretStringTemplate), &object); err != nil || object == nil {
@@ -92,14 +91,14 @@ func (g Generate) text() (string, error) {
 	all := strings.Join(kinds, "")
 	eachKind := g.RequireEachIncludedType == nil || *g.RequireEachIncludedType
 	if all == "" || length < 1 || length > maxLength || eachKind && length < len(kinds) {
-		return "", fmt.Errorf("no text of %d characters of %d kinds", length, len(kinds))
+		return "", fmt.Errorf("cannot generate %d characters of %d types", length, len(kinds))
 	}
 	for {
 		text, err := randomText(all, length)
 		if err != nil {
 			return "", err
 		}
-		// Drawn again rather than repaired: every allowed text stays equally likely.
+		// Generated anew rather than repaired: every allowed text stays equally likely.
 		if !eachKind || hasEach(text, kinds) {
 			return text, nil
 		}
@@ -115,7 +114,7 @@ func hasEach(text string, kinds []string) bool {
 	return true
 }
 
-// randomText draws each character evenly.
+// randomText returns characters of from, each equally likely.
 func randomText(from string, length int) (string, error) {
 	var b strings.Builder
 	count := big.NewInt(int64(len(from)))

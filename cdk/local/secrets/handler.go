@@ -1,107 +1,91 @@
 package secrets
 
 import (
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"strings"
-	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/awsjson"
 )
 
 const (
 	targetPrefix    = "secretsmanager."
-	contentType     = "application/x-amz-json-1.1"
 	maxRequestBytes = 64 << 10
 	currentStage    = "AWSCURRENT"
 )
 
-// request holds the members that the two operations share.
-type request struct {
+type valueRequest struct {
 	SecretID     string `json:"SecretId"`
 	VersionID    string `json:"VersionId"`
 	VersionStage string `json:"VersionStage"`
 }
 
-// seconds is a time as AWS JSON 1.1 writes it.
-type seconds float64
-
-func secondsOf(t time.Time) seconds { return seconds(float64(t.UnixMilli()) / 1000) }
-
+// Times are seconds since 1970.
 type valueResponse struct {
 	ARN           string   `json:"ARN"`
 	Name          string   `json:"Name"`
 	VersionID     string   `json:"VersionId"`
 	SecretString  string   `json:"SecretString"`
 	VersionStages []string `json:"VersionStages"`
-	CreatedDate   seconds  `json:"CreatedDate"`
+	CreatedDate   float64  `json:"CreatedDate"`
+}
+
+type describeRequest struct {
+	SecretID string `json:"SecretId"`
 }
 
 type describeResponse struct {
 	ARN                string              `json:"ARN"`
 	Name               string              `json:"Name"`
-	CreatedDate        seconds             `json:"CreatedDate"`
-	LastChangedDate    seconds             `json:"LastChangedDate"`
+	CreatedDate        float64             `json:"CreatedDate"`
+	LastChangedDate    float64             `json:"LastChangedDate"`
 	VersionIDsToStages map[string][]string `json:"VersionIdsToStages"`
 }
 
-type errorResponse struct {
-	Type    string `json:"__type"`
-	Message string `json:"Message"`
+// Handler returns the HTTP API. Signatures are not checked.
+func (s *Store) Handler() http.Handler {
+	return awsjson.New(awsjson.Config{TargetPrefix: targetPrefix, MaxBytes: maxRequestBytes, Operations: map[string]awsjson.Operation{
+		"GetSecretValue": awsjson.Of(s.getSecretValue),
+		"DescribeSecret": awsjson.Of(s.describeSecret),
+	}})
 }
 
-// Handler serves the API. Signatures are not looked at.
-func (s *Store) Handler() http.Handler { return http.HandlerFunc(s.serve) }
-
-func (s *Store) serve(w http.ResponseWriter, r *http.Request) {
-	operation, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
-	if !ok || r.Method != http.MethodPost || operation != "GetSecretValue" && operation != "DescribeSecret" {
-		refuse(w, "UnknownOperationException", "GetSecretValue and DescribeSecret are what there is.")
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
-	var in request
-	if err != nil || json.Unmarshal(body, &in) != nil {
-		refuse(w, "SerializationException", "The request is not JSON of the expected form.")
-		return
-	}
-	if in.SecretID == "" {
-		refuse(w, "InvalidParameterException", "SecretId is missing.")
-		return
-	}
-	one, err := s.get(in.SecretID)
-	if errors.Is(err, ErrNotFound) {
-		refuse(w, "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
-		return
-	}
-	if operation == "DescribeSecret" {
-		answer(w, http.StatusOK, describeResponse{
-			ARN: one.ARN, Name: one.Name, CreatedDate: secondsOf(one.Created), LastChangedDate: secondsOf(one.Changed),
-			VersionIDsToStages: map[string][]string{one.VersionID: {currentStage}},
-		})
-		return
+func (s *Store) getSecretValue(in valueRequest) (any, error) {
+	one, err := s.lookUp(in.SecretID)
+	if err != nil {
+		return nil, err
 	}
 	if in.VersionID != "" && in.VersionID != one.VersionID || in.VersionStage != "" && in.VersionStage != currentStage {
-		refuse(w, "ResourceNotFoundException", "Secrets Manager can't find the specified secret value for this version; only the current one is kept.")
-		return
+		return nil, notFound("Secrets Manager can't find the specified secret value for this version; only the current one is stored.")
 	}
-	answer(w, http.StatusOK, valueResponse{
+	return valueResponse{
 		ARN: one.ARN, Name: one.Name, VersionID: one.VersionID, SecretString: one.Value,
-		VersionStages: []string{currentStage}, CreatedDate: secondsOf(one.Changed),
-	})
+		VersionStages: []string{currentStage}, CreatedDate: awsjson.Seconds(one.Changed),
+	}, nil
 }
 
-func refuse(w http.ResponseWriter, kind, message string) {
-	answer(w, http.StatusBadRequest, errorResponse{Type: kind, Message: message})
-}
-
-func answer(w http.ResponseWriter, status int, document any) {
-	body, err := json.Marshal(document)
+func (s *Store) describeSecret(in describeRequest) (any, error) {
+	one, err := s.lookUp(in.SecretID)
 	if err != nil {
-		http.Error(w, "", http.StatusInternalServerError)
-		return
+		return nil, err
 	}
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	return describeResponse{
+		ARN: one.ARN, Name: one.Name, CreatedDate: awsjson.Seconds(one.Created), LastChangedDate: awsjson.Seconds(one.Changed),
+		VersionIDsToStages: map[string][]string{one.VersionID: {currentStage}},
+	}, nil
+}
+
+// lookUp returns a secret, or an error response.
+func (s *Store) lookUp(id string) (secret, error) {
+	if id == "" {
+		return secret{}, awsjson.Errorf("InvalidParameterException", "SecretId is missing.")
+	}
+	one, err := s.get(id)
+	if errors.Is(err, ErrNotFound) {
+		return secret{}, notFound("Secrets Manager can't find the specified secret.")
+	}
+	return one, err
+}
+
+func notFound(message string) error {
+	return &awsjson.Error{Type: "ResourceNotFoundException", Message: message}
 }

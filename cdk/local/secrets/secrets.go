@@ -1,9 +1,10 @@
-// Package secrets is a local body of AWS Secrets Manager: GetSecretValue and
-// DescribeSecret over AWS JSON 1.1, and the making of secrets that a template
-// asks for. The secrets are kept in one file that only its owner can read.
+// Package secrets emulates AWS Secrets Manager: GetSecretValue and DescribeSecret over
+// AWS JSON 1.1, and the generation of secrets that a template describes. The secrets
+// are stored in one file that only its owner can read.
 package secrets
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,17 +24,16 @@ const (
 	defaultAccountID = "000000000000"
 )
 
-// Config says where the secrets are kept.
+// Config of a Store.
 type Config struct {
-	// File is created with its folder, for its owner alone.
+	// File holds the secrets. It and its folder are created, readable by their owner only.
 	File string
-	// Region and AccountID stand in the ARNs; empty ones are filled with local values.
+	// Region and AccountID are parts of the ARNs; default eu-central-1 and 000000000000.
 	Region, AccountID string
-	// Now is the clock; nil means time.Now.
-	Now func() time.Time
+	Now               func() time.Time
 }
 
-// secret is one secret as it is kept.
+// secret is a secret in memory and in the file.
 type secret struct {
 	ARN       string    `json:"arn"`
 	Name      string    `json:"name"`
@@ -43,8 +43,8 @@ type secret struct {
 	Changed   time.Time `json:"changed"`
 }
 
-// Store holds secrets. It is safe for concurrent use; one process at a time may
-// have a file.
+// Store holds secrets. It is safe for concurrent use; only one process at a time may
+// use a file.
 type Store struct {
 	cfg Config
 
@@ -52,16 +52,10 @@ type Store struct {
 	secrets map[string]*secret // by name
 }
 
-// New reads the file, if it is there.
+// New reads the file if it exists.
 func New(cfg Config) (*Store, error) {
-	for field, value := range map[*string]string{&cfg.Region: defaultRegion, &cfg.AccountID: defaultAccountID} {
-		if *field == "" {
-			*field = value
-		}
-	}
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
+	cfg.Region = cmp.Or(cfg.Region, defaultRegion)
+	cfg.AccountID = cmp.Or(cfg.AccountID, defaultAccountID)
 	s := &Store{cfg: cfg, secrets: make(map[string]*secret)}
 	data, err := os.ReadFile(cfg.File)
 	switch {
@@ -70,18 +64,18 @@ func New(cfg Config) (*Store, error) {
 	case err != nil:
 		return nil, fmt.Errorf("secrets.New: %w", err)
 	}
-	var kept []*secret
-	if err := json.Unmarshal(data, &kept); err != nil {
+	var all []*secret
+	if err := json.Unmarshal(data, &all); err != nil {
 		return nil, fmt.Errorf("secrets.New: %s: %w", cfg.File, err)
 	}
-	for _, one := range kept {
+	for _, one := range all {
 		s.secrets[one.Name] = one
 	}
 	return s, nil
 }
 
-// Ensure returns the ARN of a secret and creates it with a random value unless
-// it is there: a second run keeps the first one's value.
+// Ensure returns the ARN of a secret, and creates it with a random value unless it
+// exists, from an earlier run too.
 func (s *Store) Ensure(name string, g Generate) (arn string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -95,8 +89,8 @@ func (s *Store) Ensure(name string, g Generate) (arn string, err error) {
 	return s.put(name, value)
 }
 
-// Set gives a secret, named by its name or ARN, a value, and creates it under
-// its name when it is not there.
+// Set stores the value of a secret, and creates the secret if a name, not an ARN, is
+// given and it does not exist.
 func (s *Store) Set(nameOrARN, value string) (arn string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +103,7 @@ func (s *Store) Set(nameOrARN, value string) (arn string, err error) {
 	return s.put(name, value)
 }
 
-// Value returns the value of a secret, named by its name or ARN.
+// Value returns the value of a secret by its name or ARN.
 func (s *Store) Value(nameOrARN string) (string, error) {
 	one, err := s.get(nameOrARN)
 	return one.Value, err
@@ -125,8 +119,8 @@ func (s *Store) get(nameOrARN string) (secret, error) {
 	return *one, nil
 }
 
-// find looks a secret up by name, ARN or partial ARN, which lacks the random
-// ending. Callers hold mu.
+// find returns a secret by its name, ARN, or partial ARN, which lacks the random suffix;
+// nil if it does not exist. Callers hold mu.
 func (s *Store) find(nameOrARN string) *secret {
 	if one, ok := s.secrets[nameOrARN]; ok {
 		return one
@@ -139,14 +133,14 @@ func (s *Store) find(nameOrARN string) *secret {
 	return nil
 }
 
-// arnSuffix is the length of what Secrets Manager adds to a name: a hyphen and
-// six characters.
+// arnSuffix is the length of the suffix that Secrets Manager adds to a name: a hyphen
+// and six random characters.
 const arnSuffix = 7
 
-// put stores a value and the file. Callers hold mu.
+// put stores a value, and writes the file. Callers hold mu.
 func (s *Store) put(name, value string) (string, error) {
 	if name == "" {
-		return "", errors.New("a secret without a name")
+		return "", errors.New("the name of a secret is empty")
 	}
 	now := s.cfg.Now().UTC()
 	version, err := randomText(lowerCase+digits, 32)
@@ -158,11 +152,11 @@ func (s *Store) put(name, value string) (string, error) {
 	if previous != nil {
 		next = *previous
 	} else {
-		ending, err := randomText(upperCase+lowerCase+digits, arnSuffix-1)
+		suffix, err := randomText(upperCase+lowerCase+digits, arnSuffix-1)
 		if err != nil {
 			return "", err
 		}
-		next.ARN = "arn:aws:secretsmanager:" + s.cfg.Region + ":" + s.cfg.AccountID + ":secret:" + name + "-" + ending
+		next.ARN = "arn:aws:secretsmanager:" + s.cfg.Region + ":" + s.cfg.AccountID + ":secret:" + name + "-" + suffix
 	}
 	next.Value, next.VersionID, next.Changed = value, version, now
 	s.secrets[name] = &next
@@ -172,7 +166,7 @@ func (s *Store) put(name, value string) (string, error) {
 		} else {
 			s.secrets[name] = previous
 		}
-		return "", fmt.Errorf("keep secret %q: %w", name, err)
+		return "", fmt.Errorf("store secret %q: %w", name, err)
 	}
 	return next.ARN, nil
 }

@@ -42,7 +42,7 @@ func TestThroughSDK(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !strings.HasPrefix(arn, "arn:aws:secretsmanager:eu-central-1:000000000000:secret:insighthub/dev/token-") {
-		t.Errorf("arn %s", arn)
+		t.Errorf("got ARN %s", arn)
 	}
 	var values []string
 	for _, id := range []string{arn, arn[:len(arn)-7], "insighthub/dev/token"} {
@@ -56,7 +56,7 @@ func TestThroughSDK(t *testing.T) {
 		}
 	}
 	if len(values[0]) != 48 || values[1] != values[0] || values[2] != values[0] {
-		t.Errorf("values %q", values)
+		t.Errorf("got values %q, want the same 48 characters three times", values)
 	}
 	described, err := client.DescribeSecret(t.Context(), &secretsmanager.DescribeSecretInput{SecretId: aws.String(arn)})
 	if err != nil || *described.ARN != arn || len(described.VersionIdsToStages) != 1 {
@@ -64,7 +64,7 @@ func TestThroughSDK(t *testing.T) {
 	}
 
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("mode %v, %v", info.Mode(), err)
+		t.Errorf("mode: got %v, %v; want 600", info.Mode(), err)
 	}
 	again, client := newStore(t, file)
 	if second, err := again.Ensure("insighthub/dev/token", secrets.Generate{}); err != nil || second != arn {
@@ -94,16 +94,16 @@ func TestErrorsThroughSDK(t *testing.T) {
 	} {
 		_, err := client.GetSecretValue(t.Context(), in)
 		if _, ok := errors.AsType[*types.ResourceNotFoundException](err); !ok {
-			t.Errorf("%+v: %v", in, err)
+			t.Errorf("%+v: got %v, want ResourceNotFoundException", in, err)
 		}
 	}
 	_, err := client.ListSecrets(t.Context(), &secretsmanager.ListSecretsInput{})
 	var apiError smithy.APIError
 	if !errors.As(err, &apiError) || apiError.ErrorCode() != "UnknownOperationException" {
-		t.Errorf("an operation that is not there: %v", err)
+		t.Errorf("unknown operation: got %v, want UnknownOperationException", err)
 	}
 	if _, err := store.Set("arn:aws:secretsmanager:eu-central-1:1:secret:none-abcdef", "x"); !errors.Is(err, secrets.ErrNotFound) {
-		t.Errorf("Set of an unknown ARN: %v", err)
+		t.Errorf("Set of an unknown ARN: got %v, want %v", err, secrets.ErrNotFound)
 	}
 }
 
@@ -112,7 +112,7 @@ func TestGenerate(t *testing.T) {
 	tests := []struct {
 		name string
 		g    secrets.Generate
-		ok   func(string) bool // nil: refused
+		ok   func(string) bool // nil: an error
 	}{
 		{"default", secrets.Generate{}, func(s string) bool {
 			return len(s) == 32 && strings.ContainsAny(s, "abcdefghijklmnopqrstuvwxyz") && strings.ContainsAny(s, "0123456789") && strings.ContainsAny(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -134,7 +134,7 @@ func TestGenerate(t *testing.T) {
 		{"negative", secrets.Generate{Length: -1}, nil},
 		{"nothing left", secrets.Generate{ExcludeLowercase: true, ExcludeUppercase: true, ExcludeNumbers: true, ExcludePunctuation: true}, nil},
 		{"template alone", secrets.Generate{SecretStringTemplate: `{}`}, nil},
-		{"template is no object", secrets.Generate{SecretStringTemplate: `null`, GenerateStringKey: "k"}, nil},
+		{"template is not an object", secrets.Generate{SecretStringTemplate: `null`, GenerateStringKey: "k"}, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -149,12 +149,12 @@ func TestGenerate(t *testing.T) {
 				}
 				value, err := store.Value(name)
 				if err != nil || !tt.ok(value) {
-					t.Errorf("a value of %d characters is not what was asked for (%v)", len(value), err)
+					t.Errorf("got a value of %d characters that is not as configured (%v)", len(value), err)
 				}
 				seen[value] = true
 			}
 			if len(seen) != 2 && tt.g.Length != 1 {
-				t.Error("two secrets with one value")
+				t.Error("got two secrets with the same value")
 			}
 		})
 	}
@@ -166,6 +166,6 @@ func TestDamagedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := secrets.New(secrets.Config{File: file}); err == nil {
-		t.Error("a damaged file was read")
+		t.Error("got no error")
 	}
 }

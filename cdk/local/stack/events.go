@@ -29,7 +29,7 @@ func (s *Stack) startEvents(ctx context.Context) error {
 	}
 	s.events = events.New(ctx, events.Config{
 		Buses: buses, Region: s.plan.Region, Account: s.plan.Account, Out: logs, Now: s.cfg.Now,
-		GivenUp: func(rule string, event []byte, err error) {
+		Undelivered: func(rule string, event []byte, err error) {
 			s.say("rule       %s: an event was given up, it is in %s: %v", rule, givenUp.Name(), err)
 			_, _ = givenUp.Write(append(slices.Clone(event), '\n'))
 		},
