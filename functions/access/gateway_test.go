@@ -1,59 +1,63 @@
 package main
 
 import (
+	"crypto/ecdsa"
 	"crypto/rand"
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/token"
+	"github.com/insighthub/insighthub/lib/token/tokentest"
 )
 
 // gateway registers a gateway and returns its key and kid.
-func (p *platform) gateway(t *testing.T, name, site string) (signer, string) {
+func (p *platform) gateway(t *testing.T, name, site string) (*ecdsa.PrivateKey, string) {
 	t.Helper()
-	key := newSigner(t)
-	kid, err := token.KeyID(&key.key.PublicKey)
+	key := p.keys.Private(name)
+	kid, err := token.KeyID(&key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, y := key.key.PublicKey.X.FillBytes(make([]byte, 32)), key.key.PublicKey.Y.FillBytes(make([]byte, 32)) //nolint:staticcheck // a JWK has both
-	jwk, err := json.Marshal(map[string]any{"kty": "EC", "crv": "P-256", "x": base64url(x), "y": base64url(y)})
+	jwk, err := token.MarshalPublicKey(&key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	timescaletest.Exec(t, p.dsn, "INSERT INTO gateway (name, site, site_since, registered_at) VALUES ($1, $2, now(), now()) ON CONFLICT DO NOTHING", name, site)
-	timescaletest.Exec(t, p.dsn, "INSERT INTO gateway_key (kid, gateway_id, jwk) SELECT $1, id, $2 FROM gateway WHERE name = $3", kid, string(jwk), name)
+	timescaletest.Exec(t, p.DSN,
+		"INSERT INTO gateway (name, site, site_since, registered_at) VALUES ($1, $2, now(), now()) ON CONFLICT DO NOTHING", name, site)
+	timescaletest.Exec(t, p.DSN,
+		"INSERT INTO gateway_key (kid, gateway_id, jwk) SELECT $1, id, $2 FROM gateway WHERE name = $3", kid, string(jwk), name)
 	return key, kid
 }
 
-func assertion(t *testing.T, key signer, kid string, change func(jwt.MapClaims, map[string]any)) string {
+// assertion returns an assertion of gw-1, changed by change unless it is nil.
+func assertion(t *testing.T, key *ecdsa.PrivateKey, kid string, change func(jwt.MapClaims, map[string]any)) string {
 	t.Helper()
 	now := time.Now()
 	claims := jwt.MapClaims{
-		"iss": "gw-1", "sub": "gw-1", "aud": issuer + "/v1/token", "jti": rand.Text(),
+		"iss": "gw-1", "sub": "gw-1", "aud": tokentest.Issuer + "/v1/token", "jti": rand.Text(),
 		"iat": now.Unix(), "exp": now.Add(time.Minute).Unix(),
 	}
-	tok := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
-	tok.Header["kid"] = kid
+	signed := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
+	signed.Header["kid"] = kid
 	if change != nil {
-		change(claims, tok.Header)
+		change(claims, signed.Header)
 	}
-	text, err := tok.SignedString(key.key)
+	text, err := signed.SignedString(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return text
 }
 
-func (p *platform) token(t *testing.T, assertion string) answer {
+func (p *platform) token(t *testing.T, assertion string) apitest.Response {
 	t.Helper()
-	return p.post(t, "/v1/token", "application/x-www-form-urlencoded",
-		"grant_type=client_credentials&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion="+assertion)
+	return p.post(t, address, "/v1/token", "application/x-www-form-urlencoded", "grant_type=client_credentials"+
+		"&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion="+assertion)
 }
 
 func TestGatewayToken(t *testing.T) {
@@ -65,11 +69,11 @@ func TestGatewayToken(t *testing.T) {
 	if a.Status != 200 {
 		t.Fatalf("got %+v", a)
 	}
-	claims, err := p.verifier(t).Verify(t.Context(), a.member(t, "access_token"))
+	claims, err := p.verifier(t).Verify(t.Context(), a.Member(t, "access_token"))
 	if err != nil || claims.Gateway != "gw-1" || claims.Site != "plant-1" || claims.Role != "gateway" {
 		t.Errorf("got %+v, %v", claims, err)
 	}
-	if a := p.token(t, text); a.Status != 401 || a.member(t, "error") != "invalid_client" {
+	if a := p.token(t, text); a.Status != 401 || a.Member(t, "error") != "invalid_client" {
 		t.Errorf("replayed: got %+v", a)
 	}
 	if a := p.token(t, assertion(t, key, kid, nil)+"&client_id=gw-1"); a.Status != 200 {
@@ -78,11 +82,11 @@ func TestGatewayToken(t *testing.T) {
 	if a := p.token(t, assertion(t, key, kid, nil)+"&client_id=gw-2"); a.Status != 401 {
 		t.Errorf("with another's name: got %+v", a)
 	}
-	timescaletest.Exec(t, p.dsn, "UPDATE gateway SET revoked_at = now()")
+	timescaletest.Exec(t, p.DSN, "UPDATE gateway SET revoked_at = now()")
 	if a := p.token(t, assertion(t, key, kid, nil)); a.Status != 401 {
 		t.Errorf("revoked: got %+v", a)
 	}
-	if got := p.checkTrail(t); got["token.refuse"] != 3 {
+	if got := p.Trail(t); got["token.refuse"] != 3 {
 		t.Errorf("trail %v", got)
 	}
 }
@@ -92,7 +96,7 @@ func TestAssertionAttacks(t *testing.T) {
 	p := newPlatform(t)
 	key, kid := p.gateway(t, "gw-1", "plant-1")
 	other, otherKid := p.gateway(t, "gw-2", "plant-2")
-	stranger := newSigner(t)
+	stranger := p.keys.Private("stranger")
 	for name, text := range map[string]string{
 		"another's key":     assertion(t, other, otherKid, nil),
 		"a stranger's key":  assertion(t, stranger, kid, nil),

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -33,7 +34,7 @@ func (p *platform) found(t *testing.T, n int) {
 		})
 	}
 	for range 2 { // found again, they are the same
-		if _, unknown, err := p.pool.AddAnomalies(t.Context(), all); err != nil || unknown != 0 {
+		if _, unknown, err := p.Pool.AddAnomalies(t.Context(), all); err != nil || unknown != 0 {
 			t.Fatal(unknown, err)
 		}
 	}
@@ -44,12 +45,12 @@ func TestAnomalies(t *testing.T) {
 	p := newPlatform(t)
 	p.machines(t)
 	p.found(t, 5)
-	viewer, operator := person("eve", "plant-1=viewer"), person("bob", "plant-1=operator")
+	viewer, operator := apitest.Person("eve", "plant-1=viewer"), apitest.Person("bob", "plant-1=operator")
 	const all = "/v1/sites/plant-1/anomalies"
 	var ids []string
 	for target := all + "?limit=2"; target != ""; {
 		var page list[anomaly]
-		p.do(t, viewer, "GET", target, "").want(t, 200).into(t, &page)
+		p.Do(t, viewer, "GET", target, "").Want(t, 200).Decode(t, &page)
 		for _, a := range page.Items {
 			ids = append(ids, a.ID)
 		}
@@ -61,32 +62,32 @@ func TestAnomalies(t *testing.T) {
 		t.Errorf("got %s, want the newest first and each once", got)
 	}
 	one := all + "/3"
-	p.do(t, viewer, "POST", one+"/acknowledge", "").want(t, 403)
-	p.do(t, operator, "POST", one+"/acknowledge", "").want(t, 200)
-	p.do(t, person("second", "plant-1=operator"), "POST", one+"/acknowledge", "").want(t, 200)
-	p.do(t, operator, "POST", one+"/comments", `{"text":"Lager getauscht <script>alert(1)</script>"}`).want(t, 201)
-	p.do(t, operator, "POST", one+"/comments", `{"text":""}`).want(t, 422)
+	p.Do(t, viewer, "POST", one+"/acknowledge", "").Want(t, 403)
+	p.Do(t, operator, "POST", one+"/acknowledge", "").Want(t, 200)
+	p.Do(t, apitest.Person("second", "plant-1=operator"), "POST", one+"/acknowledge", "").Want(t, 200)
+	p.Do(t, operator, "POST", one+"/comments", `{"text":"Lager getauscht <script>alert(1)</script>"}`).Want(t, 201)
+	p.Do(t, operator, "POST", one+"/comments", `{"text":""}`).Want(t, 422)
 	var a anomaly
-	p.do(t, viewer, "GET", one, "").want(t, 200).into(t, &a)
+	p.Do(t, viewer, "GET", one, "").Want(t, 200).Decode(t, &a)
 	if a.AcknowledgedBy != "bob" || len(a.Comments) != 1 || a.Comments[0].Author != "bob" {
 		t.Errorf("got %+v", a)
 	}
 	var open list[anomaly]
-	p.do(t, viewer, "GET", all+"?state=open&from=2023-11-14T22:13:21Z", "").want(t, 200).into(t, &open)
+	p.Do(t, viewer, "GET", all+"?state=open&from=2023-11-14T22:13:21Z", "").Want(t, 200).Decode(t, &open)
 	if len(open.Items) != 3 { // 1 is before, 3 is acknowledged
 		t.Errorf("got %+v", open)
 	}
 	for _, bad := range []string{"kind=x", "state=closed", "from=yesterday", "cursor=x", "gateway=a&gateway=b", "device=%00"} {
-		p.do(t, viewer, "GET", all+"?"+bad, "").want(t, 400)
+		p.Do(t, viewer, "GET", all+"?"+bad, "").Want(t, 400)
 	}
 	for _, sql := range []string{"gateway", "device", "metric"} {
 		var none list[anomaly]
-		p.do(t, viewer, "GET", all+"?"+sql+"=x'%20OR%20'1'='1", "").want(t, 200).into(t, &none)
+		p.Do(t, viewer, "GET", all+"?"+sql+"=x'%20OR%20'1'='1", "").Want(t, 200).Decode(t, &none)
 		if len(none.Items) != 0 {
 			t.Errorf("%s: got %+v", sql, none)
 		}
 	}
-	if got := p.checkTrail(t); got["anomaly.acknowledge"] != 1 || got["anomaly.comment"] != 1 {
+	if got := p.Trail(t); got["anomaly.acknowledge"] != 1 || got["anomaly.comment"] != 1 {
 		t.Errorf("trail %v", got)
 	}
 }
@@ -98,13 +99,13 @@ func TestAnomaliesOfOthers(t *testing.T) {
 	p.machines(t)
 	p.found(t, 1)
 	p.site(t, "plant-2")
-	mal := person("mal", "plant-2=admin")
-	p.do(t, mal, "GET", "/v1/sites/plant-1/anomalies", "").want(t, 404)
-	p.do(t, mal, "GET", "/v1/sites/plant-2/anomalies/1", "").want(t, 404)
-	p.do(t, mal, "POST", "/v1/sites/plant-2/anomalies/1/acknowledge", "").want(t, 404)
-	p.do(t, mal, "POST", "/v1/sites/plant-2/anomalies/1/comments", `{"text":"x"}`).want(t, 404)
+	mal := apitest.Person("mal", "plant-2=admin")
+	p.Do(t, mal, "GET", "/v1/sites/plant-1/anomalies", "").Want(t, 404)
+	p.Do(t, mal, "GET", "/v1/sites/plant-2/anomalies/1", "").Want(t, 404)
+	p.Do(t, mal, "POST", "/v1/sites/plant-2/anomalies/1/acknowledge", "").Want(t, 404)
+	p.Do(t, mal, "POST", "/v1/sites/plant-2/anomalies/1/comments", `{"text":"x"}`).Want(t, 404)
 	var none list[anomaly]
-	p.do(t, mal, "GET", "/v1/sites/plant-2/anomalies?gateway=gw-1", "").want(t, 200).into(t, &none)
+	p.Do(t, mal, "GET", "/v1/sites/plant-2/anomalies?gateway=gw-1", "").Want(t, 200).Decode(t, &none)
 	if len(none.Items) != 0 {
 		t.Errorf("got %+v", none)
 	}
@@ -115,7 +116,7 @@ func TestAlarmRules(t *testing.T) {
 	p := newPlatform(t)
 	p.site(t, "plant-1")
 	p.site(t, "plant-2")
-	operator := person("bob", "plant-1=operator")
+	operator := apitest.Person("bob", "plant-1=operator")
 	const all = "/v1/sites/plant-1/alarm-rules"
 	rule := func(more string) string {
 		return `{"gateway":"gw-1","device":"press-1","metric":"temperature",` + more + `}`
@@ -125,44 +126,44 @@ func TestAlarmRules(t *testing.T) {
 		High    *float64 `json:"high"`
 		Enabled bool     `json:"enabled"`
 	}
-	p.do(t, operator, "POST", all, rule(`"kind":"threshold","high":90,"hysteresis":2,"severity":"critical"`)).want(t, 201).into(t, &made)
+	p.Do(t, operator, "POST", all, rule(`"kind":"threshold","high":90,"hysteresis":2,"severity":"critical"`)).Want(t, 201).Decode(t, &made)
 	if len(made.ID) != 36 || made.High == nil || *made.High != 90 || !made.Enabled {
 		t.Fatalf("got %+v", made)
 	}
-	p.do(t, operator, "POST", all, rule(`"kind":"rate","per_second":5`)).want(t, 201)
-	p.do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":60`)).want(t, 201)
-	p.do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":1e-9`)).want(t, 422) // it would be kept as 0
-	enabled, err := p.pool.EnabledAlarmRules(t.Context())
+	p.Do(t, operator, "POST", all, rule(`"kind":"rate","per_second":5`)).Want(t, 201)
+	p.Do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":60`)).Want(t, 201)
+	p.Do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":1e-9`)).Want(t, 422) // it would be kept as 0
+	enabled, err := p.Pool.EnabledAlarmRules(t.Context())
 	if err != nil || len(enabled) != 3 {
 		t.Fatal(enabled, err)
 	}
 	one := all + "/" + made.ID
-	p.do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"2"`).want(t, 412)
-	p.do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"1"`).want(t, 200)
+	p.Do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"2"`).Want(t, 412)
+	p.Do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"1"`).Want(t, 200)
 	for _, bad := range []string{
 		`"kind":"threshold"`, `"kind":"threshold","low":2,"high":1`, `"kind":"rate"`, `"kind":"rate","per_second":-1`, `"kind":"no_data"`,
 		`"kind":"magic"`, `"kind":"rate","per_second":1,"low":1`, `"kind":"threshold","low":1,"severity":"x"`, `"kind":"threshold","low":1,"hysteresis":-1`,
 	} {
-		p.do(t, operator, "POST", all, rule(bad)).want(t, 422)
+		p.Do(t, operator, "POST", all, rule(bad)).Want(t, 422)
 	}
-	p.do(t, operator, "POST", all, rule(`"kind":"rate","per_second":1,"site":"plant-2"`)).want(t, 400)
-	p.do(t, operator, "POST", all, rule(`"kind":"rate","per_second":1e999`)).want(t, 400)
+	p.Do(t, operator, "POST", all, rule(`"kind":"rate","per_second":1,"site":"plant-2"`)).Want(t, 400)
+	p.Do(t, operator, "POST", all, rule(`"kind":"rate","per_second":1e999`)).Want(t, 400)
 	var page list[struct{}]
-	p.do(t, operator, "GET", all+"?limit=2", "").want(t, 200).into(t, &page)
-	p.do(t, operator, "GET", all+"?limit=2&cursor="+page.Next, "").want(t, 200).into(t, &page)
+	p.Do(t, operator, "GET", all+"?limit=2", "").Want(t, 200).Decode(t, &page)
+	p.Do(t, operator, "GET", all+"?limit=2&cursor="+page.Next, "").Want(t, 200).Decode(t, &page)
 	if len(page.Items) != 1 {
 		t.Errorf("got %+v", page)
 	}
-	mal := person("mal", "plant-2=admin")
+	mal := apitest.Person("mal", "plant-2=admin")
 	for _, site := range []string{"plant-1", "plant-2"} {
 		other := "/v1/sites/" + site + "/alarm-rules/" + made.ID
-		p.do(t, mal, "GET", other, "").want(t, 404)
-		p.do(t, mal, "PUT", other, rule(`"kind":"rate","per_second":1`), "If-Match", "*").want(t, 404)
-		p.do(t, mal, "DELETE", other, "").want(t, 404)
+		p.Do(t, mal, "GET", other, "").Want(t, 404)
+		p.Do(t, mal, "PUT", other, rule(`"kind":"rate","per_second":1`), "If-Match", "*").Want(t, 404)
+		p.Do(t, mal, "DELETE", other, "").Want(t, 404)
 	}
-	p.do(t, operator, "DELETE", one, "").want(t, 204)
-	p.do(t, operator, "GET", one, "").want(t, 404)
-	if got := p.checkTrail(t); got["alarm_rule.create"] != 3 || got["alarm_rule.change"] != 1 || got["alarm_rule.remove"] != 1 {
+	p.Do(t, operator, "DELETE", one, "").Want(t, 204)
+	p.Do(t, operator, "GET", one, "").Want(t, 404)
+	if got := p.Trail(t); got["alarm_rule.create"] != 3 || got["alarm_rule.change"] != 1 || got["alarm_rule.remove"] != 1 {
 		t.Errorf("trail %v", got)
 	}
 }
@@ -171,22 +172,22 @@ func TestConsole(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	p.site(t, "plant-1")
-	viewer := person("eve", "plant-1=viewer")
+	viewer := apitest.Person("eve", "plant-1=viewer")
 	const reports = "/v1/sites/plant-1/client-reports"
-	p.do(t, viewer, "POST", reports, `{"kind":"error","message":"it broke","detail":{"line":7}}`).want(t, 202)
+	p.Do(t, viewer, "POST", reports, `{"kind":"error","message":"it broke","detail":{"line":7}}`).Want(t, 202)
 	for _, bad := range []string{
 		`{"kind":"x","message":"m"}`, `{"kind":"error","message":""}`, `{"kind":"error","message":"a\nb"}`, `{"kind":"error","message":"m","detail":[1]}`,
 		fmt.Sprintf(`{"kind":"error","message":"m","detail":{"x":%q}}`, strings.Repeat("a", 20_000)),
 	} {
-		p.do(t, viewer, "POST", reports, bad).want(t, 422)
+		p.Do(t, viewer, "POST", reports, bad).Want(t, 422)
 	}
-	p.do(t, viewer, "POST", "/v1/sites/plant-2/client-reports", `{"kind":"error","message":"m"}`).want(t, 404)
+	p.Do(t, viewer, "POST", "/v1/sites/plant-2/client-reports", `{"kind":"error","message":"m"}`).Want(t, 404)
 	var ice struct {
 		Servers []struct {
 			URLs []string `json:"urls"`
 		} `json:"ice_servers"`
 	}
-	p.do(t, viewer, "GET", "/v1/sites/plant-1/ice-servers", "").want(t, 200).into(t, &ice)
+	p.Do(t, viewer, "GET", "/v1/sites/plant-1/ice-servers", "").Want(t, 200).Decode(t, &ice)
 	if ice.Servers == nil {
 		t.Error("want a list")
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	locals3 "github.com/insighthub/insighthub/cdk/local/s3"
+	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/exportfile"
 	"github.com/insighthub/insighthub/lib/readings"
@@ -89,12 +90,12 @@ func TestExports(t *testing.T) {
 	at := hour()
 	p.site(t, "plant-1")
 	p.send(t, "plant-1", "gw-1", event("=a", "m", at, 1), event("=a", "m", at+second, 0.1), event("b", "m", at, 3), event("b", "n", at, 4), event("b", "m", at+10*second, 5))
-	viewer := person("eve", "plant-1=viewer")
+	viewer := apitest.Person("eve", "plant-1=viewer")
 	ask := func(more, format string) (e export, body []byte) {
 		t.Helper()
 		request := fmt.Sprintf(`{"gateway":"gw-1",%s"from":%q,"to":%d,"format":%q}`, more, at.Time().Format(time.RFC3339), at+10*second, format)
 		asked := time.Now().Truncate(time.Second)
-		p.do(t, viewer, "POST", "/v1/sites/plant-1/exports", request).want(t, 201).into(t, &e)
+		p.Do(t, viewer, "POST", "/v1/sites/plant-1/exports", request).Want(t, 201).Decode(t, &e)
 		answered := time.Now()
 		body = download(t, e.URL)
 		const lasts = 15 * time.Minute
@@ -128,14 +129,14 @@ func TestExports(t *testing.T) {
 	}
 	// The same request again, by its key, is the same file.
 	request := fmt.Sprintf(`{"gateway":"gw-1","from":%d,"to":%d,"format":"csv"}`, at, at+1)
-	first := p.do(t, viewer, "POST", "/v1/sites/plant-1/exports", request, "Idempotency-Key", "k").want(t, 201)
-	if again := p.do(t, viewer, "POST", "/v1/sites/plant-1/exports", request, "Idempotency-Key", "k").want(t, 201); again.Body != first.Body {
+	first := p.Do(t, viewer, "POST", "/v1/sites/plant-1/exports", request, "Idempotency-Key", "k").Want(t, 201)
+	if again := p.Do(t, viewer, "POST", "/v1/sites/plant-1/exports", request, "Idempotency-Key", "k").Want(t, 201); again.Body != first.Body {
 		t.Errorf("got %s, first %s", again.Body, first.Body)
 	}
-	if got := p.checkTrail(t); got["export.create"] != 5 {
+	if got := p.Trail(t); got["export.create"] != 5 {
 		t.Errorf("trail %v", got)
 	}
-	if got := timescaletest.Value(t, p.dsn, "SELECT string_agg(DISTINCT actor || ' ' || site || ' ' || object, ',') FROM trail WHERE action = 'export.create'"); got != "eve plant-1 sites/plant-1/gateways/gw-1" {
+	if got := timescaletest.Value(t, p.DSN, "SELECT string_agg(DISTINCT actor || ' ' || site || ' ' || object, ',') FROM trail WHERE action = 'export.create'"); got != "eve plant-1 sites/plant-1/gateways/gw-1" {
 		t.Errorf("trail tells of %s", got)
 	}
 }
@@ -168,20 +169,20 @@ func TestExportsRefused(t *testing.T) {
 		`{"gateway":"gw-1","from":1,"to":2,"format":"../../etc/passwd"}`:                422,
 		`{"gateway":"gw-1","from":1,"to":2,"format":"csv","format":"../../etc/passwd"}`: 400,
 	} {
-		p.do(t, administrator(), "POST", "/v1/sites/plant-1/exports", body).want(t, status)
+		p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/exports", body).Want(t, status)
 	}
 	good := `{"gateway":"gw-1","from":1,"to":2,"format":"csv"}`
-	p.do(t, administrator(), "POST", "/v1/sites/plant-1/exports?gateway=gw-2", good).want(t, 400)
-	p.do(t, person("eve", "plant-2=admin"), "POST", "/v1/sites/plant-1/exports", good).want(t, 404)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/exports?gateway=gw-2", good).Want(t, 400)
+	p.Do(t, apitest.Person("eve", "plant-2=admin"), "POST", "/v1/sites/plant-1/exports", good).Want(t, 404)
 	// A site's name does not lead out of its folder.
 	var e export
-	p.do(t, administrator(), "POST", "/v1/sites/plant-2%2F..%2Fx%20y/exports", strings.Replace(good, "gw-1", "gw-2", 1)).want(t, 201).into(t, &e)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-2%2F..%2Fx%20y/exports", strings.Replace(good, "gw-1", "gw-2", 1)).Want(t, 201).Decode(t, &e)
 	if !regexp.MustCompile(`/exports/exports/_[A-Z2-7]+/[a-z2-7]{32}\.csv\?`).MatchString(e.URL) {
 		t.Errorf("address %s", e.URL)
 	}
 	// Too much, as the minutes tell: without reading it.
-	timescaletest.Exec(t, p.dsn, "INSERT INTO event_minute SELECT device_id, metric_id, '2026-01-01', 0, 5000001, 0, 0, 0, '2026-01-01', 0, '2026-01-01', 0 FROM series JOIN device ON device.id = device_id JOIN gateway ON gateway.id = gateway_id WHERE gateway.name = 'gw-1'")
-	a := p.do(t, administrator(), "POST", "/v1/sites/plant-1/exports", fmt.Sprintf(`{"gateway":"gw-1","from":0,"to":%d,"format":"csv"}`, at)).want(t, 422)
+	timescaletest.Exec(t, p.DSN, "INSERT INTO event_minute SELECT device_id, metric_id, '2026-01-01', 0, 5000001, 0, 0, 0, '2026-01-01', 0, '2026-01-01', 0 FROM series JOIN device ON device.id = device_id JOIN gateway ON gateway.id = gateway_id WHERE gateway.name = 'gw-1'")
+	a := p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/exports", fmt.Sprintf(`{"gateway":"gw-1","from":0,"to":%d,"format":"csv"}`, at)).Want(t, 422)
 	if !strings.Contains(a.Body, "Select a device") {
 		t.Errorf("got %s", a.Body)
 	}
@@ -193,7 +194,7 @@ func TestExportOfAMillion(t *testing.T) {
 	p := newPlatform(t)
 	p.site(t, "plant-1")
 	p.send(t, "plant-1", "gw-1", event("d-0", "m", hour(), 0), event("d-1", "m", hour(), 0), event("d-2", "m", hour(), 0), event("d-3", "m", hour(), 0))
-	timescaletest.Exec(t, p.dsn, `INSERT INTO event SELECT timestamptz '2026-11-01' + n * interval '1 s', device_id, metric_id, sin(n), 0 FROM series, generate_series(1, 250000) n`)
+	timescaletest.Exec(t, p.DSN, `INSERT INTO event SELECT timestamptz '2026-11-01' + n * interval '1 s', device_id, metric_id, sin(n), 0 FROM series, generate_series(1, 250000) n`)
 	var peak atomic.Int64
 	stop, ended := make(chan struct{}), make(chan struct{})
 	runtime.GC()
@@ -212,7 +213,7 @@ func TestExportOfAMillion(t *testing.T) {
 	start := time.Now()
 	sink := &counter{}
 	request := readingsSelection(telemetry.MicrosOf(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)))
-	err := p.pool.Export(t.Context(), request, sink.take(t))
+	err := p.Pool.Export(t.Context(), request, sink.take(t))
 	took := time.Since(start)
 	close(stop)
 	<-ended
@@ -225,7 +226,7 @@ func TestExportOfAMillion(t *testing.T) {
 	}
 	// And through the handler, into the bucket and back.
 	var e export
-	p.do(t, administrator(), "POST", "/v1/sites/plant-1/exports", `{"gateway":"gw-1","from":"2026-11-01T00:00:00Z","to":"2026-11-04T00:00:00Z","format":"csv"}`).want(t, 201).into(t, &e)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/exports", `{"gateway":"gw-1","from":"2026-11-01T00:00:00Z","to":"2026-11-04T00:00:00Z","format":"csv"}`).Want(t, 201).Decode(t, &e)
 	rows := 0
 	reader := csv.NewReader(bufio.NewReader(bytes.NewReader(download(t, e.URL))))
 	for reader.ReuseRecord = true; ; rows++ {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/token"
 )
@@ -45,7 +46,7 @@ type gatewayKey struct {
 func (p *platform) register(t *testing.T, site, name string) (kid string) {
 	t.Helper()
 	jwk, kid := publicKey(t)
-	p.do(t, administrator(), "POST", "/v1/sites/"+site+"/gateways", fmt.Sprintf(`{"name":%q,"key":%s}`, name, jwk)).want(t, 201)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/"+site+"/gateways", fmt.Sprintf(`{"name":%q,"key":%s}`, name, jwk)).Want(t, 201)
 	return kid
 }
 
@@ -55,7 +56,7 @@ func TestGateways(t *testing.T) {
 	p.site(t, "plant-1")
 	kid := p.register(t, "plant-1", "gw-1")
 	good := func(kid string) bool {
-		_, _, err := p.pool.GatewayKey(t.Context(), "gw-1", kid, time.Now())
+		_, _, err := p.Pool.GatewayKey(t.Context(), "gw-1", kid, time.Now())
 		return err == nil
 	}
 	if !good(kid) {
@@ -63,27 +64,27 @@ func TestGateways(t *testing.T) {
 	}
 	// Rotated: both are good for an hour; then the old one is removed at once.
 	jwk, next := publicKey(t)
-	p.do(t, administrator(), "POST", "/v1/sites/plant-1/gateways/gw-1/keys", `{"key":`+jwk+`}`).want(t, 201)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways/gw-1/keys", `{"key":`+jwk+`}`).Want(t, 201)
 	var keys list[gatewayKey]
-	p.do(t, administrator(), "GET", "/v1/sites/plant-1/gateways/gw-1/keys", "").want(t, 200).into(t, &keys)
+	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/gateways/gw-1/keys", "").Want(t, 200).Decode(t, &keys)
 	if len(keys.Items) != 2 || keys.Items[0].ID != next || keys.Items[0].NotAfter != nil || keys.Items[1].NotAfter == nil {
 		t.Errorf("got %+v", keys)
 	}
 	if !good(kid) || !good(next) {
 		t.Error("the two keys are not good together")
 	}
-	p.do(t, administrator(), "DELETE", "/v1/sites/plant-1/gateways/gw-1/keys/"+kid, "").want(t, 204)
+	p.Do(t, apitest.Administrator(), "DELETE", "/v1/sites/plant-1/gateways/gw-1/keys/"+kid, "").Want(t, 204)
 	if good(kid) || !good(next) {
 		t.Error("the old key was not removed alone")
 	}
-	a := p.do(t, administrator(), "DELETE", "/v1/sites/plant-1/gateways/gw-1", "", "If-Match", "*").want(t, 200)
+	a := p.Do(t, apitest.Administrator(), "DELETE", "/v1/sites/plant-1/gateways/gw-1", "", "If-Match", "*").Want(t, 200)
 	var g gateway
-	if a.into(t, &g); g.RevokedAt == nil || good(next) {
+	if a.Decode(t, &g); g.RevokedAt == nil || good(next) {
 		t.Errorf("revoked: got %+v, key good %t", g, good(next))
 	}
-	p.do(t, administrator(), "POST", "/v1/sites/plant-1/gateways/gw-1/keys", `{"key":`+jwk+`}`).want(t, 409)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways/gw-1/keys", `{"key":`+jwk+`}`).Want(t, 409)
 	want := map[string]int{"site.create": 1, "gateway.register": 1, "gateway.rotate": 1, "gateway.remove_key": 1, "gateway.revoke": 1}
-	if got := p.checkTrail(t); fmt.Sprint(got) != fmt.Sprint(want) {
+	if got := p.Trail(t); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("trail %v", got)
 	}
 }
@@ -95,13 +96,13 @@ func TestRegisterKnownGateway(t *testing.T) {
 	p := newPlatform(t)
 	p.site(t, "plant-1")
 	p.site(t, "plant-2")
-	timescaletest.Exec(t, p.dsn, "INSERT INTO gateway (name, site, site_since) VALUES ('gw-1', 'plant-1', now())")
+	timescaletest.Exec(t, p.DSN, "INSERT INTO gateway (name, site, site_since) VALUES ('gw-1', 'plant-1', now())")
 	jwk, _ := publicKey(t)
 	body := `{"name":"gw-1","key":` + jwk + `}`
-	p.do(t, administrator(), "POST", "/v1/sites/plant-2/gateways", body).want(t, 409)
-	p.do(t, administrator(), "POST", "/v1/sites/plant-1/gateways", body).want(t, 201)
-	p.do(t, administrator(), "POST", "/v1/sites/plant-1/gateways", body).want(t, 409)
-	p.do(t, administrator(), "POST", "/v1/sites/plant-1/gateways", `{"name":"gw-2","key":`+jwk+`}`).want(t, 409) // another's key
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-2/gateways", body).Want(t, 409)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", body).Want(t, 201)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", body).Want(t, 409)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", `{"name":"gw-2","key":`+jwk+`}`).Want(t, 409) // another's key
 }
 
 // TestGatewaysOfOthers reads and changes a gateway by the path of another site.
@@ -112,22 +113,22 @@ func TestGatewaysOfOthers(t *testing.T) {
 	p.site(t, "plant-2")
 	kid := p.register(t, "plant-2", "gw-2")
 	jwk, _ := publicKey(t)
-	eve := person("eve", "plant-1=admin")
+	eve := apitest.Person("eve", "plant-1=admin")
 	for _, site := range []string{"plant-1", "plant-2", "*", "%2A", "plant-1%2F..%2Fplant-2"} {
 		path := "/v1/sites/" + site + "/gateways/gw-2"
-		p.do(t, eve, "GET", path, "").want(t, 404)
-		p.do(t, eve, "PUT", path, `{"title":"x"}`, "If-Match", "*").want(t, 404)
-		p.do(t, eve, "DELETE", path, "", "If-Match", "*").want(t, 404)
-		p.do(t, eve, "GET", path+"/keys", "").want(t, 404)
-		p.do(t, eve, "POST", path+"/keys", `{"key":`+jwk+`}`).want(t, 404)
-		p.do(t, eve, "DELETE", path+"/keys/"+kid, "").want(t, 404)
+		p.Do(t, eve, "GET", path, "").Want(t, 404)
+		p.Do(t, eve, "PUT", path, `{"title":"x"}`, "If-Match", "*").Want(t, 404)
+		p.Do(t, eve, "DELETE", path, "", "If-Match", "*").Want(t, 404)
+		p.Do(t, eve, "GET", path+"/keys", "").Want(t, 404)
+		p.Do(t, eve, "POST", path+"/keys", `{"key":`+jwk+`}`).Want(t, 404)
+		p.Do(t, eve, "DELETE", path+"/keys/"+kid, "").Want(t, 404)
 	}
 	// A cursor of one list is none of another's.
 	p.register(t, "plant-2", "gw-3")
 	var page list[gateway]
-	p.do(t, administrator(), "GET", "/v1/sites/plant-2/gateways?limit=1", "").want(t, 200).into(t, &page)
-	p.do(t, eve, "GET", "/v1/sites/plant-1/gateways?cursor="+page.Next, "").want(t, 400)
-	if got := p.checkTrail(t); len(got) != 2 {
+	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-2/gateways?limit=1", "").Want(t, 200).Decode(t, &page)
+	p.Do(t, eve, "GET", "/v1/sites/plant-1/gateways?cursor="+page.Next, "").Want(t, 400)
+	if got := p.Trail(t); len(got) != 2 {
 		t.Errorf("trail %v", got)
 	}
 }
@@ -148,7 +149,7 @@ func TestGatewayBadKeys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p.do(t, administrator(), "POST", "/v1/sites/plant-1/gateways", `{"name":"gw-1","key":`+key+`}`).want(t, 422)
+			p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", `{"name":"gw-1","key":`+key+`}`).Want(t, 422)
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -13,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/insighthub/insighthub/cdk/local/postgres"
-	"github.com/insighthub/insighthub/docs/contracttest"
+	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
@@ -33,11 +32,7 @@ func prepareOutage(t *testing.T, dsn string, at telemetry.Micros) {
 	if _, err := timescale.Migrate(t.Context(), pool, timescale.FlavourDetect); err != nil {
 		t.Fatal(err)
 	}
-	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), kpis: &figures{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &platform{pool, dsn, handler, contracttest.Open(t), &figures{}}
+	p := platformOver(t, pool, dsn)
 	p.site(t, "plant-1")
 	p.send(t, "plant-1", "gw-1", event("d", "m", at, 1))
 }
@@ -94,12 +89,7 @@ func TestDatabaseOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	sums := &figures{}
-	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), kpis: sums})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &platform{pool, dsn, handler, contracttest.Open(t), sums}
+	p := platformOver(t, pool, dsn)
 	read := readingsPath("plant-1", "gw-1", "d", "m", "from", int64(at), "to", int64(at+second))
 	reads := []string{read, "/v1/sites/plant-1/latest?gateway=gw-1"}
 
@@ -107,18 +97,18 @@ func TestDatabaseOutage(t *testing.T) {
 		t.Helper()
 		for range 4 {
 			for _, target := range reads {
-				if a := p.do(t, administrator(), "GET", target, "").want(t, 503); a.Headers["retry-after"] == "" || strings.Contains(a.Body, "postgres") {
+				if a := p.Do(t, apitest.Administrator(), "GET", target, "").Want(t, 503); a.Headers["retry-after"] == "" || strings.Contains(a.Body, "postgres") {
 					t.Errorf("%s: got %+v", what, a)
 				}
 			}
 		}
-		p.do(t, administrator(), "GET", "/v1/sites/plant-1/kpis", "").want(t, 200)
+		p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/kpis", "").Want(t, 200)
 	}
 	up := func(what string) {
 		t.Helper()
 		for _, target := range reads {
 			for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
-				a := p.do(t, administrator(), "GET", target, "")
+				a := p.Do(t, apitest.Administrator(), "GET", target, "")
 				if a.Status == 200 {
 					break
 				}
@@ -181,7 +171,7 @@ func TestDatabaseOutage(t *testing.T) {
 
 	pause(t, server.PID(), syscall.SIGSTOP)
 	start := time.Now()
-	p.do(t, administrator(), "GET", read, "").want(t, 503)
+	p.Do(t, apitest.Administrator(), "GET", read, "").Want(t, 503)
 	if took := time.Since(start); took > time.Minute {
 		t.Errorf("a paused server held the caller for %v", took)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
@@ -31,7 +32,7 @@ func (p *platform) send(t *testing.T, site, gateway string, events ...telemetry.
 	for _, e := range events {
 		b.Append(e)
 	}
-	if _, err := timescale.NewWriter(p.pool, timescale.WriterConfig{}).Write(t.Context(), []*telemetry.Batch{b}); err != nil {
+	if _, err := timescale.NewWriter(p.Pool, timescale.WriterConfig{}).Write(t.Context(), []*telemetry.Batch{b}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -76,10 +77,10 @@ func TestReadings(t *testing.T) {
 		events = append(events, e)
 	}
 	p.send(t, "plant-1", "gw-1", events...)
-	viewer := person("eve", "plant-1=viewer")
+	viewer := apitest.Person("eve", "plant-1=viewer")
 	ask := func(more ...any) (c columns) {
 		t.Helper()
-		p.do(t, viewer, "GET", readingsPath("plant-1", "gw-1", "press/1", "temp °C", more...), "").want(t, 200).into(t, &c)
+		p.Do(t, viewer, "GET", readingsPath("plant-1", "gw-1", "press/1", "temp °C", more...), "").Want(t, 200).Decode(t, &c)
 		return c
 	}
 	span := []any{"from", at.Time().Format(time.RFC3339), "to", int64(at + 130*second)}
@@ -101,7 +102,7 @@ func TestReadings(t *testing.T) {
 		if diff := cmp.Diff(want, ask(append(span, "quality", "all", "resolution", "1m", "aggregates", "min,max,mean,sum,count,first,last")...)); diff != "" {
 			t.Errorf("minutes differ (-want +got):\n%s", diff)
 		}
-		if _, err := p.pool.RefreshRollup(t.Context()); err != nil {
+		if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -140,11 +141,11 @@ func TestReadingsResolution(t *testing.T) {
 	}{{2000, "raw", 4000}, {2500, "raw", 5000}, {2501, "10s", 251}, {2600, "10s", 260}, {100_000, "1m", 50}, {3_000_000, "1h", 1}, {90_000_000, "1d", 1}} {
 		for range 2 {
 			var got columns
-			p.do(t, administrator(), "GET", readingsPath("plant-1", "gw-1", "d", "m", "from", int64(at), "to", int64(at+c.length*second)), "").want(t, 200).into(t, &got)
+			p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", "gw-1", "d", "m", "from", int64(at), "to", int64(at+c.length*second)), "").Want(t, 200).Decode(t, &got)
 			if got.Resolution != c.want || len(got.Times) != c.times {
 				t.Errorf("%d s: resolution %s, %d times; want %s, %d", c.length, got.Resolution, len(got.Times), c.want, c.times)
 			}
-			if _, err := p.pool.RefreshRollup(t.Context()); err != nil {
+			if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -160,10 +161,10 @@ func TestReadingsPastTheirRetention(t *testing.T) {
 	today := telemetry.MicrosOf(time.Now().UTC().Truncate(24 * time.Hour))
 	p.site(t, "plant-1")
 	p.send(t, "plant-1", "gw-1", event("d", "m", today-300*day, 1), event("d", "m", today-120*day, 2), event("d", "m", today-day, 3))
-	if _, err := p.pool.RefreshRollup(t.Context()); err != nil {
+	if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.pool.ApplyRetention(t.Context(), timescale.Retention{EventDays: 90, MinuteDays: 200}); err != nil {
+	if _, err := p.Pool.ApplyRetention(t.Context(), timescale.Retention{EventDays: 90, MinuteDays: 200}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -181,7 +182,7 @@ func TestReadingsPastTheirRetention(t *testing.T) {
 		{80, 80, "auto", "raw", 1},
 	} {
 		var got columns
-		p.do(t, administrator(), "GET", readingsPath("plant-1", "gw-1", "d", "m", "from", int64(today-c.from*day), "to", int64(today-(c.from-c.length)*day), "resolution", c.ask), "").want(t, 200).into(t, &got)
+		p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", "gw-1", "d", "m", "from", int64(today-c.from*day), "to", int64(today-(c.from-c.length)*day), "resolution", c.ask), "").Want(t, 200).Decode(t, &got)
 		if got.Resolution != c.want || len(got.Times) != c.times {
 			t.Errorf("%+v: resolution %s, %d times", c, got.Resolution, len(got.Times))
 		}
@@ -208,7 +209,7 @@ func TestLatest(t *testing.T) {
 		var got []string
 		for next := ""; ; {
 			var page list[latest]
-			p.do(t, person("eve", "plant-1=viewer"), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&limit=2"+next, "").want(t, 200).into(t, &page)
+			p.Do(t, apitest.Person("eve", "plant-1=viewer"), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&limit=2"+next, "").Want(t, 200).Decode(t, &page)
 			for _, l := range page.Items {
 				got = append(got, fmt.Sprint(l.Device, " ", l.Metric, " ", l.Value, " ", l.Quality))
 				if want := float64(telemetry.MicrosOf(time.Now())-telemetry.Micros(l.Time)) / 1e6; l.Age > want || l.Age < want-60 {
@@ -225,27 +226,27 @@ func TestLatest(t *testing.T) {
 		}
 	}
 	check("a m 2 good", "b m 3 good", "b n 5 bad")
-	if _, err := p.pool.RefreshRollup(t.Context()); err != nil {
+	if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	check("a m 2 good", "b m 3 good", "b n 5 bad")
 	// What comes late and is later than what there was, or is not.
 	p.send(t, "plant-1", "gw-1", event("b", "m", at+3600*second, 30), event("b", "n", at+second, 6))
 	check("a m 2 good", "b m 30 good", "b n 5 bad")
-	if _, err := p.pool.RefreshRollup(t.Context()); err != nil {
+	if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	check("a m 2 good", "b m 30 good", "b n 5 bad")
 	var page list[latest]
-	p.do(t, administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&device=b&metric=n", "").want(t, 200).into(t, &page)
+	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&device=b&metric=n", "").Want(t, 200).Decode(t, &page)
 	if len(page.Items) != 1 || page.Items[0].Value != 5 {
 		t.Errorf("got %+v", page)
 	}
-	p.do(t, administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&device=none", "").want(t, 200).into(t, &page)
+	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&device=none", "").Want(t, 200).Decode(t, &page)
 	if page.Items == nil || len(page.Items) != 0 {
 		t.Errorf("got %+v", page)
 	}
-	p.do(t, administrator(), "GET", "/v1/sites/plant-1/latest?gateway=none", "").want(t, 404)
+	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/latest?gateway=none", "").Want(t, 404)
 }
 
 // TestReadingsOfOthers asks for the readings of one site with the rights of another, by
@@ -258,32 +259,31 @@ func TestReadingsOfOthers(t *testing.T) {
 		p.site(t, site)
 		p.send(t, site, fmt.Sprint("gw-", i+1), event("d", "m", at, 1), event("d", "m", at+1, 2), event("e", "m", at, 3))
 	}
-	eve := person("eve", "plant-1=admin")
+	eve := apitest.Person("eve", "plant-1=admin")
 	span := []any{"from", int64(at), "to", int64(at + second)}
-	p.do(t, eve, "GET", readingsPath("plant-1", "gw-1", "d", "m", span...), "").want(t, 200)
+	p.Do(t, eve, "GET", readingsPath("plant-1", "gw-1", "d", "m", span...), "").Want(t, 200)
 	for _, site := range []string{"plant-2", "*", "%2A", "plant-1%2F..%2Fplant-2", "PLANT-2"} {
-		p.do(t, eve, "GET", readingsPath(site, "gw-2", "d", "m", span...), "").want(t, 404)
-		p.do(t, eve, "GET", "/v1/sites/"+site+"/latest?gateway=gw-2", "").want(t, 404)
+		p.Do(t, eve, "GET", readingsPath(site, "gw-2", "d", "m", span...), "").Want(t, 404)
+		p.Do(t, eve, "GET", "/v1/sites/"+site+"/latest?gateway=gw-2", "").Want(t, 404)
 	}
 	for _, gateway := range []string{"gw-2", "plant-2/gw-2", "../gw-2", "gw-2' OR ''='", "%", "gw-_", "gw-1,gw-2", "{gw-2}"} {
-		p.do(t, eve, "GET", readingsPath("plant-1", gateway, "d", "m", span...), "").want(t, 404)
-		p.do(t, eve, "GET", "/v1/sites/plant-1/latest?gateway="+url.QueryEscape(gateway), "").want(t, 404)
+		p.Do(t, eve, "GET", readingsPath("plant-1", gateway, "d", "m", span...), "").Want(t, 404)
+		p.Do(t, eve, "GET", "/v1/sites/plant-1/latest?gateway="+url.QueryEscape(gateway), "").Want(t, 404)
 	}
-	p.do(t, eve, "GET", readingsPath("plant-1", "gw-1", "d", "m", "site", "plant-2"), "").want(t, 400)
+	p.Do(t, eve, "GET", readingsPath("plant-1", "gw-1", "d", "m", "site", "plant-2"), "").Want(t, 400)
 	// Cursors made with the rights of the other site.
 	var points columns
-	p.do(t, administrator(), "GET", readingsPath("plant-2", "gw-2", "d", "m", append(span, "limit", 1, "resolution", "raw")...), "").want(t, 200).into(t, &points)
+	p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-2", "gw-2", "d", "m", append(span, "limit", 1, "resolution", "raw")...), "").Want(t, 200).Decode(t, &points)
 	if points.Next == "" {
 		t.Fatal("no cursor")
 	}
-	p.do(t, eve, "GET", readingsPath("plant-1", "gw-1", "d", "m", "cursor", points.Next), "").want(t, 400)
-	p.do(t, eve, "GET", readingsPath("plant-1", "gw-2", "d", "m", "cursor", points.Next), "").want(t, 400)
+	p.Do(t, eve, "GET", readingsPath("plant-1", "gw-1", "d", "m", "cursor", points.Next), "").Want(t, 400)
+	p.Do(t, eve, "GET", readingsPath("plant-1", "gw-2", "d", "m", "cursor", points.Next), "").Want(t, 400)
 	var page list[latest]
-	p.do(t, administrator(), "GET", "/v1/sites/plant-2/latest?gateway=gw-2&limit=1", "").want(t, 200).into(t, &page)
-	p.do(t, eve, "GET", "/v1/sites/plant-1/latest?gateway=gw-1&cursor="+page.Next, "").want(t, 400)
+	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-2/latest?gateway=gw-2&limit=1", "").Want(t, 200).Decode(t, &page)
+	p.Do(t, eve, "GET", "/v1/sites/plant-1/latest?gateway=gw-1&cursor="+page.Next, "").Want(t, 400)
 	// A gateway reads nothing, not even its own.
-	gateway := caller{Subject: "gw-1", Gateway: "gw-1", Site: "plant-1", Role: "gateway", Expires: eve.Expires}
-	p.do(t, gateway, "GET", readingsPath("plant-1", "gw-1", "d", "m", span...), "").want(t, 404)
+	p.Do(t, apitest.Gateway("gw-1", "plant-1"), "GET", readingsPath("plant-1", "gw-1", "d", "m", span...), "").Want(t, 404)
 }
 
 // TestReadingsSQL puts SQL where names and values go; the tables are there afterwards.
@@ -295,22 +295,22 @@ func TestReadingsSQL(t *testing.T) {
 	const name = `x'; DROP TABLE event; --"\$1`
 	p.send(t, "plant-1", name, event(name, name, at, 42))
 	var got columns
-	p.do(t, administrator(), "GET", readingsPath("plant-1", name, name, name, "from", int64(at), "to", int64(at+1)), "").want(t, 200).into(t, &got)
+	p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", name, name, name, "from", int64(at), "to", int64(at+1)), "").Want(t, 200).Decode(t, &got)
 	if len(got.Values) != 1 || got.Values[0] != 42 {
 		t.Errorf("got %+v", got)
 	}
 	for _, sql := range []string{"'; DROP TABLE event; --", "1 OR 1=1", "$1", "1; SELECT pg_sleep(10)", "') OR ('1'='1", `"`} {
 		for _, parameter := range []string{"from", "to", "resolution", "aggregates", "quality", "limit", "cursor"} {
-			p.do(t, administrator(), "GET", readingsPath("plant-1", name, name, name, parameter, sql), "").want(t, 400)
+			p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", name, name, name, parameter, sql), "").Want(t, 400)
 		}
 		for i := range 3 {
 			names := []string{name, name, name}
 			names[i] = sql
-			p.do(t, administrator(), "GET", readingsPath("plant-1", names[0], names[1], names[2]), "").want(t, 404)
+			p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", names[0], names[1], names[2]), "").Want(t, 404)
 		}
-		p.do(t, administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&limit="+url.QueryEscape(sql), "").want(t, 400)
+		p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&limit="+url.QueryEscape(sql), "").Want(t, 400)
 	}
-	p.do(t, administrator(), "GET", readingsPath("plant-1", name, name, name, "from", int64(at), "to", int64(at+1)), "").want(t, 200)
+	p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", name, name, name, "from", int64(at), "to", int64(at+1)), "").Want(t, 200)
 }
 
 func TestReadingsBadRequests(t *testing.T) {
@@ -352,8 +352,8 @@ func TestReadingsBadRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p.do(t, administrator(), "GET", readingsPath("plant-1", "g", "d", "m", c.more...), "").want(t, c.status)
+			p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", "g", "d", "m", c.more...), "").Want(t, c.status)
 		})
 	}
-	p.do(t, administrator(), "GET", readingsPath("plant-1", "g", "d", "m")+"&metric=n", "").want(t, 400)
+	p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", "g", "d", "m")+"&metric=n", "").Want(t, 400)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/insighthub/insighthub/lib/api/apitest"
 )
 
 type site struct {
@@ -20,40 +22,40 @@ type list[T any] struct {
 func TestSites(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
-	a := p.do(t, administrator(), "POST", "/v1/sites", `{"name":"plant-1","title":"Linz","time_zone":"Europe/Vienna"}`).want(t, 201)
+	a := p.Do(t, apitest.Administrator(), "POST", "/v1/sites", `{"name":"plant-1","title":"Linz","time_zone":"Europe/Vienna"}`).Want(t, 201)
 	if a.Headers["etag"] != `"1"` {
 		t.Errorf("ETag %s", a.Headers["etag"])
 	}
-	p.do(t, administrator(), "POST", "/v1/sites", `{"name":"plant-1"}`).want(t, 409)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites", `{"name":"plant-1"}`).Want(t, 409)
 	change := `{"title":"Linz 2"}`
-	p.do(t, administrator(), "PUT", "/v1/sites/plant-1", change).want(t, 428)
-	p.do(t, administrator(), "PUT", "/v1/sites/plant-1", change, "If-Match", `"7"`).want(t, 412)
-	p.do(t, administrator(), "PUT", "/v1/sites/plant-1", change, "If-Match", "x").want(t, 412)
-	a = p.do(t, administrator(), "PUT", "/v1/sites/plant-1", change, "If-Match", `"1"`).want(t, 200)
+	p.Do(t, apitest.Administrator(), "PUT", "/v1/sites/plant-1", change).Want(t, 428)
+	p.Do(t, apitest.Administrator(), "PUT", "/v1/sites/plant-1", change, "If-Match", `"7"`).Want(t, 412)
+	p.Do(t, apitest.Administrator(), "PUT", "/v1/sites/plant-1", change, "If-Match", "x").Want(t, 412)
+	a = p.Do(t, apitest.Administrator(), "PUT", "/v1/sites/plant-1", change, "If-Match", `"1"`).Want(t, 200)
 	var s site
-	if a.into(t, &s); a.Headers["etag"] != `"2"` || s != (site{"plant-1", "Linz 2", "UTC"}) {
+	if a.Decode(t, &s); a.Headers["etag"] != `"2"` || s != (site{"plant-1", "Linz 2", "UTC"}) {
 		t.Errorf("got %+v", a)
 	}
-	p.do(t, administrator(), "PUT", "/v1/sites/none", change, "If-Match", "*").want(t, 404)
-	if got := p.checkTrail(t); got["site.create"] != 1 || got["site.change"] != 1 || len(got) != 2 {
+	p.Do(t, apitest.Administrator(), "PUT", "/v1/sites/none", change, "If-Match", "*").Want(t, 404)
+	if got := p.Trail(t); got["site.create"] != 1 || got["site.change"] != 1 || len(got) != 2 {
 		t.Errorf("trail %v", got)
 	}
 }
 
-// TestMethods: a path that knows other methods says which.
+// TestMethods checks that 405 lists the methods that the path supports.
 func TestMethods(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	for path, allow := range map[string]string{
 		"/v1/sites": "GET, HEAD, POST", "/v1/sites/none": "GET, HEAD, PUT", "/v1/users/none/password": "PUT", "/openapi.yaml": "GET, HEAD",
 	} {
-		a := p.do(t, administrator(), "DELETE", path, "").want(t, 405)
+		a := p.Do(t, apitest.Administrator(), "DELETE", path, "").Want(t, 405)
 		if a.Headers["allow"] != allow || a.Headers["content-type"] != "application/problem+json" {
 			t.Errorf("%s: got %v", path, a.Headers)
 		}
 	}
 	for _, path := range []string{"/", "/v1", "/v1/sites/", "/v1/other"} {
-		p.do(t, administrator(), "DELETE", path, "").want(t, 404)
+		p.Do(t, apitest.Administrator(), "DELETE", path, "").Want(t, 404)
 	}
 }
 
@@ -66,7 +68,7 @@ func TestSitesPages(t *testing.T) {
 	var names []string
 	for target := "/v1/sites?limit=2"; target != ""; {
 		var page list[site]
-		p.do(t, administrator(), "GET", target, "").want(t, 200).into(t, &page)
+		p.Do(t, apitest.Administrator(), "GET", target, "").Want(t, 200).Decode(t, &page)
 		for _, s := range page.Items {
 			names = append(names, s.Name)
 		}
@@ -79,45 +81,45 @@ func TestSitesPages(t *testing.T) {
 	}
 }
 
-// TestSitesOfOthers: what one may not see does not exist; what one may see only, one
-// may not change.
+// TestSitesOfOthers checks that a site that the caller may not see looks like one that
+// does not exist, and that a viewer cannot change one.
 func TestSitesOfOthers(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	p.site(t, "plant-1")
 	p.site(t, "plant-2")
-	viewer := person("bob", "plant-1=viewer")
+	viewer := apitest.Person("bob", "plant-1=viewer")
 	var page list[site]
-	p.do(t, viewer, "GET", "/v1/sites", "").want(t, 200).into(t, &page)
+	p.Do(t, viewer, "GET", "/v1/sites", "").Want(t, 200).Decode(t, &page)
 	if len(page.Items) != 1 || page.Items[0].Name != "plant-1" {
 		t.Errorf("got %+v", page)
 	}
-	p.do(t, viewer, "GET", "/v1/sites/plant-1", "").want(t, 200)
-	hidden, absent := p.do(t, viewer, "GET", "/v1/sites/plant-2", "").want(t, 404), p.do(t, viewer, "GET", "/v1/sites/none", "").want(t, 404)
+	p.Do(t, viewer, "GET", "/v1/sites/plant-1", "").Want(t, 200)
+	hidden, absent := p.Do(t, viewer, "GET", "/v1/sites/plant-2", "").Want(t, 404), p.Do(t, viewer, "GET", "/v1/sites/none", "").Want(t, 404)
 	if hidden.Body != absent.Body {
 		t.Errorf("hidden %s, absent %s", hidden.Body, absent.Body)
 	}
-	p.do(t, viewer, "PUT", "/v1/sites/plant-1", `{}`, "If-Match", "*").want(t, 403)
-	p.do(t, viewer, "PUT", "/v1/sites/plant-2", `{}`, "If-Match", "*").want(t, 404)
-	p.do(t, person("eve", "plant-1=admin"), "POST", "/v1/sites", `{"name":"plant-3"}`).want(t, 403)
-	p.do(t, caller{Subject: "gw-1", Gateway: "gw-1", Site: "plant-1", Role: "gateway", Expires: viewer.Expires}, "GET", "/v1/sites/plant-1", "").want(t, 404)
-	lapsed := administrator()
-	lapsed.Expires = 1
-	p.do(t, lapsed, "GET", "/v1/sites", "").want(t, 401)
+	p.Do(t, viewer, "PUT", "/v1/sites/plant-1", `{}`, "If-Match", "*").Want(t, 403)
+	p.Do(t, viewer, "PUT", "/v1/sites/plant-2", `{}`, "If-Match", "*").Want(t, 404)
+	p.Do(t, apitest.Person("eve", "plant-1=admin"), "POST", "/v1/sites", `{"name":"plant-3"}`).Want(t, 403)
+	p.Do(t, apitest.Gateway("gw-1", "plant-1"), "GET", "/v1/sites/plant-1", "").Want(t, 404)
+	expired := apitest.Administrator()
+	expired.Expires = 1
+	p.Do(t, expired, "GET", "/v1/sites", "").Want(t, 401)
 }
 
 func TestIdempotencyKey(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	body := `{"name":"plant-1"}`
-	first := p.do(t, administrator(), "POST", "/v1/sites", body, "Idempotency-Key", "k").want(t, 201)
-	again := p.do(t, administrator(), "POST", "/v1/sites", body, "Idempotency-Key", "k").want(t, 201)
+	first := p.Do(t, apitest.Administrator(), "POST", "/v1/sites", body, "Idempotency-Key", "k").Want(t, 201)
+	again := p.Do(t, apitest.Administrator(), "POST", "/v1/sites", body, "Idempotency-Key", "k").Want(t, 201)
 	if again.Body != first.Body || again.Headers["etag"] != first.Headers["etag"] || again.Headers["idempotency-replayed"] != "true" {
 		t.Errorf("got %+v, first %+v", again, first)
 	}
-	p.do(t, administrator(), "POST", "/v1/sites", `{"name":"plant-2"}`, "Idempotency-Key", "k").want(t, 409)
-	p.do(t, person("eve", "*=admin"), "POST", "/v1/sites", body, "Idempotency-Key", "k").want(t, 409) // her own key, and there is such a site
-	if got := p.checkTrail(t); got["site.create"] != 1 {
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites", `{"name":"plant-2"}`, "Idempotency-Key", "k").Want(t, 409)
+	p.Do(t, apitest.Person("eve", "*=admin"), "POST", "/v1/sites", body, "Idempotency-Key", "k").Want(t, 409) // her own key, and there is such a site
+	if got := p.Trail(t); got["site.create"] != 1 {
 		t.Errorf("trail %v", got)
 	}
 }
@@ -155,7 +157,7 @@ func TestBadRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p.do(t, administrator(), c.method, c.target, c.body).want(t, c.status)
+			p.Do(t, apitest.Administrator(), c.method, c.target, c.body).Want(t, c.status)
 		})
 	}
 }

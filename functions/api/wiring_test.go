@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -32,9 +33,9 @@ func TestICECredentials(t *testing.T) {
 			Credential string   `json:"credential"`
 		} `json:"ice_servers"`
 	}
-	p.do(t, person("eve", "plant-1=viewer"), "GET", "/v1/sites/plant-1/ice-servers", "").want(t, 200).into(t, &got)
+	p.Do(t, apitest.Person("eve", "plant-1=viewer"), "GET", "/v1/sites/plant-1/ice-servers", "").Want(t, 200).Decode(t, &got)
 	if len(got.Servers) != 2 || got.Servers[1].URLs[0] != "turn:turn.test:3478" || len(got.Servers[1].Credential) != 28 || got.Servers[0].Username != "" {
 		t.Errorf("got %+v", got)
 	}
-	p.do(t, person("eve", "plant-2=viewer"), "GET", "/v1/sites/plant-1/ice-servers", "").want(t, 404)
+	p.Do(t, apitest.Person("eve", "plant-2=viewer"), "GET", "/v1/sites/plant-1/ice-servers", "").Want(t, 404)
 }

@@ -28,11 +28,11 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/access"
 	"github.com/insighthub/insighthub/lib/api"
+	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/audit"
 	"github.com/insighthub/insighthub/lib/aws/kms"
 	"github.com/insighthub/insighthub/lib/directory"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
-	"github.com/insighthub/insighthub/lib/password"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/token"
@@ -41,7 +41,7 @@ import (
 
 const (
 	adminName     = "ada"
-	adminPassword = "correct horse battery staple"
+	adminPassword = apitest.Password
 	keyID         = "11111111-2222-4333-8444-555555555555"
 )
 
@@ -82,8 +82,7 @@ func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	p := &platform{state: t.TempDir()}
 	p.pool, p.dsn = timescaletest.Open(t)
-	phc := must(password.Hash(adminPassword, password.DefaultCost(), rand.Reader))(t)
-	must(p.pool.FirstAdministrator(t.Context(), adminName, phc, trail.Entry{Action: "account.create", Detail: "{}"}))(t)
+	apitest.FirstAdministrator(t, p.pool, adminName)
 	must(p.pool.CreateSite(t.Context(), directory.Site{Name: "plant-1", TimeZone: "UTC"}, trail.Entry{Action: "site.create", Site: "plant-1", Detail: "{}"}))(t)
 
 	info := stackfile.Info{Audience: "insighthub", AdminName: adminName, AdminPassword: adminPassword}
