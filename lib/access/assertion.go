@@ -10,10 +10,10 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// GatewayToken gives an access token for its site to the gateway that signed the
-// assertion. audiences are what the assertion may name: the issuer and the address
-// of the token endpoint. client is the request's client_id, which may be empty and is
-// otherwise the gateway (RFC 7521, 4.2). The error is as Login's.
+// GatewayToken issues an access token to the gateway that signed the assertion, for its
+// site. audiences are those that the assertion may have: the issuer and the address of
+// the token endpoint. client is the request's client_id, which must be empty or the
+// gateway's name (RFC 7521, 4.2). The error is as for Login.
 func (s *Service) GatewayToken(ctx context.Context, assertion, client string, audiences []string, source string) (string, error) {
 	var site telemetry.SiteID
 	find := func(ctx context.Context, gateway telemetry.GatewayID, kid string) (*ecdsa.PublicKey, error) {
@@ -33,18 +33,18 @@ func (s *Service) GatewayToken(ctx context.Context, assertion, client string, au
 	}
 	claims, err := token.VerifyAssertion(ctx, assertion, audiences, s.config.Now(), find)
 	if errors.Is(err, telemetry.ErrInvalid) {
-		return "", s.refuse(ctx, &Refused{reason: err.Error()}, assertionFailed, "gateways", source)
+		return "", s.reject(ctx, &Rejected{reason: err.Error()}, assertionFailed, "gateways", source)
 	}
 	if err != nil {
 		return "", fmt.Errorf("gateway token: %w", err)
 	}
 	object := "gateways/" + printable(string(claims.Gateway))
 	if client != "" && client != string(claims.Gateway) {
-		return "", s.refuse(ctx, &Refused{reason: "client_id names another gateway than the assertion"}, assertionFailed, object, source)
+		return "", s.reject(ctx, &Rejected{reason: "client_id differs from the gateway of the assertion"}, assertionFailed, object, source)
 	}
 	err = s.config.Gateways.UseAssertion(ctx, claims.Gateway, claims.ID, claims.Expires)
 	if errors.Is(err, telemetry.ErrConflict) {
-		return "", s.refuse(ctx, &Refused{reason: "the assertion was used before"}, assertionFailed, object, source)
+		return "", s.reject(ctx, &Rejected{reason: "the assertion was used before"}, assertionFailed, object, source)
 	}
 	if err != nil {
 		return "", fmt.Errorf("gateway token: %w", err)
@@ -52,7 +52,7 @@ func (s *Service) GatewayToken(ctx context.Context, assertion, client string, au
 	identity := token.Identity{Subject: string(claims.Gateway), Gateway: claims.Gateway, Site: site, Role: token.Gateway}
 	access, _, err := s.config.Minter.Mint(ctx, identity, token.GatewayLifetime)
 	if err != nil {
-		return "", fmt.Errorf("mint a token for gateway %q: %w", claims.Gateway, asInternal(err))
+		return "", fmt.Errorf("issue a token for gateway %q: %w", claims.Gateway, asInternal(err))
 	}
 	return access, nil
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// empty is a platform without people and gateways.
+// empty is a platform without accounts and gateways.
 type empty struct{ t *testing.T }
 
 func (empty) AccountByName(context.Context, string) (directory.Account, string, error) {
@@ -51,16 +51,16 @@ func (empty) UseAssertion(context.Context, telemetry.GatewayID, string, time.Tim
 	return nil
 }
 
-// AppendTrail wants what a stranger sent to be fit for the trail.
+// AppendTrail checks that the entry holds no control characters of the request.
 func (e empty) AppendTrail(_ context.Context, entry trail.Entry) error {
 	if len(entry.Object) > 256 || strings.ContainsAny(entry.Object, "\x00\r\n\x1b") || !json.Valid([]byte(entry.Detail)) {
-		e.t.Errorf("in the trail: %+v", entry)
+		e.t.Errorf("got entry %+v, want printable text and a JSON detail", entry)
 	}
 	return nil
 }
 
-// FuzzEndpoints: whatever is sent to an endpoint that gives tokens out, nobody gets one, the
-// platform finds no fault in itself, and no text of the request comes back.
+// FuzzEndpoints checks that no request to a token endpoint gets a token, a status of 500
+// or a response that is not JSON.
 func FuzzEndpoints(f *testing.F) {
 	const form, object = "application/x-www-form-urlencoded", "application/json"
 	for _, seed := range []struct{ path, kind, body string }{
@@ -70,7 +70,8 @@ func FuzzEndpoints(f *testing.F) {
 		{"/v1/login", "text/plain", `{}`},
 		{"/v1/refresh", object, `{"refresh_token":"ihr_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`},
 		{"/v1/logout", object, `{"refresh_token":"x","admin":true}`},
-		{"/v1/token", form, "grant_type=client_credentials&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=e30.e30.AA"},
+		{"/v1/token", form, "grant_type=client_credentials&client_assertion=e30.e30.AA" +
+			"&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"},
 		{"/v1/token", form, "grant_type=client_credentials&grant_type=x%zz;"},
 		{"/v1/token", form + "; charset", strings.Repeat("a", 17<<10)},
 	} {
@@ -83,9 +84,10 @@ func FuzzEndpoints(f *testing.F) {
 	}
 	minter := tokentest.Minter(f, keys, time.Now)
 	f.Fuzz(func(t *testing.T, path, kind, body string) {
-		none := empty{t}
+		platform := empty{t}
 		service, err := access.New(access.Config{
-			Accounts: none, Attempts: none, Sessions: none, Gateways: none, Trail: none, Minter: minter, Keys: set, Cost: cheap(),
+			Accounts: platform, Attempts: platform, Sessions: platform, Gateways: platform, Trail: platform,
+			Minter: minter, Keys: set, Cost: cheap(),
 			Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: rand.Reader, Issuer: tokentest.Issuer,
 		})
 		if err != nil {
@@ -101,21 +103,21 @@ func FuzzEndpoints(f *testing.F) {
 		r.Header["Content-Type"] = []string{kind}
 		w := httptest.NewRecorder()
 		service.Handler().ServeHTTP(w, r)
-		answer, err := io.ReadAll(w.Body)
+		response, err := io.ReadAll(w.Body)
 		if err != nil {
 			t.Fatal(err)
 		}
 		switch w.Code {
 		case http.StatusBadRequest, http.StatusUnauthorized, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
-			if !json.Valid(answer) || strings.Contains(string(answer), "token\":\"") {
-				t.Errorf("%s %q: %s", endpoint, body, answer)
+			if !json.Valid(response) || strings.Contains(string(response), "token\":\"") {
+				t.Errorf("%s %q: %s", endpoint, body, response)
 			}
 		case http.StatusNoContent:
 			if endpoint != "/v1/logout" {
 				t.Errorf("%s %q: %d", endpoint, body, w.Code)
 			}
 		default:
-			t.Errorf("%s %q: %d %s", endpoint, body, w.Code, answer)
+			t.Errorf("%s %q: %d %s", endpoint, body, w.Code, response)
 		}
 	})
 }

@@ -19,16 +19,15 @@ import (
 	"github.com/insighthub/insighthub/lib/lambda/deadline"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/problem"
-	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// maxBodyBytes bounds a request of this package: credentials are short.
+// maxBodyBytes bounds a request body: credentials are short.
 const maxBodyBytes = 16 << 10
 
-// patience bounds a request. The function's own deadline cuts it further: a database
-// that hangs is then an answer of 503, and not an end of the function without one.
-const patience = 10 * time.Second
+// requestTimeout bounds the work on a request, as does the function's own deadline: the
+// client gets 503 from a database that hangs, instead of a function that timed out.
+const requestTimeout = 10 * time.Second
 
 // assertionType is client_assertion_type (RFC 7523, 2.2).
 const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -43,13 +42,13 @@ func (s *Service) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, serve := range s.routes() {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			ctx, cancel := deadline.WithMargin(r.Context(), time.Now(), patience)
+			ctx, cancel := deadline.WithMargin(r.Context(), time.Now(), requestTimeout)
 			defer cancel()
 			serve(w, r.WithContext(ctx))
 		})
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusNotFound, Detail: "there is nothing at " + r.Method + " " + r.URL.Path})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusNotFound, Detail: "There is no resource at this path."})
 	})
 	return mux
 }
@@ -68,7 +67,7 @@ func (s *Service) routes() map[string]http.HandlerFunc {
 // Patterns returns every route of Handler, as "METHOD /path".
 func Patterns() []string { return slices.Sorted(maps.Keys((*Service).routes(nil))) }
 
-type pairAnswer struct {
+type tokenResponse struct {
 	AccessToken      string `json:"access_token"`
 	TokenType        string `json:"token_type"`
 	ExpiresIn        int    `json:"expires_in"`
@@ -85,7 +84,7 @@ func (s *Service) serveLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	pair, err := s.Login(r.Context(), request.Name, request.Password, lambdahttp.InfoOf(r.Context()).SourceIP)
-	s.answerPair(w, r, pair, err, "the name or the password is wrong")
+	s.respondPair(w, r, pair, err, "The name or the password is wrong.")
 }
 
 type refreshRequest struct {
@@ -98,7 +97,7 @@ func (s *Service) serveRefresh(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	pair, err := s.Refresh(r.Context(), request.RefreshToken, lambdahttp.InfoOf(r.Context()).SourceIP)
-	s.answerPair(w, r, pair, err, "the refresh token is not good; log in again")
+	s.respondPair(w, r, pair, err, "The refresh token is not valid. Log in.")
 }
 
 func (s *Service) serveLogout(w http.ResponseWriter, r *http.Request) {
@@ -113,45 +112,50 @@ func (s *Service) serveLogout(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// answerPair answers with a pair of tokens, or with one text for all that may be
-// wrong with what was sent.
-func (s *Service) answerPair(w http.ResponseWriter, r *http.Request, pair Pair, err error, wrong string) {
-	refused, ok := errors.AsType[*Refused](err)
+// respondPair responds with a pair of tokens, or with the same detail for every reason of
+// a rejection.
+func (s *Service) respondPair(w http.ResponseWriter, r *http.Request, pair Pair, err error, detail string) {
+	rejected, ok := errors.AsType[*Rejected](err)
 	switch {
-	case ok && refused.RetryAfter > 0:
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(refused.RetryAfter.Seconds()))))
-		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusTooManyRequests, Detail: "too many failed attempts; wait"})
+	case ok && rejected.RetryAfter > 0:
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(rejected.RetryAfter.Seconds()))))
+		lambdahttp.WriteProblem(w, problem.Document{
+			Status: http.StatusTooManyRequests, Detail: "Too many attempts failed. Retry after the seconds of Retry-After.",
+		})
 	case ok:
-		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusUnauthorized, Detail: wrong})
+		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusUnauthorized, Detail: detail})
 	case err != nil:
 		s.fail(w, r, err)
 	default:
-		s.writeToken(w, r, pairAnswer{
+		s.writeToken(w, r, tokenResponse{
 			AccessToken: pair.Access, TokenType: "Bearer", ExpiresIn: int(pair.AccessExpires.Seconds()),
 			RefreshToken: pair.Refresh, RefreshExpiresIn: int(pair.RefreshExpires.Seconds()),
 		})
 	}
 }
 
-func (s *Service) writeToken(w http.ResponseWriter, r *http.Request, answer pairAnswer) {
+func (s *Service) writeToken(w http.ResponseWriter, r *http.Request, response tokenResponse) {
 	w.Header().Set("Cache-Control", "no-store") // RFC 6749, 5.1
-	if err := lambdahttp.WriteJSON(w, http.StatusOK, answer); err != nil {
-		s.config.Log.ErrorContext(r.Context(), "answer", "error", err)
+	if err := lambdahttp.WriteJSON(w, http.StatusOK, response); err != nil {
+		s.config.Log.ErrorContext(r.Context(), "response not written", "error", err)
 	}
 }
 
-// fail answers when the platform can not tell. Internal texts stay in the log.
+// fail responds to failures of the platform; their texts stay in the log. No error of a
+// port is the client's fault here, so that a status below 500 would be wrong.
 func (s *Service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	info := lambdahttp.InfoOf(r.Context())
-	status := http.StatusInternalServerError
-	if errors.Is(err, telemetry.ErrUnavailable) {
-		status = http.StatusServiceUnavailable
+	status := lambdahttp.Status(err)
+	if status < http.StatusInternalServerError {
+		status = http.StatusInternalServerError
 	}
 	s.config.Log.ErrorContext(r.Context(), "request failed", "request_id", info.ID, "path", r.URL.Path, "error", err)
-	lambdahttp.WriteProblem(w, problem.Document{Status: status, Detail: "request " + info.ID + " could not be served; nobody was logged in"})
+	lambdahttp.WriteProblem(w, problem.Document{
+		Status: status, Detail: "Request " + info.ID + " could not be served. No token was issued.",
+	})
 }
 
-// serveToken is the token endpoint of OAuth 2.0, whose errors have a form of their own.
+// serveToken is the token endpoint of OAuth 2.0, with OAuth's form of errors.
 func (s *Service) serveToken(w http.ResponseWriter, r *http.Request) {
 	form, code, text := readForm(w, r)
 	if code == "" {
@@ -162,33 +166,34 @@ func (s *Service) serveToken(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	audiences := []string{s.config.Issuer, s.config.Issuer + "/v1/token"}
-	access, err := s.GatewayToken(r.Context(), form.Get("client_assertion"), form.Get("client_id"), audiences, lambdahttp.InfoOf(r.Context()).SourceIP)
-	if _, ok := errors.AsType[*Refused](err); ok {
-		writeOAuthError(w, http.StatusUnauthorized, "invalid_client", "the assertion is not accepted")
+	source := lambdahttp.InfoOf(r.Context()).SourceIP
+	access, err := s.GatewayToken(r.Context(), form.Get("client_assertion"), form.Get("client_id"), audiences, source)
+	if _, ok := errors.AsType[*Rejected](err); ok {
+		writeOAuthError(w, http.StatusUnauthorized, "invalid_client", "The assertion is not accepted.")
 		return
 	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	s.writeToken(w, r, pairAnswer{AccessToken: access, TokenType: "Bearer", ExpiresIn: int(token.GatewayLifetime.Seconds())})
+	s.writeToken(w, r, tokenResponse{AccessToken: access, TokenType: "Bearer", ExpiresIn: int(token.GatewayLifetime.Seconds())})
 }
 
 func readForm(w http.ResponseWriter, r *http.Request) (form url.Values, code, text string) {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
-		return nil, "invalid_request", "want Content-Type application/x-www-form-urlencoded"
+		return nil, "invalid_request", "Content-Type must be application/x-www-form-urlencoded."
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	if err != nil {
-		return nil, "invalid_request", fmt.Sprintf("the body exceeds %d bytes", maxBodyBytes)
+		return nil, "invalid_request", fmt.Sprintf("The body is longer than %d bytes.", maxBodyBytes)
 	}
 	if form, err = url.ParseQuery(string(body)); err != nil {
-		return nil, "invalid_request", "the body is no form"
+		return nil, "invalid_request", "The body is not a valid form."
 	}
-	for name, values := range form {
-		if len(values) > 1 { // RFC 6749, 3.2
-			return nil, "invalid_request", fmt.Sprintf("%q stands more than once", strings.Map(plain, name))
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		if len(form[name]) > 1 { // RFC 6749, 3.2
+			return nil, "invalid_request", "Parameter " + strings.Map(oauthText, name) + " is repeated."
 		}
 	}
 	return form, "", ""
@@ -197,18 +202,18 @@ func readForm(w http.ResponseWriter, r *http.Request) (form url.Values, code, te
 func checkForm(form url.Values) (code, text string) {
 	switch {
 	case form.Get("grant_type") != "client_credentials":
-		return "unsupported_grant_type", "want grant_type client_credentials"
+		return "unsupported_grant_type", "grant_type must be client_credentials."
 	case form.Get("client_assertion_type") != assertionType:
-		return "invalid_request", "want client_assertion_type " + assertionType
+		return "invalid_request", "client_assertion_type must be " + assertionType + "."
 	case form.Get("client_assertion") == "":
-		return "invalid_request", "want client_assertion"
+		return "invalid_request", "client_assertion is missing."
 	default:
 		return "", ""
 	}
 }
 
-// plain keeps what an error text may hold (RFC 6749, 5.2).
-func plain(r rune) rune {
+// oauthText replaces characters that an error description must not have (RFC 6749, 5.2).
+func oauthText(r rune) rune {
 	if r < ' ' || r > '~' || r == '"' || r == '\\' {
 		return '?'
 	}
@@ -234,7 +239,7 @@ func (s *Service) serveKeys(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(document)
 }
 
-// serveMetadata tells clients where the endpoints are.
+// serveMetadata serves the addresses of the endpoints (RFC 8414).
 func (s *Service) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "public, max-age=300")
 	err := lambdahttp.WriteJSON(w, http.StatusOK, map[string]any{
@@ -251,11 +256,13 @@ func (s *Service) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readJSON reads the body into v, or answers why not and returns false.
+// readJSON reads the body into v, or responds with a problem and returns false.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) bool {
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || kind != "application/json" {
-		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusUnsupportedMediaType, Detail: "want Content-Type application/json"})
+		lambdahttp.WriteProblem(w, problem.Document{
+			Status: http.StatusUnsupportedMediaType, Detail: "Content-Type must be application/json.",
+		})
 		return false
 	}
 	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
@@ -263,18 +270,22 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) bool {
 		err = decode(raw, v)
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body exceeds %d bytes", maxBodyBytes)})
+		lambdahttp.WriteProblem(w, problem.Document{
+			Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body is longer than %d bytes.", maxBodyBytes),
+		})
 		return false
 	}
 	if err != nil {
 		// The decoder's own text may quote a password.
-		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusBadRequest, Detail: "the body is not the JSON object that is wanted here"})
+		lambdahttp.WriteProblem(w, problem.Document{
+			Status: http.StatusBadRequest, Detail: "The body must be one JSON object without unknown or repeated members.",
+		})
 		return false
 	}
 	return true
 }
 
-// decode reads one JSON document of known members.
+// decode reads one JSON document without unknown members.
 func decode(raw []byte, v any) error {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
@@ -282,7 +293,7 @@ func decode(raw []byte, v any) error {
 		return err
 	}
 	if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
-		return errors.New("something follows the document")
+		return errors.New("more than one JSON document")
 	}
 	return lambdahttp.Exact(raw, v)
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// Pair is what a login or a refresh gives.
+// Pair is the tokens of a login or a refresh.
 type Pair struct {
 	Access         string
 	AccessExpires  time.Duration // from now
@@ -45,21 +45,20 @@ const (
 	assertionFailed = trail.Action("token.refuse")
 )
 
-// nobody is the stored password of who does not exist: no password is known whose
-// hash is all zeros, and looking takes as long as with one that is stored at this cost.
-func nobody(cost password.Cost) string {
+// unusable returns the PHC string for a name that does not exist: no known password has
+// a hash of zeros, and verifying it takes as long as a stored password of this cost.
+func unusable(cost password.Cost) string {
 	zeros := base64.RawStdEncoding.EncodeToString(make([]byte, 32))
 	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", cost.MemoryKiB, cost.Passes, cost.Threads, zeros[:22], zeros)
 }
 
-// Login gives a pair of tokens to whoever knows the password. source is the
-// address that the request came from. The error is a *Refused, or wraps
-// telemetry.ErrUnavailable, or is internal.
+// Login verifies the password and returns a pair of tokens. source is the address of the
+// client. The error is a *Rejected, or wraps telemetry.ErrUnavailable, or is internal.
 //
-// An unknown name, a wrong password and a disabled account, with whichever password,
-// cost the same: one attempt counted, one account looked for, one password computed at
-// Config.Cost, one entry in the trail. A locked name costs none but the first and the last,
-// known or not: the lock is of the name as it was sent.
+// An unknown name, a wrong password and a disabled account, with any password, do the
+// same work: they count one attempt, look up one account, compute one password hash at
+// Config.Cost and write one entry of the audit trail. A locked name does the first and the
+// last of these, whether it exists or not: the lock is on the name as it was sent.
 func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair, error) {
 	name = strings.ToLower(strings.TrimSpace(name))
 	object := "accounts/" + printable(name)
@@ -72,9 +71,9 @@ func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair,
 		return Pair{}, fmt.Errorf("login: %w", err)
 	}
 	if !locked.IsZero() {
-		return Pair{}, s.refuse(ctx, &Refused{"locked", max(locked.Sub(s.config.Now()), time.Second)}, loginFailed, object, source)
+		return Pair{}, s.reject(ctx, &Rejected{"locked", max(locked.Sub(s.config.Now()), time.Second)}, loginFailed, object, source)
 	}
-	account, phc, reason, err := s.look(ctx, name)
+	account, phc, reason, err := s.findAccount(ctx, name)
 	if err != nil {
 		return Pair{}, err
 	}
@@ -86,7 +85,7 @@ func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair,
 		reason = "wrong password"
 	}
 	if reason != "" {
-		return Pair{}, s.refuse(ctx, &Refused{reason: reason}, loginFailed, object, source)
+		return Pair{}, s.reject(ctx, &Rejected{reason: reason}, loginFailed, object, source)
 	}
 	if err := s.config.Attempts.ForgiveAttempt(ctx, keys); err != nil {
 		return Pair{}, fmt.Errorf("login: %w", err)
@@ -95,15 +94,16 @@ func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair,
 	return s.start(ctx, account, source)
 }
 
-// look finds the account, or a stand-in whose password nobody knows and the reason.
-func (s *Service) look(ctx context.Context, name string) (account directory.Account, phc, reason string, err error) {
+// findAccount returns the account and its password, or an unusable password and the
+// reason.
+func (s *Service) findAccount(ctx context.Context, name string) (account directory.Account, phc, reason string, err error) {
 	if name == "" || len(name) > maxNameBytes || strings.ContainsRune(name, 0) || !utf8.ValidString(name) {
-		return directory.Account{}, nobody(s.config.Cost), "no such name", nil
+		return directory.Account{}, unusable(s.config.Cost), "invalid name", nil
 	}
 	account, phc, err = s.config.Accounts.AccountByName(ctx, name)
 	switch {
 	case errors.Is(err, telemetry.ErrNotFound):
-		return directory.Account{}, nobody(s.config.Cost), "no such account", nil
+		return directory.Account{}, unusable(s.config.Cost), "unknown account", nil
 	case err != nil:
 		return directory.Account{}, "", "", fmt.Errorf("login: %w", err)
 	case account.Disabled:
@@ -113,7 +113,7 @@ func (s *Service) look(ctx context.Context, name string) (account directory.Acco
 	}
 }
 
-// rehash raises a password to the present cost. It is no part of the login.
+// rehash stores a hash at the present cost. Its failure does not fail the login.
 func (s *Service) rehash(ctx context.Context, account directory.Account, old, secret string) {
 	if !password.Outdated(old, s.config.Cost) {
 		return
@@ -123,11 +123,11 @@ func (s *Service) rehash(ctx context.Context, account directory.Account, old, se
 		err = s.config.Accounts.Rehash(ctx, account.ID, old, phc)
 	}
 	if err != nil {
-		s.config.Log.WarnContext(ctx, "a password could not be hashed anew", "account", account.ID, "error", err)
+		s.config.Log.WarnContext(ctx, "password not rehashed at the present cost", "account", account.ID, "error", err)
 	}
 }
 
-// start begins a session.
+// start starts a session.
 func (s *Service) start(ctx context.Context, account directory.Account, source string) (Pair, error) {
 	secret, session, err := s.newSession()
 	if err != nil {
@@ -148,11 +148,11 @@ func (s *Service) start(ctx context.Context, account directory.Account, source s
 	return pair, nil
 }
 
-// Refresh exchanges a refresh token for the next pair. The error is as Login's.
+// Refresh exchanges a refresh token for the next pair. The error is as for Login.
 func (s *Service) Refresh(ctx context.Context, refresh, source string) (Pair, error) {
 	hash, ok := hashOf(refresh)
 	if !ok {
-		return Pair{}, s.refuse(ctx, &Refused{reason: "no refresh token"}, loginFailed, "sessions", source)
+		return Pair{}, s.reject(ctx, &Rejected{reason: "not a refresh token"}, loginFailed, "sessions", source)
 	}
 	secret, next, err := s.newSession()
 	if err != nil {
@@ -162,16 +162,16 @@ func (s *Service) Refresh(ctx context.Context, refresh, source string) (Pair, er
 	account, err := s.config.Sessions.RefreshSession(ctx, hash, next, s.config.Now(), reuse)
 	switch {
 	case errors.Is(err, telemetry.ErrConflict): // already in the trail
-		return Pair{}, &Refused{reason: "the refresh token was used before"}
+		return Pair{}, &Rejected{reason: "the refresh token was used before"}
 	case errors.Is(err, telemetry.ErrNotFound):
-		return Pair{}, s.refuse(ctx, &Refused{reason: "the refresh token is not good any more"}, loginFailed, "sessions", source)
+		return Pair{}, s.reject(ctx, &Rejected{reason: "the refresh token is unknown or has expired"}, loginFailed, "sessions", source)
 	case err != nil:
 		return Pair{}, fmt.Errorf("refresh: %w", err)
 	}
 	return s.pair(ctx, account, secret)
 }
 
-// Logout ends the session of a refresh token, whether or not it is good.
+// Logout ends the session of a refresh token, valid or not.
 func (s *Service) Logout(ctx context.Context, refresh, source string) error {
 	hash, ok := hashOf(refresh)
 	if !ok {
@@ -184,17 +184,18 @@ func (s *Service) Logout(ctx context.Context, refresh, source string) error {
 	return nil
 }
 
-// newSession returns a refresh token and what is kept of it.
+// newSession returns a refresh token and the session that is stored for it.
 func (s *Service) newSession() (string, directory.Session, error) {
 	var raw [refreshBytes]byte
 	if _, err := io.ReadFull(s.config.Random, raw[:]); err != nil {
 		return "", directory.Session{}, fmt.Errorf("refresh token: %w", err)
 	}
 	secret := refreshPrefix + base64.RawURLEncoding.EncodeToString(raw[:])
-	return secret, directory.Session{Hash: sha256.Sum256([]byte(secret)), Expires: s.config.Now().Add(s.config.SessionLifetime)}, nil
+	session := directory.Session{Hash: sha256.Sum256([]byte(secret)), Expires: s.config.Now().Add(s.config.SessionLifetime)}
+	return secret, session, nil
 }
 
-// hashOf returns what is kept of a refresh token, and false for what can be none.
+// hashOf returns the hash of a refresh token; false for a text of another form.
 func hashOf(refresh string) ([32]byte, bool) {
 	encoded, ok := strings.CutPrefix(refresh, refreshPrefix)
 	if !ok || len(encoded) != base64.RawURLEncoding.EncodedLen(refreshBytes) {
@@ -203,7 +204,7 @@ func hashOf(refresh string) ([32]byte, bool) {
 	return sha256.Sum256([]byte(refresh)), true
 }
 
-// pair mints the access token beside a refresh token.
+// pair issues an access token for the account and returns it with the refresh token.
 func (s *Service) pair(ctx context.Context, account directory.Account, refresh string) (Pair, error) {
 	identity := token.Identity{Subject: string(account.ID), Grants: make(map[telemetry.SiteID]token.Role, len(account.Grants))}
 	for site, role := range account.Grants {
@@ -211,15 +212,15 @@ func (s *Service) pair(ctx context.Context, account directory.Account, refresh s
 	}
 	access, _, err := s.config.Minter.Mint(ctx, identity, token.PersonLifetime)
 	if err != nil {
-		return Pair{}, fmt.Errorf("mint a token for account %q: %w", account.ID, asInternal(err))
+		return Pair{}, fmt.Errorf("issue a token for account %q: %w", account.ID, asInternal(err))
 	}
 	return Pair{access, token.PersonLifetime, refresh, s.config.SessionLifetime}, nil
 }
 
-// entry is an audit entry of now.
+// entry returns an entry of the audit trail with the present time.
 func (s *Service) entry(actor string, action trail.Action, object string, detail map[string]string) trail.Entry {
 	raw, err := json.Marshal(detail)
-	if err != nil { // texts always marshal
+	if err != nil { // a map of texts always marshals
 		raw = []byte("{}")
 	}
 	return trail.Entry{Time: telemetry.MicrosOf(s.config.Now()), Actor: actor, Action: action, Object: object, Detail: string(raw)}
@@ -229,7 +230,7 @@ func attemptKey(kind, value string) directory.AttemptKey {
 	return sha256.Sum256([]byte(kind + "\x00" + value))
 }
 
-// printable makes what a stranger sent fit for the audit trail.
+// printable returns a form of a client's text that the audit trail may hold.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
@@ -243,7 +244,7 @@ func printable(s string) string {
 	return s
 }
 
-// asInternal hides the kind of an error that is not the caller's fault.
+// asInternal removes the kind of an error that the client did not cause.
 func asInternal(err error) error {
 	if errors.Is(err, telemetry.ErrUnavailable) {
 		return err

@@ -13,14 +13,14 @@ import (
 	"github.com/insighthub/insighthub/lib/password"
 )
 
-// BenchmarkLoginTiming measures how long failed logins take, over the real database, and
-// prints for each kind the distribution and how well it can be told from a wrong
+// BenchmarkLoginTiming measures how long failed logins take over a real database, and
+// prints for each kind the distribution and how well it can be distinguished from a wrong
 // password. docs/bench/login-timing.md has a result:
 //
 //	go run ./cdk/local/postgres/cmd/testdb -tree .local/timescale -- \
 //		go test ./lib/access -run '^$' -bench LoginTiming -benchtime 300x
 //
-// Each iteration is one login of each kind, in an order that is drawn anew.
+// Each iteration is one login of each kind, in random order.
 func BenchmarkLoginTiming(b *testing.B) {
 	for _, cost := range []struct {
 		name string
@@ -49,12 +49,12 @@ func timeLogins(b *testing.B, cost password.Cost) {
 		{what: "locked, unknown name", name: "bob", given: wrong, locked: true},
 	}
 	if cost != cheap() {
-		// A locked login computes no password, but to lock a name costs five.
+		// A locked login computes no hash, but locking a name computes five.
 		kinds = slices.DeleteFunc(kinds, func(k *kind) bool { return k.locked })
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	try := func(k *kind) {
-		l.later()
+	login := func(k *kind) {
+		l.resetAttempts()
 		for n := 0; k.locked && n < 5; n++ {
 			l.fail(b, k.name, wrong)
 		}
@@ -62,26 +62,26 @@ func timeLogins(b *testing.B, cost password.Cost) {
 		w := l.fail(b, k.name, k.given)
 		k.took = append(k.took, float64(time.Since(start))/float64(time.Millisecond))
 		if w.Locked != k.locked {
-			b.Fatalf("%s: locked %t", k.what, w.Locked)
+			b.Fatalf("%s: got locked %t, want %t", k.what, w.Locked, k.locked)
 		}
 	}
-	for _, k := range kinds { // statements are prepared, and caches filled
+	for _, k := range kinds { // prepare statements and fill caches
 		for range 10 {
-			try(k)
+			login(k)
 		}
 		k.took = nil
 	}
 	for b.Loop() {
 		random.Shuffle(len(kinds), func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
 		for _, k := range kinds {
-			try(k)
+			login(k)
 		}
 	}
 	slices.SortFunc(kinds, func(x, y *kind) int { return cmp.Compare(x.what, y.what) })
 	b.Log(table(kinds))
 }
 
-// table compares each kind with the one of its own sort: a wrong password, or a locked name.
+// table compares each kind with its reference: a wrong password, or a locked name.
 func table(kinds []*kind) string {
 	reference := make(map[bool][]float64)
 	for _, k := range kinds {
@@ -105,10 +105,10 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[int(q*float64(len(sorted)-1)+0.5)]
 }
 
-// mannWhitney compares two samples (Mann and Whitney, 1947): the chance that a value of x
-// is longer than one of y, how many standard deviations the statistic lies from where it
-// is expected when both are of one distribution, and how likely that is, two-sided, by
-// the normal approximation with its correction for ties.
+// mannWhitney compares two samples (Mann and Whitney, 1947). It returns the probability
+// that a value of x is longer than one of y, the z-score of U under the hypothesis that
+// both have the same distribution, and its two-sided p-value by the normal approximation
+// with the correction for ties.
 func mannWhitney(x, y []float64) (longer, z, p float64) {
 	type value struct {
 		v float64
@@ -145,12 +145,12 @@ func mannWhitney(x, y []float64) (longer, z, p float64) {
 
 func TestMannWhitney(t *testing.T) {
 	t.Parallel()
-	// By hand: of the nine pairs x is longer in 8, and sd² = 9/12·7.
+	// Computed by hand: x is longer in 8 of 9 pairs, and sd² = 9/12·7.
 	longer, z, p := mannWhitney([]float64{3, 5, 6}, []float64{1, 2, 4})
 	if math.Abs(longer-8.0/9) > 1e-12 || math.Abs(z-3.5/math.Sqrt(5.25)) > 1e-12 || math.Abs(p-0.1266) > 1e-3 {
 		t.Errorf("got %v, %v, %v", longer, z, p)
 	}
 	if longer, z, p := mannWhitney([]float64{1, 1, 2}, []float64{1, 1, 2}); longer != 0.5 || z != 0 || p != 1 {
-		t.Errorf("of one distribution: %v, %v, %v", longer, z, p)
+		t.Errorf("the same sample twice: got %v, %v, %v, want 0.5, 0, 1", longer, z, p)
 	}
 }

@@ -26,32 +26,33 @@ const (
 	wrong  = "incorrect horse battery staple"
 )
 
-// login is the service over a real database, with everything that a login does counted.
+// login is the service over a real database. It records the work of each login.
 type login struct {
 	service *access.Service
-	wire    *wire
+	proxy   *recordingProxy
 
 	mu     sync.Mutex
 	hashes []string // parameters of each argon2id computation
 	now    time.Time
 }
 
-// newLogin makes the accounts ada and dora, who is disabled, with passwords of that cost.
+// newLogin creates the accounts ada and dora, who is disabled, with passwords of the cost.
 func newLogin(tb testing.TB, cost password.Cost) *login {
 	tb.Helper()
-	setUp, dsn := timescaletest.Open(tb)
+	pool, dsn := timescaletest.Open(tb)
 	phc, err := password.Hash(secret, cost, rand.Reader)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if made, err := setUp.FirstAdministrator(tb.Context(), "ada", phc, trail.Entry{Action: "account.create", Detail: "{}"}); err != nil || !made {
-		tb.Fatal(made, err)
+	created, err := pool.FirstAdministrator(tb.Context(), "ada", phc, trail.Entry{Action: "account.create", Detail: "{}"})
+	if err != nil || !created {
+		tb.Fatalf("first administrator: got created %t, %v", created, err)
 	}
 	timescaletest.Exec(tb, dsn, "INSERT INTO account (name, password, disabled) VALUES ('dora', $1, true)", phc)
 	l := &login{now: time.Date(2026, 11, 23, 9, 10, 0, 0, time.UTC)}
-	var through string
-	l.wire, through = tap(tb, dsn)
-	pool, err := timescale.Open(tb.Context(), timescale.PoolConfig{DSN: through, MaxConnections: 1})
+	var proxied string
+	l.proxy, proxied = newRecordingProxy(tb, dsn)
+	pool, err = timescale.Open(tb.Context(), timescale.PoolConfig{DSN: proxied, MaxConnections: 1})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -62,8 +63,9 @@ func newLogin(tb testing.TB, cost password.Cost) *login {
 		tb.Fatal(err)
 	}
 	l.service, err = access.New(access.Config{
-		Accounts: pool, Attempts: pool, Sessions: pool, Gateways: pool, Trail: pool, Minter: tokentest.Minter(tb, keys, l.clock), Keys: set,
-		Log: slog.New(slog.DiscardHandler), Now: l.clock, Random: rand.Reader, Issuer: tokentest.Issuer, Cost: cost, Verify: l.verify,
+		Accounts: pool, Attempts: pool, Sessions: pool, Gateways: pool, Trail: pool,
+		Minter: tokentest.Minter(tb, keys, l.clock), Keys: set, Log: slog.New(slog.DiscardHandler), Now: l.clock, Random: rand.Reader,
+		Issuer: tokentest.Issuer, Cost: cost, Verify: l.verify,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -79,60 +81,61 @@ func (l *login) clock() time.Time {
 
 func (l *login) verify(phc, given string) (bool, error) {
 	l.mu.Lock()
-	l.hashes = append(l.hashes, parameters(phc))
+	l.hashes = append(l.hashes, hashParameters(phc))
 	l.mu.Unlock()
 	return password.Verify(phc, given)
 }
 
-// later lets all attempts be forgotten.
-func (l *login) later() {
+// resetAttempts advances the clock until all attempts are forgotten.
+func (l *login) resetAttempts() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.now = l.now.Add(25 * time.Hour)
 }
 
-// work is what one login took.
+// work is what one login did.
 type work struct {
 	Statements, Hashes []string
 	Locked             bool
 }
 
-// fail logs in, which must not succeed, and returns the work.
+// fail does a login that must be rejected, and returns its work.
 func (l *login) fail(tb testing.TB, name, given string) work {
 	tb.Helper()
-	l.wire.take()
+	l.proxy.reset()
 	l.mu.Lock()
 	l.hashes = nil
 	l.mu.Unlock()
 	_, err := l.service.Login(tb.Context(), name, given, "192.0.2.1")
-	refused, ok := errors.AsType[*access.Refused](err)
+	rejected, ok := errors.AsType[*access.Rejected](err)
 	if !ok {
 		tb.Fatalf("%q: %v", name, err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return work{l.wire.take(), l.hashes, refused.RetryAfter > 0}
+	return work{l.proxy.reset(), l.hashes, rejected.RetryAfter > 0}
 }
 
-// cheap keeps the tests quick. It is not the default, so that a stand-in of the default's
-// cost shows.
+// cheap keeps the tests fast. It differs from the default, so that a hash of an unknown
+// name at the default cost fails the test.
 func cheap() password.Cost { return password.Cost{MemoryKiB: 64, Passes: 1, Threads: 1} }
 
-// TestFailedLoginsDoTheSame: whether a name exists does not show in what a login does. All
-// that fail send the same statements to the database, in the same order and as many
-// round trips, and compute one argon2id with the same parameters.
+// TestFailedLoginsDoTheSame checks that the work of a failed login does not depend on
+// whether the name exists: all send the same statements to the database, in the same order
+// and as many round trips, and compute one argon2id hash with the same parameters.
 func TestFailedLoginsDoTheSame(t *testing.T) {
 	t.Parallel()
 	l := newLogin(t, cheap())
-	// Statements are prepared when they are first used.
+	// The first use of a statement prepares it.
 	l.fail(t, "ada", wrong)
-	l.later()
+	l.resetAttempts()
 	want := l.fail(t, "ada", wrong)
-	if len(want.Statements) < 5 || len(want.Hashes) != 1 || want.Hashes[0] != "argon2id m=64,t=1,p=1, salt of 22, hash of 43 characters" || want.Locked {
-		t.Fatalf("a wrong password takes %+v", want)
+	hashes := []string{"argon2id m=64,t=1,p=1, salt of 22, hash of 43 characters"}
+	if len(want.Statements) < 5 || !slices.Equal(want.Hashes, hashes) || want.Locked {
+		t.Fatalf("a wrong password: got work %+v", want)
 	}
 	if n := count(want.Statements, "SELECT a.id::text"); n != 1 {
-		t.Fatalf("%d looks at accounts in %q", n, want.Statements)
+		t.Fatalf("got %d queries of accounts in %q, want 1", n, want.Statements)
 	}
 	for name, c := range map[string]struct{ name, given string }{
 		"unknown name":                   {"bob", wrong},
@@ -142,24 +145,23 @@ func TestFailedLoginsDoTheSame(t *testing.T) {
 		"disabled, its own password":     {"dora", secret},
 		"wrong password again":           {"ADA ", "x"},
 	} {
-		l.later()
+		l.resetAttempts()
 		if diff := cmp.Diff(want, l.fail(t, c.name, c.given)); diff != "" {
 			t.Errorf("%s (-wrong password +this):\n%s", name, diff)
 		}
 	}
-	// What can be no name is not looked for, and that says nothing of any name.
+	// A text that is not a valid name is not looked up, which reveals nothing about names.
 	for _, name := range []string{"", strings.Repeat("a", 200), "a\x00b"} {
-		l.later()
+		l.resetAttempts()
 		got := l.fail(t, name, wrong)
 		if diff := cmp.Diff(want.Hashes, got.Hashes); diff != "" || count(got.Statements, "SELECT a.id::text") != 0 {
-			t.Errorf("%.10q takes %+v", name, got)
+			t.Errorf("%.10q: got work %+v", name, got)
 		}
 	}
 }
 
-// TestLockedLoginsDoTheSame: a locked name is refused before anybody looks for it, and
-// names that do not exist lock like those that do. So no password is computed for
-// either, and no account read.
+// TestLockedLoginsDoTheSame checks that a locked name is rejected before its account is
+// read or a hash computed, and that names that do not exist are locked too.
 func TestLockedLoginsDoTheSame(t *testing.T) {
 	t.Parallel()
 	l := newLogin(t, cheap())
@@ -171,13 +173,13 @@ func TestLockedLoginsDoTheSame(t *testing.T) {
 			}
 			took[name] = l.fail(t, name, wrong)
 		}
-		took[name] = l.fail(t, name, secret) // prepared by now
+		took[name] = l.fail(t, name, secret) // with prepared statements
 	}
 	known := took["ada"]
 	if !known.Locked || len(known.Hashes) != 0 || len(known.Statements) == 0 || count(known.Statements, "SELECT a.id::text") != 0 {
-		t.Errorf("a locked name takes %+v", known)
+		t.Errorf("a locked name: got work %+v", known)
 	}
-	// Which of name and address is counted first depends on their digests.
+	// The digests of name and address decide which is counted first.
 	slices.Sort(known.Statements)
 	for _, name := range []string{"bob", "dora"} {
 		slices.Sort(took[name].Statements)

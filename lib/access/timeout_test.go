@@ -18,27 +18,29 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// hung is a database that does not answer.
-type hung struct{ empty }
+// hanging is a database that never responds.
+type hanging struct{ empty }
 
-func (hung) BeginAttempt(ctx context.Context, _ []directory.AttemptPolicy, _ time.Time) (time.Time, error) {
+func (hanging) BeginAttempt(ctx context.Context, _ []directory.AttemptPolicy, _ time.Time) (time.Time, error) {
 	<-ctx.Done()
 	return time.Time{}, fmt.Errorf("begin attempt: %w: %w", telemetry.ErrUnavailable, ctx.Err())
 }
 
-func (hung) Mint(context.Context, token.Identity, time.Duration) (string, token.Claims, error) {
+func (hanging) Mint(context.Context, token.Identity, time.Duration) (string, token.Claims, error) {
 	return "", token.Claims{}, telemetry.ErrUnavailable
 }
 
-func (hung) JWKS(context.Context) ([]byte, error) { return nil, telemetry.ErrUnavailable }
+func (hanging) JWKS(context.Context) ([]byte, error) { return nil, telemetry.ErrUnavailable }
 
-// TestDatabaseHangs: the answer is 503 and when to try again, while the function still runs.
+// TestDatabaseHangs checks that the response is 503 with Retry-After, before the function's
+// own deadline.
 func TestDatabaseHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		platform := hung{empty{t}}
+		platform := hanging{empty{t}}
 		service, err := access.New(access.Config{
-			Accounts: platform, Attempts: platform, Sessions: platform, Gateways: platform, Trail: platform, Minter: platform, Keys: platform,
+			Accounts: platform, Attempts: platform, Sessions: platform, Gateways: platform, Trail: platform,
+			Minter: platform, Keys: platform,
 			Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: bytes.NewReader(nil), Issuer: "http://127.0.0.1",
 		})
 		if err != nil {
@@ -51,10 +53,10 @@ func TestDatabaseHangs(t *testing.T) {
 		w := httptest.NewRecorder()
 		service.Handler().ServeHTTP(w, r)
 		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
-			t.Errorf("got %d %s", w.Code, w.Body)
+			t.Errorf("got %d %s, want 503 with Retry-After", w.Code, w.Body)
 		}
 		if err := function.Err(); err != nil {
-			t.Errorf("the function had ended by then: %v", err)
+			t.Errorf("the response came after the function's deadline: %v", err)
 		}
 	})
 }

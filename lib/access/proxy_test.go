@@ -12,16 +12,16 @@ import (
 	"testing"
 )
 
-// wire stands between the pool and PostgreSQL and notes what the client sends, in the
-// frontend protocol (PostgreSQL, "Message Formats"): each statement that is executed, and
-// each Sync, for whose answer the client waits.
-type wire struct {
-	mu   sync.Mutex
-	seen []string
+// recordingProxy forwards connections to PostgreSQL and records what the client sends in
+// the frontend protocol (PostgreSQL, "Message Formats"): each statement that it executes,
+// and each Sync, for whose response it waits.
+type recordingProxy struct {
+	mu       sync.Mutex
+	messages []string
 }
 
-// tap returns the wire and a DSN that leads through it.
-func tap(tb testing.TB, dsn string) (*wire, string) {
+// newRecordingProxy returns a proxy and its DSN.
+func newRecordingProxy(tb testing.TB, dsn string) (*recordingProxy, string) {
 	tb.Helper()
 	u, err := url.Parse(dsn)
 	if err != nil {
@@ -32,7 +32,7 @@ func tap(tb testing.TB, dsn string) (*wire, string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	w, target := new(wire), u.Host
+	p, target := new(recordingProxy), u.Host
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -40,7 +40,7 @@ func tap(tb testing.TB, dsn string) (*wire, string) {
 			if err != nil {
 				return
 			}
-			all.Go(func() { w.join(client, target) })
+			all.Go(func() { p.forward(client, target) })
 		}
 	})
 	tb.Cleanup(func() {
@@ -50,10 +50,10 @@ func tap(tb testing.TB, dsn string) (*wire, string) {
 	query := u.Query()
 	query.Set("sslmode", "disable")
 	u.Host, u.RawQuery = l.Addr().String(), query.Encode()
-	return w, u.String()
+	return p, u.String()
 }
 
-func (w *wire) join(client net.Conn, target string) {
+func (p *recordingProxy) forward(client net.Conn, target string) {
 	defer client.Close()
 	var dialer net.Dialer
 	server, err := dialer.Dial("tcp", target)
@@ -65,11 +65,11 @@ func (w *wire) join(client net.Conn, target string) {
 		_, _ = io.Copy(client, server)
 		_ = client.Close()
 	}()
-	w.note(io.TeeReader(client, server))
+	p.record(io.TeeReader(client, server))
 }
 
-// note reads what the client sends until it closes.
-func (w *wire) note(r io.Reader) {
+// record reads what the client sends until it closes.
+func (p *recordingProxy) record(r io.Reader) {
 	statements := make(map[string]string) // by name
 	for first := true; ; first = false {
 		var kind [1]byte
@@ -91,11 +91,11 @@ func (w *wire) note(r io.Reader) {
 		case 'P': // name, statement
 			statements[string(texts[0])] = string(texts[1])
 		case 'B': // portal, name
-			w.add("execute " + short(statements[string(texts[1])]))
+			p.add("execute " + short(statements[string(texts[1])]))
 		case 'Q':
-			w.add("query " + short(string(texts[0])))
+			p.add("query " + short(string(texts[0])))
 		case 'S':
-			w.add("sync")
+			p.add("sync")
 		}
 	}
 }
@@ -106,23 +106,24 @@ func short(statement string) string {
 	return statement[:min(len(statement), enough)]
 }
 
-func (w *wire) add(what string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.seen = append(w.seen, what)
+func (p *recordingProxy) add(message string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.messages = append(p.messages, message)
 }
 
-// take returns what was seen since the last call.
-func (w *wire) take() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	seen := w.seen
-	w.seen = nil
-	return seen
+// reset returns the messages since the last call.
+func (p *recordingProxy) reset() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	messages := p.messages
+	p.messages = nil
+	return messages
 }
 
-// parameters are those of a PHC string that decide what looking at it costs.
-func parameters(phc string) string {
+// hashParameters returns the parameters of a PHC string that the cost of its verification
+// depends on.
+func hashParameters(phc string) string {
 	parts := strings.Split(phc, "$")
 	if len(parts) != 6 {
 		return phc
