@@ -170,7 +170,7 @@ func (s *Scanner) Base64() ([]byte, error) {
 func (s *Scanner) unescape(start int) ([]byte, error) {
 	out, next := Unescape(nil, s.Src[:s.Pos], start+1)
 	if next < 0 {
-		return nil, errControl
+		return nil, errEscape
 	}
 	return out, nil
 }
