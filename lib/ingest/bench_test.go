@@ -14,10 +14,10 @@ import (
 
 const benchEvents = 1000
 
-// nowhere is a RecordPutter that takes everything.
-type nowhere struct{ bytes int }
+// discard is a RecordPutter that drops all records.
+type discard struct{ bytes int }
 
-func (n *nowhere) PutRecords(_ context.Context, _ string, records [][]byte) error {
+func (n *discard) PutRecords(_ context.Context, _ string, records [][]byte) error {
 	for _, r := range records {
 		n.bytes += len(r)
 	}
@@ -26,7 +26,7 @@ func (n *nowhere) PutRecords(_ context.Context, _ string, records [][]byte) erro
 
 func benchmarkHandler(b *testing.B, r httpEvent) {
 	b.Helper()
-	putter := &nowhere{}
+	putter := &discard{}
 	publisher, err := NewStreamPublisher(putter, telemetry.NoCompression, prometheus.NewRegistry())
 	if err != nil {
 		b.Fatal(err)
@@ -42,8 +42,8 @@ func benchmarkHandler(b *testing.B, r httpEvent) {
 	})
 }
 
-// measure reports time and CPU time per event: the latter counts what the
-// garbage collector adds, and is what a busy machine leaves comparable.
+// measure reports time and CPU time per event. CPU time includes the garbage collector
+// and is comparable on a busy machine.
 func measure(b *testing.B, size int, run func() error) {
 	b.Helper()
 	b.SetBytes(int64(size))

@@ -18,11 +18,10 @@ import (
 // padding is the number of zero bytes that follow a body, see parser.buf.
 const padding = 2 * word
 
-// maxKeptBytes bounds the memory that a body may leave behind for the next.
-const maxKeptBytes = 4 << 20
+// maxReusedBytes bounds the buffer that one request leaves to the next.
+const maxReusedBytes = 4 << 20
 
-// bodyReader undoes what lies between a body and the payload that carries it:
-// base64, then the content encoding. It is reused.
+// bodyReader decodes a body: base64, then the content encoding. It is reused.
 type bodyReader struct {
 	maxBodyBytes     int
 	maxInflatedBytes int
@@ -45,10 +44,10 @@ func newBodyReader(maxBodyBytes, maxInflatedBytes int) (*bodyReader, error) {
 	return &bodyReader{maxBodyBytes: maxBodyBytes, maxInflatedBytes: maxInflatedBytes, zstd: z}, nil
 }
 
-// read returns the body of r, plain. It is valid until the next call; at least
+// read returns the decoded body of r. It is valid until the next call; at least
 // padding zero bytes follow it in its capacity.
 func (b *bodyReader) read(r *request) ([]byte, *bodyError) {
-	if cap(b.inflated) > maxKeptBytes {
+	if cap(b.inflated) > maxReusedBytes {
 		b.inflated = nil
 	}
 	body := r.body
@@ -56,13 +55,13 @@ func (b *bodyReader) read(r *request) ([]byte, *bodyError) {
 		b.decoded = slices.Grow(b.decoded[:0], base64.StdEncoding.DecodedLen(len(body))+padding)
 		n, err := base64.StdEncoding.Decode(b.decoded[:cap(b.decoded)], body)
 		if err != nil {
-			return nil, refuse(http.StatusBadRequest, "bad-base64", "the body is not base64: %v", err)
+			return nil, reject(http.StatusBadRequest, "bad-base64", "The body is not valid base64: %v.", err)
 		}
 		body = b.decoded[:n]
 	}
 	if len(body) > b.maxBodyBytes {
-		return nil, refuse(http.StatusRequestEntityTooLarge, "body-too-large",
-			"the body has %d bytes, at most %d are accepted", len(body), b.maxBodyBytes)
+		return nil, reject(http.StatusRequestEntityTooLarge, "body-too-large",
+			"The body has %d bytes; the limit is %d.", len(body), b.maxBodyBytes)
 	}
 	switch encoding := strings.TrimSpace(r.contentEncoding); {
 	case encoding == "" || strings.EqualFold(encoding, "identity"):
@@ -72,20 +71,20 @@ func (b *bodyReader) read(r *request) ([]byte, *bodyError) {
 	case strings.EqualFold(encoding, "zstd"):
 		return b.inflateZstd(body)
 	default:
-		return nil, refuse(http.StatusUnsupportedMediaType, "unsupported-encoding",
-			"content encoding %q: want gzip, zstd or none", clip(encoding))
+		return nil, reject(http.StatusUnsupportedMediaType, "unsupported-encoding",
+			"Content-Encoding %q is not supported; use gzip, zstd or none.", clip(encoding))
 	}
 }
 
-// pad writes padding zero bytes behind body, without counting them in.
+// pad appends padding zero bytes that the length of the result does not include.
 func pad(body []byte) []byte {
 	body = append(body, make([]byte, padding)...)
 	return body[:len(body)-padding]
 }
 
 func (b *bodyReader) tooLarge() *bodyError {
-	return refuse(http.StatusRequestEntityTooLarge, "inflated-too-large",
-		"the body inflates to more than the accepted %d bytes", b.maxInflatedBytes)
+	return reject(http.StatusRequestEntityTooLarge, "inflated-too-large",
+		"The decompressed body has more than %d bytes, which is the limit.", b.maxInflatedBytes)
 }
 
 func (b *bodyReader) inflateGzip(body []byte) ([]byte, *bodyError) {
@@ -97,7 +96,7 @@ func (b *bodyReader) inflateGzip(body []byte) ([]byte, *bodyError) {
 		err = b.gzip.Reset(&b.source)
 	}
 	if err != nil && len(body) > 0 {
-		err = io.ErrUnexpectedEOF // a name without an end in the header is io.EOF, too
+		err = io.ErrUnexpectedEOF // an unterminated name in the header is io.EOF as well
 	}
 	const chunk = 64 << 10
 	out := b.inflated[:0]
@@ -114,7 +113,7 @@ func (b *bodyReader) inflateGzip(body []byte) ([]byte, *bodyError) {
 	case len(out) > b.maxInflatedBytes:
 		return nil, b.tooLarge()
 	case !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, refuse(http.StatusBadRequest, "bad-gzip", "the body is not whole gzip data")
+		return nil, reject(http.StatusBadRequest, "bad-gzip", "The body is not valid gzip data, or it is truncated.")
 	default:
 		return pad(out), nil
 	}
@@ -128,7 +127,7 @@ func (b *bodyReader) inflateZstd(body []byte) ([]byte, *bodyError) {
 		err == nil && len(out) > b.maxInflatedBytes:
 		return nil, b.tooLarge()
 	case err != nil:
-		return nil, refuse(http.StatusBadRequest, "bad-zstd", "the body is not whole zstd data")
+		return nil, reject(http.StatusBadRequest, "bad-zstd", "The body is not valid zstd data, or it is truncated.")
 	default:
 		out = pad(out)
 		b.inflated = out
@@ -136,7 +135,7 @@ func (b *bodyReader) inflateZstd(body []byte) ([]byte, *bodyError) {
 	}
 }
 
-// form is what a body holds.
+// form is the format of a body.
 type form uint8
 
 const (
@@ -144,8 +143,8 @@ const (
 	recordForm
 )
 
-// formOf reads a Content-Type; parameters do not matter, since JSON is UTF-8
-// (RFC 8259, section 8.1) and a record has none.
+// formOf reads a Content-Type. It ignores parameters: JSON is UTF-8 (RFC 8259, section
+// 8.1), and a record has none.
 func formOf(contentType string) (form, *bodyError) {
 	switch contentType {
 	case "application/json":
@@ -162,9 +161,9 @@ func formOf(contentType string) (form, *bodyError) {
 			return recordForm, nil
 		}
 	}
-	return 0, refuse(http.StatusUnsupportedMediaType, "unsupported-type",
-		"content type %q: want application/json or application/x-protobuf", clip(contentType))
+	return 0, reject(http.StatusUnsupportedMediaType, "unsupported-type",
+		"Content-Type %q is not supported; use application/json or application/x-protobuf.", clip(contentType))
 }
 
-// clip bounds how much of a client's own text an answer repeats.
+// clip bounds how much of a client's own text a response repeats.
 func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), maxQuoted)], "\uFFFD") }

@@ -6,14 +6,13 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// maxListed is how many rejected events an answer lists.
+// maxListed is how many rejected events a response lists.
 const maxListed = 100
 
-// collector fills a batch with the events that are accepted and notes the
-// others.
+// collector adds the accepted events to a batch and lists the rejected ones.
 type collector struct {
 	batch            *telemetry.Batch
-	earliest, latest telemetry.Micros // the bounds of acceptable times
+	earliest, latest telemetry.Micros // the acceptable times
 
 	index    int // of the next event
 	rejected int
@@ -30,13 +29,13 @@ func (c *collector) reset(earliest, latest telemetry.Micros) {
 	c.restart()
 }
 
-// restart forgets what was received.
+// restart drops all events that were received.
 func (c *collector) restart() {
 	c.batch.Reset()
 	c.index, c.rejected, c.listed = 0, 0, c.listed[:0]
 }
 
-// accept adds an event whose form is right, unless its time is out of bounds.
+// accept adds an event, unless its time is out of bounds.
 func (c *collector) accept(device, metric uint32, t telemetry.Micros, value float64, q telemetry.Quality) {
 	if r := c.checkTime(t); r != accepted {
 		c.reject(fault{reason: r, member: timeMember})
@@ -46,7 +45,7 @@ func (c *collector) accept(device, metric uint32, t telemetry.Micros, value floa
 	c.batch.AppendIndexed(device, metric, t, value, q)
 }
 
-// reject notes the fault of the next event.
+// reject counts the next event as rejected.
 func (c *collector) reject(f fault) {
 	if len(c.listed) < maxListed {
 		c.listed = append(c.listed, indexedFault{c.index, f})
@@ -66,11 +65,11 @@ func (c *collector) checkTime(t telemetry.Micros) reason {
 	}
 }
 
-// review judges the times and values of a batch that a decoder has filled, and
-// drops the events that do not hold. Names, indexes and qualities are the
-// decoder's to check.
-func (c *collector) review() {
-	b, kept := c.batch, 0
+// validateBatch checks the times and values of a batch that the record decoder has
+// filled, and drops the events that it rejects. The decoder has checked names, indexes
+// and qualities.
+func (c *collector) validateBatch() {
+	b, n := c.batch, 0
 	for i, t := range b.Time {
 		value := b.Value[i]
 		r := c.checkTime(t)
@@ -83,12 +82,12 @@ func (c *collector) review() {
 			continue
 		}
 		c.index++
-		if kept != i {
-			b.Device[kept], b.Metric[kept] = b.Device[i], b.Metric[i]
-			b.Time[kept], b.Value[kept], b.Quality[kept] = t, value, b.Quality[i]
+		if n != i {
+			b.Device[n], b.Metric[n] = b.Device[i], b.Metric[i]
+			b.Time[n], b.Value[n], b.Quality[n] = t, value, b.Quality[i]
 		}
-		kept++
+		n++
 	}
-	b.Device, b.Metric = b.Device[:kept], b.Metric[:kept]
-	b.Time, b.Value, b.Quality = b.Time[:kept], b.Value[:kept], b.Quality[:kept]
+	b.Device, b.Metric = b.Device[:n], b.Metric[:n]
+	b.Time, b.Value, b.Quality = b.Time[:n], b.Value[:n], b.Quality[:n]
 }

@@ -1,14 +1,15 @@
-// Package ingest is the use-case behind POST /v1/telemetry: it reads a
-// gateway's request, validates every event in it, and publishes those that
-// hold as one batch.
+// Package ingest serves POST /v1/telemetry: it reads a gateway's request, validates
+// every event in it, and publishes the valid ones as one batch.
 //
 // The function behind the route receives the request as an API Gateway event
 // (HTTP API, payload format 2.0): a JSON object that holds the gateway's body
 // as a string. That makes JSON inside JSON, and at a hundred thousand events a
 // second the two parsers are most of what the function does. Both are
 // therefore written for their one shape here: single pass, no allocation per
-// event, strict (RFC 8259), and held against encoding/json by a differential
-// fuzz target.
+// event, strict (RFC 8259), and compared with encoding/json by a differential fuzz
+// target. What they share with other decoders is in lib/jsonscan; the parser of the body
+// has a loop of its own, because it also reads a body that is still escaped as a string
+// of the payload, and because it computes a number while it reads the digits.
 //
 // # Request
 //
@@ -25,14 +26,14 @@
 // whose gateway, site, trace and time of receipt are ignored: they come from
 // the token and the platform.
 //
-// # Answer
+// # Response
 //
 //	202 {"accepted":998,"rejected":2,"errors":[{"index":3,"reason":"value: want a finite number"}]}
 //
-// errors lists the first 100 rejected events; "errors_truncated":true stands
-// beside it where there were more. The counts are always exact. Everything
-// else is a problem document: 400 when the envelope is wrong (nothing is
-// published), 401 when the token has lapsed, 403 without a gateway's identity, 413, 415, 422 when no event
-// was accepted, 503 with Retry-After when the stream refuses. A request may
-// always be repeated: an event has an identity and is stored once.
+// errors lists the first 100 rejected events; "errors_truncated":true is added if there
+// were more. The counts are always exact. Every other response is a problem document: 400
+// if the body as a whole is not valid (nothing is published), 401 if the token has
+// expired, 403 without a gateway's identity, 413, 415, 422 if no event was accepted, 503
+// with Retry-After if the stream rejects the records. A request may always be repeated:
+// an event has an identity and is stored once.
 package ingest

@@ -9,8 +9,7 @@ import (
 	"github.com/insighthub/insighthub/lib/problem"
 )
 
-// bodyError says why a whole request is refused. Its detail is written for
-// the client.
+// bodyError says why a whole request is rejected. Its detail is written for the client.
 type bodyError struct {
 	status int
 	kind   problem.Type
@@ -19,17 +18,17 @@ type bodyError struct {
 
 func (e *bodyError) Error() string { return string(e.kind) + ": " + e.detail }
 
-// refuse returns a bodyError; kind is the last part of the problem's type.
-func refuse(status int, kind, format string, args ...any) *bodyError {
+// reject returns a bodyError; kind is the last part of the problem's type.
+func reject(status int, kind, format string, args ...any) *bodyError {
 	return &bodyError{status, problem.TypeOf(kind), fmt.Sprintf(format, args...)}
 }
 
 func badEnvelope(format string, args ...any) *bodyError {
-	return refuse(http.StatusBadRequest, "bad-envelope", format, args...)
+	return reject(http.StatusBadRequest, "bad-envelope", format, args...)
 }
 
 func tooManyEvents(limit int) *bodyError {
-	return refuse(http.StatusRequestEntityTooLarge, "too-many-events", "a request holds at most %d events", limit)
+	return reject(http.StatusRequestEntityTooLarge, "too-many-events", "The request has more than %d events, which is the limit.", limit)
 }
 
 // reason says why an event is rejected.
@@ -57,20 +56,19 @@ const (
 	beforeRetention
 )
 
-// fault is a reason and the member that it is about. It is small and holds no
-// text, so that noting one costs nothing on the way of events that are right.
+// fault is why an event is rejected: a reason, and the member that has the fault. It
+// holds no text, so that it costs the valid events nothing.
 type fault struct {
 	reason reason
 	member member
-	// name is the member's name where the format has none such. It is a view
-	// of the body.
+	// name is that of an unknown member.
 	name []byte
 }
 
-// maxQuoted bounds how much of a client's own text an answer repeats.
+// maxQuoted bounds how much of a client's own text a response repeats.
 const maxQuoted = 64
 
-// text renders f for the client.
+// faultText renders f for the client.
 func (h *Handler) faultText(f fault) string {
 	switch f.reason {
 	case notObject:
@@ -105,7 +103,7 @@ func (h *Handler) memberFault(f fault) string {
 	case longName:
 		return "longer than " + strconv.Itoa(maxNameBytes) + " bytes"
 	case controlCharacter:
-		return "holds a control character"
+		return "contains a control character"
 	case badUTF8:
 		return "not valid UTF-8"
 	case badQuality:
@@ -115,7 +113,7 @@ func (h *Handler) memberFault(f fault) string {
 	case badTimeInteger:
 		return "want an integer of microseconds since 1970, in 64 bits"
 	case leapSecond:
-		return "leap seconds are not kept: send :59 or the next :00"
+		return "leap seconds are not supported: send :59 or the next :00"
 	case farFuture:
 		return "more than " + h.config.MaxFuture.String() + " ahead of the platform's clock"
 	case beforeRetention:

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,14 +17,14 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Publisher puts accepted events where the platform's consumers read them.
+// Publisher publishes accepted events for the platform's consumers.
 type Publisher interface {
-	// Publish returns nil once every event of the batch is durable. An error
-	// says that some may not be: publishing the same batch again is safe. It
-	// wraps telemetry.ErrUnavailable when a repetition may succeed (and may say
-	// when by a method RetryAfter() time.Duration) and
-	// telemetry.ErrInvalid when it can not. The batch is the caller's again
-	// after the return. Publish is not called concurrently.
+	// Publish returns nil once every event of the batch is durable. After an
+	// error some may not be; a retry of the same batch is safe. The error wraps
+	// telemetry.ErrUnavailable if a retry may succeed, and may then have a method
+	// RetryAfter() time.Duration; it wraps telemetry.ErrInvalid if a retry cannot
+	// succeed. Publish does not use the batch after it returns. It is not called
+	// concurrently.
 	Publish(ctx context.Context, batch *telemetry.Batch) error
 }
 
@@ -38,50 +39,48 @@ const (
 	DefaultRetryAfter       = time.Second
 )
 
-// Config sets a Handler up. Zero numbers and durations mean the defaults.
+// Config configures a Handler. A zero number or duration means the default.
 type Config struct {
-	Publisher Publisher             // required
-	Metrics   prometheus.Registerer // required
-	Log       *slog.Logger          // required
+	Publisher Publisher
+	Metrics   prometheus.Registerer
+	Log       *slog.Logger
 	Now       func() time.Time
 
-	// MaxBodyBytes bounds a body as it was sent.
+	// MaxBodyBytes bounds a body as it is sent.
 	MaxBodyBytes int
-	// MaxInflatedBytes bounds a body after its content encoding is undone.
+	// MaxInflatedBytes bounds a decompressed body. At least 1 KiB, the smallest window of zstd.
 	MaxInflatedBytes int
 	// RetentionDays bounds how far back an event's time may lie.
 	RetentionDays int
 	// MaxFuture bounds how far an event's time may lie ahead of Now.
 	MaxFuture time.Duration
-	// RetryAfter is what a client is asked to wait when the stream refuses and
-	// the Publisher's error has no method RetryAfter() time.Duration that says
-	// otherwise.
+	// RetryAfter is the Retry-After of a 503 if the Publisher's error has no method
+	// RetryAfter() time.Duration.
 	RetryAfter time.Duration
 }
 
-// withDefaults returns c complete, or every problem that it has.
+// withDefaults returns c with defaults in place of zeros, or every value that is not valid.
 func (c Config) withDefaults() (Config, error) {
+	c.MaxBodyBytes = cmp.Or(c.MaxBodyBytes, DefaultMaxBodyBytes)
+	c.MaxInflatedBytes = cmp.Or(c.MaxInflatedBytes, DefaultMaxInflatedBytes)
+	c.RetentionDays = cmp.Or(c.RetentionDays, DefaultRetentionDays)
+	c.MaxFuture = cmp.Or(c.MaxFuture, DefaultMaxFuture)
+	c.RetryAfter = cmp.Or(c.RetryAfter, DefaultRetryAfter)
 	var problems []error
-	if c.Publisher == nil {
-		problems = append(problems, errors.New("no publisher"))
+	if c.MaxBodyBytes < 0 {
+		problems = append(problems, fmt.Errorf("MaxBodyBytes: want at least 1, got %d", c.MaxBodyBytes))
 	}
-	if c.Metrics == nil {
-		problems = append(problems, errors.New("no registerer for metrics"))
+	if c.MaxInflatedBytes < 1<<10 {
+		problems = append(problems, fmt.Errorf("MaxInflatedBytes: want at least %d, got %d", 1<<10, c.MaxInflatedBytes))
 	}
-	if c.Log == nil {
-		problems = append(problems, errors.New("no log"))
+	if c.RetentionDays < 0 {
+		problems = append(problems, fmt.Errorf("RetentionDays: want at least 1, got %d", c.RetentionDays))
 	}
-	if c.Now == nil {
-		problems = append(problems, errors.New("no clock"))
+	if c.MaxFuture < 0 {
+		problems = append(problems, fmt.Errorf("MaxFuture: want a positive duration, got %v", c.MaxFuture))
 	}
-	orDefault(&c.MaxBodyBytes, DefaultMaxBodyBytes)
-	orDefault(&c.MaxInflatedBytes, DefaultMaxInflatedBytes)
-	orDefault(&c.RetentionDays, DefaultRetentionDays)
-	orDefault(&c.MaxFuture, DefaultMaxFuture)
-	orDefault(&c.RetryAfter, DefaultRetryAfter)
-	const leastInflated = 1 << 10 // the smallest window of zstd
-	if c.MaxBodyBytes < 0 || c.MaxInflatedBytes < leastInflated || c.RetentionDays < 0 || c.MaxFuture < 0 || c.RetryAfter < 0 {
-		problems = append(problems, fmt.Errorf("a bound is negative, or MaxInflatedBytes under %d", leastInflated))
+	if c.RetryAfter < 0 {
+		problems = append(problems, fmt.Errorf("RetryAfter: want a positive duration, got %v", c.RetryAfter))
 	}
 	if len(problems) > 0 {
 		return c, fmt.Errorf("ingest: %w: %w", telemetry.ErrInvalid, errors.Join(problems...))
@@ -89,18 +88,12 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-func orDefault[T comparable](v *T, fallback T) {
-	var zero T
-	if *v == zero {
-		*v = fallback
-	}
-}
-
 // Handler serves POST /v1/telemetry. It is a lambda.Handler over bytes.
 // Requests are served one at a time; the memory of one serves the next.
 type Handler struct {
 	config Config
-	// beforeCount begins the usual answer.
+	// beforeCount is the response to a request without rejected events, up to the
+	// number of its events.
 	beforeCount []byte
 	metrics     *metrics
 	retention   time.Duration
@@ -126,7 +119,7 @@ func New(config Config) (*Handler, error) {
 		return nil, err
 	}
 	limits := telemetry.DefaultLimits()
-	limits.RecordBytes = max(config.MaxBodyBytes, config.MaxInflatedBytes) // judged before, with a status of its own
+	limits.RecordBytes = max(config.MaxBodyBytes, config.MaxInflatedBytes) // bodyReader has checked it, with a status of its own
 	decoder, err := telemetry.NewDecoder(limits)
 	if err != nil {
 		return nil, fmt.Errorf("record decoder: %w", err)
@@ -151,20 +144,19 @@ func New(config Config) (*Handler, error) {
 	return h, nil
 }
 
-// Invoke serves one API Gateway HTTP API event of payload format 2.0 and
-// returns the response in the form that API Gateway wants. The error is not
-// nil only when the payload is no such event. Neither payload nor any part of
-// it is kept.
+// Invoke serves one API Gateway HTTP API event of payload format 2.0 and returns the
+// response in the same format. It returns an error only if the payload is not such an
+// event. It does not use the payload after it returns.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := h.config.Now()
-	status, answer, err := h.serve(ctx, payload, now)
+	status, response, err := h.serve(ctx, payload, now)
 	h.metrics.add(status, h.config.Now().Sub(now))
-	return answer, err
+	return response, err
 }
 
-// serve returns the answer and its status, which is 500 beside an error.
+// serve returns the response and its status, which is 500 if there is an error.
 func (h *Handler) serve(ctx context.Context, payload []byte, now time.Time) (int, []byte, error) {
 	r := &h.request
 	h.collector.reset(
@@ -174,49 +166,49 @@ func (h *Handler) serve(ctx context.Context, payload []byte, now time.Time) (int
 	if err := h.envelope.read(payload, r); err != nil {
 		return http.StatusInternalServerError, nil, fmt.Errorf("ingest: %w", err)
 	}
-	if refusal := h.accept(r, now); refusal != nil {
-		h.config.Log.InfoContext(ctx, "refused",
-			"request_id", r.requestID, "gateway", r.gateway, "status", refusal.status, "detail", refusal.detail)
-		return h.refused(r, refusal)
+	if rejected := h.accept(r, now); rejected != nil {
+		h.config.Log.InfoContext(ctx, "request rejected",
+			"request_id", r.requestID, "gateway", r.gateway, "status", rejected.status, "detail", rejected.detail)
+		return h.rejected(r, rejected)
 	}
 	if h.batch.Len() > 0 {
 		ctx, cancel := deadline.WithMargin(ctx, now, 0)
 		defer cancel()
 		if err := h.config.Publisher.Publish(ctx, &h.batch); err != nil {
-			h.config.Log.ErrorContext(ctx, "not published",
+			h.config.Log.ErrorContext(ctx, "batch not published",
 				"request_id", r.requestID, "gateway", r.gateway, "trace", r.trace, "events", h.batch.Len(), "error", err)
 			return h.failed(r, err)
 		}
 	}
-	h.config.Log.DebugContext(ctx, "accepted",
+	h.config.Log.DebugContext(ctx, "batch published",
 		"request_id", r.requestID, "gateway", r.gateway, "trace", r.trace,
 		"accepted", h.batch.Len(), "rejected", h.collector.rejected)
-	return h.answer(r)
+	return h.accepted(r)
 }
 
 // gatewayRole is the role that may send events.
 const gatewayRole = "gateway"
 
-// accept fills the batch with the acceptable events of r. It returns why the
-// request as a whole is refused, or nil.
+// accept fills the batch with the valid events of r. It returns why the request as a
+// whole is rejected, or nil.
 func (h *Handler) accept(r *request, now time.Time) *bodyError {
 	if telemetry.ValidName(r.gateway) != nil || telemetry.ValidName(r.site) != nil {
-		return refuse(http.StatusForbidden, "no-gateway", "the token names no gateway and site")
+		return reject(http.StatusForbidden, "no-gateway", "The token does not name a gateway and a site.")
 	}
-	// API Gateway keeps the authorizer's answer, which thus may outlive the token.
+	// API Gateway caches the authorizer's response, possibly for longer than the token is valid.
 	if now.Unix() >= r.expires {
-		return refuse(http.StatusUnauthorized, "token-expired", "the token has expired")
+		return reject(http.StatusUnauthorized, "token-expired", "The token has expired.")
 	}
 	if r.role != gatewayRole {
-		return refuse(http.StatusForbidden, "not-a-gateway", "only a gateway may send events")
+		return reject(http.StatusForbidden, "not-a-gateway", "Only a gateway may send events.")
 	}
 	if !r.parsed {
-		if refusal := h.readBody(r); refusal != nil {
-			return refusal
+		if err := h.readBody(r); err != nil {
+			return err
 		}
 	}
 	if h.collector.index == 0 {
-		return badEnvelope("the request holds no event")
+		return badEnvelope("The request has no events.")
 	}
 	h.batch.Gateway = telemetry.GatewayID(r.gateway)
 	h.batch.Site = telemetry.SiteID(r.site)
@@ -225,24 +217,24 @@ func (h *Handler) accept(r *request, now time.Time) *bodyError {
 	return nil
 }
 
-// parseEscaped reads a JSON body where it stands in the payload.
+// parseEscaped reads a JSON body in place in the payload.
 func (h *Handler) parseEscaped(payload []byte, start int) (end int) {
 	end = h.parser.parseEscaped(payload, start)
 	if end-start > h.config.MaxBodyBytes {
-		return -1 // perhaps for its escapes alone
+		return -1 // perhaps only its escaped form is too long
 	}
 	return end
 }
 
 // readBody fills the collector from the body of r.
 func (h *Handler) readBody(r *request) *bodyError {
-	form, refusal := formOf(r.contentType)
-	if refusal != nil {
-		return refusal
+	form, err := formOf(r.contentType)
+	if err != nil {
+		return err
 	}
-	body, refusal := h.body.read(r)
-	if refusal != nil {
-		return refusal
+	body, err := h.body.read(r)
+	if err != nil {
+		return err
 	}
 	h.collector.restart()
 	if form == recordForm {
@@ -253,17 +245,17 @@ func (h *Handler) readBody(r *request) *bodyError {
 
 func (h *Handler) readRecord(body []byte) *bodyError {
 	if err := h.decoder.Decode(body, &h.batch); err != nil {
-		return &bodyError{http.StatusBadRequest, problem.TypeOf("bad-record"), err.Error()}
+		return &bodyError{http.StatusBadRequest, problem.TypeOf("bad-record"), "The record cannot be decoded: " + err.Error() + "."}
 	}
 	if h.batch.Len() > telemetry.MaxBatchEvents {
 		return tooManyEvents(telemetry.MaxBatchEvents)
 	}
-	h.collector.review()
+	h.collector.validateBatch()
 	return nil
 }
 
-// traceOf returns the request's trace header if a record can carry it: the
-// header is the client's, and not worth refusing a batch for.
+// traceOf returns the request's trace header if a record can carry it. The client sets
+// the header, and it is no reason to reject a batch.
 func traceOf(r *request) string {
 	if len(r.trace) > telemetry.MaxTraceBytes {
 		return ""

@@ -116,7 +116,7 @@ func TestPublishesTheHeader(t *testing.T) {
 	r.headers["X-Amzn-Trace-Id"] = strings.Repeat("x", telemetry.MaxTraceBytes+1)
 	invoke(t, h, r.payload(t))
 	if m.batch.Trace != "" {
-		t.Errorf("an overlong trace header was kept")
+		t.Errorf("got trace %q, want none: the header is too long", m.batch.Trace)
 	}
 }
 
@@ -155,22 +155,22 @@ func TestPublishFails(t *testing.T) {
 			t.Parallel()
 			a := invoke(t, newTestHandler(t, &memory{err: c.err}), jsonRequest(string(fleetJSON(fleetEvents(2)))).payload(t))
 			if a.StatusCode != c.status || a.Headers["content-type"] != problem.ContentType || a.body["status"] != float64(c.status) {
-				t.Errorf("got %d %v %s", a.StatusCode, a.Headers, a.Body)
+				t.Errorf("got %d %v %s, want a problem document with %d", a.StatusCode, a.Headers, a.Body, c.status)
 			}
 			if strings.Contains(a.Body, "secret") {
-				t.Errorf("internal text in %s", a.Body)
+				t.Errorf("got %s, want no internal text", a.Body)
 			}
 			if _, ok := a.Headers["retry-after"]; ok != (c.status == 503) {
-				t.Errorf("headers %v", a.Headers)
+				t.Errorf("got headers %v, want Retry-After only with 503", a.Headers)
 			}
 			if a.body["instance"] != "urn:insighthub:request:req-1" {
-				t.Errorf("instance %v", a.body["instance"])
+				t.Errorf("got instance %v, want that of req-1", a.body["instance"])
 			}
 		})
 	}
 }
 
-func TestLeavesTimeToAnswer(t *testing.T) {
+func TestLeavesTimeToRespond(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
 	deadline := testNow().Add(10 * time.Second)
@@ -180,7 +180,7 @@ func TestLeavesTimeToAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, ok := m.ctx.Deadline(); !ok || deadline.Sub(got) != time.Second {
-		t.Errorf("the publisher's deadline is %v, %v before the invocation's", got, deadline.Sub(got))
+		t.Errorf("got a deadline %v before the invocation's, want 1s", deadline.Sub(got))
 	}
 }
 
@@ -192,12 +192,12 @@ func TestNotAnHTTPEvent(t *testing.T) {
 		`{"version":"2.0","body":"\u12"}`, `{"version":"2.0","body":"\`, `{"a" 1}`, `{"a":1 "b":2}`, `{"a":{"b":[1,2}`,
 	} {
 		if out, err := h.Invoke(t.Context(), []byte(payload)); err == nil {
-			t.Errorf("%s: got %s", payload, out)
+			t.Errorf("%s: got %s, want an error", payload, out)
 		}
 	}
 }
 
-// TestPayloadCutOff cuts payloads at each byte: no read may leave them.
+// TestPayloadCutOff truncates payloads at each byte: no read may be out of bounds.
 func TestPayloadCutOff(t *testing.T) {
 	t.Parallel()
 	h := newTestHandler(t, &memory{})
@@ -208,18 +208,18 @@ func TestPayloadCutOff(t *testing.T) {
 		payload := jsonRequest(body).payload(t)
 		for n := range payload {
 			if out, err := h.Invoke(t.Context(), bytes.Clone(payload[:n:n])); err == nil {
-				t.Errorf("cut off at %d: %s", n, out)
+				t.Errorf("cut off at %d: got %s, want an error", n, out)
 			}
-			// A cut that leaves the events whole and the end within a word.
+			// Events that are complete, and a payload that ends within a word.
 			short := append(slices.Clip(payload[:n]), `"}`...)
 			if _, err := h.Invoke(t.Context(), slices.Clip(short)); err != nil && !errors.Is(err, errNotEvent) {
-				t.Errorf("cut off and closed at %d: %v", n, err)
+				t.Errorf("cut off and closed at %d: got %v, want errNotEvent", n, err)
 			}
 		}
 	}
 }
 
-// TestConcurrentRequests: each caller gets the answer to its own request.
+// TestConcurrentRequests: each caller gets the response to its own request.
 func TestConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	h := newTestHandler(t, &memory{})

@@ -23,7 +23,7 @@ import (
 // testNow is the platform's clock in the tests.
 func testNow() time.Time { return time.Date(2026, 11, 23, 9, 10, 0, 0, time.UTC) }
 
-// memory is a Publisher that keeps the events of the last batch.
+// memory is a Publisher that records the events of the last batch.
 type memory struct {
 	err    error
 	calls  int
@@ -43,14 +43,14 @@ func (m *memory) Publish(ctx context.Context, b *telemetry.Batch) error {
 	return m.err
 }
 
-// httpEvent is an API Gateway event as the tests make it.
+// httpEvent describes an API Gateway event.
 type httpEvent struct {
 	headers map[string]string
 	context any
 	body    []byte
 	base64  bool
-	raw     bool // base64 is claimed, and body sent as it is
-	// reversed puts the members of the event in another order.
+	raw     bool // isBase64Encoded is true although body is not encoded
+	// reversed reverses the order of the event's members.
 	reversed bool
 }
 
@@ -113,21 +113,21 @@ func newTestHandler(tb testing.TB, p Publisher) *Handler {
 	return h
 }
 
-// answer is a response and its body.
-type answer struct {
+// reply is a response and its decoded body.
+type reply struct {
 	StatusCode int               `json:"statusCode"`
 	Headers    map[string]string `json:"headers"`
 	Body       string            `json:"body"`
 	body       map[string]any
 }
 
-func invoke(tb testing.TB, h *Handler, payload []byte) answer {
+func invoke(tb testing.TB, h *Handler, payload []byte) reply {
 	tb.Helper()
 	out, err := h.Invoke(tb.Context(), payload)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	var a answer
+	var a reply
 	if err := json.Unmarshal(out, &a); err != nil {
 		tb.Fatalf("response %s: %v", out, err)
 	}

@@ -36,8 +36,8 @@ func (m member) String() string {
 	}
 }
 
-// keyWord is the first eight bytes of a member name from its opening quote on,
-// the closing one included, and which bits of them count.
+// keyWord is the first eight bytes of a member name, quotes included, and the mask of
+// the bits to compare.
 type keyWord struct {
 	word, mask uint64
 	member     member
@@ -64,31 +64,32 @@ func keyWords(quote byte) (keys [memberCount]keyWord) {
 	return keys
 }
 
-// key reads the member name at i. A name that the format has not, and one that
-// the event had before, is noted and returned as noMember.
+// key reads the member name at i. An unknown or repeated name is a fault of the event,
+// and is returned as noMember.
 func (p *parser) key(i int) (m member, next int) {
+	p.event.reading = noMember
 	w := binary.LittleEndian.Uint64(p.buf[i+p.extra:])
 	for k := range p.keys {
 		key := &p.keys[k]
 		if w&key.mask != key.word {
 			continue
 		}
-		// Both quotes have their extra byte, and "quality" is longer than a word.
+		// Each quote has an extra byte, and "quality" is longer than a word.
 		next = i + key.size + 2*p.extra
 		if p.buf[i] != p.quote || p.buf[next-1-p.extra] != p.quote || p.buf[next-1] != '"' {
 			break
 		}
-		return p.known(key.member, next)
+		return p.once(key.member, next)
 	}
 	m, next = p.otherKey(i)
 	if m == noMember {
 		return noMember, next
 	}
-	return p.known(m, next)
+	return p.once(m, next)
 }
 
-// known notes that the event has the member m, whose value follows.
-func (p *parser) known(m member, next int) (member, int) {
+// once returns m, whose value follows, or noMember if the event has m already.
+func (p *parser) once(m member, next int) (member, int) {
 	if p.event.seen&m != 0 {
 		p.event.reject(duplicateMember, m)
 		return noMember, next

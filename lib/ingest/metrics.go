@@ -12,27 +12,28 @@ import (
 // metrics count what the handler has done.
 type metrics struct {
 	requests *prometheus.CounterVec
-	byStatus map[int]prometheus.Counter // those of requests that are there from the start
+	byStatus map[int]prometheus.Counter // exported from the start, so that their first increase is seen
 	duration prometheus.Histogram
 }
 
-// statuses are those that answers may have.
+// statuses are those that responses may have.
 func statuses() []int {
 	return []int{
-		http.StatusAccepted, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType,
-		http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable,
+		http.StatusAccepted, http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden,
+		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity,
+		http.StatusInternalServerError, http.StatusServiceUnavailable,
 	}
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "insighthub_ingest_requests_total", Help: "Requests, by the status of the answer.",
+			Name: "insighthub_ingest_requests_total", Help: "Requests, by HTTP status.",
 		}, []string{"code"}),
 		byStatus: make(map[int]prometheus.Counter),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "insighthub_ingest_request_duration_seconds", Help: "From a request to its answer, inside the function.",
-			// Around 25 ms, which is promised.
+			Name: "insighthub_ingest_request_duration_seconds", Help: "Time from request to response, inside the function.",
+			// Finest around 25 ms, the objective.
 			Buckets: []float64{.001, .0025, .005, .01, .015, .02, .025, .05, .1, .25, 1, 5, 20},
 		}),
 	}
@@ -47,16 +48,16 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) add(status int, took time.Duration) {
+func (m *metrics) add(status int, elapsed time.Duration) {
 	requests, ok := m.byStatus[status]
 	if !ok {
 		requests = m.requests.WithLabelValues(strconv.Itoa(status))
 	}
 	requests.Inc()
-	m.duration.Observe(took.Seconds())
+	m.duration.Observe(elapsed.Seconds())
 }
 
-// newRecordCounter counts the records that are put, by which a stream is billed.
+// newRecordCounter returns the counter of records put on the stream, a unit of its billing.
 func newRecordCounter(r prometheus.Registerer) (prometheus.Counter, error) {
 	records := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "insighthub_ingest_records_total", Help: "Records put on the stream.",

@@ -12,15 +12,14 @@ const maxNameBytes = telemetry.MaxNameBytes
 
 const (
 	nameSlots = 512 // a power of two
-	// maxInterned bounds the names kept between requests: an environment
-	// serves any gateway.
+	// maxInterned bounds the names that are cached between requests: an execution
+	// environment serves every gateway.
 	maxInterned = 8192
 )
 
-// names turns the bytes of a name into its index in the dictionary of a batch.
-// A gateway's names are few and come again with each batch, so a name is
-// checked, and its string made, the first time that it is seen; after that a
-// look-up is one comparison.
+// names maps the bytes of a name to its index in the dictionary of a batch. A gateway's
+// names are few and are repeated in each batch, so a name is validated and allocated only
+// when it is first seen; after that a look-up is one comparison.
 type names struct {
 	// index adds a name to the batch's dictionary, or finds it there.
 	index func(name string) uint32
@@ -36,7 +35,7 @@ type nameSlot struct {
 	round uint32 // the batch in whose dictionary name has that index
 }
 
-// reset begins a new batch.
+// reset starts a new batch.
 func (n *names) reset() {
 	if n.round++; n.round == 0 {
 		clear(n.slots[:])
@@ -44,7 +43,7 @@ func (n *names) reset() {
 	}
 }
 
-// lookup returns the index of the name that the bytes hold, or why they hold none.
+// lookup returns the index of a name, or why the name is not valid.
 func (n *names) lookup(name []byte) (uint32, reason) {
 	slot := &n.slots[slotOf(name)]
 	if slot.name == string(name) && slot.round == n.round {
@@ -73,7 +72,7 @@ func (n *names) find(slot *nameSlot, name []byte) (uint32, reason) {
 }
 
 // slotOf hashes the first and the last bytes of a name and its length: names
-// differ in their ends. Names that fall on one slot are found in the map.
+// differ in their ends. Names of the same slot are found in the map.
 func slotOf(name []byte) uint64 {
 	var h uint64
 	if len(name) >= word {
@@ -87,7 +86,7 @@ func slotOf(name []byte) uint64 {
 	return h >> 55 % nameSlots
 }
 
-// checkName returns why name may not name a device or a metric, or accepted.
+// checkName returns why name is not valid for a device or a metric, or accepted.
 func checkName(name []byte) reason {
 	switch {
 	case len(name) == 0:
@@ -102,8 +101,8 @@ func checkName(name []byte) reason {
 		case unicode.IsControl(r):
 			return controlCharacter
 		case r == utf8.RuneError:
-			// API Gateway hands JSON over as text, in which this stands for bytes that are
-			// none: names that differ there would be one, and their events each other's.
+			// API Gateway passes a body of JSON on as text and has replaced invalid UTF-8
+			// by U+FFFD in it: two names that differ only there would become one.
 			return badUTF8
 		}
 	}

@@ -20,17 +20,18 @@ const (
 	// maxDigits is how many decimal digits always fit in 64 bits.
 	maxDigits = 19
 	// maxExact is the largest mantissa, and maxPower the largest power of ten,
-	// that a float64 holds exactly.
+	// that a float64 represents exactly.
 	maxExact = 1 << 53
 	maxPower = 22
-	// maxExponentDigits keeps the exponent of a number from overflowing; what
-	// is longer goes to strconv.
+	// maxExponent keeps the exponent of a number from overflowing; larger ones are
+	// left to strconv.
 	maxExponent = 100_000
 )
 
 // scanNumber reads the number at b[i] by the grammar of RFC 8259, section 6.
-// It returns the index after it, or the index at which b is no number and ok
-// as false. b ends with a byte that no number holds.
+// It returns the index after it, or the index of the fault and false. b must end with a
+// byte that cannot be part of a number. See jsonscan.SkipNumber for one that needs no
+// such byte; this one computes the value as it goes.
 func scanNumber(b []byte, i int) (n number, next int, ok bool) {
 	n.integer = true
 	if b[i] == '-' {
@@ -62,8 +63,8 @@ func scanNumber(b []byte, i int) (n number, next int, ok bool) {
 			return n, i, false
 		}
 		n.exponent = start - i
-		// The zeros after "0." are counted too: that costs only the fast path
-		// of a number with very many.
+		// The zeros after "0." are counted too; with very many of them the fast path
+		// is not taken.
 		n.digits += i - start
 	}
 	if b[i]|0x20 == 'e' {
@@ -95,7 +96,7 @@ func scanExponent(b []byte, i int, n number) (number, int, bool) {
 	return n, i, true
 }
 
-// powers holds the powers of ten that a float64 holds exactly.
+// powers are the powers of ten that a float64 represents exactly.
 type powers [maxPower + 1]float64
 
 func newPowers() (p powers) {
@@ -107,7 +108,7 @@ func newPowers() (p powers) {
 }
 
 // float returns the float64 nearest to n, whose text is given; ok is false
-// when that is not finite. Where mantissa and power of ten are both exact, one
+// if that is not finite. Where mantissa and power of ten are both exact, one
 // rounded operation on them is the nearest (Clinger, How to read floating
 // point numbers accurately, 1990); for anything else there is strconv.
 func (p *powers) float(n number, text []byte) (f float64, ok bool) {
@@ -127,7 +128,7 @@ func (p *powers) float(n number, text []byte) (f float64, ok bool) {
 	return f, err == nil && !math.IsInf(f, 0)
 }
 
-// int64 returns n as an integer; ok is false when it is none that fits.
+// int64 returns n as an integer; ok is false if it is not an integer of 64 bits.
 func (n number) int64() (i int64, ok bool) {
 	if !n.integer || n.digits > maxDigits {
 		return 0, false

@@ -2,7 +2,9 @@ package ingest
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/insighthub/insighthub/lib/jsonscan"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -15,32 +17,33 @@ const maxDepth = jsonscan.DefaultMaxDepth
 // with as many zero bytes, which no JSON text holds.
 const word = jsonscan.WordBytes
 
-// parser reads a JSON body in one pass. It is reused; it keeps the memory of
-// its tables.
+// parser reads a JSON body in one pass. It is reused.
 type parser struct {
 	devices, metrics names
-	clock            clockText
+	times            timeParser
 	powers           powers
 	maxEvents        int
 	out              *collector
 
-	// buf holds the body and behind it at least two words more, the first byte
-	// of which no JSON text holds: no scan passes the body's end, and no read of
-	// a word leaves the buffer.
+	// buf is the body and at least two words more, whose first byte cannot be part of
+	// JSON text: no scan passes the end of the body, and no read of a word leaves the
+	// buffer.
 	buf  []byte
 	size int
-	// Where the body is read as it stands in the payload, itself escaped as a
-	// JSON string, a quote is \": extra is 1, quote is '\\', and the text ends at
-	// a '"'. Otherwise extra is 0 and quote is '"'.
+	// A body that is read in place in the payload is escaped as a JSON string: a
+	// quote is \", extra is 1, quote is '\\', and the body ends at a '"'. Otherwise
+	// extra is 0 and quote is '"'.
 	extra  int
 	quote  byte
 	keys   [memberCount]keyWord
 	text   []byte // an unescaped string
 	failed *bodyError
-	event  event
+	// inEvents is whether the array of events is being read.
+	inEvents bool
+	event    event
 }
 
-// newParser returns a parser that hands its events to out.
+// newParser returns a parser that adds its events to out.
 func newParser(out *collector) parser {
 	return parser{
 		devices: names{index: func(name string) uint32 {
@@ -62,37 +65,35 @@ type event struct {
 	value          float64
 	quality        telemetry.Quality
 	seen           member
+	reading        member // the one whose value is being read
 	fault          fault
 }
 
-// reject notes the first fault of the event.
+// reject sets the fault of the event, if it has none yet.
 func (e *event) reject(r reason, m member) {
 	if e.fault.reason == accepted {
 		e.fault = fault{reason: r, member: m}
 	}
 }
 
-// parse reads the body buf[:size], behind which padding zero bytes follow. Its
-// events go to the collector; what that has received counts only when parse
-// returns nil.
+// parse reads the body buf[:size], which padding zero bytes follow, and adds its events to
+// the collector. If it returns an error, the collector's content is not valid.
 func (p *parser) parse(buf []byte, size int) *bodyError {
 	p.begin(buf, size, 0)
 	if i := p.envelope(p.space(0)); i >= 0 && i != size {
-		p.fail(i, "after the document")
+		p.fail(i, "the end of the body")
 	}
 	return p.failed
 }
 
-// parseEscaped reads the body that is escaped as a JSON string and whose first
-// byte is payload[i]. It returns the index of the quote that ends the string,
-// or -1: then the body is wrong or of a form that only parse reads (an escape
-// sequence other than \"), what the collector has received does not count, and
-// the body is to be unescaped and given to parse.
+// parseEscaped reads a body that is escaped as a JSON string and whose first byte is
+// payload[i]. It returns the index of the quote that ends the string. It returns -1 if
+// the body is not valid or has an escape sequence other than \"; the collector's content
+// is then not valid, and the caller unescapes the body and uses parse.
 //
-// Usually there is no such thing in a body, and that spares a pass over it.
+// Few bodies have other escape sequences, and this saves a pass over the others.
 func (p *parser) parseEscaped(payload []byte, i int) (end int) {
-	// A quote with no backslash before it ends any scan; words may be read
-	// behind it.
+	// A quote without a backslash before it ends any scan; words may be read after it.
 	last := bytes.LastIndexByte(payload[i:max(i, len(payload)-padding)], '"')
 	if last < 1 || payload[i+last-1] == '\\' {
 		return -1
@@ -106,6 +107,7 @@ func (p *parser) parseEscaped(payload []byte, i int) (end int) {
 
 func (p *parser) begin(buf []byte, size, extra int) {
 	p.buf, p.size, p.failed = buf, size, nil
+	p.event, p.inEvents = event{}, false
 	if p.quote == 0 || p.extra != extra {
 		p.extra, p.quote = extra, '"'
 		if extra > 0 {
@@ -117,27 +119,52 @@ func (p *parser) begin(buf []byte, size, extra int) {
 	p.metrics.reset()
 }
 
-// fail notes that the body is no JSON text at byte i. It returns -1, which
-// every reader below returns in place of the next index once that has happened.
-func (p *parser) fail(i int, what string) int {
-	if p.failed == nil {
-		if i >= p.size {
-			p.failed = refuse(http.StatusBadRequest, "not-json", "the body is not JSON: unexpected end at byte %d", p.size)
-		} else {
-			p.failed = refuse(http.StatusBadRequest, "not-json", "the body is not JSON: byte %d is %q %s", i, p.buf[i:i+1], what)
-		}
+// fail reports that byte i is not what JSON requires there. It returns -1, which every
+// reader below returns in place of the next index after that.
+func (p *parser) fail(i int, want string) int {
+	found := "unexpected end"
+	if i < p.size {
+		found = "unexpected " + p.token(i, want)
 	}
-	return -1
+	return p.reject(reject(http.StatusBadRequest, "not-json",
+		"The body is not valid JSON: %s at byte %d%s; want %s.", found, min(i, p.size), p.location(), want))
 }
 
-func (p *parser) refuse(e *bodyError) int {
+// token returns what a message names of the text at i: the whole word where a value was
+// expected, such as NaN, else one byte.
+func (p *parser) token(i int, want string) string {
+	end := i
+	for (want == "a value" || want == "a digit") && end < min(p.size, i+len("-Infinity")) && p.buf[end]|0x20-'a' < 26 {
+		end++
+	}
+	if end > i+1 {
+		return string(p.buf[i:end])
+	}
+	return strconv.Quote(string(p.buf[i : i+1]))
+}
+
+// location says in which event and member the parser is. Events are counted from 0, as
+// in the list of rejected events.
+func (p *parser) location() string {
+	switch {
+	case !p.inEvents:
+		return ""
+	case p.event.reading == noMember:
+		return fmt.Sprintf(" (event %d)", p.out.index)
+	default:
+		return fmt.Sprintf(" (event %d, member %q)", p.out.index, p.event.reading)
+	}
+}
+
+// reject sets the error of the body, if it has none yet, and returns -1.
+func (p *parser) reject(e *bodyError) int {
 	if p.failed == nil {
 		p.failed = e
 	}
 	return -1
 }
 
-// space returns the index of the first byte from i on that is no white space.
+// space returns the index of the first byte from i on that is not white space.
 func (p *parser) space(i int) int {
 	for p.buf[i] <= ' ' && jsonscan.IsSpace(p.buf[i]) {
 		i++
@@ -150,7 +177,7 @@ func (p *parser) envelope(i int) int {
 		if i = p.skip(i, maxDepth); i < 0 {
 			return -1
 		}
-		return p.refuse(badEnvelope("want an object with the member \"events\""))
+		return p.reject(badEnvelope("The body must be an object with the member \"events\"."))
 	}
 	seen := false
 	i = p.space(i + 1)
@@ -160,10 +187,10 @@ func (p *parser) envelope(i int) int {
 			return -1
 		}
 		if string(key) != "events" {
-			return p.refuse(badEnvelope("unknown member %q", bytes.ToValidUTF8(key[:min(len(key), maxQuoted)], []byte("\uFFFD"))))
+			return p.reject(badEnvelope("The body has the unknown member %q; \"events\" is the only one.", clip(string(key))))
 		}
 		if seen {
-			return p.refuse(badEnvelope("duplicate member \"events\""))
+			return p.reject(badEnvelope("Member \"events\" is repeated."))
 		}
 		seen = true
 		if i = p.colon(next); i < 0 {
@@ -177,7 +204,7 @@ func (p *parser) envelope(i int) int {
 		}
 	}
 	if !seen {
-		return p.refuse(badEnvelope("member \"events\" is missing"))
+		return p.reject(badEnvelope("Member \"events\" is missing."))
 	}
 	return p.space(i + 1)
 }
@@ -185,7 +212,7 @@ func (p *parser) envelope(i int) int {
 // colon returns the index of the value after the colon at or after i.
 func (p *parser) colon(i int) int {
 	if i = p.space(i); p.buf[i] != ':' {
-		return p.fail(i, "where ':' is due")
+		return p.fail(i, `":"`)
 	}
 	return p.space(i + 1)
 }
@@ -200,7 +227,7 @@ func (p *parser) more(i int, closing byte) (next int, more bool) {
 	case closing:
 		return i, false
 	default:
-		return p.fail(i, "after a value"), false
+		return p.fail(i, `"," or "`+string(rune(closing))+`"`), false
 	}
 }
 
@@ -209,13 +236,14 @@ func (p *parser) events(i int) int {
 		if i = p.skip(i, maxDepth-1); i < 0 {
 			return -1
 		}
-		return p.refuse(badEnvelope("member \"events\": want an array"))
+		return p.reject(badEnvelope("Member \"events\" must be an array."))
 	}
 	count := 0
+	p.inEvents = true
 	i = p.space(i + 1)
 	for more := p.buf[i] != ']'; more; {
 		if count++; count > p.maxEvents {
-			return p.refuse(tooManyEvents(p.maxEvents))
+			return p.reject(tooManyEvents(p.maxEvents))
 		}
 		if i = p.readEvent(i); i < 0 {
 			return -1
@@ -224,16 +252,19 @@ func (p *parser) events(i int) int {
 			return -1
 		}
 	}
+	p.inEvents = false
 	return i + 1
 }
 
-// readEvent reads the event at i and hands it to the collector.
+// readEvent reads the event at i and adds it to the collector.
 func (p *parser) readEvent(i int) int {
 	e := &p.event
 	*e = event{}
 	if p.buf[i] != '{' {
-		p.out.reject(fault{reason: notObject})
-		return p.skip(i, maxDepth-2)
+		if i = p.skip(i, maxDepth-2); i >= 0 {
+			p.out.reject(fault{reason: notObject})
+		}
+		return i
 	}
 	i = p.space(i + 1)
 	for more := p.buf[i] != '}'; more; {
@@ -251,6 +282,7 @@ func (p *parser) readEvent(i int) int {
 			return -1
 		}
 	}
+	e.reading = noMember
 	if e.seen&requiredMembers != requiredMembers {
 		absent := requiredMembers &^ e.seen
 		e.reject(missing, absent&-absent)
@@ -265,6 +297,7 @@ func (p *parser) readEvent(i int) int {
 
 // value reads the value at i of member m.
 func (p *parser) value(i int, m member) int {
+	p.event.reading = m
 	c := p.buf[i]
 	isString, isNumber := c == p.quote, c == '-' || jsonscan.IsDigit(c)
 	switch m {
@@ -291,7 +324,7 @@ func (p *parser) value(i int, m member) int {
 			return p.quality(i)
 		}
 		p.event.reject(wantString, m)
-	case noMember, requiredMembers: // a fault was noted with the name
+	case noMember, requiredMembers: // key has set the fault
 	}
 	return p.skip(i, maxDepth-3)
 }
@@ -299,7 +332,7 @@ func (p *parser) value(i int, m member) int {
 func (p *parser) number(i int) int {
 	n, next, ok := scanNumber(p.buf, i)
 	if !ok {
-		return p.fail(next, "in a number")
+		return p.fail(next, "a digit")
 	}
 	if p.event.value, ok = p.powers.float(n, p.buf[i:next]); !ok {
 		p.event.reject(notFinite, valueMember)
@@ -330,7 +363,7 @@ func (p *parser) time(i int) int {
 	if next < 0 {
 		return -1
 	}
-	t, r := p.clock.parse(text)
+	t, r := p.times.parse(text)
 	if r != accepted {
 		p.event.reject(r, timeMember)
 	}
@@ -341,7 +374,7 @@ func (p *parser) time(i int) int {
 func (p *parser) timeInteger(i int) int {
 	n, next, ok := scanNumber(p.buf, i)
 	if !ok {
-		return p.fail(next, "in a number")
+		return p.fail(next, "a digit")
 	}
 	micros, ok := n.int64()
 	if !ok {

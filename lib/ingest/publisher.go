@@ -9,21 +9,21 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// RecordBytes is the size that a record keeps to: one PUT payload unit of
-// Kinesis, by which a stream is billed.
+// RecordBytes is the size limit of a record: one PUT payload unit of Kinesis, by which a
+// stream is billed.
 const RecordBytes = 25_000
 
 // RecordPutter puts records on the stream.
 type RecordPutter interface {
 	// PutRecords returns nil once the stream has stored every record, all under
-	// the one partition key. An error says that some may not be stored; putting
-	// them all again is safe. It wraps telemetry.ErrUnavailable when that may
-	// succeed. Neither the slice nor the records are kept after the return.
+	// the one partition key. After an error some may not be stored; a retry of all
+	// of them is safe. The error wraps telemetry.ErrUnavailable if a retry may
+	// succeed. PutRecords does not use the records after it returns.
 	PutRecords(ctx context.Context, partitionKey string, records [][]byte) error
 }
 
-// StreamPublisher is the Publisher that encodes a batch into records and puts
-// them on the stream under its gateway's name: what a gateway sends stays on
+// StreamPublisher is the Publisher that encodes a batch into records and puts them on the
+// stream. The partition key is the gateway's name, so that all events of a gateway are on
 // one shard. It is not safe for concurrent use.
 type StreamPublisher struct {
 	encoder *telemetry.Encoder
@@ -34,8 +34,8 @@ type StreamPublisher struct {
 
 var _ Publisher = (*StreamPublisher)(nil)
 
-// NewStreamPublisher returns a StreamPublisher whose records are compressed by
-// compression, and which are counted among metrics.
+// NewStreamPublisher returns a StreamPublisher that compresses records by compression and
+// registers its counter with metrics.
 func NewStreamPublisher(putter RecordPutter, compression telemetry.Compression, metrics prometheus.Registerer) (*StreamPublisher, error) {
 	encoder, err := telemetry.NewEncoder(compression)
 	if err != nil {
@@ -52,7 +52,7 @@ func NewStreamPublisher(putter RecordPutter, compression telemetry.Compression, 
 func (p *StreamPublisher) Publish(ctx context.Context, batch *telemetry.Batch) error {
 	p.records = p.records[:0]
 	err := p.encoder.AppendRecords(batch, RecordBytes, func(record []byte) error {
-		p.records = append(p.records, record) // the encoder's, until its next use
+		p.records = append(p.records, record) // memory of the encoder, valid until its next use
 		return nil
 	})
 	if err != nil {

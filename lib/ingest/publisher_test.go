@@ -14,14 +14,14 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// shelf is a RecordPutter that keeps what it gets.
-type shelf struct {
+// recorder is a RecordPutter that stores a copy of the records.
+type recorder struct {
 	err     error
 	key     string
 	records [][]byte
 }
 
-func (s *shelf) PutRecords(_ context.Context, key string, records [][]byte) error {
+func (s *recorder) PutRecords(_ context.Context, key string, records [][]byte) error {
 	s.key, s.records = key, nil
 	for _, r := range records {
 		s.records = append(s.records, bytes.Clone(r))
@@ -29,7 +29,7 @@ func (s *shelf) PutRecords(_ context.Context, key string, records [][]byte) erro
 	return s.err
 }
 
-func (s *shelf) events(tb testing.TB) []telemetry.Event {
+func (s *recorder) events(tb testing.TB) []telemetry.Event {
 	tb.Helper()
 	decoder, err := telemetry.NewDecoder(telemetry.DefaultLimits())
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *shelf) events(tb testing.TB) []telemetry.Event {
 func TestStreamPublisher(t *testing.T) {
 	t.Parallel()
 	for _, compression := range []telemetry.Compression{telemetry.NoCompression, telemetry.Zstd} {
-		s := &shelf{}
+		s := &recorder{}
 		p, err := NewStreamPublisher(s, compression, prometheus.NewRegistry())
 		if err != nil {
 			t.Fatal(err)
@@ -66,11 +66,11 @@ func TestStreamPublisher(t *testing.T) {
 				t.Fatalf("%d events: got %d %s", n, a.StatusCode, a.Body)
 			}
 			if s.key != "gw-1" {
-				t.Errorf("partition key %q", s.key)
+				t.Errorf("got partition key %q, want gw-1", s.key)
 			}
 			for i, r := range s.records {
 				if len(r) > RecordBytes {
-					t.Errorf("record %d has %d bytes", i, len(r))
+					t.Errorf("record %d: got %d bytes, want at most %d", i, len(r), RecordBytes)
 				}
 			}
 			if compression == telemetry.NoCompression && n == telemetry.MaxBatchEvents && len(s.records) < 2 {
@@ -83,39 +83,39 @@ func TestStreamPublisher(t *testing.T) {
 	}
 }
 
-// refusal is an error of the stream that says how long to wait.
-type refusal struct{ wait time.Duration }
+// throttled is an error of the stream that says how long to wait.
+type throttled struct{ wait time.Duration }
 
-func (r refusal) Error() string             { return "refused" }
-func (r refusal) Unwrap() error             { return telemetry.ErrUnavailable }
-func (r refusal) RetryAfter() time.Duration { return r.wait }
+func (r throttled) Error() string             { return "throttled" }
+func (r throttled) Unwrap() error             { return telemetry.ErrUnavailable }
+func (r throttled) RetryAfter() time.Duration { return r.wait }
 
-func TestSomeRecordsRefused(t *testing.T) {
+func TestStreamUnavailable(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
 		"1": fmt.Errorf("2 of 3 records: %w", telemetry.ErrUnavailable),
-		"5": refusal{4100 * time.Millisecond},
+		"5": throttled{4100 * time.Millisecond},
 	} {
-		p, newErr := NewStreamPublisher(&shelf{err: err}, telemetry.NoCompression, prometheus.NewRegistry())
+		p, newErr := NewStreamPublisher(&recorder{err: err}, telemetry.NoCompression, prometheus.NewRegistry())
 		if newErr != nil {
 			t.Fatal(newErr)
 		}
 		a := invoke(t, newTestHandler(t, p), jsonRequest(document(goodEvent)).payload(t))
 		if a.StatusCode != 503 || a.Headers["retry-after"] != want {
-			t.Errorf("%v: got %d %v", err, a.StatusCode, a.Headers)
+			t.Errorf("%v: got %d %v, want 503 with Retry-After %s", err, a.StatusCode, a.Headers, want)
 		}
 	}
 }
 
 func TestUnencodableBatch(t *testing.T) {
 	t.Parallel()
-	p, err := NewStreamPublisher(&shelf{}, telemetry.NoCompression, prometheus.NewRegistry())
+	p, err := NewStreamPublisher(&recorder{}, telemetry.NoCompression, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := telemetry.Batch{Gateway: "gw-1"}
 	b.Append(telemetry.Event{Device: "", Metric: "m"})
 	if err := p.Publish(t.Context(), &b); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want telemetry.ErrInvalid", err)
 	}
 }

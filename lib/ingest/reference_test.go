@@ -21,11 +21,11 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// outcome is what a parser makes of a body.
+// outcome is the result of parsing a body.
 type outcome struct {
-	Refused  bool
+	Rejected bool
 	Accepted []bitsEvent
-	Rejected []int // indexes
+	Faulty   []int // indexes of rejected events
 }
 
 // bitsEvent is an event whose value is compared by its bits.
@@ -36,8 +36,7 @@ type bitsEvent struct {
 	Quality        telemetry.Quality
 }
 
-// reference reads bodies with encoding/json, as strictly as the format is
-// defined, and without regard to speed.
+// reference reads bodies with encoding/json as strictly as the format is defined.
 type reference struct{ rfc3339 *regexp.Regexp }
 
 func newReference() reference {
@@ -45,24 +44,24 @@ func newReference() reference {
 }
 
 func (ref reference) outcome(body []byte) outcome {
-	refused := outcome{Refused: true}
+	rejected := outcome{Rejected: true}
 	if !json.Valid(body) || depthOf(body) > maxDepth {
-		return refused
+		return rejected
 	}
 	envelope, ok := membersOf(body)
 	if !ok || len(envelope) != 1 || envelope[0].name != "events" || envelope[0].value[0] != '[' {
-		return refused
+		return rejected
 	}
 	var events []json.RawMessage
 	if err := json.Unmarshal(envelope[0].value, &events); err != nil || len(events) > telemetry.MaxBatchEvents {
-		return refused
+		return rejected
 	}
 	var o outcome
 	for i, raw := range events {
 		if e, ok := ref.event(raw); ok {
 			o.Accepted = append(o.Accepted, e)
 		} else {
-			o.Rejected = append(o.Rejected, i)
+			o.Faulty = append(o.Faulty, i)
 		}
 	}
 	return o
@@ -125,7 +124,7 @@ func (ref reference) time(raw []byte) (telemetry.Micros, bool) {
 		n, err := strconv.ParseInt(string(raw), 10, 64)
 		return telemetry.Micros(n), err == nil
 	}
-	// time.Parse knows the calendar, but takes more than RFC 3339 allows.
+	// time.Parse checks the calendar, but accepts more than RFC 3339.
 	var text string
 	if json.Unmarshal(raw, &text) != nil || !ref.rfc3339.MatchString(text) {
 		return 0, false
@@ -212,12 +211,12 @@ func depthOf(raw []byte) int {
 	return deepest
 }
 
-// ours runs the parser under test; one instance serves all, as in the function.
+// ours runs the parser under test. One instance serves all bodies, as in the function.
 type ours struct {
 	collector collector
 	parser    parser
 	buf       []byte
-	direct    int // how many bodies parseEscaped took
+	direct    int // how many bodies parseEscaped read
 }
 
 func newOurs() *ours {
@@ -231,13 +230,12 @@ func (o *ours) outcome(body []byte) outcome {
 	o.buf = pad(append(o.buf[:0], body...))
 	o.collector.reset(math.MinInt64, math.MaxInt64)
 	if err := o.parser.parse(o.buf[:len(body)+padding], len(body)); err != nil {
-		return outcome{Refused: true}
+		return outcome{Rejected: true}
 	}
 	return o.collected()
 }
 
-// escaped runs the body through parseEscaped; ok is false when that leaves it
-// to parse.
+// escaped runs parseEscaped on the body; ok is false if that leaves the body to parse.
 func (o *ours) escaped(t *testing.T, body []byte) (out outcome, ok bool) {
 	t.Helper()
 	const before, after = `{"body":"`, `","isBase64Encoded":false}`
@@ -272,7 +270,7 @@ func (o *ours) collected() outcome {
 		})
 	}
 	for _, f := range o.collector.listed {
-		out.Rejected = append(out.Rejected, f.index)
+		out.Faulty = append(out.Faulty, f.index)
 	}
 	return out
 }
@@ -280,8 +278,8 @@ func (o *ours) collected() outcome {
 func compare(t *testing.T, ref reference, o *ours, body []byte) outcome {
 	t.Helper()
 	want := ref.outcome(body)
-	if len(want.Rejected) > maxListed {
-		want.Rejected = want.Rejected[:maxListed]
+	if len(want.Faulty) > maxListed {
+		want.Faulty = want.Faulty[:maxListed]
 	}
 	if diff := cmp.Diff(want, o.outcome(body)); diff != "" {
 		t.Fatalf("%q (-encoding/json +ours):\n%s", body, diff)
@@ -308,7 +306,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) { compare(t, newReference(), newOurs(), body) })
 }
 
-// FuzzHandler: whatever the body and its headers, a whole answer and no panic.
+// FuzzHandler: any payload results in a complete response or an error, not in a panic.
 func FuzzHandler(f *testing.F) {
 	f.Add(jsonRequest(document(goodEvent)).payload(f))
 	f.Add(recordRequest(fleetRecord(f, fleetEvents(3))).payload(f))
@@ -321,18 +319,18 @@ func FuzzHandler(f *testing.F) {
 		if err != nil {
 			return
 		}
-		var a answer
+		var a reply
 		if err := json.Unmarshal(out, &a); err != nil {
-			t.Fatalf("answer %s: %v", out, err)
+			t.Fatalf("response %s: %v", out, err)
 		}
 		if (a.StatusCode == 202) != (m.calls == 1) {
-			t.Fatalf("status %d, published %d times", a.StatusCode, m.calls)
+			t.Fatalf("got status %d, published %d times; want 202 if and only if published once", a.StatusCode, m.calls)
 		}
 	})
 }
 
-// TestAgreesWithTheReference runs both parsers on documents made of odd pieces,
-// whole and damaged.
+// TestAgreesWithTheReference runs both parsers on random documents of unusual parts, and
+// on damaged ones.
 func TestAgreesWithTheReference(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(7, 11))
@@ -340,7 +338,7 @@ func TestAgreesWithTheReference(t *testing.T) {
 	whole, acceptedEvents := 0, 0
 	for i := range 20_000 {
 		body := []byte(oddDocument(random, i%2 == 0))
-		if r := compare(t, ref, o, body); !r.Refused {
+		if r := compare(t, ref, o, body); !r.Rejected {
 			whole++
 			acceptedEvents += len(r.Accepted)
 		}
@@ -350,13 +348,13 @@ func TestAgreesWithTheReference(t *testing.T) {
 		}
 	}
 	if whole < 5_000 || acceptedEvents < 5_000 || o.direct < 2_500 {
-		t.Errorf("only %d whole documents, %d of them read without unescaping, and %d accepted events: the test shows little",
+		t.Errorf("only %d whole documents, %d of them read without unescaping, and %d accepted events: the test covers too little",
 			whole, o.direct, acceptedEvents)
 	}
 }
 
-// oddDocument makes a document; a plain one has nothing in it that would be
-// escaped when it becomes a JSON string, but for its quotes.
+// oddDocument returns a document. A plain one has only quotes to escape when it becomes a
+// JSON string.
 func oddDocument(random *rand.Rand, plain bool) string {
 	until := func(piece func() string) string {
 		for {
@@ -446,11 +444,11 @@ func damage(random *rand.Rand, body []byte) []byte {
 	at := random.IntN(len(body))
 	out := bytes.Clone(body[:at])
 	switch random.IntN(5) {
-	case 0: // a byte is lost
+	case 0: // without a byte
 		return append(out, body[at+1:]...)
-	case 1: // the rest is
+	case 1: // truncated
 		return out
-	case 2: // a byte comes twice
+	case 2: // with a byte repeated
 		return append(append(out, body[at]), body[at:]...)
 	case 3:
 		out = append(out, pick(random, `"`, `\`, "{", "}", "[", "]", ",", ":", " ", "\x00", "\x1f", "\xff", "e", "-", ".", "0", "\\u", "ß")...)

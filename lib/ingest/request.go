@@ -9,8 +9,8 @@ import (
 	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
-// request is what the use-case needs of an API Gateway HTTP API event, payload
-// format 2.0. The byte slices are valid until the next readRequest.
+// request is what is read of an API Gateway HTTP API event, payload format 2.0. Body is
+// valid until the next envelope.read.
 type request struct {
 	version         string
 	contentType     string
@@ -22,11 +22,11 @@ type request struct {
 	role            string
 	expires         int64 // of the token, in seconds since 1970
 	base64          bool
-	body            []byte // unescaped, as the client sent it but for base64
-	parsed          bool   // parse has taken the body, and it is not in body
+	body            []byte // unescaped; as the client sent it, or in base64
+	parsed          bool   // envelope.parse has read the body, and body is empty
 }
 
-// errNotEvent is the failure of an invocation that no HTTP API made.
+// errNotEvent fails an invocation whose payload does not come from an HTTP API.
 var errNotEvent = errors.New("the payload is not an HTTP API event of format 2.0")
 
 const errBadString = jsonscan.Error("string is not valid")
@@ -34,11 +34,11 @@ const errBadString = jsonscan.Error("string is not valid")
 // envelope walks an API Gateway event and reads only what it needs.
 type envelope struct {
 	jsonscan.Scanner
-	// parse reads a plain JSON body as it stands, escaped, in the payload, if
-	// its headers were before it. It returns the index of the quote at the end
-	// of the body that begins at start, or -1 when the body must be unescaped.
+	// parse reads a JSON body in place, escaped, if the headers precede it in the
+	// payload. It returns the index of the quote at the end of the body that begins
+	// at start, or -1 if the body must be unescaped.
 	parse func(payload []byte, start int) (end int)
-	// body receives the unescaped body; text any other string.
+	// body is the buffer of the unescaped body, text that of any other string.
 	body []byte
 	text []byte
 }
@@ -51,7 +51,7 @@ func (e *envelope) read(payload []byte, r *request) error {
 		return err
 	}
 	if r.parsed && r.base64 {
-		// What looked like JSON was to be base64.
+		// The body was parsed as JSON before isBase64Encoded was read.
 		parse := e.parse
 		e.parse, e.Pos, *r = nil, 0, request{}
 		defer func() { e.parse = parse }()
@@ -178,7 +178,7 @@ func (e *envelope) readBody(r *request) error {
 		return e.Skip()
 	}
 	if e.parse != nil && r.contentType != "" && r.contentEncoding == "" {
-		if f, refusal := formOf(r.contentType); refusal == nil && f == jsonForm {
+		if f, err := formOf(r.contentType); err == nil && f == jsonForm {
 			if end := e.parse(e.Src, e.Pos+1); end >= 0 {
 				e.Pos, r.parsed = end+1, true
 				return nil

@@ -16,14 +16,14 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// response is what API Gateway makes an HTTP response from (payload format 2.0).
+// response is an HTTP response in payload format 2.0.
 type response struct {
 	StatusCode int               `json:"statusCode"`
 	Headers    map[string]string `json:"headers"`
 	Body       string            `json:"body"`
 }
 
-// rejection is one entry of an answer's list of rejected events.
+// rejection is one entry of the list of rejected events.
 type rejection struct {
 	Index  int    `json:"index"`
 	Reason string `json:"reason"`
@@ -37,8 +37,8 @@ type result struct {
 	Truncated bool        `json:"errors_truncated,omitempty"`
 }
 
-// answer renders the outcome of a request whose envelope was right.
-func (h *Handler) answer(r *request) (int, []byte, error) {
+// accepted renders the response to a request that is not rejected as a whole.
+func (h *Handler) accepted(r *request) (int, []byte, error) {
 	c := &h.collector
 	if c.rejected == 0 {
 		return http.StatusAccepted, h.allAccepted(c.batch.Len()), nil
@@ -61,14 +61,14 @@ func (h *Handler) answer(r *request) (int, []byte, error) {
 			Type:       problem.TypeOf("no-event-accepted"),
 			Title:      "No event was accepted",
 			Status:     http.StatusUnprocessableEntity,
-			Detail:     "each of the request's events was rejected",
+			Detail:     "All events of the request were rejected; errors lists the reasons.",
 			Extensions: extensions,
 		}, nil)
 	}
 	return render(http.StatusAccepted, "application/json", nil, out)
 }
 
-// beforeCount is the usual answer up to the number of its events.
+// beforeCount renders the response of allAccepted up to the number of events.
 func beforeCount() ([]byte, error) {
 	headers, err := json.Marshal(headersOf("application/json", nil))
 	if err != nil {
@@ -77,7 +77,7 @@ func beforeCount() ([]byte, error) {
 	return append(append([]byte(`{"statusCode":202,"headers":`), headers...), `,"body":"{\"accepted\":`...), nil
 }
 
-// headersOf returns the headers of an answer, those that every answer has included.
+// headersOf returns the headers of a response, including those that every response has.
 func headersOf(contentType string, more map[string]string) map[string]string {
 	all := map[string]string{"content-type": contentType}
 	for name, value := range lambdahttp.Protection() {
@@ -87,7 +87,7 @@ func headersOf(contentType string, more map[string]string) map[string]string {
 	return all
 }
 
-// allAccepted renders the usual answer.
+// allAccepted renders the response to a request without rejected events.
 func (h *Handler) allAccepted(n int) []byte {
 	const after = `,\"rejected\":0,\"errors\":[]}"}`
 	out := make([]byte, 0, len(h.beforeCount)+len(after)+len("10000"))
@@ -96,8 +96,8 @@ func (h *Handler) allAccepted(n int) []byte {
 	return append(out, after...)
 }
 
-// refused renders the answer to a request that is refused as a whole.
-func (h *Handler) refused(r *request, e *bodyError) (int, []byte, error) {
+// rejected renders the response to a request that is rejected as a whole.
+func (h *Handler) rejected(r *request, e *bodyError) (int, []byte, error) {
 	var headers map[string]string
 	if e.kind == problem.TypeOf("unsupported-encoding") {
 		headers = map[string]string{"accept-encoding": "gzip, zstd, identity"} // RFC 9110, section 15.5.16
@@ -121,34 +121,34 @@ func statusOf(err error) int {
 	}
 }
 
-// failed renders the answer to a request that the platform failed to serve;
-// what the error says stays in the log.
+// failed renders the response to a request that the platform failed to serve. The text
+// of the error is only logged.
 func (h *Handler) failed(r *request, err error) (int, []byte, error) {
 	switch status := statusOf(err); status {
 	case http.StatusBadRequest:
 		return h.problem(r, problem.Document{
-			Type: problem.TypeOf("not-accepted"), Status: status, Detail: "the batch can not be stored in this form",
+			Type: problem.TypeOf("not-accepted"), Status: status, Detail: "The batch cannot be stored in this form.",
 		}, nil)
 	case http.StatusServiceUnavailable:
 		return h.problem(r, problem.Document{
 			Type: problem.TypeOf("unavailable"), Status: status,
-			Detail: "the stream does not accept events at the moment; send the same batch again, nothing is stored twice",
+			Detail: "The stream is temporarily unavailable. Retry the same request; no event is stored twice.",
 		}, map[string]string{"retry-after": h.retryAfter(err)})
 	default:
 		return h.problem(r, problem.Document{
 			Type: problem.TypeOf("internal"), Status: status,
-			Detail: "the platform failed to accept the batch; send the same batch again, nothing is stored twice",
+			Detail: "The platform failed to accept the batch. Retry the same request; no event is stored twice.",
 		}, nil)
 	}
 }
 
-// retryAfter returns what the error says that a client should wait, or else
-// what is configured, as the value of a Retry-After header: whole seconds.
+// retryAfter returns the value of a Retry-After header, in whole seconds: the wait that
+// the error names, or the configured one.
 func (h *Handler) retryAfter(err error) string {
 	wait := h.config.RetryAfter
-	var says interface{ RetryAfter() time.Duration }
-	if errors.As(err, &says) {
-		wait = says.RetryAfter()
+	var withWait interface{ RetryAfter() time.Duration }
+	if errors.As(err, &withWait) {
+		wait = withWait.RetryAfter()
 	}
 	return strconv.Itoa(max(1, int(math.Ceil(wait.Seconds()))))
 }
@@ -160,7 +160,7 @@ func (h *Handler) problem(r *request, d problem.Document, headers map[string]str
 	return render(d.Status, problem.ContentType, headers, d)
 }
 
-// render returns the status and the response that has it.
+// render returns the status and the response with that status.
 func render(status int, contentType string, headers map[string]string, body any) (int, []byte, error) {
 	text, err := json.Marshal(body)
 	if err != nil {

@@ -15,16 +15,16 @@ const (
 	shortestTimeBytes = len("2026-11-23T09:08:33Z")
 )
 
-// clockText reads RFC 3339 times. The events of a batch lie close together, so
-// it remembers the last minute that it read.
-type clockText struct {
+// timeParser parses RFC 3339 times. The times of a batch are close to each other, so it
+// remembers the last minute that it parsed.
+type timeParser struct {
 	minute  [2]uint64 // the sixteen bytes "2026-11-23T09:08"; 0 before the first
 	seconds int64     // since 1970, of that minute in UTC
 }
 
-// parse reads a time as RFC 3339, section 5.6, has it, with an upper-case T
-// and Z. Digits of the fraction after the sixth are cut off.
-func (c *clockText) parse(s []byte) (telemetry.Micros, reason) {
+// parse parses a time of RFC 3339, section 5.6, with upper-case T and Z. It ignores
+// digits of the fraction after the sixth.
+func (c *timeParser) parse(s []byte) (telemetry.Micros, reason) {
 	if len(s) < shortestTimeBytes {
 		return 0, badTime
 	}
@@ -138,8 +138,7 @@ func daysIn(year, month int64) int64 {
 }
 
 // daysSinceEpoch counts the days from 1970-01-01 in the proleptic Gregorian
-// calendar. The year is taken to begin in March, so that the leap day is its
-// last.
+// calendar. It counts years from March on, so that a leap day is the last of its year.
 func daysSinceEpoch(year, month, day int64) int64 {
 	if month <= 2 {
 		year--

@@ -9,11 +9,11 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// TestCalendar reads each day of the years in which the calendar's rules show,
-// and the days that would follow the last of each month.
+// TestCalendar parses each day of years that differ by the rules for leap years, and
+// days that do not exist.
 func TestCalendar(t *testing.T) {
 	t.Parallel()
-	var c clockText
+	var c timeParser
 	for _, year := range []int{0, 1, 4, 100, 400, 1600, 1900, 1969, 1970, 1972, 1999, 2000, 2023, 2024, 2026, 2100, 2400, 9996, 9999} {
 		for month := range 14 {
 			for day := range 33 {
@@ -31,7 +31,7 @@ func TestCalendar(t *testing.T) {
 
 func TestFractionsAndOffsets(t *testing.T) {
 	t.Parallel()
-	var c clockText
+	var c timeParser
 	for text, want := range map[string]telemetry.Micros{
 		"1970-01-01T00:00:00Z":                    0,
 		"1969-12-31T23:59:59.999999Z":             -1,
@@ -49,18 +49,17 @@ func TestFractionsAndOffsets(t *testing.T) {
 	}
 }
 
-// TestZeroBytesAreNoMinute: what the clock remembers before its first time is
-// no time.
-func TestZeroBytesAreNoMinute(t *testing.T) {
+// TestZeroBytesAreNotATime: the zero value of the remembered minute matches no input.
+func TestZeroBytesAreNotATime(t *testing.T) {
 	t.Parallel()
-	var c clockText
+	var c timeParser
 	if got, r := c.parse([]byte(strings.Repeat("\x00", minuteBytes) + ":33Z")); r != badTime {
 		t.Errorf("got %d, reason %d", got, r)
 	}
 }
 
 func BenchmarkTime(b *testing.B) {
-	var c clockText
+	var c timeParser
 	texts := [2][]byte{[]byte("2026-11-23T09:08:33.123456Z"), []byte("2026-11-23T09:09:33.123456Z")}
 	for name, pick := range map[string]int{"SameMinute": 0, "OtherMinute": 1} {
 		b.Run(name, func(b *testing.B) {

@@ -6,8 +6,7 @@ import (
 	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
-// skip returns the index after the value at i, of any kind, which may nest to
-// that depth.
+// skip returns the index after the value at i, which may nest to the given depth.
 func (p *parser) skip(i, depth int) int {
 	switch c := p.buf[i]; {
 	case c == p.quote:
@@ -15,7 +14,8 @@ func (p *parser) skip(i, depth int) int {
 		return next
 	case c == '{' || c == '[':
 		if depth == 0 {
-			return p.refuse(refuse(http.StatusBadRequest, "too-deep", "the body nests deeper than %d at byte %d", maxDepth, i))
+			return p.reject(reject(http.StatusBadRequest, "too-deep",
+				"The body nests deeper than %d levels at byte %d%s.", maxDepth, i, p.location()))
 		}
 		if c == '{' {
 			return p.skipObject(i, depth-1)
@@ -30,11 +30,11 @@ func (p *parser) skip(i, depth int) int {
 	case c == '-' || jsonscan.IsDigit(c):
 		_, next, ok := scanNumber(p.buf, i)
 		if !ok {
-			return p.fail(next, "in a number")
+			return p.fail(next, "a digit")
 		}
 		return next
 	default:
-		return p.fail(i, "where a value is due")
+		return p.fail(i, "a value")
 	}
 }
 
@@ -74,7 +74,7 @@ func (p *parser) skipArray(i, depth int) int {
 func (p *parser) literal(i int, text string) int {
 	for j := range len(text) {
 		if p.buf[i+j] != text[j] {
-			return p.fail(i+j, "in a literal")
+			return p.fail(i+j, text)
 		}
 	}
 	return i + len(text)

@@ -8,12 +8,12 @@ import (
 	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
-// string reads the string at i. The text is valid until the next call; it may
-// hold invalid UTF-8, which a name's check then finds, and stands with U+FFFD
-// for an unpaired surrogate, see stringSlow.
+// string reads the string at i. The text is valid until the next call. It may contain
+// invalid UTF-8, also in place of an unpaired surrogate (see stringSlow); checkName
+// rejects that.
 func (p *parser) string(i int) (text []byte, next int) {
 	if p.buf[i] != p.quote || p.buf[i+p.extra] != '"' {
-		return nil, p.fail(i, "where '\"' is due")
+		return nil, p.fail(i, "a string")
 	}
 	start := i + 1 + p.extra
 	for i = start; ; i += word {
@@ -28,10 +28,9 @@ func (p *parser) string(i int) (text []byte, next int) {
 	return p.stringSlow(start, i)
 }
 
-// stringSlow goes on at i, which is not plain, with the string whose first
-// byte is at start. An unpaired surrogate has no form in UTF-8; it is put into
-// the text as the three bytes that it would have, which are invalid as UTF-8,
-// so that it is rejected as such.
+// stringSlow continues at i, a special byte, with the string whose first byte is at
+// start. UTF-8 cannot encode an unpaired surrogate; the text gets the three bytes that it
+// would have, which are not valid UTF-8, so that it is rejected as such.
 func (p *parser) stringSlow(start, i int) (text []byte, next int) {
 	text = p.text[:0]
 	for {
@@ -44,7 +43,7 @@ func (p *parser) stringSlow(start, i int) (text []byte, next int) {
 			p.text = text
 			return text, i + 1
 		case c < ' ' || p.extra > 0 && (c == '\\' || c == '"'):
-			return nil, p.fail(i, "in a string")
+			return nil, p.fail(i, "a character of a string")
 		case c != '\\':
 			i++
 		default:
@@ -57,7 +56,7 @@ func (p *parser) stringSlow(start, i int) (text []byte, next int) {
 	}
 }
 
-// escape appends what the escape sequence at i stands for.
+// escape appends the value of the escape sequence at i.
 func (p *parser) escape(text []byte, i int) (out []byte, next int) {
 	r, next := jsonscan.Escape(p.buf[:p.size], i)
 	switch {
@@ -66,12 +65,12 @@ func (p *parser) escape(text []byte, i int) (out []byte, next int) {
 	case next >= 0:
 		return utf8.AppendRune(text, r), next
 	case p.buf[i+1] != 'u':
-		return nil, p.fail(i+1, "in an escape sequence")
+		return nil, p.fail(i+1, "an escape sequence")
 	}
 	for i += 2; i < p.size && isHex(p.buf[i]); {
 		i++
 	}
-	return nil, p.fail(i, "in an escape sequence")
+	return nil, p.fail(i, "a hexadecimal digit")
 }
 
 func isHex(c byte) bool { return jsonscan.IsDigit(c) || c|0x20-'a' < 6 }
