@@ -49,8 +49,12 @@ func wire(h *lambdahost.Host) (*selfCheck, error) {
 		return nil, err
 	}
 	a.prometheus = figures{asked}
-	for bucket, store := range map[string]**s3.Store{s.audits: &a.audits, s.failures: &a.failures, s.states: &a.states} {
-		if *store, err = s3.New(s3.Config{AWS: h.AWS, Bucket: bucket, PathStyle: s.pathStyle}); err != nil {
+	// One bucket may have several roles.
+	for _, b := range []struct {
+		name  string
+		store **s3.Store
+	}{{s.audits, &a.audits}, {s.failures, &a.failures}, {s.states, &a.states}} {
+		if *b.store, err = s3.New(s3.Config{AWS: h.AWS, Bucket: b.name, PathStyle: s.pathStyle}); err != nil {
 			return nil, err
 		}
 	}
