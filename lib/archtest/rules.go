@@ -42,13 +42,13 @@ func Rules() []Rule {
 		{Path: "lib/timescale", Internal: []string{telemetry, "lib/trail", "lib/directory", "lib/readings"}},
 		{Path: "lib/timescale/timescaletest", Internal: []string{"lib/timescale", "lib/timescale/timescaletest/pgtest"}},
 		{Path: "lib/timescale/timescaletest/pgtest"},
-		{Path: "lib/aws/s3", Internal: []string{telemetry}, External: []string{sdk}},
+		{Path: "lib/aws/s3", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},
 		{Path: "lib/shardstate", Internal: []string{telemetry}, External: []string{"github.com/klauspost/compress"}},
 		{Path: "lib/shardstate/shardstatetest", Internal: []string{"lib/shardstate", telemetry}},
 		{Path: "lib/prometheus/remotewrite", Internal: []string{telemetry, "lib/aws/config"}, External: []string{"github.com/klauspost/compress/snappy", "google.golang.org/protobuf/encoding/protowire"}},
 		{Path: "lib/prometheus/promquery", Internal: []string{telemetry, "lib/aws/config", "lib/kpi", "lib/readings"}},
-		{Path: "lib/aws/secrets", Internal: []string{telemetry}, External: []string{sdk}},
-		{Path: "lib/aws/kms", Internal: []string{telemetry}, External: []string{sdk}},
+		{Path: "lib/aws/secrets", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},
+		{Path: "lib/aws/kms", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},
 		{Path: "lib/aws/eventbridge", Internal: []string{telemetry}, External: []string{sdk}},
 
 		// Start-up.
@@ -57,6 +57,7 @@ func Rules() []Rule {
 		// What consumers of the stream share, the state of their shards too.
 		{Path: "lib/stream", Internal: []string{telemetry, "lib/lambda/deadline", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/lambda/http", Internal: []string{telemetry, "lib/directory", "lib/jsonscan", "lib/problem"}},
+		{Path: "lib/aws/failure", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/aws/config", External: []string{sdk}},
 		{Path: "lib/lambda/host", Internal: []string{telemetry, "lib/aws/config", "lib/lambda/metrics", "lib/prometheus/remotewrite"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
 		{Path: "lib/lambda/metrics", Internal: []string{"lib/lambda/background", "lib/prometheus/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},

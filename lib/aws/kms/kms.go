@@ -16,10 +16,10 @@ import (
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"github.com/insighthub/insighthub/lib/aws/failure"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -131,26 +131,9 @@ func rawSignature(der []byte) ([]byte, error) {
 	return raw, nil
 }
 
-// classify adds the sentinel that err stands for. Both stay visible to errors.Is and errors.As.
+// classify adds the sentinel that err stands for.
 func classify(err error) error {
-	var (
-		notFound *types.NotFoundException
-		disabled *types.DisabledException
-		state    *types.KMSInvalidStateException
-		response interface{ HTTPStatusCode() int }
-	)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return err
-	case errors.As(err, &notFound), errors.As(err, &disabled), errors.As(err, &state):
-		return fmt.Errorf("%w: %w", telemetry.ErrNotFound, err)
-	case retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}.IsErrorThrottle(err) == aws.TrueTernary:
-		return fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
-	case errors.As(err, &response):
-		if code := response.HTTPStatusCode(); code >= 400 && code < 500 && code != 429 {
-			return err
-		}
-	}
-	// A failure inside the service, or an answer that did not come or is broken.
-	return fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
+	return failure.Wrap(err, map[string]error{
+		"NotFoundException": telemetry.ErrNotFound, "DisabledException": telemetry.ErrNotFound, "KMSInvalidStateException": telemetry.ErrNotFound,
+	})
 }

@@ -6,18 +6,15 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go"
 
+	"github.com/insighthub/insighthub/lib/aws/failure"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -155,44 +152,13 @@ func (s *Store) wrap(err error, op, key string) error {
 	if err == nil {
 		return nil
 	}
-	if sentinel := classify(err); sentinel != nil {
-		return fmt.Errorf("%s s3://%s/%s: %w: %w", op, s.bucket, key, sentinel, err)
-	}
-	return fmt.Errorf("%s s3://%s/%s: %w", op, s.bucket, key, err)
-}
-
-// classify returns the sentinel that err stands for, or nil.
-func classify(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		switch api.ErrorCode() {
-		case "NoSuchKey", "NoSuchBucket":
-			return telemetry.ErrNotFound
-		case "PreconditionFailed":
-			return telemetry.ErrConflict
-		// The first: another conditional write of the same key is under way.
-		case "ConditionalRequestConflict", "OperationAborted", "RequestTimeout":
-			return telemetry.ErrUnavailable
-		case "KeyTooLongError", "EntityTooLarge", "InvalidArgument", "InvalidURI":
-			return telemetry.ErrInvalid
-		}
-	}
-	if (retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}).IsErrorThrottle(err) == aws.TrueTernary {
-		return telemetry.ErrUnavailable
-	}
-	var response interface{ HTTPStatusCode() int }
-	if errors.As(err, &response) {
-		switch code := response.HTTPStatusCode(); {
-		case code == http.StatusNotFound:
-			return telemetry.ErrNotFound
-		case code == http.StatusPreconditionFailed:
-			return telemetry.ErrConflict
-		case code >= 400 && code < 500 && code != http.StatusTooManyRequests:
-			return nil
-		}
-	}
-	// A failure inside the service, or an answer that did not come or is broken.
-	return telemetry.ErrUnavailable
+	return fmt.Errorf("%s s3://%s/%s: %w", op, s.bucket, key, failure.Wrap(err, map[string]error{
+		"NoSuchKey": telemetry.ErrNotFound, "NoSuchBucket": telemetry.ErrNotFound,
+		"PreconditionFailed": telemetry.ErrConflict,
+		// Another conditional write of the same key is under way.
+		"ConditionalRequestConflict": telemetry.ErrUnavailable, "OperationAborted": telemetry.ErrUnavailable,
+		"RequestTimeout":  telemetry.ErrUnavailable,
+		"KeyTooLongError": telemetry.ErrInvalid, "EntityTooLarge": telemetry.ErrInvalid,
+		"InvalidArgument": telemetry.ErrInvalid, "InvalidURI": telemetry.ErrInvalid,
+	}))
 }

@@ -3,14 +3,12 @@ package secrets
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
-	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
+	"github.com/insighthub/insighthub/lib/aws/failure"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -50,25 +48,10 @@ func (s *Store) Get(ctx context.Context, arn string) ([]byte, error) {
 	}
 }
 
-// classify adds the sentinel that err stands for. Both stay visible to errors.Is and errors.As.
+// classify adds the sentinel that err stands for.
 func classify(err error) error {
-	var (
-		notFound *types.ResourceNotFoundException
-		request  *types.InvalidRequestException
-		response interface{ HTTPStatusCode() int }
-	)
-	switch {
-	case errors.Is(err, context.Canceled):
-		return err
-	case errors.As(err, &notFound), errors.As(err, &request):
-		return fmt.Errorf("%w: %w", telemetry.ErrNotFound, err)
-	case retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}.IsErrorThrottle(err) == aws.TrueTernary:
-		return fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
-	case errors.As(err, &response):
-		if code := response.HTTPStatusCode(); code >= 400 && code < 500 && code != 429 {
-			return err
-		}
-	}
-	// A failure inside the service, or an answer that did not come or is broken.
-	return fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
+	return failure.Wrap(err, map[string]error{
+		"ResourceNotFoundException": telemetry.ErrNotFound,
+		"InvalidRequestException":   telemetry.ErrNotFound, // marked for deletion
+	})
 }
