@@ -23,6 +23,9 @@ import (
 
 const window = 5 * time.Second
 
+// outOfOrder is how the sink rejects a sample when it has a newer one.
+const outOfOrder = "out of order sample"
+
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // sink is a receiver in memory that takes samples as a Prometheus without an
@@ -66,7 +69,9 @@ func (s *sink) Write(_ context.Context, series []remotewrite.Series) (remotewrit
 			out.Samples += len(in.Samples)
 			out.Histograms += len(in.Histograms)
 		default:
-			out.Rejected = append(out.Rejected, remotewrite.Rejection{Series: i, Labels: key, Samples: 1, Status: 400, Reason: reason, Isolated: true})
+			out.Rejected = append(out.Rejected, remotewrite.Rejection{
+				Series: i, Labels: key, Samples: 1, Status: 400, Reason: reason, Duplicate: reason == outOfOrder, Isolated: true,
+			})
 		}
 	}
 	if fail >= len(series) {
@@ -87,7 +92,7 @@ func (s *sink) put(key string, in *remotewrite.Series) string {
 				return ""
 			}
 			s.olds++
-			return "out of order sample"
+			return outOfOrder
 		}
 		s.lags[key] = append(have, h)
 		return ""
@@ -102,7 +107,7 @@ func (s *sink) put(key string, in *remotewrite.Series) string {
 			return "a value that contradicts"
 		}
 		s.olds++
-		return "out of order sample"
+		return outOfOrder
 	}
 	s.taken[key] = append(have, sample)
 	return ""

@@ -30,23 +30,10 @@ func (r *receiver) Write(ctx context.Context, samples []kpi.Sample) (bridge.Writ
 	out := bridge.Written{Samples: result.Samples + result.Histograms, Requests: result.Requests}
 	for _, j := range result.Rejected {
 		out.Rejected = append(out.Rejected, bridge.Rejection{
-			Series: j.Labels, Reason: j.Reason, Samples: j.Samples, Known: known(j.Reason),
+			Series: j.Labels, Reason: j.Reason, Samples: j.Samples, Known: j.Duplicate,
 		})
 	}
 	return out, err
-}
-
-// known reports whether a receiver's words say that it has the sample, or a newer
-// one of the series: those of Prometheus, which Thanos has too, and of Mimir and
-// Cortex, on which Amazon's managed service is built. "Out of bounds" and
-// "too old" are not among them: such a sample is older than the receiver takes any, and lost.
-func known(reason string) bool {
-	for _, words := range [...]string{"out of order", "out-of-order", "duplicate sample", "duplicate-timestamp"} {
-		if strings.Contains(reason, words) {
-			return true
-		}
-	}
-	return false
 }
 
 // fill makes a series of a sample, in the series' own memory.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/insighthub/insighthub/lib/detect"
 	"github.com/insighthub/insighthub/lib/directory"
@@ -55,14 +54,11 @@ func (f figures) Notify(ctx context.Context, found []directory.Anomaly) (int, er
 
 var errRefused = errors.New("samples refused")
 
-// lost counts what the receiver refuses for another reason than that it has it, or
-// something newer, as after a repetition.
+// lost counts the samples that are rejected and not duplicates, such as those of an
+// invocation that is repeated.
 func lost(result *remotewrite.Result) (n int) {
 	for i := range result.Rejected {
-		known := slices.ContainsFunc([]string{"out of order", "out-of-order", "duplicate sample", "duplicate-timestamp"}, func(words string) bool {
-			return strings.Contains(result.Rejected[i].Reason, words)
-		})
-		if !known {
+		if !result.Rejected[i].Duplicate {
 			n += result.Rejected[i].Samples
 		}
 	}

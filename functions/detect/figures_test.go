@@ -72,8 +72,8 @@ func TestWhatIsNotDrawnIsCounted(t *testing.T) {
 		found("a", "m", 1e6, directory.ByScore, 0.9), found("a", "m", 2e6, directory.ByScore, 0.9), found("b", "m", 1e6, directory.ByScore, 0.9),
 	}
 	away := errors.New("away")
-	rejected := func(reason string) remotewrite.Result {
-		return remotewrite.Result{Settled: 2, Rejected: []remotewrite.Rejection{{Series: 1, Samples: 1, Reason: reason}}}
+	rejected := func(reason string, duplicate bool) remotewrite.Result {
+		return remotewrite.Result{Settled: 2, Rejected: []remotewrite.Rejection{{Series: 1, Samples: 1, Reason: reason, Duplicate: duplicate}}}
 	}
 	for name, c := range map[string]struct {
 		of   written
@@ -82,8 +82,8 @@ func TestWhatIsNotDrawnIsCounted(t *testing.T) {
 	}{
 		"away":                  {written{err: away}, 0, away},
 		"away in the middle":    {written{result: remotewrite.Result{Settled: 1}, err: away}, 2, away},
-		"there already":         {written{result: rejected("out of order sample")}, 3, nil},
-		"older than all it has": {written{result: rejected("out of bounds")}, 2, errRefused},
+		"there already":         {written{result: rejected("out of order sample", true)}, 3, nil},
+		"older than all it has": {written{result: rejected("out of bounds", false)}, 2, errRefused},
 	} {
 		if n, err := (figures{&c.of}).Notify(t.Context(), three); n != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%s: %d, %v", name, n, err)

@@ -120,7 +120,9 @@ func (w *write) rejectNamed(parts []part, a *answer, missing int) {
 		}
 	}
 	if missing > 0 {
-		w.result.Rejected = append(w.result.Rejected, Rejection{Series: Unknown, Samples: missing, Status: a.status, Reason: reason})
+		w.result.Rejected = append(w.result.Rejected, Rejection{
+			Series: Unknown, Samples: missing, Status: a.status, Reason: reason, Duplicate: duplicate(reason),
+		})
 	}
 }
 

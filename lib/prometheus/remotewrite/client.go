@@ -168,6 +168,7 @@ func halve(parts []part) (left, right []part) {
 func (w *write) reject(p part, status int, reason string, isolated bool) {
 	s := &w.series[p.series]
 	r := Rejection{Series: p.series, Labels: s.String(), Samples: p.to - p.from, Status: status, Reason: reason, Isolated: isolated}
+	r.Duplicate = status != 0 && duplicate(reason)
 	if p.to > p.from {
 		r.First, r.Last = s.timeAt(p.from), s.timeAt(p.to-1)
 	}

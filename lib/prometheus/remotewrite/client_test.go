@@ -218,7 +218,7 @@ func TestBisectionWritesTheOthersAndNamesTheBad(t *testing.T) {
 				if j.Series == remotewrite.Unknown {
 					continue
 				}
-				if j.Labels != series[j.Series].String() || j.Status != 400 || !j.Isolated || !strings.Contains(j.Reason, "out of order") {
+				if j.Labels != series[j.Series].String() || j.Status != 400 || !j.Isolated || !j.Duplicate || !strings.Contains(j.Reason, "out of order") {
 					t.Errorf("%+v", j)
 				}
 				if protocol == remotewrite.V1 && j.Series == 977 && (j.First != 2000 || j.Last != 2000 || j.Samples != 1) {

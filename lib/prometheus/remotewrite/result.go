@@ -1,5 +1,7 @@
 package remotewrite
 
+import "strings"
+
 // Protocol is a version of the remote-write protocol.
 type Protocol uint8
 
@@ -57,12 +59,27 @@ type Rejection struct {
 	First, Last int64
 	// Status is the answer's, or 0 when the client refused.
 	Status int
-	// Reason is the beginning of the answer's body, or the client's own words.
+	// Reason is the beginning of the response body, or the client's own words.
 	Reason string
+	// Duplicate says that the receiver has the samples, or newer ones of the series: nothing is lost.
+	Duplicate bool
 	// Isolated is false when the samples were refused together with others and
 	// the bound on requests (Config.MaxBisections) did not allow to find out
 	// which of them were bad: good ones may be among them.
 	Isolated bool
+}
+
+// duplicate reports whether a receiver's reason says that it has the sample, or a newer
+// one of the series. The texts are those of Prometheus, which Thanos uses too, and of Mimir
+// and Cortex, on which Amazon Managed Service for Prometheus is built. "Out of bounds" and
+// "too old" are not among them: such a sample is older than any that the receiver accepts, and lost.
+func duplicate(reason string) bool {
+	for _, text := range [...]string{"out of order", "out-of-order", "duplicate sample", "duplicate-timestamp"} {
+		if strings.Contains(reason, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // RejectedSamples is the sum over Rejected.
