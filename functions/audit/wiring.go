@@ -4,13 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/audit"
 	"github.com/insighthub/insighthub/lib/aws/kms"
 	"github.com/insighthub/insighthub/lib/aws/s3"
+	"github.com/insighthub/insighthub/lib/httpclient"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/prometheus/promquery"
 	"github.com/insighthub/insighthub/lib/shardstate"
@@ -38,10 +38,7 @@ func wire(h *lambdahost.Host) (*selfCheck, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &http.Client{
-		Timeout:       requestTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client := httpclient.New(requestTimeout)
 	a := &selfCheck{settings: s, signer: kms.New(h.AWS), random: rand.Reader, now: time.Now}
 	a.api = audit.API{Base: strings.TrimRight(s.api, "/"), HTTP: client, Now: time.Now}
 	asked, err := promquery.New(promquery.Config{URL: s.prometheus, SigV4: sigV4, HTTP: client, Now: time.Now})

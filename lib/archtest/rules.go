@@ -21,7 +21,7 @@ func Rules() []Rule {
 		{Path: "lib/exportfile", Internal: []string{telemetry, "lib/readings"}, External: []string{"github.com/parquet-go/parquet-go"}},
 		{Path: "lib/password", Internal: []string{telemetry}, External: []string{"golang.org/x/crypto/argon2"}},
 		{Path: "lib/trail", Internal: []string{telemetry}},
-		{Path: "lib/token", Internal: []string{telemetry}, External: []string{"github.com/golang-jwt/jwt"}},
+		{Path: "lib/token", Internal: []string{telemetry, "lib/httpclient"}, External: []string{"github.com/golang-jwt/jwt"}},
 		{Path: "lib/token/tokentest", Internal: []string{"lib/token", telemetry}},
 
 		// Use-cases.
@@ -58,8 +58,9 @@ func Rules() []Rule {
 		{Path: "lib/stream", Internal: []string{telemetry, "lib/lambda/deadline", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/lambda/http", Internal: []string{telemetry, "lib/directory", "lib/jsonscan", "lib/problem"}},
 		{Path: "lib/aws/failure", Internal: []string{telemetry}, External: []string{sdk}},
-		{Path: "lib/aws/config", External: []string{sdk}},
-		{Path: "lib/lambda/host", Internal: []string{telemetry, "lib/aws/config", "lib/lambda/metrics", "lib/prometheus/remotewrite"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
+		{Path: "lib/httpclient"},
+		{Path: "lib/aws/config", Internal: []string{"lib/httpclient"}, External: []string{sdk}},
+		{Path: "lib/lambda/host", Internal: []string{telemetry, "lib/aws/config", "lib/httpclient", "lib/lambda/metrics", "lib/prometheus/remotewrite"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
 		{Path: "lib/lambda/metrics", Internal: []string{"lib/lambda/background", "lib/prometheus/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "lib/lambda/metrics/metricstest", Internal: []string{"lib/lambda/metrics"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "functions/audit", Internal: []string{"lib/...", "cdk/local/stackfile"}},

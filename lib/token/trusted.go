@@ -14,6 +14,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/insighthub/insighthub/lib/httpclient"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -36,10 +37,7 @@ const (
 // NewHTTPClient returns a client to read key sets with: it follows no redirect,
 // since the address is the configuration's alone to choose.
 func NewHTTPClient() *http.Client {
-	return &http.Client{
-		Timeout:       setTimeout,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	return httpclient.New(setTimeout)
 }
 
 // trusted checks the tokens of one issuer of another house.

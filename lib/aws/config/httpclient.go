@@ -7,44 +7,41 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/insighthub/insighthub/lib/httpclient"
 )
 
 // NewHTTPClient returns an HTTP client for the SDK's clients that hides
 // io.WriterTo from the transport.
 //
-// The SDK hands the transport a request body that implements io.WriterTo and
-// closes it as soon as the response has begun. The transport, having sent the
-// announced length, copies on from the body to see that nothing is left. When
-// the server was quick, the body is closed by then: its Read says io.EOF, as
-// the end of a body should, but its WriteTo returns io.EOF as an error. The
-// transport takes that for a failed write and closes the connection, and the
-// call fails with "use of closed network connection" while its answer is being
-// read: after the server has applied it, so that a retry applies it twice.
-// Through Read alone the end is an end.
+// The SDK passes the transport a request body that implements io.WriterTo, and closes it
+// as soon as the response has begun. The transport, having sent Content-Length bytes,
+// reads on to verify that nothing is left. When the server was quick the body is closed by
+// then: its Read returns io.EOF, as it should at the end, but its WriteTo returns io.EOF as
+// an error. The transport takes that for a failed write and closes the connection, and the
+// call fails with "use of closed network connection" while the response is read: after the
+// server has applied it, so that a retry applies it twice. With Read alone this does not happen.
 //
-// The client is safe for concurrent use. It has no time limit of its own: the
-// caller's context sets it.
+// The client is safe for concurrent use. It has no timeout of its own: the caller's context
+// sets one.
 func NewHTTPClient() aws.HTTPClient {
 	dialer := &net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}
-	return HideWriterTo(&http.Client{
-		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           dialer.DialContext,
-			ForceAttemptHTTP2:     true,
-			MaxIdleConns:          100,
-			MaxIdleConnsPerHost:   16,
-			IdleConnTimeout:       90 * time.Second,
-			TLSHandshakeTimeout:   3 * time.Second,
-			ExpectContinueTimeout: time.Second,
-		},
-		// The SDK's requests are signed for their host: following a redirect
-		// would send a signature that can not be valid there.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	})
+	client := httpclient.New(0)
+	client.Transport = &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          100,
+		MaxIdleConnsPerHost:   16,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   3 * time.Second,
+		ExpectContinueTimeout: time.Second,
+	}
+	return HideWriterTo(client)
 }
 
-// HideWriterTo returns a client that sends requests through next with bodies
-// that have no method but Read and Close. NewHTTPClient says why.
+// HideWriterTo returns a client that sends requests by next, with bodies that have only the
+// methods Read and Close. NewHTTPClient says why.
 func HideWriterTo(next aws.HTTPClient) aws.HTTPClient { return &client{next: next} }
 
 type client struct{ next aws.HTTPClient }

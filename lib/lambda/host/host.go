@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	random "math/rand/v2"
-	"net/http"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -14,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
+	"github.com/insighthub/insighthub/lib/httpclient"
 	"github.com/insighthub/insighthub/lib/lambda/metrics"
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 )
@@ -101,7 +101,7 @@ func (h *Host) RemoteWrite(limits remotewrite.Config) (*remotewrite.Client, erro
 	}
 	limits.URL, limits.Now, limits.Rand = h.writeURL, time.Now, random.Float64
 	// A connection pool of its own: the SDK's is for other hosts.
-	limits.HTTP = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	limits.HTTP = httpclient.New(0)
 	if limits.SigV4 = h.writeSigV4; limits.SigV4 != nil {
 		limits.Protocol = remotewrite.V1
 	}
