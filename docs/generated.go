@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"8964876201abe1e583a6a1c65f09e304"`
+	ContractTag = `"a79103f23d81b996f69423127b4fa5ff"`
 	PageTag     = `"85dc90dd844a6a5e12176a66d9bb7199"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -66,5 +66,5 @@ func wire(w wiring) (lambda.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return lambdahttp.New(lambdahttp.Config{Handler: service.Handler(), Now: time.Now})
+	return lambdahttp.New(lambdahttp.Config{Handler: service.Handler(), Now: time.Now}), nil
 }

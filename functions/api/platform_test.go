@@ -26,10 +26,7 @@ func newPlatform(t *testing.T) *platform {
 func platformOver(t *testing.T, pool *timescale.Pool, dsn string) *platform {
 	t.Helper()
 	kpis := &fakeKPIs{}
-	handler, err := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), kpis: kpis, ice: testICE()})
-	if err != nil {
-		t.Fatal(err)
-	}
+	handler := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), kpis: kpis, ice: testICE()})
 	return &platform{apitest.New(t, pool, dsn, handler), kpis}
 }
 

@@ -51,8 +51,8 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	handler, err := wire(pool, h.Log, services{files: files{exports}, kpis: kpis, ice: ice})
-	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
+	handler := wire(pool, h.Log, services{files: files{exports}, kpis: kpis, ice: ice})
+	return lambdahost.Function{Handler: handler, Close: pool.Close}, nil
 }
 
 // services are the function's dependencies other than the database.
@@ -63,7 +63,7 @@ type services struct {
 }
 
 // wire creates the Lambda handler.
-func wire(pool *timescale.Pool, log *slog.Logger, s services) (lambda.Handler, error) {
+func wire(pool *timescale.Pool, log *slog.Logger, s services) lambda.Handler {
 	return lambdahttp.New(lambdahttp.Config{Handler: resources(pool, log, s), Now: time.Now})
 }
 

@@ -149,7 +149,7 @@ func (p *platform) api(t *testing.T, info stackfile.Info) http.Handler {
 		Anomalies: p.pool, AlarmRules: p.pool, ClientReports: p.pool,
 	})
 	behind := func(h http.Handler) httpapi.Invoker {
-		return handled{must(lambdahttp.New(lambdahttp.Config{Handler: h, Now: time.Now}))(t)}
+		return handled{lambdahttp.New(lambdahttp.Config{Handler: h, Now: time.Now})}
 	}
 	guard := &httpapi.Authorizer{
 		Function: handled{authorizer}, IdentitySources: []string{"$request.header.Authorization"}, ResultTTL: 5 * time.Minute, SimpleResponses: true,

@@ -8,7 +8,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Caller is who the authorizer found behind the token.
+// Caller is the account or gateway that the authorizer has authenticated.
 type Caller struct {
 	// Subject is the account's id, or the gateway's name.
 	Subject string `json:"subject"`
@@ -16,14 +16,14 @@ type Caller struct {
 	Gateway telemetry.GatewayID `json:"gateway"`
 	Site    telemetry.SiteID    `json:"site"`
 	Role    directory.Role      `json:"role"`
-	// Grants are a person's roles by site.
+	// Grants are an account's roles by site.
 	Grants map[telemetry.SiteID]directory.Role `json:"grants"`
-	// Expires is when the token lapses, in seconds since the Unix epoch.
+	// Expires is when the token expires, in seconds since the Unix epoch.
 	Expires int64  `json:"expires"`
 	TokenID string `json:"token_id"`
 }
 
-func (c *Caller) lapsed(now time.Time) bool { return now.Unix() >= c.Expires }
+func (c *Caller) expired(now time.Time) bool { return now.Unix() >= c.Expires }
 
 // May reports whether the caller has at least the role at the site.
 func (c *Caller) May(role directory.Role, site telemetry.SiteID) bool {
@@ -31,8 +31,8 @@ func (c *Caller) May(role directory.Role, site telemetry.SiteID) bool {
 	return need > 0 && (rank(c.Grants[site]) >= need || rank(c.Grants[directory.EverySite]) >= need)
 }
 
-// MayEverywhere reports whether the caller has at least the role at every site,
-// which is what matters of the platform itself ask for.
+// MayEverywhere reports whether the caller has at least the role at every site, as
+// operations on the platform itself require.
 func (c *Caller) MayEverywhere(role directory.Role) bool { return c.May(role, directory.EverySite) }
 
 // Sites returns the sites at which the caller has at least the role; all reports
@@ -49,7 +49,7 @@ func (c *Caller) Sites(role directory.Role) (sites []telemetry.SiteID, all bool)
 	return sites, false
 }
 
-// rank orders the roles of people; others have none.
+// rank orders the roles of accounts; it is 0 for any other role.
 func rank(r directory.Role) int {
 	switch r {
 	case directory.Viewer:
@@ -65,12 +65,12 @@ func rank(r directory.Role) int {
 
 type callerKey struct{}
 
-// WithCaller returns a context that knows the caller.
+// WithCaller returns a context that carries the caller.
 func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, &c)
 }
 
-// CallerOf returns the caller of a request; false where the route has no authorizer.
+// CallerOf returns the caller of a request; false if the route has no authorizer.
 func CallerOf(ctx context.Context) (*Caller, bool) {
 	c, ok := ctx.Value(callerKey{}).(*Caller)
 	return c, ok

@@ -12,14 +12,13 @@ import (
 	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
-// envelopeRoom is what the envelope takes beside the body, but for long headers.
+// envelopeRoom is the usual size of an envelope without its body.
 const envelopeRoom = 1 << 10
 
-// envelope returns the answer in payload format 2.0. Answers are up to megabytes of
-// text: they are written here, not by encoding/json, so that the body is looked at
-// once and copied once.
+// envelope returns the response in payload format 2.0. Bodies have up to megabytes of
+// text: this encodes them in one pass and one copy, which encoding/json does not.
 func (r *recorder) envelope() []byte {
-	r = r.settled()
+	r = r.complete()
 	protect(r.header)
 	text := utf8.Valid(r.body)
 	room := envelopeRoom + len(r.body) + len(r.body)/8
@@ -65,9 +64,9 @@ func (r *recorder) envelope() []byte {
 
 const cookieHeader = "Set-Cookie"
 
-// settled is the answer as it goes out: a status that was never said is 200, and one
-// that is too long is a problem document.
-func (r *recorder) settled() *recorder {
+// complete returns the response to send: its status defaults to 200, and one that is too
+// long is replaced by a problem document.
+func (r *recorder) complete() *recorder {
 	if r.tooLong {
 		r = newRecorder()
 		WriteProblem(r, tooLong())
@@ -78,8 +77,8 @@ func (r *recorder) settled() *recorder {
 	return r
 }
 
-// appendText appends s as a JSON string; each byte that is not UTF-8 becomes U+FFFD,
-// as with encoding/json.
+// appendText appends s as a JSON string; each byte that is not valid UTF-8 becomes U+FFFD,
+// as in encoding/json.
 func appendText(dst []byte, s string) []byte {
 	if !utf8.ValidString(s) {
 		s = string([]rune(s))
@@ -89,8 +88,8 @@ func appendText(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// appendEscaped appends valid UTF-8 as the inside of a JSON string. It escapes what
-// JSON demands and nothing more, and copies what lies between.
+// appendEscaped appends valid UTF-8 as the content of a JSON string. It escapes only what
+// JSON requires.
 func appendEscaped(dst, s []byte) []byte {
 	for {
 		n := jsonscan.Plain(s)

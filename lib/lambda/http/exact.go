@@ -14,28 +14,28 @@ import (
 )
 
 var (
-	errNoUnicode = errors.New("a text is not Unicode")
-	errTwice     = errors.New("a member stands twice in an object")
+	errNotUnicode = errors.New("a string is not valid Unicode")
+	errRepeated   = errors.New("a member of an object is repeated")
 )
 
-// Exact reports what encoding/json lets pass although two readers may understand
-// it differently: a member that stands twice, or whose case is not that of the
-// known one, and texts that are not Unicode. raw is one JSON document that was
-// decoded into v. The error's text holds nothing of raw.
+// Exact returns an error for what encoding/json accepts although two decoders may read it
+// differently: a repeated member, a member whose name differs from the known one in case,
+// and strings that are not valid Unicode. raw is one JSON document that was decoded into
+// v. The error's text contains nothing of raw.
 //
-// API Gateway hands a body of JSON over as text: bytes that are not UTF-8 are U+FFFD
-// by then, and names that differ there would be one. Who means that
-// character writes its escape.
+// API Gateway passes a body of JSON on as text and has replaced invalid UTF-8 by U+FFFD in
+// it: names that differ only there would become one. A client that means U+FFFD sends its
+// escape sequence.
 func Exact(raw []byte, v any) error {
-	if !utf8.Valid(raw) || bytes.ContainsRune(raw, utf8.RuneError) || halfPair(raw) {
-		return errNoUnicode
+	if !utf8.Valid(raw) || bytes.ContainsRune(raw, utf8.RuneError) || hasUnpairedSurrogate(raw) {
+		return errNotUnicode
 	}
-	// The nesting that encoding/json has let pass.
+	// encoding/json has accepted documents of that depth.
 	return exactValue(&jsonscan.Scanner{Src: raw, MaxDepth: 10_000}, reflect.TypeOf(v))
 }
 
-// halfPair reports whether an escape of a valid document is half of a surrogate pair.
-func halfPair(raw []byte) bool {
+// hasUnpairedSurrogate reports whether an escape sequence of raw is half of a surrogate pair.
+func hasUnpairedSurrogate(raw []byte) bool {
 	for i := 0; ; {
 		n := bytes.IndexByte(raw[i:], '\\')
 		if n < 0 {
@@ -49,12 +49,12 @@ func halfPair(raw []byte) bool {
 	}
 }
 
-// exactValue looks at the next value. Of type nil nothing is known.
+// exactValue checks the next value. The type is nil if it is not known.
 func exactValue(s *jsonscan.Scanner, t reflect.Type) error {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	// What reads itself, json.RawMessage among others, says what is exact there.
+	// A type that decodes itself, such as json.RawMessage, also checks itself.
 	if t != nil && reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return s.Skip()
 	}
@@ -78,12 +78,12 @@ func exactObject(s *jsonscan.Scanner, t reflect.Type) error {
 	return s.Object(func(raw []byte) error {
 		name := string(raw)
 		if seen[name] {
-			return errTwice
+			return errRepeated
 		}
 		seen[name] = true
 		inner, found := known[name]
 		if known != nil && !found {
-			return otherCase(name, known)
+			return unknownMember(name, known)
 		}
 		if known == nil {
 			inner = elementOf(t)
@@ -92,16 +92,18 @@ func exactObject(s *jsonscan.Scanner, t reflect.Type) error {
 	})
 }
 
-func otherCase(name string, known map[string]reflect.Type) error {
+// unknownMember returns the error of a member that v has not, and names the member that
+// differs in case only.
+func unknownMember(name string, known map[string]reflect.Type) error {
 	for k := range known {
 		if strings.EqualFold(k, name) {
-			return fmt.Errorf("unknown member: want %q in this case", k)
+			return fmt.Errorf("unknown member: names are case-sensitive, want %q", k)
 		}
 	}
 	return errors.New("unknown member")
 }
 
-// elementOf returns the type of what arrays and objects of type t hold, or nil.
+// elementOf returns the type of the elements of t, or nil.
 func elementOf(t reflect.Type) reflect.Type {
 	if t == nil {
 		return nil

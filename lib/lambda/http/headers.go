@@ -2,12 +2,12 @@ package http
 
 import "net/http"
 
-// APIPolicy is the Content-Security-Policy of answers that are data: a browser that
-// shows one as a page loads and runs nothing.
+// APIPolicy is the Content-Security-Policy of responses that are data: a browser that
+// displays one as a page loads and runs nothing.
 const APIPolicy = "default-src 'none'; frame-ancestors 'none'"
 
-// Protection is what every answer has, where its handler has not said otherwise.
-// There is no CORS header: pages of other origins can not read the API.
+// Protection returns the headers of every response whose handler has not set them. There
+// is no CORS header: pages of other origins cannot read the API.
 func Protection() map[string]string {
 	return map[string]string{
 		"Cache-Control":             "no-store",
@@ -20,7 +20,7 @@ func Protection() map[string]string {
 
 func protect(h http.Header) {
 	for name, value := range Protection() {
-		if _, said := h[name]; !said {
+		if _, ok := h[name]; !ok {
 			h.Set(name, value)
 		}
 	}

@@ -1,9 +1,9 @@
-// Package http lets an http.Handler serve the events of an API Gateway HTTP
-// API (payload format 2.0), and tells it who calls.
+// Package http serves the events of an API Gateway HTTP API (payload format 2.0) by an
+// http.Handler, and passes the authenticated caller on to it.
 //
-// The authorizer's answer is kept by API Gateway for some time, for all routes. It
-// can thus outlive the token that it was given for: a request whose caller has
-// lapsed is answered here with 401, before the handler sees it.
+// API Gateway caches the authorizer's response for some time, for all routes, and so
+// possibly for longer than the token is valid: if the token has expired, the response is
+// 401, and the handler is not called.
 package http
 
 import (
@@ -20,32 +20,26 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/problem"
-	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// MaxResponseBytes bounds an answer: as base64 with its envelope it fits in the
-// 6 MiB of a Lambda response.
+// MaxResponseBytes bounds a response: as base64 with its envelope it fits in the 6 MiB of
+// a Lambda response.
 const MaxResponseBytes = 4 << 20
 
-// Config sets a Handler up.
+// Config configures a Handler.
 type Config struct {
-	Handler http.Handler     // required
-	Now     func() time.Time // required
+	Handler http.Handler
+	Now     func() time.Time
 }
 
-// Handler is a lambda.Handler over bytes, safe for concurrent use as far as the
-// http.Handler behind it is.
+// Handler is a lambda.Handler over bytes. It is safe for concurrent use if its
+// http.Handler is.
 type Handler struct{ config Config }
 
 // New returns a Handler.
-func New(config Config) (*Handler, error) {
-	if config.Handler == nil || config.Now == nil {
-		return nil, fmt.Errorf("lambdahttp: %w: want a handler and a clock", telemetry.ErrInvalid)
-	}
-	return &Handler{config}, nil
-}
+func New(config Config) *Handler { return &Handler{config} }
 
-// event is what of payload format 2.0 is used.
+// event has the members of payload format 2.0 that are used.
 type event struct {
 	Version         string            `json:"version"`
 	RawPath         string            `json:"rawPath"`
@@ -67,49 +61,49 @@ type event struct {
 	} `json:"requestContext"`
 }
 
-// Invoke serves one event. The error is not nil only when payload is no such event.
+// Invoke serves one event. It returns an error only if the payload is not such an event.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var e event
 	if err := json.Unmarshal(payload, &e); err != nil {
 		return nil, fmt.Errorf("lambdahttp: payload: %w", err)
 	}
 	if e.Version != "2.0" {
-		return nil, fmt.Errorf("lambdahttp: payload of version %q, want 2.0", e.Version)
+		return nil, fmt.Errorf("lambdahttp: payload version: got %q, want 2.0", e.Version)
 	}
 	recorder := newRecorder()
-	if caller := e.RequestContext.Authorizer.Lambda; caller != nil && caller.lapsed(h.config.Now()) {
-		WriteProblem(recorder, problem.Document{Status: http.StatusUnauthorized, Detail: "the token has expired"})
-	} else if r, err := request(ctx, &e); err != nil {
-		WriteProblem(recorder, problem.Document{Status: http.StatusBadRequest, Detail: err.Error()})
+	if caller := e.RequestContext.Authorizer.Lambda; caller != nil && caller.expired(h.config.Now()) {
+		WriteProblem(recorder, problem.Document{Status: http.StatusUnauthorized, Detail: "The token has expired."})
+	} else if r, detail := request(ctx, &e); r == nil {
+		WriteProblem(recorder, problem.Document{Status: http.StatusBadRequest, Detail: detail})
 	} else {
 		h.config.Handler.ServeHTTP(recorder, r)
 	}
 	return recorder.envelope(), nil
 }
 
-// request makes the request that the client sent. Its errors are for the client.
-func request(ctx context.Context, e *event) (*http.Request, error) {
+// request returns the request that the client sent, or the detail of the problem with it.
+func request(ctx context.Context, e *event) (r *http.Request, detail string) {
 	body := []byte(e.Body)
 	if e.IsBase64Encoded {
 		var err error
 		if body, err = base64.StdEncoding.DecodeString(e.Body); err != nil {
-			return nil, errors.New("the body is not base64")
+			return nil, "The body is not valid base64."
 		}
 	}
 	ctx = context.WithValue(ctx, requestKey{}, Info{ID: e.RequestContext.RequestID, SourceIP: e.RequestContext.HTTP.SourceIP})
 	if caller := e.RequestContext.Authorizer.Lambda; caller != nil {
 		ctx = WithCaller(ctx, *caller)
 	}
-	// API Gateway takes one layer of escapes off a path. What is left of a name that was
-	// escaped twice is the second, without which a name could hold no slash. A path with
-	// a percent sign and no escape is taken as it is.
+	// API Gateway decodes one layer of percent-encoding. A name with a slash is encoded
+	// twice, and the second layer is left here. A path that is not percent-encoded is
+	// used as it is.
 	target := &url.URL{Path: e.RawPath, RawQuery: e.RawQueryString}
 	if path, err := url.PathUnescape(e.RawPath); err == nil {
 		target.Path, target.RawPath = path, e.RawPath
 	}
 	r, err := http.NewRequestWithContext(ctx, e.RequestContext.HTTP.Method, "/", bytes.NewReader(body))
 	if err != nil {
-		return nil, errors.New("the method is not valid")
+		return nil, "The method is not valid."
 	}
 	r.URL, r.Host, r.RequestURI = target, e.RequestContext.DomainName, e.RawPath
 	for name, value := range e.Headers {
@@ -119,21 +113,21 @@ func request(ctx context.Context, e *event) (*http.Request, error) {
 		r.Header.Set("Cookie", strings.Join(e.Cookies, "; "))
 	}
 	r.RemoteAddr = e.RequestContext.HTTP.SourceIP + ":0"
-	return r, nil
+	return r, ""
 }
 
-// Info is what API Gateway says of a request.
+// Info is what API Gateway reports of a request.
 type Info struct{ ID, SourceIP string }
 
 type requestKey struct{}
 
-// InfoOf returns what API Gateway said of the request, or empty texts.
+// InfoOf returns the Info of a request, or a zero Info.
 func InfoOf(ctx context.Context) Info {
 	info, _ := ctx.Value(requestKey{}).(Info)
 	return info
 }
 
-// recorder keeps an answer in memory up to MaxResponseBytes.
+// recorder is a ResponseWriter that holds up to MaxResponseBytes in memory.
 type recorder struct {
 	header  http.Header
 	status  int
@@ -153,10 +147,10 @@ func (r *recorder) WriteHeader(status int) {
 	}
 }
 
-var errTooLong = errors.New("lambdahttp: the answer exceeds " + strconv.Itoa(MaxResponseBytes) + " bytes")
+var errTooLong = errors.New("lambdahttp: the response exceeds " + strconv.Itoa(MaxResponseBytes) + " bytes")
 
-// Write implements http.ResponseWriter. It fails once the answer is too long for
-// Lambda, and the answer is then a problem document.
+// Write implements http.ResponseWriter. It fails once the response is too long for Lambda;
+// the client then gets a problem document.
 func (r *recorder) Write(p []byte) (int, error) {
 	r.WriteHeader(http.StatusOK)
 	if r.tooLong || len(r.body)+len(p) > MaxResponseBytes {
@@ -167,10 +161,10 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// tooLong is what a client gets instead of such an answer.
+// tooLong is the problem document in place of a response that is too long.
 func tooLong() problem.Document {
 	return problem.Document{
-		Type: problem.TypeOf("answer-too-long"), Title: "The answer is too long", Status: http.StatusUnprocessableEntity,
-		Detail: "the answer exceeds " + strconv.Itoa(MaxResponseBytes) + " bytes; ask for less, a coarser resolution, or an export",
+		Type: problem.TypeOf("answer-too-long"), Title: "The response is too long", Status: http.StatusUnprocessableEntity,
+		Detail: "The response exceeds " + strconv.Itoa(MaxResponseBytes) + " bytes. Request a shorter range, a coarser resolution, or an export.",
 	}
 }

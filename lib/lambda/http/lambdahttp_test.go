@@ -15,7 +15,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-type answer struct {
+type reply struct {
 	StatusCode      int               `json:"statusCode"`
 	Headers         map[string]string `json:"headers"`
 	Cookies         []string          `json:"cookies"`
@@ -23,17 +23,14 @@ type answer struct {
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 }
 
-func invoke(t *testing.T, handler http.HandlerFunc, payload string) answer {
+func invoke(t *testing.T, handler http.HandlerFunc, payload string) reply {
 	t.Helper()
-	h, err := lambdahttp.New(lambdahttp.Config{Handler: handler, Now: func() time.Time { return time.Unix(1000, 0) }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := lambdahttp.New(lambdahttp.Config{Handler: handler, Now: func() time.Time { return time.Unix(1000, 0) }})
 	raw, err := h.Invoke(t.Context(), []byte(payload))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var a answer
+	var a reply
 	if err := json.Unmarshal(raw, &a); err != nil {
 		t.Fatal(err)
 	}
@@ -65,19 +62,20 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestLapsedCaller: the authorizer's kept answer does not outlive the token.
-func TestLapsedCaller(t *testing.T) {
+// TestExpiredToken: a response of the authorizer that API Gateway has cached does not
+// extend the token.
+func TestExpiredToken(t *testing.T) {
 	t.Parallel()
-	a := invoke(t, func(http.ResponseWriter, *http.Request) { t.Error("the handler was asked") }, payload(1000, ""))
+	a := invoke(t, func(http.ResponseWriter, *http.Request) { t.Error("the handler was called") }, payload(1000, ""))
 	if a.StatusCode != http.StatusUnauthorized || a.Headers["www-authenticate"] != "Bearer" || a.Headers["content-type"] != problem.ContentType {
-		t.Errorf("got %+v", a)
+		t.Errorf("got %+v, want a 401 problem with WWW-Authenticate", a)
 	}
 }
 
-func TestAnswers(t *testing.T) {
+func TestResponses(t *testing.T) {
 	t.Parallel()
 	if a := invoke(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte{0xff, 0}) }, payload(1001, "")); a.Body != "/wA=" || !a.IsBase64Encoded {
-		t.Errorf("bytes: got %+v", a)
+		t.Errorf("bytes: got %+v, want base64", a)
 	}
 	a := invoke(t, func(w http.ResponseWriter, _ *http.Request) {
 		for range 5 {
@@ -88,16 +86,13 @@ func TestAnswers(t *testing.T) {
 		t.Errorf("too long: got %d %.200s", a.StatusCode, a.Body)
 	}
 	if a := invoke(t, func(http.ResponseWriter, *http.Request) {}, payload(1001, `"body":"%","isBase64Encoded":true,`)); a.StatusCode != http.StatusBadRequest {
-		t.Errorf("no base64: got %+v", a)
+		t.Errorf("not base64: got %+v, want 400", a)
 	}
 }
 
-func TestNoEvent(t *testing.T) {
+func TestNotAnHTTPEvent(t *testing.T) {
 	t.Parallel()
-	h, err := lambdahttp.New(lambdahttp.Config{Handler: http.NotFoundHandler(), Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := lambdahttp.New(lambdahttp.Config{Handler: http.NotFoundHandler(), Now: time.Now})
 	for _, payload := range []string{``, `{}`, `{"version":"1.0"}`, `[]`} {
 		if _, err := h.Invoke(t.Context(), []byte(payload)); err == nil {
 			t.Errorf("%q: want an error", payload)
@@ -126,18 +121,18 @@ func TestGrants(t *testing.T) {
 		{"viewer", "*", false},
 	} {
 		if got := c.May(want.role, want.site); got != want.may {
-			t.Errorf("%s at %s: %t", want.role, want.site, got)
+			t.Errorf("May(%s, %s): got %t, want %t", want.role, want.site, got, want.may)
 		}
 	}
 	every := lambdahttp.Caller{Grants: map[telemetry.SiteID]directory.Role{"*": "viewer", "a": "admin"}}
 	if !every.May("viewer", "z") || every.May("operator", "z") || !every.May("admin", "a") || every.MayEverywhere("admin") {
-		t.Error("the grant for every site")
+		t.Error("the grant for every site does not hold at each site as it should")
 	}
 	if sites, all := every.Sites("admin"); all || len(sites) != 1 || sites[0] != "a" {
-		t.Errorf("admin at %v, %t", sites, all)
+		t.Errorf("Sites(admin): got %v, %t, want [a], false", sites, all)
 	}
 	gateway := lambdahttp.Caller{Role: directory.GatewayRole, Site: "a", Gateway: "g"}
 	if gateway.May("viewer", "a") {
-		t.Error("a gateway may read")
+		t.Error("a gateway may read, want no rights of an account")
 	}
 }

@@ -11,15 +11,14 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// DefaultRetryAfter is what a client is asked to wait when a dependency is down
-// and does not say for how long.
+// DefaultRetryAfter is the Retry-After of a 503 or 429 whose handler has not set one.
 const DefaultRetryAfter = 2 * time.Second
 
-// WriteProblem answers with a problem document. 401 and 503 get the header that
-// they ask for.
+// WriteProblem responds with a problem document. 401, 429 and 503 get the header that HTTP
+// wants with them.
 func WriteProblem(w http.ResponseWriter, d problem.Document) {
 	body, err := json.Marshal(d)
-	if err != nil { // an extension that is no JSON: the rest is still true
+	if err != nil { // an extension cannot be encoded: send the rest
 		d.Extensions = nil
 		body, _ = json.Marshal(d)
 	}
@@ -39,7 +38,7 @@ func WriteProblem(w http.ResponseWriter, d problem.Document) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
-// Status is the one table from kinds of errors to HTTP status.
+// Status returns the HTTP status for the kind of an error.
 func Status(err error) int {
 	switch {
 	case errors.Is(err, telemetry.ErrInvalid):
@@ -55,7 +54,7 @@ func Status(err error) int {
 	}
 }
 
-// WriteJSON answers with v as JSON.
+// WriteJSON responds with v as JSON.
 func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
