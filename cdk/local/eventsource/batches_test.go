@@ -28,9 +28,9 @@ func TestBatchesAreFull(t *testing.T) {
 		takes := time.Duration(rapid.IntRange(0, 1).Draw(rt, "takes")) * time.Millisecond
 		failAt := rapid.SliceOfN(rapid.IntRange(0, size), 0, 20).Draw(rt, "index of the first failed record")
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(func(call int, s []string) (Response, error) {
-				if call <= len(failAt) && failAt[call-1] < len(s) {
-					return failure(s[failAt[call-1]]), nil
+			r := newRig(func(invocation int, s []string) (Response, error) {
+				if invocation <= len(failAt) && failAt[invocation-1] < len(s) {
+					return failure(s[failAt[invocation-1]]), nil
 				}
 				return Response{}, nil
 			})

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Memory keeps checkpoints in memory; Snapshot and Restore carry them over a
-// restart. Its zero value is empty and ready for use.
+// Memory implements Checkpoints in memory. Snapshot and Restore preserve them across a
+// restart. The zero value is empty and ready to use.
 type Memory struct {
 	mu    sync.Mutex
 	saved map[MappingID]map[string]Checkpoint

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// The reasons for which records are given up.
+// The conditions under which records are discarded.
 const (
 	retriesExhausted  = "RetryAttemptsExhausted"
 	recordAgeExceeded = "RecordAgeExceeded"
 )
 
-// failureRecord is the object that Lambda writes to an S3 on-failure destination.
+// failureRecord is the JSON document that Lambda writes to an S3 on-failure destination.
 type failureRecord struct {
 	RequestContext  requestContext   `json:"requestContext"`
 	ResponseContext *responseContext `json:"responseContext,omitempty"`
 	Version         string           `json:"version"`
 	Timestamp       string           `json:"timestamp"`
 	Batch           batchInfo        `json:"KinesisBatchInfo"`
-	// Payload is the invocation's event, as a string of JSON.
+	// Payload is the event of the invocation, JSON in a string.
 	Payload string `json:"payload"`
 }
 
@@ -46,7 +46,7 @@ type batchInfo struct {
 	StreamARN                       string `json:"streamArn"`
 }
 
-// discarded is a run of records that a lane gives up.
+// discarded is a run of consecutive records that a lane discards.
 type discarded struct {
 	shard     string
 	items     []item
@@ -58,8 +58,8 @@ type discarded struct {
 
 const failureTime = "2006-01-02T15:04:05.000Z07:00"
 
-// object renders the failure destination's object and its key.
-func (d discarded) object(s *Settings, id func() string, now time.Time) (key string, body []byte, err error) {
+// object returns the object of the on-failure destination and its key.
+func (d discarded) object(s *Settings, id func() string, now time.Time) (key string, data []byte, err error) {
 	now = now.UTC()
 	first, last := &d.items[0].record, &d.items[len(d.items)-1].record
 	record := failureRecord{
@@ -86,11 +86,11 @@ func (d discarded) object(s *Settings, id func() string, now time.Time) (key str
 		}
 		record.ResponseContext = response
 	}
-	body, err = json.Marshal(record)
+	data, err = json.Marshal(record)
 	if err != nil {
-		return "", nil, fmt.Errorf("render failure record of shard %s: %w", d.shard, err)
+		return "", nil, fmt.Errorf("encode failure record of shard %s: %w", d.shard, err)
 	}
 	key = fmt.Sprintf("aws/lambda/%s/%s/%s/%s-%s", s.ID, d.shard,
 		now.Format("2006/01/02"), now.Format("2006-01-02T15.04.05"), id())
-	return key, body, nil
+	return key, data, nil
 }

@@ -18,14 +18,14 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// fakeStream is a stream in memory whose readers wait.
+// fakeStream is a stream in memory.
 type fakeStream struct {
 	mu      sync.Mutex
 	changed chan struct{}
 	order   []string
 	shards  map[string]*fakeShard
 	last    int
-	broken  int // reads that fail before one succeeds
+	broken  int // reads that fail before the first that succeeds
 }
 
 type fakeShard struct {
@@ -127,25 +127,25 @@ func yield() {
 	}
 }
 
-// fakeFunction records what it was invoked with and answers by a script.
+// fakeFunction records its invocations and responds as respond does.
 type fakeFunction struct {
 	mu       sync.Mutex
-	answer   func(call int, sequences []string) (Response, error)
+	respond  func(invocation int, sequences []string) (Response, error)
 	takes    time.Duration
-	calls    int
-	batches  [][]string // of calls that were answered
+	invoked  int
+	batches  [][]string // of the invocations that did not return an error
 	keys     map[string]string
 	seen     []string        // first deliveries, in order
-	did      map[string]bool // successfully processed
+	done     map[string]bool // successfully processed
 	inFlight map[string]bool // partition keys
 	atOnce   int
 	maxAt    int
 	overlap  string
 }
 
-func newFakeFunction(answer func(int, []string) (Response, error)) *fakeFunction {
+func newFakeFunction(respond func(int, []string) (Response, error)) *fakeFunction {
 	return &fakeFunction{
-		answer: answer, keys: map[string]string{}, did: map[string]bool{}, inFlight: map[string]bool{},
+		respond: respond, keys: map[string]string{}, done: map[string]bool{}, inFlight: map[string]bool{},
 	}
 }
 
@@ -157,8 +157,8 @@ func (f *fakeFunction) Invoke(ctx context.Context, payload []byte) (Response, er
 	var sequences []string
 	yield()
 	f.mu.Lock()
-	f.calls++
-	call := f.calls
+	f.invoked++
+	invocation := f.invoked
 	own := map[string]bool{}
 	for _, r := range e.Records {
 		k := r.Kinesis
@@ -167,7 +167,7 @@ func (f *fakeFunction) Invoke(ctx context.Context, payload []byte) (Response, er
 			f.overlap = k.PartitionKey
 		}
 		own[k.PartitionKey], f.inFlight[k.PartitionKey] = true, true
-		if _, again := f.keys[k.SequenceNumber]; !again {
+		if _, seen := f.keys[k.SequenceNumber]; !seen {
 			f.keys[k.SequenceNumber] = k.PartitionKey
 			f.seen = append(f.seen, k.SequenceNumber)
 		}
@@ -177,8 +177,8 @@ func (f *fakeFunction) Invoke(ctx context.Context, payload []byte) (Response, er
 	f.mu.Unlock()
 	var r Response
 	var err error
-	if f.answer != nil {
-		r, err = f.answer(call, sequences)
+	if f.respond != nil {
+		r, err = f.respond(invocation, sequences)
 	}
 	if f.takes > 0 {
 		select {
@@ -197,7 +197,7 @@ func (f *fakeFunction) Invoke(ctx context.Context, payload []byte) (Response, er
 		return r, err
 	}
 	f.batches = append(f.batches, sequences)
-	o := judge(r, err, true, func(s string) (int, bool) {
+	o := classify(r, err, true, func(s string) (int, bool) {
 		for i := range sequences {
 			if sequences[i] == s {
 				return i, true
@@ -214,7 +214,7 @@ func (f *fakeFunction) Invoke(ctx context.Context, payload []byte) (Response, er
 	case failed, notInvoked:
 	}
 	for _, s := range sequences[:n] {
-		f.did[s] = true
+		f.done[s] = true
 	}
 	return r, nil
 }
@@ -229,14 +229,14 @@ func (f *fakeFunction) sizes() []int {
 	return n
 }
 
-// fakeSink keeps the objects of the failure destination.
+// fakeSink is an on-failure destination in memory.
 type fakeSink struct {
 	mu      sync.Mutex
 	objects map[string][]byte
 	broken  int
 }
 
-func (s *fakeSink) Put(_ context.Context, key string, body []byte) error {
+func (s *fakeSink) Put(_ context.Context, key string, data []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.broken > 0 {
@@ -246,7 +246,7 @@ func (s *fakeSink) Put(_ context.Context, key string, body []byte) error {
 	if s.objects == nil {
 		s.objects = map[string][]byte{}
 	}
-	s.objects[key] = body
+	s.objects[key] = data
 	return nil
 }
 
@@ -263,9 +263,9 @@ func (s *fakeSink) sequences(tb testing.TB) map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	got := map[string]int{}
-	for key, body := range s.objects {
+	for key, data := range s.objects {
 		var f failureRecord
-		if err := json.Unmarshal(body, &f); err != nil {
+		if err := json.Unmarshal(data, &f); err != nil {
 			tb.Fatalf("%s: %v", key, err)
 		}
 		var e events.KinesisEvent
@@ -273,7 +273,7 @@ func (s *fakeSink) sequences(tb testing.TB) map[string]int {
 			tb.Fatalf("%s: payload: %v", key, err)
 		}
 		if len(e.Records) != f.Batch.BatchSize {
-			tb.Fatalf("%s: %d records, batchSize %d", key, len(e.Records), f.Batch.BatchSize)
+			tb.Fatalf("%s: %d records, want batchSize %d", key, len(e.Records), f.Batch.BatchSize)
 		}
 		for _, r := range e.Records {
 			got[r.Kinesis.SequenceNumber]++
@@ -282,7 +282,7 @@ func (s *fakeSink) sequences(tb testing.TB) map[string]int {
 	return got
 }
 
-// rig is a mapping on fakes.
+// rig is a mapping with fakes for its ports.
 type rig struct {
 	stream *fakeStream
 	fn     *fakeFunction
@@ -291,10 +291,10 @@ type rig struct {
 	ids    int
 }
 
-func newRig(answer func(int, []string) (Response, error)) *rig {
+func newRig(respond func(int, []string) (Response, error)) *rig {
 	return &rig{
 		stream: newFakeStream(Shard{ID: "shardId-000000000000"}),
-		fn:     newFakeFunction(answer), sink: &fakeSink{}, saved: &Memory{},
+		fn:     newFakeFunction(respond), sink: &fakeSink{}, saved: &Memory{},
 	}
 }
 
@@ -327,6 +327,13 @@ func (r *rig) start(tb testing.TB, change func(*Settings)) *Mapping {
 	return m
 }
 
+func mustClose(tb testing.TB, m *Mapping) {
+	tb.Helper()
+	if err := m.Close(tb.Context()); err != nil {
+		tb.Errorf("Close: %v", err)
+	}
+}
+
 func (r *rig) checkpoint(tb testing.TB) string {
 	tb.Helper()
 	c, _ := r.saved.Load(testSettings().ID, shard0)
@@ -344,7 +351,7 @@ func failure(sequences ...string) Response {
 // oneKey returns n times the same partition key.
 func oneKey(n int) []string { return slices.Repeat([]string{"a"}, n) }
 
-// settle lets d pass, and what is due then happen.
+// settle waits for d and then until all goroutines are blocked.
 func settle(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()

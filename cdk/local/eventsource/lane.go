@@ -10,15 +10,15 @@ type lane struct {
 	queue []item        // guarded by p.mu
 
 	// These belong to run.
-	batch   []item
-	payload []byte
-	streak  int // failures in a row, for the pause
+	batch    []item
+	payload  []byte
+	failures int // in a row, for the backoff
 }
 
-// part is a batch, or what is left of one, that is to be delivered.
+// part is a batch, or the rest of one, that is to be delivered.
 type part struct {
 	items    []item
-	attempts int // used up
+	attempts int // that count against MaxRetries
 	invokes  int
 	last     Response
 }
@@ -98,8 +98,8 @@ func (l *lane) await(hold time.Duration) bool {
 	return true
 }
 
-// deliver invokes until every record of the batch is finished; false means that the
-// mapping stopped before.
+// deliver invokes the function until every record of the batch is finished. It returns
+// false when the mapping stopped before that.
 func (l *lane) deliver(batch []item) bool {
 	s := &l.p.m.settings
 	todo := []part{{items: batch}} // the next part is the last element
@@ -126,7 +126,7 @@ func (l *lane) deliver(batch []item) bool {
 		if after.done > 0 {
 			l.p.finish(b.items[:after.done])
 			b.items = b.items[after.done:]
-			l.streak = 0
+			l.failures = 0
 		}
 		if after.discard > 0 && !l.discard(b, after.discard, retriesExhausted) {
 			return false
@@ -140,8 +140,8 @@ func (l *lane) deliver(batch []item) bool {
 			todo = append(todo[:len(todo)-1], second, first)
 		}
 		if after.pause {
-			l.streak++
-			if !l.p.m.sleep(s.Backoff.pause(l.streak)) {
+			l.failures++
+			if !l.p.m.sleep(s.Backoff.pause(l.failures)) {
 				return false
 			}
 		}
@@ -149,12 +149,12 @@ func (l *lane) deliver(batch []item) bool {
 	return true
 }
 
-// invoke sends a part to the function and judges the answer.
+// invoke invokes the function with a part and classifies the response.
 func (l *lane) invoke(b *part) outcome {
 	m := l.p.m
 	l.payload = l.p.enc.appendEvent(l.payload[:0], b.items)
 	r, err := m.invoker.Invoke(m.work, l.payload)
-	o := judge(r, err, m.settings.ReportItemFailures, func(sequence string) (int, bool) {
+	o := classify(r, err, m.settings.ReportItemFailures, func(sequence string) (int, bool) {
 		for i := range b.items {
 			if b.items[i].record.SequenceNumber == sequence {
 				return i, true
@@ -173,47 +173,47 @@ func (l *lane) invoke(b *part) outcome {
 	if o.kind != succeeded {
 		m.failed.Add(1)
 		m.log.Debug("batch failed", "shard", l.p.shard, "records", len(b.items), "attempts", b.attempts,
-			"error", r.FunctionError, "first", o.first)
+			"error", r.FunctionError, "first_failed", o.first)
 	}
 	return o
 }
 
-// discard gives up the first n records of a part: they go to the failure sink and
-// count as finished. It returns false when the mapping stopped before that.
+// discard writes the first n records of a part to the on-failure destination and marks
+// them as finished. It returns false when the mapping stopped before that.
 func (l *lane) discard(b *part, n int, condition string) bool {
 	m := l.p.m
 	items := b.items[:n]
-	m.log.Warn("records given up", "shard", l.p.shard, "records", n, "condition", condition,
-		"first", items[0].record.SequenceNumber, "invocations", b.invokes)
+	m.log.Warn("records discarded", "shard", l.p.shard, "records", n, "condition", condition,
+		"first_sequence_number", items[0].record.SequenceNumber, "invocations", b.invokes)
 	if m.failures != nil {
 		d := discarded{
 			shard: l.p.shard, items: items, condition: condition, invokes: b.invokes, last: b.last,
 			payload: l.p.enc.appendEvent(nil, items),
 		}
-		if !l.hand(d) {
+		if !l.writeFailure(d) {
 			return false
 		}
 	}
 	m.discards.Add(int64(n))
 	l.p.finish(items)
 	b.items = b.items[n:]
-	l.streak = 0
+	l.failures = 0
 	return true
 }
 
-// hand writes discarded records to the failure sink, as often as it takes; false
-// means that the mapping stopped before it was done.
-func (l *lane) hand(d discarded) bool {
+// writeFailure writes discarded records to the on-failure destination and retries until
+// it succeeds. It returns false when the mapping stopped before that.
+func (l *lane) writeFailure(d discarded) bool {
 	m := l.p.m
 	for tries := 1; ; tries++ {
-		key, body, err := d.object(&m.settings, m.newID, m.now())
+		key, data, err := d.object(&m.settings, m.newID, m.now())
 		if err == nil {
-			err = m.failures.Put(m.work, key, body)
+			err = m.failures.Put(m.work, key, data)
 		}
 		if err == nil {
 			return true
 		}
-		m.log.Warn("write to failure destination", "key", key, "error", err)
+		m.log.Warn("write to on-failure destination", "key", key, "error", err)
 		if !m.sleep(m.settings.Backoff.pause(tries)) {
 			return false
 		}

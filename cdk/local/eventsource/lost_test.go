@@ -12,9 +12,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever fails, however often and wherever the mapping is stopped and started
-// again: each record is processed or in the failure sink, and the first deliveries of
-// a partition key are in its order.
+// Whatever fails, and however often the mapping is restarted: each record is processed or
+// in the on-failure destination, and the first deliveries of a partition key are in its
+// order.
 func TestNothingIsLost(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -48,7 +48,7 @@ func survive(t *testing.T, random *rand.Rand, change func(*Settings), records, r
 	fixed := func(s *Settings) { *s = settings }
 	r := newRig(nil)
 	faults := rand.New(rand.NewPCG(random.Uint64(), 2))
-	r.fn.answer = func(_ int, s []string) (Response, error) {
+	r.fn.respond = func(_ int, s []string) (Response, error) {
 		r.fn.mu.Lock()
 		defer r.fn.mu.Unlock()
 		switch faults.IntN(10) {
@@ -94,18 +94,16 @@ func survive(t *testing.T, random *rand.Rand, change func(*Settings), records, r
 		}
 	}
 	idle, lag := m.Idle(), m.Lag()
-	if err := m.Close(t.Context()); err != nil {
-		t.Error(err)
-	}
+	mustClose(t, m)
 	if !idle || lag != 0 {
-		return fmt.Sprintf("idle %v, lag %d after a day", idle, lag)
+		return fmt.Sprintf("idle %v, lag %d after a day, want true and 0", idle, lag)
 	}
 	if r.fn.overlap != "" {
 		return "two invocations at once for " + r.fn.overlap
 	}
-	given := r.sink.sequences(t)
+	discarded := r.sink.sequences(t)
 	for i := 101; i <= 100+records; i++ {
-		if s := fmt.Sprintf("%056d", i); !r.fn.did[s] && given[s] == 0 {
+		if s := fmt.Sprintf("%056d", i); !r.fn.done[s] && discarded[s] == 0 {
 			return "lost record " + s
 		}
 	}

@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// shardsEvery is how often a mapping looks for new shards.
-const shardsEvery = time.Second
+// discoverInterval is the time between two listings of the shards.
+const discoverInterval = time.Second
 
-// Config is what a Mapping is made from.
+// Config configures a Mapping.
 type Config struct {
 	Settings    Settings
 	Stream      Stream
 	Invoker     Invoker
 	Checkpoints Checkpoints
-	// Failures is the on-failure destination; without one, records that are given up
-	// are only logged and counted.
+	// Failures is the on-failure destination; without one, discarded records are only
+	// logged and counted.
 	Failures FailureSink
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -28,13 +28,13 @@ type Config struct {
 	NewID func() string
 }
 
-// Stats counts what a mapping has done since it was made.
+// Stats counts what a mapping has done since its start.
 type Stats struct {
-	Invocations  int64 // that the function answered, with success or an error
-	Failures     int64 // of those: function errors, invalid answers, partial ones
-	NotInvoked   int64 // throttled, or the invocation did not come about
-	Records      int64 // finished, the discarded ones included
-	Discarded    int64 // given up
+	Invocations  int64 // to which the function responded, with success or an error
+	Failures     int64 // of those: function errors, invalid or partial responses
+	NotInvoked   int64 // throttled, or the invocation failed before the function ran
+	Records      int64 // finished, including the discarded ones
+	Discarded    int64 // written to the on-failure destination, if there is one
 	PayloadBytes int64 // sent to the function
 }
 
@@ -50,12 +50,12 @@ type Mapping struct {
 	newID       func() string
 
 	startedAt time.Time
-	stop      context.Context // ended by Close: read, wait and begin nothing more
+	stop      context.Context // canceled by Close: no more reads, waits and invocations
 	halt      context.CancelFunc
-	work      context.Context // ended when Close's patience is: aborts invocations
+	work      context.Context // canceled at the deadline of Close: aborts invocations
 	abort     context.CancelFunc
 	running   sync.WaitGroup
-	done      chan struct{} // a shard was finished: look for its children
+	done      chan struct{} // signaled when a shard is finished: discover its children
 
 	mu      sync.Mutex
 	pollers map[string]*poller
@@ -64,7 +64,7 @@ type Mapping struct {
 	finished, discards, sentBytes   atomic.Int64
 }
 
-// Start checks the settings and starts to read. The mapping runs until Close, or
+// Start validates the settings and starts to read. The mapping runs until Close, or
 // until ctx ends, which aborts the invocations in flight.
 func Start(ctx context.Context, c Config) (*Mapping, error) {
 	if c.Settings.Backoff == (Backoff{}) {
@@ -81,7 +81,7 @@ func Start(ctx context.Context, c Config) (*Mapping, error) {
 	}
 	m.work, m.abort = context.WithCancel(ctx)
 	m.stop, m.halt = context.WithCancel(m.work)
-	// The stream must be there when the mapping is created; later errors are retried.
+	// The stream must exist when the mapping is created; later errors are retried.
 	if err := m.discover(true); err != nil {
 		m.abort()
 		return nil, err
@@ -91,8 +91,8 @@ func Start(ctx context.Context, c Config) (*Mapping, error) {
 }
 
 // Close stops reading and waits for the invocations in flight. When ctx ends first
-// it aborts them, waits for that, and returns ctx's error; what they held will be
-// delivered again by a mapping that starts from the same checkpoints.
+// it aborts them, waits for that, and returns ctx's error; a mapping that starts from the
+// same checkpoints delivers their records again.
 func (m *Mapping) Close(ctx context.Context) error {
 	m.halt()
 	idle := make(chan struct{})
@@ -111,7 +111,7 @@ func (m *Mapping) Close(ctx context.Context) error {
 	}
 }
 
-// Lag returns how many records have been read and are not finished.
+// Lag returns the number of records that were read and are not finished.
 func (m *Mapping) Lag() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -123,7 +123,7 @@ func (m *Mapping) Lag() int {
 }
 
 // Idle reports whether every record that was read is finished and every open shard
-// waits for new ones.
+// waits for new records.
 func (m *Mapping) Idle() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -143,9 +143,9 @@ func (m *Mapping) Stats() Stats {
 	}
 }
 
-// watch looks for shards to read until the mapping stops.
+// watch discovers shards until the mapping stops.
 func (m *Mapping) watch() {
-	tick := time.NewTicker(shardsEvery)
+	tick := time.NewTicker(discoverInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -160,8 +160,8 @@ func (m *Mapping) watch() {
 	}
 }
 
-// discover starts a poller for each shard that is due: not read yet, and its parents
-// are finished or no longer listed.
+// discover starts a poller for each shard that is not read yet and whose parents are
+// finished or no longer listed.
 func (m *Mapping) discover(first bool) error {
 	shards, err := m.stream.Shards(m.settings.Stream)
 	if err != nil {
@@ -182,7 +182,7 @@ func (m *Mapping) discover(first bool) error {
 			listed[s.AdjacentParentID] && !m.isFinished(s.AdjacentParentID) {
 			continue
 		}
-		// A starting position is where the mapping starts, not where later shards do.
+		// The starting position applies to the shards that exist when the mapping starts.
 		from := time.Time{}
 		if first {
 			from = m.startFrom()
@@ -196,7 +196,7 @@ func (m *Mapping) discover(first bool) error {
 
 var errNoShards = errors.New("no shards")
 
-// startFrom returns the arrival time below which records are skipped.
+// startFrom returns the arrival time before which records are skipped.
 func (m *Mapping) startFrom() time.Time {
 	switch m.settings.StartingPosition {
 	case Latest:
@@ -213,7 +213,7 @@ func (m *Mapping) isFinished(shard string) bool {
 	return ok && c.Finished
 }
 
-// forget drops the poller of a finished shard and makes its children due.
+// forget drops the poller of a finished shard and has its children discovered.
 func (m *Mapping) forget(shard string) {
 	m.mu.Lock()
 	delete(m.pollers, shard)

@@ -28,16 +28,14 @@ func TestInvokesAtOnceWithoutWindow(t *testing.T) {
 		r.stream.put(shard0, "b", "c")
 		r.stream.put(shard0, "d")
 		settle(200 * time.Millisecond)
-		// One at once; the rest gathers while it is in flight.
+		// The first is delivered immediately; the others gather while it is in flight.
 		if diff := cmp.Diff([]int{1, 3}, r.fn.sizes()); diff != "" {
-			t.Error(diff)
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if got := r.checkpoint(t); got != "104" || !m.Idle() || m.Lag() != 0 {
-			t.Errorf("checkpoint %s, idle %v, lag %d", got, m.Idle(), m.Lag())
+			t.Errorf("checkpoint %s, idle %v, lag %d, want 104, true, 0", got, m.Idle(), m.Lag())
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 	})
 }
 
@@ -52,25 +50,25 @@ func TestWindow(t *testing.T) {
 		r.stream.put(shard0, "a")
 		settle(399 * time.Millisecond)
 		if n := r.fn.sizes(); n != nil {
-			t.Errorf("invoked %v before the window's end", n)
+			t.Errorf("batches of %v before the end of the window, want none", n)
 		}
 		settle(2 * time.Millisecond)
 		if diff := cmp.Diff([]int{2}, r.fn.sizes()); diff != "" {
-			t.Error("at the window's end:", diff)
+			t.Errorf("batches at the end of the window (-want +got):\n%s", diff)
 		}
 		r.stream.put(shard0, oneKey(7)...)
 		synctest.Wait()
 		if diff := cmp.Diff([]int{2, 5}, r.fn.sizes()); diff != "" {
-			t.Error("at the batch size:", diff)
+			t.Errorf("batches at the batch size (-want +got):\n%s", diff)
 		}
 		settle(1001 * time.Millisecond)
 		if diff := cmp.Diff([]int{2, 5, 2}, r.fn.sizes()); diff != "" {
-			t.Error("the rest:", diff)
+			t.Errorf("batches at the end (-want +got):\n%s", diff)
 		}
 	})
 }
 
-func TestPayloadBound(t *testing.T) {
+func TestPayloadLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(nil)
@@ -81,18 +79,16 @@ func TestPayloadBound(t *testing.T) {
 		m := r.start(t, nil)
 		settle(time.Second)
 		if diff := cmp.Diff([]int{4, 4, 2}, r.fn.sizes()); diff != "" {
-			t.Error(diff)
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if bytes, calls := m.Stats().PayloadBytes, int64(3); bytes > calls*payloadBytes {
-			t.Errorf("%d bytes in %d invocations", bytes, calls)
+			t.Errorf("%d bytes in %d invocations, want at most %d each", bytes, calls, payloadBytes)
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 	})
 }
 
-func TestPartialResponseRetriesFromTheNumber(t *testing.T) {
+func TestPartialResponseRetriesFromFirstFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(func(call int, s []string) (Response, error) {
@@ -109,14 +105,12 @@ func TestPartialResponseRetriesFromTheNumber(t *testing.T) {
 		}
 		settle(time.Second)
 		if diff := cmp.Diff([]int{5, 3}, r.fn.sizes()); diff != "" {
-			t.Error(diff)
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if got := r.checkpoint(t); got != "105" {
 			t.Errorf("checkpoint %s, want 105", got)
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 	})
 }
 
@@ -134,18 +128,16 @@ func TestBisectIsolatesPoison(t *testing.T) {
 		m := r.start(t, func(s *Settings) { s.BisectOnError, s.MaxRetries = true, 1 })
 		settle(10 * time.Minute)
 		if diff := cmp.Diff(map[string]int{poison: 1}, r.sink.sequences(t)); diff != "" {
-			t.Error(diff)
+			t.Errorf("(-want +got):\n%s", diff)
 		}
-		// 8 → 4 → 2 → (101,102 done) 103,104 → 103, again, given up → 104 → 105..108
+		// 8 → 4 → 2 → (101,102 done) 103,104 → 103, its retry, discarded → 104 → 105..108
 		if diff := cmp.Diff([]int{8, 4, 2, 2, 1, 1, 1, 4}, r.fn.sizes()); diff != "" {
-			t.Error(diff)
+			t.Errorf("(-want +got):\n%s", diff)
 		}
 		if got := r.checkpoint(t); got != "108" {
 			t.Errorf("checkpoint %s, want 108", got)
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 	})
 }
 
@@ -158,20 +150,20 @@ func TestFailureObject(t *testing.T) {
 		m := r.start(t, func(s *Settings) { s.MaxRetries = 2 })
 		settle(time.Minute)
 		if len(r.sink.all()) != 1 {
-			t.Fatalf("%d objects", len(r.sink.all()))
+			t.Fatalf("%d objects, want 1", len(r.sink.all()))
 		}
-		for key, body := range r.sink.all() {
+		for key, data := range r.sink.all() {
 			want := "aws/lambda/7f0c2d0e-0000-4000-8000-000000000001/shardId-000000000000/2000/01/01/2000-01-01T00.00.00-id-6"
 			if key != want {
 				t.Errorf("key %s, want %s", key, want)
 			}
 			var got map[string]any
-			if err := json.Unmarshal(body, &got); err != nil {
+			if err := json.Unmarshal(data, &got); err != nil {
 				t.Fatal(err)
 			}
 			payload, _ := got["payload"].(string)
 			if !strings.HasPrefix(payload, `{"Records":[{"kinesis":`) {
-				t.Errorf("payload %q", payload)
+				t.Errorf("payload %q, want an event of records", payload)
 			}
 			delete(got, "payload")
 			delete(got["requestContext"].(map[string]any), "requestId")
@@ -193,15 +185,13 @@ func TestFailureObject(t *testing.T) {
 				},
 			}
 			if diff := cmp.Diff(wantBody, got); diff != "" {
-				t.Error(diff)
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		}
 		if m.Stats().Discarded != 2 || r.checkpoint(t) != "102" {
-			t.Errorf("%+v, checkpoint %s", m.Stats(), r.checkpoint(t))
+			t.Errorf("stats %+v, checkpoint %s, want 2 discarded and 102", m.Stats(), r.checkpoint(t))
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 	})
 }
 
@@ -218,11 +208,9 @@ func TestThrottlingIsNotAnAttempt(t *testing.T) {
 		m := r.start(t, func(s *Settings) { s.MaxRetries, s.MaxRecordAge = 0, Infinite })
 		settle(time.Hour)
 		if s := m.Stats(); s.NotInvoked != 20 || s.Invocations != 1 || s.Discarded != 0 || s.Records != 1 {
-			t.Errorf("%+v", s)
+			t.Errorf("stats %+v, want 20 not invoked, 1 invocation, 1 record", s)
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 	})
 }
 
@@ -236,21 +224,19 @@ func TestRecordAge(t *testing.T) {
 		m := r.start(t, func(s *Settings) { s.MaxRetries, s.MaxRecordAge = Infinite, time.Minute })
 		settle(55 * time.Second)
 		if got := len(r.sink.sequences(t)); got != 2 {
-			t.Errorf("%d records given up after 95 s, want the 2 older than a minute", got)
+			t.Errorf("%d records discarded after 95 s, want the 2 older than a minute", got)
 		}
-		for _, body := range r.sink.all() {
-			if !bytes.Contains(body, []byte(`"condition":"RecordAgeExceeded"`)) ||
-				bytes.Contains(body, []byte("responseContext")) {
-				t.Errorf("%s", body)
+		for _, data := range r.sink.all() {
+			if !bytes.Contains(data, []byte(`"condition":"RecordAgeExceeded"`)) ||
+				bytes.Contains(data, []byte("responseContext")) {
+				t.Errorf("object %s, want the condition RecordAgeExceeded and no responseContext", data)
 			}
 		}
 		settle(time.Minute)
 		if got := len(r.sink.sequences(t)); got != 3 {
-			t.Errorf("%d records given up at last, want 3", got)
+			t.Errorf("%d records discarded in the end, want 3", got)
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 	})
 }
 
@@ -282,27 +268,23 @@ func TestChildrenWaitForTheirParents(t *testing.T) {
 		}
 		stuck.Store(false)
 		settle(time.Minute)
-		if got := len(r.fn.did); got != 4 {
+		if got := len(r.fn.done); got != 4 {
 			t.Fatalf("%d records done, want all but the merged shard's", got)
 		}
 		r.stream.end(right)
 		settle(time.Minute)
-		if got := len(r.fn.did); got != 5 {
+		if got := len(r.fn.done); got != 5 {
 			t.Fatalf("%d records done, want 5", got)
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 		// A restart does not read finished shards again.
-		before := r.fn.calls
+		before := r.fn.invoked
 		m = r.start(t, nil)
 		settle(10 * time.Second)
-		if r.fn.calls != before {
-			t.Errorf("%d invocations after a restart", r.fn.calls-before)
+		if r.fn.invoked != before {
+			t.Errorf("%d invocations after a restart, want 0", r.fn.invoked-before)
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 	})
 }
 
@@ -316,12 +298,10 @@ func TestParallelLanes(t *testing.T) {
 		}
 		m := r.start(t, func(s *Settings) { s.Parallelization, s.BatchSize = 4, 3 })
 		settle(time.Minute)
-		if r.fn.maxAt != 4 || r.fn.overlap != "" || len(r.fn.did) != 40 {
-			t.Errorf("%d at once, overlap %q, %d done", r.fn.maxAt, r.fn.overlap, len(r.fn.did))
+		if r.fn.maxAt != 4 || r.fn.overlap != "" || len(r.fn.done) != 40 {
+			t.Errorf("%d invocations at once, overlap %q, %d records done, want 4, none, 40", r.fn.maxAt, r.fn.overlap, len(r.fn.done))
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 	})
 }
 
@@ -338,23 +318,19 @@ func TestStartingPositions(t *testing.T) {
 			m := r.start(t, func(s *Settings) { s.StartingPosition, s.StartingTimestamp = position, at })
 			r.stream.put(shard0, "a")
 			settle(time.Second)
-			if got := len(r.fn.did); got != want {
+			if got := len(r.fn.done); got != want {
 				t.Errorf("%s: %d records, want %d", position, got, want)
 			}
-			if err := m.Close(t.Context()); err != nil {
-				t.Error(err)
-			}
-			// With a checkpoint the position no longer counts.
+			mustClose(t, m)
+			// If there is a checkpoint, the starting position is not used.
 			r.stream.put(shard0, "a")
 			settle(time.Second)
 			m = r.start(t, func(s *Settings) { s.StartingPosition, s.StartingTimestamp = position, at })
 			settle(time.Second)
-			if got := len(r.fn.did); got != want+1 {
+			if got := len(r.fn.done); got != want+1 {
 				t.Errorf("%s: %d records after a restart, want %d", position, got, want+1)
 			}
-			if err := m.Close(t.Context()); err != nil {
-				t.Error(err)
-			}
+			mustClose(t, m)
 		}
 	})
 }
@@ -367,21 +343,19 @@ func TestCloseDrainsAndAborts(t *testing.T) {
 		r.stream.put(shard0, oneKey(250)...)
 		m := r.start(t, nil)
 		settle(time.Second)
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 		if got := r.checkpoint(t); got != "200" || len(r.fn.sizes()) != 1 {
-			t.Errorf("drained to %s after %v", got, r.fn.sizes())
+			t.Errorf("checkpoint %s after batches %v, want 200 after one", got, r.fn.sizes())
 		}
 		m = r.start(t, nil)
 		settle(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := m.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Close past its deadline: %v", err)
+			t.Errorf("Close after its deadline: %v, want %v", err, context.DeadlineExceeded)
 		}
 		if got := r.checkpoint(t); got != "200" {
-			t.Errorf("checkpoint %s after an aborted invocation", got)
+			t.Errorf("checkpoint %s after an aborted invocation, want 200", got)
 		}
 	})
 }
@@ -394,26 +368,24 @@ func TestReadErrorsAreRetried(t *testing.T) {
 		r.stream.put(shard0, "a")
 		m := r.start(t, nil)
 		settle(time.Minute)
-		if len(r.fn.did) != 1 {
-			t.Error("nothing delivered")
+		if len(r.fn.done) != 1 {
+			t.Errorf("%d records delivered, want 1", len(r.fn.done))
 		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
+		mustClose(t, m)
 	})
 }
 
-func TestStartRefuses(t *testing.T) {
+func TestStartRejects(t *testing.T) {
 	t.Parallel()
 	s := testSettings()
 	s.TumblingWindow = time.Minute
 	c := Config{Settings: s, Stream: newFakeStream(), Log: slog.New(slog.DiscardHandler), Now: time.Now}
 	if _, err := Start(t.Context(), c); !errors.Is(err, ErrSettings) {
-		t.Errorf("with a tumbling window: %v", err)
+		t.Errorf("with a tumbling window: %v, want %v", err, ErrSettings)
 	}
 	c.Settings = testSettings()
 	if _, err := Start(t.Context(), c); err == nil {
-		t.Error("without a shard: no error")
+		t.Error("without a shard: got nil, want an error")
 	}
 }
 
@@ -430,12 +402,12 @@ func TestMemorySnapshot(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c, ok := b.Load("m", "done"); !ok || c != (Checkpoint{Sequence: "9", Finished: true}) {
-		t.Errorf("%+v %v", c, ok)
+		t.Errorf("restored %+v, %v, want sequence 9, finished", c, ok)
 	}
 	if _, ok := b.Load("m", "other"); ok {
-		t.Error("a checkpoint that was never saved")
+		t.Error("Load returned a checkpoint that was never saved")
 	}
 	if err := b.Restore(strings.NewReader("{")); err == nil {
-		t.Error("a broken snapshot was restored")
+		t.Error("Restore of a truncated snapshot: got nil, want an error")
 	}
 }

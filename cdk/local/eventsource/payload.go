@@ -7,11 +7,11 @@ import (
 	"unicode/utf8"
 )
 
-// envelopeBytes is what the payload holds besides its records: {"Records":[]}.
+// envelopeBytes is the size of the payload without its records: {"Records":[]}.
 const envelopeBytes = 14
 
-// encoder writes the events of one shard. What the records of a shard share is
-// rendered once.
+// encoder writes the events of one shard. The fields that all records of a shard share
+// are encoded once.
 type encoder struct {
 	eventIDPrefix string // shard:
 	tail          string // from eventName to the closing brace
@@ -27,7 +27,7 @@ func newEncoder(s *Settings, shard string) *encoder {
 	return e
 }
 
-// size bounds the payload bytes of a record, with the comma before it.
+// size returns an upper bound of the payload bytes of a record, with the comma before it.
 func (e *encoder) size(r *Record) int {
 	n := e.fixedBytes + base64.StdEncoding.EncodedLen(len(r.Data)) + 2*len(r.SequenceNumber) + len(r.PartitionKey)
 	for i := range len(r.PartitionKey) {

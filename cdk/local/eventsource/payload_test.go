@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What the encoder writes is read back by the Lambda library's own event type.
+// The event type of aws-lambda-go decodes what the encoder writes.
 func TestPayload(t *testing.T) {
 	t.Parallel()
 	s := testSettings()
@@ -28,7 +28,7 @@ func TestPayload(t *testing.T) {
 		}
 		payload := e.appendEvent(nil, items)
 		if len(payload) > bound {
-			t.Fatalf("%d bytes, bound %d", len(payload), bound)
+			t.Fatalf("%d bytes, want at most %d", len(payload), bound)
 		}
 		var got events.KinesisEvent
 		if err := json.Unmarshal(payload, &got); err != nil {
@@ -47,7 +47,7 @@ func TestPayload(t *testing.T) {
 				t.Fatalf("record %d: %+v from %+v", i, g, want)
 			}
 			if d := g.Kinesis.ApproximateArrivalTimestamp.Sub(want.Arrival); math.Abs(float64(d)) > float64(time.Millisecond) {
-				t.Fatalf("arrival off by %v", d)
+				t.Fatalf("arrival differs by %v, want at most a millisecond", d)
 			}
 		}
 	})

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// This file decides; it neither waits nor calls anything, and is given the time.
+// The functions of this file are pure: they neither wait nor do I/O, and the time is an
+// argument.
 
-// laneOf deals a partition key to one of n lanes.
+// laneOf returns the lane, of n, of a partition key.
 func laneOf(partitionKey string, n int) int {
 	if n == 1 {
 		return 0
@@ -27,7 +28,7 @@ func laneOf(partitionKey string, n int) int {
 }
 
 // cut returns how many of the waiting records, given by the payload bytes of each,
-// make the next batch, and whether no further record could join it.
+// make up the next batch, and whether the batch is full: no other record fits.
 func cut(sizes func(i int) int, waiting, batchSize, maxBytes int) (n int, full bool) {
 	total := envelopeBytes
 	for n < waiting && n < batchSize {
@@ -41,8 +42,8 @@ func cut(sizes func(i int) int, waiting, batchSize, maxBytes int) (n int, full b
 	return n, n == batchSize || total >= maxBytes
 }
 
-// holdFor returns how long a lane waits before it invokes with what it has: zero
-// when it is time. since is when the first waiting record came.
+// holdFor returns how long a lane waits for more records before it invokes; 0 if it
+// should not wait. since is when the first waiting record was read.
 func holdFor(window time.Duration, full, last bool, since, now time.Time) time.Duration {
 	if full || last || window == 0 {
 		return 0
@@ -50,8 +51,8 @@ func holdFor(window time.Duration, full, last bool, since, now time.Time) time.D
 	return max(0, window-now.Sub(since))
 }
 
-// expired returns how many of the first records are older than maxAge. Arrival
-// times do not fall within a shard.
+// expired returns how many of the first records are older than maxAge. Within a shard
+// arrival times never decrease.
 func expired(arrival func(i int) time.Time, n int, maxAge time.Duration, now time.Time) int {
 	if maxAge == Infinite {
 		return 0
@@ -63,10 +64,10 @@ func expired(arrival func(i int) time.Time, n int, maxAge time.Duration, now tim
 	return k
 }
 
-// outcome is what became of an invocation.
+// outcome is the classified result of an invocation.
 type outcome struct {
 	kind outcomeKind
-	// first is the index of the first record that failed, with partly.
+	// first is the index of the first record that failed, if kind is partly.
 	first int
 }
 
@@ -74,14 +75,14 @@ type outcomeKind int
 
 const (
 	succeeded  outcomeKind = iota
-	partly                 // the records from first on failed
-	failed                 // all of them
-	notInvoked             // throttled, or the invocation did not come about
+	partly                 // the records from index first on failed
+	failed                 // all records failed
+	notInvoked             // throttled, or the invocation failed before the function ran
 )
 
-// judge reads a function's response. find returns the index of a sequence number in
+// classify decodes the response of a function. find returns the index of a sequence number in
 // the batch.
-func judge(r Response, err error, report bool, find func(sequence string) (int, bool)) outcome {
+func classify(r Response, err error, report bool, find func(sequence string) (int, bool)) outcome {
 	switch {
 	case err != nil:
 		return outcome{kind: notInvoked}
@@ -90,19 +91,19 @@ func judge(r Response, err error, report bool, find func(sequence string) (int, 
 	case !report || len(r.Payload) == 0:
 		return outcome{kind: succeeded}
 	}
-	var answer struct {
+	var batch struct {
 		Failures []struct {
 			Identifier *string `json:"itemIdentifier"`
 		} `json:"batchItemFailures"`
 	}
-	if json.Unmarshal(r.Payload, &answer) != nil {
+	if json.Unmarshal(r.Payload, &batch) != nil {
 		return outcome{kind: failed}
 	}
-	if len(answer.Failures) == 0 {
+	if len(batch.Failures) == 0 {
 		return outcome{kind: succeeded}
 	}
 	first := -1
-	for _, f := range answer.Failures {
+	for _, f := range batch.Failures {
 		if f.Identifier == nil {
 			return outcome{kind: failed}
 		}
@@ -118,18 +119,18 @@ func judge(r Response, err error, report bool, find func(sequence string) (int, 
 }
 
 // step is what follows an outcome. The batch's first done records are finished, the
-// next discard records are given up, and the rest is tried again: cut into two when
+// next discard records are discarded, and the rest is retried: split in two if
 // split > 0, the first part having split records.
 type step struct {
 	done     int
 	discard  int
 	split    int
-	attempts int // used up by what is tried again
+	attempts int // of the records that are retried
 	pause    bool
 }
 
-// next decides what follows an outcome for a batch of n records of which attempts
-// have been used up before.
+// next decides what follows an outcome of a batch of n records that had failed attempts
+// times before.
 func next(s *Settings, n, attempts int, o outcome) step {
 	switch o.kind {
 	case succeeded:

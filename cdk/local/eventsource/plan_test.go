@@ -19,13 +19,13 @@ func TestLaneOf(t *testing.T) {
 			key := fmt.Sprintf("gw-%d", i)
 			l := laneOf(key, n)
 			if l != laneOf(key, n) {
-				t.Fatalf("laneOf(%q, %d) changes", key, n)
+				t.Fatalf("laneOf(%q, %d) differs between two calls", key, n)
 			}
 			count[l]++
 		}
 		for l, c := range count {
 			if c < 8_000/n || c > 12_000/n {
-				t.Errorf("%d lanes: lane %d has %d of 10,000 keys", n, l, c)
+				t.Errorf("%d lanes: lane %d has %d of 10,000 keys, want about %d", n, l, c, 10_000/n)
 			}
 		}
 	}
@@ -89,7 +89,7 @@ func TestExpired(t *testing.T) {
 	}
 }
 
-func TestJudge(t *testing.T) {
+func TestClassify(t *testing.T) {
 	t.Parallel()
 	find := func(s string) (int, bool) {
 		i, ok := map[string]int{"10": 0, "11": 1, "12": 2}[s]
@@ -122,28 +122,28 @@ func TestJudge(t *testing.T) {
 		"throttled":           {err: ErrThrottled, want: outcome{kind: notInvoked}},
 		"no process":          {err: errors.New("fork"), want: outcome{kind: notInvoked}},
 	} {
-		if got := judge(c.r, c.err, !c.noReport, find); got != c.want {
+		if got := classify(c.r, c.err, !c.noReport, find); got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
 	}
 }
 
-// Whatever a function answers, the verdict is one of the four and lies in the batch.
-func FuzzJudge(f *testing.F) {
-	for _, answer := range []string{
+// Whatever a function returns, the outcome is one of the four and within the batch.
+func FuzzClassify(f *testing.F) {
+	for _, response := range []string{
 		"", "null", "{}", `{"batchItemFailures":[]}`, `{"batchItemFailures":[{"itemIdentifier":"11"},{"itemIdentifier":"10"}]}`,
 		`{"batchItemFailures":[{"itemIdentifier":null}]}`, `{"batchItemFailures":[{}]}`, `[`, `7`, `"text"`,
 	} {
-		f.Add([]byte(answer))
+		f.Add([]byte(response))
 	}
 	batch := []string{"10", "11", "12"}
-	f.Fuzz(func(t *testing.T, answer []byte) {
-		o := judge(Response{Payload: answer}, nil, true, func(s string) (int, bool) {
+	f.Fuzz(func(t *testing.T, response []byte) {
+		o := classify(Response{Payload: response}, nil, true, func(s string) (int, bool) {
 			i := slices.Index(batch, s)
 			return i, i >= 0
 		})
 		if o.kind == notInvoked || o.first < 0 || o.first >= len(batch) || o.kind != partly && o.first != 0 {
-			t.Errorf("%q: %+v", answer, o)
+			t.Errorf("classify(%q) = %+v, want an outcome within the batch", response, o)
 		}
 	})
 }
@@ -165,12 +165,12 @@ func TestNext(t *testing.T) {
 		"no retries":                       {false, 0, 5, 0, outcome{kind: failed}, step{discard: 5}},
 		"endless retries":                  {false, -1, 5, 9999, outcome{kind: failed}, step{attempts: 10000, pause: true}},
 		"halved":                           {true, 3, 5, 0, outcome{kind: failed}, step{split: 2, pause: true}},
-		"halving takes no attempt":         {true, 3, 2, 3, outcome{kind: failed}, step{split: 1, attempts: 3, pause: true}},
+		"halving consumes no attempt":      {true, 3, 2, 3, outcome{kind: failed}, step{split: 1, attempts: 3, pause: true}},
 		"a single record is not halved":    {true, 3, 1, 0, outcome{kind: failed}, step{attempts: 1, pause: true}},
 		"single, exhausted":                {true, 3, 1, 3, outcome{kind: failed}, step{discard: 1}},
 		"partly":                           {false, 3, 5, 0, outcome{partly, 2}, step{done: 2, attempts: 1, pause: true}},
 		"partly, exhausted":                {false, 3, 5, 3, outcome{partly, 2}, step{done: 2, discard: 3}},
-		"partly cuts at the number":        {true, 3, 5, 1, outcome{partly, 2}, step{done: 2, attempts: 1, pause: true}},
+		"partly splits at the number":      {true, 3, 5, 1, outcome{partly, 2}, step{done: 2, attempts: 1, pause: true}},
 		"partly at the first":              {true, 3, 5, 1, outcome{partly, 0}, step{split: 2, attempts: 1, pause: true}},
 		"partly at the first and only":     {true, 3, 1, 1, outcome{partly, 0}, step{attempts: 2, pause: true}},
 		"partly at the first, not bisects": {false, 3, 5, 1, outcome{partly, 0}, step{attempts: 2, pause: true}},
@@ -182,7 +182,7 @@ func TestNext(t *testing.T) {
 	}
 }
 
-// A step accounts for each record once and never makes an endless run of cuts.
+// A step accounts for each record once, and splits come to an end.
 func TestNextProperties(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -199,20 +199,20 @@ func TestNextProperties(t *testing.T) {
 		got := next(s, n, attempts, o)
 		rest := n - got.done - got.discard
 		if got.done < 0 || got.discard < 0 || rest < 0 {
-			t.Fatalf("%+v of %d records", got, n)
+			t.Fatalf("%+v: more than the %d records", got, n)
 		}
 		if rest > 0 && !got.pause {
-			t.Fatalf("%+v: tries again without a pause", got)
+			t.Fatalf("%+v: retries without a pause", got)
 		}
 		if got.split > 0 && (got.split >= rest || rest-got.split > n-1) {
-			t.Fatalf("%+v: cut of %d", got, rest)
+			t.Fatalf("%+v: split of %d records", got, rest)
 		}
 		progress := got.done > 0 || got.discard > 0 || got.split > 0 || got.attempts > attempts
 		if o.kind != notInvoked && !progress {
 			t.Fatalf("%+v after %+v: no progress", got, o)
 		}
 		if o.kind == notInvoked && (got.discard > 0 || got.done > 0 || got.attempts != attempts) {
-			t.Fatalf("%+v: what was not invoked changed something", got)
+			t.Fatalf("%+v: changes something, though the function was not invoked", got)
 		}
 	})
 }
@@ -226,7 +226,7 @@ func TestPause(t *testing.T) {
 	}
 	want := []time.Duration{100e6, 200e6, 400e6, 800e6, 1e9, 1e9}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -258,7 +258,7 @@ func TestProgress(t *testing.T) {
 			}
 		}
 		if len(p.open) != 0 {
-			t.Fatalf("%d records still held", len(p.open))
+			t.Fatalf("%d records open, want 0", len(p.open))
 		}
 	})
 }
@@ -294,7 +294,7 @@ func TestValidate(t *testing.T) {
 		s := testSettings()
 		change(&s)
 		if err := s.Validate(); !errors.Is(err, ErrSettings) {
-			t.Errorf("%s: error %v", name, err)
+			t.Errorf("%s: error %v, want %v", name, err, ErrSettings)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Record is one record of a shard. Data is shared with the stream and read only.
+// Record is one record of a shard. Data is shared with the stream: do not modify it.
 type Record struct {
 	SequenceNumber string
 	PartitionKey   string
@@ -14,14 +14,14 @@ type Record struct {
 	Arrival        time.Time
 }
 
-// Shard describes a shard and where it came from.
+// Shard describes a shard and its parents.
 type Shard struct {
 	ID               string
-	ParentID         string // empty for a shard that no split or merge made
+	ParentID         string // empty if the shard was not made by a split or merge
 	AdjacentParentID string // the second parent of a merge
 }
 
-// Stream is what a mapping reads from. It is called concurrently.
+// Stream is the stream that a mapping reads. It is called concurrently.
 type Stream interface {
 	// Shards lists the shards that can still be read, open and closed ones.
 	Shards(stream string) ([]Shard, error)
@@ -34,11 +34,11 @@ type Stream interface {
 	Wait(ctx context.Context, stream, shard, after string) error
 }
 
-// ErrThrottled is what an Invoker returns when no concurrency is left. Like any
-// other error of an Invoker it is tried again and not counted as an attempt.
+// ErrThrottled is returned by an Invoker when no concurrency is left. Like any other
+// error of an Invoker it is retried and not counted as an attempt.
 var ErrThrottled = errors.New("throttled")
 
-// Response is what a function answered.
+// Response is the response of a function.
 type Response struct {
 	Payload []byte
 	// FunctionError is empty, or the kind of the error: Handled, Unhandled.
@@ -47,28 +47,29 @@ type Response struct {
 
 // Invoker invokes the mapping's function. It is called concurrently, by each lane.
 type Invoker interface {
-	// Invoke sends payload and waits for the answer. It keeps no reference to payload
-	// when it returns. An error says that the function was not invoked, or that its
-	// answer is unknown: the same payload will be sent again.
+	// Invoke sends payload and waits for the response. It does not retain payload.
+	// An error says that the function was not invoked, or that its response is unknown:
+	// the same payload is sent again.
 	Invoke(ctx context.Context, payload []byte) (Response, error)
 }
 
-// FailureSink keeps the records that the mapping gave up: the on-failure
-// destination, an S3 bucket.
+// FailureSink stores the discarded records: it is the on-failure destination, an S3
+// bucket.
 type FailureSink interface {
-	// Put stores an object. An error is tried again.
-	Put(ctx context.Context, key string, body []byte) error
+	// Put stores an object. An error is retried.
+	Put(ctx context.Context, key string, data []byte) error
 }
 
-// Checkpoint is how far a mapping is in a shard.
+// Checkpoint is the position of a mapping in a shard.
 type Checkpoint struct {
-	// Sequence is the number up to which every record is finished; empty before the first.
+	// Sequence is the sequence number up to which every record is finished; empty before
+	// the first.
 	Sequence string `json:"sequence"`
 	// Finished says that the shard is closed and all of its records are finished.
 	Finished bool `json:"finished,omitempty"`
 }
 
-// Checkpoints keeps the checkpoints of mappings. It is called concurrently.
+// Checkpoints stores the checkpoints of mappings. It is called concurrently.
 type Checkpoints interface {
 	// Load returns the checkpoint, or false if there is none.
 	Load(mapping MappingID, shard string) (Checkpoint, bool)

@@ -19,23 +19,23 @@ const (
 	AtTimestamp Position = "AT_TIMESTAMP"
 )
 
-// Infinite stands for "no bound" in MaxRetries and MaxRecordAge.
+// Infinite means "no limit" in MaxRetries and MaxRecordAge.
 const Infinite = -1
 
-// Bounds of the API, and of an invocation's payload.
+// Limits of the API, and of the payload of an invocation.
 const (
 	maxBatchSize       = 10_000
 	maxParallelization = 10
 	maxWindow          = 300 * time.Second
 	maxRetries         = 10_000
 	maxRecordAge       = 604_800 * time.Second
-	// payloadBytes is Lambda's bound on a synchronous invocation's payload (6 MB).
+	// payloadBytes is Lambda's limit of the payload of a synchronous invocation (6 MB).
 	payloadBytes = 6 * 1024 * 1024
 )
 
-// ErrSettings says that a mapping's settings are outside of what AWS accepts, or
-// name something that this package does not do.
-var ErrSettings = errors.New("event source mapping settings")
+// ErrSettings says that a mapping's settings are outside of what AWS accepts, or ask
+// for something that the emulator does not implement.
+var ErrSettings = errors.New("invalid settings of event source mapping")
 
 // Settings are those of an AWS::Lambda::EventSourceMapping on a Kinesis stream.
 type Settings struct {
@@ -48,7 +48,7 @@ type Settings struct {
 
 	BatchSize       int           // records of one invocation, 1 to 10,000
 	Window          time.Duration // MaximumBatchingWindowInSeconds
-	Parallelization int           // lanes of a shard, 1 to 10
+	Parallelization int           // lanes per shard, 1 to 10
 	BisectOnError   bool
 	MaxRetries      int           // attempts after the first, or Infinite
 	MaxRecordAge    time.Duration // or Infinite
@@ -63,7 +63,7 @@ type Settings struct {
 	Backoff Backoff
 }
 
-// Backoff bounds the pauses between attempts; each is twice the one before.
+// Backoff limits the pauses between attempts; each is twice as long as the previous one.
 type Backoff struct {
 	Min, Max time.Duration
 }
@@ -71,7 +71,7 @@ type Backoff struct {
 // DefaultBackoff is used where Settings.Backoff is zero.
 func DefaultBackoff() Backoff { return Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second} }
 
-// pause returns the wait after the n-th failure in a row, n ≥ 1.
+// pause returns the pause after the n-th failure in a row, n ≥ 1.
 func (b Backoff) pause(n int) time.Duration {
 	d := b.Min
 	for ; n > 1 && d < b.Max; n-- {
@@ -80,43 +80,43 @@ func (b Backoff) pause(n int) time.Duration {
 	return min(d, b.Max)
 }
 
-// Validate reports everything that is wrong with s; the error wraps ErrSettings.
+// Validate reports all problems of s; the error wraps ErrSettings.
 func (s Settings) Validate() error {
 	var problems []error
-	wrong := func(format string, args ...any) {
+	problem := func(format string, args ...any) {
 		problems = append(problems, fmt.Errorf(format, args...))
 	}
 	if s.ID == "" || s.Stream == "" {
-		wrong("ID and Stream are required")
+		problem("ID and Stream are required")
 	}
 	if s.BatchSize < 1 || s.BatchSize > maxBatchSize {
-		wrong("BatchSize %d is not within 1..%d", s.BatchSize, maxBatchSize)
+		problem("BatchSize %d is not between 1 and %d", s.BatchSize, maxBatchSize)
 	}
 	if s.Window < 0 || s.Window > maxWindow {
-		wrong("MaximumBatchingWindowInSeconds %v is not within 0..%v", s.Window, maxWindow)
+		problem("MaximumBatchingWindowInSeconds %v is not between 0 and %v", s.Window, maxWindow)
 	}
 	if s.Parallelization < 1 || s.Parallelization > maxParallelization {
-		wrong("ParallelizationFactor %d is not within 1..%d", s.Parallelization, maxParallelization)
+		problem("ParallelizationFactor %d is not between 1 and %d", s.Parallelization, maxParallelization)
 	}
 	if s.MaxRetries < Infinite || s.MaxRetries > maxRetries {
-		wrong("MaximumRetryAttempts %d is not within -1..%d", s.MaxRetries, maxRetries)
+		problem("MaximumRetryAttempts %d is not between -1 and %d", s.MaxRetries, maxRetries)
 	}
 	if s.MaxRecordAge != Infinite && (s.MaxRecordAge < time.Minute || s.MaxRecordAge > maxRecordAge) {
-		wrong("MaximumRecordAgeInSeconds %v is neither -1 nor within 1m..%v", s.MaxRecordAge, maxRecordAge)
+		problem("MaximumRecordAgeInSeconds %v is neither -1 nor between 1m and %v", s.MaxRecordAge, maxRecordAge)
 	}
 	switch s.StartingPosition {
 	case TrimHorizon, Latest, AtTimestamp:
 	default:
-		wrong("StartingPosition %q is none of TRIM_HORIZON, LATEST, AT_TIMESTAMP", s.StartingPosition)
+		problem("StartingPosition %q is not TRIM_HORIZON, LATEST or AT_TIMESTAMP", s.StartingPosition)
 	}
 	if s.TumblingWindow != 0 {
-		wrong("TumblingWindowInSeconds is not supported")
+		problem("TumblingWindowInSeconds is not supported")
 	}
 	if s.Filtered {
-		wrong("FilterCriteria is not supported")
+		problem("FilterCriteria is not supported")
 	}
 	if s.Backoff.Min < 0 || s.Backoff.Max < s.Backoff.Min {
-		wrong("Backoff %v is not an interval", s.Backoff)
+		problem("Backoff.Min %v is negative or above Backoff.Max %v", s.Backoff.Min, s.Backoff.Max)
 	}
 	if len(problems) == 0 {
 		return nil
