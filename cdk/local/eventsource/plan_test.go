@@ -96,6 +96,7 @@ func TestClassify(t *testing.T) {
 		return i, ok
 	}
 	all, ok := outcome{kind: failed}, outcome{kind: succeeded}
+	failures := func(list string) Response { return Response{Payload: []byte(`{"batchItemFailures":` + list + `}`)} }
 	for name, c := range map[string]struct {
 		r        Response
 		err      error
@@ -105,19 +106,19 @@ func TestClassify(t *testing.T) {
 		"nothing":             {r: Response{}, want: ok},
 		"null":                {r: Response{Payload: []byte("null")}, want: ok},
 		"empty object":        {r: Response{Payload: []byte("{}")}, want: ok},
-		"empty list":          {r: Response{Payload: []byte(`{"batchItemFailures":[]}`)}, want: ok},
-		"null list":           {r: Response{Payload: []byte(`{"batchItemFailures":null}`)}, want: ok},
-		"one":                 {r: Response{Payload: []byte(`{"batchItemFailures":[{"itemIdentifier":"11"}]}`)}, want: outcome{partly, 1}},
-		"the lowest of more":  {r: Response{Payload: []byte(`{"batchItemFailures":[{"itemIdentifier":"12"},{"itemIdentifier":"11"}]}`)}, want: outcome{partly, 1}},
-		"the first":           {r: Response{Payload: []byte(`{"batchItemFailures":[{"itemIdentifier":"10"}]}`)}, want: outcome{partly, 0}},
-		"unknown":             {r: Response{Payload: []byte(`{"batchItemFailures":[{"itemIdentifier":"99"}]}`)}, want: all},
-		"one known, one not":  {r: Response{Payload: []byte(`{"batchItemFailures":[{"itemIdentifier":"12"},{"itemIdentifier":"9"}]}`)}, want: all},
-		"empty identifier":    {r: Response{Payload: []byte(`{"batchItemFailures":[{"itemIdentifier":""}]}`)}, want: all},
-		"null identifier":     {r: Response{Payload: []byte(`{"batchItemFailures":[{"itemIdentifier":null}]}`)}, want: all},
-		"wrong key":           {r: Response{Payload: []byte(`{"batchItemFailures":[{"itemId":"11"}]}`)}, want: all},
+		"empty list":          {r: failures(`[]`), want: ok},
+		"null list":           {r: failures(`null`), want: ok},
+		"one":                 {r: failures(`[{"itemIdentifier":"11"}]`), want: outcome{partly, 1}},
+		"the lowest of more":  {r: failures(`[{"itemIdentifier":"12"},{"itemIdentifier":"11"}]`), want: outcome{partly, 1}},
+		"the first":           {r: failures(`[{"itemIdentifier":"10"}]`), want: outcome{partly, 0}},
+		"unknown":             {r: failures(`[{"itemIdentifier":"99"}]`), want: all},
+		"one known, one not":  {r: failures(`[{"itemIdentifier":"12"},{"itemIdentifier":"9"}]`), want: all},
+		"empty identifier":    {r: failures(`[{"itemIdentifier":""}]`), want: all},
+		"null identifier":     {r: failures(`[{"itemIdentifier":null}]`), want: all},
+		"wrong key":           {r: failures(`[{"itemId":"11"}]`), want: all},
 		"not JSON":            {r: Response{Payload: []byte(`{`)}, want: all},
-		"wrong type":          {r: Response{Payload: []byte(`{"batchItemFailures":7}`)}, want: all},
-		"not asked to report": {r: Response{Payload: []byte(`{"batchItemFailures":[{"itemIdentifier":"11"}]}`)}, noReport: true, want: ok},
+		"wrong type":          {r: failures(`7`), want: all},
+		"not asked to report": {r: failures(`[{"itemIdentifier":"11"}]`), noReport: true, want: ok},
 		"function error":      {r: Response{FunctionError: "Unhandled", Payload: []byte(`{}`)}, want: all},
 		"throttled":           {err: ErrThrottled, want: outcome{kind: notInvoked}},
 		"no process":          {err: errors.New("fork"), want: outcome{kind: notInvoked}},

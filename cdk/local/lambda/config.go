@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,12 +11,12 @@ import (
 	"time"
 )
 
-// Bounds that Lambda sets, in bytes.
+// Limits of Lambda, in bytes.
 const (
 	// MaxRequestBytes is the largest payload of a synchronous invocation.
 	MaxRequestBytes = 6_291_456
-	// MaxResponseBytes is the largest payload of a response, 100 bytes more as
-	// Lambda counts it.
+	// MaxResponseBytes is the largest payload of a response, which Lambda allows 100
+	// bytes more.
 	MaxResponseBytes = 6_291_556
 )
 
@@ -35,88 +36,84 @@ type Config struct {
 	Name string
 	// Binary is the path of the function's bootstrap, built for this processor.
 	Binary string
-	// Env holds KEY=value pairs from the template. The process inherits nothing
-	// of the host's own environment. The variables that Lambda reserves are set
-	// on top, except AWS_REGION and the credentials, which are kept when given.
+	// Env holds KEY=value pairs from the template. The process inherits nothing from
+	// the environment of the emulator. The variables that Lambda reserves are added and
+	// win, except AWS_REGION and the credentials, which Env may set.
 	Env []string
-	// MemoryMB bounds the resident memory of one process; 0 means 128.
+	// MemoryMB limits the resident memory of one process; 0 means 128.
 	MemoryMB int
-	// Timeout bounds one invocation; 0 means 3 s.
+	// Timeout limits one invocation; 0 means 3 s.
 	Timeout time.Duration
-	// ReservedConcurrency bounds the invocations at one time; below 0 none is
-	// reserved, and 0 refuses every invocation, as in Lambda.
+	// ReservedConcurrency limits the concurrent invocations; below 0 none is reserved,
+	// and 0 throttles every invocation, as in Lambda.
 	ReservedConcurrency int
-	// MaxConcurrency is the host's own bound for this function; 0 means 10.
+	// MaxConcurrency is the emulator's own limit for this function; 0 means 10.
 	MaxConcurrency int
-	// MaxWait is how long an invocation waits for a place when MaxConcurrency is
-	// reached: Lambda would start more environments than one machine can hold.
-	// 0 refuses at once, as a reserved concurrency always does.
+	// MaxWait is how long an invocation waits when MaxConcurrency is reached: Lambda
+	// would start more environments than one machine can run. 0 throttles immediately,
+	// as a reserved concurrency always does.
 	MaxWait time.Duration
-	// InitTimeout bounds the time from the start of a process to its first
-	// request for an invocation; 0 means 10 s.
+	// InitTimeout limits the time from the start of a process to its first request for
+	// an invocation; 0 means 10 s.
 	InitTimeout time.Duration
-	// Start starts a process, which has to lead a process group; nil means cmd.Start. It is
+	// Start starts a process, which must lead its process group; nil means cmd.Start. It is
 	// called on one thread that does nothing else and ends with the function.
 	Start func(cmd *exec.Cmd) error
-	// IdleTimeout is how long an environment stays without work; 0 keeps it.
+	// IdleTimeout is how long an idle environment is kept; 0 keeps it until Close.
 	IdleTimeout time.Duration
 	// StopGrace is the time between SIGTERM and SIGKILL; 0 means 2 s.
 	StopGrace time.Duration
-	// AccountID stands in the function's ARN; empty means 000000000000.
+	// AccountID is part of the function's ARN; empty means 000000000000.
 	AccountID string
-	// Logs receives what the functions print, in whole lines, one Write at a
-	// time; nil discards it.
+	// Logs receives the output of the processes in whole lines, one Write at a time;
+	// nil discards it.
 	Logs io.Writer
-	// Platform adds Lambda's own lines of each invocation (platform.start,
-	// platform.report) to Logs; that of each start (platform.initReport) is always there.
+	// Platform adds Lambda's line of each invocation (platform.report) to Logs; the
+	// line of each start (platform.initReport) is always written.
 	Platform bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
-func (c *Config) complete() error {
+// withDefaults returns c with defaults for what is zero, or all problems of c.
+func (c Config) withDefaults() (Config, error) {
 	var problems []error
 	if c.Name == "" {
-		problems = append(problems, errors.New("no name"))
+		problems = append(problems, errors.New("Name is empty"))
 	}
 	if c.Binary == "" {
-		problems = append(problems, errors.New("no binary"))
+		problems = append(problems, errors.New("Binary is empty"))
 	}
-	if c.MemoryMB < 0 || c.Timeout < 0 || c.MaxConcurrency < 0 || c.InitTimeout < 0 || c.IdleTimeout < 0 || c.StopGrace < 0 || c.MaxWait < 0 {
-		problems = append(problems, errors.New("negative bound"))
+	if c.MemoryMB < 0 || c.MaxConcurrency < 0 {
+		problems = append(problems, fmt.Errorf("MemoryMB %d or MaxConcurrency %d is negative", c.MemoryMB, c.MaxConcurrency))
+	}
+	if min(c.Timeout, c.InitTimeout, c.IdleTimeout, c.StopGrace, c.MaxWait) < 0 {
+		problems = append(problems, fmt.Errorf("Timeout %v, InitTimeout %v, IdleTimeout %v, StopGrace %v or MaxWait %v is negative",
+			c.Timeout, c.InitTimeout, c.IdleTimeout, c.StopGrace, c.MaxWait))
 	}
 	for _, pair := range c.Env {
 		if key, _, ok := strings.Cut(pair, "="); !ok || key == "" {
-			problems = append(problems, fmt.Errorf("environment entry %q: want KEY=value", pair))
+			problems = append(problems, fmt.Errorf("Env entry %q is not KEY=value", pair))
 		}
 	}
-	orDefault(&c.MemoryMB, defaultMemoryMB)
-	orDefault(&c.Timeout, defaultTimeout)
-	orDefault(&c.MaxConcurrency, defaultMaxConcurrency)
-	orDefault(&c.InitTimeout, defaultInitTimeout)
-	orDefault(&c.StopGrace, defaultStopGrace)
-	orDefault(&c.AccountID, defaultAccountID)
+	c.MemoryMB = cmp.Or(c.MemoryMB, defaultMemoryMB)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.MaxConcurrency = cmp.Or(c.MaxConcurrency, defaultMaxConcurrency)
+	c.InitTimeout = cmp.Or(c.InitTimeout, defaultInitTimeout)
+	c.StopGrace = cmp.Or(c.StopGrace, defaultStopGrace)
+	c.AccountID = cmp.Or(c.AccountID, defaultAccountID)
+	c.Logs = cmp.Or(c.Logs, io.Discard)
 	if c.Start == nil {
 		c.Start = (*exec.Cmd).Start
-	}
-	if c.Logs == nil {
-		c.Logs = io.Discard
 	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return errors.Join(problems...)
+	return c, errors.Join(problems...)
 }
 
-func orDefault[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
-}
-
-// concurrency is the number of invocations that may run at one time, and
-// whether it is the function's own rather than the host's.
+// concurrency returns the limit of concurrent invocations, and whether it is the
+// function's reserved concurrency rather than the emulator's limit.
 func (c *Config) concurrency() (limit int, reserved bool) {
 	if c.ReservedConcurrency >= 0 && c.ReservedConcurrency <= c.MaxConcurrency {
 		return c.ReservedConcurrency, true
@@ -124,8 +121,9 @@ func (c *Config) concurrency() (limit int, reserved bool) {
 	return c.MaxConcurrency, false
 }
 
-func (c *Config) lookup(key, otherwise string) string {
-	value := otherwise
+// lookup returns the value of an entry of Env, or fallback if there is none.
+func (c *Config) lookup(key, fallback string) string {
+	value := fallback
 	for _, pair := range c.Env {
 		if k, v, _ := strings.Cut(pair, "="); k == key {
 			value = v
@@ -138,8 +136,8 @@ func (c *Config) arn() string {
 	return "arn:aws:lambda:" + c.lookup("AWS_REGION", defaultRegion) + ":" + c.AccountID + ":function:" + c.Name
 }
 
-// environ returns the whole environment of a process. Of entries with the same
-// key os/exec keeps the last.
+// environ returns the whole environment of a process. Of entries with the same key
+// os/exec uses the last.
 func (c *Config) environ(api, logStream, taskRoot string) []string {
 	region := c.lookup("AWS_REGION", defaultRegion)
 	env := []string{
@@ -148,7 +146,7 @@ func (c *Config) environ(api, logStream, taskRoot string) []string {
 		"TZ=:UTC",
 		"AWS_ACCESS_KEY_ID=local",
 		"AWS_SECRET_ACCESS_KEY=local",
-		// The functions run beside no metadata service; looking for one costs seconds.
+		// There is no metadata service; to look for one would take seconds.
 		"AWS_EC2_METADATA_DISABLED=true",
 	}
 	env = append(env, c.Env...)

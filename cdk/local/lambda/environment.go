@@ -17,34 +17,34 @@ type environment struct {
 	cmd  *exec.Cmd
 	pid  int
 	work chan *invocation // holds at most the one that is current
-	// ready is closed by the first request for an invocation, exited when the
-	// process has been reaped.
+	// ready is closed by the first request for an invocation, exited after the process
+	// has been reaped.
 	ready  chan struct{}
 	exited chan struct{}
-	// gone is closed when nothing is to be given to the process any more.
-	gone chan struct{}
+	// ended is closed when the process has ended and gets no invocation anymore.
+	ended chan struct{}
 
-	// The rest is guarded by Function.mu.
+	// The fields below are guarded by Function.mu.
 
 	current *invocation
 	timer   *time.Timer
-	// pending is the error that the process has reported for current; it counts
-	// once the process asks for more or exits.
+	// pending is the error that the process reported for current; it becomes the outcome
+	// when the process asks for its next invocation or exits.
 	pending *Result
 	// initError is the document of /runtime/init/error.
 	initError []byte
 	isReady   bool
-	dead      bool
-	// condemned: a signal is on its way, nothing new is given to it.
-	condemned bool
-	// overtime: it was killed because its invocation took too long.
-	overtime  bool
+	dead      bool // it was reaped
+	// stopping: the process was signaled and gets no invocation anymore.
+	stopping bool
+	// timedOut: the process was killed because its invocation exceeded the timeout.
+	timedOut  bool
 	waitErr   error
 	idleSince time.Time
 }
 
-// coldStart starts a process and waits until it asks for work. Without an
-// environment and an error the Result says how the start failed.
+// coldStart starts a process and waits until it asks for an invocation. If it returns
+// neither an environment nor an error, the Result says how the init phase failed.
 func (f *Function) coldStart(ctx context.Context, requestID string) (*environment, Result, error) {
 	if wait := f.startDelay(); wait > 0 {
 		timer := time.NewTimer(wait)
@@ -63,14 +63,14 @@ func (f *Function) coldStart(ctx context.Context, requestID string) (*environmen
 	}
 	timeout := time.NewTimer(f.cfg.InitTimeout)
 	defer timeout.Stop()
-	late := false
+	initTimedOut := false
 	select {
 	case <-env.ready:
 		f.reportStart(f.cfg.Now().Sub(begin))
 		f.startEnded(true)
 		return env, Result{}, nil
 	case <-timeout.C:
-		late = true
+		initTimedOut = true
 		env.kill()
 		<-env.exited
 	case <-env.exited:
@@ -81,7 +81,7 @@ func (f *Function) coldStart(ctx context.Context, requestID string) (*environmen
 	switch {
 	case f.closed:
 		return nil, Result{}, ErrClosed
-	case late:
+	case initTimedOut:
 		return nil, timedOut(requestID, f.cfg.InitTimeout), nil
 	case env.initError != nil:
 		return nil, Result{Payload: env.initError, FunctionError: Unhandled}, nil
@@ -113,10 +113,10 @@ func (f *Function) spawn(ctx context.Context) (*environment, error) {
 		work:   make(chan *invocation, 1),
 		ready:  make(chan struct{}),
 		exited: make(chan struct{}),
-		gone:   make(chan struct{}),
+		ended:  make(chan struct{}),
 	}
 	err = f.spawner.start(cmd)
-	_ = input.Close() // the process has its own
+	_ = input.Close() // the process has its own copy
 	if err != nil {
 		_ = listener.Close()
 		_ = output.Close()
@@ -137,7 +137,7 @@ func (f *Function) spawn(ctx context.Context) (*environment, error) {
 	return env, nil
 }
 
-// reap waits for the end of the process and settles what it leaves.
+// reap waits for the end of the process and settles its invocation, if it has one.
 func (e *environment) reap(api *runtimeAPI, output *os.File) {
 	copied := make(chan struct{})
 	go func() {
@@ -145,12 +145,12 @@ func (e *environment) reap(api *runtimeAPI, output *os.File) {
 		e.f.logs.copyLines(output)
 	}()
 	err := e.cmd.Wait()
-	// A child of the process may hold the log open: it goes too.
+	// A child of the process may keep the log open: kill it, too.
 	_ = syscall.Kill(-e.pid, syscall.SIGKILL)
 	_ = output.SetReadDeadline(time.Now().Add(time.Second))
 	<-copied
 	_ = output.Close()
-	close(e.gone)
+	close(e.ended)
 	api.close()
 
 	f := e.f
@@ -165,18 +165,18 @@ func (e *environment) reap(api *runtimeAPI, output *os.File) {
 	}
 	f.counts.addDead(e.cmd.ProcessState)
 	if inv := e.current; inv != nil {
-		f.settle(e, e.lastWords(inv))
+		f.settle(e, e.exitOutcome(inv))
 	}
 	f.mu.Unlock()
 	close(e.exited)
 }
 
-// lastWords is the outcome of the invocation during which the process ended.
-func (e *environment) lastWords(inv *invocation) outcome {
+// exitOutcome returns the outcome of the invocation during which the process ended.
+func (e *environment) exitOutcome(inv *invocation) outcome {
 	switch {
 	case e.f.closed && e.pending == nil:
 		return outcome{err: ErrClosed}
-	case e.overtime:
+	case e.timedOut:
 		return outcome{result: timedOut(inv.id, e.f.cfg.Timeout)}
 	case e.pending != nil:
 		return outcome{result: *e.pending}
@@ -187,36 +187,36 @@ func (e *environment) lastWords(inv *invocation) outcome {
 	}
 }
 
-// assign gives the environment its next invocation. Callers hold mu and have
-// taken it from the idle ones.
+// assign gives the environment its next invocation. Callers hold mu and have removed
+// the environment from the idle ones.
 func (e *environment) assign(inv *invocation) {
 	inv.started = e.f.cfg.Now()
 	inv.deadline = inv.started.Add(e.f.cfg.Timeout)
 	e.current = inv
-	e.timer = time.AfterFunc(e.f.cfg.Timeout, func() { e.overrun(inv) })
+	e.timer = time.AfterFunc(e.f.cfg.Timeout, func() { e.killLate(inv) })
 	e.work <- inv
 }
 
-// overrun kills the process when inv is still its invocation.
-func (e *environment) overrun(inv *invocation) {
+// killLate kills the process if inv is still its invocation.
+func (e *environment) killLate(inv *invocation) {
 	e.f.mu.Lock()
 	defer e.f.mu.Unlock()
 	if e.current != inv || e.dead {
 		return
 	}
-	e.overtime = true
-	e.condemned = true
+	e.timedOut = true
+	e.stopping = true
 	e.kill()
 }
 
-// terminate asks the process to end. Callers hold mu.
+// terminate sends SIGTERM to the process. Callers hold mu.
 func (e *environment) terminate() {
-	e.condemned = true
+	e.stopping = true
 	if !e.dead {
 		_ = e.cmd.Process.Signal(syscall.SIGTERM)
 	}
 }
 
-// kill ends the process. Signal, unlike a kill by number, never reaches a
-// process that was reaped and whose number was given to another.
+// kill kills the process. Unlike syscall.Kill it never signals another process that
+// got the PID after this one was reaped.
 func (e *environment) kill() { _ = e.cmd.Process.Kill() }

@@ -7,24 +7,23 @@ import (
 	"time"
 )
 
-// What Invoke returns when the function was not run, or not to its end.
+// Errors of Invoke, which mean that the function did not run to its end.
 var (
-	// ErrThrottled: no concurrency is left (TooManyRequestsException, 429). The
-	// same call may succeed later.
+	// ErrThrottled: no concurrency is left (TooManyRequestsException, 429). A retry may
+	// succeed.
 	ErrThrottled = errors.New("throttled: no concurrency left")
 	// ErrTooLarge: the payload is above MaxRequestBytes (RequestTooLargeException,
-	// 413). It will be refused again.
+	// 413). A retry fails, too.
 	ErrTooLarge = errors.New("request payload too large")
-	// ErrClosed: the function has been closed. Whether an invocation that was
-	// under way took effect is not known.
+	// ErrClosed: the function is closed. Whether an invocation in flight took effect is
+	// not known.
 	ErrClosed = errors.New("function closed")
 )
 
-// Unhandled is what Result.FunctionError says of every failure, as the custom
-// runtimes of Lambda report them.
+// Unhandled is Result.FunctionError of every failure, as in Lambda's custom runtimes.
 const Unhandled = "Unhandled"
 
-// failure is the document in which Lambda reports an error of the function.
+// failure is the document with which Lambda reports an error of the function.
 type failure struct {
 	Message string `json:"errorMessage"`
 	Type    string `json:"errorType"`

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// Result is what an invocation came to.
+// Result is the result of an invocation.
 type Result struct {
 	// Payload is what the function returned, or the error document
-	// {"errorMessage","errorType"} when FunctionError is not empty. It belongs
-	// to the caller.
+	// {"errorMessage","errorType"} if FunctionError is not empty. It belongs to the
+	// caller.
 	Payload []byte
 	// FunctionError is empty or Unhandled.
 	FunctionError string
@@ -28,17 +28,17 @@ type Function struct {
 	mu       sync.Mutex
 	closed   bool
 	live     map[*environment]struct{}
-	idle     []*environment // the last was used last
-	inFlight int            // places taken
+	idle     []*environment // the last one was used last
+	inFlight int            // invocations that count against the concurrency
 	waiting  []*waiter
 	starts   backoff
 	counts   counts
 
 	stop    chan struct{}  // closed by Close
-	running sync.WaitGroup // starts, environments and the reaper
+	running sync.WaitGroup // starts, environments and maintain
 }
 
-// invocation is one payload on its way through an environment.
+// invocation is one payload that is processed, or waits for that.
 type invocation struct {
 	id       string
 	payload  []byte
@@ -47,22 +47,23 @@ type invocation struct {
 	started  time.Time
 	// fetched is set, under Function.mu, when the process was given the payload.
 	fetched bool
-	// delivered is closed when the payload is not read any more; only once fetched.
+	// delivered is closed when the payload is not read anymore, after fetched was set.
 	delivered chan struct{}
-	// outcome takes one value: a result, or that the process was gone before it
-	// had fetched the payload.
+	// outcome receives one value: a result, or that the process ended before it fetched
+	// the payload.
 	outcome chan outcome
 }
 
 type outcome struct {
 	result Result
 	err    error
-	lost   bool
+	lost   bool // the process ended before it fetched the payload
 }
 
-// New returns a Function without any process: the first invocation starts one.
+// New returns a Function without a process: the first invocation starts one.
 func New(cfg Config) (*Function, error) {
-	if err := cfg.complete(); err != nil {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
 		return nil, fmt.Errorf("lambda.New(%q): %w", cfg.Name, err)
 	}
 	binary, err := filepath.Abs(cfg.Binary)
@@ -78,7 +79,7 @@ func New(cfg Config) (*Function, error) {
 		live:    make(map[*environment]struct{}),
 		stop:    make(chan struct{}),
 	}
-	f.running.Go(f.tend)
+	f.running.Go(f.maintain)
 	return f, nil
 }
 
@@ -88,17 +89,17 @@ func (f *Function) Name() string { return f.cfg.Name }
 // ARN returns the function's ARN.
 func (f *Function) ARN() string { return f.arn }
 
-// Invoke runs the function on payload and waits for the outcome. What went
-// wrong inside the function is in the Result; an error means that it was not
-// run to its end: ErrThrottled, ErrTooLarge, ErrClosed, an error of the
-// operating system, or ctx's. When ctx ends first the function still runs to
-// its end, as in Lambda. The payload is not used after the return.
+// Invoke invokes the function with payload and waits for its result. The Result reports
+// errors of the function; an error means that it did not run to its end: ErrThrottled,
+// ErrTooLarge, ErrClosed, an error of the operating system, or ctx's. When ctx ends
+// first the function still runs to its end, as in Lambda. Invoke does not use the
+// payload after it returned.
 func (f *Function) Invoke(ctx context.Context, payload []byte) (Result, error) {
 	if len(payload) > MaxRequestBytes {
 		return Result{}, fmt.Errorf("invoke %s with %d bytes: %w", f.cfg.Name, len(payload), ErrTooLarge)
 	}
 	for range maxLost {
-		out, err := f.try(ctx, payload)
+		out, err := f.invokeOnce(ctx, payload)
 		if err == nil {
 			err = out.err
 		}
@@ -112,11 +113,11 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) (Result, error) {
 	return exited(newUUID(), nil), nil
 }
 
-// maxLost bounds how often one invocation is given to another process because
-// the one that was to have it was gone before it saw the payload.
+// maxLost limits how often an invocation is given to a process that ends before it
+// fetches the payload.
 const maxLost = 3
 
-func (f *Function) try(ctx context.Context, payload []byte) (outcome, error) {
+func (f *Function) invokeOnce(ctx context.Context, payload []byte) (outcome, error) {
 	inv := &invocation{
 		id:        newUUID(),
 		payload:   payload,
@@ -124,12 +125,12 @@ func (f *Function) try(ctx context.Context, payload []byte) (outcome, error) {
 		delivered: make(chan struct{}),
 		outcome:   make(chan outcome, 1),
 	}
-	if err := f.takePlace(ctx); err != nil {
+	if err := f.acquire(ctx); err != nil {
 		return outcome{}, err
 	}
 	f.mu.Lock()
 	if f.closed {
-		f.freePlace()
+		f.releaseConcurrency()
 		f.mu.Unlock()
 		return outcome{}, ErrClosed
 	}
@@ -140,13 +141,13 @@ func (f *Function) try(ctx context.Context, payload []byte) (outcome, error) {
 		f.mu.Unlock()
 		return f.await(ctx, env, inv)
 	}
-	f.running.Add(1) // under mu with closed unset: Close can not have begun to wait
+	f.running.Add(1) // mu is held and closed is not set: Close does not wait yet
 	f.mu.Unlock()
 	env, failure, err := f.coldStart(ctx, inv.id)
 	f.running.Done()
 	if err != nil || env == nil {
 		f.mu.Lock()
-		f.freePlace()
+		f.releaseConcurrency()
 		if err == nil {
 			f.counts.invocations++
 			f.counts.errors++
@@ -156,7 +157,7 @@ func (f *Function) try(ctx context.Context, payload []byte) (outcome, error) {
 	}
 	f.mu.Lock()
 	if env.dead {
-		f.freePlace()
+		f.releaseConcurrency()
 		f.mu.Unlock()
 		return outcome{lost: true}, nil
 	}
@@ -179,7 +180,7 @@ func (f *Function) await(ctx context.Context, env *environment, inv *invocation)
 			return outcome{}, ctx.Err()
 		}
 		select {
-		case <-inv.delivered: // the process has the payload and goes on with it
+		case <-inv.delivered: // the process has the payload and processes it
 			return outcome{}, ctx.Err()
 		case out = <-inv.outcome:
 		}
@@ -188,13 +189,13 @@ func (f *Function) await(ctx context.Context, env *environment, inv *invocation)
 	fetched := inv.fetched
 	f.mu.Unlock()
 	if fetched {
-		// A killed process leaves its payload half written: wait until it is let go.
+		// The payload may be half written to a process that was killed: wait for its release.
 		<-inv.delivered
 	}
 	return out, nil
 }
 
-// withdraw takes back an invocation that the process has not fetched.
+// withdraw cancels an invocation that the process has not fetched; false means that it has.
 func (f *Function) withdraw(env *environment, inv *invocation) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -205,13 +206,13 @@ func (f *Function) withdraw(env *environment, inv *invocation) bool {
 	env.current = nil
 	select {
 	case <-env.work:
-	default: // the Runtime API holds it already and will see that it is void
+	default: // the Runtime API has received it and will see that it is not current
 	}
 	f.release(env)
 	return true
 }
 
-// settle ends the environment's current invocation. Callers hold mu.
+// settle completes the environment's current invocation. Callers hold mu.
 func (f *Function) settle(env *environment, out outcome) {
 	inv := env.current
 	env.timer.Stop()
@@ -228,18 +229,18 @@ func (f *Function) settle(env *environment, out outcome) {
 	inv.outcome <- out
 }
 
-// release makes an environment available if it still lives and gives its place
-// back. Callers hold mu.
+// release makes an environment idle, if it is alive, and releases its concurrency.
+// Callers hold mu.
 func (f *Function) release(env *environment) {
-	if !env.dead && !env.condemned {
+	if !env.dead && !env.stopping {
 		env.idleSince = f.cfg.Now()
 		f.idle = append(f.idle, env)
 	}
-	f.freePlace()
+	f.releaseConcurrency()
 }
 
 // Close stops every process, SIGTERM first and SIGKILL after StopGrace or when
-// ctx ends, and waits for all of them. Invocations under way end with ErrClosed.
+// ctx ends, and waits for all of them. Invocations in flight end with ErrClosed.
 func (f *Function) Close(ctx context.Context) error {
 	f.mu.Lock()
 	first := !f.closed
@@ -252,15 +253,15 @@ func (f *Function) Close(ctx context.Context) error {
 	}
 	f.mu.Unlock()
 
-	gone := make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
 		f.running.Wait()
-		close(gone)
+		close(ended)
 	}()
 	grace := time.NewTimer(f.cfg.StopGrace)
 	defer grace.Stop()
 	select {
-	case <-gone:
+	case <-ended:
 	case <-grace.C:
 	case <-ctx.Done():
 	}
@@ -269,7 +270,7 @@ func (f *Function) Close(ctx context.Context) error {
 		env.kill()
 	}
 	f.mu.Unlock()
-	<-gone
+	<-ended
 	if first {
 		f.spawner.close()
 	}

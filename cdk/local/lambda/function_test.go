@@ -20,15 +20,15 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/lambda"
 )
 
-// asHost is the variable that makes the test's own binary a host that is killed; it names
-// the test function's binary.
+// asHost is the environment variable that makes the test binary the host that is killed;
+// its value is the path of the test function's binary.
 const asHost = "LAMBDA_TEST_HOST"
 
 // echo is the path of the test function's binary.
 var echo string
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asHost) != "" { // it has the binary, and is killed before it could remove one
+	if os.Getenv(asHost) != "" { // the binary exists, and this process is killed before it could remove it
 		os.Exit(m.Run())
 	}
 	dir, err := os.MkdirTemp("", "echo")
@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// logBuffer is a log that can be read while functions write it.
+// logBuffer is a log that can be read while functions write to it.
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -168,16 +168,16 @@ func TestEnvironmentAndContext(t *testing.T) {
 		"AWS_LAMBDA_LOG_GROUP_NAME=/aws/lambda/echo", "_HANDLER=bootstrap", "TZ=:UTC", "LAMBDA_TASK_ROOT=" + filepath.Dir(echo),
 	} {
 		if !slices.Contains(d.Environment, want) {
-			t.Errorf("environment lacks %s", want)
+			t.Errorf("the environment lacks %s", want)
 		}
 	}
 	for _, pair := range d.Environment {
 		if strings.HasPrefix(pair, "ONLY_THE_HOSTS") || strings.HasPrefix(pair, "HOME=") || strings.HasPrefix(pair, "GOMEMLIMIT") {
-			t.Errorf("environment holds the host's %s", pair)
+			t.Errorf("the environment contains the host's %s", pair)
 		}
 	}
 	if d.ARN != "arn:aws:lambda:eu-west-1:000000000000:function:echo" || d.ARN != f.ARN() {
-		t.Errorf("arn %s", d.ARN)
+		t.Errorf("ARN %s", d.ARN)
 	}
 	if d.Trace != "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1" {
 		t.Errorf("trace %q", d.Trace)
@@ -187,10 +187,11 @@ func TestEnvironmentAndContext(t *testing.T) {
 	}
 	second := describe(t, f, t.Context())
 	if second.PID != d.PID || second.Invocations != 2 || second.Request == d.Request || len(second.Request) != 36 {
-		t.Errorf("second invocation: pid %d after %d, number %d, id %q after %q", second.PID, d.PID, second.Invocations, second.Request, d.Request)
+		t.Errorf("second invocation: PID %d after %d, number %d, request id %q after %q",
+			second.PID, d.PID, second.Invocations, second.Request, d.Request)
 	}
 	if !strings.HasPrefix(second.Trace, "Root=1-") || second.Trace == d.Trace {
-		t.Errorf("trace of a call without one: %q", second.Trace)
+		t.Errorf("trace of an invocation without one: %q", second.Trace)
 	}
 }
 
@@ -231,15 +232,15 @@ func TestPayloadLimits(t *testing.T) {
 	full := bytes.Repeat([]byte(" "), lambda.MaxRequestBytes)
 	result, err := f.Invoke(t.Context(), full)
 	if err != nil || string(result.Payload) != strconv.Itoa(len(full)) {
-		t.Errorf("a payload at the limit: %s, %v", result.Payload, err)
+		t.Errorf("payload at the limit: %s, %v, want %d", result.Payload, err, len(full))
 	}
 	if _, err := f.Invoke(t.Context(), append(full, ' ')); !errors.Is(err, lambda.ErrTooLarge) {
-		t.Errorf("a payload above the limit: %v", err)
+		t.Errorf("payload above the limit: %v, want %v", err, lambda.ErrTooLarge)
 	}
 	if got := invoke(t, f, `{"do":"large","bytes":6291556}`); len(got.Payload) != lambda.MaxResponseBytes {
-		t.Errorf("a response at the limit: %d bytes, %s", len(got.Payload), got.FunctionError)
+		t.Errorf("response at the limit: %d bytes, %s, want %d bytes", len(got.Payload), got.FunctionError, lambda.MaxResponseBytes)
 	}
 	if s := f.Stats(); s.ColdStarts != 1 {
-		t.Errorf("%d cold starts", s.ColdStarts)
+		t.Errorf("%d cold starts, want 1", s.ColdStarts)
 	}
 }

@@ -31,7 +31,7 @@ func TestInitFailures(t *testing.T) {
 				c.Env = []string{"ECHO_INIT=" + tt.mode}
 				c.InitTimeout = tt.timeout
 			})
-			for range 3 { // each waits for the backoff and tries again
+			for range 3 { // each waits for the backoff and starts another process
 				wantFailure(t, invoke(t, f, `{}`), tt.kind, tt.text)
 			}
 			if s := f.Stats(); s.ColdStarts != 3 || s.Errors != 3 || s.Environments != 0 || s.Busy != 0 {
@@ -44,7 +44,7 @@ func TestInitFailures(t *testing.T) {
 func TestMissingBinary(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) { c.Binary = "/nonexistent/bootstrap" })
 	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("got %v", err)
+		t.Errorf("unexpected error %v", err)
 	}
 	if s := f.Stats(); s.Busy != 0 {
 		t.Errorf("stats %+v", s)
@@ -53,7 +53,7 @@ func TestMissingBinary(t *testing.T) {
 
 func TestConfigProblems(t *testing.T) {
 	_, err := lambda.New(lambda.Config{Timeout: -1, Env: []string{"NOVALUE"}})
-	for _, want := range []string{"no name", "no binary", "negative", "NOVALUE"} {
+	for _, want := range []string{"Name is empty", "Binary is empty", "Timeout -1ns", "NOVALUE"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v lacks %q", err, want)
 		}
@@ -71,7 +71,7 @@ func TestConcurrencyAndThrottle(t *testing.T) {
 	for range 3 {
 		wg.Go(func() {
 			if _, err := f.Invoke(ctx, []byte(`{"do":"sleep","millis":600000}`)); !errors.Is(err, context.Canceled) {
-				t.Errorf("got %v", err)
+				t.Errorf("unexpected error %v", err)
 			}
 		})
 	}
@@ -84,7 +84,7 @@ func TestConcurrencyAndThrottle(t *testing.T) {
 	}
 	cancel()
 	wg.Wait()
-	// The callers are gone, the function goes on.
+	// The callers have left, the function still runs.
 	if s := f.Stats(); s.Busy != 3 {
 		t.Errorf("%d busy after the callers left, want 3", s.Busy)
 	}
@@ -97,7 +97,7 @@ func TestReservedConcurrency(t *testing.T) {
 				c.ReservedConcurrency = tt.reserved
 				c.MaxConcurrency = 3
 			})
-			// Those that are served hold their places until the others were turned away.
+			// The invocations that run do so until the others are throttled.
 			ctx, release := context.WithCancel(t.Context())
 			defer release()
 			var served, throttled atomic.Int32
@@ -114,7 +114,7 @@ func TestReservedConcurrency(t *testing.T) {
 					}
 				})
 			}
-			eventually.True(t, "the others turned away", func() bool { return int(throttled.Load()) >= 5-tt.ok && f.Stats().Busy == tt.ok })
+			eventually.True(t, "the others throttled", func() bool { return int(throttled.Load()) >= 5-tt.ok && f.Stats().Busy == tt.ok })
 			release()
 			wg.Wait()
 			if int(served.Load()) != tt.ok || int(throttled.Load()) != 5-tt.ok {
@@ -124,8 +124,8 @@ func TestReservedConcurrency(t *testing.T) {
 	}
 }
 
-// TestWaitForThePlace: at the host's bound invocations wait in turn.
-func TestWaitForThePlace(t *testing.T) {
+// At the emulator's limit invocations wait for their turn.
+func TestMaxWait(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) {
 		c.MaxConcurrency = 2
 		c.MaxWait = 5 * time.Minute
@@ -140,7 +140,7 @@ func TestWaitForThePlace(t *testing.T) {
 	}
 }
 
-func TestWaitForThePlaceEnds(t *testing.T) {
+func TestMaxWaitEnds(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) {
 		c.MaxConcurrency = 1
 		c.MaxWait = 100 * time.Millisecond
@@ -148,14 +148,14 @@ func TestWaitForThePlaceEnds(t *testing.T) {
 	release, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _, _ = f.Invoke(release, []byte(`{"do":"sleep","millis":600000}`)) })
-	eventually.True(t, "the place taken", func() bool { return f.Stats().Busy == 1 })
+	eventually.True(t, "one invocation in flight", func() bool { return f.Stats().Busy == 1 })
 	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, lambda.ErrThrottled) {
-		t.Errorf("after the wait: %v", err)
+		t.Errorf("after MaxWait: %v, want %v", err, lambda.ErrThrottled)
 	}
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	if _, err := f.Invoke(gone, []byte(`{}`)); !errors.Is(err, context.Canceled) && !errors.Is(err, lambda.ErrThrottled) {
-		t.Errorf("a caller that has gone: %v", err)
+		t.Errorf("canceled caller: %v, want %v", err, context.Canceled)
 	}
 	if s := f.Stats(); s.Busy != 1 || s.Throttles < 1 {
 		t.Errorf("stats %+v", s)
@@ -164,8 +164,8 @@ func TestWaitForThePlaceEnds(t *testing.T) {
 	wg.Wait()
 }
 
-// TestMany sends many payloads through few environments: each gets its own
-// answer, and one caller at a time never sees a second cold start.
+// TestMany sends many payloads through few environments: each gets its own response, and
+// the environments are reused.
 func TestMany(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) { c.MaxConcurrency = 4 })
 	var wg sync.WaitGroup
@@ -180,7 +180,7 @@ func TestMany(t *testing.T) {
 					t.Errorf("worker %d, call %d: %d bytes, %v", worker, i, len(got.Payload), err)
 					return
 				}
-				clear(buf) // the payload is the caller's again
+				clear(buf) // the payload belongs to the caller
 			}
 		})
 	}
@@ -190,7 +190,7 @@ func TestMany(t *testing.T) {
 	}
 }
 
-func TestWarmReuseTakesTheLastUsed(t *testing.T) {
+func TestLastUsedEnvironmentIsReused(t *testing.T) {
 	f := newFunction(t, nil)
 	var wg sync.WaitGroup
 	for range 2 {
@@ -207,16 +207,16 @@ func TestWarmReuseTakesTheLastUsed(t *testing.T) {
 
 func TestIdleEnvironmentsStop(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) { c.IdleTimeout = 100 * time.Millisecond })
-	pid := describe(t, f, t.Context()).PID // by itself: it may have stopped by the time that it is asked for
+	pid := describe(t, f, t.Context()).PID // from the function: Stats may come after its end
 	eventually.True(t, "the idle environment stopped", func() bool { return f.Stats().Environments == 0 })
 	if alive(pid) {
-		t.Errorf("process %d lives", pid)
+		t.Errorf("process %d is alive", pid)
 	}
 	if s := f.Stats(); s.CPU <= 0 {
-		t.Errorf("the processor time of a dead process is %v", s.CPU)
+		t.Errorf("CPU of the ended process is %v, want more than 0", s.CPU)
 	}
 	if got := invoke(t, f, `{}`); string(got.Payload) != `{}` {
-		t.Errorf("after the stop: %s", got.Payload)
+		t.Errorf("after the stop: got %s, want {}", got.Payload)
 	}
 }
 
@@ -230,7 +230,7 @@ func TestKilledWhileIdle(t *testing.T) {
 	if err := process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	// At once: the host may not have noticed, and must not lose the payload.
+	// Immediately: the emulator may not have noticed, and must not lose the payload.
 	if got := invoke(t, f, `{"text":"kept"}`); got.FunctionError != "" && !strings.Contains(string(got.Payload), "Runtime.ExitError") {
 		t.Errorf("got %s %s", got.FunctionError, got.Payload)
 	}
@@ -239,18 +239,18 @@ func TestKilledWhileIdle(t *testing.T) {
 	}
 }
 
-func TestMemoryBound(t *testing.T) {
+func TestMemoryLimit(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) { c.MemoryMB = 64 })
 	result := invoke(t, f, `{"do":"allocate","bytes":200000000,"millis":600000}`)
 	wantFailure(t, result, "Runtime.ExitError", "signal: killed")
 }
 
-func TestCallerGoesDuringStart(t *testing.T) {
+func TestCallerIsCanceledDuringStart(t *testing.T) {
 	f := newFunction(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := f.Invoke(ctx, []byte(`{}`)); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
+		t.Errorf("unexpected error %v", err)
 	}
 	if s := f.Stats(); s.Busy != 0 || s.Environments != 1 {
 		t.Errorf("stats %+v", s)
@@ -278,7 +278,7 @@ func TestLogs(t *testing.T) {
 	})
 	for line := range strings.Lines(log.String()) {
 		if len(line) > 256<<10+1 {
-			t.Errorf("a line of %d bytes", len(line))
+			t.Errorf("line of %d bytes, want at most %d", len(line), 256<<10)
 		}
 	}
 }
@@ -293,7 +293,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	for range 3 {
 		wg.Go(func() {
 			if _, err := f.Invoke(t.Context(), []byte(`{"do":"sleep","millis":600000}`)); !errors.Is(err, lambda.ErrClosed) {
-				t.Errorf("under way at Close: %v", err)
+				t.Errorf("in flight at Close: %v, want %v", err, lambda.ErrClosed)
 			}
 		})
 	}
@@ -305,13 +305,13 @@ func TestCloseLeavesNothing(t *testing.T) {
 	wg.Wait()
 	for _, pid := range pids[:3] {
 		if alive(pid) {
-			t.Errorf("process %d lives", pid)
+			t.Errorf("process %d is alive", pid)
 		}
 	}
-	// The child's death is its new parent's to reap; a zombie is dead.
-	eventually.True(t, "the function's own child dead", func() bool { return !running(child) })
+	// Its new parent reaps the child; a zombie has ended.
+	eventually.True(t, "the function's own child ended", func() bool { return !running(child) })
 	if _, err := f.Invoke(t.Context(), []byte(`{}`)); !errors.Is(err, lambda.ErrClosed) {
-		t.Errorf("after Close: %v", err)
+		t.Errorf("after Close: %v, want %v", err, lambda.ErrClosed)
 	}
 	if err := f.Close(t.Context()); err != nil {
 		t.Errorf("second Close: %v", err)
@@ -324,8 +324,8 @@ func running(pid int) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-// TestEndOfThreads ends many threads of the host: none may take a function
-// with it, though a child is bound to the thread that started it.
+// TestEndOfThreads ends many threads of the emulator: no function may end with them, though
+// a child ends with the thread that started it.
 func TestEndOfThreads(t *testing.T) {
 	functions := make([]*lambda.Function, 6)
 	for i := range functions {
@@ -349,13 +349,13 @@ func TestEndOfThreads(t *testing.T) {
 	}
 	for i, f := range functions {
 		if got := describe(t, f, t.Context()).PID; got != pids[i] {
-			t.Errorf("process %d after %d", got, pids[i])
+			t.Errorf("process %d, want %d", got, pids[i])
 		}
 	}
 }
 
-// TestHostKilled kills a host outright: its functions must not outlive it, not
-// even one that is busy and so does not notice that its Runtime API is gone.
+// TestHostKilled sends SIGKILL to a process that runs functions: they must not outlive it,
+// not even one that is busy and so does not notice the end of its Runtime API.
 func TestHostKilled(t *testing.T) {
 	if os.Getenv(asHost) != "" {
 		f := newFunction(t, func(c *lambda.Config) {

@@ -6,25 +6,24 @@ import (
 	"sync"
 )
 
-// maxLineBytes is where a line without an end is cut, the size of the largest
-// log event.
+// maxLineBytes is the length at which a line is split, the size of the largest log event.
 const maxLineBytes = 256 << 10
 
-// lineWriter lets several environments share one writer without mixing lines.
+// lineWriter is a writer that several environments share without mixing lines.
 type lineWriter struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-// write passes whole lines on. A log that can not be written must not stop a
-// function; its error is dropped.
+// write writes whole lines. A log that cannot be written must not stop a function; the
+// error is ignored.
 func (l *lineWriter) write(lines []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, _ = l.w.Write(lines)
 }
 
-// copyLines passes on what it reads in whole lines until the reader ends.
+// copyLines copies whole lines from r to the log until r ends.
 func (l *lineWriter) copyLines(r io.Reader) {
 	buf := make([]byte, 0, 8<<10)
 	for {
@@ -41,7 +40,7 @@ func (l *lineWriter) copyLines(r io.Reader) {
 			l.write(append(buf, '\n'))
 			buf = buf[:0]
 		}
-		if err != nil { // the end, or the deadline set when the process is gone
+		if err != nil { // the end, or the deadline that is set when the process has ended
 			if len(buf) > 0 {
 				l.write(append(buf, '\n'))
 			}

@@ -11,7 +11,7 @@ import (
 
 const apiPrefix = "/2018-06-01/runtime/"
 
-// runtimeAPI is what the process of one environment talks to.
+// runtimeAPI is the Runtime API of one environment.
 type runtimeAPI struct {
 	env      *environment
 	listener net.Listener
@@ -26,7 +26,7 @@ func newRuntimeAPI(env *environment, listener net.Listener) *runtimeAPI {
 	return &runtimeAPI{env: env, listener: listener, conns: make(map[net.Conn]struct{})}
 }
 
-// serve answers until close.
+// serve serves connections until close.
 func (a *runtimeAPI) serve() {
 	defer a.wg.Wait()
 	for {
@@ -52,7 +52,7 @@ func (a *runtimeAPI) serve() {
 	}
 }
 
-// close ends every connection, also in the middle of a write.
+// close closes every connection, even in the middle of a write.
 func (a *runtimeAPI) close() {
 	_ = a.listener.Close()
 	a.mu.Lock()
@@ -98,7 +98,7 @@ func (a *runtimeAPI) handle(w *responder, req request) error {
 	case action == "response" && post:
 		return a.env.responded(w, id, req)
 	case action == "error" && post:
-		return w.accepted(a.env.hold(id, Result{Payload: bytes.Clone(req.body), FunctionError: Unhandled}))
+		return w.accepted(a.env.setPending(id, Result{Payload: bytes.Clone(req.body), FunctionError: Unhandled}))
 	default:
 		return w.notFound()
 	}
@@ -123,13 +123,13 @@ func (e *environment) next(w *responder) error {
 				defer close(inv.delivered)
 				return w.invocation(inv, f.arn)
 			}
-		case <-e.gone:
+		case <-e.ended:
 			return net.ErrClosed
 		}
 	}
 }
 
-// fetch marks inv as given to the process, unless it was withdrawn.
+// fetch marks inv as fetched by the process, unless it was withdrawn.
 func (e *environment) fetch(inv *invocation) bool {
 	e.f.mu.Lock()
 	defer e.f.mu.Unlock()
@@ -142,16 +142,16 @@ func (e *environment) fetch(inv *invocation) bool {
 
 func (e *environment) responded(w *responder, id string, req request) error {
 	if req.tooLarge {
-		e.hold(id, responseTooLarge(id))
+		e.setPending(id, responseTooLarge(id))
 		return w.document("413 Request Entity Too Large",
 			`{"errorMessage":"Exceeded maximum allowed payload size","errorType":"RequestEntityTooLarge"}`)
 	}
-	if req.errorType != "" { // the function failed while it was streaming
+	if req.errorType != "" { // the function failed while it streamed its response
 		document, err := base64.StdEncoding.DecodeString(req.errorBody)
 		if err != nil {
 			document = nil
 		}
-		return w.accepted(e.hold(id, Result{Payload: document, FunctionError: Unhandled}))
+		return w.accepted(e.setPending(id, Result{Payload: document, FunctionError: Unhandled}))
 	}
 	payload := bytes.Clone(req.body)
 	e.f.mu.Lock()
@@ -166,16 +166,16 @@ func (e *environment) responded(w *responder, id string, req request) error {
 func (e *environment) initFailed(w *responder, req request) error {
 	e.f.mu.Lock()
 	e.initError = append([]byte{}, req.body...)
-	e.condemned = true
+	e.stopping = true
 	e.f.mu.Unlock()
 	err := w.accepted(true)
 	e.kill()
 	return err
 }
 
-// hold keeps the failure of the current invocation until the process asks for
-// more or exits, and reports whether id names it.
-func (e *environment) hold(id string, result Result) bool {
+// setPending saves the failure of the current invocation until the process asks for the
+// next one or exits. It returns false if id is not the current invocation.
+func (e *environment) setPending(id string, result Result) bool {
 	e.f.mu.Lock()
 	defer e.f.mu.Unlock()
 	if !e.isCurrent(id) {
@@ -185,9 +185,10 @@ func (e *environment) hold(id string, result Result) bool {
 	return true
 }
 
-// isCurrent reports whether id may still be answered. Callers hold mu.
+// isCurrent reports whether id is the current invocation and has no outcome yet. Callers
+// hold mu.
 func (e *environment) isCurrent(id string) bool {
-	return e.current != nil && e.current.fetched && e.current.id == id && e.pending == nil && !e.overtime
+	return e.current != nil && e.current.fetched && e.current.id == id && e.pending == nil && !e.timedOut
 }
 
 // responder writes the responses of one connection.

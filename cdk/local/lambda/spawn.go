@@ -6,12 +6,11 @@ import (
 	"syscall"
 )
 
-// spawner starts processes that die with this one. The kernel sends
-// Pdeathsig when the thread that started the child ends, not the process; a
-// goroutine that is locked to its thread for as long as there are children is
-// what makes the two the same.
+// spawner starts processes that die with this one. The kernel sends Pdeathsig when the
+// thread that started the child ends, not when the process does. So a goroutine that is
+// locked to its thread starts all children and lives as long as they do.
 type spawner struct {
-	begin    func(*exec.Cmd) error
+	startCmd func(*exec.Cmd) error
 	requests chan spawnRequest
 	done     chan struct{}
 }
@@ -21,8 +20,8 @@ type spawnRequest struct {
 	result chan<- error
 }
 
-func newSpawner(begin func(*exec.Cmd) error) *spawner {
-	s := &spawner{begin: begin, requests: make(chan spawnRequest), done: make(chan struct{})}
+func newSpawner(startCmd func(*exec.Cmd) error) *spawner {
+	s := &spawner{startCmd: startCmd, requests: make(chan spawnRequest), done: make(chan struct{})}
 	go s.run()
 	return s
 }
@@ -31,12 +30,12 @@ func (s *spawner) run() {
 	defer close(s.done)
 	runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 	for request := range s.requests {
-		request.result <- s.begin(request.cmd)
+		request.result <- s.startCmd(request.cmd)
 	}
 }
 
-// start starts cmd in a process group of its own, so that an interrupt typed
-// at the terminal reaches the host alone, which then stops things in order.
+// start starts cmd in a process group of its own, so that an interrupt from the terminal
+// reaches only the emulator, which then stops everything in order.
 func (s *spawner) start(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	result := make(chan error, 1)
@@ -44,7 +43,7 @@ func (s *spawner) start(cmd *exec.Cmd) error {
 	return <-result
 }
 
-// close ends the thread; every child must be dead and no start under way.
+// close ends the thread. All children must have ended, and no start may be in progress.
 func (s *spawner) close() {
 	close(s.requests)
 	<-s.done

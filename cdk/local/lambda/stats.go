@@ -9,23 +9,21 @@ import (
 	"time"
 )
 
-// Stats is what a function has done and holds.
+// Stats counts the invocations and processes of a function.
 type Stats struct {
-	// Invocations counts those that ended, failed ones included; Errors those of
-	// them with a FunctionError or cut off by Close.
+	// Invocations counts the invocations that ended, including failed ones; Errors counts
+	// those with a FunctionError or ended by Close.
 	Invocations, Errors uint64
-	// Throttles counts the calls refused for want of concurrency; they are not
-	// invocations.
+	// Throttles counts the throttled calls, which are not in Invocations.
 	Throttles uint64
-	// ColdStarts counts the processes started.
+	// ColdStarts counts the processes that were started.
 	ColdStarts uint64
-	// Environments counts the live processes, Busy those with an invocation or
-	// in their start.
+	// Environments is the number of live processes, Busy the number of invocations that
+	// run or wait for a cold start.
 	Environments, Busy int
-	// CPU is the processor time, user and system, of all processes: exact for
-	// dead ones, to 10 ms for live ones.
+	// CPU is the user and system time of all processes, that of live ones to 10 ms.
 	CPU time.Duration
-	// PIDs names the live processes, in ascending order.
+	// PIDs lists the live processes in ascending order.
 	PIDs []int
 }
 
@@ -66,7 +64,7 @@ func (f *Function) Stats() Stats {
 const ticksPerSecond = 100
 
 // processCPU reads utime and stime (fields 14 and 15) of /proc/pid/stat; a
-// process that is gone has none.
+// process that has ended has none.
 func processCPU(pid int) time.Duration {
 	fields := procFields(pid, "stat")
 	if len(fields) < 13 {
@@ -83,8 +81,8 @@ func processCPU(pid int) time.Duration {
 	return time.Duration(ticks) * (time.Second / ticksPerSecond)
 }
 
-// procFields returns the fields of /proc/pid/stat after the name of the
-// program, which may hold spaces: the first is the state, field 3.
+// procFields returns the fields of /proc/pid/name. Of stat it returns those after the
+// program's name, which may contain spaces: the first is the state, field 3.
 func procFields(pid int, name string) [][]byte {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/" + name) //nolint:gosec // the kernel's own files
 	if err != nil {

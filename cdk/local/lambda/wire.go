@@ -9,15 +9,15 @@ import (
 	"strconv"
 )
 
-// The Runtime API is spoken by a small HTTP/1.1 server of its own rather than
-// net/http: one goroutine per connection, one writev for a payload, no header
-// maps and no read ahead of the request. See BenchmarkInvoke for what it saves.
+// The Runtime API has a small HTTP/1.1 server instead of net/http: one goroutine per
+// connection, one writev for a payload, no header maps and no read-ahead.
+// BenchmarkInvoke shows what that saves.
 
 const (
-	// maxHeadLines bounds the lines of a head and of the trailers.
+	// maxHeadLines limits the lines of the header and of the trailers.
 	maxHeadLines = 100
-	// drainFactor bounds how much of a body above its limit is read and thrown
-	// away, so that the client gets to see the answer.
+	// drainFactor limits how much of a body above its limit is read and discarded, so
+	// that the client sees the response.
 	drainFactor = 8
 )
 
@@ -26,15 +26,15 @@ var (
 	errBodyTooLarge = errors.New("body too large")
 )
 
-// request is one request as far as the Runtime API needs it. Its slices are
-// valid until the next one is read.
+// request is the part of a request that the Runtime API needs. Its slices are valid
+// until the next one is read.
 type request struct {
 	method, path []byte
 	body         []byte
-	// tooLarge: the body was above the limit and is not held.
+	// tooLarge: the body was above the limit and was discarded.
 	tooLarge bool
-	// errorType and errorBody are the trailers in which a runtime reports that it
-	// failed while it was streaming its response.
+	// errorType and errorBody are the trailers with which a runtime reports that it failed
+	// while it streamed its response.
 	errorType, errorBody string
 }
 
@@ -96,8 +96,8 @@ func (q *requestReader) read() (request, error) {
 	return req, err
 }
 
-// readLine returns a line without its end. A line longer than the buffer is
-// cut: no field that is looked at is that long.
+// readLine returns a line without its line end. A line longer than the buffer is
+// truncated: no field that the server reads is that long.
 func (q *requestReader) readLine() ([]byte, error) {
 	line, err := q.r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
@@ -136,7 +136,7 @@ func (q *requestReader) readFields(field func(name, value []byte) error) error {
 	return fmt.Errorf("%w: too many fields", errMalformed)
 }
 
-// readBody takes n bytes of body.
+// readBody reads n bytes of the body.
 func (q *requestReader) readBody(req *request, n int) error {
 	if n > q.limit-len(q.body) || req.tooLarge {
 		req.tooLarge = true
@@ -147,7 +147,7 @@ func (q *requestReader) readBody(req *request, n int) error {
 		_, err := q.r.Discard(n)
 		return unexpected(err)
 	}
-	for n > 0 { // grown as the bytes come, not by what the length claims
+	for n > 0 { // grow with the bytes that arrive, whatever length the client claims
 		part := min(n, 64<<10)
 		start := len(q.body)
 		q.body = append(q.body, make([]byte, part)...)
@@ -196,7 +196,7 @@ func (q *requestReader) readChunks(req *request) error {
 	})
 }
 
-// unexpected makes the end of the connection inside a request an error.
+// unexpected returns io.ErrUnexpectedEOF for io.EOF: the connection ended inside a request.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

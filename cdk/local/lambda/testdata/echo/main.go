@@ -1,4 +1,4 @@
-// Command echo is the function of the tests: it does what its payload says.
+// Command echo is the function of the tests: it returns its payload or does what "do" says.
 package main
 
 import (
@@ -17,11 +17,10 @@ import (
 )
 
 type request struct {
-	Do      string `json:"do"`
-	Text    string `json:"text"`
-	Millis  int    `json:"millis"`
-	Bytes   int    `json:"bytes"`
-	Padding string `json:"padding"`
+	Do     string `json:"do"`
+	Text   string `json:"text"`
+	Millis int    `json:"millis"`
+	Bytes  int    `json:"bytes"`
 }
 
 type handler struct{ invocations int }
@@ -39,8 +38,6 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	switch in.Do {
 	case "describe":
 		return describe(ctx, h.invocations)
-	case "length":
-		return []byte(strconv.Itoa(len(payload))), nil
 	case "fail":
 		return nil, errors.New(in.Text)
 	case "panic":
@@ -53,9 +50,9 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	case "large":
 		return bytes.Repeat([]byte("x"), in.Bytes), nil
 	case "allocate":
-		hoard := bytes.Repeat([]byte("x"), in.Bytes)
+		memory := bytes.Repeat([]byte("x"), in.Bytes)
 		time.Sleep(time.Duration(in.Millis) * time.Millisecond)
-		return []byte(strconv.Itoa(len(hoard))), nil
+		return []byte(strconv.Itoa(len(memory))), nil
 	case "log":
 		fmt.Println(in.Text)
 		fmt.Fprintln(os.Stderr, "stderr: "+in.Text)
@@ -66,9 +63,6 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 			return nil, err
 		}
 		return []byte(strconv.Itoa(cmd.Process.Pid)), nil
-	case "burn":
-		for end := time.Now().Add(time.Duration(in.Millis) * time.Millisecond); time.Now().Before(end); {
-		}
 	}
 	return payload, nil
 }

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// waiter is an invocation that waits for a place.
+// waiter is an invocation that waits for concurrency.
 type waiter struct {
-	granted chan struct{} // closed when the place is its own
+	granted chan struct{} // closed when the invocation may start
 }
 
-// takePlace takes one of the places that concurrency leaves: at once, or in
-// turn within MaxWait when it is the host's bound that is reached.
-func (f *Function) takePlace(ctx context.Context) error {
+// acquire acquires concurrency for one invocation: immediately, or in turn within MaxWait
+// if it is the emulator's limit that is reached.
+func (f *Function) acquire(ctx context.Context) error {
 	f.mu.Lock()
 	limit, reserved := f.cfg.concurrency()
 	switch {
@@ -52,7 +52,7 @@ func (f *Function) takePlace(ctx context.Context) error {
 	if i := slices.Index(f.waiting, w); i >= 0 {
 		f.waiting = slices.Delete(f.waiting, i, i+1)
 	} else {
-		f.freePlace() // granted just now, and not wanted any more
+		f.releaseConcurrency() // it was granted in the meantime
 	}
 	if errors.Is(err, ErrThrottled) {
 		f.counts.throttles++
@@ -60,9 +60,9 @@ func (f *Function) takePlace(ctx context.Context) error {
 	return err
 }
 
-// freePlace gives a place back, to the one who has waited longest if there is
-// one. Callers hold mu.
-func (f *Function) freePlace() {
+// releaseConcurrency ends what acquire began: the invocation that has waited longest may
+// start. Callers hold mu.
+func (f *Function) releaseConcurrency() {
 	if len(f.waiting) == 0 {
 		f.inFlight--
 		return

@@ -11,17 +11,17 @@ import (
 	"time"
 )
 
-const tendEvery = time.Second
+const maintainInterval = time.Second
 
-// tend stops environments that have been idle for too long and kills those
-// above their memory.
-func (f *Function) tend() {
-	ticker := time.NewTicker(tendEvery)
+// maintain stops the environments that exceed IdleTimeout and kills those that exceed
+// their memory.
+func (f *Function) maintain() {
+	ticker := time.NewTicker(maintainInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			f.reapIdle()
+			f.stopIdle()
 			f.checkMemory()
 		case <-f.stop:
 			return
@@ -29,7 +29,7 @@ func (f *Function) tend() {
 	}
 }
 
-func (f *Function) reapIdle() {
+func (f *Function) stopIdle() {
 	if f.cfg.IdleTimeout == 0 {
 		return
 	}
@@ -52,7 +52,7 @@ func (f *Function) checkMemory() {
 	defer f.mu.Unlock()
 	for env := range f.live {
 		if residentBytes(env.pid) > int64(f.cfg.MemoryMB)<<20 {
-			env.condemned = true
+			env.stopping = true
 			env.kill()
 		}
 	}
@@ -63,13 +63,13 @@ const (
 	lastStartDelay  = 5 * time.Second
 )
 
-// backoff spaces the starts of a function that can not start.
+// backoff delays the starts of a function whose init phase fails.
 type backoff struct {
 	failures int
 	next     time.Time
 }
 
-// startDelay returns how long the next start has to wait.
+// startDelay returns how long to wait before the next start.
 func (f *Function) startDelay() time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -91,55 +91,49 @@ func (f *Function) startEnded(ok bool) {
 	f.starts.next = f.cfg.Now().Add(delay)
 }
 
-// report writes Lambda's own lines about an invocation. Callers hold mu.
+// report writes Lambda's platform.report line of an invocation. Callers hold mu.
 func (f *Function) report(env *environment, inv *invocation, out outcome) {
 	if !f.cfg.Platform {
 		return
 	}
 	status := "success"
 	switch {
-	case env.overtime:
+	case env.timedOut:
 		status = "timeout"
 	case out.err != nil || out.result.FunctionError != "":
 		status = "error"
 	}
-	now := f.cfg.Now()
-	line, err := json.Marshal(map[string]any{
-		"time": now.UTC().Format(time.RFC3339Nano),
-		"type": "platform.report",
-		"record": map[string]any{
-			"requestId": inv.id,
-			"status":    status,
-			"metrics": map[string]any{
-				"durationMs":   float64(now.Sub(inv.started).Microseconds()) / 1000,
-				"memorySizeMB": f.cfg.MemoryMB,
-			},
-		},
+	f.logPlatform("platform.report", map[string]any{
+		"requestId": inv.id,
+		"status":    status,
+		"metrics":   map[string]any{"durationMs": milliseconds(f.cfg.Now().Sub(inv.started)), "memorySizeMB": f.cfg.MemoryMB},
 	})
-	if err == nil {
-		f.logs.write(append(line, '\n'))
-	}
 }
 
-// reportStart writes Lambda's line on how long a process took from its start to its
-// first request for work.
+// reportStart writes Lambda's platform.initReport line: how long a process took from its
+// start to its first request for an invocation.
 func (f *Function) reportStart(took time.Duration) {
+	f.logPlatform("platform.initReport", map[string]any{
+		"initializationType": "on-demand",
+		"phase":              "init",
+		"status":             "success",
+		"metrics":            map[string]any{"durationMs": milliseconds(took)},
+	})
+}
+
+// logPlatform writes a line in the format of the Telemetry API's platform events.
+func (f *Function) logPlatform(kind string, record map[string]any) {
 	line, err := json.Marshal(map[string]any{
-		"time": f.cfg.Now().UTC().Format(time.RFC3339Nano),
-		"type": "platform.initReport",
-		"record": map[string]any{
-			"initializationType": "on-demand",
-			"phase":              "init",
-			"status":             "success",
-			"metrics":            map[string]any{"durationMs": float64(took.Microseconds()) / 1000},
-		},
+		"time": f.cfg.Now().UTC().Format(time.RFC3339Nano), "type": kind, "record": record,
 	})
 	if err == nil {
 		f.logs.write(append(line, '\n'))
 	}
 }
 
-// logStream names the stream of one environment's log as Lambda does.
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// logStream returns a name for the log stream of an environment, in Lambda's format.
 func (f *Function) logStream() string {
 	return f.cfg.Now().UTC().Format("2006/01/02/") + "[$LATEST]" + randomHex(16)
 }
@@ -160,8 +154,8 @@ func randomHex(n int) string {
 
 type traceKey struct{}
 
-// WithTrace returns a context under which Invoke hands the function this X-Ray
-// trace header instead of a new one that is not sampled.
+// WithTrace returns a context with an X-Ray trace header. Invoke passes it to the function
+// instead of a new one that is not sampled.
 func WithTrace(ctx context.Context, header string) context.Context {
 	return context.WithValue(ctx, traceKey{}, header)
 }
