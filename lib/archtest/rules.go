@@ -44,7 +44,7 @@ func Rules() []Rule {
 		{Path: "lib/timescale/timescaletest/pgtest"},
 		{Path: "lib/aws/s3", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},
 		{Path: "lib/shardstate", Internal: []string{telemetry}, External: []string{"github.com/klauspost/compress"}},
-		{Path: "lib/shardstate/shardstatetest", Internal: []string{"lib/shardstate", telemetry}},
+		{Path: "lib/shardstate/shardstatetest", Internal: []string{"lib/shardstate", "lib/stream", telemetry}, External: []string{"github.com/prometheus/client_golang"}},
 		{Path: "lib/prometheus/remotewrite", Internal: []string{telemetry, "lib/aws/config"}, External: []string{"github.com/klauspost/compress/snappy", "google.golang.org/protobuf/encoding/protowire"}},
 		{Path: "lib/prometheus/promquery", Internal: []string{telemetry, "lib/aws/config", "lib/kpi", "lib/readings"}},
 		{Path: "lib/aws/secrets", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,8 @@ import (
 )
 
 // words reads payloads of records "shard/messages" and messages that are gateways'
-// names, joined by "+".
+// names, joined by "+". Sequence numbers count from 1, unless "=number" is behind the
+// messages; "@second" behind both is the arrival.
 type words struct{}
 
 func (words) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error) {
@@ -25,8 +27,21 @@ func (words) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record
 		if !ok {
 			return dst, fmt.Errorf("%w: no record", telemetry.ErrInvalid)
 		}
+		var arrival time.Time
+		data, second, ok := strings.Cut(data, "@")
+		if ok {
+			n, err := strconv.Atoi(second)
+			if err != nil {
+				return dst, err
+			}
+			arrival = time.Unix(int64(n), 0)
+		}
+		data, sequence, ok := strings.Cut(data, "=")
+		if !ok {
+			sequence = fmt.Sprint(i + 1)
+		}
 		dst = append(dst, telemetry.Record{
-			Shard: telemetry.ShardID(shard), SequenceNumber: telemetry.Sequence(fmt.Sprint(i + 1)), Data: []byte(data),
+			Shard: telemetry.ShardID(shard), SequenceNumber: telemetry.Sequence(sequence), Arrival: arrival, Data: []byte(data),
 		})
 	}
 	return dst, nil

@@ -9,8 +9,6 @@ import (
 	"github.com/insighthub/insighthub/lib/shardstate"
 )
 
-type process = *shardstate.Store[*sums]
-
 // Choose returns a number from 0 to n-1; the label says for what.
 type Choose func(label string, n int) int
 
@@ -20,30 +18,30 @@ type Choose func(label string, n int) int
 // split and merge. The error says in what the outcome differs from that of a
 // straight run.
 func Random(ctx context.Context, objects shardstate.Objects, steps int, choose Choose) error {
-	w, err := newWorld(objects)
-	if err != nil {
-		return err
-	}
-	return w.random(ctx, steps, choose)
+	m := mode{compress: choose("compress", 2) == 1, recall: choose("recall", 2) == 1, streaming: choose("streaming", 2) == 1}
+	return random(ctx, objects, m, steps, choose)
 }
 
 const maxShards = 12
 
-func (w *world) random(ctx context.Context, steps int, choose Choose) error {
+func random(ctx context.Context, objects shardstate.Objects, how mode, steps int, choose Choose) error {
+	w, err := newWorld(objects, how)
+	if err != nil {
+		return err
+	}
+	defer w.close()
 	m := mischief{world: w, choose: choose}
-	w.compress = choose("compress", 2) == 1
-	w.recall = choose("recall", 2) == 1 || w.hasty
 	for range steps {
 		if err := m.act(ctx); err != nil {
 			return err
 		}
 	}
 	// Some of the zombies outlive the stream's end.
-	store, err := w.cold()
+	p, err := w.cold()
 	if err != nil {
 		return err
 	}
-	if err := w.drain(ctx, store, 5); err != nil {
+	if err := w.drain(ctx, p, 5); err != nil {
 		return err
 	}
 	for _, inv := range m.running {
@@ -77,6 +75,7 @@ func (m *mischief) act(ctx context.Context) error {
 	case action < 13:
 		if len(m.running) > 0 { // killed
 			i := m.choose("victim", len(m.running))
+			m.running[i].kill()
 			m.running = slices.Delete(m.running, i, i+1)
 		}
 	case action < 14:
@@ -86,11 +85,11 @@ func (m *mischief) act(ctx context.Context) error {
 	case action < 15:
 		m.reshard()
 	default:
-		store, err := w.cold()
+		p, err := w.cold()
 		if err != nil {
 			return err
 		}
-		w.warm[m.choose("process", len(w.warm))] = store
+		w.warm[m.choose("process", len(w.warm))] = p
 	}
 	return nil
 }
@@ -109,8 +108,8 @@ func (m *mischief) deliver() error {
 	}
 	shard := ready[m.choose("shard", len(ready))]
 	from := max(0, w.progress[shard]-max(0, m.choose("again", 12)-6))
-	store := w.warm[m.choose("process", len(w.warm))]
-	m.running = append(m.running, w.deliver(store, shard, from, 1+m.choose("size", 12)))
+	p := w.warm[m.choose("process", len(w.warm))]
+	m.running = append(m.running, w.deliver(p, shard, from, 1+m.choose("size", 12)))
 	return nil
 }
 

@@ -59,11 +59,11 @@ func scenarios() []scenario {
 		{"cold after each invocation", func(ctx context.Context, w *world) error {
 			w.fill(40)
 			for i := range 8 {
-				store, err := w.cold()
+				p, err := w.cold()
 				if err != nil {
 					return err
 				}
-				if err := w.deliver(store, 0, i*5, 5).until(ctx, ended); err != nil {
+				if err := w.deliver(p, 0, i*5, 5).until(ctx, ended); err != nil {
 					return err
 				}
 			}
@@ -191,7 +191,7 @@ func killedAtEachStage(ctx context.Context, w *world) error {
 }
 
 // zombie has one invocation wait before its save while its successor runs.
-func zombie(ctx context.Context, w *world, its, others process, first bool) error {
+func zombie(ctx context.Context, w *world, its, others *process, first bool) error {
 	w.fill(60)
 	if err := w.deliver(its, 0, 0, 10).until(ctx, ended); err != nil {
 		return err

@@ -1,10 +1,12 @@
-// Package shardstatetest is the conformance suite of shardstate and of what
-// implements its ports.
+// Package shardstatetest is the conformance suite of lib/shardstate, of the
+// runner in lib/stream that loads and saves states, and of what implements
+// shardstate's ports.
 //
 // It runs a reference consumer, sums of keys in windows of event time whose
-// effects are the sums of closed windows, through all that can go wrong, and
-// requires that what the effects have written and the final states equal those
-// of a straight run, and that each record is counted once.
+// effects are the sums of closed windows, under lib/stream.Runner through all
+// that can go wrong: invocations stop before any step, overlap, and are killed.
+// What the effects have written and the final states must equal those of a
+// straight run, and each record must be counted once.
 package shardstatetest
 
 import (
@@ -22,14 +24,14 @@ import (
 func Run(t *testing.T, open func(*testing.T) shardstate.Objects) {
 	t.Helper()
 	t.Run("objects", func(t *testing.T) { runObjects(t, open) })
-	for _, how := range []struct{ compress, recall bool }{{}, {compress: true}, {recall: true}} {
+	for _, how := range []mode{{}, {compress: true}, {recall: true}, {recall: true, streaming: true}} {
 		for _, s := range scenarios() {
-			t.Run(fmt.Sprintf("%s/zstd=%t/recall=%t", s.name, how.compress, how.recall), func(t *testing.T) {
-				w, err := newWorld(open(t))
+			t.Run(fmt.Sprintf("%s/zstd=%t/recall=%t/streaming=%t", s.name, how.compress, how.recall, how.streaming), func(t *testing.T) {
+				w, err := newWorld(open(t), how)
 				if err != nil {
 					t.Fatal(err)
 				}
-				w.compress, w.recall = how.compress, how.recall
+				defer w.close()
 				if err := s.run(t.Context(), w); err != nil {
 					t.Fatal(err)
 				}

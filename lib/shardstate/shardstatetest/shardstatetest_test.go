@@ -44,31 +44,20 @@ func (c *careless) PutIf(ctx context.Context, key string, body []byte, _ string)
 
 // TestSuiteFindsFaults runs random schedules over what is broken on purpose.
 func TestSuiteFindsFaults(t *testing.T) {
-	for name, broken := range map[string]func() (*world, error){
-		"puts without conditions": func() (*world, error) { return newWorld(&careless{}) },
-		"saved before the effects": func() (*world, error) {
-			w, err := newWorld(&Memory{})
-			if err == nil {
-				w.saveFirst = true
-			}
-			return w, err
-		},
-		"effects of a state that nobody has confirmed": func() (*world, error) {
-			w, err := newWorld(&Memory{})
-			if err == nil {
-				w.hasty = true
-			}
-			return w, err
+	for name, broken := range map[string]struct {
+		objects func() shardstate.Objects
+		mode    mode
+	}{
+		"puts without conditions":  {func() shardstate.Objects { return &careless{} }, mode{}},
+		"saved before the effects": {func() shardstate.Objects { return &Memory{} }, mode{saveFirst: true}},
+		"effects of a state that nobody has confirmed": {
+			func() shardstate.Objects { return &Memory{} }, mode{recall: true, unconfirmed: true},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := 0
 			for seed := range uint64(50) {
-				w, err := broken()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := w.random(t.Context(), 400, Seeded(seed)); err != nil {
+				if err := random(t.Context(), broken.objects(), broken.mode, 400, Seeded(seed)); err != nil {
 					found++
 				}
 			}

@@ -18,8 +18,6 @@ type record struct {
 	at, arrival int64 // ms
 }
 
-func sequenceOf(r *record) shardstate.Sequence { return r.sequence }
-
 // shard is one shard of the stream.
 type shard struct {
 	id          shardstate.ShardID
