@@ -249,6 +249,52 @@ func TestLatest(t *testing.T) {
 	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/latest?gateway=none", "").Want(t, 404)
 }
 
+// TestLatestAfterOlderEvents checks that an event that arrives in a later write, and is
+// older than the latest one, does not become the latest.
+func TestLatestAfterOlderEvents(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.site(t, "plant-1")
+	now, at := telemetry.MicrosOf(time.Now()), hour()
+	cases := []struct {
+		device        string // in the order of the response
+		latest, older telemetry.Micros
+	}{
+		{"after the watermark", now, now - second},
+		{"earlier day", at, at - 86_400*second},
+		{"same hour", at + 1800*second, at},
+		{"same minute", at + 50*second, at + 10*second},
+	}
+	check := func(when string) {
+		t.Helper()
+		var page list[latest]
+		p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1", "").Want(t, 200).Decode(t, &page)
+		if len(page.Items) != len(cases) {
+			t.Fatalf("%s: got %d series, want %d", when, len(page.Items), len(cases))
+		}
+		for i, c := range cases {
+			if got := page.Items[i]; got.Device != c.device || got.Time != int64(c.latest) || got.Value != 1 {
+				t.Errorf("%s: got %+v, want %s with time %d and value 1", when, got, c.device, c.latest)
+			}
+		}
+	}
+	var newest, older []telemetry.Event
+	for _, c := range cases {
+		newest = append(newest, event(c.device, "m", c.latest, 1))
+		older = append(older, event(c.device, "m", c.older, 2))
+	}
+	p.send(t, "plant-1", "gw-1", newest...)
+	check("after the first write")
+	for range 2 { // the second time, the older events are duplicates
+		p.send(t, "plant-1", "gw-1", older...)
+		check("after an older event")
+		if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		check("after the roll-up")
+	}
+}
+
 // TestReadingsOfOthers asks for the readings of one site with the rights of another, by
 // each parameter and by cursor.
 func TestReadingsOfOthers(t *testing.T) {
