@@ -1,18 +1,18 @@
-// Package docs holds the contract of the HTTP API as it is served: openapi.yaml,
-// and the page that is made of it.
+// Package docs embeds the contract of the HTTP API, openapi.yaml, and the page that is
+// generated from it.
 package docs
 
 import _ "embed" // for the two documents
 
 //go:generate go run ./page
 
-// OpenAPI is the contract (OpenAPI 3.1). The ETag of it is ContractTag.
+// OpenAPI is the contract (OpenAPI 3.1). Its ETag is ContractTag.
 //
 //go:embed openapi.yaml
 var OpenAPI []byte
 
-// Page is the contract as HTML. It loads nothing and runs nothing; its style is the
-// one with the digest PageStyle. Its ETag is PageTag.
+// Page is the contract as HTML. It loads and runs nothing; PagePolicy allows its style
+// sheet only. Its ETag is PageTag.
 //
 //go:embed api.html
 var Page []byte

@@ -1,9 +1,8 @@
-// Package contracttest holds requests and answers to the contract. It is for tests:
-// no program links it.
+// Package contracttest checks requests and responses against the contract, in tests.
 //
 // The schemas are compiled by a validator of JSON Schema 2020-12, the dialect of
-// OpenAPI 3.1, over the document itself, so that every keyword and every reference
-// means what the standard says.
+// OpenAPI 3.1, from the document itself, so that every keyword and every reference has
+// the meaning of the standard.
 package contracttest
 
 import (
@@ -25,30 +24,30 @@ import (
 
 const address = "contract:openapi"
 
-// Contract is safe for concurrent use.
+// Contract is a parsed contract. It is safe for concurrent use.
 type Contract struct {
 	document   map[string]any
 	operations []operation
 
-	mu       sync.Mutex // guards the two below: the compiler is not safe
+	mu       sync.Mutex // guards compiler and compiled
 	compiler *jsonschema.Compiler
 	compiled map[string]*jsonschema.Schema
 }
 
 type operation struct {
 	method, path string
-	pointer      string // JSON pointer to it
+	pointer      string // JSON pointer of the operation
 	members      map[string]any
-	parameters   []located // the path's own and the operation's
+	parameters   []located
 }
 
-// located is an object of the document and where it stands.
+// located is an object of the document with its JSON pointer.
 type located struct {
 	pointer string
 	members map[string]any
 }
 
-// Open reads the contract of this module.
+// Open parses the contract of this module.
 func Open(tb testing.TB) *Contract {
 	tb.Helper()
 	c, err := Parse(docs.OpenAPI)
@@ -58,7 +57,7 @@ func Open(tb testing.TB) *Contract {
 	return c
 }
 
-// Parse reads a contract. It is to be a valid OpenAPI 3.1 document.
+// Parse parses a contract, which must be a valid OpenAPI 3.1 document.
 func Parse(raw []byte) (*Contract, error) {
 	var tree any
 	if err := yaml.Unmarshal(raw, &tree); err != nil {
@@ -95,7 +94,7 @@ func (c *Contract) Operations() []string {
 	return c.list(func(operation) bool { return true })
 }
 
-// OpenOperations returns those that ask for no token.
+// OpenOperations returns the operations that require no token.
 func (c *Contract) OpenOperations() []string {
 	return c.list(func(o operation) bool {
 		security, own := o.members["security"]
@@ -113,8 +112,8 @@ func (c *Contract) list(which func(operation) bool) (names []string) {
 	return names
 }
 
-// find returns the operation of a request and the path's values. Text in a path goes
-// before a parameter.
+// find returns the operation of a request and the values of the path's parameters. A
+// literal segment takes precedence over a parameter.
 func (c *Contract) find(method, path string) (found operation, values map[string]string, ok bool) {
 	segments := strings.Split(path, "/")
 	for _, o := range c.operations {
@@ -128,7 +127,7 @@ func (c *Contract) find(method, path string) (found operation, values map[string
 	return found, values, ok
 }
 
-// methods are those of a path in alphabetical order; HEAD comes with GET.
+// methods returns the methods of a path in alphabetical order; GET implies HEAD.
 func (c *Contract) methods(path string) []string {
 	var methods []string
 	for _, method := range []string{http.MethodDelete, http.MethodGet, http.MethodPatch, http.MethodPost, http.MethodPut} {
@@ -172,7 +171,7 @@ func (c *Contract) resolve(at string, v any) located {
 	return c.resolve(ref, target)
 }
 
-// validate holds a value to the schema at a pointer.
+// validate validates a value by the schema at a pointer.
 func (c *Contract) validate(at string, value any) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,13 +189,13 @@ func (c *Contract) validate(at string, value any) error {
 func (c *Contract) validateJSON(at string, text []byte) error {
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 	if err != nil {
-		return fmt.Errorf("no JSON: %w", err)
+		return fmt.Errorf("not valid JSON: %w", err)
 	}
 	return c.validate(at, value)
 }
 
-// Examples holds every example of the document to the schema beside it, and compiles
-// each schema on the way. It returns how many there are.
+// Examples validates every example of the document by its schema, and compiles each
+// schema. It returns the number of examples.
 func (c *Contract) Examples() (n int, problems []error) {
 	var walk func(at string, v any, schema bool)
 	walk = func(at string, v any, schema bool) {
@@ -213,7 +212,7 @@ func (c *Contract) Examples() (n int, problems []error) {
 				problems = append(problems, fmt.Errorf("example at %s: %w", at, err))
 			}
 		}
-		if s, beside := members["schema"]; beside {
+		if s, ok := members["schema"]; ok {
 			if example, ok := members["example"]; ok {
 				check(pointer(at, "schema"), example)
 			}
@@ -250,7 +249,7 @@ func pointer(base string, parts ...string) string {
 	return string(out)
 }
 
-// headerSet are headers in their canonical form.
+// headerSet returns headers with canonical names.
 func headerSet(h map[string]string) http.Header {
 	out := make(http.Header, len(h))
 	for name, value := range h {

@@ -10,8 +10,8 @@ import (
 	"github.com/insighthub/insighthub/docs/contracttest"
 )
 
-// TestDocument: the contract is a valid OpenAPI 3.1 document by an opinion that is
-// not ours, and each of its examples is what its schema says.
+// TestDocument checks that an independent library accepts the contract as OpenAPI 3.1, and
+// that each example is valid by its schema.
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	document, err := openapi3.NewLoader().LoadFromData(docs.OpenAPI)
@@ -26,20 +26,21 @@ func TestDocument(t *testing.T) {
 		t.Error(err)
 	}
 	if n < 40 {
-		t.Errorf("%d examples: too few to test anything", n)
+		t.Errorf("got %d examples, want 40 or more", n)
 	}
 }
 
-// site is an answer that is right.
+// site returns an exchange that the contract allows.
 func site() contracttest.Exchange {
 	return contracttest.Exchange{
 		Method: "GET", Path: "/v1/sites/plant-1", Status: 200,
 		Headers: map[string]string{"content-type": "application/json", "etag": `"1"`, "cache-control": "no-store"},
-		Body:    []byte(`{"name":"plant-1","title":"","time_zone":"UTC","created_at":"2026-11-23T09:08:33Z","updated_at":"2026-11-23T09:08:33Z"}`),
+		Body: []byte(`{"name":"plant-1","title":"","time_zone":"UTC",` +
+			`"created_at":"2026-11-23T09:08:33Z","updated_at":"2026-11-23T09:08:33Z"}`),
 	}
 }
 
-// TestCheckSees: what is not in the contract is found.
+// TestCheckSees checks that each difference from the contract is found.
 func TestCheckSees(t *testing.T) {
 	t.Parallel()
 	c := contracttest.Open(t)
@@ -57,12 +58,12 @@ func TestCheckSees(t *testing.T) {
 			}
 		}
 	}
-	refused := func(x *contracttest.Exchange, allow string) {
+	notAllowed := func(x *contracttest.Exchange, allow string) {
 		problem(405, `{"type":"about:blank","title":"Method Not Allowed","status":405}`)(x)
 		x.Method, x.Headers["allow"] = "DELETE", allow
 	}
 	right := site()
-	if refused(&right, "GET, HEAD, PUT"); c.Check(right) != nil {
+	if notAllowed(&right, "GET, HEAD, PUT"); c.Check(right) != nil {
 		t.Error(c.Check(right))
 	}
 	whole := string(site().Body)
@@ -80,8 +81,8 @@ func TestCheckSees(t *testing.T) {
 		"a media type":         func(x *contracttest.Exchange) { x.Headers["content-type"] = "text/plain" },
 		"a parameter":          func(x *contracttest.Exchange) { x.Query = "sql=1" },
 		"a path":               func(x *contracttest.Exchange) { x.Path = "/v1/secret" },
-		"other methods":        func(x *contracttest.Exchange) { refused(x, "GET, POST") },
-		"no methods":           func(x *contracttest.Exchange) { refused(x, "") },
+		"other methods":        func(x *contracttest.Exchange) { notAllowed(x, "GET, POST") },
+		"no methods":           func(x *contracttest.Exchange) { notAllowed(x, "") },
 		"another status in it": problem(404, `{"type":"about:blank","title":"Not Found","status":400}`),
 		"a problem's member":   problem(404, `{"type":"about:blank","title":"Not Found","status":404,"stack":"x"}`),
 		"a problem's header":   problem(404, `{"type":"about:blank","title":"Not Found","status":404}`, "etag"),
@@ -91,12 +92,13 @@ func TestCheckSees(t *testing.T) {
 		x := site()
 		change(&x)
 		if err := c.Check(x); err == nil {
-			t.Errorf("%s: not seen", name)
+			t.Errorf("%s: got no error, want one", name)
 		}
 	}
 }
 
-// TestCheckSeesRequests: a request that the contract does not allow, and was served.
+// TestCheckSeesRequests checks that a served request that the contract does not allow is
+// found.
 func TestCheckSeesRequests(t *testing.T) {
 	t.Parallel()
 	c := contracttest.Open(t)
@@ -119,7 +121,7 @@ func TestCheckSeesRequests(t *testing.T) {
 		x := change()
 		edit(&x)
 		if err := c.Check(x); err == nil {
-			t.Errorf("%s: not seen", name)
+			t.Errorf("%s: got no error, want one", name)
 		}
 	}
 }
@@ -127,6 +129,6 @@ func TestCheckSeesRequests(t *testing.T) {
 func TestParse(t *testing.T) {
 	t.Parallel()
 	if _, err := contracttest.Parse([]byte("paths: [")); err == nil {
-		t.Error("want an error")
+		t.Error("got no error, want one")
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// Exchange is a request and its answer. Header names may be in any case.
+// Exchange is a request and its response. Header names may be in any case.
 type Exchange struct {
 	Method, Path, Query string // as sent, escapes included
 	RequestHeaders      map[string]string
@@ -24,28 +24,28 @@ type Exchange struct {
 	Body                []byte
 }
 
-// everywhere are the headers that any answer may have: info.description says so.
-func everywhere() []string {
+// commonHeaders returns the headers that any response may have (info.description).
+func commonHeaders() []string {
 	return []string{
-		"Content-Type", "Cache-Control", "Content-Security-Policy", "Strict-Transport-Security", "Referrer-Policy", "X-Content-Type-Options",
-		"Idempotency-Replayed",
+		"Content-Type", "Cache-Control", "Content-Security-Policy", "Strict-Transport-Security", "Referrer-Policy",
+		"X-Content-Type-Options", "Idempotency-Replayed",
 	}
 }
 
-// Check reports how an answer differs from the contract, and a request that was
-// served although the contract does not allow it. What is at no path of the contract
-// has to be answered with 404, or 401 to a token that lapsed; a method that is not
-// there at a path that is, also with 405 and the methods that are.
+// Check reports how a response differs from the contract, and a request that was served
+// although the contract does not allow it. Outside the contract's paths, the response
+// must be 404, or 401 for a token that has expired; for a method that a path of the
+// contract does not have, it may also be 405 with the methods of the path.
 func (c *Contract) Check(x Exchange) error {
 	headers := headerSet(x.Headers)
 	o, values, ok := c.find(x.Method, x.Path)
 	if !ok {
 		if x.Status == http.StatusMethodNotAllowed {
 			if allow, want := headers.Get("Allow"), strings.Join(c.methods(x.Path), ", "); allow != want || allow == "" {
-				return fmt.Errorf("%s %s: Allow %q, and the contract has %q", x.Method, x.Path, allow, want)
+				return fmt.Errorf("%s %s: got Allow %q, want %q", x.Method, x.Path, allow, want)
 			}
 		} else if x.Status != http.StatusNotFound && x.Status != http.StatusUnauthorized {
-			return fmt.Errorf("%s %s is not in the contract, and was answered with %d", x.Method, x.Path, x.Status)
+			return fmt.Errorf("%s %s is not in the contract: got status %d, want 404", x.Method, x.Path, x.Status)
 		}
 		return c.checkProblem("#/components/schemas/Problem", headers, x)
 	}
@@ -53,7 +53,7 @@ func (c *Contract) Check(x Exchange) error {
 	if x.Status < http.StatusBadRequest {
 		problems = append(problems, c.checkRequest(o, values, x))
 	}
-	problems = append(problems, c.checkAnswer(o, headers, x))
+	problems = append(problems, c.checkResponse(o, headers, x))
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("%s %s, %d: %w", o.method, o.path, x.Status, err)
 	}
@@ -62,12 +62,12 @@ func (c *Contract) Check(x Exchange) error {
 
 func (c *Contract) checkProblem(schema string, headers http.Header, x Exchange) error {
 	if kind := headers.Get("Content-Type"); kind != "application/problem+json" {
-		return fmt.Errorf("Content-Type %q, want a problem document", kind)
+		return fmt.Errorf("got Content-Type %q, want a problem document", kind)
 	}
 	return c.validateJSON(schema, x.Body)
 }
 
-func (c *Contract) checkAnswer(o operation, headers http.Header, x Exchange) error {
+func (c *Contract) checkResponse(o operation, headers http.Header, x Exchange) error {
 	at := pointer(o.pointer, "responses", strconv.Itoa(x.Status))
 	described, ok := object(o.members["responses"])[strconv.Itoa(x.Status)]
 	if !ok {
@@ -78,7 +78,7 @@ func (c *Contract) checkAnswer(o operation, headers http.Header, x Exchange) err
 	content := object(response.members["content"])
 	if len(content) == 0 {
 		if len(x.Body) > 0 {
-			problems = append(problems, errors.New("there is a body"))
+			problems = append(problems, errors.New("got a body, want none"))
 		}
 		return errors.Join(problems...)
 	}
@@ -101,16 +101,17 @@ func (c *Contract) checkAnswer(o operation, headers http.Header, x Exchange) err
 	return errors.Join(problems...)
 }
 
-// checkProblemHeaders: what info.description and the shared answers say in words.
+// checkProblemHeaders checks what the contract says in words only.
 func checkProblemHeaders(status int, headers http.Header, body []byte) error {
 	var document struct {
 		Status int `json:"status"`
 	}
 	if err := json.Unmarshal(body, &document); err != nil || document.Status != status {
-		return fmt.Errorf("the document's status is %d (%w)", document.Status, err)
+		return fmt.Errorf("got status %d in the document (%w)", document.Status, err)
 	}
 	need := map[int]string{
-		http.StatusUnauthorized: "Www-Authenticate", http.StatusTooManyRequests: "Retry-After", http.StatusServiceUnavailable: "Retry-After",
+		http.StatusUnauthorized:    "Www-Authenticate",
+		http.StatusTooManyRequests: "Retry-After", http.StatusServiceUnavailable: "Retry-After",
 	}[status]
 	if need != "" && headers.Get(need) == "" {
 		return fmt.Errorf("header %s is missing", need)
@@ -120,7 +121,7 @@ func checkProblemHeaders(status int, headers http.Header, body []byte) error {
 
 func (c *Contract) checkHeaders(response located, headers http.Header) error {
 	var problems []error
-	known := everywhere()
+	known := commonHeaders()
 	for name, h := range object(response.members["headers"]) {
 		described := c.resolve(pointer(response.pointer, "headers", name), h)
 		name = http.CanonicalHeaderKey(name)
@@ -143,8 +144,8 @@ func (c *Contract) checkHeaders(response located, headers http.Header) error {
 	return errors.Join(problems...)
 }
 
-// validateText holds a header or parameter to its schema: as a number where it reads
-// as one and the schema wants that, otherwise as text.
+// validateText validates a header or parameter as text, number or boolean: one must match
+// the schema.
 func (c *Contract) validateText(at, text string) error {
 	err := c.validate(at, text)
 	if err == nil {
@@ -159,7 +160,7 @@ func (c *Contract) validateText(at, text string) error {
 	return err
 }
 
-// checkRequest is for requests that were served.
+// checkRequest checks a request that was served.
 func (c *Contract) checkRequest(o operation, path map[string]string, x Exchange) error {
 	query, err := url.ParseQuery(x.Query)
 	if err != nil {
@@ -194,7 +195,7 @@ func (c *Contract) checkRequest(o operation, path map[string]string, x Exchange)
 			problems = append(problems, fmt.Errorf("served with the parameter %s: %w", name, err))
 		}
 	}
-	for name := range query {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
 		problems = append(problems, fmt.Errorf("served with the parameter %s, which is not in the contract", name))
 	}
 	return errors.Join(append(problems, c.checkRequestBody(o, headers, x))...)
@@ -218,7 +219,7 @@ func (c *Contract) checkRequestBody(o operation, headers http.Header, x Exchange
 	case "application/x-www-form-urlencoded":
 		form, err := url.ParseQuery(string(x.RequestBody))
 		if err != nil {
-			return fmt.Errorf("served with a form that is none: %w", err)
+			return fmt.Errorf("served with an invalid form: %w", err)
 		}
 		members := make(map[string]any, len(form))
 		for name, values := range form {

@@ -8,12 +8,12 @@ import (
 	"strconv"
 )
 
-// CheckFront reports how an answer of API Gateway itself differs from the contract: it
-// says what went wrong in its own form, and is 404 where the contract has no path. The
-// headers that API Gateway adds to every answer are passed over.
+// CheckFront reports how a response of API Gateway itself, which is not a problem
+// document, differs from the contract; outside the contract's paths it must be 404. The
+// headers that API Gateway adds to every response are ignored.
 func (c *Contract) CheckFront(x Exchange) error {
 	if kind := headerSet(x.Headers).Get("Content-Type"); x.Status < http.StatusBadRequest || kind != "application/json" {
-		return fmt.Errorf("%s %s: %d, Content-Type %q: not an answer of the front", x.Method, x.Path, x.Status, kind)
+		return fmt.Errorf("%s %s: %d, Content-Type %q: want an error of API Gateway in application/json", x.Method, x.Path, x.Status, kind)
 	}
 	if err := c.validateJSON("#/components/schemas/FrontMessage", x.Body); err != nil {
 		return fmt.Errorf("%s %s, %d: %w", x.Method, x.Path, x.Status, err)
@@ -27,12 +27,12 @@ func (c *Contract) CheckFront(x Exchange) error {
 		return c.Check(x)
 	}
 	if x.Status != http.StatusNotFound {
-		return fmt.Errorf("%s %s is not in the contract, and was answered with %d", x.Method, x.Path, x.Status)
+		return fmt.Errorf("%s %s is not in the contract: got status %d, want 404", x.Method, x.Path, x.Status)
 	}
 	return nil
 }
 
-// Statuses returns the statuses that the contract has for an operation, in order.
+// Statuses returns the statuses of an operation in ascending order.
 func (c *Contract) Statuses(method, path string) []int {
 	o, _, _ := c.find(method, path)
 	var statuses []int

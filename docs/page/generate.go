@@ -20,7 +20,7 @@ var pageTemplate string
 //go:embed page.css
 var pageStyle string
 
-// generate returns the files that are made of a contract, by name.
+// generate returns the files that are generated from a contract, by name.
 func generate(contract []byte) (map[string][]byte, error) {
 	p, err := read(contract)
 	if err != nil {
@@ -35,7 +35,7 @@ func generate(contract []byte) (map[string][]byte, error) {
 	if err := t.Execute(&page, p); err != nil {
 		return nil, err
 	}
-	// The browser compares the style's digest: nothing else on the page takes effect.
+	// The policy names the style sheet by its digest; browsers apply and run nothing else.
 	style := sha256.Sum256([]byte(pageStyle))
 	policy := "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(style[:]) +
 		"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -58,7 +58,7 @@ func quoted(document []byte) string {
 	return "`\"" + hex.EncodeToString(sum[:16]) + "\"`"
 }
 
-// page is what the template shows.
+// page is the data of the template.
 type page struct {
 	Title, Version, Description string
 	Style                       template.CSS
@@ -135,7 +135,7 @@ func (n node) get(names ...string) node {
 	return n
 }
 
-// ref is the last part of a reference, or empty.
+// ref returns the last part of a reference, or nothing.
 func (n node) ref() string {
 	for i := 0; n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
 		if n.Content[i].Value == "$ref" {
@@ -157,7 +157,7 @@ func (n node) target() node {
 
 func (n node) text(names ...string) string { return strings.TrimSpace(n.get(names...).Value) }
 
-// pairs are the members of a mapping in their order.
+// pairs returns the members of a mapping in their order.
 func (n node) pairs() (out []pair) {
 	n = n.target()
 	for i := 0; n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
@@ -178,7 +178,7 @@ func (n node) items() (out []node) {
 	return out
 }
 
-// words makes the description of a tag or a parameter one line of HTML.
+// words converts a description's `code` and **bold** to HTML.
 func words(s string) template.HTML {
 	s = template.HTMLEscapeString(s)
 	for _, mark := range []struct{ sign, open, end string }{{"`", "<code>", "</code>"}, {"**", "<strong>", "</strong>"}} {
@@ -195,7 +195,7 @@ func words(s string) template.HTML {
 	return template.HTML(s) //nolint:gosec // escaped above
 }
 
-// prose makes paragraphs.
+// prose converts a description to paragraphs of HTML.
 func prose(s string) (out []template.HTML) {
 	for p := range strings.SplitSeq(strings.TrimSpace(s), "\n\n") {
 		if p != "" {

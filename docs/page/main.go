@@ -1,5 +1,5 @@
-// Command page makes the readable page of the contract, docs/api.html, and the
-// digests beside it, docs/generated.go. It runs in docs, by go generate.
+// Command page generates the page of the contract, docs/api.html, and the digests of
+// both, docs/generated.go. go generate runs it in docs.
 package main
 
 import (

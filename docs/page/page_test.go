@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestUpToDate: what is committed is what the contract makes.
+// TestUpToDate checks that the committed files are generated from the present contract.
 func TestUpToDate(t *testing.T) {
 	t.Parallel()
 	contract, err := os.ReadFile("../openapi.yaml")
@@ -22,13 +22,13 @@ func TestUpToDate(t *testing.T) {
 	}
 	for name, want := range files {
 		if got, err := os.ReadFile(filepath.Join("..", name)); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("docs/%s is not what openapi.yaml makes: run go generate ./docs (%v)", name, err)
+			t.Errorf("docs/%s is not up to date with openapi.yaml: run go generate ./docs (%v)", name, err)
 		}
 	}
 }
 
-// TestPageStandsAlone: it names nothing of another host, runs nothing, and each of
-// its links leads somewhere on it.
+// TestPageStandsAlone checks that the page loads and runs nothing, and that each of its
+// links has a target on it.
 func TestPageStandsAlone(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile("../api.html")
@@ -38,24 +38,24 @@ func TestPageStandsAlone(t *testing.T) {
 	page := string(raw)
 	for _, bad := range []string{"<script", "<link", "<img", " src=", " style=", "url(", "@import", " onclick"} {
 		if strings.Contains(page, bad) {
-			t.Errorf("the page has %q", bad)
+			t.Errorf("the page has %q, want none", bad)
 		}
 	}
 	ids := make(map[string]bool)
 	for _, m := range regexp.MustCompile(` id="([^"]*)"`).FindAllStringSubmatch(page, -1) {
 		if ids[m[1]] {
-			t.Errorf("id %s stands twice", m[1])
+			t.Errorf("id %s is repeated", m[1])
 		}
 		ids[m[1]] = true
 	}
 	links := regexp.MustCompile(`href="([^"]*)"`).FindAllStringSubmatch(page, -1)
 	for _, m := range links {
 		if target, inside := strings.CutPrefix(m[1], "#"); m[1] != "openapi.yaml" && (!inside || !ids[target]) {
-			t.Errorf("link %s leads nowhere", m[1])
+			t.Errorf("link %s has no target", m[1])
 		}
 	}
 	if len(links) < 100 {
-		t.Errorf("%d links: too few to test anything", len(links))
+		t.Errorf("got %d links, want 100 or more", len(links))
 	}
 }
 
@@ -63,7 +63,7 @@ func TestNoContract(t *testing.T) {
 	t.Parallel()
 	for _, contract := range []string{"", "paths: [", "paths: {/a: {get: {tags: [none]}}}"} {
 		if _, err := generate([]byte(contract)); err == nil {
-			t.Errorf("%q: want an error", contract)
+			t.Errorf("%q: got no error, want one", contract)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// read takes from the contract what the page shows.
+// read returns the data of the page.
 func read(contract []byte) (*page, error) {
 	root, err := parse(contract)
 	if err != nil {
@@ -42,7 +42,8 @@ func read(contract []byte) (*page, error) {
 func readOperation(path, method string, n node) operation {
 	security := n.get("security")
 	o := operation{
-		ID: n.text("operationId"), Method: strings.ToUpper(method), Path: path, Summary: n.text("summary"), Description: n.text("description"),
+		ID: n.text("operationId"), Method: strings.ToUpper(method), Path: path,
+		Summary: n.text("summary"), Description: n.text("description"),
 		Open: security.Kind == yaml.SequenceNode && len(security.Content) == 0,
 	}
 	for _, p := range n.get("parameters").items() {
@@ -52,11 +53,11 @@ func readOperation(path, method string, n node) operation {
 	}
 	o.Body = readContent(n.get("requestBody", "content"))
 	for _, r := range n.get("responses").pairs() {
-		answer := response{Status: r.name, Description: r.node.text("description"), Content: readContent(r.node.get("content"))}
+		described := response{Status: r.name, Description: r.node.text("description"), Content: readContent(r.node.get("content"))}
 		for _, h := range r.node.get("headers").pairs() {
-			answer.Headers = append(answer.Headers, h.name)
+			described.Headers = append(described.Headers, h.name)
 		}
-		o.Responses = append(o.Responses, answer)
+		o.Responses = append(o.Responses, described)
 	}
 	return o
 }
@@ -82,7 +83,7 @@ func readSchema(name string, n node) schema {
 	add := func(from node) {
 		for _, m := range from.get("properties").pairs() {
 			if m.node.Value == "false" {
-				continue // one that must not be there
+				continue // a member that is not allowed
 			}
 			described := m.node.text("description")
 			if own := ownText(m.node, "description"); own != "" {
@@ -102,7 +103,7 @@ func readSchema(name string, n node) schema {
 	return s
 }
 
-// ownText is a member beside a reference.
+// ownText returns a member next to a reference, which it does not follow.
 func ownText(n node, name string) string {
 	for i := 0; n.Kind == yaml.MappingNode && i < len(n.Content); i += 2 {
 		if n.Content[i].Value == name {
@@ -119,7 +120,7 @@ func texts(n node) (out []string) {
 	return out
 }
 
-// link is the schema that a member is, or is a list of.
+// link returns the schema of a member, or of its items.
 func link(n node) string {
 	if ref := n.ref(); ref != "" {
 		return ref
@@ -137,7 +138,7 @@ func ownRef(n node, name string) string {
 	return ""
 }
 
-// describe puts a schema into a few words.
+// describe summarizes a schema in one line.
 func describe(n node) string {
 	t := n.target()
 	if values := t.get("enum"); len(values.Content) > 0 {

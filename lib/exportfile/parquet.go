@@ -9,11 +9,11 @@ import (
 	"github.com/insighthub/insighthub/lib/readings"
 )
 
-// rowGroup is how many rows are kept before they are written; a page holds fewer.
+// rowGroup is the number of rows that are buffered before they are written.
 const rowGroup = 100_000
 
-// parquetRow is the file's schema. The texts repeat, hence dictionaries; times of a
-// series are near each other, hence differences.
+// parquetRow is the file's schema. Texts repeat, so they are dictionary encoded; times of
+// a series are close together, so they are delta encoded.
 type parquetRow struct {
 	Device  string  `parquet:"device,dict"`
 	Metric  string  `parquet:"metric,dict"`
@@ -30,7 +30,8 @@ type parquetFile struct {
 
 func newParquet(to io.Writer) *parquetFile {
 	return &parquetFile{writer: parquet.NewGenericWriter[parquetRow](to,
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}), parquet.MaxRowsPerRowGroup(rowGroup), parquet.CreatedBy("insighthub", "1", ""),
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedFastest, Concurrency: 1}),
+		parquet.MaxRowsPerRowGroup(rowGroup), parquet.CreatedBy("insighthub", "1", ""),
 	)}
 }
 

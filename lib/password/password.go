@@ -1,5 +1,5 @@
-// Package password turns passwords into what may be stored of them: argon2id
-// (RFC 9106) as a PHC string,
+// Package password hashes and verifies passwords with argon2id (RFC 9106). A hash is
+// stored as a PHC string,
 //
 //	$argon2id$v=19$m=19456,t=2,p=1$<salt>$<hash>
 //
@@ -20,8 +20,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Bounds of a new password. The longest keeps hashing cheap to bound, the shortest
-// is that of NIST SP 800-63B-4 for a password that stands alone.
+// Limits of a new password. The maximum bounds the cost of hashing; the minimum is that
+// of NIST SP 800-63B-4 for a password that is the only factor.
 const (
 	MinLength = 15 // characters
 	MaxBytes  = 256
@@ -33,34 +33,35 @@ const (
 	version   = argon2.Version
 )
 
-// Cost is what one hash takes. It travels in the PHC string.
+// Cost is the cost of one hash. It is part of the PHC string.
 type Cost struct {
 	MemoryKiB uint32
 	Passes    uint32
 	Threads   uint8
 }
 
-// DefaultCost is the smallest that OWASP's cheat sheet recommends (19 MiB, two
-// passes, one lane): the function that hashes has a fraction of a processor.
+// DefaultCost is the lowest that OWASP's cheat sheet recommends (19 MiB, two passes, one
+// lane): the Lambda function that hashes has a fraction of a processor.
 func DefaultCost() Cost { return Cost{MemoryKiB: 19 << 10, Passes: 2, Threads: 1} }
 
-// The costs that Verify takes: a string from a tampered row must not eat the function.
+// The highest costs that Verify accepts, so that a row that was tampered with cannot use
+// up the function's memory and time.
 const (
 	maxMemoryKiB = 128 << 10
 	maxPasses    = 16
 	maxThreads   = 4
 )
 
-// Check reports why a password can not be a new one. The error wraps
+// Check reports why a password is not valid as a new one. The error wraps
 // telemetry.ErrInvalid.
 func Check(password string) error {
 	switch {
 	case !utf8.ValidString(password):
-		return fmt.Errorf("%w: password: want UTF-8", telemetry.ErrInvalid)
+		return fmt.Errorf("%w: password: must be UTF-8", telemetry.ErrInvalid)
 	case utf8.RuneCountInString(password) < MinLength:
-		return fmt.Errorf("%w: password: want at least %d characters", telemetry.ErrInvalid, MinLength)
+		return fmt.Errorf("%w: password: must be at least %d characters", telemetry.ErrInvalid, MinLength)
 	case len(password) > MaxBytes:
-		return fmt.Errorf("%w: password: want at most %d bytes", telemetry.ErrInvalid, MaxBytes)
+		return fmt.Errorf("%w: password: must be at most %d bytes", telemetry.ErrInvalid, MaxBytes)
 	}
 	return nil
 }
@@ -73,12 +74,13 @@ func Hash(password string, cost Cost, random io.Reader) (string, error) {
 	}
 	hash := argon2.IDKey([]byte(password), salt, cost.Passes, cost.MemoryKiB, cost.Threads, hashBytes)
 	encode := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", version, cost.MemoryKiB, cost.Passes, cost.Threads, encode(salt), encode(hash)), nil
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		version, cost.MemoryKiB, cost.Passes, cost.Threads, encode(salt), encode(hash)), nil
 }
 
-// Verify reports whether password is the one of the PHC string. The time that it
-// takes depends on the string's cost alone. The error, which wraps
-// telemetry.ErrInvalid, is about the string.
+// Verify reports whether the PHC string is that of the password. The time that it takes
+// depends on the cost in the string only. The error wraps telemetry.ErrInvalid: the string
+// is not valid.
 func Verify(phc, password string) (bool, error) {
 	cost, salt, hash, err := parse(phc)
 	if err != nil {
@@ -88,24 +90,24 @@ func Verify(phc, password string) (bool, error) {
 	return subtle.ConstantTimeCompare(got, hash) == 1, nil
 }
 
-// Outdated reports whether a PHC string was made with another cost: the password
-// should be hashed anew when it is next known.
+// Outdated reports whether a PHC string has another cost: the next login should store a
+// new one.
 func Outdated(phc string, cost Cost) bool {
 	have, _, _, err := parse(phc)
 	return err != nil || have != cost
 }
 
 func parse(phc string) (cost Cost, salt, hash []byte, err error) {
-	bad := func(what string) (Cost, []byte, []byte, error) {
+	invalid := func(what string) (Cost, []byte, []byte, error) {
 		return Cost{}, nil, nil, fmt.Errorf("%w: stored password: %s", telemetry.ErrInvalid, what)
 	}
 	parts := strings.Split(phc, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != "v="+strconv.Itoa(version) {
-		return bad("not a PHC string of argon2id, version 19")
+		return invalid("not a PHC string of argon2id, version 19")
 	}
 	parameters := strings.Split(parts[3], ",")
 	if len(parameters) != 3 {
-		return bad("want m, t and p")
+		return invalid("the parameters must be m, t and p")
 	}
 	var values [3]uint64
 	for i, bound := range []struct {
@@ -115,16 +117,16 @@ func parse(phc string) (cost Cost, salt, hash []byte, err error) {
 		text, ok := strings.CutPrefix(parameters[i], bound.name)
 		value, err := strconv.ParseUint(text, 10, 32)
 		if !ok || err != nil || value < 1 || value > bound.most || strconv.FormatUint(value, 10) != text {
-			return bad("parameter " + bound.name + " is missing or out of bounds")
+			return invalid("parameter " + bound.name + " is missing or out of bounds")
 		}
 		values[i] = value
 	}
 	decode := base64.RawStdEncoding.Strict().DecodeString
 	if salt, err = decode(parts[4]); err != nil || len(salt) < 8 || len(salt) > 64 {
-		return bad("salt")
+		return invalid("the salt is not valid")
 	}
 	if hash, err = decode(parts[5]); err != nil || len(hash) < 16 || len(hash) > 64 {
-		return bad("hash")
+		return invalid("the hash is not valid")
 	}
 	return Cost{uint32(values[0]), uint32(values[1]), uint8(values[2])}, salt, hash, nil
 }

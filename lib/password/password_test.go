@@ -11,7 +11,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// cheap keeps the tests quick.
+// cheap keeps the tests fast.
 var cheap = password.Cost{MemoryKiB: 64, Passes: 1, Threads: 1}
 
 func TestHashAndVerify(t *testing.T) {
@@ -23,24 +23,24 @@ func TestHashAndVerify(t *testing.T) {
 	}
 	for given, want := range map[string]bool{secret: true, secret + " ": false, "": false, strings.ToUpper(secret): false} {
 		if ok, err := password.Verify(phc, given); err != nil || ok != want {
-			t.Errorf("%q: %t, %v", given, ok, err)
+			t.Errorf("%q: got %t, %v, want %t", given, ok, err, want)
 		}
 	}
 	if again, _ := password.Hash(secret, cheap, rand.Reader); again == phc {
-		t.Error("two hashes have one salt")
+		t.Error("two hashes have the same salt")
 	}
 	if password.Outdated(phc, cheap) || !password.Outdated(phc, password.DefaultCost()) {
-		t.Error("the cost is not compared")
+		t.Error("Outdated: got true for the same cost, or false for another")
 	}
 }
 
-// TestVector is one of the reference implementation's (phc-winner-argon2,
+// TestVector verifies a test vector of the reference implementation (phc-winner-argon2,
 // test.c: version 19, t=2, m=2^16, p=1, "password", "somesalt").
 func TestVector(t *testing.T) {
 	t.Parallel()
 	const phc = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
 	if ok, err := password.Verify(phc, "password"); err != nil || !ok {
-		t.Errorf("got %t, %v", ok, err)
+		t.Errorf("got %t, %v, want true", ok, err)
 	}
 }
 
@@ -51,7 +51,7 @@ func TestCheck(t *testing.T) {
 		strings.Repeat("x", 256): true, strings.Repeat("x", 257): false, strings.Repeat("\xff", 20): false,
 	} {
 		if err := password.Check(given); (err == nil) != valid || err != nil && !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%q: %v", given, err)
+			t.Errorf("%q: got %v, want valid %t", given, err, valid)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func TestCheck(t *testing.T) {
 func TestNoRandomness(t *testing.T) {
 	t.Parallel()
 	if _, err := password.Hash("x", cheap, bytes.NewReader(make([]byte, 15))); err == nil {
-		t.Error("want an error")
+		t.Error("got no error, want one for 15 random bytes")
 	}
 }
 
@@ -75,10 +75,10 @@ func FuzzVerify(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, phc string) {
 		if strings.Contains(phc, "m=") && len(phc) > 30 && !strings.Contains(phc, "m=64,t=1,p=1") {
-			t.Skip("a costly one")
+			t.Skip("too expensive")
 		}
 		if _, err := password.Verify(phc, "x"); err != nil && !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%q: %v", phc, err)
+			t.Errorf("%q: got %v, want telemetry.ErrInvalid", phc, err)
 		}
 	})
 }

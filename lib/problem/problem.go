@@ -1,10 +1,12 @@
-// Package problem holds the problem document, the one shape in which the
-// platform's HTTP interfaces say that a request was not served (RFC 9457).
+// Package problem encodes problem documents (RFC 9457), the form of the errors of the
+// platform's HTTP interfaces.
 package problem
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 )
@@ -12,28 +14,28 @@ import (
 // ContentType is the media type of a problem document.
 const ContentType = "application/problem+json"
 
-// Type is a URI that names a kind of problem. It is a name: nothing is served there.
+// Type is a URI that identifies a type of problem. It is not an address.
 type Type string
 
-// TypeOf returns the platform's own Type with that last part, such as "not-json".
+// TypeOf returns the platform's Type with the given last part, such as "not-json".
 func TypeOf(name string) Type { return Type("urn:insighthub:problem:" + name) }
 
-// Document is one problem. Its JSON form has the members type, title, status,
-// detail and instance, without the empty ones, followed by the extension
-// members in the order of their names.
+// Document is a problem. Its JSON form has the members type, title, status, detail and
+// instance, without empty ones, and then the extension members in the order of their
+// names.
 type Document struct {
-	// Type names the kind of problem; empty is "about:blank": the status says it all.
+	// Type is empty ("about:blank") when the status is enough.
 	Type Type
-	// Title is the same for every problem of a type; empty is the status's own text.
+	// Title is the same for every problem of a type; empty is the text of the status.
 	Title string
 	// Status is the HTTP status code.
 	Status int
-	// Detail explains this occurrence to whoever sent the request. It never
-	// holds the text of an internal error.
+	// Detail explains this occurrence to the client. It never holds the text of an internal
+	// error.
 	Detail string
-	// Instance is a URI that names this occurrence, or empty.
+	// Instance is a URI that identifies this occurrence, or empty.
 	Instance string
-	// Extensions are further members. A name of RFC 9457's own is an error.
+	// Extensions are additional members. They cannot have the names of RFC 9457's members.
 	Extensions map[string]any
 }
 
@@ -43,31 +45,22 @@ func (d Document) MarshalJSON() ([]byte, error) {
 		name  string
 		value any
 	}
-	title := d.Title
-	if title == "" {
-		title = http.StatusText(d.Status)
+	members := []member{
+		{"type", cmp.Or(d.Type, "about:blank")},
+		{"title", cmp.Or(d.Title, http.StatusText(d.Status))},
+		{"status", d.Status},
 	}
-	kind := d.Type
-	if kind == "" {
-		kind = "about:blank"
-	}
-	members := []member{{"type", kind}, {"title", title}, {"status", d.Status}}
 	if d.Detail != "" {
 		members = append(members, member{"detail", d.Detail})
 	}
 	if d.Instance != "" {
 		members = append(members, member{"instance", d.Instance})
 	}
-	names := make([]string, 0, len(d.Extensions))
-	for name := range d.Extensions {
+	for _, name := range slices.Sorted(maps.Keys(d.Extensions)) {
 		switch name {
 		case "type", "title", "status", "detail", "instance":
-			return nil, fmt.Errorf("extension member %q: the name is a problem document's own", name)
+			return nil, fmt.Errorf("extension member %q has the name of a member of RFC 9457", name)
 		}
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
 		members = append(members, member{name, d.Extensions[name]})
 	}
 

@@ -39,7 +39,7 @@ func TestMarshal(t *testing.T) {
 	}
 }
 
-func TestMarshalRefusesOwnNames(t *testing.T) {
+func TestMarshalRejectsReservedNames(t *testing.T) {
 	t.Parallel()
 	out, err := json.Marshal(problem.Document{Status: 400, Extensions: map[string]any{"status": 200}})
 	if err == nil {

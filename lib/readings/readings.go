@@ -79,20 +79,21 @@ type BucketQuery struct {
 	Aggregates []Aggregate
 }
 
-// Buckets are in the order of their times, those without readings left out. The first
-// and the last hold only what the range has of them.
+// Buckets are in the order of their times, without empty ones. The first and the last
+// have only the readings that are in the range.
 type Buckets struct {
 	Unit  string
-	Times []telemetry.Micros // where each begins
-	// Columns are as long as Times, one for each aggregate of the query, in its order.
+	Times []telemetry.Micros // start of each
+	// Columns has a column for each aggregate of the query, in its order. All are as long
+	// as Times.
 	Columns [][]float64
 }
 
-// LatestQuery asks for the last reading of each series of a gateway.
+// LatestQuery selects the last reading of each series of a gateway.
 type LatestQuery struct {
 	Site    telemetry.SiteID
 	Gateway telemetry.GatewayID
-	// Device and Metric may be empty: all.
+	// Device and Metric may be empty, which selects all.
 	Device telemetry.DeviceName
 	Metric telemetry.MetricName
 	// After is the last series of the page before; its Device is empty for the first page.
@@ -100,7 +101,7 @@ type LatestQuery struct {
 	Limit int
 }
 
-// Latest is the last reading of a series by event time, whatever its quality.
+// Latest is the last reading of a series by event time, of any quality.
 type Latest struct {
 	Device  telemetry.DeviceName
 	Metric  telemetry.MetricName
@@ -110,8 +111,7 @@ type Latest struct {
 	Quality telemetry.Quality
 }
 
-// Selection is what an export holds: every series of a gateway, those of one device, or
-// of one metric.
+// Selection selects series of a gateway: all, those of a device, or those of a metric.
 type Selection struct {
 	Site    telemetry.SiteID
 	Gateway telemetry.GatewayID
@@ -120,8 +120,8 @@ type Selection struct {
 	Range   Range
 }
 
-// Block is some readings of one series in the order of their times. It is valid during
-// the call that hands it over.
+// Block is a part of the readings of a series in the order of their times. It is valid
+// during the call that it is passed to.
 type Block struct {
 	Device telemetry.DeviceName
 	Metric telemetry.MetricName
@@ -129,33 +129,36 @@ type Block struct {
 	Points
 }
 
-// Resolution is the width of buckets, or none.
+// Resolution is the width of buckets, or single readings.
 type Resolution struct {
 	Name  string
 	Width time.Duration // 0: single readings
 }
 
-// Raw is no buckets.
+// Raw is the resolution of single readings.
 func Raw() Resolution { return Resolution{Name: "raw"} }
 
-// Resolutions are the widths that can be asked for, the finest first.
+// Resolutions returns the supported widths, the finest first.
 func Resolutions() []Resolution {
 	return []Resolution{
-		{"1s", time.Second}, {"10s", 10 * time.Second}, {"1m", time.Minute}, {"10m", 10 * time.Minute}, {"1h", time.Hour}, {"1d", 24 * time.Hour},
+		{"1s", time.Second}, {"10s", 10 * time.Second},
+		{"1m", time.Minute}, {"10m", 10 * time.Minute},
+		{"1h", time.Hour}, {"1d", 24 * time.Hour},
 	}
 }
 
-// ParseResolution reads one of their names, or raw.
+// ParseResolution returns the resolution of that name; telemetry.ErrInvalid when it is
+// not supported.
 func ParseResolution(name string) (Resolution, error) {
 	for _, r := range append(Resolutions(), Raw()) {
 		if r.Name == name {
 			return r, nil
 		}
 	}
-	return Resolution{}, fmt.Errorf("%w: resolution", telemetry.ErrInvalid)
+	return Resolution{}, fmt.Errorf("%w: unknown resolution", telemetry.ErrInvalid)
 }
 
-// Buckets is how many buckets of this width a range may have.
+// Buckets returns the largest number of buckets that the range can have.
 func (r Resolution) Buckets(of Range) int64 {
 	if r.Width <= 0 {
 		return math.MaxInt64
@@ -164,12 +167,12 @@ func (r Resolution) Buckets(of Range) int64 {
 	return int64((of.To-of.From)/width) + 2
 }
 
-// Finest is the finest resolution, at least as wide as kept, at which a range has at most
-// that many buckets, or the coarsest.
-func Finest(of Range, most int64, kept time.Duration) Resolution {
+// Finest returns the finest resolution, at least as wide as stored, at which the range has
+// at most that many buckets, or else the coarsest.
+func Finest(of Range, most int64, stored time.Duration) Resolution {
 	all := Resolutions()
 	for _, r := range all {
-		if r.Width >= kept && r.Buckets(of) <= most+1 {
+		if r.Width >= stored && r.Buckets(of) <= most+1 {
 			return r
 		}
 	}
