@@ -7,7 +7,7 @@ import "github.com/insighthub/insighthub/lib/kpi"
 // one with classic buckets.
 func KPIMetrics() []string {
 	var out []string
-	for _, figure := range []kpi.Figure{
+	for _, figure := range []kpi.Name{
 		kpi.SeriesMin, kpi.SeriesMax, kpi.SeriesMean, kpi.SeriesLast, kpi.SeriesSamples,
 		kpi.CalendarSeconds, kpi.PlannedSeconds, kpi.BusySeconds, kpi.ProductionSeconds, kpi.IdleSeconds, kpi.SetupSeconds,
 		kpi.DownSeconds, kpi.UnknownSeconds, kpi.Failures, kpi.Produced, kpi.Good, kpi.IdealSeconds,

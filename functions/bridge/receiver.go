@@ -39,7 +39,7 @@ func (r *receiver) Write(ctx context.Context, samples []kpi.Sample) (bridge.Writ
 // fill makes a series of a sample, in the series' own memory.
 func fill(s *remotewrite.Series, sample *kpi.Sample) {
 	s.Labels = append(s.Labels[:0],
-		remotewrite.Label{Name: remotewrite.NameLabel, Value: string(sample.Figure)},
+		remotewrite.Label{Name: remotewrite.NameLabel, Value: string(sample.Name)},
 		remotewrite.Label{Name: "device", Value: string(sample.Device)},
 		remotewrite.Label{Name: "gateway", Value: string(sample.Gateway)},
 		remotewrite.Label{Name: "metric", Value: string(sample.Metric)},
@@ -47,7 +47,7 @@ func fill(s *remotewrite.Series, sample *kpi.Sample) {
 		remotewrite.Label{Name: "site", Value: string(sample.Site)},
 	)
 	at := int64(sample.Time / 1000)
-	s.Samples, s.Histograms, s.Metadata = s.Samples[:0], s.Histograms[:0], metadata(sample.Figure)
+	s.Samples, s.Histograms, s.Metadata = s.Samples[:0], s.Histograms[:0], metadata(sample.Name)
 	if sample.Lags != nil {
 		s.Histograms = append(s.Histograms, histogram(sample.Lags, at))
 		return
@@ -85,7 +85,7 @@ func histogram(lags *kpi.Lags, at int64) remotewrite.Histogram {
 }
 
 // metadata says what a figure is; all are of one window.
-func metadata(f kpi.Figure) remotewrite.Metadata {
+func metadata(f kpi.Name) remotewrite.Metadata {
 	m := remotewrite.Metadata{Type: remotewrite.Gauge, Help: help(f)}
 	if strings.HasSuffix(string(f), "_seconds") {
 		m.Unit = "seconds"
@@ -96,7 +96,7 @@ func metadata(f kpi.Figure) remotewrite.Metadata {
 	return m
 }
 
-func help(f kpi.Figure) string {
+func help(f kpi.Name) string {
 	switch f {
 	case kpi.SeriesMin:
 		return "Least value of the series in the window."

@@ -81,7 +81,7 @@ func (n *notes) Write(ctx context.Context, samples []kpi.Sample) (Written, error
 		return Written{}, n.err
 	}
 	for _, s := range samples {
-		if s.Figure == kpi.SeriesLast {
+		if s.Name == kpi.SeriesLast {
 			n.got = append(n.got, fmt.Sprintf("%s@%d=%v", s.Gateway, s.Time/1e6, s.Value))
 		}
 		if s.Lags != nil {

@@ -71,7 +71,7 @@ func (c *Codec) Inherit(shard shardstate.Shard, parents []shardstate.Parent[*Sta
 	}
 	for _, p := range parents {
 		own := p.State.shard
-		own.Keep(func(g telemetry.GatewayID) bool { return shard.Hashes.Contains(string(g)) })
+		own.Retain(func(g telemetry.GatewayID) bool { return shard.Hashes.Contains(string(g)) })
 		for i := range p.State.inherited {
 			if shard.Hashes.Contains(string(p.State.inherited[i].Gateway)) {
 				s.inherited = append(s.inherited, p.State.inherited[i])

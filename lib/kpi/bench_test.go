@@ -50,7 +50,7 @@ func newPlant(tb testing.TB, series int) *plant {
 	return p
 }
 
-// step moves the plant on by a second; the gateways sample at times of their own.
+// step advances the plant by a second; each gateway samples at its own times.
 func (p *plant) step() {
 	for g, b := range p.batches {
 		first := p.at + telemetry.Micros(g*997+int(p.at/1_000_000*373)%5000)
@@ -103,7 +103,7 @@ func BenchmarkSerialise(b *testing.B) {
 	const series = 20_000
 	p := newPlant(b, series)
 	s := newShard(b, Config{Machines: p})
-	for range 24 { // a window is open by 4 s, and one has waited for its lateness
+	for range 24 { // one window has been open for 4 s, and another waits for its lateness
 		p.step()
 		p.observe(s, func(*Sample) {})
 	}
@@ -127,8 +127,8 @@ func BenchmarkSerialise(b *testing.B) {
 	})
 }
 
-// TestStateIsSmall computes the figures that the package's comment states, and
-// holds them against the 200 bytes a series that are allowed.
+// TestStateIsSmall checks the sizes that the package's comment states, and the limit of
+// 200 bytes a series.
 func TestStateIsSmall(t *testing.T) {
 	const series, allowed, statedMost, statedMean = 20_000, 200, 112, 76
 	p := newPlant(t, series)
@@ -137,21 +137,21 @@ func TestStateIsSmall(t *testing.T) {
 	for i := range 32 {
 		p.step()
 		p.observe(s, func(*Sample) {})
-		if i < 7 { // until a first window is closed
+		if i < 7 { // before the first window closes
 			continue
 		}
 		size := len(s.AppendBinary(nil))
 		most, sum, n = max(most, size), sum+size, n+1
 	}
 	if s.Series() != series || n != 25 {
-		t.Fatalf("%d series, %d states", s.Series(), n)
+		t.Fatalf("got %d series and %d states, want %d and 25", s.Series(), n, series)
 	}
 	up := func(n, by int) int { return (n + by - 1) / by }
-	if have := up(most, series); have != statedMost || have > allowed {
-		t.Errorf("at most %d bytes a series, stated are %d, allowed %d", have, statedMost, allowed)
+	if got := up(most, series); got != statedMost || got > allowed {
+		t.Errorf("got at most %d bytes a series, want the %d of doc.go, at most %d", got, statedMost, allowed)
 	}
-	if have := up(sum, n*series); have != statedMean {
-		t.Errorf("%d bytes a series in the mean, stated are %d", have, statedMean)
+	if got := up(sum, n*series); got != statedMean {
+		t.Errorf("got %d bytes a series on average, want the %d of doc.go", got, statedMean)
 	}
 }
 
@@ -169,8 +169,8 @@ func TestObserveDoesNotAllocate(t *testing.T) {
 		}
 		s.EmitClosed(func(*Sample) {})
 	})
-	// 10,000 events; what is left is a few for each machine's closed window.
+	// The few that remain are for the closed windows of machines.
 	if allocs > 200 {
-		t.Errorf("%v allocations for 10,000 events", allocs)
+		t.Errorf("got %v allocations for 10,000 events, want at most 200", allocs)
 	}
 }

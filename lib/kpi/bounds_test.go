@@ -13,29 +13,30 @@ func TestCardinalityIsBoundedAndVisible(t *testing.T) {
 	s := newShard(t, Config{Limits: Limits{Gateways: 1, Devices: 3, Series: 4}})
 	b := &telemetry.Batch{Gateway: "gw", Site: "plant", Received: noon}
 	for i := range 10 {
-		b.Append(telemetry.Event{Device: telemetry.DeviceName(fmt.Sprint("d", i%5)), Metric: telemetry.MetricName(fmt.Sprint("m", i/5)), Time: noon, Value: 1})
+		device, metric := telemetry.DeviceName(fmt.Sprint("d", i%5)), telemetry.MetricName(fmt.Sprint("m", i/5))
+		b.Append(telemetry.Event{Device: device, Metric: metric, Time: noon, Value: 1})
 	}
 	r := s.Observe(b, noon)
 	if r.Accepted != 4 || r.Refused != 6 || !r.AtLimit() || s.Series() != 4 {
-		t.Fatalf("%+v, %d series", r, s.Series())
+		t.Fatalf("got %+v and %d series, want 4 accepted, 6 refused, 4 series", r, s.Series())
 	}
 	b.Gateway = "another"
-	if r := s.Observe(b, noon); r.Refused != 10 || s.Refused() != 10 {
-		t.Fatalf("%+v, %d refused", r, s.Refused())
+	if r := s.Observe(b, noon); r.Refused != 10 {
+		t.Fatalf("second gateway: got %+v, want 10 refused", r)
 	}
 	s.Advance(noon + 7*second)
 	got := collect(s)
-	for f, want := range map[Figure]float64{Events: 4, RefusedEvents: 6, GatewaySeries: 4, GatewayDevices: 3, SeriesSamples: 1} {
+	for f, want := range map[Name]float64{Events: 4, RefusedEvents: 6, GatewaySeries: 4, GatewayDevices: 3, SeriesSamples: 1} {
 		if v := value(got, f); v != want {
-			t.Errorf("%s: have %v, want %v", f, v, want)
+			t.Errorf("%s: got %v, want %v", f, v, want)
 		}
 	}
 
-	// After a silence of Forget the names are free again.
+	// After a silence of Forget other devices are accepted.
 	s.Advance(noon + 2*3600*second)
 	s.EmitClosed(func(*Sample) {})
 	if s.Series() != 0 || len(s.AppendBinary(nil)) > 40 {
-		t.Errorf("%d series in %d bytes after the silence", s.Series(), len(s.AppendBinary(nil)))
+		t.Errorf("after the silence: got %d series in %d bytes, want none", s.Series(), len(s.AppendBinary(nil)))
 	}
 	b.Reset()
 	b.Gateway = "another"
@@ -45,8 +46,8 @@ func TestCardinalityIsBoundedAndVisible(t *testing.T) {
 	}
 }
 
-// TestIrregularTimesAreBounded sends more irregular times than a window's set
-// holds. All count, those past the bound as unverified, and the state stays small.
+// TestIrregularTimesAreBounded observes more irregular times than a window's set can
+// hold. All of them count, those beyond the limit as unverified, and the state stays small.
 func TestIrregularTimesAreBounded(t *testing.T) {
 	m := newMachine(t, pressConfig())
 	s := newShard(t, Config{Machines: everyDevice{m}})
@@ -74,35 +75,39 @@ func TestIrregularTimesAreBounded(t *testing.T) {
 	}
 	s.Advance(noon + 7*second)
 	got := collect(s)
-	for f, want := range map[Figure]float64{SeriesSamples: n, Events: n, UnverifiedEvents: float64(report.Unverified), CrowdedEvents: float64(report.Crowded)} {
+	for f, want := range map[Name]float64{
+		SeriesSamples: n, Events: n, UnverifiedEvents: float64(report.Unverified), CrowdedEvents: float64(report.Crowded),
+	} {
 		if v := value(got, f); v != want {
-			t.Errorf("%s: have %v, want %v", f, v, want)
+			t.Errorf("%s: got %v, want %v", f, v, want)
 		}
 	}
 }
 
-// TestShuffledRegularTimesFit puts three times as many regular times in no order
-// as the set has runs: it must find the few runs that they are.
+// TestShuffledRegularTimesFit adds three times as many shuffled regular times as the set
+// may have runs: compaction must find the few runs.
 func TestShuffledRegularTimesFit(t *testing.T) {
 	var set timeSet
 	for _, i := range rand.New(rand.NewPCG(1, 2)).Perm(200) {
-		if have := set.add(uint32(i)*10_000, 64); have != added {
-			t.Fatalf("time %d: have %d", i, have)
+		if got := set.add(uint32(i)*10_000, 64); got != added {
+			t.Fatalf("time %d: got %d", i, got)
 		}
 	}
 	for i := range uint32(200) {
-		if have := set.add(i*10_000, 64); have != duplicate {
-			t.Errorf("time %d again: have %d", i, have)
+		if got := set.add(i*10_000, 64); got != duplicate {
+			t.Errorf("time %d repeated: got outcome %d, want a duplicate", i, got)
 		}
 	}
 	if set.compact(); len(set.runs) != 1 {
-		t.Errorf("%d runs", len(set.runs))
+		t.Errorf("got %d runs, want 1", len(set.runs))
 	}
 }
 
 func TestLagBuckets(t *testing.T) {
 	var h Lags
-	for _, lag := range []time.Duration{-time.Second, 0, 976 * time.Microsecond, 977 * time.Microsecond, time.Second, time.Second + time.Microsecond, 30 * time.Hour} {
+	for _, lag := range []time.Duration{
+		-time.Second, 0, 976 * time.Microsecond, 977 * time.Microsecond, time.Second, time.Second + time.Microsecond, 30 * time.Hour,
+	} {
 		h.add(bucketOf(micros(lag)), micros(lag))
 	}
 	if h.Count != 7 || h.Zero != 3 || h.SumMicros != 108_000_000_000+1_000_000+976+977+1 {
@@ -118,13 +123,13 @@ func TestLagBuckets(t *testing.T) {
 			want = 6
 		}
 		if counts[i] != want {
-			t.Errorf("at most %v s: have %d, want %d", bound, counts[i], want)
+			t.Errorf("at most %v s: got %d, want %d", bound, counts[i], want)
 		}
 	}
 }
 
-// TestLateAndEarlyToTheMicrosecond: at clock noon+7 s the window that ends at
-// noon+5 s is closed, and the last that is taken begins at noon+15 s.
+// TestLateAndEarlyToTheMicrosecond: at clock noon+7 s the window that ends at noon+5 s is
+// closed, and the last window that accepts events begins at noon+15 s.
 func TestLateAndEarlyToTheMicrosecond(t *testing.T) {
 	for _, test := range []struct {
 		at   telemetry.Micros
@@ -139,8 +144,8 @@ func TestLateAndEarlyToTheMicrosecond(t *testing.T) {
 		s.Advance(noon + 7*second)
 		b := &telemetry.Batch{Gateway: "gw", Site: "plant"}
 		b.Append(telemetry.Event{Device: "d", Metric: "m", Time: noon + test.at})
-		if have := s.Observe(b, noon); have != test.want { // an older arrival does not turn the clock back
-			t.Errorf("%d: have %+v, want %+v", test.at, have, test.want)
+		if got := s.Observe(b, noon); got != test.want { // an older arrival does not turn the clock back
+			t.Errorf("%d: got %+v, want %+v", test.at, got, test.want)
 		}
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// EmitClosed hands the samples of the windows that the arrival clock has closed to
-// emit, each once: by end of window, then gateway, then device and metric. The
-// Sample is valid during the call. What is emitted follows from the records
-// alone, however often EmitClosed is called between them.
+// EmitClosed calls emit with the samples of the windows that the arrival clock has
+// closed, each once: by end of window, then gateway, then device and metric. The Sample
+// is valid during the call. The samples depend on the records alone, however often
+// EmitClosed is called between them.
 func (s *Shard) EmitClosed(emit func(*Sample)) {
 	for s.emitted < s.open {
 		if len(s.gateways) == 0 {
@@ -33,7 +33,7 @@ func (s *Shard) EmitClosed(emit func(*Sample)) {
 	}
 }
 
-// silent reports whether what was last seen at since is forgotten at end.
+// silent reports whether an object whose last reading was at since is forgotten at end.
 func (s *Shard) silent(since, end telemetry.Micros) bool { return since <= end-s.forget }
 
 // closer closes one window of one gateway.
@@ -45,36 +45,36 @@ type closer struct {
 	sample  Sample
 
 	events, bad          uint64
-	devices, series      int  // that had readings, and not too long ago
-	any                  bool // usable readings
+	devices, series      int  // with readings less than Forget ago
+	any                  bool // there are usable readings
 	firstReading, newest telemetry.Micros
 }
 
-func (c *closer) put(f Figure, v float64) {
-	c.sample.Figure, c.sample.Value = f, v
+func (c *closer) put(name Name, v float64) {
+	c.sample.Name, c.sample.Value = name, v
 	c.emit(&c.sample)
 }
 
 func (c *closer) run() {
-	gone := false
+	deleted := false
 	for _, d := range c.gateway.devices {
 		c.device(d)
 		before := len(d.series)
 		d.series = slices.DeleteFunc(d.series, c.forget)
-		gone = gone || len(d.series) < before
+		deleted = deleted || len(d.series) < before
 		if slices.ContainsFunc(d.series, func(sr *series) bool { return sr.seen != 0 }) {
 			c.devices++
 		}
 	}
-	if gone {
+	if deleted {
 		c.gateway.devices = slices.DeleteFunc(c.gateway.devices, func(d *device) bool { return len(d.series) == 0 })
-		c.gateway.forgetLayout()
+		c.gateway.resetLayout()
 	}
 	c.sample.Device = ""
 	c.platform()
 }
 
-// forget drops the closed window and reports whether the series is to be given up.
+// forget drops the closed window and reports whether the series has to be deleted.
 func (c *closer) forget(sr *series) bool {
 	if sr.closing(c.end-c.shard.window) != nil {
 		sr.drop()
@@ -107,7 +107,7 @@ func (c *closer) device(d *device) {
 		if w.count == 0 {
 			continue
 		}
-		m.see(start+telemetry.Micros(w.firstAt), start+telemetry.Micros(w.lastAt))
+		m.include(start+telemetry.Micros(w.firstAt), start+telemetry.Micros(w.lastAt))
 		switch sr.role {
 		case stateRole:
 			m.states = w.changes
@@ -117,15 +117,15 @@ func (c *closer) device(d *device) {
 			m.goods = w.changes
 		case plain:
 		}
-		c.figures(sr, w)
+		c.statistics(sr, w)
 	}
 	if m.alive {
-		c.see(m.first, m.last)
+		c.include(m.first, m.last)
 	}
 	c.machine(d, &m)
 }
 
-func (c *closer) see(first, last telemetry.Micros) {
+func (c *closer) include(first, last telemetry.Micros) {
 	if !c.any {
 		c.any, c.firstReading, c.newest = true, first, last
 		return
@@ -133,7 +133,7 @@ func (c *closer) see(first, last telemetry.Micros) {
 	c.firstReading, c.newest = min(c.firstReading, first), max(c.newest, last)
 }
 
-func (c *closer) figures(sr *series, w *window) {
+func (c *closer) statistics(sr *series, w *window) {
 	c.sample.Metric = sr.metric
 	c.put(SeriesMin, w.min)
 	c.put(SeriesMax, w.max)
@@ -143,19 +143,19 @@ func (c *closer) figures(sr *series, w *window) {
 	c.sample.Metric = ""
 }
 
-// machine emits a machine's sums and carries its state on. A machine that has
-// been silent for too long leaves nothing.
+// machine emits a machine's sums and updates its carry. A machine that has been silent
+// for Forget has no samples, and its carry is reset.
 func (c *closer) machine(d *device, m *machineWindow) {
 	if !m.alive && (d.carry.has&hasAlive == 0 || c.shard.silent(d.carry.alive, c.end)) {
 		d.carry = carry{}
 		return
 	}
 	if d.machine == nil {
-		d.carry.keep(m)
+		d.carry.update(m)
 		return
 	}
 	sums := m.integrate(d.machine, &d.carry, c.shard.window)
-	d.carry.keep(m)
+	d.carry.update(m)
 	c.put(CalendarSeconds, seconds(micros(sums.Calendar)))
 	c.put(PlannedSeconds, seconds(micros(sums.Planned)))
 	if d.machine.state != "" {
@@ -218,8 +218,8 @@ func (c *closer) platform() {
 	}
 }
 
-// freshness emits how old the newest reading is at the window's end, and how much
-// of the window lies more than the gap limit after a reading.
+// freshness emits the age of the newest reading at the end of the window, and how much
+// of the window is more than the gap limit after a reading.
 func (c *closer) freshness(start telemetry.Micros) {
 	g, s := c.gateway, c.shard
 	if g.hasNewest {
@@ -239,5 +239,5 @@ func (c *closer) freshness(start telemetry.Micros) {
 	}
 }
 
-// seconds is the float64 nearest to m: one rounding, where Duration.Seconds has two.
+// seconds returns the float64 nearest to m: it rounds once, Duration.Seconds twice.
 func seconds(m telemetry.Micros) float64 { return float64(m) / 1e6 }

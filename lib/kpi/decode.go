@@ -9,12 +9,12 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Decode replaces the state by a serialised one. The error wraps
-// telemetry.ErrInvalid, and the state is then as it was. It does not keep p.
+// Decode replaces the state by a serialised one. An error wraps telemetry.ErrInvalid and
+// leaves the state unchanged. It does not retain p.
 //
-// What is read is checked, so that no state that AppendBinary could not have
-// written makes a later call panic or take more memory than the limits allow.
-// A gateway that holds more series than today's limits keeps them.
+// The state is checked, so that one that AppendBinary cannot have written does not make
+// a later call panic or use more memory than the limits allow. A gateway that has more
+// series than the current limits keeps them.
 func (s *Shard) Decode(p []byte) error {
 	fresh, err := NewShard(s.config)
 	if err != nil {
@@ -46,7 +46,7 @@ func (d *decoder) fail(format string, args ...any) {
 
 func (d *decoder) byte() byte {
 	if d.at >= len(d.p) {
-		d.fail("ends early")
+		d.fail("unexpected end")
 		return 0
 	}
 	d.at++
@@ -60,14 +60,14 @@ func (d *decoder) uvarint() uint64 {
 	}
 	v, n := binary.Uvarint(d.p[d.at:])
 	if n <= 0 {
-		d.fail("no varint")
+		d.fail("not a varint")
 		return 0
 	}
 	d.at += n
 	return v
 }
 
-// below reads a varint that is below limit.
+// below reads a varint that must be less than limit.
 func (d *decoder) below(limit uint64, what string) uint64 {
 	v := d.uvarint()
 	if v >= limit {
@@ -77,11 +77,11 @@ func (d *decoder) below(limit uint64, what string) uint64 {
 	return v
 }
 
-// count reads how many things of at least size bytes follow.
+// count reads the number of the following elements, each of at least size bytes.
 func (d *decoder) count(size int, what string) int {
 	v := d.uvarint()
 	if v > uint64((len(d.p)-d.at)/size) {
-		d.fail("%d %s do not fit into what is left", v, what)
+		d.fail("%d %s do not fit in the remaining bytes", v, what)
 		return 0
 	}
 	return int(v)
@@ -89,7 +89,7 @@ func (d *decoder) count(size int, what string) int {
 
 func (d *decoder) uint64() uint64 {
 	if len(d.p)-d.at < 8 {
-		d.fail("ends early")
+		d.fail("unexpected end")
 		return 0
 	}
 	d.at += 8
@@ -99,7 +99,7 @@ func (d *decoder) uint64() uint64 {
 func (d *decoder) float() float64 {
 	v := math.Float64frombits(d.uint64())
 	if math.IsNaN(v) || math.IsInf(v, 0) {
-		d.fail("a value that is not finite")
+		d.fail("value is not finite")
 		return 0
 	}
 	return v
@@ -107,14 +107,14 @@ func (d *decoder) float() float64 {
 
 func (d *decoder) bytes(n int) []byte {
 	if n > len(d.p)-d.at {
-		d.fail("ends early")
+		d.fail("unexpected end")
 		return nil
 	}
 	d.at += n
 	return d.p[d.at-n : d.at]
 }
 
-// name reads a name, which is valid or, where that is allowed, empty.
+// name reads a name, which must be valid, or may be empty if empty is true.
 func name[S ~string](d *decoder, empty bool) S {
 	text := S(d.bytes(int(d.below(telemetry.MaxNameBytes+1, "name"))))
 	if d.err == nil && (text != "" || !empty) {
@@ -132,17 +132,17 @@ func (d *decoder) run() {
 	}
 	started := d.byte()
 	if w := d.uvarint(); d.err == nil && w != uint64(s.window) {
-		d.fail("a window of %d µs, want %d", w, s.window)
+		d.fail("window of %d µs, want %d µs", w, s.window)
 	}
 	clock := telemetry.Micros(d.below(uint64(maxTime)+1, "clock"))
 	emitted, n := binary.Varint(d.p[d.at:])
 	if n <= 0 {
-		d.fail("no varint")
+		d.fail("not a varint")
 		return
 	}
 	d.at += n
 	if started > 1 || emitted%int64(s.window) != 0 || emitted > int64(clock) || emitted < int64(clock)-int64(maxTime) {
-		d.fail("clock %d, emitted %d", clock, emitted)
+		d.fail("clock %d and emitted %d are not consistent", clock, emitted)
 		return
 	}
 	if started == 1 {
@@ -150,12 +150,12 @@ func (d *decoder) run() {
 		s.emitted = telemetry.Micros(emitted)
 		s.open = max(s.open, s.emitted)
 	} else if clock != 0 || emitted != 0 {
-		d.fail("a clock that has not started")
+		d.fail("clock is set and has not started")
 	}
 	var before telemetry.GatewayID
 	for i := range d.count(2, "gateways") {
 		if started == 0 {
-			d.fail("gateways before the clock started")
+			d.fail("gateways though the clock has not started")
 		}
 		g := d.gateway()
 		if d.err != nil {
@@ -170,16 +170,16 @@ func (d *decoder) run() {
 		s.byName[g.name] = g
 	}
 	if d.at < len(d.p) {
-		d.fail("%d bytes too many", len(d.p)-d.at)
+		d.fail("%d bytes after the end", len(d.p)-d.at)
 	}
 }
 
-// start reads which window it is; after is the one before, which it must follow.
+// start reads the start of a window, which must be later than after unless first is true.
 func (d *decoder) start(after telemetry.Micros, first bool) (start telemetry.Micros, index uint64) {
 	index = d.below(uint64(maxTime/d.shard.window), "window")
 	start = d.shard.emitted + telemetry.Micros(index)*d.shard.window
 	if start > d.shard.clock+2*micros(maxWindow) {
-		d.fail("a window far ahead of the clock")
+		d.fail("window far ahead of the clock")
 	}
 	if !first && start <= after {
 		d.fail("windows out of order")
@@ -283,14 +283,14 @@ func (d *decoder) device(g *gateway, dev *device, index int) {
 		case index > 0 && i < len(g.devices[index-1].series):
 			sr.metric = g.devices[index-1].series[i].metric
 		default:
-			d.fail("the metric of no series")
+			d.fail("no previous device has this metric")
 		}
 		if i > 0 && d.err == nil && sr.metric <= made[i-1].metric {
 			d.fail("metrics out of order")
 		}
 		sr.seen = d.seen()
 		if head>>1 > uint64(len(d.p)-d.at)/2 {
-			d.fail("%d windows do not fit into what is left", head>>1)
+			d.fail("%d windows do not fit in the remaining bytes", head>>1)
 		}
 		if d.err != nil {
 			return
@@ -322,7 +322,7 @@ func (d *decoder) window(w *window, after telemetry.Micros, first bool) {
 	if flags&flagUsable != 0 {
 		d.usable(w, flags, before)
 	} else if flags&(flagSameTimes|flagWide|flagChanges|flagFull) != 0 {
-		d.fail("flags of readings that are not there")
+		d.fail("flags of readings without readings")
 	}
 	if flags&flagBad != 0 {
 		w.badCount = d.runs(&w.bad)
@@ -335,7 +335,7 @@ func (d *decoder) window(w *window, after telemetry.Micros, first bool) {
 			w.badCount = n
 		}
 	} else if flags&flagBadFull != 0 {
-		d.fail("flags of readings that are not there")
+		d.fail("flags of bad readings without bad readings")
 	}
 }
 
@@ -343,13 +343,13 @@ func (d *decoder) usable(w *window, flags byte, before *timeSet) {
 	w.min, w.max, w.last = d.float(), d.float(), d.float()
 	w.sum.lo, w.sum.hi = d.uint64(), int64(d.uint64())
 	if w.min > w.last || w.last > w.max {
-		d.fail("last is not between min and max")
+		d.fail("last value is not between min and max")
 	}
 	switch {
 	case flags&flagSameTimes == 0:
 		w.count = d.runs(&w.times)
 	case before == nil || len(before.runs) == 0:
-		d.fail("the times of no series")
+		d.fail("no previous series has times of this window")
 	default:
 		w.times.runs = append(w.times.runs, before.runs...)
 		for _, r := range w.times.runs {
@@ -381,7 +381,7 @@ func (d *decoder) usable(w *window, flags byte, before *timeSet) {
 	}
 }
 
-// runs reads a set of times and returns how many there are.
+// runs reads a set of times and returns their number.
 func (d *decoder) runs(s *timeSet) (total uint64) {
 	n := d.count(2, "runs")
 	s.runs = make([]run, 0, n)
@@ -396,7 +396,7 @@ func (d *decoder) runs(s *timeSet) (total uint64) {
 		}
 		if d.err != nil || first < 0 || r.n == 0 || r.n == 1 && head&1 == 1 || r.n > 1 && r.step == 0 ||
 			uint64(first)+uint64(r.step)*uint64(r.n-1) >= length && r.n > 1 || uint64(first) >= length {
-			d.fail("a run that does not fit into the window")
+			d.fail("run does not fit in the window")
 			return 0
 		}
 		r.first = uint32(first)
@@ -415,7 +415,7 @@ func (d *decoder) runs(s *timeSet) (total uint64) {
 	return total
 }
 
-// maxWideBytes holds the sum of 2^64 of the greatest float64 in units of the smallest.
+// maxWideBytes is the size of the sum of 2^64 greatest float64s in units of the smallest.
 const maxWideBytes = (1024 + 1074 + 64) / 8
 
 func (d *decoder) wide(w *window) {
@@ -424,7 +424,7 @@ func (d *decoder) wide(w *window) {
 	value := new(big.Int).SetBytes(d.bytes(n))
 	value.Lsh(value, uint(head>>1))
 	if value.BitLen() > maxWideBytes*8 {
-		d.fail("a sum of %d bits", value.BitLen())
+		d.fail("sum of %d bits, want at most %d", value.BitLen(), maxWideBytes*8)
 	}
 	if head&1 == 1 {
 		value.Neg(value)
@@ -441,7 +441,7 @@ func (d *decoder) changes(w *window) {
 		first := at + d.below(length, "time")
 		last := first + d.below(length, "time")
 		if last >= length || first == at && len(w.changes) > 0 {
-			d.fail("a change that does not fit into the window")
+			d.fail("change does not fit in the window")
 			return
 		}
 		at = last

@@ -7,8 +7,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// FuzzDecode feeds Decode anything. What it takes must be written as it is read,
-// and go on working.
+// FuzzDecode decodes arbitrary bytes. A state that is accepted must survive encoding and
+// decoding, and work.
 func FuzzDecode(f *testing.F) {
 	p := newPlant(f, 200)
 	s := newShard(f, Config{Machines: p})
@@ -21,7 +21,7 @@ func FuzzDecode(f *testing.F) {
 			s.Observe(b, p.at)
 		}
 	}
-	s.Keep(func(g telemetry.GatewayID) bool { return g == "gateway-001" })
+	s.Retain(func(g telemetry.GatewayID) bool { return g == "gateway-001" })
 	f.Add(s.AppendBinary(nil))
 	small := newShard(f, Config{})
 	b := &telemetry.Batch{Gateway: "g", Site: "s", Received: noon}
@@ -33,24 +33,25 @@ func FuzzDecode(f *testing.F) {
 		s := newShard(t, Config{Machines: p})
 		if err := s.Decode(in); err != nil {
 			if !errors.Is(err, telemetry.ErrInvalid) {
-				t.Errorf("have %v, want ErrInvalid", err)
+				t.Errorf("got %v, want ErrInvalid", err)
 			}
 			return
 		}
 		first := s.AppendBinary(nil)
 		again := newShard(t, Config{Machines: p})
 		if err := again.Decode(first); err != nil {
-			t.Fatalf("what was written is not read: %v", err)
+			t.Fatalf("decode an encoded state: %v", err)
 		}
 		if second := again.AppendBinary(nil); string(first) != string(second) {
-			t.Fatalf("it changed:\n%x\n%x", first, second)
+			t.Fatalf("encoded again: got\n%x\nwant\n%x", second, first)
 		}
 		if s.clock-s.emitted > 100*s.window {
 			return // many empty windows
 		}
 		b := &telemetry.Batch{Gateway: "gateway-001", Site: "s", Received: s.clock}
 		for i := range 20 {
-			b.Append(telemetry.Event{Device: "press-01", Metric: "state", Time: s.clock + telemetry.Micros(i*i*977%500*1000), Value: float64(i % 4)})
+			at := s.clock + telemetry.Micros(i*i*977%500*1000)
+			b.Append(telemetry.Event{Device: "press-01", Metric: "state", Time: at, Value: float64(i % 4)})
 		}
 		s.Observe(b, s.clock)
 		s.Advance(s.clock + 10*s.window)
@@ -68,10 +69,10 @@ func TestTruncatedStateIsInvalid(t *testing.T) {
 	state := s.AppendBinary(nil)
 	for n := range len(state) {
 		if err := s.Decode(state[:n]); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Fatalf("first %d of %d bytes: have %v", n, len(state), err)
+			t.Fatalf("first %d of %d bytes: got %v", n, len(state), err)
 		}
 	}
 	if s.Series() != 100 {
-		t.Error("a failed Decode changed the state")
+		t.Errorf("after failed calls of Decode: got %d series, want the 100 of before", s.Series())
 	}
 }

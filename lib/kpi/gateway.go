@@ -7,7 +7,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// gateway is what is kept of a gateway.
+// gateway is the state of a gateway.
 type gateway struct {
 	name telemetry.GatewayID
 	site telemetry.SiteID
@@ -22,7 +22,7 @@ type gateway struct {
 	seriesCount int
 	windows     []tallies // open ones in order of start
 
-	// The dictionaries of the last batch and the series that each pair means.
+	// The dictionaries of the last batch and the series of each pair of their entries.
 	deviceNames []telemetry.DeviceName
 	metricNames []telemetry.MetricName
 	known       []*device
@@ -34,8 +34,8 @@ type seriesKey struct {
 	metric telemetry.MetricName
 }
 
-// tallies are a gateway's counts of one window. Duplicates and lags are by the
-// events' own times, what was turned away is by arrival.
+// tallies are a gateway's counts of one window. Duplicates and lags are counted by the
+// events' own times; late, early and refused events by arrival.
 type tallies struct {
 	start                            telemetry.Micros
 	duplicates, late, early, refused uint64
@@ -43,17 +43,17 @@ type tallies struct {
 	lags                             Lags
 }
 
-// maxTable bounds the table of a batch's pairs; a batch that has more names looks
-// each event's series up.
+// maxTable is the greatest size of the table of pairs; for a batch with more of them the
+// series of each event is looked up.
 const maxTable = 1 << 16
 
 func newGateway(name telemetry.GatewayID, site telemetry.SiteID) *gateway {
 	return &gateway{name: name, site: site, byKey: make(map[seriesKey]*series)}
 }
 
-// layout returns the series of each pair of the batch's dictionaries, nil where
-// it is not known yet; or nil where the table would be too large. A sender's
-// dictionaries hardly change, so most often the last batch's table will do.
+// layout returns the series of each pair of the batch's dictionaries, with nil for one
+// that does not exist yet. It returns nil when the table would be too large. A sender's
+// dictionaries seldom change, so in most cases it is the table of the last batch.
 func (g *gateway) layout(b *telemetry.Batch, machines Machines) []*series {
 	n := len(b.Devices) * len(b.Metrics)
 	if n > maxTable {
@@ -77,7 +77,7 @@ func (g *gateway) layout(b *telemetry.Batch, machines Machines) []*series {
 		}
 	}
 	for i, d := range g.known {
-		if d == nil { // it may have come with the events of the last batch
+		if d == nil { // the events of the last batch may have added it
 			d = g.device(b.Devices[i])
 			g.known[i] = d
 		}
@@ -92,8 +92,8 @@ func (g *gateway) describe(d *device, machines Machines) {
 	}
 }
 
-// forgetLayout is due whenever a series or device is given up.
-func (g *gateway) forgetLayout() { g.table = nil }
+// resetLayout must be called whenever a series or device is deleted.
+func (g *gateway) resetLayout() { g.table = nil }
 
 func (g *gateway) find(name telemetry.DeviceName) (int, bool) {
 	return slices.BinarySearchFunc(g.devices, name, func(d *device, name telemetry.DeviceName) int {
@@ -108,8 +108,7 @@ func (g *gateway) device(name telemetry.DeviceName) *device {
 	return nil
 }
 
-// admit returns the series, which is made where it is not there and the limits
-// allow it, else nil.
+// admit returns the series. It adds a new one if the limits allow it, or returns nil.
 func (g *gateway) admit(name telemetry.DeviceName, metric telemetry.MetricName, s *Shard) *series {
 	key := seriesKey{name, metric}
 	if sr, ok := g.byKey[key]; ok {
@@ -139,7 +138,7 @@ func (g *gateway) addSeries(d *device, metric telemetry.MetricName) *series {
 	return sr
 }
 
-// tally returns the counts of the window that starts at start.
+// tally returns the counts of the window that starts at start, and adds it if necessary.
 func (g *gateway) tally(start telemetry.Micros) *tallies {
 	i := len(g.windows)
 	for i > 0 && g.windows[i-1].start > start {

@@ -6,31 +6,31 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// The lags' histogram is a native histogram of Prometheus with schema 2: bucket
-// k holds the lags of more than 2^((k-1)/4) s and at most 2^(k/4) s.
+// The histogram of lags is a Prometheus native histogram with schema 2: bucket k counts
+// the lags of more than 2^((k-1)/4) s and at most 2^(k/4) s.
 const (
-	// LagSchema is the schema of a lag histogram: four buckets to a doubling.
+	// LagSchema is the schema of a lag histogram: four buckets for each power of two.
 	LagSchema = 2
-	// LagZeroThreshold is the width of the zero bucket in seconds, 2^-10: it holds
-	// the lags of at most that, negative ones too (a gateway's clock may be ahead).
+	// LagZeroThreshold is the width of the zero bucket in seconds, 2^-10: it counts the
+	// lags of at most that, including negative ones (a gateway's clock may be fast).
 	LagZeroThreshold = 1. / 1024
-	// LagFirstBucket is k of the first of the LagBuckets buckets. The last one,
-	// which ends at 2^14 s, holds the longer lags too.
+	// LagFirstBucket is k of the first of the LagBuckets buckets. The last one, whose
+	// upper bound is 2^14 s, counts longer lags too.
 	LagFirstBucket = -39
 	LagBuckets     = 96
 
-	// maxLag, 12.7 days, keeps the sum of 2^23 lags from overflowing, whatever a
-	// sender's clock says.
+	// maxLag, 12.7 days, prevents that the sum of 2^23 lags overflows, whatever the
+	// sender's clock.
 	maxLag = telemetry.Micros(1) << 40
 )
 
-// Lags is a histogram of ingest lags, which are the time that an event was
-// received less its own time, at most maxLag either way. It is made of counts and
-// whole microseconds, so that histograms add up exactly.
+// Lags is a histogram of ingest lags. A lag is the time at which an event was received
+// minus the event's own time, at least −maxLag and at most maxLag. Counts and sums in
+// whole microseconds make the addition of histograms exact.
 type Lags struct {
 	Count, Zero uint64
 	SumMicros   int64
-	// Buckets are the counts of buckets LagFirstBucket and on, each of its own.
+	// Buckets are the counts of the buckets from LagFirstBucket on, not cumulative.
 	Buckets [LagBuckets]uint32
 }
 
@@ -56,7 +56,7 @@ func bucketOf(lag telemetry.Micros) int {
 	return min(k-LagFirstBucket, LagBuckets-1)
 }
 
-// lagOf returns how long after t something was received.
+// lagOf returns the lag of an event with time t.
 func lagOf(received, t telemetry.Micros) telemetry.Micros {
 	received = max(0, min(received, maxTime)) // so that the difference does not overflow
 	return max(-maxLag, min(received-t, maxLag))
@@ -82,8 +82,8 @@ func (h *Lags) Add(other *Lags) {
 	}
 }
 
-// ClassicBounds are the upper bounds in seconds of the classic form: powers of
-// two, so that each is the bound of a native bucket too, from 2 ms to 1 h 8 min.
+// ClassicBounds returns the upper bounds of the classic histogram in seconds, from 2 ms
+// to 1 h 8 min: powers of two, so that each is also the bound of a native bucket.
 func ClassicBounds() []float64 {
 	var bounds []float64
 	for e := -9; e <= 12; e++ {
@@ -92,7 +92,7 @@ func ClassicBounds() []float64 {
 	return bounds
 }
 
-// Classic returns the cumulative counts for ClassicBounds; Count is that of +Inf.
+// Classic returns the cumulative counts of ClassicBounds; Count is that of +Inf.
 func (h *Lags) Classic() []uint64 {
 	var counts []uint64
 	total, next := h.Zero, 0

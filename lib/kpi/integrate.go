@@ -6,10 +6,10 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// machineWindow is a machine's readings in the window that is being closed.
+// machineWindow is a machine's readings in the window that closes.
 type machineWindow struct {
 	start, end telemetry.Micros
-	// alive: there are usable readings of some metric, from first to last.
+	// alive says that there are usable readings of any metric, from first to last.
 	alive                 bool
 	first, last           telemetry.Micros
 	states, counts, goods timeline
@@ -18,7 +18,7 @@ type machineWindow struct {
 	down     []telemetry.Micros // by reason
 }
 
-func (m *machineWindow) see(first, last telemetry.Micros) {
+func (m *machineWindow) include(first, last telemetry.Micros) {
 	if !m.alive {
 		m.alive, m.first, m.last = true, first, last
 		return
@@ -26,8 +26,8 @@ func (m *machineWindow) see(first, last telemetry.Micros) {
 	m.first, m.last = min(m.first, first), max(m.last, last)
 }
 
-// keep takes the window's last values over.
-func (c *carry) keep(m *machineWindow) {
+// update sets c to the window's last values.
+func (c *carry) update(m *machineWindow) {
 	if m.alive {
 		c.alive = m.last
 		c.has |= hasAlive
@@ -44,7 +44,7 @@ func (c *carry) keep(m *machineWindow) {
 	}
 }
 
-// integrate returns the window's sums; m.down is set.
+// integrate returns the window's sums, and sets m.down.
 func (m *machineWindow) integrate(machine *Machine, c *carry, window telemetry.Micros) Sums {
 	m.down = make([]telemetry.Micros, len(machine.reasons))
 	failures := m.integrateStates(machine, c, max(machine.stale, window))
@@ -67,10 +67,10 @@ func (m *machineWindow) integrate(machine *Machine, c *carry, window telemetry.M
 
 func duration(m telemetry.Micros) time.Duration { return time.Duration(m) * time.Microsecond }
 
-// integrateStates adds the window's planned time up by element and returns the
-// number of planned failures. Before the first reading the carried state holds,
-// until the silence since the last reading of any metric is longer than stale;
-// inside the window no silence is, since stale is no shorter than it.
+// integrateStates sums the window's planned time by element and returns the number of
+// failures in planned time. Before the first reading the carried state continues, until
+// the silence since the last reading of any metric exceeds stale; within the window no
+// silence can, since stale is at least its length.
 func (m *machineWindow) integrateStates(machine *Machine, c *carry, stale telemetry.Micros) (failures uint64) {
 	silentFrom, silentTo := m.start, m.end
 	if c.has&hasAlive != 0 {
@@ -82,45 +82,45 @@ func (m *machineWindow) integrateStates(machine *Machine, c *carry, stale teleme
 	silentTo = max(silentFrom, silentTo)
 
 	known := c.has&hasState != 0
-	var now meaning
+	var current meaning
 	if known {
-		now = machine.meaningOf(c.state)
+		current = machine.meaningOf(c.state)
 	}
 	at := m.start
-	spend := func(to telemetry.Micros) {
-		m.add(machine, now, at, min(to, silentFrom))
+	advance := func(to telemetry.Micros) {
+		m.add(machine, current, at, min(to, silentFrom))
 		m.add(machine, meaning{}, max(at, silentFrom), min(to, silentTo))
-		m.add(machine, now, max(at, silentTo), to)
+		m.add(machine, current, max(at, silentTo), to)
 		at = to
 	}
 	for _, s := range m.states {
 		t := m.start + telemetry.Micros(s.first)
-		spend(t)
+		advance(t)
 		next := machine.meaningOf(s.value)
-		if known && next.element == Down && now.element != Down && machine.isPlanned(t) {
+		if known && next.element == Down && current.element != Down && machine.isPlanned(t) {
 			failures++
 		}
-		known, now = true, next
+		known, current = true, next
 	}
-	spend(m.end)
+	advance(m.end)
 	return failures
 }
 
-// add counts the planned part of the time from a to b, if b is after a.
-func (m *machineWindow) add(machine *Machine, what meaning, a, b telemetry.Micros) {
+// add adds the planned part of the time from a to b, if b is after a.
+func (m *machineWindow) add(machine *Machine, of meaning, a, b telemetry.Micros) {
 	if a >= b {
 		return
 	}
 	d := machine.planned(a, b)
-	m.elements[what.element] += d
-	if what.element == Down {
-		m.down[what.reason] += d
+	m.elements[of.element] += d
+	if of.element == Down {
+		m.down[of.reason] += d
 	}
 }
 
-// increase returns how much a counter grew in planned time. An increase counts
-// when it is read. A counter that is less than before was reset to zero, as
-// Prometheus has it.
+// increase returns the increase of a counter in planned time. An increase counts at the
+// time of its reading. As in Prometheus, a counter that is less than before was reset to
+// zero.
 func (m *machineWindow) increase(machine *Machine, line timeline, before float64, known bool) float64 {
 	var sum float64
 	for _, s := range line {

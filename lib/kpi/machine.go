@@ -1,69 +1,67 @@
 package kpi
 
 import (
-	"errors"
-	"fmt"
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Element is what a machine's time in a state counts as, after the time
-// elements of ISO 22400-2; OPC 40001-1 Annex C.2 proposes how the states that
-// machines report map to them.
+// Element is a time element of ISO 22400-2, as which the time of a machine in a state
+// counts; OPC 40001-1 Annex C.2 proposes a mapping from the states of machines.
 type Element uint8
 
-// The elements. All but NotPlanned and Unknown are parts of the planned busy time.
+// The time elements. All but NotPlanned and Unknown are parts of the planned busy time.
 const (
-	// Unknown: the state has no meaning in the configuration, was never
-	// reported, or the machine has been silent for longer than its stale limit.
+	// Unknown is the time in which the state is not configured, was never reported, or
+	// the machine has been silent for longer than its stale limit.
 	Unknown Element = iota
 	// Production is actual production time (APT).
 	Production
-	// Idle is actual delay time (ADET): there is work and the machine does none,
-	// as when it waits for material.
+	// Idle is actual delay time (ADET): the machine has an order and does not produce,
+	// for example because it waits for material.
 	Idle
 	// Setup is actual setup time (AUST).
 	Setup
 	// Down is actual down time (ADOT), with a reason.
 	Down
-	// NotPlanned is time inside the calendar that the plan takes out of the busy
-	// time after all: a break, preventive maintenance, no order.
+	// NotPlanned is time within a shift that is not busy time: a break, preventive
+	// maintenance, no order.
 	NotPlanned
-	elements = iota // how many there are
+	elements = iota // their number
 )
 
-// State is what one state code means. Reason is for Down alone.
+// State is the meaning of a state code. Reason is for Down only.
 type State struct {
 	Element Element
 	Reason  string
 }
 
-// Shift is a planned part of the week, from Start to before End, as offsets from
-// Monday 00:00 UTC. One that passes the end of the week is written as two.
+// Shift is a planned part of the week, [Start, End), as offsets from Monday 00:00 UTC. A
+// shift across the end of the week is configured as two.
 type Shift struct{ Start, End time.Duration }
 
-// MachineConfig is what an operator says about a machine. A metric without a
-// name is one that the machine does not report, and its figures stay away.
+// MachineConfig is an operator's configuration of a machine. A metric with an empty name
+// is not reported by the machine, and its KPIs have no samples.
 type MachineConfig struct {
 	// StateMetric reports state codes: whole numbers.
 	StateMetric telemetry.MetricName
 	States      map[int]State
-	// CountMetric and GoodMetric report ever-growing counts of items produced
-	// and of good items. A decrease is a reset to zero.
+	// CountMetric and GoodMetric report counters of produced items and of good items. A
+	// decrease is a reset to zero.
 	CountMetric, GoodMetric telemetry.MetricName
 	// IdealCycle is the planned runtime per item (PRI).
 	IdealCycle time.Duration
-	// Shifts are the planned time; none means always.
+	// Shifts are the planned time; without shifts all time is planned.
 	Shifts []Shift
 	// StaleLimit is the silence after which the state is unknown: default 60 s.
-	// One shorter than the window counts as the window.
+	// A value less than the window counts as the window.
 	StaleLimit time.Duration
 }
 
-// Machine is a MachineConfig that was checked. It is not changed any more, so it
-// may be shared.
+// Machine is a validated MachineConfig. It is immutable, so it may be shared.
 type Machine struct {
 	state, count, good telemetry.MetricName
 	states             map[int]meaning
@@ -81,42 +79,36 @@ type meaning struct {
 type shift struct{ start, end telemetry.Micros }
 
 const (
-	week         = 7 * 24 * time.Hour
-	defaultStale = time.Minute
-	maxStates    = 256
-	// firstMonday is the Monday of the week in which the Unix epoch lies.
+	week      = 7 * 24 * time.Hour
+	maxStates = 256
+	// firstMonday is the Monday of the week that contains the Unix epoch.
 	firstMonday = telemetry.Micros(-3 * 24 * time.Hour / time.Microsecond)
 )
 
-// NewMachine checks c. Its error wraps telemetry.ErrInvalid and names all that is wrong.
+// NewMachine validates c. Its error wraps telemetry.ErrInvalid and names every problem.
 func NewMachine(c MachineConfig) (*Machine, error) {
-	var wrong []error
-	want := func(ok bool, format string, args ...any) {
-		if !ok {
-			wrong = append(wrong, fmt.Errorf("%w: machine: "+format, append([]any{telemetry.ErrInvalid}, args...)...))
-		}
-	}
-	if c.StaleLimit == 0 {
-		c.StaleLimit = defaultStale
-	}
-	want(c.StaleLimit > 0 && c.StaleLimit <= maxForget, "stale limit %s", c.StaleLimit)
-	want(c.IdealCycle >= 0, "ideal cycle %s", c.IdealCycle)
-	want(len(c.States) <= maxStates, "%d states, want at most %d", len(c.States), maxStates)
+	c.StaleLimit = cmp.Or(c.StaleLimit, time.Minute)
+	var p problems
+	p.expect(c.StaleLimit > 0 && c.StaleLimit <= maxForget, "stale limit %s: want more than 0 and at most 366 days", c.StaleLimit)
+	p.expect(c.IdealCycle >= 0, "ideal cycle %s: want 0 or more", c.IdealCycle)
+	p.expect(len(c.States) <= maxStates, "%d states: want at most %d", len(c.States), maxStates)
 	for _, name := range []telemetry.MetricName{c.StateMetric, c.CountMetric, c.GoodMetric} {
 		if name != "" {
 			err := telemetry.ValidName(name)
-			want(err == nil, "metric: %v", err)
+			p.expect(err == nil, "metric: %v", err)
 		}
 	}
-	want(c.StateMetric == "" || c.StateMetric != c.CountMetric && c.StateMetric != c.GoodMetric, "the state's metric is a count, too")
-	want(c.CountMetric == "" || c.CountMetric != c.GoodMetric, "one metric for the count and the good count")
+	p.expect(c.StateMetric == "" || c.StateMetric != c.CountMetric && c.StateMetric != c.GoodMetric,
+		"state metric %q: want another than for the counters", c.StateMetric)
+	p.expect(c.CountMetric == "" || c.CountMetric != c.GoodMetric, "count metric %q: want another for good items", c.CountMetric)
 	m := &Machine{
 		state: c.StateMetric, count: c.CountMetric, good: c.GoodMetric, ideal: c.IdealCycle,
 		stale: micros(c.StaleLimit), states: make(map[int]meaning, len(c.States)),
 	}
-	for code, s := range c.States {
-		want(s.Element < Element(elements), "state %d: element %d", code, s.Element)
-		want(s.Element == Down || s.Reason == "", "state %d: a reason without being down", code)
+	for _, code := range slices.Sorted(maps.Keys(c.States)) {
+		s := c.States[code]
+		p.expect(s.Element < Element(elements), "state %d: unknown element %d", code, s.Element)
+		p.expect(s.Element == Down || s.Reason == "", "state %d: want no reason unless it is down", code)
 		if s.Element == Down {
 			m.reasons = append(m.reasons, s.Reason)
 		}
@@ -128,20 +120,21 @@ func NewMachine(c MachineConfig) (*Machine, error) {
 		m.states[code] = meaning{s.Element, reason}
 	}
 	for _, s := range c.Shifts {
-		want(s.Start >= 0 && s.Start < s.End && s.End <= week, "shift from %s to %s", s.Start, s.End)
+		p.expect(s.Start >= 0 && s.Start < s.End && s.End <= week,
+			"shift from %s to %s: want a start before the end, within the week", s.Start, s.End)
 		m.shifts = append(m.shifts, shift{micros(s.Start), micros(s.End)})
 	}
 	slices.SortFunc(m.shifts, func(a, b shift) int { return int(a.start - b.start) })
 	for i := 1; i < len(m.shifts); i++ {
-		want(m.shifts[i-1].end <= m.shifts[i].start, "shifts overlap")
+		p.expect(m.shifts[i-1].end <= m.shifts[i].start, "shifts overlap")
 	}
-	if err := errors.Join(wrong...); err != nil {
+	if err := p.join("machine"); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// meaningOf returns what the state code v counts as.
+// meaningOf returns the meaning of state code v.
 func (m *Machine) meaningOf(v float64) meaning {
 	code := int(v)
 	if float64(code) != v {

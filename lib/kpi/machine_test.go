@@ -20,8 +20,8 @@ func pressConfig() MachineConfig {
 	}
 }
 
-// TestMachineWindowByHand follows a press through a window of 5 s that begins
-// while it runs: down from 1 s to 2.5 s, then idle, running from 4 s.
+// TestMachineWindowByHand computes a window of 5 s of a press: it is in production at
+// first, down from 1 s to 2.5 s, then idle, and in production from 4 s on.
 func TestMachineWindowByHand(t *testing.T) {
 	s := newShard(t, Config{Machines: everyDevice{newMachine(t, pressConfig())}})
 	b := &telemetry.Batch{Gateway: "gw", Site: "plant", Received: noon}
@@ -45,21 +45,21 @@ func TestMachineWindowByHand(t *testing.T) {
 			last = append(last, sample)
 		}
 	}
-	want := map[Figure]float64{
+	want := map[Name]float64{
 		CalendarSeconds: 5, PlannedSeconds: 5, BusySeconds: 5, ProductionSeconds: 2, IdleSeconds: 1.5, SetupSeconds: 0,
 		DownSeconds: 1.5, UnknownSeconds: 0, Failures: 1, Produced: 6, Good: 5, IdealSeconds: 3,
 	}
 	for f, w := range want {
-		if have := value(last, f); have != w {
-			t.Errorf("%s: have %v, want %v", f, have, w)
+		if got := value(last, f); got != w {
+			t.Errorf("%s: got %v, want %v", f, got, w)
 		}
 	}
 }
 
-// TestSecondsAreRoundedOnce finds figures that are the float64 nearest to the time,
-// as every reader of the decimal fraction has it.
+// TestSecondsAreRoundedOnce checks that seconds are the float64 nearest to the time, as
+// every parser of the decimal fraction returns.
 func TestSecondsAreRoundedOnce(t *testing.T) {
-	const production = 2_597_478 // µs; Duration.Seconds makes 2.5974779999999997 of it
+	const production = 2_597_478 // µs; Duration.Seconds returns 2.5974779999999997
 	s := newShard(t, Config{Machines: everyDevice{newMachine(t, pressConfig())}})
 	b := &telemetry.Batch{Gateway: "gw", Site: "plant", Received: noon}
 	for _, change := range []struct {
@@ -80,12 +80,12 @@ func TestSecondsAreRoundedOnce(t *testing.T) {
 		return samples
 	}
 	first, next := at(noon+5*second), at(noon+10*second)
-	for name, c := range map[string]struct{ have, want float64 }{
+	for name, c := range map[string]struct{ got, want float64 }{
 		"production": {value(first, ProductionSeconds), 2.597478}, "idle": {value(first, IdleSeconds), 2.402522},
 		"setup": {value(next, SetupSeconds), 2.597478}, "busy": {value(next, BusySeconds), 5},
 	} {
-		if c.have != c.want {
-			t.Errorf("%s: have %v, want %v", name, c.have, c.want)
+		if c.got != c.want {
+			t.Errorf("%s: got %v, want %v", name, c.got, c.want)
 		}
 	}
 }
@@ -102,37 +102,37 @@ func TestPlannedTime(t *testing.T) {
 	}{
 		{"inside", noon, noon + second, second},
 		{"across the end", monday + 14*3600*second - 1, monday + 15*3600*second, 1},
-		{"before the begin", monday + 6*3600*second - 2, monday + 6*3600*second, 0},
+		{"before the start", monday + 6*3600*second - 2, monday + 6*3600*second, 0},
 		{"across the week", monday - 7*second, monday + 7*3600*second, 7*second + 3600*second},
 		{"a whole week", noon, noon + 7*86400*second, 10 * 3600 * second},
 		{"before 1970", -7 * 86400 * second, 0, 10 * 3600 * second},
 		{"nothing", noon, noon, 0},
 	} {
-		if have := m.planned(test.from, test.to); have != test.want {
-			t.Errorf("%s: have %d, want %d", test.name, have, test.want)
+		if got := m.planned(test.from, test.to); got != test.want {
+			t.Errorf("%s: got %d, want %d", test.name, got, test.want)
 		}
 	}
 }
 
-func TestWrongConfigurationIsNamed(t *testing.T) {
+func TestInvalidConfigurationIsRejected(t *testing.T) {
 	for name, change := range map[string]func(*MachineConfig){
-		"a shift backwards":        func(c *MachineConfig) { c.Shifts = []Shift{{2 * time.Hour, time.Hour}} },
-		"a shift past the week":    func(c *MachineConfig) { c.Shifts = []Shift{{0, 8 * 24 * time.Hour}} },
-		"shifts that overlap":      func(c *MachineConfig) { c.Shifts = []Shift{{0, 2 * time.Hour}, {time.Hour, 3 * time.Hour}} },
-		"a reason for running":     func(c *MachineConfig) { c.States[0] = State{Production, "why"} },
-		"an element of no kind":    func(c *MachineConfig) { c.States[0] = State{Element: 99} },
-		"one metric for two":       func(c *MachineConfig) { c.GoodMetric = c.CountMetric },
-		"a negative cycle":         func(c *MachineConfig) { c.IdealCycle = -1 },
-		"a name that is no metric": func(c *MachineConfig) { c.StateMetric = "a\nb" },
+		"a shift backwards":     func(c *MachineConfig) { c.Shifts = []Shift{{2 * time.Hour, time.Hour}} },
+		"a shift past the week": func(c *MachineConfig) { c.Shifts = []Shift{{0, 8 * 24 * time.Hour}} },
+		"shifts that overlap":   func(c *MachineConfig) { c.Shifts = []Shift{{0, 2 * time.Hour}, {time.Hour, 3 * time.Hour}} },
+		"a reason for running":  func(c *MachineConfig) { c.States[0] = State{Production, "why"} },
+		"an unknown element":    func(c *MachineConfig) { c.States[0] = State{Element: 99} },
+		"one metric for two":    func(c *MachineConfig) { c.GoodMetric = c.CountMetric },
+		"a negative cycle":      func(c *MachineConfig) { c.IdealCycle = -1 },
+		"an invalid name":       func(c *MachineConfig) { c.StateMetric = "a\nb" },
 	} {
 		c := pressConfig()
 		change(&c)
 		if _, err := NewMachine(c); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%s: have %v", name, err)
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 	if _, err := NewShard(Config{Window: time.Microsecond, Lateness: -1}); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("have %v", err)
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -141,31 +141,29 @@ func TestRatiosComeFromSums(t *testing.T) {
 		Calendar: 10 * time.Hour, Planned: 8 * time.Hour, Busy: 8 * time.Hour, Production: 6 * time.Hour, Down: 2 * time.Hour,
 		Produced: 500, Good: 450, IdealSeconds: 500 * 36, Failures: 4,
 	}
-	r, ok := OEE(a)
-	want := Ratios{Availability: 0.75, Performance: 5. / 6, Quality: 0.9, OEE: 0.75 * 5 / 6 * 0.9, TEEP: 4.5 / 10}
-	near := func(a, b float64) bool { return math.Abs(a-b) < 1e-12 }
-	if !ok || !near(r.Availability, want.Availability) || !near(r.Performance, want.Performance) || !near(r.Quality, want.Quality) ||
-		!near(r.OEE, want.OEE) || !near(r.TEEP, want.TEEP) {
-		t.Errorf("have %+v, want %+v", r, want)
-	}
-	if !near(a.Scrap(), 0.1) || !near(a.Throughput(), 50) {
-		t.Errorf("scrap %v, throughput %v", a.Scrap(), a.Throughput())
+	for name, c := range map[string]struct{ got, want float64 }{
+		"availability": {a.Availability(), 0.75},
+		"performance":  {a.Performance(), 5. / 6},
+		"quality":      {a.Quality(), 0.9},
+		"OEE":          {a.OEE(), 0.75 * 5 / 6 * 0.9},
+		"TEEP":         {a.TEEP(), 4.5 / 10},
+		"scrap":        {a.Scrap(), 0.1},
+		"throughput":   {a.Throughput(), 50},
+	} {
+		if math.Abs(c.got-c.want) > 1e-12 {
+			t.Errorf("%s: got %v, want %v", name, c.got, c.want)
+		}
 	}
 	mtbf, _ := a.MTBF()
 	mttr, _ := a.MTTR()
 	if mtbf != 90*time.Minute || mttr != 30*time.Minute {
-		t.Errorf("MTBF %s, MTTR %s", mtbf, mttr)
+		t.Errorf("got MTBF %s and MTTR %s, want 1h30m and 30m", mtbf, mttr)
 	}
 	idle := Sums{Calendar: time.Hour, Planned: time.Hour, Busy: time.Hour, Idle: time.Hour}
 	if _, ok := idle.MTBF(); ok {
-		t.Error("a mean between no failures")
+		t.Error("without failures: got an MTBF, want none")
 	}
-	if r, ok := OEE(idle); ok || r.OEE != 0 {
-		t.Errorf("have %+v, %v", r, ok)
-	}
-	// Of both the availability is 6 of 9 hours, not the mean of 3/4 and 0.
-	a.Add(idle)
-	if !near(a.Availability(), 6./9) {
-		t.Errorf("availability %v", a.Availability())
+	if idle.OEE() != 0 || !math.IsNaN(idle.Quality()) || !math.IsNaN(idle.Performance()) {
+		t.Errorf("idle machine: got OEE %v, quality %v, performance %v; want 0, NaN, NaN", idle.OEE(), idle.Quality(), idle.Performance())
 	}
 }

@@ -8,32 +8,30 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Merge takes over what other holds: the child of merged shards starts from all
-// of its parents' states. other is not used any more.
+// Merge adds the state of other, which must not be used afterwards: the child of merged
+// shards starts from the states of all its parents.
 //
-// Parents seldom stop at the same arrival. Bring them to the same point first:
-// advance each to the latest clock and close it, which emits what the parent
-// itself would have emitted with the next record. Otherwise, and where the
-// windows differ in length, the error wraps telemetry.ErrConflict and s is as it
-// was.
+// Parents seldom stop at the same arrival. Align them first: call Advance with the
+// latest clock and EmitClosed on each, which emits what the parent itself would have
+// emitted with its next record. If they are not aligned, or their windows differ in
+// length, the error wraps telemetry.ErrConflict and s is unchanged.
 //
-// A gateway, device or series may be in both, as long as no event is: an
-// identity belongs to one shard at a time. Merging is associative and
-// commutative: the windows are those of a single shard that saw all events.
-// The limits hold for what comes later, not for what is merged.
+// A gateway, device or series may be in both states, but no event may be: an identity
+// belongs to one shard at a time. Merging is associative and commutative: the windows are
+// those of a single shard that received all events. The limits apply to later events, not
+// to what is merged.
 func (s *Shard) Merge(other *Shard) error {
 	if s.window != other.window {
-		return fmt.Errorf("%w: kpi: windows of %d and %d µs", telemetry.ErrConflict, s.window, other.window)
+		return fmt.Errorf("%w: kpi: merge windows of %d µs and %d µs", telemetry.ErrConflict, s.window, other.window)
 	}
 	if !other.started {
 		return nil
 	}
 	if s.started && (s.clock != other.clock || s.emitted != other.emitted || s.emitted < s.open || other.emitted < other.open) {
-		return fmt.Errorf("%w: kpi: merge at clock %d, closed to %d, with clock %d, closed to %d",
+		return fmt.Errorf("%w: kpi: merge a shard with clock %d, emitted up to %d, and one with clock %d, emitted up to %d",
 			telemetry.ErrConflict, s.clock, s.emitted, other.clock, other.emitted)
 	}
 	s.started, s.clock, s.open, s.emitted = true, other.clock, other.open, other.emitted
-	s.refused += other.refused
 	for _, g := range other.gateways {
 		if mine, ok := s.byName[g.name]; ok {
 			mine.merge(g, &s.config.Limits)
@@ -45,7 +43,7 @@ func (s *Shard) Merge(other *Shard) error {
 }
 
 func (g *gateway) merge(other *gateway, l *Limits) {
-	g.forgetLayout()
+	g.resetLayout()
 	if other.hasNewest && (!g.hasNewest || other.newest > g.newest) {
 		g.newest, g.hasNewest = other.newest, true
 	}
@@ -78,7 +76,7 @@ func (g *gateway) merge(other *gateway, l *Limits) {
 	}
 }
 
-// merge keeps the values of the part of the machine that was alive last.
+// merge takes the values of the part of the machine that had the last reading.
 func (c *carry) merge(other *carry) {
 	newer, older := c, other
 	if other.has&hasAlive != 0 && (c.has&hasAlive == 0 || other.alive > c.alive) {
@@ -107,7 +105,7 @@ func (s *series) merge(other *series, l *Limits) {
 	}
 }
 
-// merge adds the readings of a window of the same start.
+// merge adds the readings of a window with the same start.
 func (w *window) merge(other *window, l *Limits) {
 	w.badCount += other.badCount
 	w.bad.merge(&other.bad, l)
@@ -139,7 +137,7 @@ type reading struct {
 	value float64
 }
 
-// readings returns the readings that the timeline and the times stand for.
+// readings restores the readings from the timeline and the set of times.
 func (w *window) readings() (out []reading) {
 	if len(w.changes) == 0 {
 		return nil

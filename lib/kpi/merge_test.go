@@ -14,7 +14,8 @@ func one(device telemetry.DeviceName, metric telemetry.MetricName, at telemetry.
 	return b
 }
 
-// TestMergeCarriesTheStateOn: the state is known to one parent, the count to the other.
+// TestMergeCarriesTheStateOn merges a parent that has the state of a machine with one that
+// has its count.
 func TestMergeCarriesTheStateOn(t *testing.T) {
 	c := Config{Machines: everyDevice{newMachine(t, pressConfig())}}
 	a, b := newShard(t, c), newShard(t, c)
@@ -24,7 +25,7 @@ func TestMergeCarriesTheStateOn(t *testing.T) {
 		s.Advance(noon + 8*second)
 		if s == a {
 			if err := a.Merge(b); !errors.Is(err, telemetry.ErrConflict) {
-				t.Fatalf("parents that are not closed: have %v", err)
+				t.Fatalf("merge parents with windows to emit: got %v, want ErrConflict", err)
 			}
 		}
 		s.EmitClosed(func(*Sample) {})
@@ -35,15 +36,15 @@ func TestMergeCarriesTheStateOn(t *testing.T) {
 	b.Observe(one("press", "cycle_count", noon+9*second, 14), noon+9*second)
 	b.Advance(noon + 12*second)
 	got := collect(b)
-	for f, want := range map[Figure]float64{ProductionSeconds: 5, Produced: 4} {
+	for f, want := range map[Name]float64{ProductionSeconds: 5, Produced: 4} {
 		if v := value(got, f); v != want {
-			t.Errorf("%s: have %v, want %v", f, v, want)
+			t.Errorf("%s: got %v, want %v", f, v, want)
 		}
 	}
 }
 
-// TestSeriesComesBackAfterItWasForgotten sends the same dictionaries before and
-// after: the series that was given up must not be written to.
+// TestSeriesComesBackAfterItWasForgotten observes the same dictionaries before and after
+// a series is deleted: the deleted one must not be written to.
 func TestSeriesComesBackAfterItWasForgotten(t *testing.T) {
 	s := newShard(t, Config{Forget: 5 * time.Second})
 	s.Observe(one("press", "speed", noon, 1), noon)
@@ -54,6 +55,6 @@ func TestSeriesComesBackAfterItWasForgotten(t *testing.T) {
 	s.Observe(one("press", "speed", noon+27*second, 3), noon+27*second)
 	s.Advance(noon + 40*second)
 	if v := value(collect(s), SeriesLast); v != 3 {
-		t.Errorf("have %v, want 3", v)
+		t.Errorf("got %v, want 3", v)
 	}
 }

@@ -9,17 +9,17 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// offer is one event as a record brought it.
+// offer is one event as a record delivers it.
 type offer struct {
 	gateway telemetry.GatewayID
 	event   telemetry.Event
-	// received is the batch's, arrival the record's.
+	// received is of the batch, arrival of the record.
 	received, arrival telemetry.Micros
 }
 
-// key names a sample.
+// key identifies a sample.
 type key struct {
-	figure  Figure
+	name    Name
 	gateway telemetry.GatewayID
 	device  telemetry.DeviceName
 	metric  telemetry.MetricName
@@ -27,10 +27,10 @@ type key struct {
 	end     telemetry.Micros
 }
 
-func keyOf(s *Sample) key { return key{s.Figure, s.Gateway, s.Device, s.Metric, s.Reason, s.Time} }
+func keyOf(s *Sample) key { return key{s.Name, s.Gateway, s.Device, s.Metric, s.Reason, s.Time} }
 
-// oracle recomputes every figure from the list of all offers, in stream order,
-// as plainly as it can: microsecond by microsecond, window by window.
+// oracle computes every KPI from the list of all offers, in stream order, in the simplest
+// way: microsecond by microsecond, window by window.
 type oracle struct {
 	c        Config
 	machines map[telemetry.DeviceName]MachineConfig
@@ -49,15 +49,15 @@ func (o *oracle) endOf(t telemetry.Micros) telemetry.Micros {
 	return start + o.window()
 }
 
-// reduce returns all samples up to the clock at the end.
+// reduce computes all samples up to the clock last.
 func (o *oracle) reduce(offers []offer, last telemetry.Micros) {
 	o.turned, o.active = map[key]float64{}, map[telemetry.GatewayID][]telemetry.Micros{}
 	o.out, o.lags = map[key]float64{}, map[key]Lags{}
 	clock := telemetry.Micros(math.MinInt64)
 	seen := map[string]bool{}
 	closedBy := func(end telemetry.Micros) bool { return end+micros(o.c.Lateness) <= clock }
-	count := func(f Figure, g telemetry.GatewayID, end telemetry.Micros) {
-		o.turned[key{figure: f, gateway: g, end: end}]++
+	count := func(f Name, g telemetry.GatewayID, end telemetry.Micros) {
+		o.turned[key{name: f, gateway: g, end: end}]++
 		o.active[g] = append(o.active[g], end)
 	}
 	for i, of := range offers {
@@ -117,11 +117,11 @@ func (o *oracle) gateway(g telemetry.GatewayID, closedBy func(telemetry.Micros) 
 			newest = math.MinInt64
 			continue
 		}
-		set := func(f Figure, v float64) { o.out[key{figure: f, gateway: g, end: end}] = v }
-		for _, f := range []Figure{LateEvents, EarlyEvents, DuplicateEvents} {
-			set(f, o.turned[key{figure: f, gateway: g, end: end}])
+		set := func(f Name, v float64) { o.out[key{name: f, gateway: g, end: end}] = v }
+		for _, f := range []Name{LateEvents, EarlyEvents, DuplicateEvents} {
+			set(f, o.turned[key{name: f, gateway: g, end: end}])
 		}
-		for _, f := range []Figure{RefusedEvents, UnverifiedEvents, CrowdedEvents} {
+		for _, f := range []Name{RefusedEvents, UnverifiedEvents, CrowdedEvents} {
 			set(f, 0)
 		}
 		events, bad := 0., 0.
@@ -171,7 +171,7 @@ func (o *oracle) gateway(g telemetry.GatewayID, closedBy func(telemetry.Micros) 
 		set(GatewaySeries, float64(len(series)))
 		if lags.Count > 0 {
 			set(IngestLag, float64(lags.Count))
-			o.lags[key{figure: IngestLag, gateway: g, end: end}] = lags
+			o.lags[key{name: IngestLag, gateway: g, end: end}] = lags
 		}
 		if any {
 			set(GapSeconds, float64(gap)/1e6)
@@ -214,7 +214,7 @@ func (o *oracle) series(g telemetry.GatewayID, d telemetry.DeviceName, m telemet
 			exact.Add(exact, new(big.Float).SetFloat64(v))
 		}
 		rounded, _ := exact.Float64()
-		for f, v := range map[Figure]float64{
+		for f, v := range map[Name]float64{
 			SeriesMin: slices.Min(values), SeriesMax: slices.Max(values), SeriesLast: values[len(values)-1],
 			SeriesMean: rounded / float64(len(values)), SeriesSamples: float64(len(values)),
 		} {
@@ -223,7 +223,7 @@ func (o *oracle) series(g telemetry.GatewayID, d telemetry.DeviceName, m telemet
 	}
 }
 
-// machine goes through a machine's life microsecond by microsecond.
+// machine processes a machine's events microsecond by microsecond.
 func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c MachineConfig, closedBy func(telemetry.Micros) bool) {
 	at := map[telemetry.Micros][]telemetry.Event{}
 	for _, of := range o.of(func(of offer) bool { return of.gateway == g && of.event.Device == d && usable(of) }) {
@@ -287,7 +287,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 			alive, state, count, good = none, nil, nil, nil
 			continue
 		}
-		set := func(f Figure, reason string, v float64) { o.out[key{f, g, d, "", reason, end}] = v }
+		set := func(f Name, reason string, v float64) { o.out[key{f, g, d, "", reason, end}] = v }
 		busy := production + idle + setup
 		for _, s := range c.States {
 			if s.Element == Down {
@@ -297,7 +297,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 		for _, v := range down {
 			busy += v
 		}
-		for f, v := range map[Figure]telemetry.Micros{
+		for f, v := range map[Name]telemetry.Micros{
 			CalendarSeconds: o.window(), PlannedSeconds: planned, BusySeconds: busy,
 			ProductionSeconds: production, IdleSeconds: idle, SetupSeconds: setup, UnknownSeconds: unknown,
 		} {

@@ -12,8 +12,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// fleet is a small plant in which a window is a millisecond, so that the oracle
-// can go through it microsecond by microsecond.
+// fleet is a small plant whose windows are a millisecond long, so that the oracle can
+// process it microsecond by microsecond.
 type fleet struct {
 	config   Config
 	machines map[telemetry.DeviceName]MachineConfig
@@ -39,7 +39,8 @@ func drawFleet(t *rapid.T) fleet {
 			StateMetric: "state", CountMetric: "cycle_count", GoodMetric: "good_count",
 			IdealCycle: us(1, 500, "ideal"), StaleLimit: us(1, 4000, "stale"),
 			States: map[int]State{
-				0: {Element: Production}, 1: {Element: Idle}, 2: {Element: Setup}, 3: {Down, "jam"}, 4: {Down, "power"}, 5: {Element: NotPlanned},
+				0: {Element: Production}, 1: {Element: Idle}, 2: {Element: Setup},
+				3: {Down, "jam"}, 4: {Down, "power"}, 5: {Element: NotPlanned},
 			},
 		}
 		at := 12*time.Hour - time.Millisecond
@@ -91,7 +92,9 @@ func drawOffers(t *rapid.T, n int) []offer {
 		case "state":
 			e.Value = float64(rapid.IntRange(0, 6).Draw(t, "state"))
 		case "temperature":
-			e.Value = rapid.SampledFrom([]float64{0.1, -0.3, 71.25, 1e-9, 5e-324, -1e300, 1e17, 1e15 + 0.5, math.Pi, math.NaN(), math.Inf(1), 0}).Draw(t, "value")
+			e.Value = rapid.SampledFrom([]float64{
+				0.1, -0.3, 71.25, 1e-9, 5e-324, -1e300, 1e17, 1e15 + 0.5, math.Pi, math.NaN(), math.Inf(1), 0,
+			}).Draw(t, "value")
 			if rapid.Bool().Draw(t, "random") {
 				e.Value = rapid.Float64Range(-1e30, 1e30).Draw(t, "value")
 			}
@@ -115,8 +118,8 @@ func drawOffers(t *rapid.T, n int) []offer {
 	return out
 }
 
-// feed puts the offers into the shard, in batches that end where cut says, and
-// writes and reads the state where save says.
+// feed adds the offers to the shard in batches. A batch ends when cut returns true, and
+// the state is encoded and decoded when save does.
 func feed(t *rapid.T, s *Shard, offers []offer, cut, save func() bool, emit func(*Sample)) {
 	var b telemetry.Batch
 	var arrival telemetry.Micros
@@ -142,24 +145,37 @@ func feed(t *rapid.T, s *Shard, offers []offer, cut, save func() bool, emit func
 	flush()
 }
 
-// reload writes the state and reads it into s.
+// reload encodes the state and decodes it into s.
 func reload(t *rapid.T, s *Shard) {
 	p := s.AppendBinary(nil)
 	if err := s.Decode(p); err != nil {
 		t.Fatal(err)
 	}
 	if again := s.AppendBinary(nil); string(again) != string(p) {
-		t.Fatalf("the state changed by being written and read:\n%x\n%x", p, again)
+		t.Fatalf("state after decoding and encoding:\n%x\nwant\n%x", again, p)
 	}
 }
 
-// result is what came out, in a form that is compared bit by bit.
+// split returns a child of s with the gateways for which retain returns true.
+func split(t *rapid.T, c Config, s *Shard, retain func(telemetry.GatewayID) bool) *Shard {
+	child, err := NewShard(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Decode(s.AppendBinary(nil)); err != nil {
+		t.Fatal(err)
+	}
+	child.Retain(retain)
+	return child
+}
+
+// result is the emitted samples, in a form that is compared bit by bit.
 type result map[key]string
 
 func (r result) add(t *rapid.T, s *Sample) {
 	k := keyOf(s)
 	if _, ok := r[k]; ok {
-		t.Fatalf("emitted twice: %+v", k)
+		t.Fatalf("%+v: emitted twice", k)
 	}
 	r[k] = text(s.Value, s.Lags)
 }
@@ -171,15 +187,15 @@ func text(v float64, l *Lags) string {
 	return fmt.Sprintf("%v %x", v, math.Float64bits(v))
 }
 
-func compare(t *rapid.T, want, have result) {
+func compare(t *rapid.T, want, got result) {
 	for k, v := range want {
-		if h, ok := have[k]; !ok || h != v {
-			t.Errorf("%+v: have %q, want %q", k, h, v)
+		if h, ok := got[k]; !ok || h != v {
+			t.Errorf("%+v: got %q, want %q", k, h, v)
 		}
 	}
-	for k, v := range have {
+	for k, v := range got {
 		if _, ok := want[k]; !ok {
-			t.Errorf("%+v: have %q, want none", k, v)
+			t.Errorf("%+v: got %q, want none", k, v)
 		}
 	}
 }
@@ -193,8 +209,8 @@ func TestTimesAreASet(t *testing.T) {
 		grid := rapid.Uint32Range(1, 5).Draw(t, "grid")
 		for range rapid.IntRange(1, 60).Draw(t, "times") {
 			at := rapid.Uint32Range(0, 40).Draw(t, "at") * grid
-			if have := set.add(at, testRuns); (have == duplicate) != want[at] {
-				t.Fatalf("add %d: have %d, was there: %v", at, have, want[at])
+			if got := set.add(at, testRuns); (got == duplicate) != want[at] {
+				t.Fatalf("add %d: got outcome %d, duplicate: want %v", at, got, want[at])
 			}
 			want[at] = true
 			if rapid.IntRange(0, 9).Draw(t, "compact") == 0 {
@@ -212,13 +228,13 @@ func TestTimesAreASet(t *testing.T) {
 				}
 			}
 			if b, a := set.neighbours(at); b != before || a != after {
-				t.Errorf("neighbours of %d: have %d and %d, want %d and %d; %v", at, b, a, before, after, set.runs)
+				t.Errorf("neighbours of %d: got %d and %d, want %d and %d; %v", at, b, a, before, after, set.runs)
 			}
 		}
 	})
 }
 
-func TestFiguresAreThoseOfTheOracle(t *testing.T) {
+func TestSamplesAreThoseOfTheOracle(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := drawFleet(t)
 		f.config.Limits = Limits{Runs: testRuns, Changes: testRuns}
@@ -227,14 +243,14 @@ func TestFiguresAreThoseOfTheOracle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		have := result{}
+		got := result{}
 		end := telemetry.Micros(math.MinInt64)
 		emit := func(sample *Sample) {
 			if sample.Time < end {
-				t.Errorf("%d after %d", sample.Time, end)
+				t.Errorf("emitted a sample of %d after one of %d", sample.Time, end)
 			}
 			end = sample.Time
-			have.add(t, sample)
+			got.add(t, sample)
 		}
 		often := rapid.IntRange(0, 9).Draw(t, "often")
 		chance := func() bool { return rapid.IntRange(0, 9).Draw(t, "chance") < often }
@@ -252,12 +268,12 @@ func TestFiguresAreThoseOfTheOracle(t *testing.T) {
 				want[k] = text(v, &l)
 			}
 		}
-		compare(t, want, have)
+		compare(t, want, got)
 	})
 }
 
-// within makes all offers arrive while their windows are open, once or more often
-// but never with another value.
+// within changes the offers so that all arrive while their windows are open, and so that
+// no duplicate has another value.
 func within(offers []offer) []offer {
 	first := map[key]offer{}
 	var out []offer
@@ -287,31 +303,31 @@ func TestOrderSplitAndDuplicationChangeNothing(t *testing.T) {
 			}
 			s.Advance(noon + 1000)
 			feed(t, s, offers, chance, chance, nil)
-			have := result{}
+			got := result{}
 			s.Advance(noon + 20_000)
-			s.EmitClosed(func(sample *Sample) { have.add(t, sample) })
-			return have
+			s.EmitClosed(func(sample *Sample) { got.add(t, sample) })
+			return got
 		}
 		want := run(offers, func() bool { return false })
 		chance := func() bool { return rapid.IntRange(0, 9).Draw(t, "chance") == 0 }
 		compare(t, want, run(rapid.Permutation(offers).Draw(t, "order"), chance))
 
-		// More of the same, in another order: only the duplicates' count grows.
+		// With every offer repeated, in another order, only the count of duplicates grows.
 		more := rapid.Permutation(append(slices.Clone(offers), offers...)).Draw(t, "more")
-		have := run(more, chance)
-		for _, r := range []result{want, have} {
+		got := run(more, chance)
+		for _, r := range []result{want, got} {
 			for k := range r {
-				if k.figure == DuplicateEvents {
+				if k.name == DuplicateEvents {
 					delete(r, k)
 				}
 			}
 		}
-		compare(t, want, have)
+		compare(t, want, got)
 	})
 }
 
-// TestMergeIsThatOfOneShard deals the events out to three shards, by identity,
-// and merges these in two ways.
+// TestMergeIsThatOfOneShard distributes the events to three shards, by identity, and
+// merges these in two ways.
 func TestMergeIsThatOfOneShard(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := drawFleet(t)
@@ -329,11 +345,11 @@ func TestMergeIsThatOfOneShard(t *testing.T) {
 			return s
 		}
 		finish := func(s *Shard) result {
-			have := result{}
+			got := result{}
 			reload(t, s)
 			s.Advance(noon + 20_000)
-			s.EmitClosed(func(sample *Sample) { have.add(t, sample) })
-			return have
+			s.EmitClosed(func(sample *Sample) { got.add(t, sample) })
+			return got
 		}
 		want := finish(shard(offers))
 		parts := make([][]offer, 3)
@@ -356,8 +372,8 @@ func TestMergeIsThatOfOneShard(t *testing.T) {
 	})
 }
 
-// TestShardsSplitAndMergeUnderWay splits the shard by gateway and merges the
-// parts again, between records; what comes out is what the whole would have given.
+// TestShardsSplitAndMergeUnderWay splits the shard by gateway between records and merges
+// the parts; the samples are those of an unsplit shard.
 func TestShardsSplitAndMergeUnderWay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		f := drawFleet(t)
@@ -365,8 +381,8 @@ func TestShardsSplitAndMergeUnderWay(t *testing.T) {
 		offers := drawOffers(t, 100)
 		never := func() bool { return false }
 		run := func(reshard bool) result {
-			have := result{}
-			emit := func(sample *Sample) { have.add(t, sample) }
+			got := result{}
+			emit := func(sample *Sample) { got.add(t, sample) }
 			s, err := NewShard(f.config)
 			if err != nil {
 				t.Fatal(err)
@@ -374,14 +390,8 @@ func TestShardsSplitAndMergeUnderWay(t *testing.T) {
 			at := rapid.IntRange(0, len(offers)).Draw(t, "at")
 			feed(t, s, offers[:at], func() bool { return true }, never, emit)
 			if reshard {
-				left, err := s.Split(func(g telemetry.GatewayID) bool { return g == "a" })
-				if err != nil {
-					t.Fatal(err)
-				}
-				right, err := s.Split(func(g telemetry.GatewayID) bool { return g != "a" })
-				if err != nil {
-					t.Fatal(err)
-				}
+				left := split(t, f.config, s, func(g telemetry.GatewayID) bool { return g == "a" })
+				right := split(t, f.config, s, func(g telemetry.GatewayID) bool { return g != "a" })
 				for _, child := range []*Shard{left, right} {
 					child.EmitClosed(emit)
 				}
@@ -393,7 +403,7 @@ func TestShardsSplitAndMergeUnderWay(t *testing.T) {
 			feed(t, s, offers[at:], func() bool { return true }, never, emit)
 			s.Advance(noon + 30_000)
 			s.EmitClosed(emit)
-			return have
+			return got
 		}
 		compare(t, run(false), run(true))
 	})

@@ -6,7 +6,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// role is what a series means to its machine.
+// role is the meaning of a series for its machine.
 type role uint8
 
 const (
@@ -16,19 +16,19 @@ const (
 	goodRole
 )
 
-// window is what is kept of a series in one window. Offsets are from its start, in
-// µs. What is saved of most stands first, in 128 bytes.
+// window is the state of a series in one window. Offsets are from its start, in µs. The
+// fields that most windows serialise come first, in 128 bytes.
 type window struct {
 	start telemetry.Micros
-	// count is of the usable readings: not bad, and finite. All below is about
-	// those, but for bad and badCount.
+	// count is the number of usable readings: finite, and not bad. All fields but bad and
+	// badCount are of usable readings.
 	count          uint64
 	min, max, last float64
 	sum            sum
 	times          timeSet
-	// changes is kept of a machine's state and counters.
+	// changes is for the state and the counters of a machine.
 	changes timeline
-	// bad is the times of the readings that are not usable, badCount how many.
+	// bad are the times of the readings that are not usable, badCount is their number.
 	badCount        uint64
 	bad             timeSet
 	firstAt, lastAt uint32
@@ -51,7 +51,7 @@ type series struct {
 	windows []window // open ones in order of start
 }
 
-// at returns the index of the window that starts at start, which is made where it is not there.
+// at returns the index of the window that starts at start, and adds it if necessary.
 func (s *series) at(start telemetry.Micros) int {
 	i := len(s.windows)
 	for i > 0 && s.windows[i-1].start > start {
@@ -65,7 +65,7 @@ func (s *series) at(start telemetry.Micros) int {
 	return i
 }
 
-// insertWindow makes place i free; what is there is an old window whose memory is used again.
+// insertWindow moves a free window, whose memory is reused, to index i.
 func insertWindow(windows []window, i int) []window {
 	n := len(windows)
 	if n < cap(windows) {
@@ -79,7 +79,7 @@ func insertWindow(windows []window, i int) []window {
 	return windows
 }
 
-// closing returns the window that starts at start, the first that can be there, or nil.
+// closing returns the first window if it starts at start, otherwise nil.
 func (s *series) closing(start telemetry.Micros) *window {
 	if len(s.windows) > 0 && s.windows[0].start == start {
 		return &s.windows[0]
@@ -87,7 +87,7 @@ func (s *series) closing(start telemetry.Micros) *window {
 	return nil
 }
 
-// drop gives the first window up and keeps its memory.
+// drop removes the first window; its memory will be reused.
 func (s *series) drop() {
 	n := len(s.windows)
 	free := s.windows[0]
@@ -96,7 +96,7 @@ func (s *series) drop() {
 	s.windows = s.windows[:n-1]
 }
 
-// outcome is what became of one reading.
+// outcome is the outcome of adding a reading.
 type outcome struct {
 	addition addition
 	// crowded: the timeline of changes was full.
@@ -145,7 +145,7 @@ func (w *window) putBad(at uint32, l *Limits) addition {
 	return add
 }
 
-// device is a device of a gateway and what is carried from its closed windows.
+// device is a device of a gateway, with the carry from its closed windows.
 type device struct {
 	name    telemetry.DeviceName
 	machine *Machine
@@ -153,7 +153,7 @@ type device struct {
 	carry   carry
 }
 
-// carry is what a machine's closed windows leave for the next.
+// carry is the state that a machine's closed windows hand on to the next one.
 type carry struct {
 	// alive is the time of the last usable reading of any metric.
 	alive telemetry.Micros

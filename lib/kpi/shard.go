@@ -1,7 +1,6 @@
 package kpi
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -15,27 +14,27 @@ type Shard struct {
 	window, lateness, ahead, forget, gap telemetry.Micros
 
 	started bool
-	// clock is the greatest arrival so far. Windows that end at open or before
-	// take no more events; those that end at emitted or before have been emitted.
+	// clock is the greatest arrival so far. Windows that end at or before open accept no
+	// more events; those that end at or before emitted have been emitted.
 	clock, open, emitted telemetry.Micros
 
 	gateways []*gateway // in order of name
 	byName   map[telemetry.GatewayID]*gateway
-	refused  uint64 // events of gateways past the limit, since the start
 }
 
-// Report says what became of the events of a batch.
+// Report counts the events of a batch by outcome.
 type Report struct {
-	Accepted int // those that count, bad ones among them
-	// Duplicates were there already; Late are of closed windows; Early are too far
-	// ahead of the arrival clock; Refused are of a gateway, device or series past a limit.
+	Accepted int // including bad ones
+	// Duplicates have the identity of a previous event; Late are of closed windows; Early
+	// are too far ahead of the arrival clock; Refused exceed the limit of gateways,
+	// devices or series.
 	Duplicates, Late, Early, Refused int
-	// Unverified were accepted although they may have been there already: a set of
-	// times was full. Crowded changed a state or counter too often to be kept.
+	// Unverified were accepted although they may be duplicates, because a set of times was
+	// full. Crowded are changes of a state or counter beyond the limit of a window.
 	Unverified, Crowded int
 }
 
-// AtLimit reports whether a bound on the shard's memory took something away.
+// AtLimit reports whether a limit of the shard's memory affected an event.
 func (r Report) AtLimit() bool { return r.Refused+r.Unverified+r.Crowded > 0 }
 
 // NewShard returns an empty state. The error wraps telemetry.ErrInvalid.
@@ -64,12 +63,7 @@ func (s *Shard) Series() int {
 	return n
 }
 
-// Refused returns how many events of gateways past the limit were refused since
-// the shard was made or decoded.
-func (s *Shard) Refused() uint64 { return s.refused }
-
-// Advance moves the arrival clock to arrival, unless it is there already: for
-// records that hold no batch.
+// Advance moves the arrival clock forward to arrival, for records without a batch.
 func (s *Shard) Advance(arrival telemetry.Micros) {
 	arrival = max(0, min(arrival, maxTime))
 	if s.started && arrival <= s.clock {
@@ -83,15 +77,14 @@ func (s *Shard) Advance(arrival telemetry.Micros) {
 	}
 }
 
-// Observe takes a record's batch, whose columns are as a telemetry.Decoder
-// leaves them; arrival is when the stream took the record. It does not keep b.
+// Observe adds the events of a record's batch, whose columns are as telemetry.Decoder
+// returns them. arrival is when the record arrived on the stream. It does not retain b.
 func (s *Shard) Observe(b *telemetry.Batch, arrival telemetry.Micros) Report {
 	s.Advance(arrival)
 	var r Report
 	g := s.gateway(b)
 	if g == nil {
 		r.Refused = b.Len()
-		s.refused += uint64(b.Len())
 		return r
 	}
 	o := observer{shard: s, gateway: g, report: &r, batch: b}
@@ -99,13 +92,13 @@ func (s *Shard) Observe(b *telemetry.Batch, arrival telemetry.Micros) Report {
 	return r
 }
 
-// observer is the memory of one call of Observe.
+// observer is the state of one call of Observe.
 type observer struct {
 	shard   *Shard
 	gateway *gateway
 	report  *Report
 	batch   *telemetry.Batch
-	// start and tallies are of the window of the event before.
+	// start and tallies are those of the previous event's window.
 	start   telemetry.Micros
 	tallies *tallies
 }
@@ -117,7 +110,7 @@ func (o *observer) run() {
 	horizon := floor(s.clock+s.ahead, s.window) + s.window
 	o.start = -1
 	received := b.Received
-	if received == 0 { // not said
+	if received == 0 { // not set
 		received = s.clock
 	}
 	var lagAt, lag telemetry.Micros
@@ -153,7 +146,7 @@ func (o *observer) run() {
 			continue
 		}
 		o.report.Accepted++
-		if t != lagAt || !known { // many series are sampled at one time
+		if t != lagAt || !known { // many series are sampled at the same time
 			lagAt, lag, known = t, lagOf(received, t), true
 			bucket = bucketOf(lag)
 		}
@@ -169,7 +162,7 @@ func (o *observer) run() {
 	}
 }
 
-// open returns the series' window, most often the last one.
+// open returns the series' window that starts at start, in most cases the last one.
 func (s *series) open(start telemetry.Micros) *window {
 	if n := len(s.windows); n > 0 && s.windows[n-1].start == start {
 		return &s.windows[n-1]
@@ -177,7 +170,7 @@ func (s *series) open(start telemetry.Micros) *window {
 	return &s.windows[s.at(start)]
 }
 
-// outside counts an event that came too late or is too early.
+// outside counts a late or early event.
 func (o *observer) outside(t telemetry.Micros) {
 	if t < o.shard.open {
 		o.arrived().late++
@@ -188,14 +181,14 @@ func (o *observer) outside(t telemetry.Micros) {
 	o.report.Early++
 }
 
-// arrived returns the tallies of the window in which the record arrived: what
-// can not be counted where it happened is counted there.
+// arrived returns the tallies of the window in which the record arrived, for events that
+// cannot be counted by their own times.
 func (o *observer) arrived() *tallies {
-	o.tallies = nil // which may move
+	o.tallies = nil // g.tally may move it
 	return o.gateway.tally(floor(o.shard.clock, o.shard.window))
 }
 
-// gateway returns the batch's gateway, or nil past the limit.
+// gateway returns the batch's gateway, or nil if it exceeds the limit.
 func (s *Shard) gateway(b *telemetry.Batch) *gateway {
 	if g, ok := s.byName[b.Gateway]; ok {
 		g.site = b.Site
@@ -217,27 +210,14 @@ func (s *Shard) insert(g *gateway) {
 	s.byName[g.name] = g
 }
 
-// Keep gives up the gateways for which keep is false: a child of a split shard
-// starts from its parent's state and keeps its own.
-func (s *Shard) Keep(keep func(telemetry.GatewayID) bool) {
+// Retain deletes the gateways for which retain returns false: a child of a split shard
+// starts from its parent's state and retains its own gateways.
+func (s *Shard) Retain(retain func(telemetry.GatewayID) bool) {
 	s.gateways = slices.DeleteFunc(s.gateways, func(g *gateway) bool {
-		if keep(g.name) {
+		if retain(g.name) {
 			return false
 		}
 		delete(s.byName, g.name)
 		return true
 	})
-}
-
-// Split returns a copy of the gateways for which keep is true; s stays as it is.
-func (s *Shard) Split(keep func(telemetry.GatewayID) bool) (*Shard, error) {
-	child, err := NewShard(s.config)
-	if err != nil {
-		return nil, err
-	}
-	if err := child.Decode(s.AppendBinary(nil)); err != nil {
-		return nil, fmt.Errorf("split: %w", err)
-	}
-	child.Keep(keep)
-	return child, nil
 }

@@ -26,7 +26,7 @@ func newMachine(tb testing.TB, c MachineConfig) *Machine {
 	return m
 }
 
-// collect closes what is closed and returns the samples by figure and labels.
+// collect emits the closed windows and returns the samples.
 func collect(s *Shard) []Sample {
 	var out []Sample
 	s.EmitClosed(func(sample *Sample) {
@@ -40,9 +40,9 @@ func collect(s *Shard) []Sample {
 	return out
 }
 
-func value(samples []Sample, f Figure) float64 {
+func value(samples []Sample, f Name) float64 {
 	for _, s := range samples {
-		if s.Figure == f {
+		if s.Name == f {
 			return s.Value
 		}
 	}
@@ -62,15 +62,15 @@ func TestWindowOfOneSeries(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	if got := collect(s); len(got) > 0 && got[len(got)-1].Time > 100*second {
-		t.Fatalf("a window was closed before its time: %+v", got[len(got)-1])
+		t.Fatalf("got a sample of an open window: %+v", got[len(got)-1])
 	}
 	s.Advance(107 * second)
 	got := collect(s)
-	for f, want := range map[Figure]float64{
+	for f, want := range map[Name]float64{
 		SeriesMin: 1, SeriesMax: 3, SeriesMean: 2, SeriesLast: 2, SeriesSamples: 3, Events: 3, DuplicateEvents: 3, IngestLag: 3,
 	} {
 		if v := value(got, f); v != want {
-			t.Errorf("%s: %v, want %v", f, v, want)
+			t.Errorf("%s: got %v, want %v", f, v, want)
 		}
 	}
 	if len(collect(s)) != 0 {

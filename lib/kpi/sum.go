@@ -6,20 +6,20 @@ import (
 	"math/bits"
 )
 
-// sum adds float64s exactly, so that their order does not matter. It is a
-// 128-bit integer that counts in units of 2^-74, which holds every value of
-// magnitude 2^-22 to 2^33 and those smaller ones that have few digits; what does
-// not fit goes to wide, an integer that counts in units of the smallest float64.
+// sum is an exact sum of float64s, which does not depend on their order. It is a 128-bit
+// integer in units of 2^-74, for every value of magnitude 2^-22 to 2^33 and smaller ones
+// with few digits. All other values are added to wide, an integer in units of the
+// smallest float64.
 type sum struct {
 	hi   int64
 	lo   uint64
-	wide *big.Int // nil while nothing had to go there
+	wide *big.Int // nil while it is not needed
 }
 
 const (
 	sumUnit      = -74
 	smallestUnit = -1074
-	// maxShift keeps 20 bits free, so that it takes 2^20 additions to overflow.
+	// maxShift leaves 20 bits free, so that an overflow takes 2^20 additions.
 	maxShift = 127 - 53 - 20
 )
 
@@ -68,7 +68,7 @@ func (s *sum) add128(hi int64, lo uint64) {
 	s.hi, s.lo = newHi, newLo
 }
 
-// addWide adds m × 2^(e-1075), or takes it away.
+// addWide adds m × 2^(e-1075), or subtracts it.
 func (s *sum) addWide(m uint64, e int, negative bool) {
 	var n big.Int
 	n.SetUint64(m)
@@ -111,8 +111,8 @@ func (s *sum) merge(other *sum) {
 	s.add128(other.hi, other.lo)
 }
 
-// mean returns the sum divided by n: the exact sum is rounded to a float64, then
-// the quotient. It depends on the values alone, not on how they were added.
+// mean returns the sum divided by n: the exact sum is rounded to a float64, then the
+// quotient is. It depends on the values alone, not on the order of additions.
 func (s *sum) mean(n uint64) float64 {
 	if s.wide == nil {
 		return float128(s.hi, s.lo) / float64(n)
@@ -120,7 +120,7 @@ func (s *sum) mean(n uint64) float64 {
 	total := *s
 	total.wide = new(big.Int).Set(s.wide)
 	total.spill()
-	const scale = 64 // so that a sum past the greatest float64 still has a mean
+	const scale = 64 // so that a sum beyond the greatest float64 has a mean
 	f := new(big.Float).SetInt(total.wide)
 	f.SetMantExp(f, smallestUnit)
 	if v, _ := f.Float64(); !math.IsInf(v, 0) {
@@ -130,8 +130,8 @@ func (s *sum) mean(n uint64) float64 {
 	return math.Ldexp(v/float64(n), scale)
 }
 
-// float128 rounds the 128-bit integer hi, lo in units of 2^-74 to the nearest
-// float64, to even where two are as near.
+// float128 rounds the 128-bit integer hi, lo in units of 2^-74 to the nearest float64,
+// ties to even.
 func float128(hi int64, lo uint64) float64 {
 	negative := hi < 0
 	h := uint64(hi)
@@ -144,8 +144,8 @@ func float128(hi int64, lo uint64) float64 {
 	if h == 0 {
 		f = math.Ldexp(float64(lo), sumUnit)
 	} else {
-		// The first 64 bits, the last of them set where anything was cut off: it is
-		// below the 53 that stay, so the conversion rounds as the whole would.
+		// The first 64 bits, with the last set as a sticky bit if any bit was cut off: it
+		// is below the 53 bits of the result, so the conversion rounds correctly.
 		n := bits.LeadingZeros64(h)
 		top := h<<n | lo>>(64-n)
 		if lo<<n != 0 {

@@ -14,7 +14,9 @@ func TestSumIsExact(t *testing.T) {
 			rapid.Float64Range(-1e6, 1e6),
 			rapid.Float64Range(-math.MaxFloat64, math.MaxFloat64),
 			rapid.Float64Range(-1e-300, 1e-300),
-			rapid.SampledFrom([]float64{0, math.Copysign(0, -1), 1 << 33, 1<<33 - 1./1024, 0x1p-22, 0x1p-23, 5e-324, math.MaxFloat64, -math.MaxFloat64, 0.1}),
+			rapid.SampledFrom([]float64{
+				0, math.Copysign(0, -1), 1 << 33, 1<<33 - 1./1024, 0x1p-22, 0x1p-23, 5e-324, math.MaxFloat64, -math.MaxFloat64, 0.1,
+			}),
 		)
 		values := rapid.SliceOfN(value, 1, 40).Draw(t, "values")
 		var forward, parts sum
@@ -43,8 +45,8 @@ func TestSumIsExact(t *testing.T) {
 			want = math.Ldexp(scaled/float64(n), 64)
 		}
 		for name, s := range map[string]*sum{"in order": &forward, "in parts": &parts} {
-			if have := s.mean(n); have != want {
-				t.Errorf("%s: mean of %v: have %v, want %v", name, values, have, want)
+			if got := s.mean(n); got != want {
+				t.Errorf("%s: mean of %v: got %v, want %v", name, values, got, want)
 			}
 		}
 	})
@@ -55,31 +57,31 @@ func TestSumOverflowsIntoTheWideOne(t *testing.T) {
 	s.hi, s.lo = math.MaxInt64, math.MaxUint64-5
 	s.add(1)
 	if s.wide == nil {
-		t.Fatal("128 bits overflowed")
+		t.Fatal("got a sum of 128 bits after an overflow, want a wide one")
 	}
 	// 2^127 − 6 units of 2^-74, and 1.
 	want := 0x1p53 + 1.
-	if have := s.mean(1); have != want {
-		t.Errorf("have %v, want %v", have, want)
+	if got := s.mean(1); got != want {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
-// TestSumRoundsToNearest is about the bits past the first 64: 2^32 and half of
-// its last place are a tie, which the least that is more breaks.
+// TestSumRoundsToNearest checks the bits after the first 64: 2^32 plus half of its last
+// place is a tie, which the smallest further addend breaks.
 func TestSumRoundsToNearest(t *testing.T) {
 	for _, sign := range []float64{1, -1} {
 		var s sum
 		s.add(sign * 0x1p32)
 		s.add(sign * 0x1p-21)
-		if have := s.mean(1); have != sign*0x1p32 {
-			t.Errorf("a tie: have %x", have)
+		if got := s.mean(1); got != sign*0x1p32 {
+			t.Errorf("a tie: got %x", got)
 		}
 		s.add(sign * 0x1p-50)
-		if have := s.mean(1); have != sign*(0x1p32+0x1p-20) {
-			t.Errorf("more than a tie: have %x", have)
+		if got := s.mean(1); got != sign*(0x1p32+0x1p-20) {
+			t.Errorf("more than a tie: got %x", got)
 		}
 		if s.wide != nil {
-			t.Error("it did not fit 128 bits")
+			t.Error("got a wide sum, want one of 128 bits")
 		}
 	}
 }

@@ -2,20 +2,20 @@ package kpi
 
 import "slices"
 
-// segment is a stretch of readings of a state or counter that all have one
-// value, from the first to the last of them, as offsets from the window's start.
-// Together with the set of the series' times the segments are the readings
-// themselves, so a reading may come between any two of them.
+// segment is a sequence of readings of a state or counter with the same value, from the
+// first to the last of them, as offsets from the window's start. The segments and the
+// set of the series' times together restore all readings, so that a later one may be
+// inserted between any two.
 type segment struct {
 	first, last uint32
 	value       float64
 }
 
-// timeline is the readings of one window, in order of time.
+// timeline is the segments of one window, in order of time.
 type timeline []segment
 
-// put adds a reading whose time is in times. It reports false where the timeline
-// was full and the reading took the place of the one before it or was left out.
+// put adds a reading whose time is in times. It returns false if the timeline was full,
+// so that the reading replaced the previous one or was dropped.
 func (l *timeline) put(at uint32, value float64, times *timeSet, maxSegments int) bool {
 	s := *l
 	n := len(s)

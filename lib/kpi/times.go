@@ -2,7 +2,7 @@ package kpi
 
 import "slices"
 
-// run is n times, the first at first and each step after the one before, as
+// run is an arithmetic run of n times from first on, with a difference of step, as
 // offsets from the window's start in µs.
 type run struct{ first, step, n uint32 }
 
@@ -20,7 +20,7 @@ func (r run) contains(at uint32) bool {
 // at returns time i of the run.
 func (r run) at(i uint32) uint32 { return r.first + r.step*i }
 
-// extend takes the time that follows the last.
+// extend adds at if it is the next time of the run.
 func (r *run) extend(at uint32) bool {
 	switch {
 	case r.n == 1:
@@ -35,22 +35,22 @@ func (r *run) extend(at uint32) bool {
 	return true
 }
 
-// timeSet is the set of times of a series in one window, in disjoint runs.
-// Regular sampling is one run however long it lasts.
+// timeSet is the set of times of a series in one window, as disjoint runs. Regular
+// sampling is one run however long it lasts.
 type timeSet struct {
 	runs []run
 	max  uint32
-	// full: no further run is taken, so a time outside the runs may have been seen.
+	// full says that no run is added any more, so a time outside the runs may be a duplicate.
 	full bool
 }
 
-// addition is what came of adding a time.
+// addition is the outcome of adding a time.
 type addition uint8
 
 const (
 	added      addition = iota
-	duplicate           // it was there
-	unverified          // the set is full: it may have been there
+	duplicate           // it was in the set
+	unverified          // the set is full: it may be a duplicate
 )
 
 // add adds a time to a set of at most maxRuns runs.
@@ -107,7 +107,7 @@ func (s *timeSet) insert(at uint32, maxRuns int) addition {
 	return added
 }
 
-// compact finds the fewest runs that a single pass over the sorted times finds.
+// compact merges runs by a single greedy pass over the sorted times.
 func (s *timeSet) compact() {
 	times := s.appendTimes(nil)
 	s.runs = s.runs[:0]
@@ -130,8 +130,8 @@ func (s *timeSet) appendTimes(dst []uint32) []uint32 {
 	return dst
 }
 
-// neighbours returns the last time before at and the first after it; where there
-// is none, at itself.
+// neighbours returns the last time before at and the first after it, or at itself if
+// there is no such time.
 func (s *timeSet) neighbours(at uint32) (before, after uint32) {
 	before, after = at, at
 	for _, r := range s.runs {

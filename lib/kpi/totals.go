@@ -2,11 +2,11 @@ package kpi
 
 import "time"
 
-// Totals is what machines did in a range of time.
+// Totals are the sums over machines and a range of time.
 type Totals struct {
 	Sums
 	// Downtime is the down time by reason, which may be empty.
 	Downtime map[string]time.Duration
-	// Windows is how many windows of machines the sums are of.
+	// Windows is the number of windows of machines in the sums.
 	Windows int64
 }

@@ -46,7 +46,7 @@ func (f *Figures) Sums(ctx context.Context, s readings.Selection) (kpi.Totals, e
 	}
 	totals := kpi.Totals{Downtime: make(map[string]time.Duration)}
 	for _, sample := range samples {
-		figure := kpi.Figure(sample.Labels[figureLabel])
+		figure := kpi.Name(sample.Labels[figureLabel])
 		if figure == "" || math.IsNaN(sample.Value) || math.IsInf(sample.Value, 0) {
 			return kpi.Totals{}, fmt.Errorf("figures: %w: %g of %.40q", errAnswer, sample.Value, figure)
 		}
@@ -96,7 +96,7 @@ func statement(s readings.Selection) string {
 	milliseconds := max((int64(s.Range.To)/1000)-(int64(s.Range.From)/1000)-1, 1)
 	labels += "}[" + strconv.FormatInt(milliseconds, 10) + "ms]"
 	var parts []string
-	part := func(figure kpi.Figure, expression string) {
+	part := func(figure kpi.Name, expression string) {
 		parts = append(parts, `label_replace(`+expression+`,"`+figureLabel+`","`+string(figure)+`","","")`)
 	}
 	for _, figure := range sums() {
@@ -110,10 +110,10 @@ func statement(s readings.Selection) string {
 	return strings.Join(parts, " or ")
 }
 
-const windows kpi.Figure = "windows"
+const windows kpi.Name = "windows"
 
-func sums() []kpi.Figure {
-	return []kpi.Figure{
+func sums() []kpi.Name {
+	return []kpi.Name{
 		kpi.CalendarSeconds, kpi.PlannedSeconds, kpi.BusySeconds, kpi.ProductionSeconds, kpi.IdleSeconds, kpi.SetupSeconds,
 		kpi.DownSeconds, kpi.UnknownSeconds, kpi.Failures, kpi.Produced, kpi.Good, kpi.IdealSeconds,
 	}
@@ -139,7 +139,7 @@ func quote(text string) string {
 }
 
 // add puts a figure to its place.
-func add(r *kpi.Totals, figure kpi.Figure, reason string, v float64) {
+func add(r *kpi.Totals, figure kpi.Name, reason string, v float64) {
 	duration := time.Duration(math.Round(v * 1e6)) // exact to the microsecond, as the windows are
 	duration *= time.Microsecond
 	switch figure { //nolint:exhaustive // those that were asked for

@@ -49,7 +49,7 @@ func TestRealPrometheus(t *testing.T) {
 	names := []string{"press-1", `x"} or vector(1) or up{y="`, `\`, `\"`, "a\nb", "ü/☃/😀", "{}", `"`, "`", "'"}
 	var series []remotewrite.Series
 	for i, name := range names {
-		for figure, value := range map[kpi.Figure]float64{
+		for figure, value := range map[kpi.Name]float64{
 			kpi.CalendarSeconds: 5, kpi.PlannedSeconds: 5, kpi.BusySeconds: 4, kpi.ProductionSeconds: 3, kpi.IdleSeconds: 0.25, kpi.SetupSeconds: 0.25,
 			kpi.DownSeconds: 0.5, kpi.UnknownSeconds: 1, kpi.Failures: 1, kpi.Produced: float64(i + 2), kpi.Good: float64(i + 1), kpi.IdealSeconds: 2,
 		} {
