@@ -29,39 +29,27 @@ type API struct {
 
 var _ http.Handler = (*API)(nil)
 
-// New checks the routes and returns the API. Two routes of the same key, a
-// malformed path and an unknown identity source are errors.
+// New returns an API, or all problems of its routes: duplicate routes, invalid paths and
+// unknown identity sources.
 func New(cfg Config) (*API, error) {
-	if err := cfg.complete(); err != nil {
-		return nil, fmt.Errorf("httpapi.New: %w", err)
-	}
+	var problems []error
 	caches := make(map[*Authorizer]*cache)
-	routes := make([]*route, 0, len(cfg.Routes))
-	for _, given := range cfg.Routes {
-		r := &route{Route: given}
-		if r.Timeout == 0 {
-			r.Timeout = defaultTimeout
+	routes := make([]*route, len(cfg.Routes))
+	for i, given := range cfg.Routes {
+		r, err := newRoute(given, caches)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("route %d (%s): %w", i, r.key, err))
 		}
-		if a := r.Authorizer; a != nil {
-			if caches[a] == nil {
-				caches[a] = newCache(a)
-			}
-			r.cache = caches[a]
-			for _, text := range a.IdentitySources {
-				s, err := parseSource(text)
-				if err != nil {
-					return nil, fmt.Errorf("httpapi.New: %w", err)
-				}
-				r.sources = append(r.sources, s)
-			}
-		}
-		routes = append(routes, r)
+		routes[i] = r
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("httpapi.New: %w", err)
 	}
 	router, err := newRouter(routes)
 	if err != nil {
 		return nil, fmt.Errorf("httpapi.New: %w", err)
 	}
-	return &API{cfg: cfg, router: router}, nil
+	return &API{cfg: cfg.withDefaults(), router: router}, nil
 }
 
 // ServeHTTP implements http.Handler.
@@ -70,12 +58,12 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()["Apigw-Requestid"] = []string{id}
 	path, ok := a.routePath(r.URL.Path)
 	if !ok {
-		refuse(w, http.StatusNotFound)
+		writeError(w, http.StatusNotFound)
 		return
 	}
 	matched, parameters := a.router.match(r.Method, path)
 	if matched == nil {
-		refuse(w, http.StatusNotFound)
+		writeError(w, http.StatusNotFound)
 		return
 	}
 	e := &event{
@@ -83,20 +71,20 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		trace: r.Header.Get("X-Amzn-Trace-Id"), sourceIP: hostname(r.RemoteAddr), at: a.cfg.Now(),
 	}
 	if r.URL.RawQuery != "" {
-		e.query, _ = url.ParseQuery(r.URL.RawQuery) // what can not be parsed is left out, as in AWS
+		e.query, _ = url.ParseQuery(r.URL.RawQuery) // parameters that cannot be parsed are left out, as in AWS
 	}
 	if e.trace == "" {
 		e.trace = newTrace(e.at)
 	}
 	authorizerContext, status := a.authorize(r.Context(), e)
 	if status != 0 {
-		refuse(w, status)
+		writeError(w, status)
 		return
 	}
 	a.integrate(r.Context(), w, e, authorizerContext)
 }
 
-// routePath takes the stage off a path.
+// routePath removes the stage from a path.
 func (a *API) routePath(path string) (string, bool) {
 	if a.cfg.Stage == defaultStage {
 		return path, true
@@ -115,7 +103,8 @@ func (a *API) routePath(path string) (string, bool) {
 func (a *API) integrate(ctx context.Context, w http.ResponseWriter, e *event, authorizerContext []byte) {
 	body := a.buffer()
 	defer a.put(body)
-	// Only a test's recorder can not be given a deadline.
+	// Only the recorder of a test does not support a deadline. It is reset after the body:
+	// otherwise it would cancel the request's context during the invocation.
 	connection := http.NewResponseController(w)
 	_ = connection.SetReadDeadline(time.Now().Add(a.cfg.BodyTimeout))
 	var err error
@@ -124,13 +113,13 @@ func (a *API) integrate(ctx context.Context, w http.ResponseWriter, e *event, au
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		w.Header().Set("Connection", "close")
-		refuse(w, http.StatusRequestTimeout)
+		writeError(w, http.StatusRequestTimeout)
 		return
 	case errors.Is(err, errBodyTooLarge):
-		refuse(w, http.StatusRequestEntityTooLarge)
+		writeError(w, http.StatusRequestEntityTooLarge)
 		return
-	case err != nil: // the client broke off
-		refuse(w, http.StatusBadRequest)
+	case err != nil: // the client closed the connection
+		writeError(w, http.StatusBadRequest)
 		return
 	}
 	e.bodyBytes = len(*body)
@@ -140,19 +129,19 @@ func (a *API) integrate(ctx context.Context, w http.ResponseWriter, e *event, au
 
 	result, status := a.invoke(ctx, e, e.route.Function, e.route.Timeout, *payload)
 	if status != 0 {
-		refuse(w, status)
+		writeError(w, status)
 		return
 	}
 	response, err := parseResponse(result)
 	if err != nil {
-		a.cfg.Log.Error("response of the function", "request", e.id, "route", e.route.key, "error", err)
-		refuse(w, http.StatusInternalServerError)
+		a.cfg.Log.Error("invalid response of the function", "request", e.id, "route", e.route.key, "error", err)
+		writeError(w, http.StatusInternalServerError)
 		return
 	}
 	response.write(w)
 }
 
-// invoke returns the function's response, or the status with which to refuse.
+// invoke returns the function's response, or the status of the error response.
 func (a *API) invoke(ctx context.Context, e *event, function Invoker, timeout time.Duration, payload []byte) ([]byte, int) {
 	ctx, cancel := context.WithTimeout(lambda.WithTrace(ctx, e.trace), timeout)
 	defer cancel()
@@ -166,12 +155,13 @@ func (a *API) invoke(ctx context.Context, e *event, function Invoker, timeout ti
 		status = http.StatusInternalServerError
 	case errors.Is(err, lambda.ErrTooLarge):
 		status = http.StatusRequestEntityTooLarge
-	case errors.Is(err, lambda.ErrThrottled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, lambda.ErrClosed):
+	case errors.Is(err, lambda.ErrThrottled), errors.Is(err, lambda.ErrClosed),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		status = http.StatusServiceUnavailable
 	default:
 		status = http.StatusInternalServerError
 	}
-	a.cfg.Log.Error("invocation", "request", e.id, "route", e.route.key, "status", status, "error", err)
+	a.cfg.Log.Error("invocation failed", "request", e.id, "route", e.route.key, "status", status, "error", err)
 	return nil, status
 }
 
@@ -182,20 +172,20 @@ func (a *API) buffer() *[]byte {
 	return new([]byte)
 }
 
-// keptBytes bounds a buffer that is kept: the largest request must not stay in
-// memory for good.
-const keptBytes = 4 << 20
+// maxPooledBytes limits the buffers in the pool: the largest request must not stay in
+// memory.
+const maxPooledBytes = 4 << 20
 
 func (a *API) put(b *[]byte) {
-	if cap(*b) <= keptBytes {
+	if cap(*b) <= maxPooledBytes {
 		a.buffers.Put(b)
 	}
 }
 
 var errBodyTooLarge = errors.New("body too large")
 
-// readBody appends the body to dst. A length that the client declares is
-// believed as far as the bound.
+// readBody appends the body to dst. It allocates the length that the client declares, up
+// to MaxBodyBytes.
 func readBody(dst []byte, r *http.Request) ([]byte, error) {
 	if r.ContentLength > MaxBodyBytes {
 		return dst, errBodyTooLarge
@@ -223,8 +213,8 @@ func readBody(dst []byte, r *http.Request) ([]byte, error) {
 	}
 }
 
-// refuse writes an answer of the front's own.
-func refuse(w http.ResponseWriter, status int) {
+// writeError writes an error response of the API itself.
+func writeError(w http.ResponseWriter, status int) {
 	text := http.StatusText(status)
 	body := `{"message":"` + text + `"}`
 	h := w.Header()
@@ -234,7 +224,7 @@ func refuse(w http.ResponseWriter, status int) {
 	_, _ = io.WriteString(w, body)
 }
 
-// newRequestID returns an id of the form of API Gateway's: JKJaXmPLvHcESHA=.
+// newRequestID returns a request id in API Gateway's format: JKJaXmPLvHcESHA=.
 func newRequestID() string {
 	var b [11]byte
 	_, _ = rand.Read(b[:]) // never fails

@@ -18,17 +18,17 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/lambda"
 )
 
-// invokerFunc is an Invoker made of a function.
+// invokerFunc is a function that implements Invoker.
 type invokerFunc func(ctx context.Context, payload []byte) (lambda.Result, error)
 
 func (f invokerFunc) Invoke(ctx context.Context, payload []byte) (lambda.Result, error) {
 	return f(ctx, payload)
 }
 
-// answering always returns the same payload.
-func answering(payload string) Invoker { return nullInvoker{[]byte(payload)} }
+// responding returns an Invoker that always returns payload.
+func responding(payload string) Invoker { return fixedInvoker{[]byte(payload)} }
 
-// recording keeps the last payload.
+// recording returns an Invoker that copies its last payload to into.
 func recording(into *[]byte) Invoker {
 	return invokerFunc(func(_ context.Context, payload []byte) (lambda.Result, error) {
 		*into = bytes.Clone(payload)
@@ -87,7 +87,9 @@ func TestPayload(t *testing.T) {
 		want              func(*events.APIGatewayV2HTTPRequest)
 	}{
 		{"no body", "", "", nil, func(*events.APIGatewayV2HTTPRequest) {}},
-		{"json", "", `{"a":"b\n"}` + "\n\x01ü", []string{"Content-Type", "application/json; charset=utf-8"}, func(e *events.APIGatewayV2HTTPRequest) {
+		{"json", "", `{"a":"b\n"}` + "\n\x01ü", []string{
+			"Content-Type", "application/json; charset=utf-8",
+		}, func(e *events.APIGatewayV2HTTPRequest) {
 			e.Body = `{"a":"b\n"}` + "\n\x01ü"
 			e.Headers["content-type"] = "application/json; charset=utf-8"
 			e.Headers["content-length"] = "15"
@@ -102,7 +104,9 @@ func TestPayload(t *testing.T) {
 			e.Headers["content-type"] = "application/x-protobuf"
 			e.Headers["content-length"] = "3"
 		}},
-		{"gzip", "", "{}", []string{"Content-Type", "application/json", "Content-Encoding", "gzip"}, func(e *events.APIGatewayV2HTTPRequest) {
+		{"gzip", "", "{}", []string{
+			"Content-Type", "application/json", "Content-Encoding", "gzip",
+		}, func(e *events.APIGatewayV2HTTPRequest) {
 			e.Body, e.IsBase64Encoded = "e30=", true
 			e.Headers["content-type"] = "application/json"
 			e.Headers["content-encoding"] = "gzip"
@@ -129,7 +133,8 @@ func TestPayload(t *testing.T) {
 				APIID:  "abc", AccountID: "111122223333", StageVariables: map[string]string{"colour": "blue"},
 				Now: func() time.Time { return testNow },
 			})
-			r := newRequest(t, http.MethodPost, "http://api.example.com:8080/v1/plant%201/a/b"+tt.query, tt.body, append(tt.header, "X-Amzn-Trace-Id", "Root=1-2-3")...)
+			r := newRequest(t, http.MethodPost, "http://api.example.com:8080/v1/plant%201/a/b"+tt.query, tt.body,
+				append(tt.header, "X-Amzn-Trace-Id", "Root=1-2-3")...)
 			w := serve(api, r)
 			var got events.APIGatewayV2HTTPRequest
 			if err := json.Unmarshal(payload, &got); err != nil {
@@ -198,16 +203,16 @@ func TestStage(t *testing.T) {
 	var payload []byte
 	api := newAPI(t, Config{Stage: "prod", Routes: []Route{{Method: "GET", Path: "/a", Function: recording(&payload)}}})
 	if w := serve(api, newRequest(t, "GET", "/prod/a", "")); w.Code != 200 || !bytes.Contains(payload, []byte(`"rawPath":"/prod/a"`)) {
-		t.Errorf("%d, %s", w.Code, payload)
+		t.Errorf("got status %d, event %s, want 200 with the stage in rawPath", w.Code, payload)
 	}
 	for _, path := range []string{"/a", "/production/a", "/prod"} {
 		if w := serve(api, newRequest(t, "GET", path, "")); w.Code != 404 {
-			t.Errorf("%s: %d", path, w.Code)
+			t.Errorf("%s: status %d, want 404", path, w.Code)
 		}
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestErrorResponses(t *testing.T) {
 	failing := func(err error) Invoker {
 		return invokerFunc(func(context.Context, []byte) (lambda.Result, error) { return lambda.Result{}, err })
 	}
@@ -230,13 +235,13 @@ func TestRefusals(t *testing.T) {
 		{"other", failing(errors.New("secret")), 500, `{"message":"Internal Server Error"}`},
 		{"timeout", slow, 503, `{"message":"Service Unavailable"}`},
 		{"function error", unhandled, 500, `{"message":"Internal Server Error"}`},
-		{"not JSON", answering(`<html>`), 500, `{"message":"Internal Server Error"}`},
-		{"nothing", answering(``), 500, `{"message":"Internal Server Error"}`},
-		{"status is text", answering(`{"statusCode":"OK"}`), 500, `{"message":"Internal Server Error"}`},
-		{"status out of range", answering(`{"statusCode":42}`), 500, `{"message":"Internal Server Error"}`},
-		{"status 0", answering(`{"statusCode":0}`), 500, `{"message":"Internal Server Error"}`},
-		{"bad base64", answering(`{"statusCode":200,"body":"!","isBase64Encoded":true}`), 500, `{"message":"Internal Server Error"}`},
-		{"header is a list", answering(`{"statusCode":200,"headers":{"a":["b"]}}`), 500, `{"message":"Internal Server Error"}`},
+		{"not JSON", responding(`<html>`), 500, `{"message":"Internal Server Error"}`},
+		{"nothing", responding(``), 500, `{"message":"Internal Server Error"}`},
+		{"status is text", responding(`{"statusCode":"OK"}`), 500, `{"message":"Internal Server Error"}`},
+		{"status out of range", responding(`{"statusCode":42}`), 500, `{"message":"Internal Server Error"}`},
+		{"status 0", responding(`{"statusCode":0}`), 500, `{"message":"Internal Server Error"}`},
+		{"bad base64", responding(`{"statusCode":200,"body":"!","isBase64Encoded":true}`), 500, `{"message":"Internal Server Error"}`},
+		{"header is a list", responding(`{"statusCode":200,"headers":{"a":["b"]}}`), 500, `{"message":"Internal Server Error"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -246,7 +251,7 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("got %d %s, want %d %s", w.Code, w.Body, tt.status, tt.body)
 			}
 			if w := serve(api, newRequest(t, "GET", "/a", "")); w.Code != 404 || w.Body.String() != `{"message":"Not Found"}` {
-				t.Errorf("no route: %d %s", w.Code, w.Body)
+				t.Errorf("no route: got %d %s, want 404", w.Code, w.Body)
 			}
 		})
 	}
@@ -265,7 +270,7 @@ func TestBodyLimit(t *testing.T) {
 			}
 			payload = nil
 			if w := serve(api, r); w.Code != tt.status {
-				t.Errorf("%d bytes, declared %t: %d, want %d", tt.size, declared, w.Code, tt.status)
+				t.Errorf("%d bytes, declared %t: status %d, want %d", tt.size, declared, w.Code, tt.status)
 			}
 			var got events.APIGatewayV2HTTPRequest
 			if tt.status == 200 && (json.Unmarshal(payload, &got) != nil || len(got.Body) != tt.size) {
@@ -286,16 +291,20 @@ func (endless) Read(p []byte) (int, error) {
 
 func TestResponses(t *testing.T) {
 	tests := []struct {
-		name, answer, body, contentType string
-		status                          int
-		header                          http.Header
+		name, response, body, contentType string
+		status                            int
+		header                            http.Header
 	}{
 		{
-			"full", `{"statusCode":202,"headers":{"content-type":"application/json","X-N":3,"x-b":true},"cookies":["a=1","b=2"],"body":"{\"accepted\":1}"}`,
+			"full", `{"statusCode":202,"headers":{"content-type":"application/json","X-N":3,"x-b":true},"cookies":["a=1","b=2"],` +
+				`"body":"{\"accepted\":1}"}`,
 			`{"accepted":1}`, "application/json", 202,
 			http.Header{"X-N": {"3"}, "X-B": {"true"}, "Set-Cookie": {"a=1", "b=2"}},
 		},
-		{"base64", `{"statusCode":200,"headers":{"Content-Type":"image/png"},"body":"AQL/","isBase64Encoded":true}`, "\x01\x02\xff", "image/png", 200, nil},
+		{
+			"base64", `{"statusCode":200,"headers":{"Content-Type":"image/png"},"body":"AQL/","isBase64Encoded":true}`,
+			"\x01\x02\xff", "image/png", 200, nil,
+		},
 		{"no content type", `{"statusCode":404,"body":"gone"}`, "gone", "text/plain;charset=utf-8", 404, nil},
 		{"no content", `{"statusCode":204}`, "", "text/plain;charset=utf-8", 204, nil},
 		{"inferred object", ` {"a":1} `, `{"a":1}`, "application/json", 200, nil},
@@ -304,7 +313,7 @@ func TestResponses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			api := newAPI(t, Config{Routes: []Route{{Path: "$default", Function: answering(tt.answer)}}})
+			api := newAPI(t, Config{Routes: []Route{{Path: "$default", Function: responding(tt.response)}}})
 			server := httptest.NewServer(api)
 			defer server.Close()
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/any", nil)
@@ -317,22 +326,24 @@ func TestResponses(t *testing.T) {
 			}
 			defer func() { _ = response.Body.Close() }()
 			body, err := io.ReadAll(response.Body)
-			if err != nil || response.StatusCode != tt.status || string(body) != tt.body || response.Header.Get("Content-Type") != tt.contentType {
-				t.Errorf("got %d %q %s, %v", response.StatusCode, body, response.Header.Get("Content-Type"), err)
+			contentType := response.Header.Get("Content-Type")
+			if err != nil || response.StatusCode != tt.status || string(body) != tt.body || contentType != tt.contentType {
+				t.Errorf("got %d %q %s, %v, want %d %q %s",
+					response.StatusCode, body, contentType, err, tt.status, tt.body, tt.contentType)
 			}
 			for name, want := range tt.header {
 				if diff := cmp.Diff(want, response.Header[name]); diff != "" {
-					t.Errorf("%s: %s", name, diff)
+					t.Errorf("header %s (-want +got):\n%s", name, diff)
 				}
 			}
 		})
 	}
 }
 
-func TestNewRefuses(t *testing.T) {
-	f := answering("{}")
+func TestNewRejects(t *testing.T) {
+	f := responding("{}")
+	source := func(text string) *Authorizer { return &Authorizer{Function: f, IdentitySources: []string{text}} }
 	for name, routes := range map[string][]Route{
-		"no function":      {{Method: "GET", Path: "/"}},
 		"no method":        {{Path: "/", Function: f}},
 		"no slash":         {{Method: "GET", Path: "a", Function: f}},
 		"twice":            {{Method: "GET", Path: "/a", Function: f}, {Method: "GET", Path: "/a", Function: f}},
@@ -340,12 +351,11 @@ func TestNewRefuses(t *testing.T) {
 		"greedy not last":  {{Method: "GET", Path: "/{a+}/b", Function: f}},
 		"open brace":       {{Method: "GET", Path: "/{a", Function: f}},
 		"empty parameter":  {{Method: "GET", Path: "/{}", Function: f}},
-		"no authorizer":    {{Method: "GET", Path: "/", Function: f, Authorizer: &Authorizer{}}},
-		"identity source":  {{Method: "GET", Path: "/", Function: f, Authorizer: &Authorizer{Function: f, IdentitySources: []string{"$request.body"}}}},
-		"identity context": {{Method: "GET", Path: "/", Function: f, Authorizer: &Authorizer{Function: f, IdentitySources: []string{"$context.foo"}}}},
+		"identity source":  {{Method: "GET", Path: "/", Function: f, Authorizer: source("$request.body")}},
+		"identity context": {{Method: "GET", Path: "/", Function: f, Authorizer: source("$context.foo")}},
 	} {
 		if _, err := New(Config{Routes: routes}); err == nil {
-			t.Errorf("%s: no error", name)
+			t.Errorf("%s: got nil, want an error", name)
 		}
 	}
 }

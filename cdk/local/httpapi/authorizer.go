@@ -32,7 +32,7 @@ func parseSource(text string) (source, error) {
 		}
 		return source{kind: kind, name: name}, nil
 	}
-	return source{}, fmt.Errorf("identity source %q: unknown", text)
+	return source{}, fmt.Errorf("unknown identity source %q", text)
 }
 
 func (s source) value(e *event) string {
@@ -56,16 +56,15 @@ func (s source) value(e *event) string {
 	}
 }
 
-// verdict is an authorizer's answer.
-type verdict struct {
-	// allowed is the answer of a simple response; policy that of the other kind,
-	// which depends on what is asked for.
+// decision is the decision of an authorizer.
+type decision struct {
+	// allowed is the decision of a simple response; a policy decides for each ARN.
 	allowed bool
 	policy  *policy
 	context []byte // JSON object
 }
 
-// authorize returns the authorizer's context, or the status with which to refuse.
+// authorize returns the authorizer's context, or the status of the error response.
 func (a *API) authorize(ctx context.Context, e *event) (authorizerContext []byte, status int) {
 	r := e.route
 	if r.Authorizer == nil {
@@ -77,99 +76,99 @@ func (a *API) authorize(ctx context.Context, e *event) (authorizerContext []byte
 			return nil, http.StatusUnauthorized
 		}
 	}
-	v, err := r.cache.get(ctx, identity, e.at, func() (verdict, error) {
-		// Others may be waiting for the answer: it must not end with this client.
-		return a.askAuthorizer(context.WithoutCancel(ctx), e, identity)
+	d, err := r.cache.get(ctx, identity, e.at, func() (decision, error) {
+		// Other requests may share the invocation: it must not end with this client.
+		return a.invokeAuthorizer(context.WithoutCancel(ctx), e, identity)
 	})
 	if err != nil {
-		a.cfg.Log.Error("authorizer", "request", e.id, "route", r.key, "error", err)
+		a.cfg.Log.Error("authorizer failed", "request", e.id, "route", r.key, "error", err)
 		return nil, http.StatusInternalServerError
 	}
-	if !v.allowed && (v.policy == nil || !v.policy.allows(e.arn())) {
+	if !d.allowed && (d.policy == nil || !d.policy.allows(e.arn())) {
 		return nil, http.StatusForbidden
 	}
-	return v.context, 0
+	return d.context, 0
 }
 
-func (a *API) askAuthorizer(ctx context.Context, e *event, identity []string) (verdict, error) {
+func (a *API) invokeAuthorizer(ctx context.Context, e *event, identity []string) (decision, error) {
 	payload := a.buffer()
 	defer a.put(payload)
 	*payload = e.appendAuthorizerRequest((*payload)[:0], identity)
-	answer, status := a.invoke(ctx, e, e.route.Authorizer.Function, e.route.cache.timeout, *payload)
+	response, status := a.invoke(ctx, e, e.route.Authorizer.Function, e.route.cache.timeout, *payload)
 	if status != 0 {
-		return verdict{}, errors.New("the authorizer failed")
+		return decision{}, fmt.Errorf("invocation failed, status %d", status)
 	}
 	if e.route.Authorizer.SimpleResponses {
-		return parseSimple(answer)
+		return parseSimple(response)
 	}
-	return parsePolicy(answer)
+	return parsePolicy(response)
 }
 
 // parseSimple reads {"isAuthorized":bool,"context":{…}}.
-func parseSimple(answer []byte) (verdict, error) {
+func parseSimple(response []byte) (decision, error) {
 	var simple struct {
 		IsAuthorized *bool           `json:"isAuthorized"`
 		Context      json.RawMessage `json:"context"`
 	}
-	if err := json.Unmarshal(answer, &simple); err != nil {
-		return verdict{}, fmt.Errorf("answer of the authorizer: %w", err)
+	if err := json.Unmarshal(response, &simple); err != nil {
+		return decision{}, fmt.Errorf("response of the authorizer: %w", err)
 	}
 	if simple.IsAuthorized == nil {
-		return verdict{}, errors.New("answer of the authorizer: no isAuthorized")
+		return decision{}, errors.New("response of the authorizer has no isAuthorized")
 	}
 	object, err := objectOf(simple.Context)
-	return verdict{allowed: *simple.IsAuthorized, context: object}, err
+	return decision{allowed: *simple.IsAuthorized, context: object}, err
 }
 
-// objectOf returns a JSON object without white space; null and nothing become {}.
+// objectOf returns a JSON object without white space, {} for null or no JSON.
 func objectOf(raw json.RawMessage) ([]byte, error) {
 	if len(raw) == 0 || string(raw) == "null" {
 		return []byte("{}"), nil
 	}
 	if raw[0] != '{' {
-		return nil, errors.New("answer of the authorizer: the context is not an object")
+		return nil, errors.New("response of the authorizer: context is not an object")
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, raw); err != nil {
-		return nil, fmt.Errorf("answer of the authorizer: %w", err)
+		return nil, fmt.Errorf("response of the authorizer: %w", err)
 	}
 	return compact.Bytes(), nil
 }
 
-// texts is one string or a list of them.
-type texts []string
+// stringOrList is a string or a list of strings.
+type stringOrList []string
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (t *texts) UnmarshalJSON(data []byte) error {
+func (t *stringOrList) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '"' {
-		*t = texts{""}
+		*t = stringOrList{""}
 		return json.Unmarshal(data, &(*t)[0])
 	}
 	return json.Unmarshal(data, (*[]string)(t))
 }
 
 type statement struct {
-	Effect   string `json:"Effect"`
-	Action   texts  `json:"Action"`
-	Resource texts  `json:"Resource"`
+	Effect   string       `json:"Effect"`
+	Action   stringOrList `json:"Action"`
+	Resource stringOrList `json:"Resource"`
 }
 
-// policy is the part of an IAM policy that authorizers use: no conditions.
+// policy is an IAM policy without conditions.
 type policy struct{ Statement []statement }
 
-func parsePolicy(answer []byte) (verdict, error) {
+func parsePolicy(response []byte) (decision, error) {
 	var document struct {
 		PolicyDocument *policy         `json:"policyDocument"`
 		Context        json.RawMessage `json:"context"`
 	}
-	if err := json.Unmarshal(answer, &document); err != nil {
-		return verdict{}, fmt.Errorf("answer of the authorizer: %w", err)
+	if err := json.Unmarshal(response, &document); err != nil {
+		return decision{}, fmt.Errorf("response of the authorizer: %w", err)
 	}
 	if document.PolicyDocument == nil {
-		return verdict{}, errors.New("answer of the authorizer: no policyDocument")
+		return decision{}, errors.New("response of the authorizer has no policyDocument")
 	}
 	object, err := objectOf(document.Context)
-	return verdict{policy: document.PolicyDocument, context: object}, err
+	return decision{policy: document.PolicyDocument, context: object}, err
 }
 
 // allows reports whether a statement allows the resource and none denies it.
@@ -187,7 +186,7 @@ func (p *policy) allows(arn string) bool {
 	return allowed
 }
 
-func (t texts) match(text string) bool {
+func (t stringOrList) match(text string) bool {
 	for _, pattern := range t {
 		if wildcard(pattern, text) {
 			return true

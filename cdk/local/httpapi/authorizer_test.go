@@ -21,18 +21,18 @@ import (
 
 const allowed = `{"isAuthorized":true,"context": {"gateway": "gw-1", "site": "plant-1", "n": 3}}`
 
-// counting is an authorizer that counts its calls.
+// counting is an authorizer that counts its invocations.
 type counting struct {
-	calls  atomic.Int32
-	mu     sync.Mutex
-	last   []byte
-	answer string
-	err    error
-	wait   chan struct{}
+	invocations atomic.Int32
+	mu          sync.Mutex
+	last        []byte
+	response    string
+	err         error
+	wait        chan struct{}
 }
 
 func (c *counting) Invoke(ctx context.Context, payload []byte) (lambda.Result, error) {
-	c.calls.Add(1)
+	c.invocations.Add(1)
 	c.mu.Lock()
 	c.last = bytes.Clone(payload)
 	c.mu.Unlock()
@@ -43,74 +43,80 @@ func (c *counting) Invoke(ctx context.Context, payload []byte) (lambda.Result, e
 			return lambda.Result{}, ctx.Err()
 		}
 	}
-	return lambda.Result{Payload: []byte(c.answer)}, c.err
+	return lambda.Result{Payload: []byte(c.response)}, c.err
 }
 
 func authorized(t *testing.T, a *Authorizer, payload *[]byte, now func() time.Time) *API {
 	t.Helper()
 	return newAPI(t, Config{Now: now, Routes: []Route{
 		{Method: "POST", Path: "/v1/{kind}", Function: recording(payload), Authorizer: a},
-		{Method: "GET", Path: "/other", Function: answering(`{}`), Authorizer: a},
+		{Method: "GET", Path: "/other", Function: responding(`{}`), Authorizer: a},
 	}})
 }
 
 func TestAuthorizerRequestAndContext(t *testing.T) {
-	authorizer := &counting{answer: allowed}
+	authorizer := &counting{response: allowed}
 	var payload []byte
-	api := authorized(t, &Authorizer{Function: authorizer, IdentitySources: []string{"$request.header.Authorization", "$request.querystring.k"}, SimpleResponses: true}, &payload, nil)
-	w := serve(api, newRequest(t, "POST", "/v1/telemetry?k=v", `{"secret":1}`, "Authorization", "Bearer t", "Content-Type", "application/json"))
+	api := authorized(t, &Authorizer{
+		Function: authorizer, IdentitySources: []string{"$request.header.Authorization", "$request.querystring.k"}, SimpleResponses: true,
+	}, &payload, nil)
+	w := serve(api, newRequest(t, "POST", "/v1/telemetry?k=v", `{"secret":1}`,
+		"Authorization", "Bearer t", "Content-Type", "application/json"))
 	if w.Code != 200 {
-		t.Fatalf("%d %s", w.Code, w.Body)
+		t.Fatalf("got %d %s, want 200", w.Code, w.Body)
 	}
-	var asked events.APIGatewayV2CustomAuthorizerV2Request
-	if err := json.Unmarshal(authorizer.last, &asked); err != nil {
+	var request events.APIGatewayV2CustomAuthorizerV2Request
+	if err := json.Unmarshal(authorizer.last, &request); err != nil {
 		t.Fatalf("%s: %v", authorizer.last, err)
 	}
-	if asked.Version != "2.0" || asked.Type != "REQUEST" || asked.RouteKey != "POST /v1/{kind}" || asked.RawPath != "/v1/telemetry" ||
-		asked.RouteArn != "arn:aws:execute-api:eu-central-1:000000000000:local/$default/POST/v1/telemetry" ||
-		asked.Headers["authorization"] != "Bearer t" || asked.PathParameters["kind"] != "telemetry" || asked.QueryStringParameters["k"] != "v" ||
-		asked.RequestContext.HTTP.Method != "POST" || !cmp.Equal(asked.IdentitySource, []string{"Bearer t", "v"}) {
-		t.Errorf("authorizer was asked %s", authorizer.last)
+	if request.Version != "2.0" || request.Type != "REQUEST" || request.RouteKey != "POST /v1/{kind}" ||
+		request.RawPath != "/v1/telemetry" ||
+		request.RouteArn != "arn:aws:execute-api:eu-central-1:000000000000:local/$default/POST/v1/telemetry" ||
+		request.Headers["authorization"] != "Bearer t" || request.PathParameters["kind"] != "telemetry" ||
+		request.QueryStringParameters["k"] != "v" ||
+		request.RequestContext.HTTP.Method != "POST" || !cmp.Equal(request.IdentitySource, []string{"Bearer t", "v"}) {
+		t.Errorf("event of the authorizer: %s", authorizer.last)
 	}
 	if bytes.Contains(authorizer.last, []byte("secret")) {
-		t.Errorf("authorizer got the body: %s", authorizer.last)
+		t.Errorf("event of the authorizer contains the body: %s", authorizer.last)
 	}
 	var got events.APIGatewayV2HTTPRequest
 	if err := json.Unmarshal(payload, &got); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[string]any{"gateway": "gw-1", "site": "plant-1", "n": 3.0}, got.RequestContext.Authorizer.Lambda); diff != "" {
-		t.Errorf("context: %s", diff)
+		t.Errorf("context (-want +got):\n%s", diff)
 	}
 	for _, r := range []*http.Request{
 		newRequest(t, "POST", "/v1/telemetry", "", "Authorization", "Bearer t"),
 		newRequest(t, "POST", "/v1/telemetry?k=v", ""),
 	} {
 		if w := serve(api, r); w.Code != 401 || w.Body.String() != `{"message":"Unauthorized"}` {
-			t.Errorf("identity source missing: %d %s", w.Code, w.Body)
+			t.Errorf("identity source missing: got %d %s, want 401", w.Code, w.Body)
 		}
 	}
-	if n := authorizer.calls.Load(); n != 1 {
-		t.Errorf("%d calls, want 1: a missing source must not reach the authorizer", n)
+	if n := authorizer.invocations.Load(); n != 1 {
+		t.Errorf("%d invocations, want 1: none without an identity source", n)
 	}
 }
 
-func TestAuthorizerAnswers(t *testing.T) {
+func TestAuthorizerResponses(t *testing.T) {
 	policy := func(effect, resource string) string {
-		return `{"principalId":"p","policyDocument":{"Version":"2012-10-17","Statement":[{"Action":"execute-api:Invoke","Effect":"` + effect + `","Resource":` + resource + `}]}}`
+		return `{"principalId":"p","policyDocument":{"Version":"2012-10-17","Statement":[` +
+			`{"Action":"execute-api:Invoke","Effect":"` + effect + `","Resource":` + resource + `}]}}`
 	}
 	const arn = "arn:aws:execute-api:eu-central-1:000000000000:local/$default/POST/v1/telemetry"
 	tests := []struct {
-		name, answer string
-		err          error
-		simple       bool
-		status       int
+		name, response string
+		err            error
+		simple         bool
+		status         int
 	}{
-		{"yes", allowed, nil, true, 200},
-		{"yes without context", `{"isAuthorized":true}`, nil, true, 200},
+		{"allow", allowed, nil, true, 200},
+		{"allow without context", `{"isAuthorized":true}`, nil, true, 200},
 		{"null context", `{"isAuthorized":true,"context":null}`, nil, true, 200},
-		{"no", `{"isAuthorized":false}`, nil, true, 403},
-		{"no answer", `{}`, nil, true, 500},
+		{"deny", `{"isAuthorized":false}`, nil, true, 403},
+		{"no decision", `{}`, nil, true, 500},
 		{"not JSON", `x`, nil, true, 500},
 		{"context is a list", `{"isAuthorized":true,"context":[]}`, nil, true, 500},
 		{"failure", allowed, errors.New("down"), true, 500},
@@ -124,19 +130,22 @@ func TestAuthorizerAnswers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var payload []byte
-			authorizer := &counting{answer: tt.answer, err: tt.err}
-			api := authorized(t, &Authorizer{Function: authorizer, IdentitySources: []string{"$request.header.Authorization"}, ResultTTL: time.Minute, SimpleResponses: tt.simple}, &payload, nil)
+			authorizer := &counting{response: tt.response, err: tt.err}
+			api := authorized(t, &Authorizer{
+				Function: authorizer, IdentitySources: []string{"$request.header.Authorization"},
+				ResultTTL: time.Minute, SimpleResponses: tt.simple,
+			}, &payload, nil)
 			for range 2 {
 				if w := serve(api, newRequest(t, "POST", "/v1/telemetry", "", "Authorization", "t")); w.Code != tt.status {
-					t.Errorf("%d %s, want %d", w.Code, w.Body, tt.status)
+					t.Errorf("got %d %s, want %d", w.Code, w.Body, tt.status)
 				}
 			}
 			want := int32(1)
 			if tt.status == 500 {
-				want = 2 // failures are not kept
+				want = 2 // failures are not cached
 			}
-			if n := authorizer.calls.Load(); n != want {
-				t.Errorf("%d calls, want %d", n, want)
+			if n := authorizer.invocations.Load(); n != want {
+				t.Errorf("%d invocations, want %d", n, want)
 			}
 		})
 	}
@@ -144,35 +153,36 @@ func TestAuthorizerAnswers(t *testing.T) {
 
 func TestAuthorizerCache(t *testing.T) {
 	now := testNow
-	authorizer := &counting{answer: allowed}
+	authorizer := &counting{response: allowed}
 	var payload []byte
 	api := authorized(t, &Authorizer{
-		Function: authorizer, IdentitySources: []string{"$request.header.Authorization"}, ResultTTL: time.Minute, SimpleResponses: true, CacheSize: 4,
+		Function: authorizer, IdentitySources: []string{"$request.header.Authorization"},
+		ResultTTL: time.Minute, SimpleResponses: true, CacheSize: 4,
 	}, &payload, func() time.Time { return now })
-	ask := func(token string, want int32) {
+	request := func(token string, want int32) {
 		t.Helper()
 		if w := serve(api, newRequest(t, "POST", "/v1/telemetry", "", "Authorization", token)); w.Code != 200 {
-			t.Errorf("%d %s", w.Code, w.Body)
+			t.Errorf("got %d %s, want 200", w.Code, w.Body)
 		}
-		if n := authorizer.calls.Load(); n != want {
-			t.Errorf("%d calls, want %d", n, want)
+		if n := authorizer.invocations.Load(); n != want {
+			t.Errorf("%d invocations, want %d", n, want)
 		}
 	}
-	ask("a", 1)
-	ask("a", 1)
-	ask("b", 2)
-	if serve(api, newRequest(t, "GET", "/other", "", "Authorization", "a")); authorizer.calls.Load() != 2 {
-		t.Error("the routes of one authorizer do not share its cache")
+	request("a", 1)
+	request("a", 1)
+	request("b", 2)
+	if serve(api, newRequest(t, "GET", "/other", "", "Authorization", "a")); authorizer.invocations.Load() != 2 {
+		t.Error("the other route of the authorizer does not use its cache")
 	}
 	now = now.Add(time.Minute - time.Nanosecond)
-	ask("a", 2)
+	request("a", 2)
 	now = now.Add(time.Nanosecond)
-	ask("a", 3)
+	request("a", 3)
 	for i := range 20 {
-		ask("many"+strconv.Itoa(i), int32(4+i))
+		request("many"+strconv.Itoa(i), int32(4+i))
 	}
 	if n := len(api.router.routes[0].cache.entries); n > 4 {
-		t.Errorf("%d entries, want at most 4", n)
+		t.Errorf("%d cached decisions, want at most 4", n)
 	}
 }
 
@@ -180,8 +190,8 @@ func TestAuthorizerCache(t *testing.T) {
 // caused it may go away without failing the others.
 func TestAuthorizerIsInvokedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		authorizer := &counting{answer: allowed, wait: make(chan struct{})}
-		api := newAPI(t, Config{Routes: []Route{{Method: "POST", Path: "/a", Function: answering(`{}`), Authorizer: &Authorizer{
+		authorizer := &counting{response: allowed, wait: make(chan struct{})}
+		api := newAPI(t, Config{Routes: []Route{{Method: "POST", Path: "/a", Function: responding(`{}`), Authorizer: &Authorizer{
 			Function: authorizer, IdentitySources: []string{"$request.header.Authorization"}, ResultTTL: time.Minute, SimpleResponses: true,
 		}}}})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -196,7 +206,7 @@ func TestAuthorizerIsInvokedOnce(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		if n := authorizer.calls.Load(); n != 1 || len(codes) > 0 {
+		if n := authorizer.invocations.Load(); n != 1 || len(codes) > 0 {
 			t.Errorf("%d invocations and %d responses while the authorizer runs, want 1 and 0", n, len(codes))
 		}
 		close(authorizer.wait)
@@ -205,7 +215,7 @@ func TestAuthorizerIsInvokedOnce(t *testing.T) {
 				t.Errorf("status %d, want 200", code)
 			}
 		}
-		if n := authorizer.calls.Load(); n != 1 {
+		if n := authorizer.invocations.Load(); n != 1 {
 			t.Errorf("%d invocations of the authorizer, want 1", n)
 		}
 	})
@@ -213,6 +223,6 @@ func TestAuthorizerIsInvokedOnce(t *testing.T) {
 
 func TestCacheKeyIsUnambiguous(t *testing.T) {
 	if cacheKey([]string{"ab", "c"}) == cacheKey([]string{"a", "bc"}) {
-		t.Error("two identities with one key")
+		t.Error("two identities have the same key")
 	}
 }

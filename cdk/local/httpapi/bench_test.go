@@ -24,23 +24,25 @@ func BenchmarkAppendString(b *testing.B) {
 	b.ReportMetric(float64(len(body))*float64(b.N)/float64(cpuNanos(b)-before), "GB/cpu-s")
 }
 
-type nullInvoker struct{ answer []byte }
+// fixedInvoker always returns the same payload.
+type fixedInvoker struct{ response []byte }
 
-func (n nullInvoker) Invoke(context.Context, []byte) (lambda.Result, error) {
-	return lambda.Result{Payload: n.answer}, nil
+func (f fixedInvoker) Invoke(context.Context, []byte) (lambda.Result, error) {
+	return lambda.Result{Payload: f.response}, nil
 }
 
-// BenchmarkFront is everything but the function and the socket.
+// BenchmarkFront measures a request without the function and the connection.
 func BenchmarkFront(b *testing.B) {
 	authorizer := &Authorizer{
-		Function:        nullInvoker{[]byte(`{"isAuthorized":true,"context":{"gateway":"gw-1","site":"plant-1","role":"gateway"}}`)},
+		Function:        fixedInvoker{[]byte(`{"isAuthorized":true,"context":{"gateway":"gw-1","site":"plant-1","role":"gateway"}}`)},
 		IdentitySources: []string{"$request.header.Authorization"},
 		ResultTTL:       1 << 40,
 		SimpleResponses: true,
 	}
 	api, err := New(Config{Routes: []Route{{
 		Method: "POST", Path: "/v1/telemetry", Authorizer: authorizer,
-		Function: nullInvoker{[]byte(`{"statusCode":202,"headers":{"content-type":"application/json"},"body":"{\"accepted\":1000,\"rejected\":0}"}`)},
+		Function: fixedInvoker{[]byte(`{"statusCode":202,"headers":{"content-type":"application/json"},` +
+			`"body":"{\"accepted\":1000,\"rejected\":0}"}`)},
 	}}})
 	if err != nil {
 		b.Fatal(err)
@@ -70,8 +72,8 @@ func BenchmarkFront(b *testing.B) {
 	}
 }
 
-// cpuNanos is the processor time of this process: a busy machine does not
-// change it as it does the wall clock.
+// cpuNanos returns the processor time of this process, which depends less on the load of
+// the machine than elapsed time does.
 func cpuNanos(b *testing.B) int64 {
 	b.Helper()
 	var usage syscall.Rusage

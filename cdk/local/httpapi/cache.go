@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -8,8 +9,8 @@ import (
 	"time"
 )
 
-// cache keeps an authorizer's answers and lets requests that come at the same
-// time share one call.
+// cache holds an authorizer's decisions. Concurrent requests with the same identity share
+// one invocation.
 type cache struct {
 	ttl     time.Duration
 	size    int
@@ -20,28 +21,24 @@ type cache struct {
 }
 
 type cached struct {
-	done    chan struct{} // closed when the rest is set
-	verdict verdict
-	err     error
-	expires time.Time // zero while the call is under way
+	done     chan struct{} // closed when the other fields are set
+	decision decision
+	err      error
+	expires  time.Time // zero during the invocation
 }
 
 func newCache(a *Authorizer) *cache {
-	c := &cache{ttl: a.ResultTTL, size: a.CacheSize, timeout: a.Timeout, entries: make(map[string]*cached)}
-	if c.size == 0 {
-		c.size = defaultCacheSize
+	return &cache{
+		ttl: a.ResultTTL, size: cmp.Or(a.CacheSize, defaultCacheSize), timeout: cmp.Or(a.Timeout, defaultTimeout),
+		entries: make(map[string]*cached),
 	}
-	if c.timeout == 0 {
-		c.timeout = defaultTimeout
-	}
-	return c
 }
 
-// get returns the kept answer for identity or calls ask. Without identity
-// sources or a TTL each request asks for itself.
-func (c *cache) get(ctx context.Context, identity []string, now time.Time, ask func() (verdict, error)) (verdict, error) {
+// get returns the cached decision for identity or calls invoke. Without identity sources
+// or a TTL each request calls invoke.
+func (c *cache) get(ctx context.Context, identity []string, now time.Time, invoke func() (decision, error)) (decision, error) {
 	if c.ttl == 0 || len(identity) == 0 {
-		return ask()
+		return invoke()
 	}
 	key := cacheKey(identity)
 	c.mu.Lock()
@@ -49,9 +46,9 @@ func (c *cache) get(ctx context.Context, identity []string, now time.Time, ask f
 		c.mu.Unlock()
 		select {
 		case <-entry.done:
-			return entry.verdict, entry.err
+			return entry.decision, entry.err
 		case <-ctx.Done():
-			return verdict{}, ctx.Err()
+			return decision{}, ctx.Err()
 		}
 	}
 	entry := &cached{done: make(chan struct{})}
@@ -59,19 +56,20 @@ func (c *cache) get(ctx context.Context, identity []string, now time.Time, ask f
 	c.entries[key] = entry
 	c.mu.Unlock()
 
-	v, err := ask()
+	d, err := invoke()
 	c.mu.Lock()
-	entry.verdict, entry.err = v, err
+	entry.decision, entry.err = d, err
 	entry.expires = now.Add(c.ttl)
 	if err != nil && c.entries[key] == entry {
 		delete(c.entries, key)
 	}
 	c.mu.Unlock()
 	close(entry.done)
-	return v, err
+	return d, err
 }
 
-// makeRoom drops what has expired, or else any entry. Callers hold mu.
+// makeRoom evicts the expired entries, and if that is not enough any others. Callers hold
+// mu.
 func (c *cache) makeRoom(now time.Time) {
 	if len(c.entries) < c.size {
 		return

@@ -1,20 +1,17 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/lambda"
 )
 
-// Invoker runs a function and waits for its outcome. An error means that the
-// function was not run to its end: lambda.ErrThrottled, lambda.ErrTooLarge,
-// ctx's, or another. The payload must not be used after the return. It is
-// called by many goroutines at a time.
+// Invoker invokes a function and waits for its result. An error means that the function
+// did not run to its end: lambda.ErrThrottled, lambda.ErrTooLarge, ctx's, or another. It
+// must not use the payload after it returned, and is called concurrently.
 type Invoker interface {
 	Invoke(ctx context.Context, payload []byte) (lambda.Result, error)
 }
@@ -22,10 +19,10 @@ type Invoker interface {
 var _ Invoker = (*lambda.Function)(nil)
 
 const (
-	// MaxBodyBytes is API Gateway's bound on a request's body.
+	// MaxBodyBytes is API Gateway's limit of a request body.
 	MaxBodyBytes = 10 << 20
 
-	defaultTimeout    = 30 * time.Second // of a function, and of a body
+	defaultTimeout    = 30 * time.Second // of an integration, and of reading a body
 	defaultCacheSize  = 10_000
 	defaultRegion     = "eu-central-1"
 	defaultAccountID  = "000000000000"
@@ -34,89 +31,61 @@ const (
 	defaultRouteValue = "$default"
 )
 
-// Config describes one API.
+// Config configures one API.
 type Config struct {
 	Routes []Route
-	// APIID, AccountID, Region and Stage are passed on to the functions; empty
-	// ones are filled with local values. A Stage other than $default is also
-	// the first segment of every path, as in AWS.
+	// APIID, AccountID, Region and Stage are passed to the functions; empty ones have
+	// defaults. A Stage other than $default is also the first segment of every path, as
+	// in AWS.
 	APIID, AccountID, Region, Stage string
 	StageVariables                  map[string]string
-	// BodyTimeout bounds the time in which a body has to come; 0 means 30 s.
+	// BodyTimeout limits the time to read a request body; 0 means 30 s.
 	BodyTimeout time.Duration
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Log receives why a request was answered with 5xx; nil discards it.
+	// Log receives the cause of each 5xx response; nil discards it.
 	Log *slog.Logger
 }
 
-// Route leads requests to a function.
+// Route integrates requests with a function.
 type Route struct {
-	// Method is an HTTP method or ANY; it is empty for $default.
+	// Method is an HTTP method or ANY; empty for $default.
 	Method string
 	// Path is like /v1/{site}/{rest+}, or $default.
 	Path     string
 	Function Invoker
-	// Authorizer is nil for an open route. Routes share its cache when they
-	// share the pointer.
+	// Authorizer is nil for a public route. Routes with the same pointer share its cache.
 	Authorizer *Authorizer
-	// Timeout bounds the integration; 0 means 30 s.
+	// Timeout limits the integration; 0 means 30 s.
 	Timeout time.Duration
 }
 
-// Authorizer describes a Lambda authorizer of the request type, with payload
-// format 2.0.
+// Authorizer configures a Lambda authorizer of type REQUEST with payload format 2.0.
 type Authorizer struct {
 	Function Invoker
 	// IdentitySources are like $request.header.Authorization,
 	// $request.querystring.token or $context.routeKey.
 	IdentitySources []string
-	// ResultTTL is how long an answer is kept; 0 keeps none.
+	// ResultTTL is how long a decision is cached; 0 disables the cache.
 	ResultTTL time.Duration
-	// SimpleResponses takes {"isAuthorized","context"}; otherwise the answer is
-	// an IAM policy.
+	// SimpleResponses expects {"isAuthorized","context"}; otherwise the response is an
+	// IAM policy.
 	SimpleResponses bool
-	// CacheSize bounds the answers kept; 0 means 10,000.
+	// CacheSize limits the cached decisions; 0 means 10,000.
 	CacheSize int
-	// Timeout bounds the call; 0 means 30 s.
+	// Timeout limits the invocation; 0 means 30 s.
 	Timeout time.Duration
 }
 
-func (c *Config) complete() error {
-	var problems []error
-	for i, r := range c.Routes {
-		if r.Function == nil {
-			problems = append(problems, fmt.Errorf("route %d (%s %s): no function", i, r.Method, r.Path))
-		}
-		if r.Path != defaultRouteValue && (!strings.HasPrefix(r.Path, "/") || r.Method == "") {
-			problems = append(problems, fmt.Errorf("route %d (%s %s): want a method and a path", i, r.Method, r.Path))
-		}
-		if a := r.Authorizer; a != nil {
-			if a.Function == nil {
-				problems = append(problems, fmt.Errorf("route %d (%s %s): authorizer without function", i, r.Method, r.Path))
-			}
-			for _, source := range a.IdentitySources {
-				if _, err := parseSource(source); err != nil {
-					problems = append(problems, fmt.Errorf("route %d (%s %s): %w", i, r.Method, r.Path, err))
-				}
-			}
-		}
-	}
-	if c.BodyTimeout == 0 {
-		c.BodyTimeout = defaultTimeout
-	}
-	for field, value := range map[*string]string{
-		&c.APIID: defaultAPIID, &c.AccountID: defaultAccountID, &c.Region: defaultRegion, &c.Stage: defaultStage,
-	} {
-		if *field == "" {
-			*field = value
-		}
-	}
+func (c Config) withDefaults() Config {
+	c.BodyTimeout = cmp.Or(c.BodyTimeout, defaultTimeout)
+	c.APIID = cmp.Or(c.APIID, defaultAPIID)
+	c.AccountID = cmp.Or(c.AccountID, defaultAccountID)
+	c.Region = cmp.Or(c.Region, defaultRegion)
+	c.Stage = cmp.Or(c.Stage, defaultStage)
+	c.Log = cmp.Or(c.Log, slog.New(slog.DiscardHandler))
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	return errors.Join(problems...)
+	return c
 }

@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// escapeChunk is how much is escaped between two looks at the room that is left.
+// escapeChunk is how many bytes are escaped between two checks of the capacity.
 const escapeChunk = 4 << 10
 
 // A byte becomes at most six bytes, \u001f, and is written as a word of eight.
@@ -15,9 +15,9 @@ const (
 	wordBytes  = 8
 )
 
-// escapes holds for each byte what it becomes in a JSON string, from the
-// lowest byte on, and in its highest byte the number of bytes.
-var escapes = escapeTable() //nolint:gochecknoglobals // a constant that Go can not write as one
+// escapes holds for each byte its form in a JSON string, from the lowest byte on, and in
+// the highest byte the length of that.
+var escapes = escapeTable() //nolint:gochecknoglobals // a constant that Go cannot express
 
 func escapeTable() *[256]uint64 {
 	const hex = "0123456789abcdef"
@@ -48,8 +48,8 @@ func escapeTable() *[256]uint64 {
 	return &table
 }
 
-// appendString appends s as a JSON string. It escapes what JSON demands and
-// nothing more; bytes that are not UTF-8 become U+FFFD, as encoding/json has it.
+// appendString appends s as a JSON string. It escapes only what JSON requires; bytes that
+// are not UTF-8 become U+FFFD, as in encoding/json.
 func appendString(dst []byte, s string) []byte {
 	return appendJSON(dst, unsafe.Slice(unsafe.StringData(s), len(s))) //nolint:gosec // read only
 }
@@ -59,7 +59,7 @@ func appendJSON(dst, s []byte) []byte {
 	if !utf8.Valid(s) {
 		s = validUTF8(s)
 	}
-	// A body is mostly text with a quote every seven bytes or so.
+	// A typical body has a quote about every seven bytes.
 	dst = slices.Grow(dst, len(s)+len(s)/4+maxEscaped+wordBytes)
 	dst = append(dst, '"')
 	for len(s) > 0 {
@@ -71,23 +71,22 @@ func appendJSON(dst, s []byte) []byte {
 	return append(dst, '"')
 }
 
-// appendEscaped appends the escaped s to dst, which must have room for
-// maxEscaped·len(s)+wordBytes more bytes. Quotes stand too close together in
-// telemetry for a search by words to pay: without a branch, each byte is
-// written as the word that the table holds, and the next one behind as much of
-// it as counts. The bounds checks would halve the rate; the room makes them
-// unnecessary.
+// appendEscaped appends the escaped s to dst, which must have capacity for
+// maxEscaped·len(s)+wordBytes more bytes. The quotes of telemetry are too close together
+// for a search by words to be faster. Instead, without a branch, each byte is written as
+// its word of the table, and the next one after the length of that. Bounds checks would
+// halve the rate; the capacity makes them unnecessary.
 func appendEscaped(dst, s []byte) []byte {
 	if cap(dst)-len(dst) < maxEscaped*len(s)+wordBytes {
-		panic("httpapi: no room to escape")
+		panic("httpapi: no capacity to escape")
 	}
-	start := unsafe.Pointer(unsafe.SliceData(dst)) //nolint:gosec // within the room just checked
+	start := unsafe.Pointer(unsafe.SliceData(dst)) //nolint:gosec // within the capacity just checked
 	end := uintptr(len(dst))
 	table := escapes
 	for _, c := range s {
 		word := table[c]
-		// The word's bytes in memory are in the order of the text only where the
-		// lowest comes first, as on amd64 and arm64, the two that Lambda has.
+		// The bytes of the word are in the order of the text only on little-endian
+		// processors such as amd64 and arm64, the two that Lambda has.
 		*(*uint64)(unsafe.Add(start, end)) = word
 		end += uintptr(word >> 56)
 	}

@@ -11,7 +11,8 @@ import (
 func FuzzAppendString(f *testing.F) {
 	for _, seed := range []string{
 		"", "plain", `"`, `\`, `""""""""`, "\\\\\\\\\\\\\\\\", "1234567\"", "\"1234567", "1234567\n8", "tab\there", "\x00\x1f\x7f\x80\xff",
-		"größer als 8 Bytes \u2028 \U0001f680", "\xc3", "12345678\xed\xa0\x80", "<a href='&'>", `{"events":[{"device":"press-1","value":71.25}]}`,
+		"größer als 8 Bytes \u2028 \U0001f680", "\xc3", "12345678\xed\xa0\x80", "<a href='&'>",
+		`{"events":[{"device":"press-1","value":71.25}]}`,
 		strings.Repeat("\x01", 100), strings.Repeat("\"", 100), "a\n\n\"\n\\\"\n",
 	} {
 		f.Add([]byte(seed), []byte("x"))
@@ -20,7 +21,7 @@ func FuzzAppendString(f *testing.F) {
 		got := appendJSON(bytes.Clone(before), s)
 		document, ok := bytes.CutPrefix(got, before)
 		if !ok {
-			t.Fatalf("%q lost its beginning %q", got, before)
+			t.Fatalf("got %q, want the prefix %q", got, before)
 		}
 		want, err := json.Marshal(string(s))
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// event is a request on its way to a function or an authorizer.
+// event is a request that becomes the event of a function or an authorizer.
 type event struct {
 	api        *API
 	request    *http.Request
@@ -26,8 +26,8 @@ type event struct {
 	at         time.Time
 }
 
-// appendRequest appends the document that a function gets: payload format 2.0.
-// The context, if any, is the authorizer's own JSON.
+// appendRequest appends the event of a function in payload format 2.0. The context, if
+// any, is the JSON of the authorizer.
 func (e *event) appendRequest(dst, body, authorizerContext []byte) []byte {
 	dst = append(dst, `{"version":"2.0"`...)
 	dst = e.appendCommon(dst)
@@ -47,7 +47,7 @@ func (e *event) appendRequest(dst, body, authorizerContext []byte) []byte {
 	return append(dst, `,"isBase64Encoded":false}`...)
 }
 
-// appendAuthorizerRequest appends the document that an authorizer gets.
+// appendAuthorizerRequest appends the event of an authorizer.
 func (e *event) appendAuthorizerRequest(dst []byte, identity []string) []byte {
 	dst = append(dst, `{"version":"2.0","type":"REQUEST","routeArn":`...)
 	dst = appendString(dst, e.arn())
@@ -60,7 +60,7 @@ func (e *event) appendAuthorizerRequest(dst []byte, identity []string) []byte {
 	return append(dst, '}')
 }
 
-// arn names what is asked for, as IAM policies do.
+// arn returns the ARN of the request, which IAM policies match.
 func (e *event) arn() string {
 	c := &e.api.cfg
 	return "arn:aws:execute-api:" + c.Region + ":" + c.AccountID + ":" + c.APIID + "/" + c.Stage + "/" + e.request.Method + e.path
@@ -111,7 +111,7 @@ func (e *event) appendCommon(dst []byte) []byte {
 	return dst
 }
 
-// appendContext appends what follows the account in requestContext, and closes it.
+// appendContext appends the members of requestContext after the account, and its end.
 func (e *event) appendContext(dst, authorizerContext []byte) []byte {
 	cfg, r := &e.api.cfg, e.request
 	dst = append(dst, `,"apiId":`...)
@@ -149,8 +149,7 @@ func (e *event) appendContext(dst, authorizerContext []byte) []byte {
 	return append(dst, '}')
 }
 
-// appendHeaders appends the members of headers, those that the front sets
-// itself last.
+// appendHeaders appends the members of headers; those that the API sets itself are last.
 func (e *event) appendHeaders(dst []byte) []byte {
 	header := e.request.Header
 	n := 0
@@ -230,7 +229,7 @@ func hostname(hostport string) string {
 	return hostport
 }
 
-// isText reports whether a body is passed on as text.
+// isText reports whether the body is passed as text.
 func isText(header http.Header) bool {
 	if encoding := header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return false

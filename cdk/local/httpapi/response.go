@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-// response is what a function answered, in payload format 2.0.
+// response is the response of a function in payload format 2.0.
 type response struct {
 	StatusCode      int                        `json:"statusCode"`
 	Headers         map[string]json.RawMessage `json:"headers"`
@@ -22,8 +22,8 @@ type response struct {
 	contentType string // when Headers has none
 }
 
-// parseResponse reads a function's response. JSON without a statusCode is
-// itself the body of a 200, and a JSON string stands for its text.
+// parseResponse parses the response of a function. JSON without a statusCode is itself the
+// body of a 200; the body of a JSON string is its text.
 func parseResponse(payload []byte) (*response, error) {
 	r := &response{contentType: "text/plain;charset=utf-8"}
 	payload = bytes.TrimSpace(payload)
@@ -32,16 +32,16 @@ func parseResponse(payload []byte) (*response, error) {
 			return nil, fmt.Errorf("response %.100q: %w", payload, err)
 		}
 		if r.StatusCode != 0 {
-			return r, r.complete()
+			return r, r.check()
 		}
 		var members struct {
 			StatusCode json.RawMessage `json:"statusCode"`
 		}
 		if err := json.Unmarshal(payload, &members); err == nil && members.StatusCode != nil {
-			return nil, errors.New("response with status code 0")
+			return nil, errors.New("response has status code 0")
 		}
 	} else if !json.Valid(payload) {
-		return nil, fmt.Errorf("response %.100q: not JSON", payload)
+		return nil, fmt.Errorf("response %.100q is not valid JSON", payload)
 	}
 	inferred := &response{StatusCode: http.StatusOK, Body: string(payload), contentType: "application/json"}
 	if payload[0] == '"' {
@@ -52,13 +52,14 @@ func parseResponse(payload []byte) (*response, error) {
 	return inferred, nil
 }
 
-func (r *response) complete() error {
+// check validates the response and decodes its body.
+func (r *response) check() error {
 	if r.StatusCode < http.StatusOK || r.StatusCode > 599 {
-		return fmt.Errorf("response with status code %d", r.StatusCode)
+		return fmt.Errorf("response has status code %d, want 200 to 599", r.StatusCode)
 	}
 	for name, value := range r.Headers {
 		if len(value) > 0 && (value[0] == '{' || value[0] == '[') {
-			return fmt.Errorf("response header %q: want a text, number or boolean", name)
+			return fmt.Errorf("response header %q is not a string, number or boolean", name)
 		}
 	}
 	if r.IsBase64Encoded {
@@ -86,7 +87,7 @@ func (r *response) write(w http.ResponseWriter) {
 	if h.Get("Content-Type") == "" {
 		h.Set("Content-Type", r.contentType)
 	}
-	h.Del("Transfer-Encoding") // the front's own affair
+	h.Del("Transfer-Encoding") // the server sets it
 	if r.StatusCode != http.StatusNoContent && r.StatusCode != http.StatusNotModified {
 		h.Set("Content-Length", strconv.Itoa(len(r.Body)))
 	}

@@ -10,12 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/lambda"
 )
 
-// FuzzParseResponse: whatever a function answers, the front neither panics nor
-// writes a status that HTTP does not have.
+// FuzzParseResponse checks that no response of a function makes the API panic or write a
+// status that HTTP does not have.
 func FuzzParseResponse(f *testing.F) {
 	for _, seed := range []string{
 		``, `null`, `"text"`, `12`, `{}`, `{"statusCode":200}`, `{"statusCode":99}`, `{"statusCode":1e3}`, `{"statusCode":null}`,
@@ -32,13 +33,13 @@ func FuzzParseResponse(f *testing.F) {
 		w := httptest.NewRecorder()
 		r.write(w)
 		if w.Code < 200 || w.Code > 599 {
-			t.Errorf("status %d", w.Code)
+			t.Errorf("status %d, want 200 to 599", w.Code)
 		}
 	})
 }
 
-// TestThroughRealFunction sends a body over a socket, through the front, to a
-// process behind the Runtime API and back.
+// TestThroughRealFunction sends a body over a socket and through the API to a process
+// behind the Runtime API and back.
 func TestThroughRealFunction(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "bootstrap")
 	build := exec.CommandContext(t.Context(), "go", "build", "-tags", "lambda.norpc", "-o", binary, "../lambda/testdata/echo")
@@ -46,7 +47,9 @@ func TestThroughRealFunction(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the test function: %v\n%s", err, out)
 	}
-	function, err := lambda.New(lambda.Config{Name: "echo", Binary: binary, ReservedConcurrency: -1, MemoryMB: 512})
+	function, err := lambda.New(lambda.Config{
+		Name: "echo", Binary: binary, ReservedConcurrency: -1, MemoryMB: 512, Timeout: 5 * time.Minute, InitTimeout: 5 * time.Minute,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +58,9 @@ func TestThroughRealFunction(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	server := httptest.NewServer(newAPI(t, Config{Routes: []Route{{Method: "POST", Path: "/echo", Function: function}}}))
+	server := httptest.NewServer(newAPI(t, Config{Routes: []Route{{
+		Method: "POST", Path: "/echo", Function: function, Timeout: 10 * time.Minute,
+	}}}))
 	defer server.Close()
 	body := string(telemetryBody(1000))
 	// The function returns its payload, which has no statusCode: it is the body.
@@ -69,14 +74,14 @@ func TestThroughRealFunction(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	answer, err := io.ReadAll(response.Body)
+	got, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("%d %.200s, %v", response.StatusCode, answer, err)
+		t.Fatalf("%d %.200s, %v", response.StatusCode, got, err)
 	}
-	if want := string(appendJSON(nil, []byte(body))); !strings.Contains(string(answer), `"body":`+want) {
-		t.Errorf("the function did not get the body: %.300s", answer)
+	if want := string(appendJSON(nil, []byte(body))); !strings.Contains(string(got), `"body":`+want) {
+		t.Errorf("the function did not get the body: %.300s", got)
 	}
-	if !strings.Contains(string(answer), `"x-amzn-trace-id":"Root=1-`) {
-		t.Errorf("no trace header: %.600s", answer)
+	if !strings.Contains(string(got), `"x-amzn-trace-id":"Root=1-`) {
+		t.Errorf("no trace header: %.600s", got)
 	}
 }

@@ -1,12 +1,14 @@
 package httpapi
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 )
 
-// segmentKind orders segments from the most to the least specific.
+// segmentKind orders the segments from the most to the least specific.
 type segmentKind int
 
 const (
@@ -20,7 +22,7 @@ type segment struct {
 	text string // of a literal, or the parameter's name
 }
 
-// route is a Route that is ready to be matched.
+// route is a parsed Route.
 type route struct {
 	Route
 	key      string
@@ -31,8 +33,7 @@ type route struct {
 
 type pathParameter struct{ name, value string }
 
-// router holds the routes in the order in which they are tried: the first
-// match is the most specific one.
+// router holds the routes, the more specific first: the first match wins.
 type router struct {
 	routes   []*route
 	fallback *route
@@ -41,33 +42,62 @@ type router struct {
 func newRouter(routes []*route) (*router, error) {
 	r := &router{}
 	for _, candidate := range routes {
-		if candidate.Path == defaultRouteValue {
-			if r.fallback != nil {
-				return nil, fmt.Errorf("two routes %s", defaultRouteValue)
-			}
-			candidate.key = defaultRouteValue
+		switch {
+		case candidate.Path != defaultRouteValue:
+			r.routes = append(r.routes, candidate)
+		case r.fallback != nil:
+			return nil, fmt.Errorf("route %s is repeated", defaultRouteValue)
+		default:
 			r.fallback = candidate
-			continue
 		}
-		candidate.key = candidate.Method + " " + candidate.Path
-		segments, err := parsePath(candidate.Path)
-		if err != nil {
-			return nil, err
-		}
-		candidate.segments = segments
-		r.routes = append(r.routes, candidate)
 	}
 	slices.SortStableFunc(r.routes, compareRoutes)
 	for i := 1; i < len(r.routes); i++ {
 		if compareRoutes(r.routes[i-1], r.routes[i]) == 0 && r.routes[i-1].key == r.routes[i].key {
-			return nil, fmt.Errorf("two routes %s", r.routes[i].key)
+			return nil, fmt.Errorf("route %s is repeated", r.routes[i].key)
 		}
 	}
 	return r, nil
 }
 
+// newRoute parses a route. It returns one even with an error, which names it.
+func newRoute(given Route, caches map[*Authorizer]*cache) (*route, error) {
+	r := &route{Route: given, key: strings.TrimSpace(given.Method + " " + given.Path)}
+	r.Timeout = cmp.Or(r.Timeout, defaultTimeout)
+	var problems []error
+	if given.Path == defaultRouteValue {
+		r.key = defaultRouteValue
+	} else {
+		var err error
+		if r.segments, err = parsePath(given.Path); err != nil {
+			problems = append(problems, err)
+		}
+		if given.Method == "" {
+			problems = append(problems, errors.New("Method is empty"))
+		}
+	}
+	if a := given.Authorizer; a != nil {
+		if caches[a] == nil {
+			caches[a] = newCache(a)
+		}
+		r.cache = caches[a]
+		for _, text := range a.IdentitySources {
+			s, err := parseSource(text)
+			if err != nil {
+				problems = append(problems, err)
+			}
+			r.sources = append(r.sources, s)
+		}
+	}
+	return r, errors.Join(problems...)
+}
+
 func parsePath(path string) ([]segment, error) {
-	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
+	rest, ok := strings.CutPrefix(path, "/")
+	if !ok {
+		return nil, fmt.Errorf("path %q does not start with /", path)
+	}
+	parts := strings.Split(rest, "/")
 	segments := make([]segment, len(parts))
 	for i, part := range parts {
 		name, isParameter := strings.CutPrefix(part, "{")
@@ -80,11 +110,11 @@ func parsePath(path string) ([]segment, error) {
 		if proxy, ok := strings.CutSuffix(name, "+"); ok {
 			segments[i] = segment{kind: greedy, text: proxy}
 			if i != len(parts)-1 {
-				return nil, fmt.Errorf("path %s: {%s} is not last", path, name)
+				return nil, fmt.Errorf("path %s: {%s} is not the last segment", path, name)
 			}
 		}
 		if !closed || segments[i].text == "" {
-			return nil, fmt.Errorf("path %s: parameter %q", path, part)
+			return nil, fmt.Errorf("path %s: parameter %q is not {name} or {name+}", path, part)
 		}
 	}
 	return segments, nil
@@ -98,7 +128,7 @@ func compareRoutes(a, b *route) int {
 		}
 	}
 	if d := len(b.segments) - len(a.segments); d != 0 {
-		return d // only one of them can match, unless it ends greedily: the longer says more
+		return d // both match only if the shorter one is greedy; the longer one is more specific
 	}
 	switch {
 	case a.Method != methodAny && b.Method == methodAny:
@@ -112,7 +142,7 @@ func compareRoutes(a, b *route) int {
 
 const methodAny = "ANY"
 
-// match returns the route for a request, or nil, and its path parameters.
+// match returns the route of a request, or nil, and its path parameters.
 func (r *router) match(method, path string) (*route, []pathParameter) {
 	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
 	for _, candidate := range r.routes {
