@@ -1,7 +1,7 @@
 package kinesis
 
 import (
-	"crypto/md5" //nolint:gosec // the format's checksum; it guards against accidents, not attackers
+	"crypto/md5" //nolint:gosec // the format's checksum; it detects accidents, not attackers
 	"errors"
 	"fmt"
 	"slices"
@@ -12,25 +12,25 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// aggregateMagic is what an aggregated record begins with.
+// aggregateMagic are the first bytes of an aggregated record.
 const aggregateMagic = "\xF3\x89\x9A\xC2"
 
-// UserRecord is one record of those that a producer has packed into one record of the stream.
+// UserRecord is one of the records that a producer has packed into one record of the stream.
 type UserRecord struct {
-	// PartitionKey is the user record's own, or empty when the record was not aggregated.
+	// PartitionKey is the user record's own, or empty if the record was not aggregated.
 	PartitionKey string
 	// ExplicitHashKey is the decimal hash key that the producer chose, or empty.
 	ExplicitHashKey string
 	// Data refers to the record that it came from.
 	Data []byte
-	// SubSequence is the place in the aggregated record, from 0; with the
-	// record's sequence number it names the user record.
+	// SubSequence is the index in the aggregated record, from 0; with the record's
+	// sequence number it identifies the user record.
 	SubSequence int
 	// Aggregated is false for a record that was not aggregated.
 	Aggregated bool
 }
 
-// AggregateLimits bound what Deaggregate takes.
+// AggregateLimits bound what Deaggregate accepts.
 type AggregateLimits struct {
 	// Records bounds the user records of one record, and its keys.
 	Records int
@@ -38,8 +38,8 @@ type AggregateLimits struct {
 	KeyBytes int
 }
 
-// DefaultAggregateLimits returns 50,000 records (about 4 MB for what a 1 MiB
-// record can hold) and the longest keys that Kinesis takes.
+// DefaultAggregateLimits returns 50,000 records (about 4 MB of memory for
+// a record of 1 MiB) and the longest keys that Kinesis accepts.
 func DefaultAggregateLimits() AggregateLimits {
 	return AggregateLimits{Records: 50_000, KeyBytes: MaxPartitionKey * 4}
 }
@@ -47,10 +47,10 @@ func DefaultAggregateLimits() AggregateLimits {
 // Deaggregate appends the user records of one record of the stream to dst.
 //
 // Data that does not begin with the magic number, or whose checksum does not
-// match, is not aggregated: it is appended as it is, as one UserRecord. Data
-// that passes both and is wrong inside, or beyond the limits, is an error that
-// wraps telemetry.ErrInvalid and says what and where; dst is then returned
-// unchanged. A user record that looks like an aggregated record is left as it is.
+// match, is not aggregated: it is appended unchanged as one UserRecord. If both match and
+// the message is not valid or exceeds the limits, the error wraps telemetry.ErrInvalid and
+// says what is wrong where, and dst is returned unchanged. A user record that is itself an
+// aggregated record is not unpacked.
 func Deaggregate(dst []UserRecord, data []byte, limits AggregateLimits) ([]UserRecord, error) {
 	message, ok := aggregated(data)
 	if !ok {
@@ -136,7 +136,7 @@ func appendKey(keys *[]string, v []byte, name string, limits AggregateLimits) er
 	return nil
 }
 
-// eachBytes calls f for each field of wire type bytes and passes over the others, as a parser of protobuf does.
+// eachBytes calls f for each field of wire type bytes and skips the others.
 func eachBytes(message []byte, f func(protowire.Number, []byte) error) error {
 	for at := 0; at < len(message); {
 		number, wire, n := consumeTag(message[at:])
@@ -163,7 +163,7 @@ func eachBytes(message []byte, f func(protowire.Number, []byte) error) error {
 	return nil
 }
 
-// consumeTag is protowire's, and refuses field numbers above the largest as well.
+// consumeTag is protowire.ConsumeTag, but also rejects field numbers above the largest.
 func consumeTag(b []byte) (protowire.Number, protowire.Type, int) {
 	number, wire, n := protowire.ConsumeTag(b)
 	if number > protowire.MaxValidNumber {
@@ -221,11 +221,10 @@ func userRecord(message []byte, keys, hashKeys []string) (UserRecord, error) {
 	return r, nil
 }
 
-// AppendAggregate packs user records into one record of the stream and appends
-// it to dst; SubSequence and Aggregated do not matter. The record must be put
-// under a key of the shard to which all of its user records belong, and its
-// size is for the caller to bound: beside the data and each distinct key once,
-// a user record takes at most 24 bytes, and the whole 20.
+// AppendAggregate packs user records into one record of the stream and appends it to dst.
+// It ignores SubSequence and Aggregated. The record must be put with a partition key of the
+// shard to which all of its user records belong. The caller bounds its size: 20 bytes, at
+// most 24 for each user record, its data, and each distinct key once.
 func AppendAggregate(dst []byte, records []UserRecord) []byte {
 	var keys, hashKeys table
 	start := len(dst) + len(aggregateMagic)
@@ -254,7 +253,7 @@ func AppendAggregate(dst []byte, records []UserRecord) []byte {
 	return append(dst, sumOf(dst[start:])...)
 }
 
-// table gives each distinct name an index.
+// table assigns an index to each distinct name.
 type table struct {
 	names   []string
 	indexOf map[string]uint64

@@ -21,8 +21,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// description is the format as it is published, for an encoder and a decoder
-// that know nothing of this package.
+// description is the published format, for an encoder and a decoder that are independent
+// of this package.
 const description = `
 syntax = "proto2";
 message AggregatedRecord {
@@ -58,7 +58,7 @@ func compile(tb testing.TB, source string) protoreflect.MessageDescriptor {
 	return files[0].Messages().ByName("AggregatedRecord")
 }
 
-// encode returns the message for the records, as protobuf's own library writes it.
+// encode returns the message of the records, encoded by the protobuf library.
 func encode(tb testing.TB, md protoreflect.MessageDescriptor, records []kinesis.UserRecord) []byte {
 	tb.Helper()
 	m := dynamicpb.NewMessage(md)
@@ -98,7 +98,7 @@ func encode(tb testing.TB, md protoreflect.MessageDescriptor, records []kinesis.
 	return out
 }
 
-// decode returns the records of a message, by protobuf's own library.
+// decode returns the records of a message, decoded by the protobuf library.
 func decode(md protoreflect.MessageDescriptor, message []byte) ([]kinesis.UserRecord, error) {
 	m := dynamicpb.NewMessage(md)
 	if err := proto.Unmarshal(message, m); err != nil {
@@ -153,7 +153,7 @@ func TestDeaggregate(t *testing.T) {
 	}
 }
 
-func TestDeaggregateLeavesOtherDataAsItIs(t *testing.T) {
+func TestDeaggregateOtherData(t *testing.T) {
 	md := aggregatedRecord(t)
 	whole := wrap(encode(t, md, []kinesis.UserRecord{user(0, "k", "", "a")}))
 	flipped := bytes.Clone(whole)
@@ -188,7 +188,7 @@ func TestDeaggregateUnpacksOneLevel(t *testing.T) {
 	}
 }
 
-func TestDeaggregateRefuses(t *testing.T) {
+func TestDeaggregateRejects(t *testing.T) {
 	key := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "k")
 	// one returns a message with a key and one record of the given fields.
 	one := func(fields ...[]byte) []byte {
@@ -198,6 +198,12 @@ func TestDeaggregateRefuses(t *testing.T) {
 		return protowire.AppendVarint(protowire.AppendTag(nil, n, protowire.VarintType), v)
 	}
 	data := protowire.AppendString(protowire.AppendTag(nil, 3, protowire.BytesType), "a")
+	fixed64 := func(n protowire.Number) []byte {
+		return protowire.AppendFixed64(protowire.AppendTag(nil, n, protowire.Fixed64Type), 0)
+	}
+	hashKey := func(key string) []byte {
+		return protowire.AppendString(protowire.AppendTag(nil, 2, protowire.BytesType), key)
+	}
 	limits := kinesis.AggregateLimits{Records: 2, KeyBytes: 4}
 	for name, tc := range map[string]struct {
 		message []byte
@@ -208,13 +214,13 @@ func TestDeaggregateRefuses(t *testing.T) {
 		"index beyond":          {one(number(1, 1), data), "record 0: partition_key_index 1 of 1"},
 		"index far beyond":      {one(number(1, 1<<63), data), "partition_key_index"},
 		"hash key beyond":       {one(number(1, 0), number(2, 0), data), "explicit_hash_key_index 0 of 0"},
-		"index of another type": {one(protowire.AppendFixed64(protowire.AppendTag(nil, 1, protowire.Fixed64Type), 0), data), "no partition_key_index"},
+		"index of another type": {one(fixed64(1), data), "no partition_key_index"},
 		"cut inside a record":   {one(number(1, 0), data[:1]), "record 0: byte"},
 		"length beyond the end": {append(bytes.Clone(key), 0x1A, 0x7F), "byte"},
 		"field number 0":        {append(bytes.Clone(key), 0x00, 0x00), "byte"},
-		"too many records":      {append(one(number(1, 0), data), append(one(number(1, 0), data), one(number(1, 0), data)...)...), "more than 2"},
+		"too many records":      {bytes.Repeat(one(number(1, 0), data), 3), "more than 2"},
 		"too many keys":         {bytes.Repeat(key, 3), "more than 2 partition keys"},
-		"too long a key":        {protowire.AppendString(protowire.AppendTag(nil, 2, protowire.BytesType), "12345"), "explicit hash key 0: 5 bytes"},
+		"too long a key":        {hashKey("12345"), "explicit hash key 0: 5 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := []kinesis.UserRecord{{PartitionKey: "before"}}
@@ -223,13 +229,13 @@ func TestDeaggregateRefuses(t *testing.T) {
 				t.Errorf("got %v, want %s", err, tc.want)
 			}
 			if len(got) != 1 {
-				t.Errorf("%d records, want those from before", len(got))
+				t.Errorf("got %d records, want dst unchanged", len(got))
 			}
 		})
 	}
 }
 
-func TestAppendAggregateIsReadByOthers(t *testing.T) {
+func TestAppendAggregateAgreesWithProtobuf(t *testing.T) {
 	md := aggregatedRecord(t)
 	rapid.Check(t, func(t *rapid.T) {
 		want := []kinesis.UserRecord{}
@@ -268,19 +274,21 @@ func FuzzDeaggregate(f *testing.F) {
 	// Deaggregate does not look into tags.
 	md := compile(f, strings.Replace(description, "repeated Tag tags", "repeated bytes tags", 1))
 	f.Add([]byte{})
-	f.Add(encode(f, aggregatedRecord(f), []kinesis.UserRecord{user(0, "gw-1", "", "a"), user(1, "gw-2", "7", "b"), user(2, "gw-1", "", "")}))
+	records := []kinesis.UserRecord{user(0, "gw-1", "", "a"), user(1, "gw-2", "7", "b"), user(2, "gw-1", "", "")}
+	f.Add(encode(f, aggregatedRecord(f), records))
 	f.Add([]byte{0x1A, 0x04, 0x08, 0x00, 0x1A, 0x00, 0x0A, 0x01, 'k'})                   // the table after the record
-	f.Add([]byte{0x0A, 0x01, 'k', 0x1A, 0x06, 0x08, 0x01, 0x08, 0x00, 0x1A, 0x00})       // an index twice
+	f.Add([]byte{0x0A, 0x01, 'k', 0x1A, 0x06, 0x08, 0x01, 0x08, 0x00, 0x1A, 0x00})       // an index repeated
 	f.Add([]byte{0x0A, 0x01, 'k', 0x1A, 0x06, 0x08, 0x00, 0x1A, 0x00, 0x2B, 0x2C, 0x08}) // a group
 	limits := kinesis.AggregateLimits{Records: 1 << 20, KeyBytes: 1 << 20}
 	f.Fuzz(func(t *testing.T, message []byte) {
-		if got, err := kinesis.Deaggregate(nil, message, limits); err == nil && len(got) == 1 && !got[0].Aggregated && !bytes.Equal(got[0].Data, message) {
-			t.Fatal("plain data changed")
+		plain, err := kinesis.Deaggregate(nil, message, limits)
+		if err == nil && len(plain) == 1 && !plain[0].Aggregated && !bytes.Equal(plain[0].Data, message) {
+			t.Fatalf("data that is not aggregated changed: got %q, want %q", plain[0].Data, message)
 		}
 		want, wantErr := decode(md, message)
 		got, err := kinesis.Deaggregate([]kinesis.UserRecord{}, wrap(message), limits)
 		if (err == nil) != (wantErr == nil) {
-			t.Fatalf("got %v, protobuf's own library %v", err, wantErr)
+			t.Fatalf("got %v, the protobuf library %v", err, wantErr)
 		}
 		if err == nil {
 			if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {

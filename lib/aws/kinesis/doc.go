@@ -1,15 +1,14 @@
-// Package kinesis writes to an Amazon Kinesis data stream and reads what Lambda
-// delivers from one.
+// Package kinesis puts records on an Amazon Kinesis data stream and decodes the events of
+// its event source mappings.
 //
 // # Writing
 //
-// A Producer puts records with PutRecords and repeats, alone, the entries that
-// the stream refused. It owns the retries: the SDK's client is made by NewClient,
-// which retries nothing itself.
+// A Producer puts records with PutRecords and retries only the entries that the stream
+// rejected. The SDK must not retry as well: NewClient returns a client that does not.
 //
 // # Reading
 //
-// DecodeEvent reads the payload of an event source mapping:
+// DecodeEvent decodes the payload of an event source mapping:
 //
 //	{"Records":[{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":"gw-1",
 //	  "sequenceNumber":"495903…","data":"AQID","approximateArrivalTimestamp":1545084650.987},
@@ -17,11 +16,11 @@
 //	  "eventName":"aws:kinesis:record","invokeIdentityArn":"arn:…","awsRegion":"eu-west-1",
 //	  "eventSourceARN":"arn:aws:kinesis:…"}]}
 //
-// Response encodes the answer that names the records to deliver again.
+// Response encodes the response that names the records to deliver again.
 //
 // # Aggregated records
 //
-// A producer other than ours may pack several user records into one record of
+// Other producers may pack several user records into one record of
 // the stream, in the format of the Kinesis Producer Library:
 //
 //	F3 89 9A C2 | message AggregatedRecord | MD5 of the message

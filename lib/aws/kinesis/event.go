@@ -13,7 +13,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Event is what Lambda delivers from a stream: records of one shard, in their order.
+// Event is the payload of an event source mapping: records of one shard, in order.
 // It is reused and not safe for concurrent use.
 type Event struct {
 	// Records' Data is valid until the Event is decoded into again; their strings stay valid.
@@ -24,26 +24,25 @@ type Event struct {
 	spans []span
 }
 
-// span holds the bounds of a record's strings within Event.text: the partition
-// key from key to sequence, the sequence number from there to end.
+// span locates a record's strings in Event.text: the partition key from key to sequence,
+// the sequence number from there to end.
 type span struct{ key, sequence, end int }
 
 // DecodeEvent decodes the payload of a Kinesis event source mapping into the
 // event, whose memory it reuses; nothing in the result refers to the payload.
 //
-// It is stricter than encoding/json: the names of members are case-sensitive, a
-// member that it reads may not occur twice, each record must have a partition
-// key, a sequence number and data, strings that it reads must be UTF-8, and base64 must be
-// canonical (padded, no line breaks, no stray bits). Members that it does not
-// read, those of a tumbling window among them, must be well-formed JSON nested
-// at most 64 deep. Errors wrap telemetry.ErrInvalid and name the byte at which
-// the payload is wrong; the event is then empty.
+// It is stricter than encoding/json: names of members are case-sensitive, a member that it
+// reads may not be repeated, each record must have a partition key, a sequence number and
+// data, strings that it reads must be UTF-8, and base64 must be canonical (padded, no line
+// breaks, no stray bits). Members that it does not read, such as those of a tumbling
+// window, must be valid JSON nested at most 64 deep. Errors wrap telemetry.ErrInvalid and
+// name the byte that is not valid; the event is then empty.
 //
 // Memory is bounded by the payload: three quarters of its size for the data.
 func DecodeEvent(payload []byte, into *Event) error {
 	into.Records, into.text, into.spans = into.Records[:0], into.text[:0], into.spans[:0]
-	// All base64 in the payload fits into three quarters of it, so that the
-	// buffer never moves while records refer to it.
+	// Three quarters of the payload hold all its decoded base64, so that the buffer
+	// never moves while records refer to it.
 	into.data = slices.Grow(into.data[:0], len(payload)/4*3+3)
 	d := eventDecoder{Scanner: jsonscan.Scanner{Src: payload}, event: into, encoding: base64.StdEncoding.Strict()}
 	if err := d.decode(); err != nil {
@@ -58,7 +57,7 @@ func DecodeEvent(payload []byte, into *Event) error {
 	return nil
 }
 
-// errRepeated rejects what encoding/json would let the last one win.
+// errRepeated rejects a repeated member, of which encoding/json would use the last.
 const errRepeated = jsonscan.Error("repeated member")
 
 type eventDecoder struct {
@@ -88,7 +87,7 @@ func (d *eventDecoder) decode() error {
 	return d.End()
 }
 
-// The members of a record that are read, as bits of what has been seen.
+// The members of a record that are read, as bits of the set that has been seen.
 const (
 	seenKinesis = 1 << iota
 	seenEventID
@@ -159,7 +158,7 @@ func (d *eventDecoder) record() error {
 	return nil
 }
 
-// kinesis reads one member of a record's member of that name.
+// kinesis reads one member of a record's member "kinesis".
 func (d *eventDecoder) kinesis(name []byte, r *telemetry.Record, seen *int, key, sequence *[]byte) error {
 	var bit int
 	var err error
@@ -186,8 +185,8 @@ func (d *eventDecoder) kinesis(name []byte, r *telemetry.Record, seen *int, key,
 	return err
 }
 
-// intern returns b as a string, which is last if they are equal: records of one
-// event repeat their stream and their shard.
+// intern returns b as a string without allocating if it equals last: the records of one
+// event have the same stream and shard.
 func intern[S ~string](b []byte, last S) S {
 	if S(b) == last {
 		return last
@@ -213,7 +212,7 @@ func (d *eventDecoder) data() ([]byte, error) {
 	from := len(d.event.data)
 	out := d.event.data[from : from+len(raw)/4*3]
 	n, err := d.encoding.Decode(out, raw)
-	// The standard decoder passes over line breaks, which shows in the length.
+	// The standard decoder skips line breaks: compare the length.
 	if err != nil || n != want {
 		d.Pos = start
 		return nil, jsonscan.Error("data: not valid base64")
@@ -269,14 +268,14 @@ func decimalMicros(raw []byte) (int64, bool) {
 	return n, digits <= 18 && n <= 1e17
 }
 
-// Response is a function's answer: the records that are to be delivered again.
-// Lambda starts again at the lowest of them, so the first that failed is enough.
+// Response is a function's response to an event (ReportBatchItemFailures): the records to
+// deliver again. Lambda continues at the lowest of them, so the first that failed is enough.
 type Response struct {
-	// BatchItemFailures are sequence numbers; none means that all is done.
+	// BatchItemFailures are sequence numbers; none means that all records are processed.
 	BatchItemFailures []string
 }
 
-// Encode returns the answer as Lambda wants it.
+// Encode returns the response in Lambda's format.
 func (r Response) Encode() []byte {
 	out := []byte(`{"batchItemFailures":[`)
 	for i, id := range r.BatchItemFailures {

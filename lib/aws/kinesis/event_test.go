@@ -43,11 +43,15 @@ func TestDecodeEvent(t *testing.T) {
 	}
 	for name, payload := range map[string]string{
 		"plain": oneRecord,
-		"in a tumbling window": strings.TrimSuffix(oneRecord, "}") + `,"window":{"start":"2020-12-09T07:04:00Z","end":"2020-12-09T07:06:00Z"},` +
-			`"state":{"1":282,"2":{"a":[null,true,false,-1.5e-3,"\u00e9"]}},"shardId":"shardId-000000000006","isFinalInvokeForWindow":false}`,
+		"in a tumbling window": strings.TrimSuffix(oneRecord, "}") +
+			`,"window":{"start":"2020-12-09T07:04:00Z","end":"2020-12-09T07:06:00Z"},` +
+			`"state":{"1":282,"2":{"a":[null,true,false,-1.5e-3,"\u00e9"]}},` +
+			`"shardId":"shardId-000000000006","isFinalInvokeForWindow":false}`,
 		"with white space": strings.NewReplacer(`{`, " {\n ", `:{`, "\t: {", `}`, " }\r\n", `,"`, " , \"").Replace(oneRecord),
 		"encrypted":        strings.Replace(oneRecord, `"data"`, `"encryptionType":"KMS","data"`, 1),
-		"with escapes":     strings.NewReplacer(`"gw-1"`, `"\u0067w-1"`, `"AQID"`, `"AQ\u0049D"`, `"partitionKey"`, `"partition\u004bey"`).Replace(oneRecord),
+		"with escapes": strings.NewReplacer(
+			`"gw-1"`, `"\u0067w-1"`, `"AQID"`, `"AQ\u0049D"`, `"partitionKey"`, `"partition\u004bey"`,
+		).Replace(oneRecord),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var e kinesis.Event
@@ -63,7 +67,7 @@ func TestDecodeEvent(t *testing.T) {
 	}
 }
 
-func TestDecodeEventRefuses(t *testing.T) {
+func TestDecodeEventRejects(t *testing.T) {
 	for name, payload := range map[string]string{
 		"nothing":                ``,
 		"another value":          `[]`,
@@ -71,7 +75,7 @@ func TestDecodeEventRefuses(t *testing.T) {
 		"Records null":           `{"Records":null}`,
 		"Records twice":          `{"Records":[],"Records":[]}`,
 		"something after":        `{"Records":[]}{}`,
-		"a comma too many":       records(record(members+`,"data":""`) + `,`),
+		"trailing comma":         records(record(members+`,"data":""`) + `,`),
 		"no comma":               records(record(members+`,"data":""`) + record(members+`,"data":""`)),
 		"no kinesis":             records(`{"eventID":"a:1"}`),
 		"kinesis twice":          records(`{"kinesis":{` + members + `,"data":""},"kinesis":{}}`),
@@ -105,10 +109,10 @@ func TestDecodeEventRefuses(t *testing.T) {
 			e := kinesis.Event{Records: make([]telemetry.Record, 3)}
 			err := kinesis.DecodeEvent([]byte(payload), &e)
 			if !errors.Is(err, telemetry.ErrInvalid) || !strings.Contains(err.Error(), "byte ") {
-				t.Errorf("got %v", err)
+				t.Errorf("got %v, want telemetry.ErrInvalid and the byte", err)
 			}
 			if len(e.Records) != 0 {
-				t.Errorf("%d records are left", len(e.Records))
+				t.Errorf("got %d records, want none", len(e.Records))
 			}
 		})
 	}
@@ -120,10 +124,10 @@ func TestDecodeEventRefuses(t *testing.T) {
 	}
 }
 
-// same reports how the records differ from those of the package that AWS maintains.
+// same returns how the records differ from those of aws-lambda-go.
 func same(want []events.KinesisEventRecord, got []telemetry.Record) error {
 	if len(want) != len(got) {
-		return fmt.Errorf("%d records, want %d", len(got), len(want))
+		return fmt.Errorf("got %d records, want %d", len(got), len(want))
 	}
 	for i, w := range want {
 		g := got[i]
@@ -135,14 +139,14 @@ func same(want []events.KinesisEventRecord, got []telemetry.Record) error {
 			!bytes.Equal(g.Data, w.Kinesis.Data) || g.Stream != w.EventSourceArn || string(g.Shard) != shard {
 			return fmt.Errorf("record %d: got %+v, want %+v", i, g, w)
 		}
-		if d := g.Arrival.Sub(w.Kinesis.ApproximateArrivalTimestamp.Time).Abs(); d > 20*time.Microsecond { // a float64 holds no more
+		if d := g.Arrival.Sub(w.Kinesis.ApproximateArrivalTimestamp.Time).Abs(); d > 20*time.Microsecond { // the precision of a float64
 			return fmt.Errorf("record %d: arrival differs by %v", i, d)
 		}
 	}
 	return nil
 }
 
-func TestDecodeEventLikeTheReference(t *testing.T) {
+func TestDecodeEventAgreesWithAWS(t *testing.T) {
 	var e kinesis.Event // reused by all
 	rapid.Check(t, func(t *rapid.T) {
 		event := events.KinesisTimeWindowEvent{KinesisEvent: events.KinesisEvent{Records: []events.KinesisEventRecord{}}}
@@ -151,10 +155,12 @@ func TestDecodeEventLikeTheReference(t *testing.T) {
 				AwsRegion: rapid.String().Draw(t, "region"), EventID: rapid.String().Draw(t, "id"),
 				EventSourceArn: rapid.SampledFrom([]string{"arn:a", "arn:b", "", "ärn"}).Draw(t, "arn"),
 				Kinesis: events.KinesisRecord{
-					ApproximateArrivalTimestamp: events.SecondsEpochTime{Time: time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "arrival"))},
-					Data:                        append([]byte{}, rapid.SliceOf(rapid.Byte()).Draw(t, "data")...),
-					PartitionKey:                rapid.String().Draw(t, "key"),
-					SequenceNumber:              rapid.StringMatching(`[0-9]{1,56}`).Draw(t, "sequence"),
+					ApproximateArrivalTimestamp: events.SecondsEpochTime{
+						Time: time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "arrival")),
+					},
+					Data:           append([]byte{}, rapid.SliceOf(rapid.Byte()).Draw(t, "data")...),
+					PartitionKey:   rapid.String().Draw(t, "key"),
+					SequenceNumber: rapid.StringMatching(`[0-9]{1,56}`).Draw(t, "sequence"),
 				},
 			})
 		}
@@ -175,7 +181,7 @@ func TestDecodeEventLikeTheReference(t *testing.T) {
 	})
 }
 
-// strictly decodes a payload with encoding/json, with case-sensitive names.
+// strictly decodes a payload by encoding/json with case-sensitive names.
 func strictly(payload []byte) ([]events.KinesisEventRecord, error) {
 	var top struct{ Records []map[string]json.RawMessage }
 	var names map[string]json.RawMessage
@@ -230,13 +236,13 @@ func FuzzDecodeEvent(f *testing.F) {
 		if err := kinesis.DecodeEvent(payload, &e); err == nil {
 			want, err := strictly(payload)
 			if err != nil {
-				t.Fatalf("encoding/json refuses: %v", err)
+				t.Fatalf("accepted, but encoding/json rejects it: %v", err)
 			}
 			if err := same(want, e.Records); err != nil {
 				t.Fatal(err)
 			}
 		}
-		// What encoding/json takes and writes again must be taken.
+		// What encoding/json accepts and encodes must be accepted.
 		var theirs events.KinesisEvent
 		if json.Unmarshal(payload, &theirs) != nil || theirs.Records == nil {
 			return

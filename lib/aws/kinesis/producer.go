@@ -1,6 +1,7 @@
 package kinesis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ const (
 	MaxCallBytes       = 10 << 20
 	MaxPartitionKey    = 256 // Unicode code points
 	DefaultRecordBytes = 1 << 20
-	// DefaultCallBytes is the older bound on a request, which every
-	// implementation of the API accepts, and which a retry repeats sooner.
+	// DefaultCallBytes is the former limit of a request, which every implementation
+	// of the API accepts; the retry of a smaller request is faster, too.
 	DefaultCallBytes = 5 << 20
 )
 
@@ -35,21 +36,20 @@ type Client interface {
 
 var _ Client = (*kinesis.Client)(nil)
 
-// NewClient returns an SDK client that makes each call once: a Producer decides
-// what is sent again, and the SDK's own retryer would repeat whole calls,
-// entries that were stored among them.
+// NewClient returns an SDK client without retries: a Producer retries the entries that
+// failed, while the SDK would repeat whole calls, with entries that are stored already.
 func NewClient(cfg aws.Config) *kinesis.Client {
 	return kinesis.NewFromConfig(cfg, func(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} })
 }
 
-// Record is what a producer puts on the stream. Its size is that of its data and its key.
+// Record is a record to put on the stream. Its size is that of its data and its key.
 type Record struct {
-	// PartitionKey decides the shard: 1 to 256 code points.
+	// PartitionKey selects the shard: 1 to 256 code points.
 	PartitionKey string
 	Data         []byte
 }
 
-// Config is a Producer's.
+// Config configures a Producer. A zero number or duration means the default.
 type Config struct {
 	Client Client
 	// Stream is the stream's name.
@@ -59,13 +59,14 @@ type Config struct {
 	// Rand returns a number in [0, 1), safely for concurrent use.
 	Rand func() float64
 
-	// BackoffBase and BackoffCap bound the wait before attempt n + 1, which is
-	// drawn evenly from 0 to min(cap, base·2ⁿ) ("full jitter"). Default 50 ms and 2 s.
+	// BackoffBase and BackoffCap bound the wait before attempt n + 1, which is uniformly
+	// random from 0 to min(cap, base·2ⁿ⁻¹) ("full jitter"). Default 50 ms and 2 s.
 	BackoffBase, BackoffCap time.Duration
-	// Margin of the context's deadline is left to the caller, for its answer. Default 100 ms.
+	// Margin is the time before the context's deadline that is left to the caller for its
+	// response. Default 100 ms.
 	Margin time.Duration
-	// AttemptTimeout bounds one call, so that a connection that hangs does not
-	// use up the whole deadline. Default 5 s.
+	// AttemptTimeout bounds one call, so that a connection that hangs does not use all
+	// the time until the deadline. Default 5 s.
 	AttemptTimeout time.Duration
 	// MaxAttempts bounds the calls for one part of a Put. Default 10.
 	MaxAttempts int
@@ -76,27 +77,21 @@ type Config struct {
 // Producer puts records on one stream. It is safe for concurrent use.
 type Producer struct{ cfg Config }
 
-// NewProducer returns a Producer. The error names all that is missing in cfg.
+// NewProducer returns a Producer, or every value of cfg that is not valid.
 func NewProducer(cfg Config) (*Producer, error) {
+	cfg.BackoffBase = cmp.Or(cfg.BackoffBase, 50*time.Millisecond)
+	cfg.BackoffCap = cmp.Or(cfg.BackoffCap, 2*time.Second)
+	cfg.Margin = cmp.Or(cfg.Margin, 100*time.Millisecond)
+	cfg.AttemptTimeout = cmp.Or(cfg.AttemptTimeout, 5*time.Second)
+	cfg.MaxAttempts = cmp.Or(cfg.MaxAttempts, 10)
+	cfg.RecordBytes = cmp.Or(cfg.RecordBytes, DefaultRecordBytes)
+	cfg.CallBytes = cmp.Or(cfg.CallBytes, DefaultCallBytes)
 	var problems []error
-	missing := func(is bool, name string) {
-		if is {
-			problems = append(problems, fmt.Errorf("%s: not set", name))
-		}
+	if cfg.Stream == "" {
+		problems = append(problems, errors.New("Stream: empty"))
 	}
-	missing(cfg.Client == nil, "client")
-	missing(cfg.Stream == "", "stream")
-	missing(cfg.Now == nil, "now")
-	missing(cfg.Rand == nil, "rand")
-	setDefault(&cfg.BackoffBase, 50*time.Millisecond)
-	setDefault(&cfg.BackoffCap, 2*time.Second)
-	setDefault(&cfg.Margin, 100*time.Millisecond)
-	setDefault(&cfg.AttemptTimeout, 5*time.Second)
-	setDefault(&cfg.MaxAttempts, 10)
-	setDefault(&cfg.RecordBytes, DefaultRecordBytes)
-	setDefault(&cfg.CallBytes, DefaultCallBytes)
 	if cfg.CallBytes < cfg.RecordBytes || cfg.CallBytes > MaxCallBytes {
-		problems = append(problems, fmt.Errorf("call bytes: %d: want %d to %d", cfg.CallBytes, cfg.RecordBytes, MaxCallBytes))
+		problems = append(problems, fmt.Errorf("CallBytes: want %d to %d, got %d", cfg.RecordBytes, MaxCallBytes, cfg.CallBytes))
 	}
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("kinesis producer: %w: %w", telemetry.ErrInvalid, errors.Join(problems...))
@@ -104,31 +99,23 @@ func NewProducer(cfg Config) (*Producer, error) {
 	return &Producer{cfg: cfg}, nil
 }
 
-func setDefault[T ~int | ~int64](v *T, fallback T) {
-	if *v == 0 {
-		*v = fallback
-	}
-}
-
-// Put puts the records and returns nil when the stream has stored every one.
+// Put puts the records and returns nil once the stream has stored all of them.
 //
-// A record that is too large, or whose key is empty or too long, is an error
-// that wraps telemetry.ErrInvalid; then nothing was put. Records that the stream
-// refused, and calls that failed for a reason that may pass, are repeated until
-// the context's deadline, less Config.Margin, or Config.MaxAttempts; then the
-// error is a *PutError, which wraps telemetry.ErrUnavailable. Records that the
-// stream acknowledged before stay there, and one whose call failed on the way
-// back may be there too. Putting the same records again is safe for a reader
-// that tolerates duplicates. Any other refusal (access denied, no such stream)
-// is returned at once, without a sentinel: no other input would mend it.
+// If a record is too large, or its key is empty or too long, the error wraps
+// telemetry.ErrInvalid, and nothing was put. Put retries records that the stream rejected
+// and calls that failed for a transient reason until the context's deadline, less
+// Config.Margin, or Config.MaxAttempts; then the error is a *PutError, which wraps
+// telemetry.ErrUnavailable. Records that the stream acknowledged before that are stored,
+// and a record whose response was lost may be. A retry of the same records is safe if the
+// consumers tolerate duplicates. Any other error of the service (access denied, no such
+// stream) is returned at once and wraps no sentinel: it is not caused by the input.
 //
-// Order: the stream keeps records of one partition key in the order in which it
-// stored them. Within one call that is nearly always the order of the slice, but
-// the service promises none, and a record that is repeated after a partial
-// failure lands behind later ones of the same key. What reads the stream must
-// order by its own clock.
+// Order: the stream returns records of one partition key in the order in which it stored
+// them. Within one call that is nearly always the order of the slice, but the service does
+// not guarantee it, and a record that is retried after a partial failure is stored after
+// later ones of the same key. Consumers must order by event time.
 //
-// Put keeps neither the slice nor the data once it has returned.
+// Put does not use the slice or the data after it returns.
 func (p *Producer) Put(ctx context.Context, records []Record) error {
 	entries, err := p.entries(records)
 	if err != nil {
@@ -142,15 +129,16 @@ func (p *Producer) Put(ctx context.Context, records []Record) error {
 	for done := 0; done < len(entries); {
 		n := p.callSize(entries[done:])
 		if failed, err := p.putAll(ctx, entries[done:done+n]); err != nil {
-			// What was not tried has failed as well.
-			return p.giveUp(err, failed+len(entries)-done-n, len(entries))
+			// The records of the calls that were not made have failed as well.
+			return p.putError(err, failed+len(entries)-done-n, len(entries))
 		}
 		done += n
 	}
 	return nil
 }
 
-// entries checks the records and returns them in the SDK's form, which refers to the caller's slice.
+// entries validates the records and returns the SDK's form of them, which refers to the
+// caller's slice.
 func (p *Producer) entries(records []Record) ([]types.PutRecordsRequestEntry, error) {
 	entries := make([]types.PutRecordsRequestEntry, len(records))
 	for i := range records {
@@ -167,7 +155,7 @@ func (p *Producer) entries(records []Record) ([]types.PutRecordsRequestEntry, er
 		}
 		entries[i] = types.PutRecordsRequestEntry{PartitionKey: &r.PartitionKey, Data: r.Data}
 		if r.Data == nil {
-			entries[i].Data = []byte{} // nil is a missing member to the SDK
+			entries[i].Data = []byte{} // the SDK treats nil as a missing member
 		}
 	}
 	return entries, nil
@@ -185,13 +173,13 @@ func (p *Producer) callSize(entries []types.PutRecordsRequestEntry) int {
 	return len(entries)
 }
 
-// putAll puts what fits into one call and repeats what failed. It returns how
-// many entries are not known to be stored, and why.
+// putAll puts the entries of one call and retries those that failed. It returns how many
+// entries are possibly not stored, and why.
 func (p *Producer) putAll(ctx context.Context, entries []types.PutRecordsRequestEntry) (int, error) {
 	for attempt := 1; ; attempt++ {
 		out, err := p.call(ctx, entries)
 		if err == nil {
-			entries, err = refused(entries, out)
+			entries, err = failedEntries(entries, out)
 		}
 		if err == nil {
 			return 0, nil
@@ -212,8 +200,8 @@ func (p *Producer) call(ctx context.Context, entries []types.PutRecordsRequestEn
 	return p.cfg.Client.PutRecords(ctx, &kinesis.PutRecordsInput{StreamName: &p.cfg.Stream, Records: entries})
 }
 
-// wait sleeps before the attempt after the given one. It returns false at once
-// when the deadline would come first: a sleep into it serves nobody.
+// wait sleeps before the attempt after the given one. It returns false at once if the wait
+// would end after the deadline.
 func (p *Producer) wait(ctx context.Context, attempt int) bool {
 	ceiling := p.cfg.BackoffCap
 	if shift := attempt - 1; shift < 30 {

@@ -25,11 +25,11 @@ import (
 
 const throughputExceeded = "ProvisionedThroughputExceededException"
 
-// stream is a stream that refuses what refuse says. It notes, for each call,
-// the time since its start and the data of the records.
+// stream is a client of a stream that rejects records as reject says. It records the time
+// of each call since its start, and the data of the records.
 type stream struct {
 	started time.Time
-	refuse  func(call int, in *sdk.PutRecordsInput) ([]string, error) // an error code for each record, or ""
+	reject  func(call int, in *sdk.PutRecordsInput) ([]string, error) // an error code for each record, or ""
 	calls   [][]string
 	at      []time.Duration
 	stored  []string
@@ -46,12 +46,12 @@ func (s *stream) PutRecords(ctx context.Context, in *sdk.PutRecordsInput, _ ...f
 		return nil, err
 	}
 	codes := make([]string, len(in.Records))
-	if s.refuse != nil {
-		refused, err := s.refuse(call, in)
+	if s.reject != nil {
+		rejected, err := s.reject(call, in)
 		if err != nil {
 			return nil, err
 		}
-		copy(codes, refused)
+		copy(codes, rejected)
 	}
 	out := &sdk.PutRecordsOutput{}
 	for i, code := range codes {
@@ -94,9 +94,9 @@ func named(names ...string) []kinesis.Record {
 	return records
 }
 
-func TestPutRepeatsOnlyWhatWasRefused(t *testing.T) {
+func TestPutRetriesOnlyRejectedRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stream{refuse: func(call int, _ *sdk.PutRecordsInput) ([]string, error) {
+		s := &stream{reject: func(call int, _ *sdk.PutRecordsInput) ([]string, error) {
 			switch call {
 			case 0:
 				return []string{"", throughputExceeded, "", "InternalFailure"}, nil
@@ -123,9 +123,9 @@ func TestPutRepeatsOnlyWhatWasRefused(t *testing.T) {
 	})
 }
 
-func TestPutGivesUpBeforeTheDeadline(t *testing.T) {
+func TestPutEndsBeforeTheDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stream{refuse: func(_ int, in *sdk.PutRecordsInput) ([]string, error) {
+		s := &stream{reject: func(_ int, in *sdk.PutRecordsInput) ([]string, error) {
 			codes := make([]string, len(in.Records))
 			codes[len(codes)-1] = throughputExceeded
 			return codes, nil
@@ -143,17 +143,17 @@ func TestPutGivesUpBeforeTheDeadline(t *testing.T) {
 		}
 		for _, want := range []string{"1 of 3", throughputExceeded, `"telemetry"`} {
 			if !strings.Contains(err.Error(), want) {
-				t.Errorf("%q does not say %s", err, want)
+				t.Errorf("got %q, want it to contain %s", err, want)
 			}
 		}
 		// Waits of 50, 100, 200, 400 ms; the next of 500 would pass the deadline less the margin.
-		if took := time.Since(s.started); took != 750*time.Millisecond {
-			t.Errorf("gave up after %v, want 750ms", took)
+		if elapsed := time.Since(s.started); elapsed != 750*time.Millisecond {
+			t.Errorf("ended after %v, want 750ms", elapsed)
 		}
 	})
 }
 
-func TestPutLeavesTheMarginToTheCaller(t *testing.T) {
+func TestPutLeavesTheMargin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hanging := clientFunc(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		p := newProducer(t, &stream{}, func(c *kinesis.Config) { c.Client = hanging })
@@ -164,13 +164,13 @@ func TestPutLeavesTheMarginToTheCaller(t *testing.T) {
 		if !errors.Is(err, telemetry.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		if took := time.Since(start); took != 950*time.Millisecond {
-			t.Errorf("took %v of 1s with a margin of 50ms", took)
+		if elapsed := time.Since(start); elapsed != 950*time.Millisecond {
+			t.Errorf("ended after %v, want 950ms: a margin of 50ms", elapsed)
 		}
 	})
 }
 
-func TestPutRepeatsACallThatHangs(t *testing.T) {
+func TestPutRetriesAfterTheAttemptTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stream{}
 		first := true
@@ -188,13 +188,13 @@ func TestPutRepeatsACallThatHangs(t *testing.T) {
 		if err := p.Put(t.Context(), named("a")); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(s.started); took != 350*time.Millisecond {
-			t.Errorf("took %v, want 300ms and a wait of 50ms", took)
+		if elapsed := time.Since(s.started); elapsed != 350*time.Millisecond {
+			t.Errorf("ended after %v, want 300ms and a wait of 50ms", elapsed)
 		}
 	})
 }
 
-// clientFunc is a client that stores everything unless the function fails.
+// clientFunc is a client that stores every record unless the function fails.
 type clientFunc func(context.Context) error
 
 func (f clientFunc) PutRecords(ctx context.Context, in *sdk.PutRecordsInput, _ ...func(*sdk.Options)) (*sdk.PutRecordsOutput, error) {
@@ -204,7 +204,7 @@ func (f clientFunc) PutRecords(ctx context.Context, in *sdk.PutRecordsInput, _ .
 	return &sdk.PutRecordsOutput{Records: make([]types.PutRecordsResultEntry, len(in.Records))}, nil
 }
 
-func TestPutTellsFailuresOfTheCallApart(t *testing.T) {
+func TestPutErrorsOfTheCall(t *testing.T) {
 	api := func(code string) error { return &smithy.GenericAPIError{Code: code, Message: "for a test"} }
 	status := func(code int, err error) error {
 		return &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseError{
@@ -219,7 +219,7 @@ func TestPutTellsFailuresOfTheCallApart(t *testing.T) {
 		"timeout of the call": {err: context.DeadlineExceeded, retry: true},
 		"500":                 {err: status(500, api("InternalFailure")), retry: true},
 		"503 without a code":  {err: status(503, errors.New("not JSON")), retry: true},
-		"broken answer":       {err: status(200, errors.New("unexpected end")), retry: true},
+		"broken response":     {err: status(200, errors.New("unexpected end")), retry: true},
 		"throttled":           {err: status(400, &types.ProvisionedThroughputExceededException{}), retry: true, throttled: true},
 		"key service":         {err: status(400, &types.KMSThrottlingException{}), retry: true, throttled: true},
 		"429":                 {err: status(429, errors.New("too many")), retry: true, throttled: true},
@@ -230,7 +230,7 @@ func TestPutTellsFailuresOfTheCallApart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := &stream{refuse: func(int, *sdk.PutRecordsInput) ([]string, error) {
+				s := &stream{reject: func(int, *sdk.PutRecordsInput) ([]string, error) {
 					return nil, fmt.Errorf("operation error: %w", tc.err)
 				}}
 				p := newProducer(t, s, func(c *kinesis.Config) { c.MaxAttempts = 3 })
@@ -240,13 +240,14 @@ func TestPutTellsFailuresOfTheCallApart(t *testing.T) {
 					wantCalls = 3
 				}
 				if len(s.calls) != wantCalls {
-					t.Errorf("%d calls, want %d", len(s.calls), wantCalls)
+					t.Errorf("got %d calls, want %d", len(s.calls), wantCalls)
 				}
-				if errors.Is(err, telemetry.ErrUnavailable) != tc.retry || !strings.Contains(err.Error(), "2 of 2") || !errors.Is(err, tc.err) {
+				if errors.Is(err, telemetry.ErrUnavailable) != tc.retry || !errors.Is(err, tc.err) ||
+					!strings.Contains(err.Error(), "2 of 2") {
 					t.Errorf("got %v", err)
 				}
 				if put, ok := errors.AsType[*kinesis.PutError](err); ok && put.Throttled != tc.throttled {
-					t.Errorf("throttled: %t", put.Throttled)
+					t.Errorf("Throttled: got %t, want %t", put.Throttled, tc.throttled)
 				}
 			})
 		})
@@ -290,9 +291,9 @@ func TestPutSplitsCalls(t *testing.T) {
 	}
 }
 
-func TestPutCountsWhatWasNotTried(t *testing.T) {
+func TestPutCountsRecordsOfLaterCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &stream{refuse: func(call int, in *sdk.PutRecordsInput) ([]string, error) {
+		s := &stream{reject: func(call int, in *sdk.PutRecordsInput) ([]string, error) {
 			if call == 0 {
 				return nil, nil
 			}
@@ -310,18 +311,18 @@ func TestPutCountsWhatWasNotTried(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		if len(s.stored) != 999 {
-			t.Errorf("%d stored, want 999", len(s.stored))
+			t.Errorf("got %d stored, want 999", len(s.stored))
 		}
 	})
 }
 
-func TestPutRepeatsWhenTheAnswerIsShort(t *testing.T) {
+func TestPutRetriesAfterAShortResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
 		short := shortClient{&calls}
 		p := newProducer(t, &stream{}, func(c *kinesis.Config) { c.Client = short; c.MaxAttempts = 2 })
 		if err := p.Put(t.Context(), named("a", "b")); !errors.Is(err, telemetry.ErrUnavailable) || calls != 2 {
-			t.Errorf("got %v after %d calls", err, calls)
+			t.Errorf("got %v after %d calls, want ErrUnavailable after 2", err, calls)
 		}
 	})
 }
@@ -333,7 +334,7 @@ func (c shortClient) PutRecords(context.Context, *sdk.PutRecordsInput, ...func(*
 	return &sdk.PutRecordsOutput{Records: make([]types.PutRecordsResultEntry, 1)}, nil
 }
 
-func TestPutRefusesWrongRecords(t *testing.T) {
+func TestPutRejectsInvalidRecords(t *testing.T) {
 	for name, r := range map[string]kinesis.Record{
 		"no key":      {Data: []byte("a")},
 		"long key":    {PartitionKey: strings.Repeat("ä", 257), Data: []byte("a")},
@@ -346,21 +347,21 @@ func TestPutRefusesWrongRecords(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			if len(s.calls) != 0 {
-				t.Error("something was put")
+				t.Errorf("got %d calls, want none", len(s.calls))
 			}
 		})
 	}
 	if err := newProducer(t, &stream{}, nil).Put(t.Context(), []kinesis.Record{
 		{PartitionKey: strings.Repeat("ä", 256), Data: nil},
 	}); err != nil {
-		t.Errorf("the longest key: %v", err)
+		t.Errorf("the longest key: got %v", err)
 	}
 }
 
 func TestPutStopsWhenCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		s := &stream{refuse: func(int, *sdk.PutRecordsInput) ([]string, error) { cancel(); return []string{throughputExceeded}, nil }}
+		s := &stream{reject: func(int, *sdk.PutRecordsInput) ([]string, error) { cancel(); return []string{throughputExceeded}, nil }}
 		err := newProducer(t, s, nil).Put(ctx, named("a"))
 		if !errors.Is(err, telemetry.ErrUnavailable) || len(s.calls) != 1 || time.Since(s.started) != 0 {
 			t.Errorf("got %v after %d calls and %v", err, len(s.calls), time.Since(s.started))
@@ -368,14 +369,14 @@ func TestPutStopsWhenCancelled(t *testing.T) {
 	})
 }
 
-func TestNewProducerNamesAllThatIsMissing(t *testing.T) {
+func TestNewProducerReportsEveryProblem(t *testing.T) {
 	_, err := kinesis.NewProducer(kinesis.Config{CallBytes: 11 << 20})
 	if !errors.Is(err, telemetry.ErrInvalid) {
 		t.Fatalf("got %v", err)
 	}
-	for _, want := range []string{"client", "stream", "now", "rand", "call bytes"} {
+	for _, want := range []string{"Stream", "CallBytes"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q does not name %s", err, want)
+			t.Errorf("got %q, want it to name %s", err, want)
 		}
 	}
 }

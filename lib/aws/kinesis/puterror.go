@@ -13,13 +13,13 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// PutError says that records were not put although they are right: the same
-// Put may succeed later. It wraps telemetry.ErrUnavailable and the last cause.
+// PutError says that valid records were not put: a retry of the same Put may succeed. It
+// wraps telemetry.ErrUnavailable and the last cause.
 type PutError struct {
 	Stream string
-	// Failed of Total records are not known to be stored.
+	// Failed of Total records are possibly not stored.
 	Failed, Total int
-	// Throttled: the last refusal was for the rate, not for a failure.
+	// Throttled: the last cause was the rate, not a failure.
 	Throttled bool
 	Err       error
 }
@@ -36,8 +36,8 @@ func (e *PutError) Error() string {
 // Unwrap returns telemetry.ErrUnavailable and the last cause.
 func (e *PutError) Unwrap() []error { return []error{telemetry.ErrUnavailable, e.Err} }
 
-// RetryAfter is how long to wait before the next Put: a shard's throughput is
-// counted by the second, a failure of the service tends to last longer.
+// RetryAfter is how long to wait before the next Put: a shard's throughput is limited by
+// the second, while a failure of the service usually lasts longer.
 func (e *PutError) RetryAfter() time.Duration {
 	if e.Throttled {
 		return time.Second
@@ -45,7 +45,8 @@ func (e *PutError) RetryAfter() time.Duration {
 	return 5 * time.Second
 }
 
-func (p *Producer) giveUp(err error, failed, total int) error {
+// putError returns the error of Put for the last cause.
+func (p *Producer) putError(err error, failed, total int) error {
 	kind := kindOf(err)
 	if kind == permanent {
 		return fmt.Errorf("put on %q: %d of %d records not put: %w", p.cfg.Stream, failed, total, err)
@@ -53,27 +54,27 @@ func (p *Producer) giveUp(err error, failed, total int) error {
 	return &PutError{Stream: p.cfg.Stream, Failed: failed, Total: total, Throttled: kind == throttled, Err: err}
 }
 
-// refusedError is a call that succeeded without storing all of its records.
-type refusedError struct {
+// partialError is the error of a call that succeeded without storing all of its records.
+type partialError struct {
 	throttled, failed int
-	last              string // code and message of one refusal
+	last              string // code and message of the last record that failed
 }
 
-func (e *refusedError) Error() string {
-	return fmt.Sprintf("%d throttled, %d failed inside the service, as %s", e.throttled, e.failed, e.last)
+func (e *partialError) Error() string {
+	return fmt.Sprintf("%d throttled, %d failed in the service, the last with %s", e.throttled, e.failed, e.last)
 }
 
 const codeThroughputExceeded = "ProvisionedThroughputExceededException"
 
-// refused returns the entries that the stream did not store, in order, in the
-// memory of the slice, and an error when there are any.
-func refused(entries []types.PutRecordsRequestEntry, out *kinesis.PutRecordsOutput) ([]types.PutRecordsRequestEntry, error) {
+// failedEntries returns the entries that the stream did not store, in order, in the memory
+// of the slice, and an error if there are any.
+func failedEntries(entries []types.PutRecordsRequestEntry, out *kinesis.PutRecordsOutput) ([]types.PutRecordsRequestEntry, error) {
 	if len(out.Records) != len(entries) {
-		// Nothing says which of them are stored: repeat them all.
-		return entries, fmt.Errorf("answer has %d results for %d records", len(out.Records), len(entries))
+		// It is not known which of them are stored: retry all.
+		return entries, fmt.Errorf("response has %d results for %d records", len(out.Records), len(entries))
 	}
 	left := entries[:0]
-	var failure refusedError
+	var failure partialError
 	for i, r := range out.Records {
 		if r.ErrorCode == nil {
 			continue
@@ -103,9 +104,9 @@ const (
 	permanent
 )
 
-// kindOf says whether the same call may succeed later.
+// kindOf returns whether a retry of the call may succeed.
 func kindOf(err error) kind {
-	if failure, ok := errors.AsType[*refusedError](err); ok {
+	if failure, ok := errors.AsType[*partialError](err); ok {
 		if failure.throttled > 0 {
 			return throttled
 		}
@@ -132,7 +133,7 @@ func kindOf(err error) kind {
 	var response interface{ HTTPStatusCode() int }
 	if !errors.As(err, &response) {
 		if _, ok := errors.AsType[smithy.APIError](err); ok {
-			return permanent // an answer of the service that names no passing fault
+			return permanent // an error of the service that is not known to be transient
 		}
 		return transient // the network
 	}

@@ -18,15 +18,14 @@ type ShardLister interface {
 
 var _ ShardLister = (*kinesis.Client)(nil)
 
-// Shards knows where the shards of a stream come from. What it has once listed
-// it does not ask for again, since none of it ever changes. It is safe for
-// concurrent use.
+// Shards returns the parents and hash key ranges of a stream's shards. It caches what it
+// has listed, which never changes. It is safe for concurrent use.
 type Shards struct {
 	client ShardLister
 	stream string
 
-	mu    sync.Mutex // held while listing: others wait for the same answer
-	known map[string]lineage
+	mu    sync.Mutex // held while listing, so that others wait for the same response
+	cache map[string]lineage
 }
 
 type lineage struct {
@@ -36,24 +35,24 @@ type lineage struct {
 
 // NewShards returns the Shards of a stream, by its name.
 func NewShards(client ShardLister, stream string) *Shards {
-	return &Shards{client: client, stream: stream, known: make(map[string]lineage)}
+	return &Shards{client: client, stream: stream, cache: make(map[string]lineage)}
 }
 
-// Shard returns the shards that a shard was made from (none; one after a split;
-// two after a merge) and its range of hash keys, both ends included, in decimal.
+// Shard returns the parents of a shard (none; one after a split; two after a merge) and its
+// range of hash keys, both ends included, in decimal.
 //
-// The error wraps telemetry.ErrNotFound when the stream does not list the shard:
-// it was never there, or all that it held has expired. A parent may be named
-// that is not listed any more.
+// The error wraps telemetry.ErrNotFound if the stream does not list the shard: it never
+// existed, or all its records have expired. The parents may include a shard that is not
+// listed any more.
 func (s *Shards) Shard(ctx context.Context, id string) (parents []string, firstHash, lastHash string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ok := s.known[id]; !ok {
+	if _, ok := s.cache[id]; !ok {
 		if err := s.list(ctx); err != nil {
 			return nil, "", "", fmt.Errorf("list shards of %q: %w", s.stream, err)
 		}
 	}
-	l, ok := s.known[id]
+	l, ok := s.cache[id]
 	if !ok {
 		return nil, "", "", fmt.Errorf("shard %q of stream %q: %w", id, s.stream, telemetry.ErrNotFound)
 	}
@@ -61,7 +60,7 @@ func (s *Shards) Shard(ctx context.Context, id string) (parents []string, firstH
 }
 
 func (s *Shards) list(ctx context.Context) error {
-	// A token stands for the stream: the two may not be given together.
+	// ListShards accepts a stream or a token, not both.
 	for in := (&kinesis.ListShardsInput{StreamName: &s.stream}); ; {
 		out, err := s.client.ListShards(ctx, in)
 		if err != nil {
@@ -80,7 +79,7 @@ func (s *Shards) list(ctx context.Context) error {
 			if r := shard.HashKeyRange; r != nil {
 				l.firstHash, l.lastHash = aws.ToString(r.StartingHashKey), aws.ToString(r.EndingHashKey)
 			}
-			s.known[aws.ToString(shard.ShardId)] = l
+			s.cache[aws.ToString(shard.ShardId)] = l
 		}
 		if aws.ToString(out.NextToken) == "" {
 			return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// pages lists a few shards at a time, and counts and breaks calls.
+// pages lists two shards at a time, counts the calls, and makes them fail.
 type pages struct {
 	*sdk.Client
 
@@ -35,7 +35,7 @@ func (p *pages) ListShards(ctx context.Context, in *sdk.ListShardsInput, options
 	return p.Client.ListShards(ctx, &some, options...)
 }
 
-// lineage is an answer of Shard.
+// lineage is a result of Shard.
 type lineage struct {
 	Parents     []string
 	First, Last string
@@ -47,7 +47,7 @@ const (
 	last   = "340282366920938463463374607431768211455"
 )
 
-// TestShards asks the local body of Kinesis, which the conformance suite there holds to the API.
+// TestShards uses the emulator of Kinesis.
 func TestShards(t *testing.T) {
 	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	server := local.New(local.Config{Now: func() time.Time { return now }})
@@ -78,35 +78,40 @@ func TestShards(t *testing.T) {
 
 	check(name(0), lineage{nil, "0", last})
 	now = now.Add(time.Minute)
-	if _, err := client.SplitShard(t.Context(), &sdk.SplitShardInput{StreamName: aws.String("telemetry"), ShardToSplit: aws.String(name(0)), NewStartingHashKey: aws.String(middle)}); err != nil {
+	if _, err := client.SplitShard(t.Context(), &sdk.SplitShardInput{
+		StreamName: aws.String("telemetry"), ShardToSplit: aws.String(name(0)), NewStartingHashKey: aws.String(middle),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	now = now.Add(time.Minute)
-	if _, err := client.MergeShards(t.Context(), &sdk.MergeShardsInput{StreamName: aws.String("telemetry"), ShardToMerge: aws.String(name(1)), AdjacentShardToMerge: aws.String(name(2))}); err != nil {
+	if _, err := client.MergeShards(t.Context(), &sdk.MergeShardsInput{
+		StreamName: aws.String("telemetry"), ShardToMerge: aws.String(name(1)), AdjacentShardToMerge: aws.String(name(2)),
+	}); err != nil {
 		t.Fatal(err)
 	}
 	now = now.Add(time.Minute)
 	lister.calls = 0
 	check(name(0), lineage{nil, "0", last})
 	if lister.calls != 0 {
-		t.Errorf("%d calls for a shard that is known", lister.calls)
+		t.Errorf("got %d calls for a cached shard, want none", lister.calls)
 	}
 	check(name(3), lineage{[]string{name(1), name(2)}, "0", last})
 	check(name(1), lineage{[]string{name(0)}, "0", below})
 	check(name(2), lineage{[]string{name(0)}, middle, last})
 	if lister.calls != 2 {
-		t.Errorf("%d calls for two pages", lister.calls)
+		t.Errorf("got %d calls, want one for each of two pages", lister.calls)
 	}
 
 	if _, _, _, err := shards.Shard(t.Context(), name(9)); !errors.Is(err, telemetry.ErrNotFound) {
-		t.Errorf("no such shard: %v", err)
+		t.Errorf("no such shard: got %v, want telemetry.ErrNotFound", err)
 	}
 	lister.err = errors.New("connection reset")
-	if _, _, _, err := shards.Shard(t.Context(), name(9)); !errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrNotFound) {
-		t.Errorf("the network is away: %v", err)
+	_, _, _, err := shards.Shard(t.Context(), name(9))
+	if !errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrNotFound) {
+		t.Errorf("no network: got %v, want telemetry.ErrUnavailable", err)
 	}
 	lister.err = &smithy.GenericAPIError{Code: "AccessDeniedException"}
 	if _, _, _, err := shards.Shard(t.Context(), name(9)); err == nil || errors.Is(err, telemetry.ErrUnavailable) {
-		t.Errorf("not allowed: %v", err)
+		t.Errorf("access denied: got %v, want an error without a sentinel", err)
 	}
 }

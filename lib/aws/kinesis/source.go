@@ -2,9 +2,9 @@ package kinesis
 
 import "github.com/insighthub/insighthub/lib/telemetry"
 
-// Source is a function's side of an event source mapping: what Lambda delivers, and
-// what it wants to hear. The zero value is ready; it keeps its memory from one
-// invocation to the next and is not safe for concurrent use.
+// Source decodes the events of an event source mapping and encodes the responses. The zero
+// value is ready to use. It reuses its memory from one invocation to the next and is not
+// safe for concurrent use.
 type Source struct {
 	event  Event
 	packed []UserRecord
@@ -19,8 +19,7 @@ func (s *Source) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Re
 	return append(dst, s.event.Records...), nil
 }
 
-// Messages appends what a record's data holds to dst: the data itself, or the
-// parts of an aggregated record. Errors wrap telemetry.ErrInvalid.
+// Messages appends to dst the data of a record, or of each user record if it is aggregated. Errors wrap telemetry.ErrInvalid.
 func (s *Source) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 	var err error
 	if s.packed, err = Deaggregate(s.packed[:0], data, DefaultAggregateLimits()); err != nil {
@@ -32,8 +31,8 @@ func (s *Source) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 	return dst, nil
 }
 
-// Answer is the response that asks for delivery from the record with that sequence
-// number on, or for none when it is empty.
+// Answer encodes the response after which Lambda delivers the records from that sequence
+// number on again, or none if it is empty.
 func (s *Source) Answer(from telemetry.Sequence) []byte {
 	var response Response
 	if from != "" {

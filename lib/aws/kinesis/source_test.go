@@ -13,7 +13,9 @@ import (
 )
 
 func TestSource(t *testing.T) {
-	packed := kinesis.AppendAggregate(nil, []kinesis.UserRecord{{PartitionKey: "a", Data: []byte("one")}, {PartitionKey: "b", Data: []byte("two")}})
+	packed := kinesis.AppendAggregate(nil, []kinesis.UserRecord{
+		{PartitionKey: "a", Data: []byte("one")}, {PartitionKey: "b", Data: []byte("two")},
+	})
 	payload := []byte(strings.Replace(oneRecord, "AQID", base64.StdEncoding.EncodeToString(packed), 1))
 	var s kinesis.Source
 	for range 2 { // its memory is reused
@@ -30,16 +32,16 @@ func TestSource(t *testing.T) {
 		}
 	}
 	if messages, err := s.Messages(nil, []byte("one")); err != nil || len(messages) != 1 || string(messages[0]) != "one" {
-		t.Errorf("data as it is became %q, %v", messages, err)
+		t.Errorf("not aggregated: got %q, %v", messages, err)
 	}
 	if records, err := s.Records(nil, []byte("{}")); !errors.Is(err, telemetry.ErrInvalid) || len(records) > 0 {
-		t.Errorf("no payload: %v, %v", records, err)
+		t.Errorf("not an event: got %v, %v, want telemetry.ErrInvalid", records, err)
 	}
 	for from, want := range map[telemetry.Sequence]string{
 		"": `{"batchItemFailures":[]}`, "495": `{"batchItemFailures":[{"itemIdentifier":"495"}]}`,
 	} {
 		if got := string(s.Answer(from)); got != want {
-			t.Errorf("from %q: %s, want %s", from, got, want)
+			t.Errorf("from %q: got %s, want %s", from, got, want)
 		}
 	}
 }

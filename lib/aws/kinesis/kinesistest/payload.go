@@ -1,5 +1,4 @@
-// Package kinesistest is a stream as tests need it: what Lambda delivers from it, and
-// its one shard.
+// Package kinesistest makes the payloads of a Kinesis event source mapping, for tests.
 package kinesistest
 
 import (
@@ -11,13 +10,13 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Shard and Stream are of records that name none.
+// Shard and Stream are those of records that do not name any.
 const (
 	Shard  = telemetry.ShardID("shardId-000000000000")
 	Stream = "arn:aws:kinesis:eu-west-1:000000000000:stream/telemetry"
 )
 
-// Payload is an invocation's, with arrivals to the millisecond.
+// Payload returns the payload of an invocation, with arrival times in milliseconds.
 func Payload(records []telemetry.Record) []byte {
 	var b strings.Builder
 	b.WriteString(`{"Records":[`)
@@ -31,7 +30,8 @@ func Payload(records []telemetry.Record) []byte {
 		if r.Stream == "" {
 			r.Stream = Stream
 		}
-		fmt.Fprintf(&b, `{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":%q,"sequenceNumber":%q,"data":%q,"approximateArrivalTimestamp":%d.%03d},`+
+		fmt.Fprintf(&b, `{"kinesis":{"kinesisSchemaVersion":"1.0","partitionKey":%q,"sequenceNumber":%q,"data":%q,`+
+			`"approximateArrivalTimestamp":%d.%03d},`+
 			`"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"%s:%s","eventName":"aws:kinesis:record","awsRegion":"eu-west-1",`+
 			`"invokeIdentityArn":"arn:aws:iam::000000000000:role/r","eventSourceARN":%q}`,
 			r.PartitionKey, r.SequenceNumber, base64.StdEncoding.EncodeToString(r.Data), r.Arrival.Unix(), r.Arrival.UnixMilli()%1000,
@@ -41,10 +41,10 @@ func Payload(records []telemetry.Record) []byte {
 	return []byte(b.String())
 }
 
-// Sequence is a sequence number of a stream's usual length, in the order of n.
+// Sequence returns a sequence number of the usual length. They are in the order of n.
 func Sequence(n int) telemetry.Sequence { return telemetry.Sequence(fmt.Sprintf("49%054d", n)) }
 
-// OneShard says of each shard that it has no parents and all keys.
+// OneShard reports for each shard no parents and the range of all hash keys.
 type OneShard struct{}
 
 // Shard implements shardstate.Lineage.

@@ -15,7 +15,10 @@ func TestPayloadIsReadBack(t *testing.T) {
 	t.Parallel()
 	arrival := time.Date(2026, 11, 23, 12, 0, 0, 45_000_000, time.UTC)
 	want := []telemetry.Record{
-		{Stream: "arn:other", Shard: "shardId-000000000007", SequenceNumber: kinesistest.Sequence(9), PartitionKey: "a", Arrival: arrival, Data: []byte("x")},
+		{
+			Stream: "arn:other", Shard: "shardId-000000000007", SequenceNumber: kinesistest.Sequence(9), PartitionKey: "a",
+			Arrival: arrival, Data: []byte("x"),
+		},
 		{SequenceNumber: kinesistest.Sequence(10), PartitionKey: "b", Arrival: arrival, Data: []byte{}},
 	}
 	got, err := new(kinesis.Source).Records(nil, kinesistest.Payload(want))
