@@ -61,7 +61,7 @@ func Rules() []Rule {
 		{Path: "lib/httpclient"},
 		{Path: "lib/aws/config", Internal: []string{"lib/httpclient"}, External: []string{sdk}},
 		{Path: "lib/lambda/host", Internal: []string{telemetry, "lib/aws/config", "lib/httpclient", "lib/lambda/metrics", "lib/prometheus/remotewrite"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
-		{Path: "lib/lambda/metrics", Internal: []string{"lib/lambda/background", "lib/prometheus/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
+		{Path: "lib/lambda/metrics", Internal: []string{telemetry, "lib/lambda/background", "lib/prometheus/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "lib/lambda/metrics/metricstest", Internal: []string{"lib/lambda/metrics"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
 		{Path: "functions/audit", Internal: []string{"lib/...", "cdk/local/stackfile"}},
 		{Path: "functions/...", Internal: []string{"lib/..."}, External: []string{sdk}},

@@ -131,7 +131,7 @@ func (o *observed) Invoke(ctx context.Context, payload []byte) (answer []byte, e
 
 // begin begins a publication if there is something to publish, one is due and none is
 // under way; nil if none was begun. The publication may outlast the invocation.
-func (c *Collector) begin(ctx context.Context) background.Piece {
+func (c *Collector) begin(ctx context.Context) background.Task {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.sealed == nil && c.open.number == 0 || c.ended || c.publications.Busy() {
@@ -150,7 +150,7 @@ func (c *Collector) begin(ctx context.Context) background.Piece {
 }
 
 // publish begins a publication. Callers hold mu, and none is under way.
-func (c *Collector) publish(ctx context.Context, timeout time.Duration, reports []Report) background.Piece {
+func (c *Collector) publish(ctx context.Context, timeout time.Duration, reports []Report) background.Task {
 	return c.publications.Begin(ctx, timeout, func(ctx context.Context) {
 		if err := c.cfg.Publisher.Publish(ctx, reports); err != nil {
 			// Nobody but the operator can do anything about it: it is counted.

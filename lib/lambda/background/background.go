@@ -1,6 +1,6 @@
-// Package background runs work beside a function's invocations: in the background, one
-// piece at a time, each within a bound. A function is frozen between invocations and
-// gets a moment before its end, so whoever begins work waits a little for it.
+// Package background runs work in the background of a function's invocations, one task at
+// a time, each with a timeout. Lambda freezes a function between invocations and allows it
+// a moment before it ends, so the code that begins a task also waits a little for it.
 package background
 
 import (
@@ -8,18 +8,17 @@ import (
 	"time"
 )
 
-// Work is what one owner does beside the invocations. It is not safe for concurrent
-// use: the owner's lock guards it, together with what decides whether work is due.
+// Work runs the tasks of one owner. It is not safe for concurrent use: the owner's lock
+// guards it, together with the state that decides whether a task is due.
 type Work struct {
-	last Piece // nil before the first
+	last Task // nil before the first
 }
 
-// Piece is work that was begun; it is closed at its end.
-type Piece <-chan struct{}
+// Task is a task that was begun; it is closed when the task ends.
+type Task <-chan struct{}
 
-// Begin begins a piece, which ends by its context when the timeout is over. None may be
-// under way.
-func (w *Work) Begin(ctx context.Context, timeout time.Duration, do func(context.Context)) Piece {
+// Begin begins a task, whose context ends after the timeout. No other may be under way.
+func (w *Work) Begin(ctx context.Context, timeout time.Duration, do func(context.Context)) Task {
 	ended := make(chan struct{})
 	w.last = ended
 	go func() {
@@ -31,28 +30,28 @@ func (w *Work) Begin(ctx context.Context, timeout time.Duration, do func(context
 	return w.last
 }
 
-// Last returns the last piece that was begun; nil before the first.
-func (w *Work) Last() Piece { return w.last }
+// Last returns the last task that was begun; nil before the first.
+func (w *Work) Last() Task { return w.last }
 
-// Busy reports whether a piece is under way.
+// Busy reports whether a task is under way.
 func (w *Work) Busy() bool { return w.last != nil && !w.last.ended() }
 
-func (p Piece) ended() bool {
+func (t Task) ended() bool {
 	select {
-	case <-p:
+	case <-t:
 		return true
 	default:
 		return false
 	}
 }
 
-// Wait reports whether the piece, if there is one, ended before ctx did. It needs no lock.
-func (p Piece) Wait(ctx context.Context) bool {
-	if p == nil {
+// Wait reports whether the task, if there is one, ended before ctx did. It needs no lock.
+func (t Task) Wait(ctx context.Context) bool {
+	if t == nil {
 		return true
 	}
 	select {
-	case <-p:
+	case <-t:
 		return true
 	case <-ctx.Done():
 		return false

@@ -12,27 +12,27 @@ func TestWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w Work
 		if w.Busy() || w.Last() != nil || !w.Last().Wait(t.Context()) {
-			t.Error("busy before the first piece")
+			t.Error("busy before the first task")
 		}
 		begun := time.Now()
-		var took time.Duration
-		piece := w.Begin(t.Context(), time.Second, func(ctx context.Context) {
+		var elapsed time.Duration
+		task := w.Begin(t.Context(), time.Second, func(ctx context.Context) {
 			<-ctx.Done()
-			took = time.Since(begun)
+			elapsed = time.Since(begun)
 		})
-		if !w.Busy() || w.Last() != piece {
-			t.Error("not busy with the first piece")
+		if !w.Busy() || w.Last() != task {
+			t.Error("not busy with the first task")
 		}
 		short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
-		if piece.Wait(short) {
-			t.Error("the piece ended before its time")
+		if task.Wait(short) {
+			t.Error("the task ended before its timeout")
 		}
-		if !piece.Wait(t.Context()) || w.Busy() || took != time.Second {
-			t.Errorf("busy %t, took %v", w.Busy(), took)
+		if !task.Wait(t.Context()) || w.Busy() || elapsed != time.Second {
+			t.Errorf("got busy %t after %v, want a task of 1s that ended", w.Busy(), elapsed)
 		}
-		if w.Begin(t.Context(), time.Second, func(context.Context) {}) == piece || !w.Last().Wait(t.Context()) {
-			t.Error("the second piece is the first")
+		if w.Begin(t.Context(), time.Second, func(context.Context) {}) == task || !w.Last().Wait(t.Context()) {
+			t.Error("the second task is the first")
 		}
 	})
 }

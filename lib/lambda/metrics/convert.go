@@ -15,8 +15,8 @@ type converter struct {
 }
 
 // convert returns a series for each counter, gauge, untyped metric and
-// histogram, stamped with now; the exemplars are those from since on. Summaries
-// are left out: their quantiles can not be aggregated over instances.
+// histogram, with the time now and the exemplars since then. Summaries are left out:
+// their quantiles cannot be aggregated over instances.
 func (c *converter) convert(families []*dto.MetricFamily, now, since time.Time) []remotewrite.Series {
 	c.series = c.series[:0]
 	for _, family := range families {
@@ -127,7 +127,7 @@ func spans(in []*dto.BucketSpan) []remotewrite.Span {
 	return out
 }
 
-// exemplars collects those that Prometheus has not had.
+// exemplars collects the exemplars that were not written before.
 type exemplars struct {
 	to    *[]remotewrite.Exemplar
 	now   int64

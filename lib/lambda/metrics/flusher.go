@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,27 +14,28 @@ import (
 
 	"github.com/insighthub/insighthub/lib/lambda/background"
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
+	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Writer takes the samples. A flush that fails is not repeated: the next one
-// carries the newer values of the same counters. Write must return when ctx
-// ends, and must not keep the series: they are reused.
+// Writer writes samples. A flush that fails is not retried: the next one has newer values
+// of the same counters. Write must return when ctx ends, and must not retain the series:
+// they are reused.
 type Writer interface {
 	Write(ctx context.Context, series []remotewrite.Series) (remotewrite.Result, error)
 }
 
 var _ Writer = (*remotewrite.Client)(nil)
 
-// Config is a Flusher's. All but the durations is required.
+// Config of a Flusher. All fields but the durations are required.
 type Config struct {
 	Gatherer prometheus.Gatherer
-	// Registerer takes the flusher's own metrics; usually it is the Gatherer as well.
+	// Registerer is for the flusher's own metrics; usually it is the Gatherer as well.
 	Registerer prometheus.Registerer
 	Writer     Writer
 	// Job, Function and Instance become labels of every series. Instance names
-	// the execution environment: no two that live at once may share it (in
-	// Lambda, the name of the log stream). A metric's own label of such a name is
-	// sent as exported_job and so on, as when Prometheus scrapes.
+	// the execution environment: no two may share it at one time (in Lambda, the
+	// name of the log stream). A metric's own label of such a name is sent as
+	// exported_job and so on, as when Prometheus scrapes.
 	Job, Function, Instance string
 	Now                     func() time.Time
 	// Rand returns a number in [0, 1).
@@ -61,7 +63,7 @@ type Flusher struct {
 	ended   bool // Shutdown was called
 
 	// These belong to the flush that runs.
-	collected time.Time // of the last one that was written: exemplars before it are known
+	collected time.Time // when the last one was that succeeded: its exemplars are written
 	converter converter
 }
 
@@ -76,35 +78,28 @@ func NewRegistry() *prometheus.Registry {
 	return r
 }
 
-// New returns a Flusher. The error names all that is missing.
+// New returns a Flusher. The error names every label that is missing.
 func New(cfg Config) (*Flusher, error) {
 	var problems []error
-	for name, missing := range map[string]bool{
-		"gatherer": cfg.Gatherer == nil, "registerer": cfg.Registerer == nil, "writer": cfg.Writer == nil, "now": cfg.Now == nil,
-		"rand": cfg.Rand == nil, "job": cfg.Job == "", "function": cfg.Function == "", "instance": cfg.Instance == "",
-	} {
-		if missing {
-			problems = append(problems, fmt.Errorf("%s: not set", name))
+	for _, label := range [...]struct{ name, value string }{{"job", cfg.Job}, {"function", cfg.Function}, {"instance", cfg.Instance}} {
+		if label.value == "" {
+			problems = append(problems, fmt.Errorf("%s: not set", label.name))
 		}
 	}
 	if len(problems) > 0 {
-		return nil, fmt.Errorf("metrics: %w", errors.Join(problems...))
+		return nil, fmt.Errorf("metrics: %w: %w", telemetry.ErrInvalid, errors.Join(problems...))
 	}
-	for to, fallback := range map[*time.Duration]time.Duration{
-		&cfg.Interval: 15 * time.Second, &cfg.Timeout: time.Second,
-		&cfg.Linger: 25 * time.Millisecond, &cfg.ShutdownTimeout: 250 * time.Millisecond,
-	} {
-		if *to <= 0 {
-			*to = fallback
-		}
-	}
+	cfg.Interval = cmp.Or(cfg.Interval, 15*time.Second)
+	cfg.Timeout = cmp.Or(cfg.Timeout, time.Second)
+	cfg.Linger = cmp.Or(cfg.Linger, 25*time.Millisecond)
+	cfg.ShutdownTimeout = cmp.Or(cfg.ShutdownTimeout, 250*time.Millisecond)
 	f := &Flusher{
 		cfg: cfg,
 		counted: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "insighthub_metrics_flushes_total", Help: "Attempts to write this registry to Prometheus, by how they ended.",
+			Name: "insighthub_metrics_flushes_total", Help: "Attempts to write this registry to Prometheus, by outcome.",
 		}, []string{"outcome"}),
 		rejected: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "insighthub_metrics_rejected_samples_total", Help: "Samples of this registry that Prometheus refused.",
+			Name: "insighthub_metrics_rejected_samples_total", Help: "Samples of this registry that Prometheus rejected.",
 		}),
 		converter: converter{labels: []remotewrite.Label{
 			{Name: "job", Value: cfg.Job}, {Name: "function", Value: cfg.Function}, {Name: "instance", Value: cfg.Instance},
@@ -127,9 +122,9 @@ const (
 	failed  = "failed"
 )
 
-// InvocationBegins begins a flush if one is due and none is under way, and reports
-// whether it did. It does not wait. now is the time; the context's deadline and end
-// do not matter, for the flush may outlast the invocation.
+// InvocationBegins begins a flush at the time now if one is due and none is under way, and
+// reports whether it did. It does not wait. The flush may outlast the invocation, so the
+// context's deadline and cancellation do not affect it.
 func (f *Flusher) InvocationBegins(ctx context.Context, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -140,9 +135,9 @@ func (f *Flusher) InvocationBegins(ctx context.Context, now time.Time) bool {
 	return true
 }
 
-// InvocationEnds is for the invocation whose InvocationBegins was true: it waits for
-// the flush, until Linger has passed or ctx ends. How a flush ended is counted, not
-// returned: metrics never fail an invocation.
+// InvocationEnds is called when InvocationBegins returned true: it waits for the flush,
+// until Linger has passed or ctx ends. The outcome is counted, not returned: metrics never
+// fail an invocation.
 func (f *Flusher) InvocationEnds(ctx context.Context) {
 	f.mu.Lock()
 	flush := f.flushes.Last()
@@ -152,8 +147,8 @@ func (f *Flusher) InvocationEnds(ctx context.Context) {
 	flush.Wait(ctx)
 }
 
-// Shutdown writes the metrics for the last time. It waits for a flush that is under
-// way, and returns within the shutdown timeout in all.
+// Shutdown writes the metrics for the last time. It waits for a flush that is under way,
+// and returns within ShutdownTimeout.
 func (f *Flusher) Shutdown(ctx context.Context) {
 	now := f.cfg.Now()
 	ctx, cancel := context.WithTimeout(ctx, f.cfg.ShutdownTimeout)
@@ -180,7 +175,7 @@ func (f *Flusher) begin(ctx context.Context, now time.Time, timeout time.Duratio
 	f.due = now.Add(time.Duration(float64(f.cfg.Interval) * (shortest + (1-shortest)*f.cfg.Rand())))
 	gather := f.cfg.Gatherer.Gather
 	if f.flushes.Last() == nil {
-		// The zeros, before the invocation counts anything.
+		// Collect before the invocation counts anything, so that each counter begins with 0.
 		families, err := gather()
 		gather = func() ([]*dto.MetricFamily, error) { return families, err }
 	}
@@ -188,7 +183,7 @@ func (f *Flusher) begin(ctx context.Context, now time.Time, timeout time.Duratio
 }
 
 func (f *Flusher) flush(ctx context.Context, now time.Time, gather func() ([]*dto.MetricFamily, error)) {
-	// Gather returns what it could collect beside its error.
+	// Gather returns what it could collect, even with an error.
 	families, err := gather()
 	series := f.converter.convert(families, now, f.collected)
 	result, writeErr := f.cfg.Writer.Write(ctx, series)

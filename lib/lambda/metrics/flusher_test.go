@@ -93,21 +93,21 @@ func TestFlushSendsEachKind(t *testing.T) {
 	age.Observe(1)
 	lag.Observe(0.05)
 	lag.(prometheus.ExemplarObserver).ObserveWithExemplar(0.5, prometheus.Labels{"trace_id": "1-abc"})
-	b.now = time.Now() // the exemplar bears the time of the observation
+	b.now = time.Now() // the exemplar has the time of the observation
 	if !b.invoke(t) {
-		t.Fatal("no flush")
+		t.Fatal("got no flush")
 	}
 	if v := b.counter(`{__name__="insighthub_stored_events_total", exported_job="copy", ` + ours + `, site="plant-1"}`); v != 41 {
-		t.Errorf("counter %v of %v", v, b.writer.series)
+		t.Errorf("got counter %v of %v, want 41", v, b.writer.series)
 	}
 	gauge := b.writer.series[`{__name__="insighthub_queue_depth", `+ours+`}`]
 	if len(gauge.Samples) != 1 || gauge.Samples[0] != (remotewrite.Sample{Timestamp: b.now.UnixMilli(), Value: -3}) ||
 		gauge.Metadata != (remotewrite.Metadata{Type: remotewrite.Gauge, Help: "Waiting."}) {
-		t.Errorf("gauge %+v", gauge)
+		t.Errorf("got gauge %+v", gauge)
 	}
 	s := b.writer.series[`{__name__="insighthub_lag_seconds", `+ours+`}`]
 	if len(s.Histograms) != 1 || s.Metadata.Type != remotewrite.HistogramType {
-		t.Fatalf("histogram %+v", s)
+		t.Fatalf("got histogram %+v", s)
 	}
 	h := s.Histograms[0]
 	if h.Count != 2 || len(h.Buckets) != 2 || h.Buckets[0].CumulativeCount != 1 || h.Buckets[1].CumulativeCount != 2 || h.Native == nil || len(h.Native.PositiveDeltas) == 0 {
@@ -118,41 +118,41 @@ func TestFlushSendsEachKind(t *testing.T) {
 	}
 	for name := range b.writer.series {
 		if strings.Contains(name, "insighthub_age_seconds") {
-			t.Errorf("a summary was sent: %s", name)
+			t.Errorf("got summary %s, want it left out", name)
 		}
 	}
 	b.now = b.now.Add(time.Minute)
 	b.invoke(t)
 	if s := b.writer.series[`{__name__="insighthub_lag_seconds", `+ours+`}`]; len(s.Exemplars) != 0 || len(s.Histograms) != 1 {
-		t.Errorf("an exemplar was sent again: %+v", s)
+		t.Errorf("got %+v, want the exemplar sent once", s)
 	}
 }
 
-// The interval is drawn: from two thirds of it to the whole.
+// The interval is random: from two thirds of it to the whole.
 func TestFlushIntervalAndShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, prometheus.NewRegistry())
 		b.random = 0.5
 		for i, tc := range []struct {
 			pass time.Duration
-			next float64 // drawn if it flushes
+			next float64 // random number, used if it flushes
 			want bool
 		}{{0, 0.5, true}, {12 * time.Second, 0, false}, {500 * time.Millisecond, 0, true}, {9 * time.Second, 0, false}, {time.Second, 0.99, true}, {14 * time.Second, 0, false}, {time.Second, 0, true}} {
 			b.now, b.random = b.now.Add(tc.pass), tc.next
 			if got := b.invoke(t); got != tc.want {
-				t.Errorf("step %d: flushed %t", i, got)
+				t.Errorf("step %d: got flushed %t, want %t", i, got, tc.want)
 			}
 		}
 		if b.writer.calls != 4 || b.writer.left > time.Second {
-			t.Errorf("%d calls, %s left", b.writer.calls, b.writer.left)
+			t.Errorf("got %d writes, the last with %s left; want 4, and 1s at most", b.writer.calls, b.writer.left)
 		}
 		b.Shutdown(t.Context())
 		if b.writer.calls != 5 || b.writer.left > 250*time.Millisecond {
-			t.Errorf("%d calls, %s left", b.writer.calls, b.writer.left)
+			t.Errorf("got %d writes, the last with %s left; want 5, and 250ms at most", b.writer.calls, b.writer.left)
 		}
 		b.now = b.now.Add(time.Hour)
 		if b.invoke(t) {
-			t.Error("a flush after the last one")
+			t.Error("got a flush after Shutdown, want none")
 		}
 	})
 }
@@ -162,29 +162,29 @@ func TestFailuresAreCounted(t *testing.T) {
 	b.writer.err, b.writer.rejected = errors.New("down"), 2
 	for range 2 {
 		b.invoke(t)
-		b.now = b.now.Add(time.Second) // a failure too is not repeated before its time
+		b.now = b.now.Add(time.Second) // a failure is not retried before the interval is over
 	}
 	b.writer.err = nil
 	b.now = b.now.Add(time.Minute)
 	b.invoke(t)
 	if v := b.counter(`{__name__="insighthub_metrics_flushes_total", ` + ours + `, outcome="failed"}`); v != 1 {
-		t.Errorf("failed %v", v)
+		t.Errorf("got %v failed flushes, want 1", v)
 	}
 	if v := b.counter(`{__name__="insighthub_metrics_rejected_samples_total", ` + ours + `}`); v != 2 {
-		t.Errorf("rejected %v", v)
+		t.Errorf("got %v rejected samples, want 2", v)
 	}
 }
 
-func TestNewNamesAllThatIsMissing(t *testing.T) {
+func TestNewNamesEveryMissingLabel(t *testing.T) {
 	_, err := metrics.New(metrics.Config{})
-	for _, want := range []string{"gatherer", "registerer", "writer", "now", "rand", "job", "function", "instance"} {
+	for _, want := range []string{"job", "function", "instance"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v does not name %s", err, want)
+			t.Errorf("got %v, want %s in it", err, want)
 		}
 	}
 }
 
-// The names and units follow Prometheus' conventions, by Prometheus' own judgement.
+// The names and units follow the conventions of Prometheus, as promtool checks them.
 func TestConventions(t *testing.T) {
 	r := metrics.NewRegistry()
 	newBench(t, r)

@@ -2,8 +2,8 @@ package metrics
 
 import "context"
 
-// FlushNow writes the metrics and waits for it, until the flush's timeout has passed
-// or ctx ends: for a function that is invoked too seldom for the next flush to be soon.
+// FlushNow writes the metrics and waits until that is done, until the flush's timeout has
+// passed or ctx ends: for a function that is invoked so rarely that its next flush is far.
 func (f *Flusher) FlushNow(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 2*f.cfg.Timeout)
 	defer cancel()

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -15,18 +14,18 @@ type Handler interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// FunctionConfig is a Function's. Handler, Registry and Now are required.
+// FunctionConfig of a Function. Handler, Registry and Now are required.
 type FunctionConfig struct {
 	Handler  Handler
 	Registry *prometheus.Registry
-	// Flusher is nil where there is no Prometheus: then the metrics go nowhere.
+	// Flusher is nil without a Prometheus: then the metrics stay in the process.
 	Flusher *Flusher
-	// MemoryBytes is what the function is configured with, which is what is paid for.
+	// MemoryBytes is the memory that the function is configured with, and billed for.
 	MemoryBytes int
 	Now         func() time.Time
 }
 
-// Function is a Handler that counts its invocations and has them flush.
+// Function is a Handler that counts its invocations and flushes the metrics during them.
 type Function struct {
 	cfg                 FunctionConfig
 	invocations, errors prometheus.Counter
@@ -38,21 +37,18 @@ var (
 	_ prometheus.Gatherer = (*Function)(nil)
 )
 
-// NewFunction returns a Function whose counters stand at 0.
+// NewFunction returns a Function whose counters are 0.
 func NewFunction(cfg FunctionConfig) (*Function, error) {
-	if cfg.Handler == nil || cfg.Registry == nil || cfg.Now == nil {
-		return nil, errors.New("metrics: function without handler, registry or clock")
-	}
 	f := &Function{
 		cfg: cfg,
 		invocations: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "insighthub_invocations_total", Help: "Invocations that ended.",
 		}),
 		errors: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "insighthub_invocation_errors_total", Help: "Invocations that ended with an error or a panic. Records that are to be delivered again are no error.",
+			Name: "insighthub_invocation_errors_total", Help: "Invocations that ended with an error or a panic. Records to be delivered again are not an error.",
 		}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "insighthub_invocation_duration_seconds", Help: "Duration of the invocations inside the process, as it is paid for.",
+			Name: "insighthub_invocation_duration_seconds", Help: "Duration of the invocations inside the process, which is billed.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10, 60},
 		}),
 	}
@@ -68,9 +64,9 @@ func NewFunction(cfg FunctionConfig) (*Function, error) {
 	return f, nil
 }
 
-// Invoke invokes the handler. A panic passes through: it ends the process, so what
-// was counted is written first.
-func (f *Function) Invoke(ctx context.Context, payload []byte) (answer []byte, err error) {
+// Invoke invokes the handler. A panic is not recovered: it ends the process, so the metrics
+// are written first.
+func (f *Function) Invoke(ctx context.Context, payload []byte) (response []byte, err error) {
 	start := f.cfg.Now()
 	began := f.cfg.Flusher != nil && f.cfg.Flusher.InvocationBegins(ctx, start)
 	returned := false
@@ -85,9 +81,9 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) (answer []byte, e
 		}
 		f.count(start, err != nil)
 	}()
-	answer, err = f.cfg.Handler.Invoke(ctx, payload)
+	response, err = f.cfg.Handler.Invoke(ctx, payload)
 	returned = true
-	return answer, err
+	return response, err
 }
 
 func (f *Function) count(start time.Time, failed bool) {
@@ -98,7 +94,7 @@ func (f *Function) count(start time.Time, failed bool) {
 	f.duration.Observe(f.cfg.Now().Sub(start).Seconds())
 }
 
-// Gather returns what is in the registry.
+// Gather returns the metrics of the registry.
 func (f *Function) Gather() ([]*dto.MetricFamily, error) { return f.cfg.Registry.Gather() }
 
 // Shutdown writes the metrics for the last time, in at most a quarter of a second.

@@ -13,11 +13,11 @@ import (
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 )
 
-// slow is a Writer that takes its time, and notes what it was given and when.
+// slow is a Writer that takes long, and records what it was given and when.
 type slow struct {
 	takes time.Duration
 	began []time.Time
-	ended int // those that were not cut short
+	ended int // those that did not time out
 	last  map[string]float64
 }
 
@@ -66,23 +66,23 @@ func work(context.Context) ([]byte, error) {
 	return []byte("done"), nil
 }
 
-// latencies are those of so many invocations, one after the other.
+// latencies invokes the function one time after the other and returns how long each invocation took.
 func latencies(t *testing.T, f *metrics.Function, invocations int) []time.Duration {
 	t.Helper()
 	var all []time.Duration
 	for range invocations {
 		start := time.Now()
-		if answer, err := f.Invoke(t.Context(), nil); err != nil || string(answer) != "done" {
-			t.Fatalf("%s, %v", answer, err)
+		if got, err := f.Invoke(t.Context(), nil); err != nil || string(got) != "done" {
+			t.Fatalf("got %s, %v, want done", got, err)
 		}
 		all = append(all, time.Since(start))
 	}
 	return all
 }
 
-// What a flush adds to the invocations: nothing when it is as fast as the work, its
-// rest when it is a little slower, 25 ms to one invocation in an interval when
-// Prometheus does not answer.
+// What a flush adds to the invocations: nothing when it is as fast as the work, the
+// difference when it is a little slower, and 25 ms to one invocation in an interval when
+// Prometheus does not respond.
 func TestFlushHardlyDelays(t *testing.T) {
 	for name, c := range map[string]struct {
 		takes      time.Duration
@@ -109,42 +109,42 @@ func TestFlushHardlyDelays(t *testing.T) {
 				}
 				synctest.Wait()
 				if all[0] != c.first || sum != c.thousand || len(w.began) != c.flushes || slower > c.flushes {
-					t.Errorf("the first took %v, all %v, %d flushes, %d slower", all[0], sum, len(w.began), slower)
+					t.Errorf("got %v for the first, %v for all, %d flushes and %d slower; want %v, %v, %d", all[0], sum, len(w.began), slower, c.first, c.thousand, c.flushes)
 				}
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
 				if w.ended < c.succeeding || name == "never" && w.ended > 0 {
-					t.Errorf("%d flushes succeeded", w.ended)
+					t.Errorf("got %d flushes that succeeded, want %d", w.ended, c.succeeding)
 				}
 			})
 		})
 	}
 }
 
-// A flush that hangs is not joined by another, and the invocations after it do not wait.
+// While a flush hangs no other begins, and the invocations after it do not wait.
 func TestHangingFlush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &slow{takes: time.Hour}
 		f, r := newFunction(t, w, work)
 		for i, one := range latencies(t, f, 2000)[1:50] {
-			if one > 10*time.Millisecond { // they come while the first flush hangs
-				t.Errorf("invocation %d took %v", i+1, one)
+			if one > 10*time.Millisecond { // they run while the first flush hangs
+				t.Errorf("invocation %d: got %v, want 10ms", i+1, one)
 			}
 		}
 		synctest.Wait()
 		for i := 1; i < len(w.began); i++ {
 			if apart := w.began[i].Sub(w.began[i-1]); apart < 10*time.Second {
-				t.Errorf("flushes %v apart", apart)
+				t.Errorf("got flushes %v apart, want 10s", apart)
 			}
 		}
 		start := time.Now()
 		f.Shutdown(t.Context())
-		if took := time.Since(start); took > 250*time.Millisecond {
-			t.Errorf("the shutdown took %v", took)
+		if elapsed := time.Since(start); elapsed > 250*time.Millisecond {
+			t.Errorf("got a shutdown of %v, want 250ms at most", elapsed)
 		}
 		time.Sleep(2 * time.Second)
 		if n := counter(t, r, "insighthub_invocations_total"); n != 2000 {
-			t.Errorf("%v invocations counted", n)
+			t.Errorf("got %v invocations, want 2000", n)
 		}
 	})
 }
@@ -161,11 +161,11 @@ func counter(t *testing.T, r *prometheus.Registry, name string) float64 {
 			return f.GetMetric()[0].GetCounter().GetValue()
 		}
 	}
-	t.Fatalf("no %s", name)
+	t.Fatalf("got no %s", name)
 	return 0
 }
 
-// The counters begin with a 0 in Prometheus, so that rates see the first of everything.
+// The counters begin with 0 in Prometheus, so that rates include the first increment.
 func TestFirstFlushIsZero(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &slow{}
@@ -174,36 +174,36 @@ func TestFirstFlushIsZero(t *testing.T) {
 			return nil, errors.New("broken")
 		})
 		if _, err := f.Invoke(t.Context(), nil); err == nil {
-			t.Error("the error is lost")
+			t.Error("got no error, want the handler's")
 		}
 		for _, name := range []string{"insighthub_invocations_total", "insighthub_invocation_errors_total"} {
 			if v, ok := w.last[name]; !ok || v != 0 {
-				t.Errorf("first %s: %v, %t", name, v, ok)
+				t.Errorf("first %s: got %v, %t, want 0", name, v, ok)
 			}
 		}
 		f.Shutdown(t.Context())
 		for _, name := range []string{"insighthub_invocations_total", "insighthub_invocation_errors_total"} {
 			if v := w.last[name]; v != 1 {
-				t.Errorf("last %s: %v", name, v)
+				t.Errorf("last %s: got %v, want 1", name, v)
 			}
 		}
 		if v := w.last["insighthub_function_memory_bytes"]; v != 1<<30 {
-			t.Errorf("memory %v", v)
+			t.Errorf("got memory %v, want 1 GiB", v)
 		}
 	})
 }
 
-// A panic ends the process: what it was is written before.
+// A panic ends the process: it is counted, and the metrics are written, before.
 func TestPanicIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &slow{}
 		f, _ := newFunction(t, w, func(context.Context) ([]byte, error) { panic("broken") })
 		defer func() {
 			if recover() != "broken" {
-				t.Error("the panic is lost")
+				t.Error("got no panic, want the handler's")
 			}
 			if w.last["insighthub_invocation_errors_total"] != 1 {
-				t.Errorf("written %v", w.last)
+				t.Errorf("got %v, want one error", w.last)
 			}
 		}()
 		_, _ = f.Invoke(t.Context(), nil)
@@ -219,12 +219,9 @@ func TestFunctionWithoutPrometheus(t *testing.T) {
 		t.Error(err)
 	}
 	f.Shutdown(t.Context())
-	if _, err := metrics.NewFunction(metrics.FunctionConfig{}); err == nil {
-		t.Error("no error without a handler")
-	}
 }
 
-// BenchmarkCollect is what a flush costs in processor time before it is sent.
+// BenchmarkCollect measures the processor time of a flush before it is sent.
 func BenchmarkCollect(b *testing.B) {
 	r := metrics.NewRegistry()
 	now := time.Now()
