@@ -6,15 +6,18 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/snappy"
 	"github.com/prometheus/prometheus/prompb"
 
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 	"github.com/insighthub/insighthub/cdk/local/s3"
+	localsecrets "github.com/insighthub/insighthub/cdk/local/secrets"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
@@ -66,15 +69,18 @@ func TestWholeFunction(t *testing.T) {
 	if err := objects.CreateBucket("state"); err != nil {
 		t.Fatal(err)
 	}
-	secret := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-		_, _ = io.WriteString(w, `{"ARN":"arn","Name":"database","SecretString":"{\"dsn\":\"postgres://u@127.0.0.1:1/d\"}"}`)
-	})
+	vault, err := localsecrets.New(localsecrets.Config{File: filepath.Join(t.TempDir(), "secrets.json"), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vault.Set("database", `{"dsn":"postgres://u@127.0.0.1:1/d"}`); err != nil {
+		t.Fatal(err)
+	}
 	received := &plain{samples: map[string]int{}}
 	env := map[string]string{
 		"INSIGHTHUB_FUNCTION": "bridge", "STREAM_NAME": "telemetry", "STATE_BUCKET": "state", "AWS_S3_PATH_STYLE": "true", "DATABASE_SECRET_ARN": "database",
 		"REMOTE_WRITE_URL": serve(received) + "/api/v1/write", "REMOTE_WRITE_SIGV4": "true", "WINDOW_SECONDS": "10", "LATENESS_SECONDS": "1",
-		"AWS_ENDPOINT_URL_KINESIS": serve(stream.Handler()), "AWS_ENDPOINT_URL_S3": serve(objects.Handler()), "AWS_ENDPOINT_URL_SECRETS_MANAGER": serve(secret),
+		"AWS_ENDPOINT_URL_KINESIS": serve(stream.Handler()), "AWS_ENDPOINT_URL_S3": serve(objects.Handler()), "AWS_ENDPOINT_URL_SECRETS_MANAGER": serve(vault.Handler()),
 		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "a-test",
 	}
 	p := fleettest.New(t, 2, 3, 4, noon)

@@ -3,10 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	localsecrets "github.com/insighthub/insighthub/cdk/local/secrets"
 	"github.com/insighthub/insighthub/lib/aws/kinesis"
 	"github.com/insighthub/insighthub/lib/aws/kinesis/kinesistest"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
@@ -135,13 +135,18 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	secret := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-		_, _ = io.WriteString(w, `{"ARN":"arn","Name":"database","SecretString":"{\"dsn\":\"postgres://u@127.0.0.1:1/d\"}"}`)
-	}))
+	vault, err := localsecrets.New(localsecrets.Config{File: filepath.Join(t.TempDir(), "secrets.json"), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arn, err := vault.Set("database", `{"dsn":"postgres://u@127.0.0.1:1/d"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := httptest.NewServer(vault.Handler())
 	defer secret.Close()
 	values := map[string]string{
-		"DATABASE_SECRET_ARN": "arn", "FAILURE_BUCKET": "failures", "AWS_ENDPOINT_URL_SECRETS_MANAGER": secret.URL,
+		"DATABASE_SECRET_ARN": arn, "FAILURE_BUCKET": "failures", "AWS_ENDPOINT_URL_SECRETS_MANAGER": secret.URL,
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
 	}
 	instance, err := lambdahost.New(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler), build)
