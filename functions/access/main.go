@@ -1,5 +1,5 @@
-// Command access is the function behind the token endpoints: people log in,
-// gateways exchange their assertions, and everybody may read the public keys.
+// Command access is the function behind the token endpoints: people log in, gateways
+// exchange their assertions for tokens, and anybody may read the public keys.
 //
 // Environment: DATABASE_SECRET_ARN; TOKEN_ISSUER, TOKEN_AUDIENCE, SIGNING_KEYS (see
 // lib/token); LOG_LEVEL; and what lambdahost.NewHost reads.

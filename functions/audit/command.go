@@ -17,9 +17,9 @@ import (
 
 // Exit codes.
 const (
-	exitGood   = 0 // pass, or warnings only
-	exitFailed = 1 // a check failed, the chain is broken
-	exitNotRun = 2 // it could not run
+	exitGood   = 0 // every check passed or warned
+	exitFailed = 1 // a check failed, or the chain is broken
+	exitNotRun = 2 // the self-check could not run
 )
 
 // terminal is where a command runs.
@@ -28,7 +28,7 @@ type terminal struct {
 	getenv      func(string) string
 }
 
-// command runs one and returns its exit code.
+// command runs the command that args name and returns its exit code.
 func command(ctx context.Context, args []string, t terminal) int {
 	var code int
 	var err error
@@ -49,21 +49,21 @@ func command(ctx context.Context, args []string, t terminal) int {
 	return exitNotRun
 }
 
-// run audits a local stack, or what the environment names.
+// run checks a local stack, or the platform that the environment names.
 func (t terminal) run(ctx context.Context, args []string) (int, error) {
 	flags := flag.NewFlagSet("audit run", flag.ContinueOnError)
 	flags.SetOutput(t.errors)
 	state := flags.String("state", ".local", "state folder of a running local stack")
-	environment := flags.Bool("environment", false, "audit what the environment names, as the function does")
+	environment := flags.Bool("environment", false, "check the platform that the environment names, as the function does")
 	asJSON := flags.Bool("json", false, "print the report as JSON")
-	signed := flags.Bool("signed", false, "sign tokens, as the function does, instead of making accounts")
-	reads := flags.Int("reads", 50, "reads by which each latency is measured")
-	budget := flags.Duration("budget", 25*time.Millisecond, "what the 99th percentile of reads may take")
+	signed := flags.Bool("signed", false, "sign tokens, as the function does, instead of creating accounts")
+	reads := flags.Int("reads", 50, "number of reads that measure each latency")
+	budget := flags.Duration("budget", 25*time.Millisecond, "limit of the 99th percentile of read latencies")
 	if err := flags.Parse(args); err != nil {
 		return exitNotRun, err
 	}
 	if flags.NArg() > 0 || *reads < 1 || *budget <= 0 {
-		return exitNotRun, errors.New("want no arguments, and reads and a budget above 0")
+		return exitNotRun, errors.New("run: want no arguments, and -reads and -budget above 0")
 	}
 	a, err := t.setUp(*state, *environment, *signed)
 	if err != nil {

@@ -18,36 +18,36 @@ func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 		return lambdahost.Function{}, err
 	}
 	return lambdahost.Function{Handler: &handler{
-		audit: check, metrics: &audit.Metrics{Registry: h.Registry}, flush: h.Flush, log: h.Log,
+		check: check, metrics: &audit.Metrics{Registry: h.Registry}, flush: h.Flush, log: h.Log,
 	}}, nil
 }
 
-// handler audits when it is invoked, whatever the event says.
+// handler runs the self-check at each invocation; it ignores the event.
 type handler struct {
-	audit   *selfCheck
+	check   *selfCheck
 	metrics *audit.Metrics
 	flush   func(context.Context)
 	log     *slog.Logger
 }
 
-// answer is what an invocation returns.
-type answer struct {
+// response is what an invocation returns.
+type response struct {
 	Result audit.Result         `json:"result"`
 	Counts map[audit.Result]int `json:"counts"`
 	Report string               `json:"report"` // the object's key
 }
 
-// Invoke audits, and keeps the report in the log and in the bucket. A check that fails
-// is no error of the invocation: it would be tried again, and again fail.
+// Invoke runs the self-check, and writes the report to the log and to the bucket. A check
+// that fails is not an error of the invocation: Lambda would retry it, with the same result.
 func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
-	running, cancel := deadline.WithMargin(ctx, h.audit.now(), 0)
+	checking, cancel := deadline.WithMargin(ctx, h.check.now(), 0)
 	defer cancel()
-	report := h.audit.run(running)
+	report := h.check.run(checking)
 	level := slog.LevelInfo
 	if report.Result == audit.Fail {
 		level = slog.LevelError
 	}
-	h.log.Log(ctx, level, "audit", "report", report)
+	h.log.Log(ctx, level, "self-check", "report", report)
 	if err := h.metrics.Set(report); err != nil {
 		return nil, err
 	}
@@ -57,8 +57,8 @@ func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	key := report.Started.Format("audit-reports/2006/01/02/150405.000000000.json")
-	if err := h.audit.audits.Put(ctx, key, raw, "application/json"); err != nil {
+	if err := h.check.audits.Put(ctx, key, raw, "application/json"); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
-	return json.Marshal(answer{report.Result, report.Counts, key})
+	return json.Marshal(response{report.Result, report.Counts, key})
 }

@@ -1,5 +1,5 @@
-// Command audit looks at a running platform from outside and reports what is well and
-// what is not (see lib/audit and docs/AUDIT.md).
+// Command audit is the platform's self-check: it checks a running platform from outside and
+// reports the result of each check (see lib/audit and docs/AUDIT.md).
 //
 // Without arguments it is the function that runs on a schedule. Environment: API_URL;
 // PROMETHEUS_URL, PROMETHEUS_SIGV4; AUDIT_BUCKET, FAILURE_BUCKET, STATE_BUCKET,
@@ -12,8 +12,8 @@
 //	audit run -environment [-json]
 //	audit verify [-anchors PATH] FILE.ndjson
 //
-// Exit codes: 0 pass, or warnings only; 1 a check failed, the chain is broken; 2 it
-// could not run.
+// Exit codes: 0 every check passed or warned; 1 a check failed, or the chain of the audit
+// trail is broken; 2 the self-check could not run.
 package main
 
 import (

@@ -45,8 +45,8 @@ const (
 	keyID         = "11111111-2222-4333-8444-555555555555"
 )
 
-// platform is the real functions over a real database behind the local front, with
-// local buckets and keys, and a Prometheus that says what it is told.
+// platform is the real functions over a real database behind the local HTTP API, with
+// local buckets and keys, and a Prometheus that the test scripts.
 type platform struct {
 	pool    *timescale.Pool
 	dsn     string

@@ -33,8 +33,8 @@ func (p *platform) bucket(t *testing.T, name string) *s3.Store {
 	return must(s3.New(s3.Config{AWS: must(awsconfig.Load(info.Getenv))(t), Bucket: name, PathStyle: true}))(t)
 }
 
-// The platform as it is: no check fails, whether with accounts or with signed tokens,
-// and of the accounts nothing is left but that they are there.
+// On an intact platform no check fails, with accounts or with signed tokens, and what is
+// left of the accounts is that they exist, disabled.
 func TestGreen(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -51,7 +51,7 @@ func TestGreen(t *testing.T) {
 	}
 	left := timescaletest.Value(t, p.dsn, `SELECT string_agg(name || ' ' || disabled, ', ' ORDER BY name) FROM account WHERE name LIKE 'audit%'`)
 	if want := "audit-admin true, audit-admin-of-another-site true, audit-operator true, audit-viewer true"; left != want {
-		t.Errorf("left over: %s, want %s", left, want)
+		t.Errorf("got accounts %s, want %s", left, want)
 	}
 	for _, query := range []string{
 		`SELECT count(*) FROM account_grant g JOIN account a ON a.id = g.account_id WHERE a.name LIKE 'audit%'`,
@@ -59,16 +59,16 @@ func TestGreen(t *testing.T) {
 		`SELECT count(*) FROM site WHERE name <> 'plant-1'`, `SELECT count(*) FROM gateway`, `SELECT count(*) FROM alarm_rule`,
 	} {
 		if n := timescaletest.Value(t, p.dsn, query); n != "0" {
-			t.Errorf("%s: %s are left over", query, n)
+			t.Errorf("%s: got %s, want 0", query, n)
 		}
 	}
 	keys := must(p.bucket(t, "audits").Keys(t.Context(), audit.AnchorsPrefix, "", 10))(t)
-	if len(keys) != 3 { // each audit with accounts leaves entries behind its head
-		t.Errorf("anchors %v, want 3", keys)
+	if len(keys) != 3 { // each self-check with accounts adds entries after its anchor
+		t.Errorf("got anchors %v, want 3", keys)
 	}
 }
 
-// Each thing that is broken on purpose is found, and nothing else fails.
+// Each fault that the test injects is found, and no other check fails.
 func TestRed(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -82,13 +82,13 @@ func TestRed(t *testing.T) {
 	}{
 		"a header is missing": {
 			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
-				answerWith(w, next, r, func(h http.Header) { h.Del("X-Content-Type-Options") })
+				respondWith(w, next, r, func(h http.Header) { h.Del("X-Content-Type-Options") })
 			},
 			checks: []string{"headers: a refusal", "headers: an answer", "headers: the key set"}, result: audit.Fail, found: "nosniff",
 		},
 		"the server names itself": {
 			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
-				answerWith(w, next, r, func(h http.Header) { h.Set("Server", "acme/1.2") })
+				respondWith(w, next, r, func(h http.Header) { h.Set("Server", "acme/1.2") })
 			},
 			checks: []string{"headers: a refusal", "headers: an answer", "headers: the key set"}, result: audit.Fail, found: "acme/1.2",
 		},
@@ -129,7 +129,7 @@ func TestRed(t *testing.T) {
 		"the key set is empty": {
 			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/.well-known/jwks.json" {
-					answerWith(w, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					respondWith(w, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 						w.Header().Set("X-Content-Type-Options", "nosniff")
 						_, _ = io.WriteString(w, `{"keys":[]}`)
 					}), r, func(http.Header) {})
@@ -198,15 +198,15 @@ func TestRed(t *testing.T) {
 			}
 			slices.Sort(wrong)
 			if !slices.Equal(wrong, c.checks) {
-				t.Fatalf("%v are not well, want %v: %+v", wrong, c.checks, report.Findings)
+				t.Fatalf("got %v that fail or warn, want %v: %+v", wrong, c.checks, report.Findings)
 			}
 			for _, check := range c.checks {
 				if f := find(t, report, check); f.Result != c.result || !strings.Contains(f.Found, c.found) || f.Todo == "" {
-					t.Errorf("%+v, want %s with %q and what to do", f, c.result, c.found)
+					t.Errorf("got %+v, want %s with %q, and what to do", f, c.result, c.found)
 				}
 			}
 			if want := map[audit.Result]int{audit.Warn: exitGood, audit.Fail: exitFailed}[c.result]; code != want {
-				t.Errorf("exit %d, want %d", code, want)
+				t.Errorf("got exit code %d, want %d", code, want)
 			}
 		})
 	}
@@ -218,8 +218,8 @@ func isViewer(r *http.Request) bool {
 	return len(parts) == 3 && strings.Contains(decoded(parts[1]), `"viewer"`)
 }
 
-// answerWith answers as next does, with its headers changed.
-func answerWith(w http.ResponseWriter, next http.Handler, r *http.Request, change func(http.Header)) {
+// respondWith responds as next does, with other headers.
+func respondWith(w http.ResponseWriter, next http.Handler, r *http.Request, change func(http.Header)) {
 	recorded := httptest.NewRecorder()
 	next.ServeHTTP(recorded, r)
 	maps.Copy(w.Header(), recorded.Header())
@@ -236,7 +236,7 @@ func TestOpenDoor(t *testing.T) {
 	var good string
 	p.front = func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 		if token := r.Header.Get("Authorization"); good == "" && token != "" {
-			good = token // the audit begins as administrator
+			good = token // the self-check begins as administrator
 		}
 		if r.URL.Path == "/v1/sites" {
 			r.Header.Set("Authorization", good)
@@ -259,7 +259,7 @@ func TestOpenDoor(t *testing.T) {
 	}
 }
 
-// What somebody does to the trail in the database is found, and named.
+// A change of the trail in the database is found, and the entry is named.
 func TestTrail(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -284,11 +284,11 @@ func TestTrail(t *testing.T) {
 	chain("entry 4: is missing: the next is entry 5")
 	superuser(`INSERT INTO trail SELECT * FROM cut WHERE seq = 4`)
 	if code, report := p.audit(t, "-signed"); code != exitGood {
-		t.Errorf("mended again: %+v", report.Findings)
+		t.Errorf("after the repair: got %+v, want no failure", report.Findings)
 	}
 }
 
-// What was given up, and a state that is damaged.
+// TestObjects: a record that was given up, a state that is damaged, and an anchor that is not one are found.
 func TestObjects(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -314,8 +314,8 @@ func TestObjects(t *testing.T) {
 	}
 }
 
-// A platform that does not answer is a failure, and one that is not there no audit.
-func TestAway(t *testing.T) {
+// TestUnavailable: an API that responds 503 fails a check; without a platform the self-check cannot run.
+func TestUnavailable(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	p.front = func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
@@ -340,7 +340,7 @@ func TestAway(t *testing.T) {
 	}
 }
 
-// The function keeps its report and tells Prometheus.
+// The function saves its report and flushes its metrics.
 func TestHandler(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -349,26 +349,26 @@ func TestHandler(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	flushed, log := 0, bytes.Buffer{}
 	h := &handler{
-		audit: a, metrics: &audit.Metrics{Registry: registry}, flush: func(context.Context) { flushed++ },
+		check: a, metrics: &audit.Metrics{Registry: registry}, flush: func(context.Context) { flushed++ },
 		log: slog.New(slog.NewJSONHandler(&log, nil)),
 	}
-	var last answer
+	var last response
 	for range 2 {
 		raw := must(h.Invoke(t.Context(), []byte(`{"source":"aws.events"}`)))(t)
 		if err := json.Unmarshal(raw, &last); err != nil || last.Result != audit.Warn {
 			t.Fatalf("%s, %v", raw, err)
 		}
 	}
-	var kept audit.Report
-	if err := json.Unmarshal(must(p.bucket(t, "audits").Get(t.Context(), last.Report))(t), &kept); err != nil || kept.Result != audit.Warn || len(kept.Findings) < 20 {
-		t.Errorf("the report says %+v, %v", kept, err)
+	var saved audit.Report
+	if err := json.Unmarshal(must(p.bucket(t, "audits").Get(t.Context(), last.Report))(t), &saved); err != nil || saved.Result != audit.Warn || len(saved.Findings) < 20 {
+		t.Errorf("got report %+v, %v", saved, err)
 	}
 	families := must(registry.Gather())(t)
 	if flushed != 2 || len(families) != 2 || families[1].GetMetric()[0].GetGauge().GetValue() < float64(time.Now().Unix()-600) {
 		t.Errorf("flushed %d times: %v", flushed, families)
 	}
 	if !strings.Contains(log.String(), `"report":{"target":"http`) {
-		t.Errorf("the log says %.300s", &log)
+		t.Errorf("got log %.300s", &log)
 	}
 }
 
@@ -404,7 +404,7 @@ func TestVerify(t *testing.T) {
 		code int
 		says string
 	}{
-		"whole":   {raw, exitGood, "1 anchors, the head is"},
+		"intact":  {raw, exitGood, "1 anchors, the head is"},
 		"changed": {strings.Replace(raw, `"account.create"`, `"account.change"`, 1), exitFailed, "broken at entry 1:"},
 		"cut":     {strings.Join(lines[:len(lines)/2], ""), exitFailed, "is missing: entry"},
 		"removed": {strings.Join(slices.Delete(slices.Clone(lines), 2, 3), ""), exitFailed, "broken at entry 3:"},

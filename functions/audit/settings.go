@@ -7,19 +7,19 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// settings is what an audit is told.
+// settings configure the self-check.
 type settings struct {
-	api               string // address
-	prometheus        string // address
-	audits            string // bucket of the audit's own records
+	api               string // URL
+	prometheus        string // URL
+	audits            string // bucket of anchors and reports
 	failures, states  string // buckets
 	pathStyle         bool
 	issuer, audience  string
-	key               string // that signs
+	key               string // ARN of the signing key
 	budget, keyMaxAge time.Duration
 	reads             int
 
-	// name and password are an administrator's: accounts are made instead of tokens signed.
+	// name and password of an administrator: with them accounts are created; without, tokens are signed.
 	name, password string
 }
 

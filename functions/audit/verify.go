@@ -12,16 +12,16 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// verify follows the chain in a file, without anything else than the anchors.
+// verify verifies the chain of an audit trail in a file, offline, against anchors.
 func (t terminal) verify(args []string) (int, error) {
 	flags := flag.NewFlagSet("audit verify", flag.ContinueOnError)
 	flags.SetOutput(t.errors)
-	anchors := flags.String("anchors", "", "`file` of anchors, or folder of such files, one JSON document after the other")
+	anchors := flags.String("anchors", "", "`file` of anchors, or folder of such files, with one JSON document after the other")
 	if err := flags.Parse(args); err != nil {
 		return exitNotRun, err
 	}
 	if flags.NArg() != 1 {
-		return exitNotRun, errors.New("verify: want one file with the audit trail, one entry a line")
+		return exitNotRun, errors.New("verify: want one file with the audit trail, one entry per line")
 	}
 	var v trail.Verifier
 	n := 0
@@ -40,7 +40,7 @@ func (t terminal) verify(args []string) (int, error) {
 		return exitNotRun, err
 	}
 	seq, hash := v.Head()
-	_, err = fmt.Fprintf(t.out, "whole: %d entries, %d anchors, the head is %s\n", seq, n, hash)
+	_, err = fmt.Fprintf(t.out, "intact: %d entries, %d anchors, the head is %s\n", seq, n, hash)
 	return exitGood, err
 }
 

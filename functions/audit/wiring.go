@@ -17,7 +17,7 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// selfCheck is a self-check that is set up.
+// selfCheck has what the checks need.
 type selfCheck struct {
 	settings   settings
 	api        audit.API
@@ -29,7 +29,7 @@ type selfCheck struct {
 	now                      func() time.Time
 }
 
-// requestTimeout bounds one request of the audit; API Gateway gives up after 30 s.
+// requestTimeout limits one request of the self-check; API Gateway responds after 30 s at most.
 const requestTimeout = 35 * time.Second
 
 func wire(h *lambdahost.Host) (*selfCheck, error) {
@@ -38,14 +38,14 @@ func wire(h *lambdahost.Host) (*selfCheck, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := httpclient.New(requestTimeout)
+	http := httpclient.New(requestTimeout)
 	a := &selfCheck{settings: s, signer: kms.New(h.AWS), random: rand.Reader, now: time.Now}
-	a.api = audit.API{Base: strings.TrimRight(s.api, "/"), HTTP: client, Now: time.Now}
-	asked, err := promquery.New(promquery.Config{URL: s.prometheus, SigV4: sigV4, HTTP: client, Now: time.Now})
+	a.api = audit.API{Base: strings.TrimRight(s.api, "/"), HTTP: http, Now: time.Now}
+	client, err := promquery.New(promquery.Config{URL: s.prometheus, SigV4: sigV4, HTTP: http, Now: time.Now})
 	if err != nil {
 		return nil, err
 	}
-	a.prometheus = figures{asked}
+	a.prometheus = metrics{client}
 	// One bucket may have several roles.
 	for _, b := range []struct {
 		name  string
@@ -58,13 +58,13 @@ func wire(h *lambdahost.Host) (*selfCheck, error) {
 	return a, nil
 }
 
-// figures is Prometheus as the checks want it.
-type figures struct{ client *promquery.Client }
+// metrics implements audit.Prometheus with a client.
+type metrics struct{ client *promquery.Client }
 
-var _ audit.Prometheus = figures{}
+var _ audit.Prometheus = metrics{}
 
-func (f figures) Query(ctx context.Context, expression string) ([]audit.Sample, error) {
-	got, err := f.client.Query(ctx, expression)
+func (m metrics) Query(ctx context.Context, expression string) ([]audit.Sample, error) {
+	got, err := m.client.Query(ctx, expression)
 	samples := make([]audit.Sample, len(got))
 	for i, s := range got {
 		samples[i] = audit.Sample(s)
@@ -72,14 +72,14 @@ func (f figures) Query(ctx context.Context, expression string) ([]audit.Sample, 
 	return samples, err
 }
 
-// minter signs as the platform does.
+// minter signs tokens as the platform does.
 func (a *selfCheck) minter() audit.MinterConfig {
 	return audit.MinterConfig{
 		Signer: a.signer, Key: a.settings.key, Issuer: a.settings.issuer, Audience: a.settings.audience, Now: a.now, Random: a.random,
 	}
 }
 
-// tokens are accounts' where an administrator's password is given, and signed otherwise.
+// tokens are those of accounts when an administrator's password is given, and signed otherwise.
 func (a *selfCheck) tokens() audit.Tokens {
 	if a.settings.password == "" {
 		return audit.Minted{MinterConfig: a.minter()}
@@ -89,16 +89,19 @@ func (a *selfCheck) tokens() audit.Tokens {
 	}
 }
 
-// closeTimeout is for taking back what was made, also when the audit's time is over.
+// closeTimeout limits the removal of what the self-check has created, after its deadline too.
 const closeTimeout = 30 * time.Second
 
-// run makes all checks.
+// run runs all checks.
 func (a *selfCheck) run(ctx context.Context) audit.Report {
 	source := a.tokens()
 	opened, failed := source.Open(ctx)
 	report := audit.Run(ctx, a.api.Base, a.now, a.checks(opened))
 	if failed != nil {
-		report.Add(audit.Finding{Check: "audit: tokens", Result: audit.Fail, Found: failed.Error(), Todo: "see that the API answers, and that the audit may sign or log in"})
+		report.Add(audit.Finding{
+			Check: "audit: tokens", Result: audit.Fail, Found: failed.Error(),
+			Todo: "see that the API responds, and that the self-check may sign tokens or log in",
+		})
 	}
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
@@ -124,7 +127,9 @@ func (a *selfCheck) checks(tokens map[audit.Identity]string) []audit.Check {
 		audit.HeadersCheck(a.api, tokens[audit.AsViewer]),
 		audit.LatencyCheck(audit.LatencyConfig{
 			API: a.api, Token: administrator, Reads: a.settings.reads, Budget: a.settings.budget,
-			Paths: []string{"/.well-known/jwks.json", "/v1/sites", "/v1/sites/{site}/gateways", "/v1/sites/{site}/anomalies", "/v1/users", "/v1/audit"},
+			Paths: []string{
+				"/.well-known/jwks.json", "/v1/sites", "/v1/sites/{site}/gateways", "/v1/sites/{site}/anomalies", "/v1/users", "/v1/audit",
+			},
 		}),
 		audit.FailuresCheck(a.failures),
 		audit.StatesCheck(a.states, func(key string, body []byte) error {

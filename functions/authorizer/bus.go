@@ -18,7 +18,8 @@ type bus struct{ *eventbridge.Bus }
 
 var _ refusals.Publisher = bus{}
 
-// newBus returns a bus that tries once: what it does not take is kept for the next time.
+// newBus returns a bus that makes one attempt: the collector keeps a report that was not
+// published for the next time.
 func newBus(cfg aws.Config, name string) (bus, error) {
 	client := awseventbridge.NewFromConfig(cfg, func(o *awseventbridge.Options) { o.Retryer = aws.NopRetryer{} })
 	b, err := eventbridge.New(eventbridge.Config{Client: client, Name: name, Source: refusals.Source, Attempts: 1})
@@ -38,9 +39,9 @@ func (b bus) Publish(ctx context.Context, reports []refusals.Report) error {
 	return err
 }
 
-// refused is the collector as the authorizer wants it.
-type refused struct{ *refusals.Collector }
+// tokenRefusals implements token.Refusals with the collector.
+type tokenRefusals struct{ *refusals.Collector }
 
-var _ token.Refusals = refused{}
+var _ token.Refusals = tokenRefusals{}
 
-func (r refused) Refused(t token.Refusal) { r.Collector.Refused(refusals.Refusal(t)) }
+func (r tokenRefusals) Refused(t token.Refusal) { r.Collector.Refused(refusals.Refusal(t)) }

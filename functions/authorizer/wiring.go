@@ -47,7 +47,7 @@ func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	handler, err := token.NewAuthorizer(token.AuthorizerConfig{Verifier: verifier, Log: h.Log, Refusals: refused{collector}})
+	handler, err := token.NewAuthorizer(token.AuthorizerConfig{Verifier: verifier, Log: h.Log, Refusals: tokenRefusals{collector}})
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
