@@ -31,7 +31,7 @@ import (
 // exportBucket is a bucket of the local body of S3.
 func exportBucket(t *testing.T) files {
 	t.Helper()
-	objects, err := locals3.New(locals3.Config{Dir: t.TempDir()})
+	objects, err := locals3.New(locals3.Config{Dir: t.TempDir(), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

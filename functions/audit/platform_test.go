@@ -93,7 +93,7 @@ func newPlatform(t *testing.T) *platform {
 	}
 	info.SigningKey = "arn:aws:kms:eu-central-1:000000000000:key/" + keyID
 	info.KMS = listen(t, keys.Handler())
-	p.objects = must(s3.New(s3.Config{Dir: filepath.Join(p.state, "objects")}))(t)
+	p.objects = must(s3.New(s3.Config{Dir: filepath.Join(p.state, "objects"), Now: time.Now}))(t)
 	for _, name := range info.Buckets {
 		if err := p.objects.CreateBucket(name); err != nil {
 			t.Fatal(err)

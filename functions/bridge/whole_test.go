@@ -61,7 +61,7 @@ func TestWholeFunction(t *testing.T) {
 	if err := stream.CreateStream("telemetry", 1); err != nil {
 		t.Fatal(err)
 	}
-	objects, err := s3.New(s3.Config{Dir: t.TempDir()})
+	objects, err := s3.New(s3.Config{Dir: t.TempDir(), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

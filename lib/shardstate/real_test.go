@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -26,7 +27,7 @@ const bucket = "state"
 // or by connections of the store's own.
 func overS3(t *testing.T, wire *s3.Wire) func(*testing.T) shardstate.Objects {
 	t.Helper()
-	store, err := locals3.New(locals3.Config{Dir: t.TempDir()})
+	store, err := locals3.New(locals3.Config{Dir: t.TempDir(), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,10 +8,10 @@ import (
 	"github.com/johannesboyne/gofakes3"
 )
 
-// conditional gives PutObject the answers of S3 to conditions that gofakes3
-// answers otherwise: If-Match where there is no object (404 NoSuchKey rather than
-// 412), and an If-None-Match other than * (501). The comparison itself and the
-// write are one transaction of the bolt file.
+// conditional gives PutObject the responses of S3 to conditions for which gofakes3 has
+// others: If-Match without an object (404 NoSuchKey rather than 412), and an
+// If-None-Match other than * (501). The comparison itself and the write are one
+// transaction of the bolt file.
 func (s *Store) conditional(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		bucket, key, isObject := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
@@ -22,12 +22,12 @@ func (s *Store) conditional(next http.Handler) http.Handler {
 		match, noneMatch := r.Header.Get("If-Match"), r.Header.Get("If-None-Match")
 		switch {
 		case noneMatch != "" && noneMatch != "*":
-			refuse(w, r, http.StatusNotImplemented, "NotImplemented", "A header you provided implies functionality that is not implemented.")
+			reject(w, r, http.StatusNotImplemented, "NotImplemented", "A header you provided implies functionality that is not implemented.")
 			return
 		case match != "":
-			// An object that is deleted from here on is a 412: either refuses the write.
+			// If the object is deleted after this check, the response is 412: both reject the write.
 			if _, err := s.backend.HeadObject(bucket, key); gofakes3.HasErrorCode(err, gofakes3.ErrNoSuchKey) {
-				refuse(w, r, http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
+				reject(w, r, http.StatusNotFound, "NoSuchKey", "The specified key does not exist.")
 				return
 			}
 		}
@@ -35,8 +35,8 @@ func (s *Store) conditional(next http.Handler) http.Handler {
 	})
 }
 
-// refuse answers with an error document.
-func refuse(w http.ResponseWriter, r *http.Request, status int, code, message string) {
+// reject writes an error response.
+func reject(w http.ResponseWriter, r *http.Request, status int, code, message string) {
 	body, err := xml.Marshal(struct {
 		XMLName  xml.Name `xml:"Error"`
 		Code     string

@@ -25,7 +25,7 @@ func putIfMatch(ctx context.Context, client *awss3.Client, key string, body []by
 	return aws.ToString(out.ETag), nil
 }
 
-// codeOf returns the error code and the status of an answer, "" and 0 without an error.
+// codeOf returns the error code and the status of a response, "" and 0 without an error.
 func codeOf(err error) (string, int) {
 	var code string
 	var status int
@@ -67,7 +67,7 @@ func TestIfMatch(t *testing.T) {
 	_, err = putIfMatch(t.Context(), client, key, []byte("late"), first)
 	wantCode(t, err, "PreconditionFailed", http.StatusPreconditionFailed)
 	if got := get(t, client, key); string(got) != "two" {
-		t.Errorf("a refused write left %q", got)
+		t.Errorf("after a rejected write: got %q, want %q", got, "two")
 	}
 	if _, err = putIfMatch(t.Context(), client, key, []byte("three"), second); err != nil {
 		t.Error(err)
@@ -79,7 +79,7 @@ func TestIfMatch(t *testing.T) {
 	wantCode(t, err, "NoSuchKey", http.StatusNotFound)
 }
 
-// TestIfMatchHasOneWinner sets writers off that have all read the same object; of each round one wins.
+// TestIfMatchHasOneWinner starts writers that have all read the same object; one of each round succeeds.
 func TestIfMatchHasOneWinner(t *testing.T) {
 	_, client, closeStore := open(t, t.TempDir())
 	defer closeStore()
@@ -110,16 +110,16 @@ func TestIfMatchHasOneWinner(t *testing.T) {
 			case err != nil:
 				wantCode(t, err, "PreconditionFailed", http.StatusPreconditionFailed)
 			case winner >= 0:
-				t.Fatalf("round %d: writers %d and %d won", round, winner, i)
+				t.Fatalf("round %d: writers %d and %d succeeded, want one", round, winner, i)
 			default:
 				winner = i
 			}
 		}
 		if winner < 0 {
-			t.Fatalf("round %d: nobody won", round)
+			t.Fatalf("round %d: no writer succeeded", round)
 		}
 		if got, want := string(get(t, client, "k")), fmt.Sprintf("%d/%d", round, winner); got != want {
-			t.Fatalf("round %d: the object is %q, want %q", round, got, want)
+			t.Fatalf("round %d: got object %q, want %q", round, got, want)
 		}
 		etag = etags[winner]
 	}

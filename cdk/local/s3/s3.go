@@ -1,16 +1,15 @@
-// Package s3 is a local body of Amazon S3: gofakes3 over one file that lasts.
+// Package s3 emulates Amazon S3: gofakes3 over one file, which outlives the process.
 //
-// The objects are kept in a bolt file rather than as files in a folder, since
-// any key is safe in it: "a" beside "a/b", "..", names longer than a file's.
+// The objects are stored in a bolt file rather than as files in a folder, since any key
+// is safe in it: "a" next to "a/b", "..", names longer than a file name.
 //
-// A PutObject is in the file when it is answered, and so outlives this process
-// however that ends. It is not waited for until the disk has it: only Close does. A
-// machine that loses power may lose the objects, which S3 would not; a wait for
-// the disk a few times a second would take it from the database beside it.
+// When a PutObject has a response, the object is written to the file, and survives any
+// end of this process. Only Close syncs the file: a loss of power may lose objects, unlike
+// in S3. A sync a few times a second would slow down the database on the same disk.
 //
-// Conditional writes of whole objects (If-None-Match: *, If-Match) are S3's, each
-// one transaction of that file; versions, signatures and checksums are not looked
-// at. Requests address buckets in path style.
+// Conditional writes of whole objects (If-None-Match: *, If-Match) behave as S3's, each in
+// one transaction of that file. Versions, signatures and checksums are ignored. Requests
+// address buckets in path style.
 package s3
 
 import (
@@ -28,15 +27,14 @@ import (
 
 const (
 	fileName = "objects.bolt"
-	// lockTimeout is how long to wait for another process that holds the file.
+	// lockTimeout is the wait for another process that has locked the file.
 	lockTimeout = 2 * time.Second
 )
 
-// Config says where the objects are kept.
+// Config of a Store.
 type Config struct {
 	// Dir is the folder of the file; it is created.
 	Dir string
-	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
@@ -47,11 +45,8 @@ type Store struct {
 	handler http.Handler
 }
 
-// New opens the store of a folder; it fails when another process holds it.
+// New opens the store of a folder. It fails if another process has locked it.
 func New(cfg Config) (*Store, error) {
-	if cfg.Now == nil {
-		cfg.Now = time.Now
-	}
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("s3.New: %w", err)
 	}
@@ -68,10 +63,10 @@ func New(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Handler serves the S3 API.
+// Handler returns the S3 API.
 func (s *Store) Handler() http.Handler { return s.handler }
 
-// CreateBucket creates a bucket unless it is there.
+// CreateBucket creates a bucket unless it exists.
 func (s *Store) CreateBucket(name string) error {
 	if err := gofakes3.ValidateBucketName(name); err != nil {
 		return fmt.Errorf("create bucket %q: %w", name, err)
@@ -83,7 +78,7 @@ func (s *Store) CreateBucket(name string) error {
 	return nil
 }
 
-// Close brings the file to disk and lets it go. Requests must have ended.
+// Close syncs, unlocks and closes the file. Requests must have ended.
 func (s *Store) Close() error {
 	if s.db.Path() == "" { // closed already
 		return nil

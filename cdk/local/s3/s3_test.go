@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -25,7 +26,7 @@ const bucket = "insighthub-dev-failures"
 
 func open(t *testing.T, dir string) (*s3.Store, *awss3.Client, func()) {
 	t.Helper()
-	store, err := s3.New(s3.Config{Dir: dir})
+	store, err := s3.New(s3.Config{Dir: dir, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func TestObjectsLast(t *testing.T) {
 	_, client, closeStore = open(t, dir)
 	for i, key := range keys {
 		if got := get(t, client, key); !bytes.Equal(got, bytes.Repeat([]byte(key), i)) {
-			t.Errorf("%q holds %d bytes", key, len(got))
+			t.Errorf("%q: got %d bytes, want %d", key, len(got), i*len(key))
 		}
 	}
 	var listed []string
@@ -124,7 +125,7 @@ func TestIfNoneMatch(t *testing.T) {
 	}
 	wg.Wait()
 	if n := stored.Load(); n != 1 {
-		t.Errorf("%d of 8 writes took place, want 1", n)
+		t.Errorf("got %d successful writes of 8, want 1", n)
 	}
 }
 
@@ -133,12 +134,12 @@ func TestNotFound(t *testing.T) {
 	defer closeStore()
 	_, err := client.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("none")})
 	if _, ok := errors.AsType[*types.NoSuchKey](err); !ok {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want NoSuchKey", err)
 	}
 	_, err = client.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("no-such-bucket"), Key: aws.String("k"), Body: strings.NewReader("x")})
 	var apiError smithy.APIError
 	if !errors.As(err, &apiError) || apiError.ErrorCode() != "NoSuchBucket" {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want NoSuchBucket", err)
 	}
 }
 
@@ -150,7 +151,7 @@ func TestLargeObject(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(get(t, client, "large"), body) {
-		t.Error("the object came back changed")
+		t.Error("got another object than was put")
 	}
 }
 
@@ -159,12 +160,12 @@ func TestBucketsAndLocks(t *testing.T) {
 	store, _, closeStore := open(t, dir)
 	defer closeStore()
 	if err := store.CreateBucket(bucket); err != nil {
-		t.Errorf("a bucket that is there: %v", err)
+		t.Errorf("existing bucket: %v", err)
 	}
 	if err := store.CreateBucket("Not A Bucket"); err == nil {
-		t.Error("a bucket with a wrong name was created")
+		t.Error("invalid bucket name: got no error")
 	}
-	if _, err := s3.New(s3.Config{Dir: dir}); err == nil {
-		t.Error("a second store over the same file")
+	if _, err := s3.New(s3.Config{Dir: dir, Now: time.Now}); err == nil {
+		t.Error("second store over the same file: got no error")
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// integrationTimeout is the default, and the most, of an HTTP API.
+// integrationTimeout is the default and the maximum of an HTTP API.
 const integrationTimeout = 30 * time.Second
 
 func (p *Plan) addAPI(f *fields) {
 	if t := f.text("ProtocolType"); t != "HTTP" {
-		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Api", NoBody, "its protocol is " + t})
+		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Api", NotEmulated, "its protocol is " + t})
 		return
 	}
 	p.api(f, f.physical()).ID = f.id
@@ -19,7 +19,7 @@ func (p *Plan) addAPI(f *fields) {
 	p.api(f, f.physical()).Endpoint = f.attribute("ApiEndpoint")
 }
 
-// api returns the API with an id; its parts may be read before itself.
+// api returns the API with an id, which may not have been read yet.
 func (p *Plan) api(f *fields, id string) *API {
 	for i := range p.APIs {
 		if p.APIs[i].APIID == id {
@@ -35,19 +35,19 @@ func (p *Plan) addRoute(f *fields) {
 	integration, ok := f.r.integration(strings.TrimPrefix(target, "integrations/"))
 	if !ok {
 		if f.err == nil {
-			f.fail("Target", fmt.Errorf("%w: no integration %q in the stack", ErrIntrinsic, target))
+			f.fail("Target", fmt.Errorf("%w: the stack has no integration %q", ErrIntrinsic, target))
 		}
 		return
 	}
 	kind, uri := integration.text("IntegrationType"), integration.text("IntegrationUri")
 	if kind != "AWS_PROXY" || !strings.Contains(uri, ":lambda:") {
-		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Route", NoBody, "it does not lead to a function"})
+		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Route", NotEmulated, "its target is not a function"})
 		return
 	}
 	switch kind := f.text("AuthorizationType"); kind {
 	case "", "NONE", "CUSTOM":
 	default:
-		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Route", NoBody, "its authorization is " + kind})
+		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Route", NotEmulated, "its authorization is " + kind})
 		return
 	}
 	r := Route{
@@ -63,7 +63,7 @@ func (p *Plan) addRoute(f *fields) {
 	a.Routes = append(a.Routes, r)
 }
 
-// integration finds an integration of the stack by its id.
+// integration returns an integration of the stack by its id.
 func (r *resolver) integration(physical string) (*fields, bool) {
 	for id, res := range r.stack.template.Resources {
 		if res.Type != "AWS::ApiGatewayV2::Integration" {
@@ -87,7 +87,7 @@ func invoked(uri string, r *resolver) string {
 
 func (p *Plan) addAuthorizer(f *fields) {
 	if kind := f.text("AuthorizerType"); kind != "REQUEST" {
-		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Authorizer", NoBody, "its type is " + kind})
+		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::ApiGatewayV2::Authorizer", NotEmulated, "its type is " + kind})
 		return
 	}
 	a := p.api(f, f.text("ApiId"))

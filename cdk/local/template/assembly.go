@@ -15,7 +15,7 @@ import (
 // StageTag is the tag of a stack, in the assembly's manifest, that names its stage.
 const StageTag = "insighthub:stage"
 
-// ErrNoAssembly says that the directory holds no cloud assembly.
+// ErrNoAssembly says that the folder has no cloud assembly, or none of the stage.
 var ErrNoAssembly = errors.New("no cloud assembly")
 
 const (
@@ -23,7 +23,7 @@ const (
 	defaultRegion  = "eu-central-1"
 )
 
-// manifest is the part of a cloud assembly's manifest.json that is read here.
+// manifest is the used part of a cloud assembly's manifest.json.
 type manifest struct {
 	Artifacts map[string]struct {
 		Type        string `json:"type"`
@@ -37,7 +37,7 @@ type manifest struct {
 	} `json:"artifacts"`
 }
 
-// stack is one template and where it would be deployed.
+// stack is a template and its account and region.
 type stack struct {
 	name     string
 	stage    string
@@ -71,7 +71,7 @@ type resource struct {
 	Metadata   map[string]any `json:"Metadata"`
 }
 
-// readAssembly reads the stacks of an assembly and of those nested in it.
+// readAssembly reads the stacks of an assembly and of its nested assemblies.
 func readAssembly(dir string) ([]*stack, error) {
 	var m manifest
 	if err := readJSON(filepath.Join(dir, "manifest.json"), &m); err != nil {
@@ -117,8 +117,7 @@ func environment(s string) (account, region string) {
 	return account, region
 }
 
-// ofStage returns the stacks of a stage. An assembly whose stacks name no stage has
-// only one.
+// ofStage returns the stacks of a stage. Stacks without the tag belong to each.
 func ofStage(stacks []*stack, stage string) ([]*stack, error) {
 	var chosen []*stack
 	var others []string
@@ -130,7 +129,7 @@ func ofStage(stacks []*stack, stage string) ([]*stack, error) {
 		}
 	}
 	if len(chosen) == 0 {
-		return nil, fmt.Errorf("%w for stage %q: it has %s", ErrNoAssembly, stage, strings.Join(others, ", "))
+		return nil, fmt.Errorf("%w for stage %q: the stages are %s", ErrNoAssembly, stage, strings.Join(others, ", "))
 	}
 	return chosen, nil
 }

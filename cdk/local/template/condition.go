@@ -2,7 +2,7 @@ package template
 
 import "fmt"
 
-// choose is Fn::If: only the branch that is taken is resolved.
+// choose is Fn::If. It resolves only the chosen branch.
 func (r *resolver) choose(arg any) (any, error) {
 	l, ok := arg.([]any)
 	if !ok || len(l) != 3 {
@@ -19,14 +19,14 @@ func (r *resolver) choose(arg any) (any, error) {
 	return r.value(l[2])
 }
 
-// named evaluates a condition of the stack; the empty name holds.
+// named evaluates a condition of the stack. An empty name is true.
 func (r *resolver) named(name string) (bool, error) {
 	if name == "" {
 		return true, nil
 	}
 	c, ok := r.stack.template.Conditions[name]
 	if !ok {
-		return false, fmt.Errorf("%w: condition %s, which the stack does not have", ErrIntrinsic, name)
+		return false, fmt.Errorf("%w: the stack has no condition %s", ErrIntrinsic, name)
 	}
 	return r.condition(c)
 }

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// fields reads the properties of one resource. The first problem is kept and makes
-// the later reads return zero values.
+// fields reads the properties of one resource. It stores the first error.
 type fields struct {
 	r     *resolver
 	id    ID
@@ -29,7 +28,7 @@ func (f *fields) fail(path string, err error) {
 	}
 }
 
-// get resolves the property at a dotted path; nil if it is not there.
+// get returns the resolved property at a dotted path; nil if it is missing.
 func (f *fields) get(path string) any {
 	var at any = f.props
 	for name := range strings.SplitSeq(path, ".") {
@@ -62,10 +61,10 @@ func (f *fields) text(path string) string {
 	return s
 }
 
-func (f *fields) number(path string, otherwise float64) float64 {
+func (f *fields) number(path string, fallback float64) float64 {
 	s := f.text(path)
 	if s == "" {
-		return otherwise
+		return fallback
 	}
 	n, err := json.Number(s).Float64()
 	if err != nil {
@@ -74,13 +73,13 @@ func (f *fields) number(path string, otherwise float64) float64 {
 	return n
 }
 
-func (f *fields) integer(path string, otherwise int) int {
-	return int(f.number(path, float64(otherwise)))
+func (f *fields) integer(path string, fallback int) int {
+	return int(f.number(path, float64(fallback)))
 }
 
 // seconds reads a number of seconds; -1 stays -1.
-func (f *fields) seconds(path string, otherwise time.Duration) time.Duration {
-	n := f.number(path, otherwise.Seconds())
+func (f *fields) seconds(path string, fallback time.Duration) time.Duration {
+	n := f.number(path, fallback.Seconds())
 	if n < 0 {
 		return -1
 	}

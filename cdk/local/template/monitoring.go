@@ -13,7 +13,7 @@ const (
 
 func (p *Plan) addWorkspace(f *fields) {
 	if len(p.Workspaces) > 0 {
-		p.Skipped = append(p.Skipped, Skipped{f.id, workspaceType, NoBody, "one Prometheus runs here, for " + p.Workspaces[0].String()})
+		p.Skipped = append(p.Skipped, Skipped{f.id, workspaceType, NotEmulated, "there is one Prometheus server, for " + p.Workspaces[0].String()})
 		return
 	}
 	p.Workspaces = append(p.Workspaces, Workspace{
@@ -23,20 +23,20 @@ func (p *Plan) addWorkspace(f *fields) {
 
 func (p *Plan) addRuleGroups(f *fields) {
 	g := RuleGroups{ID: f.id, Name: f.physical(), WorkspaceARN: f.text("Workspace"), Data: f.text("Data")}
-	// It becomes the name of a file.
+	// The name becomes a file name.
 	if f.err == nil && !regexp.MustCompile(`^[0-9A-Za-z][-.0-9A-Z_a-z]*$`).MatchString(g.Name) {
 		f.fail("Name", fmt.Errorf("%q: want letters, digits, hyphens, dots and underscores", g.Name))
 	}
 	p.RuleGroups = append(p.RuleGroups, g)
 }
 
-// dropRuleGroups lists the rules of workspaces that do not run.
+// dropRuleGroups removes the rules of workspaces that are not emulated.
 func (p *Plan) dropRuleGroups() {
 	p.RuleGroups = slices.DeleteFunc(p.RuleGroups, func(g RuleGroups) bool {
 		if slices.ContainsFunc(p.Workspaces, func(w Workspace) bool { return w.ARN == g.WorkspaceARN }) {
 			return false
 		}
-		p.Skipped = append(p.Skipped, Skipped{g.ID, ruleGroupsType, NoBody, "its workspace does not run"})
+		p.Skipped = append(p.Skipped, Skipped{g.ID, ruleGroupsType, NotEmulated, "its workspace is not emulated"})
 		return true
 	})
 }

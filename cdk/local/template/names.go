@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// What CloudFormation would name and number at the deployment is derived here from
-// the stack's name and the logical id.
+// Names and ids that CloudFormation generates at the deployment are derived here from the
+// stack's name and the logical id.
 
 func digest(parts ...string) []byte {
 	h := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return h[:]
 }
 
-// uuid is in the form of a random UUID.
+// uuid returns a digest in the form of a random UUID.
 func uuid(parts ...string) string {
 	d := digest(parts...)
 	d[6], d[8] = d[6]&0x0f|0x40, d[8]&0x3f|0x80
@@ -28,7 +28,7 @@ func shortID(parts ...string) string {
 	return strings.ToLower(base32.StdEncoding.EncodeToString(digest(parts...)))[:10]
 }
 
-// named returns the resource's own name, or stack-logicalID cut to most characters.
+// nameOf returns the resource's own name, or stack-logicalID cut to most characters.
 func (r *resolver) nameOf(id, property string, most int) (string, error) {
 	if v, ok := r.stack.template.Resources[id].Properties[property]; ok {
 		x, err := r.value(v)
@@ -92,8 +92,8 @@ func (r *resolver) physicalID(id string) (string, error) {
 	}
 }
 
-// attribute is what Fn::GetAtt returns. Attributes of resources that do not run here
-// get a value that names them.
+// attribute is what Fn::GetAtt returns. Attributes of resources that are not emulated have
+// a value that names them.
 func (r *resolver) attribute(id, attribute string) (string, error) {
 	t := r.stack.template.Resources[id].Type
 	physical, err := r.physicalID(id)

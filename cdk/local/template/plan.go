@@ -7,7 +7,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/secrets"
 )
 
-// ID says where in the assembly a resource stands.
+// ID identifies a resource of the assembly.
 type ID struct {
 	Stack     string // the stack's name
 	LogicalID string
@@ -15,7 +15,7 @@ type ID struct {
 
 func (id ID) String() string { return id.Stack + "/" + id.LogicalID }
 
-// Plan is what of an assembly can run here, and what can not.
+// Plan lists the resources of a stage that are emulated, and those that are not.
 type Plan struct {
 	Stacks    []string
 	Region    string
@@ -31,7 +31,7 @@ type Plan struct {
 	Triggers  []Trigger
 	Schedules []Schedule
 	Rules     []Rule
-	// Workspaces has one at most: the server that it stands for is one here.
+	// Workspaces has at most one: there is one Prometheus server.
 	Workspaces []Workspace
 	RuleGroups []RuleGroups
 	Skipped    []Skipped
@@ -40,7 +40,7 @@ type Plan struct {
 // Function is an AWS::Lambda::Function that is built from a package of this module.
 type Function struct {
 	ID
-	// Program is the function's directory under functions, and of its binary.
+	// Program is the function's folder below functions, and that of its binary.
 	Program             string
 	Name                string
 	ARN                 string
@@ -48,7 +48,7 @@ type Function struct {
 	Env                 map[string]string
 	MemoryMB            int
 	Timeout             time.Duration
-	ReservedConcurrency int // -1: none
+	ReservedConcurrency int // -1 if it has none
 }
 
 // Stream is an AWS::Kinesis::Stream.
@@ -56,7 +56,7 @@ type Stream struct {
 	ID
 	Name      string
 	ARN       string
-	Shards    int // those that an on-demand stream starts with: 4
+	Shards    int // of an on-demand stream 4, as at its start
 	OnDemand  bool
 	Retention time.Duration
 }
@@ -75,8 +75,8 @@ type API struct {
 	ID
 	APIID string
 	Name  string
-	// Endpoint is what the template's other resources are told. Nobody answers
-	// there: who runs the plan replaces it.
+	// Endpoint is the URL that the template's other resources contain. It does not exist:
+	// the caller replaces it.
 	Endpoint    string
 	Routes      []Route
 	Authorizers []Authorizer
@@ -105,7 +105,7 @@ type Authorizer struct {
 	CacheTTL        time.Duration
 }
 
-// APIStage is a stage of an API; zero limits mean the account's.
+// APIStage is a stage of an API. A limit of zero means the account's.
 type APIStage struct {
 	ID
 	Name       string
@@ -123,8 +123,8 @@ type Bucket struct {
 type Secret struct {
 	ID
 	Name string
-	ARN  string // in which the ending that AWS makes up is derived from ID
-	// Value is what the template says; empty when it is generated.
+	ARN  string // with a suffix that is derived from ID; in AWS it is random
+	// Value is the template's; empty if the value is generated.
 	Value    string
 	Generate secrets.Generate
 }
@@ -142,7 +142,7 @@ type Key struct {
 	ARN   string
 }
 
-// Trigger is a custom resource by which the deployment invokes a function once.
+// Trigger is a custom resource with which the deployment invokes a function once.
 type Trigger struct {
 	ID
 	FunctionARN string
@@ -152,12 +152,12 @@ type Trigger struct {
 type Workspace struct {
 	ID
 	ARN string
-	// Endpoint is what the template's other resources are told, with a slash at its
-	// end. Nobody answers there: who runs the plan replaces it.
+	// Endpoint is the URL that the template's other resources contain, with a slash at its
+	// end. It does not exist: the caller replaces it.
 	Endpoint string
 }
 
-// RemoteWrite is where the functions believe that the workspace takes samples.
+// RemoteWrite returns the remote write URL in the functions' settings.
 func (w Workspace) RemoteWrite() string { return w.Endpoint + "api/v1/remote_write" }
 
 // RuleGroups is an AWS::APS::RuleGroupsNamespace.
@@ -165,21 +165,21 @@ type RuleGroups struct {
 	ID
 	Name         string
 	WorkspaceARN string
-	// Data is a file of Prometheus's recording and alerting rules.
+	// Data is a rule file of Prometheus.
 	Data string
 }
 
-// Group says why a resource does not run here.
+// Group says why a resource is skipped.
 type Group int
 
 const (
-	// NeedsNone is a resource that one machine does without.
-	NeedsNone Group = iota
-	// NoBody is a resource that has no counterpart here, so what it does is missing.
-	NoBody
+	// NotNeeded means that one machine does not need the resource.
+	NotNeeded Group = iota
+	// NotEmulated means that the effect of the resource is missing.
+	NotEmulated
 )
 
-// Skipped is a resource that does not run here.
+// Skipped is a resource that is not emulated.
 type Skipped struct {
 	ID
 	Type   string

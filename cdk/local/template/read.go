@@ -11,10 +11,10 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/eventsource"
 )
 
-// onDemandShards is what an on-demand stream starts with.
+// onDemandShards is the number of shards that an on-demand stream starts with.
 const onDemandShards = 4
 
-// Read reads the assembly in dir and plans the stacks of a stage.
+// Read reads the assembly in dir and returns the plan of a stage.
 func Read(dir, stage string) (*Plan, error) {
 	found, err := readAssembly(dir)
 	if err != nil {
@@ -44,7 +44,7 @@ func Read(dir, stage string) (*Plan, error) {
 	return p, nil
 }
 
-// add plans one resource.
+// add adds one resource to the plan.
 func (p *Plan) add(r *resolver, id string) error {
 	res := r.stack.template.Resources[id]
 	f := newFields(r, id)
@@ -123,7 +123,7 @@ func (p *Plan) addFunction(f *fields, res resource) {
 		program = strings.TrimPrefix(source, "functions/")
 	}
 	if program == "" {
-		p.Skipped = append(p.Skipped, Skipped{f.id, res.Type, NoBody, "names no package of this module"})
+		p.Skipped = append(p.Skipped, Skipped{f.id, res.Type, NotEmulated, "its metadata names no package of this module"})
 		return
 	}
 	p.Functions = append(p.Functions, Function{
@@ -144,14 +144,14 @@ func (p *Plan) addStream(f *fields) {
 }
 
 func (p *Plan) addMapping(f *fields) {
-	// A consumer with a throughput of its own reads the same records.
+	// A consumer with enhanced fan-out reads the same records.
 	stream, _, _ := strings.Cut(f.text("EventSourceArn"), "/consumer/")
 	if stream != "" && !strings.HasPrefix(stream, "arn:aws:kinesis:") {
-		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::Lambda::EventSourceMapping", NoBody, "its source is not a stream: " + stream})
+		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::Lambda::EventSourceMapping", NotEmulated, "its source is not a Kinesis stream: " + stream})
 		return
 	}
 	if f.text("Enabled") == "false" {
-		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::Lambda::EventSourceMapping", NeedsNone, "the template disables it"})
+		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::Lambda::EventSourceMapping", NotNeeded, "the template disables it"})
 		return
 	}
 	m := Mapping{
@@ -195,10 +195,10 @@ func (p *Plan) addSecret(f *fields) {
 	p.Secrets = append(p.Secrets, s)
 }
 
-// busType is that of EventBridge's buses.
+// busType is the type of EventBridge buses.
 const busType = "AWS::Events::EventBus"
 
-// keyType is that of keys for signing, and of those that encrypt, which have no body here.
+// keyType is the type of keys that sign, and of those that encrypt, which are not emulated.
 const keyType = "AWS::KMS::Key"
 
 func (p *Plan) addKey(f *fields) {
@@ -209,11 +209,11 @@ func (p *Plan) addKey(f *fields) {
 	case usage == "" || usage == "ENCRYPT_DECRYPT":
 		p.skip(f.id, keyType)
 	default:
-		p.Skipped = append(p.Skipped, Skipped{f.id, keyType, NoBody, "keys are of P-256 and sign here; it is " + spec + " for " + usage})
+		p.Skipped = append(p.Skipped, Skipped{f.id, keyType, NotEmulated, "only P-256 keys that sign are emulated; it is " + spec + " for " + usage})
 	}
 }
 
-// functionARN reads a function's name, ARN, or ARN with a version, and returns its ARN.
+// functionARN returns the ARN of a function given by its name, ARN, or ARN with a version.
 func functionARN(name string, r *resolver) string {
 	const partsOfARN = 7 // arn:aws:lambda:region:account:function:name
 	if !strings.HasPrefix(name, "arn:") {
@@ -223,7 +223,7 @@ func functionARN(name string, r *resolver) string {
 	return strings.Join(parts[:min(len(parts), partsOfARN)], ":")
 }
 
-// Function returns the function with an ARN, of any version.
+// Function returns the function with an ARN, with or without a version.
 func (p *Plan) Function(arn string) (Function, bool) {
 	for _, f := range p.Functions {
 		if arn == f.ARN || strings.HasPrefix(arn, f.ARN+":") {
@@ -233,13 +233,13 @@ func (p *Plan) Function(arn string) (Function, bool) {
 	return Function{}, false
 }
 
-// check finds references to functions and streams that the plan does not have, and
-// completes the mappings with what stands in their functions. Rules without their
-// workspace are left out.
+// check returns an error for references to functions and streams that the plan does not
+// have, and completes the mappings with the roles of their functions. It removes rules
+// whose workspace is not in the plan.
 func (p *Plan) check() error {
 	p.dropRuleGroups()
 	missing := func(id ID, what, arn string) error {
-		return fmt.Errorf("%s: no %s %q in these stacks", id, what, arn)
+		return fmt.Errorf("%s: the stacks have no %s %q", id, what, arn)
 	}
 	for i, m := range p.Mappings {
 		f, ok := p.Function(m.FunctionARN)
@@ -268,5 +268,15 @@ func (p *Plan) check() error {
 			}
 		}
 	}
-	return p.checkSchedules()
+	for _, s := range p.Schedules {
+		if _, ok := p.Function(s.FunctionARN); !ok {
+			return missing(s.ID, "function", s.FunctionARN)
+		}
+	}
+	for _, r := range p.Rules {
+		if _, ok := p.Function(r.FunctionARN); !ok {
+			return missing(r.ID, "function", r.FunctionARN)
+		}
+	}
+	return nil
 }

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// ErrIntrinsic says that a template function can not be resolved.
-var ErrIntrinsic = errors.New("unresolved template function")
+// ErrIntrinsic says that an intrinsic function cannot be resolved.
+var ErrIntrinsic = errors.New("unresolved intrinsic function")
 
 // absent is the value of AWS::NoValue.
 type absent struct{}
 
-// maxDepth bounds nesting and so catches references in a circle; maxSteps bounds the
-// work for one resource, which references that fan out at each level would multiply.
+// maxDepth limits nesting, which finds circular references; maxSteps limits the work for
+// one resource, which references that fan out at each level would multiply.
 const (
 	maxDepth = 100
 	maxSteps = 100_000
@@ -35,19 +35,19 @@ func newResolver(all *stacks, s *stack) *resolver {
 	return &resolver{all: all, stack: s, steps: new(int)}
 }
 
-// enter notes one more level; leave must follow.
+// enter counts one more level; leave must follow.
 func (r *resolver) enter() error {
 	r.depth++
 	*r.steps++
 	if r.depth > maxDepth || *r.steps > maxSteps {
-		return fmt.Errorf("%w: nested more than %d deep, or in a circle", ErrIntrinsic, maxDepth)
+		return fmt.Errorf("%w: circular, or nested more than %d levels", ErrIntrinsic, maxDepth)
 	}
 	return nil
 }
 
 func (r *resolver) leave() { r.depth-- }
 
-// stacks is the set within which exports are imported.
+// stacks are those that can import each other's exports.
 type stacks struct {
 	list    []*stack
 	exports map[string]export
@@ -76,7 +76,7 @@ func newStacks(list []*stack) (*stacks, error) {
 	return all, nil
 }
 
-// value returns v with every intrinsic replaced by what it stands for.
+// value returns v with every intrinsic replaced by its value.
 func (r *resolver) value(v any) (any, error) {
 	defer r.leave()
 	if err := r.enter(); err != nil {
@@ -177,7 +177,7 @@ func asText(x any) (string, error) {
 	case bool:
 		return strconv.FormatBool(x), nil
 	default:
-		return "", fmt.Errorf("%w: %T where a string is wanted", ErrIntrinsic, x)
+		return "", fmt.Errorf("%w: got %T, want a string", ErrIntrinsic, x)
 	}
 }
 
@@ -189,7 +189,7 @@ func (r *resolver) list(v any, n int) ([]any, error) {
 	}
 	l, ok := x.([]any)
 	if !ok || len(l) < n {
-		return nil, fmt.Errorf("%w: %v where a list of %d is wanted", ErrIntrinsic, x, n)
+		return nil, fmt.Errorf("%w: got %v, want a list of %d", ErrIntrinsic, x, n)
 	}
 	return l, nil
 }
@@ -220,7 +220,7 @@ func (r *resolver) ref(id string) (any, error) {
 	if _, ok := r.stack.template.Resources[id]; ok {
 		return r.physicalID(id)
 	}
-	return nil, fmt.Errorf("%w: Ref of %s, which the stack does not have", ErrIntrinsic, id)
+	return nil, fmt.Errorf("%w: Ref of %s, which is not in the stack", ErrIntrinsic, id)
 }
 
 func (r *resolver) getAtt(arg any) (any, error) {
@@ -237,7 +237,7 @@ func (r *resolver) getAtt(arg any) (any, error) {
 		attribute, _ = l[1].(string)
 	}
 	if _, ok := r.stack.template.Resources[id]; !ok || attribute == "" {
-		return nil, fmt.Errorf("%w: Fn::GetAtt of %v, which the stack does not have", ErrIntrinsic, arg)
+		return nil, fmt.Errorf("%w: Fn::GetAtt of %v, which is not in the stack", ErrIntrinsic, arg)
 	}
 	return r.attribute(id, attribute)
 }
@@ -298,7 +298,7 @@ func (r *resolver) split(arg any) (any, error) {
 	return parts, nil
 }
 
-// placeholder is ${Name}, ${Name.Attribute} or the escape ${!Literal}.
+// placeholders matches ${Name}, ${Name.Attribute} and the escape ${!Literal}.
 func placeholders() *regexp.Regexp { return regexp.MustCompile(`\$\{(!?)([^}]*)\}`) }
 
 func (r *resolver) sub(arg any) (any, error) {

@@ -1,8 +1,8 @@
 package template
 
 import (
+	"cmp"
 	"encoding/json"
-	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,15 +18,14 @@ const (
 // Schedule invokes a function at a rate.
 type Schedule struct {
 	ID
-	// ARN stands in the event.
-	ARN         string
+	ARN         string // for the event
 	FunctionARN string
 	Every       time.Duration
-	// Input is what the function is given; empty means an event that tells of the time.
+	// Input is the function's input; if empty, it gets an event with the time.
 	Input string
 }
 
-// Rule leads the events of a bus to a function, as they are.
+// Rule delivers the events of a bus to a function, unchanged.
 type Rule struct {
 	ID
 	// Bus is the name of the bus.
@@ -36,13 +35,13 @@ type Rule struct {
 	Pattern string
 }
 
-// target is where a rule or a schedule leads to.
+// target of a rule or a schedule.
 type target struct {
 	arn, input string
-	changed    bool // it gets something else than the event
+	changed    bool // its input is not the event
 }
 
-// addRule plans a rule that has a rate, or leads events to a function.
+// addRule adds a rule that has a rate, or delivers events to a function.
 func (p *Plan) addRule(f *fields) {
 	var targets []target
 	list, _ := f.get("Targets").([]any)
@@ -65,19 +64,17 @@ func (p *Plan) addEventRule(f *fields, pattern any, targets []target) {
 		f.fail("EventPattern", err)
 	}
 	bus := f.text("EventBusName")
-	bus = bus[strings.LastIndexByte(bus, '/')+1:] // of an ARN too
-	if bus == "" {
-		bus = "default"
-	}
+	bus = bus[strings.LastIndexByte(bus, '/')+1:] // of a name or an ARN
+	bus = cmp.Or(bus, "default")
 	if f.err != nil {
 		return
 	}
 	for _, t := range targets {
 		switch {
 		case !strings.HasPrefix(t.arn, "arn:aws:lambda:"):
-			p.Skipped = append(p.Skipped, Skipped{f.id, ruleType, NoBody, "it leads to no function: " + t.arn})
+			p.Skipped = append(p.Skipped, Skipped{f.id, ruleType, NotEmulated, "its target is not a function: " + t.arn})
 		case t.changed:
-			p.Skipped = append(p.Skipped, Skipped{f.id, ruleType, NoBody, "events are led as they are; it changes them"})
+			p.Skipped = append(p.Skipped, Skipped{f.id, ruleType, NotEmulated, "it changes the events, which is not emulated"})
 		default:
 			p.Rules = append(p.Rules, Rule{ID: f.id, Bus: bus, FunctionARN: functionARN(t.arn, f.r), Pattern: string(raw)})
 		}
@@ -95,18 +92,18 @@ func (p *Plan) addSchedule(f *fields, kind string, targets []target, enabled boo
 	case f.err != nil:
 		return
 	case !enabled:
-		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NeedsNone, "the template disables it"})
+		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NotNeeded, "the template disables it"})
 		return
 	case expression == "":
-		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "it has neither a rate nor a pattern"})
+		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NotEmulated, "it has neither a rate nor a pattern"})
 		return
 	case !ok:
-		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "schedules run here at a rate; it is " + expression})
+		p.Skipped = append(p.Skipped, Skipped{f.id, kind, NotEmulated, "only schedules with a rate are emulated; it is " + expression})
 		return
 	}
 	for _, t := range targets {
 		if !strings.HasPrefix(t.arn, "arn:aws:lambda:") {
-			p.Skipped = append(p.Skipped, Skipped{f.id, kind, NoBody, "it leads to no function: " + t.arn})
+			p.Skipped = append(p.Skipped, Skipped{f.id, kind, NotEmulated, "its target is not a function: " + t.arn})
 			continue
 		}
 		p.Schedules = append(p.Schedules, Schedule{
@@ -127,19 +124,4 @@ func parseRate(expression string) (time.Duration, bool) {
 	}
 	unit := map[string]time.Duration{"minute": time.Minute, "hour": time.Hour, "day": 24 * time.Hour}[found[2]]
 	return time.Duration(n) * unit, true
-}
-
-// checkSchedules finds those, and rules, of functions that the plan does not have.
-func (p *Plan) checkSchedules() error {
-	for _, s := range p.Schedules {
-		if _, ok := p.Function(s.FunctionARN); !ok {
-			return fmt.Errorf("%s: no function %q in these stacks", s.ID, s.FunctionARN)
-		}
-	}
-	for _, r := range p.Rules {
-		if _, ok := p.Function(r.FunctionARN); !ok {
-			return fmt.Errorf("%s: no function %q in these stacks", r.ID, r.FunctionARN)
-		}
-	}
-	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// reason says why resources of a type, or of a service (a prefix that ends with ::),
-// do not run here. The first match counts.
+// reason says why resources of a type, or of a service (a prefix that ends with ::), are
+// not emulated. The first match counts.
 type reason struct {
 	prefix string
 	group  Group
@@ -18,36 +18,36 @@ type reason struct {
 
 func reasons() []reason {
 	return []reason{
-		{"AWS::IAM::", NeedsNone, "permissions are not checked"},
-		{"AWS::Lambda::Permission", NeedsNone, "permissions are not checked"},
-		{"AWS::S3::BucketPolicy", NeedsNone, "permissions are not checked"},
-		{"AWS::SecretsManager::ResourcePolicy", NeedsNone, "permissions are not checked"},
-		{"AWS::SNS::TopicPolicy", NeedsNone, "permissions are not checked"},
-		{"AWS::SQS::QueuePolicy", NeedsNone, "permissions are not checked"},
-		{"AWS::KMS::", NeedsNone, "nothing is encrypted with keys of AWS"},
-		{"AWS::Lambda::Version", NeedsNone, "there is one version, the one that was built"},
-		{"AWS::Lambda::Alias", NeedsNone, "there is one version, the one that was built"},
-		{"AWS::Kinesis::StreamConsumer", NeedsNone, "each mapping reads the stream on its own"},
-		{"AWS::SecretsManager::SecretTargetAttachment", NeedsNone, "the secret names the local database"},
-		{"AWS::Logs::", NeedsNone, "logs are files"},
-		{"AWS::CDK::Metadata", NeedsNone, "it describes the assembly"},
-		{"AWS::EC2::Instance", NeedsNone, "it stands for a network or a database that one machine has by itself"},
-		{"AWS::EC2::LaunchTemplate", NeedsNone, "the database is a local PostgreSQL"},
-		{"AWS::EC2::Volume", NeedsNone, "the database is a local PostgreSQL"},
-		{"AWS::AutoScaling::", NeedsNone, "the database is a local PostgreSQL"},
-		{"AWS::EC2::", NeedsNone, "everything listens on this machine only"},
-		{"AWS::Route53::", NeedsNone, "everything listens on this machine only"},
-		{"Custom::VpcRestrictDefaultSG", NeedsNone, "everything listens on this machine only"},
-		{"AWS::CloudWatch::", NoBody, "nothing watches metrics here"},
-		{"AWS::SNS::", NoBody, "no alarm is sent"},
-		{"AWS::SQS::Queue", NoBody, "what could not be delivered is a line in a log"},
-		{"AWS::DLM::", NoBody, "no backups are taken"},
-		{"AWS::Backup::", NoBody, "no backups are taken"},
+		{"AWS::IAM::", NotNeeded, "permissions are not checked"},
+		{"AWS::Lambda::Permission", NotNeeded, "permissions are not checked"},
+		{"AWS::S3::BucketPolicy", NotNeeded, "permissions are not checked"},
+		{"AWS::SecretsManager::ResourcePolicy", NotNeeded, "permissions are not checked"},
+		{"AWS::SNS::TopicPolicy", NotNeeded, "permissions are not checked"},
+		{"AWS::SQS::QueuePolicy", NotNeeded, "permissions are not checked"},
+		{"AWS::KMS::", NotNeeded, "nothing is encrypted with AWS keys"},
+		{"AWS::Lambda::Version", NotNeeded, "only the version that was built exists"},
+		{"AWS::Lambda::Alias", NotNeeded, "only the version that was built exists"},
+		{"AWS::Kinesis::StreamConsumer", NotNeeded, "event source mappings read the stream directly"},
+		{"AWS::SecretsManager::SecretTargetAttachment", NotNeeded, "the secret holds the address of the local database"},
+		{"AWS::Logs::", NotNeeded, "logs are written to files"},
+		{"AWS::CDK::Metadata", NotNeeded, "it describes the assembly"},
+		{"AWS::EC2::Instance", NotNeeded, "the network and the database are local"},
+		{"AWS::EC2::LaunchTemplate", NotNeeded, "the database is a local PostgreSQL"},
+		{"AWS::EC2::Volume", NotNeeded, "the database is a local PostgreSQL"},
+		{"AWS::AutoScaling::", NotNeeded, "the database is a local PostgreSQL"},
+		{"AWS::EC2::", NotNeeded, "all addresses are on the loopback interface"},
+		{"AWS::Route53::", NotNeeded, "all addresses are on the loopback interface"},
+		{"Custom::VpcRestrictDefaultSG", NotNeeded, "all addresses are on the loopback interface"},
+		{"AWS::CloudWatch::", NotEmulated, "metrics have no alarms"},
+		{"AWS::SNS::", NotEmulated, "notifications are not sent"},
+		{"AWS::SQS::Queue", NotEmulated, "events that were not delivered are saved in a log"},
+		{"AWS::DLM::", NotEmulated, "no backups are taken"},
+		{"AWS::Backup::", NotEmulated, "no backups are taken"},
 	}
 }
 
 func (p *Plan) skip(id ID, kind string) {
-	s := Skipped{ID: id, Type: kind, Group: NoBody, Reason: "unknown to the local stack"}
+	s := Skipped{ID: id, Type: kind, Group: NotEmulated, Reason: "the local stack has no emulator of this type"}
 	for _, r := range reasons() {
 		if kind == r.prefix || strings.HasSuffix(r.prefix, "::") && strings.HasPrefix(kind, r.prefix) {
 			s.Group, s.Reason = r.group, r.text
@@ -57,28 +57,28 @@ func (p *Plan) skip(id ID, kind string) {
 	p.Skipped = append(p.Skipped, s)
 }
 
-// skipFunction lists a function that this module does not hold.
+// skipFunction lists a function whose source is not in this module.
 func (p *Plan) skipFunction(id ID, res resource, runtime string) {
-	s := Skipped{ID: id, Type: res.Type, Group: NoBody, Reason: "its runtime is " + runtime}
-	// Providers are the CDK's own; what they do at a deployment is done here, or listed
-	// with the custom resource.
+	s := Skipped{ID: id, Type: res.Type, Group: NotEmulated, Reason: "its runtime is " + runtime}
+	// Providers belong to the CDK. The local stack does their work, or lists the custom
+	// resource.
 	if strings.Contains(id.LogicalID, "CustomResourceProvider") {
-		s.Group, s.Reason = NeedsNone, "it serves a custom resource of the CDK"
+		s.Group, s.Reason = NotNeeded, "it implements a custom resource of the CDK"
 	}
 	p.Skipped = append(p.Skipped, s)
 }
 
-// PrintSkipped lists what does not run here, by reason, type and logical id.
+// PrintSkipped lists the resources that are not emulated, by reason, type and logical id.
 func (p *Plan) PrintSkipped(w io.Writer) error {
 	for _, g := range []struct {
 		group Group
 		title string
 	}{
-		{NoBody, "Not run here, it has no local body:"},
-		{NeedsNone, "Not run here, none is needed:"},
+		{NotEmulated, "Not emulated:"},
+		{NotNeeded, "Not needed locally:"},
 	} {
 		if err := p.printGroup(w, g.group, g.title); err != nil {
-			return fmt.Errorf("list what is skipped: %w", err)
+			return fmt.Errorf("list the resources that are not emulated: %w", err)
 		}
 	}
 	return nil

@@ -44,10 +44,10 @@ func TestRead(t *testing.T) {
 	}
 	again.Skipped = nil
 	if diff := cmp.Diff(p, again); diff != "" {
-		t.Error("a second reading differs:", diff)
+		t.Error("the second plan differs:", diff)
 	}
 	if f, ok := p.Function(p.Triggers[0].FunctionARN); !ok || f.Program != "migrate" {
-		t.Errorf("the trigger's function is %+v", f)
+		t.Errorf("function of the trigger: got %+v, want migrate", f)
 	}
 }
 
@@ -71,16 +71,16 @@ func golden(t *testing.T, name string, got []byte) {
 func TestReadMissing(t *testing.T) {
 	t.Parallel()
 	if _, err := Read(t.TempDir(), "dev"); !errors.Is(err, ErrNoAssembly) {
-		t.Errorf("an empty directory: %v", err)
+		t.Errorf("empty folder: got %v, want %v", err, ErrNoAssembly)
 	}
 	_, err := Read(filepath.Join("testdata", "assembly"), "staging")
 	if !errors.Is(err, ErrNoAssembly) || !strings.Contains(err.Error(), "dev, prod") && !strings.Contains(err.Error(), "prod, dev") {
-		t.Errorf("a stage that is not there: %v", err)
+		t.Errorf("unknown stage: got %v, want %v and the stages", err, ErrNoAssembly)
 	}
 }
 
-// Each template is refused with an error that names stack and resource.
-func TestReadRefuses(t *testing.T) {
+// TestReadErrors: the error of each template names the stack and the resource.
+func TestReadErrors(t *testing.T) {
 	t.Parallel()
 	function := func(value string) string {
 		return `{"Resources":{"Fn":{"Type":"AWS::Lambda::Function","Properties":{"Runtime":"provided.al2023",` +
@@ -95,14 +95,14 @@ func TestReadRefuses(t *testing.T) {
 		"select past the end":  {function(`{"Fn::Select":[2,["a","b"]]}`), "Fn::Select"},
 		"join of a text":       {function(`{"Fn::Join":["",{"Ref":"AWS::Region"}]}`), "Fn::Join"},
 		"sub of nothing":       {function(`{"Fn::Sub":"${Nothing.Arn}"}`), "Nothing"},
-		"object for a string":  {function(`{"a":"b"}`), "string is wanted"},
+		"object for a string":  {function(`{"a":"b"}`), "want a string"},
 		"map without the key":  {function(`{"Fn::FindInMap":["a","b","c"]}`), "Fn::FindInMap"},
-		"name in a circle":     {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"Name":{"Ref":"Fn"}}}}}`, "circle"},
+		"name in a circle":     {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"Name":{"Ref":"Fn"}}}}}`, "circular"},
 		"mapping without a fn": {`{"Resources":{"Fn":{"Type":"AWS::Lambda::EventSourceMapping","Properties":{"FunctionName":"gone","EventSourceArn":"arn:aws:kinesis:r:a:stream/s"}}}}`, "gone"},
 		"rules outside":        {`{"Resources":{"Fn":{"Type":"AWS::APS::RuleGroupsNamespace","Properties":{"Name":"../up","Data":"groups: []"}}}}`, "../up"},
 		"schedule of no fn":    {`{"Resources":{"Fn":{"Type":"AWS::Events::Rule","Properties":{"ScheduleExpression":"rate(1 hour)","Targets":[{"Id":"T","Arn":"arn:aws:lambda:r:a:function:gone"}]}}}}`, "gone"},
 		"rule of no fn":        {`{"Resources":{"Fn":{"Type":"AWS::Events::Rule","Properties":{"EventPattern":{"source":["s"]},"Targets":[{"Id":"T","Arn":"arn:aws:lambda:r:a:function:gone"}]}}}}`, "gone"},
-		"number that is none":  {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":"many"}}}}`, "many"},
+		"not a number":         {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":"many"}}}}`, "many"},
 	} {
 		dir := t.TempDir()
 		manifest := `{"artifacts":{"MyStack":{"type":"aws:cloudformation:stack","properties":{"templateFile":"t.json"}}}}`
@@ -113,12 +113,12 @@ func TestReadRefuses(t *testing.T) {
 		}
 		_, err := Read(dir, "dev")
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "MyStack/Fn") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
 		}
 	}
 }
 
-// Whatever a template holds, reading it ends, with a plan or an error.
+// FuzzRead checks that reading any template ends, with a plan or an error.
 func FuzzRead(f *testing.F) {
 	for _, file := range []string{"Flow.template.json", "assembly-Nested/Data.template.json"} {
 		raw, err := os.ReadFile(filepath.Join("testdata", "assembly", file))

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"time"
 
 	locals3 "github.com/insighthub/insighthub/cdk/local/s3"
 	"github.com/insighthub/insighthub/lib/aws/s3"
@@ -28,7 +29,7 @@ func localBy(t *testing.T, wire *s3.Wire, seen func(*http.Request)) *s3.Store {
 
 func localURL(t *testing.T, seen func(*http.Request)) string {
 	t.Helper()
-	objects, err := locals3.New(locals3.Config{Dir: t.TempDir()})
+	objects, err := locals3.New(locals3.Config{Dir: t.TempDir(), Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
