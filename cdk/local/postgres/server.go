@@ -113,10 +113,10 @@ func (s *Server) Exited() <-chan struct{} { return s.process.Exited() }
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Lock()
 	defer s.stop.Unlock()
-	if !s.process.Ask(ctx, syscall.SIGINT) {
+	if !s.process.End(ctx, syscall.SIGINT) {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		if !s.process.Ask(grace, syscall.SIGQUIT) {
+		if !s.process.End(grace, syscall.SIGQUIT) {
 			s.process.Kill()
 		}
 	}

@@ -1,5 +1,5 @@
-// Package process owns a child process of the local stack: one that dies with the
-// stack, however that ends, and that is stopped in its turn, not by the terminal.
+// Package process runs child processes of the local stack: they end with the stack,
+// however that ends, and are stopped by it, not by the terminal.
 package process
 
 import (
@@ -17,11 +17,11 @@ type Child struct {
 	err     error // valid once exited is closed
 }
 
-// Start starts cmd, whose context must outlive the child: only its owner ends it.
-// The kernel sends orphaned to the child when this process dies. The child leads
-// a process group of its own, because Ctrl-C in the terminal is for the stack,
-// which ends its children one after another. Other members of cmd.SysProcAttr,
-// such as the credential, are kept.
+// Start starts cmd, whose context must outlive the child: only its owner ends it. The
+// kernel sends the signal orphaned to the child when this process ends. The child leads
+// its own process group, because Ctrl-C in the terminal is for the stack, which ends its
+// children one after another. Other members of cmd.SysProcAttr, such as the credential,
+// are not changed.
 func Start(cmd *exec.Cmd, orphaned syscall.Signal) (*Child, error) {
 	return start(cmd, orphaned, func() error {
 		cmd.SysProcAttr.Setpgid = true
@@ -29,9 +29,9 @@ func Start(cmd *exec.Cmd, orphaned syscall.Signal) (*Child, error) {
 	})
 }
 
-// StartBehind is Start for a child that gives way to others; see [Behind].
-func StartBehind(cmd *exec.Cmd, orphaned syscall.Signal) (*Child, error) {
-	return start(cmd, orphaned, func() error { return Behind(cmd) })
+// StartLowPriority is Start for a child of low priority; see [StartNice].
+func StartLowPriority(cmd *exec.Cmd, orphaned syscall.Signal) (*Child, error) {
+	return start(cmd, orphaned, func() error { return StartNice(cmd) })
 }
 
 func start(cmd *exec.Cmd, orphaned syscall.Signal, begin func() error) (*Child, error) {
@@ -43,8 +43,8 @@ func start(cmd *exec.Cmd, orphaned syscall.Signal, begin func() error) (*Child, 
 	started := make(chan error, 1)
 	go func() {
 		// Linux sends the parent-death signal when the thread that forked ends, not
-		// the process, so the thread is kept until the child has ended.
-		// It ends with the goroutine, since begin may have made it give way as well.
+		// the process, so the thread waits until the child has ended. It ends with the
+		// goroutine, since begin may have changed its priority.
 		runtime.LockOSThread()
 		err := begin()
 		started <- err
@@ -64,23 +64,22 @@ func start(cmd *exec.Cmd, orphaned syscall.Signal, begin func() error) (*Child, 
 // PID is the child's process id and that of its group.
 func (c *Child) PID() int { return c.process.Pid }
 
-// Exited is closed when the child has ended, asked or not.
+// Exited returns a channel that is closed when the child has ended.
 func (c *Child) Exited() <-chan struct{} { return c.exited }
 
-// Err waits for the child's end and returns what [exec.Cmd.Wait] said about it:
-// nil after status 0.
+// Err waits for the child's end and returns the result of [exec.Cmd.Wait]: nil after
+// status 0.
 func (c *Child) Err() error {
 	<-c.exited
 	return c.err
 }
 
-// Signal sends a signal to the child alone, not to its group. A child that has
-// ended is an error.
+// Signal sends a signal to the child, not to its group. It fails if the child has ended.
 func (c *Child) Signal(signal syscall.Signal) error { return c.process.Signal(signal) }
 
-// Ask sends a signal to the child and reports whether it ended before ctx did.
-func (c *Child) Ask(ctx context.Context, signal syscall.Signal) bool {
-	_ = c.Signal(signal) // fails only where there is nobody to wait for
+// End sends a signal to the child and reports whether it ended before ctx did.
+func (c *Child) End(ctx context.Context, signal syscall.Signal) bool {
+	_ = c.Signal(signal) // fails only if the child has ended
 	return c.await(ctx)
 }
 
@@ -90,14 +89,14 @@ func (c *Child) Kill() {
 	<-c.exited
 }
 
-// AskGroup is Ask for the child and all that it started in its group. It reports
-// on the child; others of the group may live on.
-func (c *Child) AskGroup(ctx context.Context, signal syscall.Signal) bool {
+// EndGroup is End for all processes of the child's group. It reports on the child; others
+// of the group may still run.
+func (c *Child) EndGroup(ctx context.Context, signal syscall.Signal) bool {
 	_ = syscall.Kill(-c.PID(), signal)
 	return c.await(ctx)
 }
 
-// KillGroup is Kill for the child and all that it started in its group.
+// KillGroup is Kill for all processes of the child's group.
 func (c *Child) KillGroup() {
 	_ = syscall.Kill(-c.PID(), syscall.SIGKILL)
 	<-c.exited

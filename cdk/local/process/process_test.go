@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// shell starts a script and returns when it has said a line.
+// shell starts a script and returns when it has written a line.
 func shell(t *testing.T, script string) *process.Child {
 	t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", script)
@@ -56,28 +56,28 @@ func ended(t *testing.T) context.Context {
 	return ctx
 }
 
-func TestAskedToEnd(t *testing.T) {
+func TestEnd(t *testing.T) {
 	c := shell(t, `trap 'exit 0' TERM; echo; while :; do sleep 0.01; done`)
-	if !c.Ask(t.Context(), syscall.SIGTERM) {
-		t.Error("Ask = false, want true of a child that ended")
+	if !c.End(t.Context(), syscall.SIGTERM) {
+		t.Error("End = false, want true of a child that ended")
 	}
 	if err := c.Err(); err != nil {
 		t.Errorf("Err: %v, want nil", err)
 	}
 	<-c.Exited()
-	if !c.Ask(ended(t), syscall.SIGTERM) {
-		t.Error("Ask again = false, want true whatever became of the context")
+	if !c.End(ended(t), syscall.SIGTERM) {
+		t.Error("a second End = false, want true whatever became of the context")
 	}
 	if err := c.Signal(syscall.SIGHUP); err == nil {
-		t.Error("Signal succeeded, want an error: nobody is there")
+		t.Error("Signal succeeded, want an error: the child has ended")
 	}
 	c.Kill()
 }
 
-func TestKilledWhenDeaf(t *testing.T) {
+func TestKilledIfItIgnoresTheSignal(t *testing.T) {
 	c := shell(t, `trap '' TERM; echo; while :; do sleep 0.01; done`)
-	if c.Ask(ended(t), syscall.SIGTERM) {
-		t.Error("Ask = true, want false of a deaf child")
+	if c.End(ended(t), syscall.SIGTERM) {
+		t.Error("End = true, want false of a child that ignores the signal")
 	}
 	c.Kill()
 	if err := c.Err(); err == nil || !strings.Contains(err.Error(), "killed") {
@@ -89,8 +89,8 @@ func TestKilledWhenDeaf(t *testing.T) {
 // not the test.
 func TestGroup(t *testing.T) {
 	c := shell(t, `sleep 3600 & trap '' TERM; echo; wait; exit 7`)
-	if !c.AskGroup(t.Context(), syscall.SIGTERM) {
-		t.Error("AskGroup = false, want true")
+	if !c.EndGroup(t.Context(), syscall.SIGTERM) {
+		t.Error("EndGroup = false, want true")
 	}
 	if err := c.Err(); err == nil || !strings.Contains(err.Error(), "7") {
 		t.Errorf("Err: %v, want status 7, after the end of the grandchild", err)
@@ -107,9 +107,9 @@ func TestDiesWithItsHost(t *testing.T) {
 	processtest.Gone(t, processtest.Orphan(t, t.TempDir()))
 }
 
-// TestBehind: the child is nice, leads a group of its own, and its own threads are as
-// nice; whoever started it is not.
-func TestBehind(t *testing.T) {
+// TestStartLowPriority checks that the child has a raised niceness and its own group, and
+// that the threads of this process keep theirs.
+func TestStartLowPriority(t *testing.T) {
 	priority, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -121,34 +121,34 @@ func TestBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd.Stdout = w
-	c, err := process.StartBehind(cmd, syscall.SIGKILL)
+	c, err := process.StartLowPriority(cmd, syscall.SIGKILL)
 	_ = w.Close()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.KillGroup(); _ = r.Close() })
-	said := make([]byte, 64)
-	n, err := r.Read(said)
-	if got := strings.TrimSpace(string(said[:n])); err != nil || got != "10" {
-		t.Errorf("the child says that it is nice by %q, %v", got, err)
+	written := make([]byte, 64)
+	n, err := r.Read(written)
+	if got := strings.TrimSpace(string(written[:n])); err != nil || got != "10" {
+		t.Errorf("niceness of the child: got %q, %v; want 10", got, err)
 	}
 	if group, err := syscall.Getpgid(c.PID()); err != nil || group != c.PID() {
-		t.Errorf("group %d of child %d, %v", group, c.PID(), err)
+		t.Errorf("group of child %d: got %d, %v; want its own", c.PID(), group, err)
 	}
 	if raw, err := os.ReadFile("/proc/" + strconv.Itoa(c.PID()) + "/autogroup"); err == nil && !strings.HasSuffix(strings.TrimSpace(string(raw)), "nice 10") {
-		t.Errorf("session: %s", raw)
+		t.Errorf("session: got %s, want nice 10", raw)
 	}
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {
 		t.Fatal(err)
 	}
-	behind := 0
+	changed := 0
 	for _, thread := range threads {
 		if stat, err := os.ReadFile("/proc/self/task/" + thread.Name() + "/stat"); err == nil && strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[16] != own {
-			behind++
+			changed++
 		}
 	}
-	if behind > 1 { // the one that waits for the child
-		t.Errorf("%d threads of this process are nice", behind)
+	if changed > 1 { // the one that waits for the child
+		t.Errorf("got %d threads of this process with another niceness, want at most 1", changed)
 	}
 }

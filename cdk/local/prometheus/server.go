@@ -133,7 +133,7 @@ func (s *Server) Exited() <-chan struct{} { return s.process.Exited() }
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Lock()
 	defer s.stop.Unlock()
-	if !s.process.Ask(ctx, syscall.SIGTERM) {
+	if !s.process.End(ctx, syscall.SIGTERM) {
 		s.process.Kill()
 		return fmt.Errorf("prometheus did not end in time: %w", ctx.Err())
 	}
@@ -232,7 +232,7 @@ func (s *Server) launch(ctx context.Context, log io.Writer) error {
 	cmd.Stdout, cmd.Stderr = log, log
 	// People wait for the functions, and for the database behind them; that the rules are
 	// evaluated at once, each quarter of a minute, nobody needs.
-	s.process, err = process.StartBehind(cmd, syscall.SIGTERM)
+	s.process, err = process.StartLowPriority(cmd, syscall.SIGTERM)
 	return err
 }
 

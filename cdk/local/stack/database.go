@@ -16,21 +16,21 @@ const (
 	databaseName  = "insighthub"
 	databaseStart = time.Minute
 	databaseStop  = 30 * time.Second
-	// walFiles of 16 MB hold what the database logs in 80 s at 100,000 events/s.
+	// walFiles of 16 MB hold 80 s of write-ahead log at 100,000 events/s.
 	walFiles = 64
 )
 
-// database is a server of the stack's own. It is kept on its port; the functions
-// reconnect and their batches are tried again meanwhile.
+// database is the stack's own server. It is restarted on its port; until then the
+// functions reconnect, and their batches are retried.
 type database struct {
-	keeper[*postgres.Server]
+	supervisor[*postgres.Server]
 	dsn string
 }
 
-func startDatabase(ctx context.Context, cfg Config, logs io.Writer, say func(string, ...any)) (*database, error) {
+func startDatabase(ctx context.Context, cfg Config, logs io.Writer, printf func(string, ...any)) (*database, error) {
 	config := postgres.Config{
 		Tree: cfg.Timescale, DataDir: cfg.path("postgres"), Database: databaseName, Logs: logs,
-		// As after some days of running: making a log file under load holds up
+		// As after some days of running: the creation of a log file under load delays
 		// the commits of that moment by 15 ms.
 		PreallocateWAL: walFiles,
 	}
@@ -44,10 +44,10 @@ func startDatabase(ctx context.Context, cfg Config, logs io.Writer, say func(str
 	if config.Port, err = portOf(d.dsn); err != nil {
 		return nil, errors.Join(err, running.Stop(ctx))
 	}
-	d.name, d.log, d.say = "database", "postgres", say
-	d.startTime, d.stopTime = databaseStart, databaseStop
+	d.name, d.log, d.printf = "database", "postgres", printf
+	d.startTimeout, d.stopTimeout = databaseStart, databaseStop
 	d.start = func(ctx context.Context) (*postgres.Server, error) { return postgres.Start(ctx, config) }
-	d.keep(ctx, running)
+	d.supervise(ctx, running)
 	return d, nil
 }
 

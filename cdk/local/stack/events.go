@@ -10,7 +10,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/template"
 )
 
-// startEvents gives the buses their body: a log of what is put on them.
+// startEvents starts the emulator of EventBridge, which logs each event.
 func (s *Stack) startEvents(ctx context.Context) error {
 	if len(s.plan.Buses) == 0 {
 		return nil
@@ -19,7 +19,7 @@ func (s *Stack) startEvents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	givenUp, err := s.openLog("events-given-up")
+	undelivered, err := s.openLog("events-undelivered")
 	if err != nil {
 		return err
 	}
@@ -30,21 +30,21 @@ func (s *Stack) startEvents(ctx context.Context) error {
 	s.events = events.New(ctx, events.Config{
 		Buses: buses, Region: s.plan.Region, Account: s.plan.Account, Out: logs, Now: s.cfg.Now,
 		Undelivered: func(rule string, event []byte, err error) {
-			s.say("rule       %s: an event was given up, it is in %s: %v", rule, givenUp.Name(), err)
-			_, _ = givenUp.Write(append(slices.Clone(event), '\n'))
+			s.printf("rule       %s: an event was not delivered and is saved in %s: %v", rule, undelivered.Name(), err)
+			_, _ = undelivered.Write(append(slices.Clone(event), '\n'))
 		},
 	})
 	if s.endpoints.events, err = s.serveLocal(ctx, "events", s.events.Handler()); err != nil {
 		return err
 	}
 	for _, b := range s.plan.Buses {
-		s.say("bus        %s, each event a line of %s", b.Name, s.cfg.path("logs", "events.log"))
+		s.printf("bus        %s, events logged to %s", b.Name, s.cfg.path("logs", "events.log"))
 	}
 	return nil
 }
 
-// startAllFunctions starts those that rules lead to first, so that they end last: what
-// the others put on a bus at their end is still delivered.
+// startAllFunctions starts the targets of rules first, so that they stop last: events that
+// the others put on a bus while they stop are still delivered.
 func (s *Stack) startAllFunctions(context.Context) error {
 	var targets, others []template.Function
 	for _, f := range s.plan.Functions {
@@ -63,7 +63,7 @@ func (s *Stack) startAllFunctions(context.Context) error {
 	return s.startFunctions(others)
 }
 
-// connectRules leads events to functions.
+// connectRules connects the rules to their functions.
 func (s *Stack) connectRules() error {
 	var rules []events.Rule
 	for _, planned := range s.plan.Rules {
@@ -72,7 +72,7 @@ func (s *Stack) connectRules() error {
 			return err
 		}
 		if slices.Contains(s.cfg.Without, f.plan.Program) {
-			s.say("rule       %s → %s: left out, as asked", planned.Bus, f.plan.Program)
+			s.printf("rule       %s → %s: disabled by -without", planned.Bus, f.plan.Program)
 			continue
 		}
 		pattern, err := events.ParsePattern([]byte(planned.Pattern))
@@ -89,13 +89,13 @@ func (s *Stack) connectRules() error {
 				return err
 			},
 		})
-		s.say("rule       %s → %s, %s", planned.Bus, f.plan.Program, planned.Pattern)
+		s.printf("rule       %s → %s, %s", planned.Bus, f.plan.Program, planned.Pattern)
 	}
 	if len(rules) == 0 {
 		return nil
 	}
 	if s.events == nil {
-		return fmt.Errorf("local stack: %s: no bus in these stacks", rules[0].Name)
+		return fmt.Errorf("local stack: %s: the stacks have no event bus", rules[0].Name)
 	}
 	s.events.Connect(rules)
 	s.onClose("rules", func(ctx context.Context) error {

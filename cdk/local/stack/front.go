@@ -11,7 +11,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/template"
 )
 
-// startFront serves the first API of the plan on l and further ones on free ports.
+// startFront serves the first API of the plan on l, and the others on free ports.
 func (s *Stack) startFront(ctx context.Context, l net.Listener) error {
 	if len(s.plan.APIs) == 0 {
 		return fmt.Errorf("local stack: the stage %s has no HTTP API: %w", s.cfg.Stage, l.Close())
@@ -28,13 +28,13 @@ func (s *Stack) startFront(ctx context.Context, l net.Listener) error {
 		}
 		url := s.serve("api", l, handler)
 		for _, r := range api.Routes {
-			s.say("route      %s at %s", r.Key, url)
+			s.printf("route      %s at %s", r.Key, url)
 		}
 	}
 	return nil
 }
 
-// api builds the body of an API from its routes, authorizers and first stage.
+// api returns the emulator of an API with its routes, authorizers and first stage.
 func (s *Stack) api(api template.API) (http.Handler, error) {
 	authorizers := make(map[string]*httpapi.Authorizer)
 	for _, a := range api.Authorizers {

@@ -17,7 +17,7 @@ import (
 type function struct {
 	plan template.Function
 	*lambda.Function
-	gate *gate // before the API's invocations
+	gate *gate // for the API's invocations
 }
 
 func (s *Stack) startFunctions(list []template.Function) error {
@@ -32,8 +32,8 @@ func (s *Stack) startFunctions(list []template.Function) error {
 			ReservedConcurrency: planned.ReservedConcurrency, MaxConcurrency: s.concurrency(planned.ARN),
 			Logs: logs, Now: s.cfg.Now,
 		}
-		if s.canWait(planned.ARN) {
-			config.Start = process.Behind
+		if s.lowPriority(planned.ARN) {
+			config.Start = process.StartNice
 		}
 		f, err := lambda.New(config)
 		if err != nil {
@@ -41,19 +41,18 @@ func (s *Stack) startFunctions(list []template.Function) error {
 		}
 		s.onClose("function "+planned.Program, f.Close)
 		s.functions[planned.ARN] = &function{plan: planned, Function: f, gate: newGate(f, s.cfg.Concurrency)}
-		s.say("function   %s from %s, %d MB, %v", planned.Program, s.cfg.binary(planned.Program), planned.MemoryMB, planned.Timeout)
+		s.printf("function   %s from %s, %d MB, %v", planned.Program, s.cfg.binary(planned.Program), planned.MemoryMB, planned.Timeout)
 	}
 	return nil
 }
 
-// signs and asksSigned are the variables that make a function write, and ask, as the
-// managed service wants it.
+// The variables that make a function sign its writes to and its queries of Prometheus.
 const (
-	signs      = "REMOTE_WRITE_SIGV4"
-	asksSigned = "PROMETHEUS_SIGV4"
+	signWrites  = "REMOTE_WRITE_SIGV4"
+	signQueries = "PROMETHEUS_SIGV4"
 )
 
-// environment is the template's, and the addresses of the local services.
+// environment returns the template's variables and the addresses of the emulators.
 func (s *Stack) environment(f template.Function) []string {
 	env := []string{
 		"AWS_REGION=" + s.plan.Region,
@@ -73,7 +72,7 @@ func (s *Stack) environment(f template.Function) []string {
 		}
 		if s.prometheus != nil {
 			v = s.prometheus.localise(v)
-			if k == signs || k == asksSigned { // the local server asks for no signature, and may speak 2.0
+			if k == signWrites || k == signQueries { // the local server checks none, and may support remote write 2.0
 				v = "false"
 			}
 		}
@@ -82,8 +81,9 @@ func (s *Stack) environment(f template.Function) []string {
 	return env
 }
 
-// concurrency bounds a function's processes: those behind the API by the
-// configuration, a consumer by the lanes of its shards, twice since they can be split.
+// concurrency returns the largest number of a function's processes: behind the API as
+// configured, of a consumer as many as its shards have concurrent batches, twice since
+// shards can be split.
 func (s *Stack) concurrency(arn string) int {
 	n := s.cfg.Concurrency
 	for _, m := range s.plan.Mappings {
@@ -99,27 +99,27 @@ func (s *Stack) concurrency(arn string) int {
 	return n
 }
 
-// worthWaiting is how long records gather for a function of whose results somebody takes
-// notice at once: the figures in Prometheus come from one that waits a second.
-const worthWaiting = time.Second
+// maxLiveWindow is the longest batching window of a function whose results are watched
+// live: the bridge, which exports KPIs to Prometheus, has one of a second.
+const maxLiveWindow = time.Second
 
-// canWait reports whether a function gives way to those that somebody waits for: it is
-// run by a schedule, or reads a stream and lets records gather for longer than worthWaiting.
-func (s *Stack) canWait(arn string) bool {
+// lowPriority reports whether a function runs at low priority: nobody waits for one that
+// is run by a schedule, or whose batching window is longer than maxLiveWindow.
+func (s *Stack) lowPriority(arn string) bool {
 	return slices.ContainsFunc(s.plan.Schedules, func(planned template.Schedule) bool { return planned.FunctionARN == arn }) ||
-		slices.ContainsFunc(s.plan.Mappings, func(m template.Mapping) bool { return m.FunctionARN == arn && m.Settings.Window > worthWaiting })
+		slices.ContainsFunc(s.plan.Mappings, func(m template.Mapping) bool { return m.FunctionARN == arn && m.Settings.Window > maxLiveWindow })
 }
 
-// function finds one by its ARN, of any version.
+// function returns a function by its ARN, with or without a version.
 func (s *Stack) function(arn string) (*function, error) {
 	planned, ok := s.plan.Function(arn)
 	if !ok || s.functions[planned.ARN] == nil {
-		return nil, fmt.Errorf("local stack: no function %s", arn)
+		return nil, fmt.Errorf("local stack: function %s does not exist", arn)
 	}
 	return s.functions[planned.ARN], nil
 }
 
-// runTriggers invokes what the deployment would: the migrations.
+// runTriggers invokes the functions that a deployment invokes: the migrations.
 func (s *Stack) runTriggers(ctx context.Context) error {
 	for _, t := range s.plan.Triggers {
 		f, err := s.function(t.FunctionARN)
@@ -131,9 +131,9 @@ func (s *Stack) runTriggers(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", t, err)
 		}
 		if result.FunctionError != "" {
-			return fmt.Errorf("%s: function %s: %s (its log: %s)", t, f.plan.Program, result.Payload, s.cfg.path("logs", f.plan.Program+".log"))
+			return fmt.Errorf("%s: function %s: %s (log: %s)", t, f.plan.Program, result.Payload, s.cfg.path("logs", f.plan.Program+".log"))
 		}
-		s.say("trigger    %s: %s", f.plan.Program, result.Payload)
+		s.printf("trigger    %s: %s", f.plan.Program, result.Payload)
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (s *Stack) startMappings(ctx context.Context) error {
 			return err
 		}
 		if slices.Contains(s.cfg.Without, f.plan.Program) {
-			s.say("mapping    %s → %s: left out, as asked", m.Settings.Stream, f.plan.Program)
+			s.printf("mapping    %s → %s: disabled by -without", m.Settings.Stream, f.plan.Program)
 			continue
 		}
 		settings := m.Settings
@@ -158,9 +158,9 @@ func (s *Stack) startMappings(ctx context.Context) error {
 			Checkpoints: saved, Log: s.log, Now: s.cfg.Now, NewID: newUUID,
 		}
 		if m.FailureBucket != "" {
-			config.Failures = failureBucket{s.objects, m.FailureBucket, s.say}
+			config.Failures = failureBucket{s.objects, m.FailureBucket, s.printf}
 		}
-		// It outlives the start.
+		// The mapping outlives ctx.
 		mapping, err := eventsource.Start(context.WithoutCancel(ctx), config)
 		if err != nil {
 			return fmt.Errorf("mapping %s: %w", m, err)
@@ -171,7 +171,7 @@ func (s *Stack) startMappings(ctx context.Context) error {
 			defer cancel()
 			return mapping.Close(ctx)
 		})
-		s.say("mapping    %s → %s, %d records or %v, %d lanes a shard, failures to %s",
+		s.printf("mapping    %s → %s, batches of %d records or %v, %d concurrent batches per shard, failed records to %s",
 			settings.Stream, f.plan.Program, settings.BatchSize, settings.Window, settings.Parallelization, m.FailureBucket)
 	}
 	return nil

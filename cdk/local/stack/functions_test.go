@@ -8,9 +8,9 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/template"
 )
 
-// TestCanWait: what runs by a schedule, or lets records gather for long, gives way; what
-// takes them as they come or within a second, and what is behind the API, does not.
-func TestCanWait(t *testing.T) {
+// TestLowPriority: a function that is run by a schedule, or has a long batching window, has
+// a low priority; one with a window of at most a second, or behind the API, has not.
+func TestLowPriority(t *testing.T) {
 	t.Parallel()
 	s := &Stack{plan: &template.Plan{
 		Schedules: []template.Schedule{{FunctionARN: "rollup"}},
@@ -21,8 +21,8 @@ func TestCanWait(t *testing.T) {
 		},
 	}}
 	for function, want := range map[string]bool{"rollup": true, "bridge": false, "detect": true, "store": false, "api": false} {
-		if got := s.canWait(function); got != want {
-			t.Errorf("%s can wait: %t", function, got)
+		if got := s.lowPriority(function); got != want {
+			t.Errorf("low priority of %s: got %t, want %t", function, got, want)
 		}
 	}
 }

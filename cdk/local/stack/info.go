@@ -16,7 +16,7 @@ import (
 // infoEvery is how often the process ids in stack.json are brought up to date.
 const infoEvery = time.Second
 
-// publish writes stack.json, keeps its processes up to date and says where to look.
+// publish writes stack.json, keeps its process ids up to date, and prints how to use the stack.
 func (s *Stack) publish(ctx context.Context) error {
 	if len(s.plan.Streams) > 0 {
 		s.info.Stream = s.plan.Streams[0].Name
@@ -39,7 +39,7 @@ func (s *Stack) publish(ctx context.Context) error {
 	if err := s.plan.PrintSkipped(s.cfg.Out); err != nil {
 		return err
 	}
-	return s.printWhereToLook(ctx)
+	return s.printUsage(ctx)
 }
 
 func (s *Stack) refresh(stop <-chan struct{}) {
@@ -77,34 +77,34 @@ func (s *Stack) pids() stackfile.PIDs {
 	return pids
 }
 
-func (s *Stack) printWhereToLook(ctx context.Context) error {
+func (s *Stack) printUsage(ctx context.Context) error {
 	now := s.cfg.Now()
-	s.say("\nReady. Everything listens on this machine only.")
+	s.printf("\nReady. All addresses are on the loopback interface.")
 	if s.info.SigningKey != "" {
 		t, err := gatewayToken(ctx, s.info, "demo", "plant-1", s.cfg.Now)
 		if err != nil {
 			return err
 		}
-		s.say("  post an event   curl -sS %s/v1/telemetry -H 'Content-Type: application/json' -H 'Authorization: Bearer %s' -d '%s'",
+		s.printf("  post an event   curl -sS %s/v1/telemetry -H 'Content-Type: application/json' -H 'Authorization: Bearer %s' -d '%s'",
 			s.info.HTTP, t, fmt.Sprintf(`{"events":[{"device":"press-1","metric":"temperature","time":%q,"value":71.25}]}`,
 				now.UTC().Format(time.RFC3339)))
 	}
 	if s.info.AdminPassword != "" {
-		s.say("  log in          curl -sS %s/v1/login -H 'Content-Type: application/json' -d '%s'",
+		s.printf("  log in          curl -sS %s/v1/login -H 'Content-Type: application/json' -d '%s'",
 			s.info.HTTP, fmt.Sprintf(`{"name":%q,"password":%q}`, s.info.AdminName, s.info.AdminPassword))
 	}
 	psql := "psql"
 	if s.cfg.Timescale != "" {
 		psql = filepath.Join(s.cfg.Timescale, "bin", "psql")
 	}
-	s.say("  read it back    %s '%s' -c \"SELECT * FROM reading WHERE gateway = 'demo' ORDER BY time DESC LIMIT 10\"", psql, s.info.Database)
+	s.printf("  query events    %s '%s' -c \"SELECT * FROM reading WHERE gateway = 'demo' ORDER BY time DESC LIMIT 10\"", psql, s.info.Database)
 	if s.info.Prometheus != "" {
-		s.say("  figures         %s/graph", s.info.Prometheus)
-		s.say("  OEE by machine  curl -sS %s/api/v1/query --data-urlencode 'query=insighthub:oee:ratio5m{level=\"device\"}'", s.info.Prometheus)
+		s.printf("  KPIs            %s/graph", s.info.Prometheus)
+		s.printf("  OEE by machine  curl -sS %s/api/v1/query --data-urlencode 'query=insighthub:oee:ratio5m{level=\"device\"}'", s.info.Prometheus)
 	}
-	s.say("  logs            %s", s.info.Logs)
-	s.say("  addresses       %s", s.cfg.path(stackfile.Name))
-	s.say("Ctrl-C stops all of it; the data stays in %s.\n", s.cfg.State)
+	s.printf("  logs            %s", s.info.Logs)
+	s.printf("  addresses       %s", s.cfg.path(stackfile.Name))
+	s.printf("Ctrl-C stops the stack; its data stays in %s.\n", s.cfg.State)
 	return nil
 }
 
@@ -112,7 +112,7 @@ func (s *Stack) startCommand(ctx context.Context) error {
 	if s.cfg.And == "" {
 		return nil
 	}
-	c, err := startChild(ctx, s.cfg.And, s.say)
+	c, err := startChild(ctx, s.cfg.And, s.printf)
 	if err != nil {
 		return err
 	}
@@ -126,11 +126,11 @@ func (s *Stack) startCommand(ctx context.Context) error {
 			return
 		default:
 		}
-		reason := "with success"
+		reason := "exit status 0"
 		if err != nil {
 			reason = err.Error()
 		}
-		s.say("%-10s ended: %s; the stack stays", c.name, reason)
+		s.printf("%-10s ended: %s; the stack runs on", c.name, reason)
 	}()
 	return nil
 }

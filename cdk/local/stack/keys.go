@@ -12,15 +12,15 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// The variables by which the functions name the keys that sign, the platform and its clients.
+// The functions' variables of the signing keys, and of the issuer and the audience of tokens.
 const (
 	signingKeys   = "SIGNING_KEYS"
 	tokenIssuer   = "TOKEN_ISSUER"
 	tokenAudience = "TOKEN_AUDIENCE"
 )
 
-// startKeys gives each key of the template a body. They are made once and kept, so
-// that tokens outlive a restart.
+// startKeys starts the emulator of KMS with the keys of the template. They are created
+// once, so that tokens stay valid after a restart.
 func (s *Stack) startKeys(ctx context.Context) error {
 	store, err := kms.New(kms.Config{
 		File: s.cfg.path("kms.json"), Region: s.plan.Region, AccountID: s.plan.Account, Now: s.cfg.Now,
@@ -37,7 +37,7 @@ func (s *Stack) startKeys(ctx context.Context) error {
 		return err
 	}
 	s.info.KMS = s.endpoints.kms
-	s.say("kms        %d keys, at %s", len(s.plan.Keys), s.endpoints.kms)
+	s.printf("kms        %d keys, at %s", len(s.plan.Keys), s.endpoints.kms)
 	for _, f := range s.plan.Functions {
 		if f.Env[signingKeys] == "" {
 			continue
@@ -52,8 +52,8 @@ func (s *Stack) startKeys(ctx context.Context) error {
 	return nil
 }
 
-// localise replaces the first API's address, in the value of a function's variable,
-// by the one that it has here: the issuer of tokens is often named by it.
+// localise replaces the first API's address in the value of a function's variable by the
+// local one: the issuer of tokens is often that address.
 func (s *Stack) localise(value string) string {
 	if len(s.plan.APIs) == 0 || s.plan.APIs[0].Endpoint == "" {
 		return value

@@ -10,10 +10,10 @@ import (
 	"syscall"
 )
 
-// ErrBusy says that another instance runs on the same state folder.
-var ErrBusy = errors.New("another local stack runs on this state folder")
+// ErrBusy says that another instance uses the same state folder.
+var ErrBusy = errors.New("another local stack uses this state folder")
 
-// lock is an flock: the kernel gives it back however the process ends.
+// lock is an flock: the kernel releases it however the process ends.
 type lock struct{ file *os.File }
 
 func takeLock(path string) (*lock, error) {
@@ -39,6 +39,6 @@ func takeLock(path string) (*lock, error) {
 	return &lock{file}, nil
 }
 
-// release gives the lock back; the file stays, since removing it would let two
-// instances lock two files of the same name.
+// release unlocks the file. It is not removed, since two instances could then lock two
+// files of the same name.
 func (l *lock) release() error { return l.file.Close() }

@@ -19,16 +19,16 @@ const (
 	prometheusStop  = 20 * time.Second
 )
 
-// besides is the environment of a server that in AWS is a machine of its own and
-// here shares this one's processors. It gives way to the others already, so it may run
-// on all of them, with a thread for a question beside those of the rules; and it
-// spends memory, half a gigabyte, rather than time on collecting it.
-func besides() []string { return []string{"GOMAXPROCS=4", "GOGC=400"} }
+// prometheusEnvironment is that of a server that in AWS has its own machine and here
+// shares the processors. It has a low priority already, so it may use all of them, with a
+// thread for queries besides those for rules; and it uses memory, half a gigabyte, rather
+// than processor time for garbage collection.
+func prometheusEnvironment() []string { return []string{"GOMAXPROCS=4", "GOGC=400"} }
 
-// metrics is the Prometheus that stands for the plan's workspace. Like the database it
-// is kept at its address; the functions repeat meanwhile what they write.
+// metrics is the Prometheus server that emulates the plan's workspace. Like the database
+// it is restarted at its address; until then the functions retry their writes.
 type metrics struct {
-	keeper[*prometheus.Server]
+	supervisor[*prometheus.Server]
 	workspace template.Workspace
 }
 
@@ -44,18 +44,18 @@ func (s *Stack) startPrometheus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.prometheus, err = startMetrics(ctx, s.cfg, s.plan.Workspaces[0], rules, logs, s.say); err != nil {
+	if s.prometheus, err = startMetrics(ctx, s.cfg, s.plan.Workspaces[0], rules, logs, s.printf); err != nil {
 		return err
 	}
 	s.onClose("prometheus", s.prometheus.close)
 	s.info.Prometheus = s.prometheus.url()
-	s.say("prometheus %s, process %d, %d files of rules, samples in %s",
+	s.printf("prometheus %s, process %d, %d rule files, samples in %s",
 		s.info.Prometheus, s.prometheus.pid(), len(rules), s.cfg.path("metrics"))
 	return nil
 }
 
-// writeRules writes the rules of the template to files, and takes away those of the
-// run before.
+// writeRules writes the rules of the template to files, and removes those of the
+// previous run.
 func (s *Stack) writeRules() ([]string, error) {
 	dir := s.cfg.path("metrics", "rules")
 	if err := os.RemoveAll(dir); err != nil {
@@ -75,10 +75,10 @@ func (s *Stack) writeRules() ([]string, error) {
 	return files, nil
 }
 
-func startMetrics(ctx context.Context, cfg Config, w template.Workspace, rules []string, logs io.Writer, say func(string, ...any)) (*metrics, error) {
+func startMetrics(ctx context.Context, cfg Config, w template.Workspace, rules []string, logs io.Writer, printf func(string, ...any)) (*metrics, error) {
 	config := prometheus.Config{
 		Binary: cfg.prometheus(), DataDir: cfg.path("metrics"), Rules: rules, Logs: logs,
-		Listen: listenFor(ctx, cfg.PrometheusHTTP), Environment: besides(),
+		Listen: listenFor(ctx, cfg.PrometheusHTTP), Environment: prometheusEnvironment(),
 	}
 	start, stop := context.WithTimeout(ctx, prometheusStart)
 	defer stop()
@@ -86,34 +86,34 @@ func startMetrics(ctx context.Context, cfg Config, w template.Workspace, rules [
 	if err != nil {
 		return nil, err
 	}
-	// The functions are told the address once.
+	// The address stays the same after a restart: the functions read it once.
 	config.Listen = strings.TrimPrefix(running.URL(), "http://")
 	m := &metrics{workspace: w}
-	m.name, m.log, m.say = "prometheus", "prometheus", say
-	m.startTime, m.stopTime = prometheusStart, prometheusStop
+	m.name, m.log, m.printf = "prometheus", "prometheus", printf
+	m.startTimeout, m.stopTimeout = prometheusStart, prometheusStop
 	m.start = func(ctx context.Context) (*prometheus.Server, error) { return prometheus.Start(ctx, config) }
-	m.keep(ctx, running)
+	m.supervise(ctx, running)
 	return m, nil
 }
 
-// listenFor returns the address asked for, or else Prometheus's own port if it is free.
-func listenFor(ctx context.Context, asked string) string {
-	if asked != "" {
-		return asked
+// listenFor returns the configured address, or else Prometheus's default port if it is free.
+func listenFor(ctx context.Context, configured string) string {
+	if configured != "" {
+		return configured
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", prometheusPort)
 	if err != nil {
 		return "127.0.0.1:0"
 	}
-	_ = l.Close() // nothing was served there
+	_ = l.Close() // it was opened only to see whether the port is free
 	return prometheusPort
 }
 
 func (m *metrics) url() string { return m.current().URL() }
 
-// localise replaces the workspace's address, in the value of a function's variable,
-// by the server's. The managed service takes remote write at another path.
+// localise replaces the workspace's address in the value of a function's variable by the
+// server's. The managed service has another path for remote write.
 func (m *metrics) localise(value string) string {
 	value = strings.ReplaceAll(value, m.workspace.RemoteWrite(), m.url()+"/api/v1/write")
 	return strings.ReplaceAll(value, m.workspace.Endpoint, m.url()+"/")

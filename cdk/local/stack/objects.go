@@ -14,7 +14,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/s3"
 )
 
-// startObjects opens the buckets.
+// startObjects starts the emulator of S3 with the buckets.
 func (s *Stack) startObjects(ctx context.Context) error {
 	store, err := s3.New(s3.Config{Dir: s.cfg.path("objects"), Now: s.cfg.Now})
 	if err != nil {
@@ -25,7 +25,7 @@ func (s *Stack) startObjects(ctx context.Context) error {
 		if err := store.CreateBucket(b.Name); err != nil {
 			return fmt.Errorf("%s: %w", b, err)
 		}
-		s.say("bucket     %s", b.Name)
+		s.printf("bucket     %s", b.Name)
 	}
 	if s.endpoints.objects, err = s.serveLocal(ctx, "objects", store.Handler()); err != nil {
 		return err
@@ -45,11 +45,11 @@ func (s *Stack) startObjects(ctx context.Context) error {
 	return nil
 }
 
-// failureBucket is an on-failure destination of a mapping.
+// failureBucket is the on-failure destination of a mapping.
 type failureBucket struct {
 	client *awss3.Client
 	name   string
-	say    func(format string, args ...any)
+	printf func(format string, args ...any)
 }
 
 var _ eventsource.FailureSink = failureBucket{}
@@ -59,7 +59,7 @@ func (b failureBucket) Put(ctx context.Context, key string, body []byte) error {
 		Bucket: aws.String(b.name), Key: aws.String(key), Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
 	})
 	if err == nil {
-		b.say("given up   what is now in bucket %s, object %s", b.name, key)
+		b.printf("failed     records, saved in bucket %s, object %s", b.name, key)
 	}
 	return err
 }

@@ -185,11 +185,11 @@ func TestGateKeepsWaiting(t *testing.T) {
 func TestRestartsPause(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var r restarts
+		var r backoff
 		// took starts a server that fails so often, after it had run for a while.
 		took := func(ran time.Duration, failures int) time.Duration {
 			begin := time.Now()
-			if !r.until(t.Context(), ran, func(context.Context) bool { failures--; return failures < 0 }) {
+			if !r.retry(t.Context(), ran, func(context.Context) bool { failures--; return failures < 0 }) {
 				t.Error("gave up")
 			}
 			return time.Since(begin)
@@ -211,7 +211,7 @@ func TestRestartsPause(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if r.until(ctx, 0, func(context.Context) bool { return false }) {
+		if r.retry(ctx, 0, func(context.Context) bool { return false }) {
 			t.Error("it goes on after the end")
 		}
 	})

@@ -249,7 +249,7 @@ func TestProgram(t *testing.T) {
 	if err := first.end(t); err != nil {
 		t.Errorf("ended with %v\n%s", err, first.out)
 	}
-	for _, back := range []string{"database   is back", "prometheus is back"} {
+	for _, back := range []string{"database   restarted", "prometheus restarted"} {
 		if !strings.Contains(first.out.String(), back) {
 			t.Errorf("it did not say %q:\n%s", back, first.out)
 		}
@@ -277,7 +277,7 @@ func TestProgram(t *testing.T) {
 	info = last.ready(t)
 	rows(t, info.Database, 11*eventsPerBatch)
 	if !strings.Contains(last.out.String(), "was killed") {
-		t.Errorf("it did not say that the last run was killed:\n%s", last.out)
+		t.Errorf("the output does not say that the previous run was killed:\n%s", last.out)
 	}
 	below = descendants(t, last.cmd.Process.Pid)
 	for dead := false; !dead; {

@@ -10,10 +10,10 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/template"
 )
 
-// startSchedules invokes each scheduled function at its rate, first when one period
-// has passed, as EventBridge does. Unlike there, an invocation that takes longer than
-// a period holds up the next, and one that fails is not tried again: both are rare, and
-// on one machine two at a time would only be in each other's way.
+// startSchedules invokes each scheduled function at its rate, first after one period, as
+// EventBridge does. Unlike there, an invocation that takes longer than a period delays
+// the next, and one that fails is not retried: both are rare, and on one machine two
+// concurrent ones would only take processor time from each other.
 func (s *Stack) startSchedules(ctx context.Context) error {
 	for _, planned := range s.plan.Schedules {
 		f, err := s.function(planned.FunctionARN)
@@ -21,10 +21,10 @@ func (s *Stack) startSchedules(ctx context.Context) error {
 			return err
 		}
 		if slices.Contains(s.cfg.Without, f.plan.Program) {
-			s.say("schedule   %s: left out, as asked", f.plan.Program)
+			s.printf("schedule   %s: disabled by -without", f.plan.Program)
 			continue
 		}
-		// It outlives the start.
+		// The schedule outlives ctx.
 		running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		ended := make(chan struct{})
 		go func() {
@@ -32,17 +32,17 @@ func (s *Stack) startSchedules(ctx context.Context) error {
 			every(running, planned.Every, func() { s.runScheduled(running, planned, f) })
 		}()
 		s.onClose("schedule "+planned.String(), func(context.Context) error {
-			cancel() // an invocation under way ends with its function
+			cancel() // a running invocation ends with its function
 			<-ended
 			return nil
 		})
-		s.say("schedule   %s every %v", f.plan.Program, planned.Every)
+		s.printf("schedule   %s every %v", f.plan.Program, planned.Every)
 	}
 	return nil
 }
 
-// every calls do when each period has passed, until ctx ends. Periods that pass
-// meanwhile are one.
+// every calls do once per period until ctx ends. Periods that pass during a call count
+// as one.
 func every(ctx context.Context, period time.Duration, do func()) {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
@@ -65,11 +65,11 @@ func (s *Stack) runScheduled(ctx context.Context, planned template.Schedule, f *
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		s.say("schedule   %s failed: %v (its log: %s)", f.plan.Program, err, s.cfg.path("logs", f.plan.Program+".log"))
+		s.printf("schedule   %s failed: %v (log: %s)", f.plan.Program, err, s.cfg.path("logs", f.plan.Program+".log"))
 	}
 }
 
-// scheduledEvent is what EventBridge gives the function when the template has no input.
+// scheduledEvent returns the input of the template, or else the event that EventBridge sends.
 func scheduledEvent(planned template.Schedule, account, region string, now time.Time) ([]byte, error) {
 	if planned.Input != "" {
 		return []byte(planned.Input), nil

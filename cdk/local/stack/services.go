@@ -16,17 +16,17 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/secrets"
 )
 
-// endpoints are where the bodies of the AWS services listen.
+// endpoints are the URLs of the emulators.
 type endpoints struct {
 	kinesis, objects, secrets, kms, events string
 }
 
-// listen takes an address.
+// listen opens a listener.
 func (s *Stack) listen(ctx context.Context, address string) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("local stack: %s is in use: stop what listens there (another local stack?) or take another address with -http (make run HTTP=127.0.0.1:8081)", address)
+		return nil, fmt.Errorf("local stack: %s is in use: stop the program that listens there (another local stack?) or set another address with -http (make run HTTP=127.0.0.1:8081)", address)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("local stack: listen on %s: %w", address, err)
@@ -34,14 +34,14 @@ func (s *Stack) listen(ctx context.Context, address string) (net.Listener, error
 	return l, nil
 }
 
-// serve answers on l until Close, which waits for the requests in flight.
+// serve serves h on l until Close, which waits for the requests in flight, and returns the URL.
 func (s *Stack) serve(what string, l net.Listener, h http.Handler) string {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			s.say("%s   does not answer any more: %v", what, err)
+			s.printf("%-10s stopped serving: %v", what, err)
 		}
 	}()
 	s.onClose(what, func(ctx context.Context) error {
@@ -57,7 +57,7 @@ func (s *Stack) serve(what string, l net.Listener, h http.Handler) string {
 	return "http://" + l.Addr().String()
 }
 
-// serveLocal is serve on a free port.
+// serveLocal serves h on a free port, and returns the URL.
 func (s *Stack) serveLocal(ctx context.Context, what string, h http.Handler) (string, error) {
 	l, err := s.listen(ctx, "127.0.0.1:0")
 	if err != nil {
@@ -69,33 +69,32 @@ func (s *Stack) serveLocal(ctx context.Context, what string, h http.Handler) (st
 func (s *Stack) startDatabase(ctx context.Context) error {
 	if s.cfg.Database != "" {
 		s.info.Database = s.cfg.Database
-		s.say("database   as given")
+		s.printf("database   from -database")
 		return nil
 	}
 	logs, err := s.openLog("postgres")
 	if err != nil {
 		return err
 	}
-	if s.database, err = startDatabase(ctx, s.cfg, logs, s.say); err != nil {
+	if s.database, err = startDatabase(ctx, s.cfg, logs, s.printf); err != nil {
 		return err
 	}
 	s.onClose("database", s.database.close)
 	s.info.Database = s.database.dsn
-	s.say("database   PostgreSQL, process %d, files in %s", s.database.pid(), s.cfg.path("postgres"))
+	s.printf("database   PostgreSQL, process %d, files in %s", s.database.pid(), s.cfg.path("postgres"))
 	return nil
 }
 
-// databaseSecret and adminSecret are the variables by which the functions name them,
-// adminName the account whose first password the second is.
+// databaseSecret and adminSecret are the functions' variables of these secrets; the
+// second holds the first password of the account adminName.
 const (
 	databaseSecret = "DATABASE_SECRET_ARN"
 	adminSecret    = "ADMIN_SECRET_ARN"
 	adminName      = "admin"
 )
 
-// startSecrets gives each secret its value: the database's names the local one, the
-// others are generated once and kept. The functions are told the ARNs that the
-// secrets have here.
+// startSecrets creates the secrets: the database's holds the address of the local one,
+// the others are generated once. The functions get the local ARNs.
 func (s *Stack) startSecrets(ctx context.Context) error {
 	store, err := secrets.New(secrets.Config{
 		File: s.cfg.path("secrets.json"), Region: s.plan.Region, AccountID: s.plan.Account, Now: s.cfg.Now,
@@ -124,7 +123,7 @@ func (s *Stack) startSecrets(ctx context.Context) error {
 			if !strings.HasSuffix(variable, "_SECRET_ARN") {
 				continue
 			}
-			if err := s.provide(store, variable, arn, string(database)); err != nil {
+			if err := s.provideSecret(store, variable, arn, string(database)); err != nil {
 				return err
 			}
 		}
@@ -132,13 +131,13 @@ func (s *Stack) startSecrets(ctx context.Context) error {
 	if s.endpoints.secrets, err = s.serveLocal(ctx, "secrets", store.Handler()); err != nil {
 		return err
 	}
-	s.say("secrets    %d, at %s", len(s.secretARNs), s.endpoints.secrets)
+	s.printf("secrets    %d, at %s", len(s.secretARNs), s.endpoints.secrets)
 	return nil
 }
 
-// provide gives a secret that a function names its value. A secret that is none of
-// the plan's (the address of a database elsewhere) is made here too.
-func (s *Stack) provide(store *secrets.Store, variable, arn, database string) error {
+// provideSecret sets the value of a secret that a function reads. A secret that is not in
+// the plan (the address of a database elsewhere) is created too.
+func (s *Stack) provideSecret(store *secrets.Store, variable, arn, database string) error {
 	if s.secretARNs[arn] == "" {
 		own, err := store.Ensure(secretName(arn), secrets.Generate{Length: 64, ExcludePunctuation: true})
 		if err != nil {
@@ -157,17 +156,17 @@ func (s *Stack) provide(store *secrets.Store, variable, arn, database string) er
 	return err
 }
 
-// secretName takes the name out of arn:aws:secretsmanager:region:account:secret:name-ending.
+// secretName returns the name in arn:aws:secretsmanager:region:account:secret:name-suffix.
 func secretName(arn string) string {
-	const ending = 7 // a hyphen and six characters
+	const suffix = 7 // a hyphen and six characters
 	name := arn[strings.LastIndexByte(arn, ':')+1:]
-	if strings.HasPrefix(arn, "arn:") && len(name) > ending {
-		name = name[:len(name)-ending]
+	if strings.HasPrefix(arn, "arn:") && len(name) > suffix {
+		name = name[:len(name)-suffix]
 	}
 	return name
 }
 
-// startStream makes the streams, or takes them over from the run before.
+// startStream creates the streams, or restores those of the previous run.
 func (s *Stack) startStream(ctx context.Context) error {
 	logs, err := s.openLog("kinesis")
 	if err != nil {
@@ -187,8 +186,8 @@ func (s *Stack) startStream(ctx context.Context) error {
 			mode = kinesis.OnDemand
 		}
 		_, err := s.stream.ListShardInfo(planned.Name)
-		known := err == nil
-		if !known {
+		restored := err == nil
+		if !restored {
 			err = s.stream.Create(planned.Name, kinesis.StreamOptions{
 				Shards: planned.Shards, Mode: mode, RetentionHours: int(planned.Retention.Hours()),
 			})
@@ -197,10 +196,10 @@ func (s *Stack) startStream(ctx context.Context) error {
 			return fmt.Errorf("stream %s: %w", planned, err)
 		}
 		state := "new"
-		if known {
-			state = "continued"
+		if restored {
+			state = "restored"
 		}
-		s.say("stream     %s, %s", planned.Name, state)
+		s.printf("stream     %s, %s", planned.Name, state)
 	}
 	if s.endpoints.kinesis, err = s.serveLocal(ctx, "kinesis", s.stream.Handler()); err != nil {
 		return err

@@ -28,37 +28,36 @@ type Stack struct {
 	stream      *kinesis.Server
 	checkpoints *eventsource.Memory
 	mappings    []*eventsource.Mapping
-	database    *database // nil: the user's own
-	prometheus  *metrics  // nil: the stage has no workspace
+	database    *database // nil if the user has their own
+	prometheus  *metrics  // nil if the stage has no workspace
 	objects     *awss3.Client
 	endpoints   endpoints
-	events      *events.Server    // nil: the plan has no bus
-	secretARNs  map[string]string // those here, by those of the plan
+	events      *events.Server    // nil if the plan has no bus
+	secretARNs  map[string]string // local ARNs by those of the plan
 	info        stackfile.Info
 
 	closers []closer // in the order of the start
 }
 
-// closer takes down one part.
+// closer stops one part.
 type closer struct {
 	what  string
 	close func(context.Context) error
 }
 
-// Run runs a stage until ctx ends, and takes it down.
+// Run runs a stage until ctx ends, and stops it.
 func Run(ctx context.Context, cfg Config) error {
-	// The parts end in their order, not when ctx does.
 	s, err := Start(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	<-ctx.Done()
-	s.say("Stopping; a second Ctrl-C kills.")
+	s.printf("Stopping; a second Ctrl-C kills the stack.")
 	return s.Close(context.WithoutCancel(ctx))
 }
 
-// Start starts a stage and returns when everything answers. If ctx ends before that,
-// or something fails, what was started is taken down again.
+// Start starts a stage and returns when all parts are ready. If ctx ends before that, or
+// a part fails to start, the parts that run are stopped.
 func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 	if cfg, err = cfg.complete(); err != nil {
 		return nil, fmt.Errorf("local stack: %w", err)
@@ -72,7 +71,7 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 			err = errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 		}
 	}()
-	// The plan first: a typo in a flag should not cost a start of the database.
+	// The plan first: a typo in a flag should fail before the database starts.
 	if s.plan, err = readPlan(cfg); err != nil {
 		return nil, err
 	}
@@ -85,7 +84,7 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 	}
 	s.info.HTTP = "http://" + front.Addr().String()
 	s.onClose("address", func(context.Context) error {
-		_ = front.Close() // the API has closed it, if it came to that
+		_ = front.Close() // if the API has not closed it
 		return nil
 	})
 	for _, step := range []func(context.Context) error{
@@ -106,7 +105,7 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 
 // prepareState makes the state folder and locks it.
 func (s *Stack) prepareState() error {
-	// The database's server may run as another user, who has to pass.
+	// The database server may run as another user, who must be able to enter the folder.
 	if err := os.MkdirAll(s.cfg.path("logs"), 0o755); err != nil { //nolint:gosec // see above
 		return fmt.Errorf("make the state folder: %w", err)
 	}
@@ -120,17 +119,17 @@ func (s *Stack) prepareState() error {
 		return err
 	}
 	s.log = slog.New(slog.NewJSONHandler(logs, nil))
-	// What a killed stack left behind names ports that nobody answers.
+	// The file of a stack that was killed has the addresses of servers that have ended.
 	switch err := os.Remove(s.cfg.path(stackfile.Name)); {
 	case err == nil:
-		s.say("The last run was killed: what the stream held then, accepted and not yet stored, is lost.")
+		s.printf("The previous run was killed: events that were accepted and not yet stored are lost.")
 	case !errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("prepare the state folder: %w", err)
 	}
 	return nil
 }
 
-// openLog opens the log of a part; that of the run before is kept as NAME.log.1.
+// openLog opens the log of a part. The log of the previous run becomes NAME.log.1.
 func (s *Stack) openLog(name string) (*os.File, error) {
 	path := s.cfg.path("logs", name+".log")
 	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -148,9 +147,9 @@ func (s *Stack) onClose(what string, f func(context.Context) error) {
 	s.closers = append(s.closers, closer{what, f})
 }
 
-// Close takes everything down in the opposite order of the start: the command, the
-// front (requests in flight are answered), the mappings (batches in flight are
-// finished), the functions, the stream (it is saved), Prometheus, the database.
+// Close stops all parts in the reverse order of their start: the command, the API
+// (requests in flight are completed), the mappings (batches in flight are completed), the
+// functions, the stream (it is saved), Prometheus, the database.
 func (s *Stack) Close(ctx context.Context) error {
 	var problems []error
 	for len(s.closers) > 0 {
@@ -163,8 +162,8 @@ func (s *Stack) Close(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// say prints one line to the user.
-func (s *Stack) say(format string, args ...any) {
+// printf prints one line for the user.
+func (s *Stack) printf(format string, args ...any) {
 	s.out.Lock()
 	defer s.out.Unlock()
 	fmt.Fprintf(s.cfg.Out, format+"\n", args...)
@@ -173,7 +172,7 @@ func (s *Stack) say(format string, args ...any) {
 // Info returns the addresses of the stack's parts.
 func (s *Stack) Info() stackfile.Info { return s.info }
 
-// Lag is the number of records that were read from the stream and are not stored.
+// Lag returns the number of records that were read from the stream and not stored yet.
 func (s *Stack) Lag() int {
 	n := 0
 	for _, m := range s.mappings {
@@ -182,7 +181,7 @@ func (s *Stack) Lag() int {
 	return n
 }
 
-// Idle reports whether every record of the stream is stored or given up.
+// Idle reports whether every record of the stream was stored or discarded.
 func (s *Stack) Idle() bool {
 	for _, m := range s.mappings {
 		if !m.Idle() {
@@ -196,19 +195,19 @@ func (s *Stack) Idle() bool {
 func readPlan(cfg Config) (*template.Plan, error) {
 	plan, err := template.Read(cfg.Assembly, cfg.Stage)
 	if errors.Is(err, template.ErrNoAssembly) {
-		return nil, fmt.Errorf("local stack: %w; `make synth` makes it", err)
+		return nil, fmt.Errorf("local stack: %w; run `make synth`", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("local stack: %w", err)
 	}
 	if len(plan.Workspaces) > 0 {
 		if _, err := os.Stat(cfg.prometheus()); err != nil {
-			return nil, fmt.Errorf("local stack: the stage has a Prometheus and there is none at %s; `make tools` unpacks it: %w", cfg.Prometheus, err)
+			return nil, fmt.Errorf("local stack: Prometheus is not installed in %s; run `make tools`: %w", cfg.Prometheus, err)
 		}
 	}
 	for _, f := range plan.Functions {
 		if _, err := os.Stat(cfg.binary(f.Program)); err != nil {
-			return nil, fmt.Errorf("local stack: %s is not built; `make build` does: %w", f, err)
+			return nil, fmt.Errorf("local stack: %s is not built; run `make build`: %w", f, err)
 		}
 	}
 	return plan, nil

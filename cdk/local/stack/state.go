@@ -15,15 +15,15 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
 )
 
-// stateFile holds the checkpoints (a length in 8 bytes, JSON) and the stream's
-// snapshot. One file, since a checkpoint means nothing to another stream.
+// stateFile holds the checkpoints (a length in 8 bytes, JSON) and the stream's snapshot,
+// in one file since a checkpoint belongs to one stream.
 const stateFile = "stream.state"
 
-// maxCheckpointBytes bounds what a damaged length can ask for.
+// maxCheckpointBytes limits the effect of a damaged length.
 const maxCheckpointBytes = 64 << 20
 
-// restore reads the state of the last clean end and takes it away: after a crash it
-// would be of another time than the database.
+// restore reads the state of the last clean stop and removes it: after a crash it would
+// be older than the database.
 func restore(path string, stream *kinesis.Server, checkpoints *eventsource.Memory) error {
 	file, err := os.Open(path) //nolint:gosec // the user's state folder
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,7 +49,7 @@ func readState(r io.Reader, stream *kinesis.Server, checkpoints *eventsource.Mem
 	}
 	n := binary.LittleEndian.Uint64(length[:])
 	if n > maxCheckpointBytes {
-		return fmt.Errorf("%d bytes of checkpoints", n)
+		return fmt.Errorf("the checkpoints have %d bytes", n)
 	}
 	section := io.LimitReader(r, int64(n))
 	if err := checkpoints.Restore(section); err != nil {

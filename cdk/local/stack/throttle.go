@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// throttle is the rate limit of an API's stage: a bucket of burst tokens into which
-// rate flow each second. An empty bucket answers 429 as API Gateway does.
+// throttle is the rate limit of an API's stage: a token bucket of size burst that is
+// refilled with rate tokens a second. Without a token the response is 429, as API Gateway's.
 type throttle struct {
 	next  http.Handler
 	rate  float64
@@ -35,7 +35,7 @@ func (t *throttle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusTooManyRequests)
-	_, _ = io.WriteString(w, `{"message":"Too Many Requests"}`) // the client is gone: nobody to tell
+	_, _ = io.WriteString(w, `{"message":"Too Many Requests"}`) // an error means that the client is gone
 }
 
 func (t *throttle) take() bool {
