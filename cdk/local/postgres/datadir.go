@@ -13,14 +13,13 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
-// passwordFile stands in the data directory, which only the server's account
-// (and root) may enter, and holds the superuser's password.
+// passwordFile holds the superuser's password. It is in the data directory, which only the
+// server's account (and root) can enter.
 const passwordFile = "insighthub.password"
 
-// account is who the server runs as; PostgreSQL refuses to run as root.
+// account runs the server; PostgreSQL does not run as root.
 type account struct {
 	uid, gid uint32
 	switches bool
@@ -32,7 +31,7 @@ func serverAccount() (account, error) {
 	}
 	nobody, err := user.Lookup("nobody")
 	if err != nil {
-		return account{}, fmt.Errorf("postgres does not run as root, and: %w", err)
+		return account{}, fmt.Errorf("postgres does not run as root: %w", err)
 	}
 	uid, err := strconv.ParseUint(nobody.Uid, 10, 32)
 	if err != nil {
@@ -52,9 +51,8 @@ func (a account) credential() *syscall.Credential {
 	return &syscall.Credential{Uid: a.uid, Gid: a.gid}
 }
 
-// reaches reports the first folder on the way to each path that the account may
-// not pass, because the server's own message about it ("could not access
-// directory") does not say which one it was.
+// reaches returns an error that names the first folder on the way to each path that the
+// account cannot enter: the server's own message ("could not access directory") does not.
 func (a account) reaches(paths ...string) error {
 	if !a.switches {
 		return nil
@@ -63,11 +61,11 @@ func (a account) reaches(paths ...string) error {
 		for at := path; ; at = filepath.Dir(at) {
 			info, err := os.Stat(at)
 			switch {
-			case errors.Is(err, fs.ErrNotExist): // made later, by this process
+			case errors.Is(err, fs.ErrNotExist): // this process creates it later
 			case err != nil:
 				return err
 			case !a.passes(info):
-				return fmt.Errorf("the server runs as nobody, who may not pass %s (mode %v); use another folder or chmod o+x it", at, info.Mode().Perm())
+				return fmt.Errorf("the server runs as user nobody, who cannot enter %s (mode %v); use another folder or chmod o+x it", at, info.Mode().Perm())
 			}
 			if at == filepath.Dir(at) {
 				break
@@ -90,9 +88,9 @@ func (a account) passes(info fs.FileInfo) bool {
 	}
 }
 
-// initialise makes the data directory if there is none and returns the
-// superuser's password. It works beside the goal and renames, so that an
-// interrupted initdb is not taken for a database.
+// initialise creates the data directory if it is missing, and returns the superuser's
+// password. It renames a finished folder, so that an interrupted initdb does not leave
+// one that looks like a database.
 func initialise(ctx context.Context, config Config, account account) (string, error) {
 	password, err := os.ReadFile(filepath.Join(config.DataDir, passwordFile))
 	if err == nil {
@@ -102,14 +100,14 @@ func initialise(ctx context.Context, config Config, account account) (string, er
 		return "", err
 	}
 	if entries, err := os.ReadDir(config.DataDir); err == nil && len(entries) > 0 {
-		return "", fmt.Errorf("%s holds files of another kind", config.DataDir)
+		return "", fmt.Errorf("%s has files, but not of this database", config.DataDir)
 	}
 
 	fresh := config.DataDir + ".new"
 	if err := os.RemoveAll(fresh); err != nil {
 		return "", err
 	}
-	if err := os.MkdirAll(filepath.Dir(fresh), 0o755); err != nil { //nolint:gosec // the server's account has to pass
+	if err := os.MkdirAll(filepath.Dir(fresh), 0o755); err != nil { //nolint:gosec // the server's account has to enter it
 		return "", err
 	}
 	if err := os.Mkdir(fresh, 0o700); err != nil {
@@ -141,11 +139,11 @@ func initialise(ctx context.Context, config Config, account account) (string, er
 	if err := preallocateWAL(fresh, config.PreallocateWAL, account); err != nil {
 		return "", fmt.Errorf("preallocate the write-ahead log: %w", err)
 	}
-	kept := filepath.Join(fresh, passwordFile)
-	if err := os.WriteFile(kept, []byte(secret), 0o600); err != nil {
+	stored := filepath.Join(fresh, passwordFile)
+	if err := os.WriteFile(stored, []byte(secret), 0o600); err != nil {
 		return "", err
 	}
-	if err := account.own(kept); err != nil {
+	if err := account.own(stored); err != nil {
 		return "", err
 	}
 	if err := os.Remove(config.DataDir); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -157,9 +155,9 @@ func initialise(ctx context.Context, config Config, account account) (string, er
 // walFileBytes is the size of a file of the write-ahead log unless initdb is told otherwise.
 const walFileBytes = 16 << 20
 
-// preallocateWAL puts files full of zeros where the server will look for the
-// next ones of its log, as its checkpoints do with files that they recycle. The
-// first file, which is number 1 of timeline 1, is initdb's.
+// preallocateWAL writes files of zeros under the names of the next files of the server's
+// log, as checkpoints do with files that they recycle. The first file, number 1 of
+// timeline 1, is initdb's.
 func preallocateWAL(dataDir string, files int, account account) error {
 	zeros := make([]byte, walFileBytes)
 	for n := 2; n < files+2; n++ {
@@ -184,7 +182,7 @@ func (a account) own(path string) error {
 	return os.Chown(path, int(a.uid), int(a.gid))
 }
 
-// lockFile is what the server publishes about itself in postmaster.pid.
+// lockFile is the content of the server's postmaster.pid.
 type lockFile struct {
 	pid    int
 	status string
@@ -207,26 +205,16 @@ func readLockFile(dataDir string) (lockFile, error) {
 	return lock, nil
 }
 
-// awaitPredecessor waits for a server that still shuts down after its parent
-// died. One that stays is an error: two servers never share a folder.
-func awaitPredecessor(ctx context.Context, dataDir string) error {
-	deadline := time.After(20 * time.Second)
-	for {
-		lock, err := readLockFile(dataDir)
-		if err != nil || !isServer(lock.pid, dataDir) {
-			return nil //nolint:nilerr // no readable lock: nobody to wait for; the server judges a stale one itself
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-deadline:
-			return fmt.Errorf("another server (pid %d) runs on it", lock.pid)
-		case <-time.After(50 * time.Millisecond):
-		}
+// predecessor returns the process id of the server that uses the folder, or 0. A lock file
+// that cannot be read, or is stale, is left to the server to judge.
+func predecessor(dataDir string) int {
+	lock, err := readLockFile(dataDir)
+	if err != nil {
+		return 0
 	}
-}
-
-func isServer(pid int, dataDir string) bool {
-	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return err == nil && strings.Contains(string(cmdline), dataDir)
+	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", lock.pid))
+	if err != nil || !strings.Contains(string(cmdline), dataDir) {
+		return 0
+	}
+	return lock.pid
 }

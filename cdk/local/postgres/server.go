@@ -1,9 +1,10 @@
-// Package postgres runs a PostgreSQL server with TimescaleDB as a child of the
-// local stack, from the tree that install.sh unpacked. It starts, watches and
-// stops the process; talking to the database is lib/timescale's work.
+// Package postgres runs a PostgreSQL server with TimescaleDB as a child of the local
+// stack, from the tree that install.sh unpacked. It starts, watches and stops the process;
+// lib/timescale is the client.
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,25 +23,25 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/process"
 )
 
-// Superuser is the one role that a new data directory has.
+// Superuser is the only role of a new data directory.
 const Superuser = "postgres"
 
-// Config says which server to run on which files.
+// Config of a Server.
 type Config struct {
-	// Tree is the folder that install.sh made.
+	// Tree is the folder that install.sh created.
 	Tree string
-	// DataDir holds the database's files; it is initialised on first use. When
-	// the caller is root the server runs as nobody, who must be able to reach it.
+	// DataDir holds the database's files; it is initialised on first use. If the caller is
+	// root, the server runs as user nobody, who must be able to enter it.
 	DataDir string
-	// Port is the TCP port on 127.0.0.1; 0 takes a free one.
+	// Port is the TCP port on 127.0.0.1; 0 selects a free one.
 	Port int
-	// Database is created if it is missing and is what DSN names; "" means postgres.
+	// Database is that of DSN, and is created if it is missing; default postgres.
 	Database string
-	// SharedBuffersMB is the page cache of the server; 0 means 1024.
+	// SharedBuffersMB is the page cache of the server; default 1024.
 	SharedBuffersMB int
-	// PreallocateWAL is how many 16 MB files of the write-ahead log a new data
-	// directory gets in advance. A server that has none to recycle writes each
-	// file full of zeros when it gets there, while a commit waits.
+	// PreallocateWAL is the number of 16 MB files of the write-ahead log that a new data
+	// directory has in advance. A server without files to recycle first fills the next one
+	// with zeros, while a commit waits.
 	PreallocateWAL int
 	// Settings overrides or adds to the server's settings.
 	Settings map[string]string
@@ -56,9 +57,9 @@ type Server struct {
 	stop     sync.Mutex
 }
 
-// Start runs the server and returns when it accepts connections. A data
-// directory left behind by a crash is recovered by the server itself first. The
-// server is told to shut down when this process dies, however it dies.
+// Start runs the server and returns when it accepts connections. After a crash the server
+// first recovers the data directory. When this process ends, however it ends, the kernel
+// signals the server to shut down.
 func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	defer func() {
 		if err != nil {
@@ -76,7 +77,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if err := account.reaches(config.Tree, filepath.Dir(config.DataDir)); err != nil {
 		return nil, err
 	}
-	if err := awaitPredecessor(ctx, config.DataDir); err != nil {
+	if err := process.WaitForPredecessor(ctx, func() int { return predecessor(config.DataDir) }); err != nil {
 		return nil, err
 	}
 	password, err := initialise(ctx, config, account)
@@ -96,20 +97,20 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	return s, nil
 }
 
-// DSN names Config.Database for a client on this machine, as the superuser.
+// DSN returns that of Config.Database for the superuser.
 func (s *Server) DSN() string {
 	return s.dsn(s.config.Database)
 }
 
-// PID is the server's main process.
+// PID returns the id of the server's main process.
 func (s *Server) PID() int { return s.process.PID() }
 
-// Exited is closed when the server has ended, asked or not.
+// Exited returns a channel that is closed when the server has ended.
 func (s *Server) Exited() <-chan struct{} { return s.process.Exited() }
 
-// Stop ends the server: open transactions are rolled back, a checkpoint is
-// written. If ctx ends first the server is ended at once, and the next start
-// recovers from the log; nothing committed is lost either way.
+// Stop ends the server: open transactions are rolled back, and a checkpoint is written. If
+// ctx ends first, the server ends at once, and recovers from its log at the next start.
+// Nothing committed is lost either way.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Lock()
 	defer s.stop.Unlock()
@@ -132,20 +133,14 @@ func (c Config) withDefaults() (Config, error) {
 		return c, err
 	}
 	if _, err := os.Stat(filepath.Join(c.Tree, "bin", "postgres")); err != nil {
-		return c, fmt.Errorf("no server in %s; run cdk/local/postgres/install.sh %s: %w", c.Tree, c.Tree, err)
+		return c, fmt.Errorf("PostgreSQL is not installed in %s; run cdk/local/postgres/install.sh %s: %w", c.Tree, c.Tree, err)
 	}
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return c, err
 	}
-	if c.Database == "" {
-		c.Database = "postgres"
-	}
-	if c.SharedBuffersMB == 0 {
-		c.SharedBuffersMB = 1024
-	}
-	if c.Logs == nil {
-		c.Logs = io.Discard
-	}
+	c.Database = cmp.Or(c.Database, "postgres")
+	c.SharedBuffersMB = cmp.Or(c.SharedBuffersMB, 1024)
+	c.Logs = cmp.Or(c.Logs, io.Discard)
 	if c.Port == 0 {
 		if c.Port, err = freePort(); err != nil {
 			return c, err
@@ -164,8 +159,8 @@ func freePort() (int, error) {
 }
 
 func (s *Server) launch(ctx context.Context, account account) (err error) {
-	// The server outlives the call; only Stop ends it.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(s.config.Tree, "bin", "postgres"), s.arguments()...) //nolint:gosec // the tree is ours
+	// The server outlives ctx; only Stop ends it.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(s.config.Tree, "bin", "postgres"), s.arguments()...) //nolint:gosec // the project's own tree
 	cmd.Dir = s.config.DataDir
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
 	cmd.Stdout, cmd.Stderr = s.config.Logs, s.config.Logs
@@ -174,7 +169,7 @@ func (s *Server) launch(ctx context.Context, account account) (err error) {
 	return err
 }
 
-// awaitReady reads the state that the server publishes in its lock file, as pg_ctl does.
+// awaitReady polls the state in the server's lock file, as pg_ctl does.
 func (s *Server) awaitReady(ctx context.Context) error {
 	for {
 		lock, err := readLockFile(s.config.DataDir)
@@ -196,8 +191,8 @@ func (s *Server) ensureDatabase(ctx context.Context) error {
 	if name == "postgres" {
 		return nil
 	}
-	known, err := s.psql(ctx, "SELECT 1 FROM pg_database WHERE datname = '"+strings.ReplaceAll(name, "'", "''")+"'")
-	if err != nil || known != "" {
+	found, err := s.psql(ctx, "SELECT 1 FROM pg_database WHERE datname = '"+strings.ReplaceAll(name, "'", "''")+"'")
+	if err != nil || found != "" {
 		return err
 	}
 	_, err = s.psql(ctx, `CREATE DATABASE "`+strings.ReplaceAll(name, `"`, `""`)+`"`)
@@ -205,7 +200,7 @@ func (s *Server) ensureDatabase(ctx context.Context) error {
 }
 
 func (s *Server) psql(ctx context.Context, statement string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.config.Tree, "bin", "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement) //nolint:gosec // the tree is ours
+	cmd := exec.CommandContext(ctx, filepath.Join(s.config.Tree, "bin", "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement) //nolint:gosec // the project's own tree
 	cmd.Env = []string{
 		"PATH=/usr/bin:/bin", "PGHOST=127.0.0.1", "PGPORT=" + strconv.Itoa(s.config.Port),
 		"PGUSER=" + Superuser, "PGPASSWORD=" + s.password, "PGDATABASE=postgres",

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// arguments is the server's command line. Settings go there and not into the
-// data directory's file, so that the running version's own hold.
+// arguments returns the server's command line. It has the settings, rather than the data
+// directory's file, so that they are always those of this version.
 func (s *Server) arguments() []string {
 	settings := map[string]string{
 		"listen_addresses":        "127.0.0.1",
@@ -24,13 +24,13 @@ func (s *Server) arguments() []string {
 		"timezone":       "UTC",
 		"log_timezone":   "UTC",
 
-		// Durable: what was acknowledged survives the machine's power cord.
+		// Durable: what was committed survives a loss of power.
 		"fsync":              "on",
 		"full_page_writes":   "on",
 		"synchronous_commit": "on",
 
 		// A steady insert load writes about 20 MB/s of log; a checkpoint every few
-		// seconds would write each hot page again and again.
+		// seconds would write each hot page many times.
 		"max_wal_size":                 "8GB",
 		"min_wal_size":                 "1GB",
 		"checkpoint_timeout":           "15min",

@@ -2,7 +2,6 @@ package prometheus
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,13 +13,13 @@ import (
 	"time"
 )
 
-// pidFile names the process that serves a data directory.
+// pidFile holds the id of the process that uses the data directory.
 const pidFile = "prometheus.pid"
 
 func (c Config) configFile() string { return filepath.Join(c.DataDir, "prometheus.yaml") }
 
-// prepare makes the data directory and writes the server's configuration, anew at
-// each start so that this version's own holds.
+// prepare creates the data directory, and writes the server's configuration at each start
+// so that it is that of this version.
 func (c Config) prepare(listen string) error {
 	if err := os.MkdirAll(filepath.Join(c.DataDir, "tsdb"), 0o750); err != nil {
 		return err
@@ -46,36 +45,17 @@ func (c Config) yaml(listen string) []byte {
 	return b.Bytes()
 }
 
-// duration is d as Prometheus reads it, which knows no fractions and no mixture.
+// duration formats d for Prometheus, which accepts no fractions.
 func duration(d time.Duration) string {
 	return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
 }
 
-func (s *Server) note() error {
+func (s *Server) writePID() error {
 	return os.WriteFile(filepath.Join(s.config.DataDir, pidFile), []byte(strconv.Itoa(s.PID())+"\n"), 0o600)
 }
 
-// awaitPredecessor waits for a server that still shuts down after its parent
-// died. One that stays is an error: two servers never share a folder.
-func awaitPredecessor(ctx context.Context, dataDir string) error {
-	deadline := time.After(20 * time.Second)
-	for {
-		pid := predecessor(dataDir)
-		if pid == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("another server (pid %d) runs on it: %w", pid, ctx.Err())
-		case <-deadline:
-			return fmt.Errorf("another server (pid %d) runs on it", pid)
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// predecessor returns the process that serves the folder, or 0. A file that
-// outlived its process, whose number another may have by now, names none.
+// predecessor returns the id of the process that uses the folder, or 0. The file may be
+// stale, and its id that of another program.
 func predecessor(dataDir string) int {
 	content, err := os.ReadFile(filepath.Join(dataDir, pidFile)) //nolint:gosec // the folder is ours
 	if err != nil {
@@ -92,10 +72,10 @@ func predecessor(dataDir string) int {
 	return pid
 }
 
-// errPortTaken is a port that somebody took between its choice and its use.
-var errPortTaken = errors.New("the port is taken")
+// errPortInUse says that another process opened the port after it was selected.
+var errPortInUse = errors.New("the port is in use")
 
-// tail passes the log on and keeps its errors, which say why a start failed.
+// tail copies the log and stores its last errors, which say why a start failed.
 type tail struct {
 	to    io.Writer
 	mu    sync.Mutex
@@ -117,12 +97,12 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) explain(err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	said := strings.Join(t.lines, "; ")
-	if said == "" {
-		said = "its log says why"
+	last := strings.Join(t.lines, "; ")
+	if last == "" {
+		last = "see its log"
 	}
-	if strings.Contains(said, "address already in use") {
-		return fmt.Errorf("%w: %w: %s", errPortTaken, err, said)
+	if strings.Contains(last, "address already in use") {
+		return fmt.Errorf("%w: %w: %s", errPortInUse, err, last)
 	}
-	return fmt.Errorf("%w: %s", err, said)
+	return fmt.Errorf("%w: %s", err, last)
 }

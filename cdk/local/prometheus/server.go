@@ -1,10 +1,11 @@
-// Package prometheus runs a Prometheus server as a child of the local stack, from
-// the tree that install.sh unpacked or from any other binary. The server takes
-// what remote write sends it, evaluates the repository's rules and answers
-// queries; it scrapes nobody but, if asked, itself.
+// Package prometheus runs a Prometheus server as a child of the local stack, from the tree
+// that install.sh unpacked or from any other binary. The server receives remote write,
+// evaluates the repository's rules and serves queries; it scrapes only itself, if
+// configured.
 package prometheus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,32 +24,32 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/process"
 )
 
-// Config says which server to run on which files.
+// Config of a Server.
 type Config struct {
 	// Binary is the server's program, at least version 2.42.
 	Binary string
 	// DataDir holds the configuration that Start writes and, below tsdb, the samples.
 	DataDir string
-	// Listen is the address to serve on; "" and port 0 take a free port of 127.0.0.1.
+	// Listen is the server's address; "" and port 0 select a free port of 127.0.0.1.
 	Listen string
-	// Rules are the files of recording and alerting rules; none of them may be
-	// missing. They may be patterns as [filepath.Glob] reads them.
+	// Rules are the files of recording and alerting rules, or patterns of [filepath.Glob].
+	// Each must match a file.
 	Rules []string
 	// ScrapeItself stores the server's own metrics as job "prometheus".
 	ScrapeItself bool
-	// EvaluationInterval is that of rule groups that name none, and of scraping
-	// itself; 0 means 15 s.
+	// EvaluationInterval is that of rule groups without one, and the scrape interval;
+	// default 15 s.
 	EvaluationInterval time.Duration
-	// OutOfOrder is how old a sample may be that is older than the newest of its
-	// series, or more than an hour older than the newest of all; 0 means a day, negative
-	// none. It makes a replay after a crash harmless: without it the server refuses any
-	// sample that is older than its series' newest, even one that it has. And it takes
-	// what an outage has held back: a day is more than the dev stage's stream keeps.
+	// OutOfOrder is the largest age of a sample that is older than the newest of its
+	// series, or more than an hour older than the newest of all; default a day, negative
+	// none. It makes a replay after a crash harmless: without it the server rejects any
+	// sample that is older than the newest of its series, even a duplicate. And it accepts
+	// the backlog of an outage: a day is more than the retention of the dev stage's stream.
 	OutOfOrder time.Duration
-	// Features are switched on beside those that the server has behind a flag and that
-	// the platform wants: exemplars and native histograms.
+	// Features are enabled in addition to exemplars and native histograms, which the
+	// platform needs.
 	Features []string
-	// Retention is how long samples are kept; 0 means 15 days.
+	// Retention of samples; default 15 days.
 	Retention time.Duration
 	// Environment is added to the server's, for example GOGC=400.
 	Environment []string
@@ -64,13 +65,13 @@ type Server struct {
 	stop    sync.Mutex
 }
 
-// attempts bounds how often Start looks for a free port: another process may take
-// the one found before the server does.
+// attempts limits how often Start selects a free port: another process may open it before
+// the server does.
 const attempts = 5
 
-// Start runs the server and returns when it is ready for writes and queries. What
-// an earlier server stored in the folder is still there, also after a crash. The
-// server is told to shut down when this process dies, however it dies.
+// Start runs the server and returns when it is ready for writes and queries. It has the
+// samples of earlier servers on the folder, also after a crash. When this process ends,
+// however it ends, the kernel signals the server to shut down.
 func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	defer func() {
 		if err != nil {
@@ -86,7 +87,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 		if err == nil {
 			return s, nil
 		}
-		if !errors.Is(err, errPortTaken) || attempt == attempts || !freeChoice(config.Listen) {
+		if !errors.Is(err, errPortInUse) || attempt == attempts || !selectsPort(config.Listen) {
 			return nil, err
 		}
 	}
@@ -97,7 +98,7 @@ func start(ctx context.Context, config Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := awaitPredecessor(ctx, config.DataDir); err != nil {
+	if err := process.WaitForPredecessor(ctx, func() int { return predecessor(config.DataDir) }); err != nil {
 		return nil, err
 	}
 	if err := config.prepare(listen); err != nil {
@@ -108,7 +109,7 @@ func start(ctx context.Context, config Config) (*Server, error) {
 	if err := s.launch(ctx, log); err != nil {
 		return nil, err
 	}
-	if err := s.note(); err != nil {
+	if err := s.writePID(); err != nil {
 		return nil, errors.Join(err, s.Stop(ctx))
 	}
 	if err := s.awaitReady(ctx); err != nil {
@@ -118,18 +119,18 @@ func start(ctx context.Context, config Config) (*Server, error) {
 	return s, nil
 }
 
-// URL is where the server's API and pages are, without a slash at the end. Remote
-// write goes to URL()+"/api/v1/write".
+// URL returns that of the server's API and pages, without a slash at the end. Remote
+// write is at URL()+"/api/v1/write".
 func (s *Server) URL() string { return "http://" + s.listen }
 
-// PID is the server's process.
+// PID returns the server's process id.
 func (s *Server) PID() int { return s.process.PID() }
 
-// Exited is closed when the server has ended, asked or not.
+// Exited returns a channel that is closed when the server has ended.
 func (s *Server) Exited() <-chan struct{} { return s.process.Exited() }
 
-// Stop ends the server after it has answered what it is at. If ctx ends first it
-// is killed; the next start reads its write-ahead log either way.
+// Stop ends the server after the requests in flight. If ctx ends first, it is killed; the
+// next start reads its write-ahead log either way.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Lock()
 	defer s.stop.Unlock()
@@ -143,10 +144,10 @@ func (s *Server) Stop(ctx context.Context) error {
 	return nil
 }
 
-// Reload makes the server read its rule files again.
+// Reload makes the server reload its rule files.
 func (s *Server) Reload() error { return s.process.Signal(syscall.SIGHUP) }
 
-// Ready reports whether the server takes writes and answers queries.
+// Ready reports whether the server is ready for writes and queries.
 func (s *Server) Ready(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -166,11 +167,11 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Binary, err = filepath.Abs(c.Binary); err != nil {
 		return c, err
 	}
-	// The path without links leads to the tree whose pages the server serves.
+	// Without links, the path leads to the tree with the server's web pages.
 	binary, err := filepath.EvalSymlinks(c.Binary)
 	if err != nil {
 		tree := filepath.Dir(filepath.Dir(c.Binary))
-		return c, fmt.Errorf("no server; run cdk/local/prometheus/install.sh %s: %w", tree, err)
+		return c, fmt.Errorf("Prometheus is not installed; run cdk/local/prometheus/install.sh %s: %w", tree, err)
 	}
 	c.Binary = binary
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
@@ -183,32 +184,22 @@ func (c Config) withDefaults() (Config, error) {
 		}
 		found, err := filepath.Glob(c.Rules[i])
 		if err != nil || len(found) == 0 {
-			return c, errors.Join(fmt.Errorf("no rules at %s", c.Rules[i]), err)
+			return c, errors.Join(fmt.Errorf("no rule file matches %s", c.Rules[i]), err)
 		}
 	}
-	if c.Listen == "" {
-		c.Listen = "127.0.0.1:0"
-	}
-	if c.EvaluationInterval == 0 {
-		c.EvaluationInterval = 15 * time.Second
-	}
-	if c.OutOfOrder == 0 {
-		c.OutOfOrder = 24 * time.Hour
-	}
-	if c.Retention == 0 {
-		c.Retention = 15 * 24 * time.Hour
-	}
-	if c.Logs == nil {
-		c.Logs = io.Discard
-	}
+	c.Listen = cmp.Or(c.Listen, "127.0.0.1:0")
+	c.EvaluationInterval = cmp.Or(c.EvaluationInterval, 15*time.Second)
+	c.OutOfOrder = cmp.Or(c.OutOfOrder, 24*time.Hour)
+	c.Retention = cmp.Or(c.Retention, 15*24*time.Hour)
+	c.Logs = cmp.Or(c.Logs, io.Discard)
 	return c, nil
 }
 
-func freeChoice(listen string) bool { return strings.HasSuffix(listen, ":0") }
+func selectsPort(listen string) bool { return strings.HasSuffix(listen, ":0") }
 
-// resolve replaces port 0. The server itself could choose, and would not say what.
+// resolve replaces port 0: the server could select a port itself, but does not report it.
 func resolve(ctx context.Context, listen string) (string, error) {
-	if !freeChoice(listen) {
+	if !selectsPort(listen) {
 		return listen, nil
 	}
 	var config net.ListenConfig
@@ -224,20 +215,20 @@ func (s *Server) launch(ctx context.Context, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// The server outlives the call; only Stop ends it.
+	// The server outlives ctx; only Stop ends it.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), s.config.Binary, s.arguments(features)...) //nolint:gosec // the caller names it
-	// Where install.sh's copy finds its pages; all other paths are absolute.
+	// The tree of install.sh has the web pages there; all other paths are absolute.
 	cmd.Dir = filepath.Join(filepath.Dir(s.config.Binary), "..", "..")
 	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}, s.config.Environment...)
 	cmd.Stdout, cmd.Stderr = log, log
-	// People wait for the functions, and for the database behind them; that the rules are
-	// evaluated at once, each quarter of a minute, nobody needs.
+	// Users wait for the functions and the database, not for the rules, which are evaluated
+	// every 15 s.
 	s.process, err = process.StartLowPriority(cmd, syscall.SIGTERM)
 	return err
 }
 
-// features lists what to switch on. Exemplars and native histograms are behind a
-// flag in some versions; in others they need none.
+// features returns the features to enable. Exemplars and native histograms need a flag in
+// some versions only.
 func (s *Server) features(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

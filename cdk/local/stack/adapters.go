@@ -8,7 +8,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/lambda"
 )
 
-// source is the stream as the mappings want it.
+// source adapts the stream to the event source mappings.
 type source struct{ server *kinesis.Server }
 
 var _ eventsource.Stream = source{}
@@ -38,7 +38,7 @@ func (s source) Wait(ctx context.Context, stream, shard, after string) error {
 	return s.server.Wait(ctx, stream, shard, after)
 }
 
-// consumer is a function as the mappings want it.
+// consumer adapts a function to the event source mappings.
 type consumer struct{ function *lambda.Function }
 
 var _ eventsource.Invoker = consumer{}
@@ -48,8 +48,8 @@ func (c consumer) Invoke(ctx context.Context, payload []byte) (eventsource.Respo
 	return eventsource.Response{Payload: r.Payload, FunctionError: r.FunctionError}, err
 }
 
-// checkpoints keeps those of one stream and lets the server drop what every mapping
-// is past when its memory is full.
+// checkpoints stores the checkpoints of one stream, and reports them to the server, which
+// drops records before all of them when its memory is full.
 type checkpoints struct {
 	*eventsource.Memory
 	server *kinesis.Server
@@ -58,7 +58,7 @@ type checkpoints struct {
 
 var _ eventsource.Checkpoints = checkpoints{}
 
-// register tells the server of a mapping, and how far it had come before.
+// register registers a mapping with the server, and reports its earlier checkpoints.
 func (c checkpoints) register(mapping eventsource.MappingID) error {
 	if err := c.server.RegisterConsumer(c.stream, string(mapping)); err != nil {
 		return err
@@ -75,29 +75,28 @@ func (c checkpoints) register(mapping eventsource.MappingID) error {
 func (c checkpoints) Save(mapping eventsource.MappingID, shard string, at eventsource.Checkpoint) {
 	c.Memory.Save(mapping, shard, at)
 	if at.Sequence != "" {
-		// A shard that has left the stream meanwhile holds nothing to drop.
+		// An error means that the shard was deleted.
 		_ = c.server.SetTrimmable(c.stream, string(mapping), shard, at.Sequence)
 	}
 }
 
-// gate lets a number of invocations through at a time and keeps the others waiting:
-// in AWS each would find an environment, here they would only take the processors
-// from each other.
+// gate limits the concurrent invocations of a function; the others wait. In AWS each would
+// get an environment, here they would only take processor time from each other.
 type gate struct {
 	function *lambda.Function
-	places   chan struct{}
+	slots    chan struct{}
 }
 
-func newGate(f *lambda.Function, places int) *gate {
-	return &gate{function: f, places: make(chan struct{}, places)}
+func newGate(f *lambda.Function, slots int) *gate {
+	return &gate{function: f, slots: make(chan struct{}, slots)}
 }
 
 func (g *gate) Invoke(ctx context.Context, payload []byte) (lambda.Result, error) {
 	select {
-	case g.places <- struct{}{}:
+	case g.slots <- struct{}{}:
 	case <-ctx.Done():
 		return lambda.Result{}, ctx.Err()
 	}
-	defer func() { <-g.places }()
+	defer func() { <-g.slots }()
 	return g.function.Invoke(ctx, payload)
 }

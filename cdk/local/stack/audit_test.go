@@ -16,8 +16,8 @@ import (
 	"github.com/insighthub/insighthub/lib/eventually"
 )
 
-// scheduleAudit adds the function that audits, its bucket and its schedule to an
-// assembly that has the functions behind the API.
+// scheduleAudit adds the self-check, its bucket and its schedule to an assembly that has the
+// functions behind the API.
 func scheduleAudit(t *testing.T, assembly string) {
 	t.Helper()
 	type object = map[string]any
@@ -66,8 +66,8 @@ func auditIt(t *testing.T, s *Stack, cfg Config) {
 		out, _ := cmd.CombinedOutput()
 		return cmd.ProcessState.ExitCode(), string(out)
 	}
-	// A stack that has just come up on a slow machine may be behind for a while, which fails.
-	again := func(what string, audit func() (bool, string)) {
+	// On a slow machine a stack may have a backlog after its start, which fails the self-check.
+	repeat := func(what string, audit func() (bool, string)) {
 		t.Helper()
 		eventually.NoError(t, what, func() error {
 			good, out := audit()
@@ -78,15 +78,15 @@ func auditIt(t *testing.T, s *Stack, cfg Config) {
 			return errors.New(out)
 		})
 	}
-	again("the audit", func() (bool, string) {
+	repeat("the self-check", func() (bool, string) {
 		code, out := command()
-		return code == 0 && strings.Contains(out, ", 0 fail in "), fmt.Sprintf("it exits with %d:\n%s", code, out)
+		return code == 0 && strings.Contains(out, ", 0 fail in "), fmt.Sprintf("exit code %d:\n%s", code, out)
 	})
 	event, err := scheduledEvent(s.plan.Schedules[0], s.plan.Account, s.plan.Region, s.cfg.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	again("the audit by its schedule", func() (bool, string) {
+	repeat("the scheduled self-check", func() (bool, string) {
 		result, err := program(t, s, "audit").Invoke(t.Context(), event)
 		return err == nil && result.FunctionError == "" && strings.Contains(string(result.Payload), `"fail":0`), fmt.Sprintf("%s %v", result.Payload, err)
 	})
@@ -108,11 +108,11 @@ func auditIt(t *testing.T, s *Stack, cfg Config) {
 	}
 	set("#")
 	if code, out := command("-signed"); code != 1 || !strings.Contains(out, "entry 2:") {
-		t.Errorf("after the trail was changed the audit exits with %d:\n%s", code, out)
+		t.Errorf("self-check of a changed trail: got exit code %d, want 1 and entry 2:\n%s", code, out)
 	}
 	set(first)
-	again("after it was mended, the audit", func() (bool, string) {
+	repeat("the self-check of the restored trail", func() (bool, string) {
 		code, out := command("-signed")
-		return code == 0, fmt.Sprintf("it exits with %d:\n%s", code, out)
+		return code == 0, fmt.Sprintf("exit code %d:\n%s", code, out)
 	})
 }

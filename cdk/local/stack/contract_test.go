@@ -20,7 +20,7 @@ import (
 	"github.com/insighthub/insighthub/docs/contracttest"
 )
 
-// outcome is an Invoker that always has the same one.
+// outcome is an Invoker with a fixed result.
 type outcome struct {
 	result lambda.Result
 	err    error
@@ -28,10 +28,9 @@ type outcome struct {
 
 func (o outcome) Invoke(context.Context, []byte) (lambda.Result, error) { return o.result, o.err }
 
-func says(payload string) outcome { return outcome{result: lambda.Result{Payload: []byte(payload)}} }
+func returns(payload string) outcome { return outcome{result: lambda.Result{Payload: []byte(payload)}} }
 
-// contractFront is the front with the routes that the stage has, before functions and an
-// authorizer with these outcomes.
+// contractFront returns the API with the stage's routes, functions and an authorizer.
 func contractFront(t *testing.T, c *contracttest.Contract, function, authorizer outcome) http.Handler {
 	t.Helper()
 	guard := &httpapi.Authorizer{Function: authorizer, IdentitySources: []string{"$request.header.Authorization"}, SimpleResponses: true}
@@ -50,12 +49,12 @@ func contractFront(t *testing.T, c *contracttest.Contract, function, authorizer 
 	return front
 }
 
-// TestFrontAnswersByTheContract makes the front refuse every operation of the contract
-// in each way that API Gateway does, and holds the answers to it.
-func TestFrontAnswersByTheContract(t *testing.T) {
+// TestGatewayErrorsMatchTheContract makes the API reject every operation of the contract in
+// each way that API Gateway does, and validates the responses.
+func TestGatewayErrorsMatchTheContract(t *testing.T) {
 	t.Parallel()
 	c := contracttest.Open(t)
-	yes, fine := says(`{"isAuthorized":true}`), says(`{"statusCode":204}`)
+	yes, fine := returns(`{"isAuthorized":true}`), returns(`{"statusCode":204}`)
 	open := c.OpenOperations()
 	for name, way := range map[string]struct {
 		function, authorizer outcome
@@ -65,13 +64,13 @@ func TestFrontAnswersByTheContract(t *testing.T) {
 		status               int
 	}{
 		"no token":            {fine, yes, "", 0, false, http.StatusUnauthorized},
-		"the authorizer's no": {fine, says(`{"isAuthorized":false}`), "x", 0, false, http.StatusForbidden},
+		"not authorized":      {fine, returns(`{"isAuthorized":false}`), "x", 0, false, http.StatusForbidden},
 		"authorizer fails":    {fine, outcome{err: errors.New("down")}, "x", 0, false, http.StatusInternalServerError},
 		"too large":           {fine, yes, "x", httpapi.MaxBodyBytes + 1, false, http.StatusRequestEntityTooLarge},
 		"too large a payload": {outcome{err: lambda.ErrTooLarge}, yes, "x", 10, false, http.StatusRequestEntityTooLarge},
 		"rate limit":          {fine, yes, "x", 0, true, http.StatusTooManyRequests},
 		"function fails":      {outcome{result: lambda.Result{FunctionError: "Unhandled"}}, yes, "x", 0, false, http.StatusInternalServerError},
-		"function's answer":   {says(`<html>`), yes, "x", 0, false, http.StatusInternalServerError},
+		"function's response": {returns(`<html>`), yes, "x", 0, false, http.StatusInternalServerError},
 		"no concurrency":      {outcome{err: lambda.ErrThrottled}, yes, "x", 0, false, http.StatusServiceUnavailable},
 		"function too slow":   {outcome{err: context.DeadlineExceeded}, yes, "x", 0, false, http.StatusServiceUnavailable},
 	} {
@@ -86,33 +85,32 @@ func TestFrontAnswersByTheContract(t *testing.T) {
 			for _, operation := range c.Operations() {
 				method, path, _ := strings.Cut(operation, " ")
 				guarded := !slices.Contains(open, operation)
-				asksToken := way.status == http.StatusUnauthorized || way.status == http.StatusForbidden || name == "authorizer fails"
-				if asksToken && !guarded || way.status == http.StatusRequestEntityTooLarge && method != "POST" && method != "PUT" {
+				needsToken := way.status == http.StatusUnauthorized || way.status == http.StatusForbidden || name == "authorizer fails"
+				if needsToken && !guarded || way.status == http.StatusRequestEntityTooLarge && method != "POST" && method != "PUT" {
 					continue
 				}
 				path = regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "x")
 				x := serveOnce(t, front, method, path, way.token, way.bodyBytes)
 				if x.Status != way.status {
-					t.Errorf("%s: %d, want %d", operation, x.Status, way.status)
+					t.Errorf("%s: got %d, want %d", operation, x.Status, way.status)
 				}
 				if err := c.CheckFront(x); err != nil {
-					t.Errorf("not what docs/openapi.yaml says: %v", err)
+					t.Errorf("the response does not match docs/openapi.yaml: %v", err)
 				}
 				checked++
 			}
 			if checked < 5 {
-				t.Errorf("%d operations: too few to test anything", checked)
+				t.Errorf("checked %d operations, want at least 5", checked)
 			}
 		})
 	}
 }
 
-// TestFrontHasNothingElse: where the contract has no path, the front has none either, or a
-// function behind /v1 says so.
-func TestFrontHasNothingElse(t *testing.T) {
+// TestUnknownPaths: paths that are not in the contract are not found.
+func TestUnknownPaths(t *testing.T) {
 	t.Parallel()
 	c := contracttest.Open(t)
-	front := contractFront(t, c, says(`{"statusCode":204}`), says(`{"isAuthorized":true}`))
+	front := contractFront(t, c, returns(`{"statusCode":204}`), returns(`{"isAuthorized":true}`))
 	var got []int
 	for _, path := range []string{"/", "/v2/sites", "/openapi.json", "/.well-known/security.txt"} {
 		x := serveOnce(t, front, "GET", path, "x", 0)

@@ -10,8 +10,8 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
 
-// fleetIsDescribed holds what the API says of a simulated gateway's metrics to what
-// the fleet is to have told it.
+// fleetIsDescribed waits until the API returns the metrics of a simulated gateway as the
+// fleet describes them.
 func fleetIsDescribed(t *testing.T, s *Stack, gateway string) {
 	t.Helper()
 	token := logIn(t, s)

@@ -24,12 +24,12 @@ import (
 // windowLength is that of the test's assembly.
 const windowLength = time.Second
 
-// leastWindows is how many windows of each gateway are compared at least.
+// leastWindows is the least number of windows of each gateway that are compared.
 const leastWindows = 12
 
-// Whatever becomes of the processes on the way, each figure of each closed window is
-// what the database makes of the same window: to the last count, and to the microsecond.
-func TestFiguresAreThoseOfTheDatabase(t *testing.T) {
+// TestKPIsMatchTheDatabase: even if processes are killed, each KPI of each closed window has
+// the value that the database computes for the window, to the microsecond.
+func TestKPIsMatchTheDatabase(t *testing.T) {
 	t.Parallel()
 	p := build(t)
 	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: p.functions, Assembly: measuredAssembly(t)}
@@ -39,13 +39,13 @@ func TestFiguresAreThoseOfTheDatabase(t *testing.T) {
 
 	walkThrough(t, cfg.State)
 	auditIt(t, s, cfg)
-	// The load goes on until the deaths have had their effects and all that is looked at below
-	// has been seen: on a slow machine that takes its time.
-	underWay, end := context.WithCancel(t.Context())
+	// The load continues until the killed processes were restarted, and the checks below have seen
+	// what they need: on a slow machine that takes long.
+	loading, end := context.WithCancel(t.Context())
 	defer end()
 	var load sync.WaitGroup
-	load.Go(func() { simulate(underWay, t, p, cfg) })
-	load.Go(func() { rough(underWay, t, s, newGateway(t, s, "rough")) })
+	load.Go(func() { simulate(loading, t, p, cfg) })
+	load.Go(func() { rough(loading, t, s, newGateway(t, s, "rough")) })
 	killBridgeAndPrometheus(t, s)
 	fleetIsDescribed(t, s, "fleet-003")
 	gateways := []string{"fleet-001", "fleet-002", "fleet-003", "rough"}
@@ -72,49 +72,49 @@ func TestFiguresAreThoseOfTheDatabase(t *testing.T) {
 		compared[f.Name]++
 	}
 	if duplicates == 0 {
-		t.Error("no event came twice: nothing tested")
+		t.Error("got no duplicate events, want some")
 	}
 	for _, name := range []string{"window_events", "freshness_seconds", "window_bad_quality_events", "series_last", "window_down_seconds", "window_produced", "window_failures"} {
 		if compared[name] < len(gateways)*leastWindows {
-			t.Errorf("%d figures %s: too few to test anything", compared[name], name)
+			t.Errorf("%s: compared %d samples, want at least %d", name, compared[name], len(gateways)*leastWindows)
 		}
 	}
 }
 
-// simulate is a fleet until ctx ends.
+// simulate runs a simulated fleet until ctx ends.
 func simulate(ctx context.Context, t *testing.T, p built, cfg Config) {
 	t.Helper()
 	fleet := exec.CommandContext(ctx, p.loadtest, "simulate", "-state", cfg.State, "-prefix", "fleet",
 		"-gateways", "3", "-machines", "3", "-samples", "2", "-rate", "300", "-quiet")
 	fleet.Cancel = func() error { return fleet.Process.Signal(os.Interrupt) }
 	if out, err := fleet.CombinedOutput(); !errors.Is(err, context.Canceled) {
-		t.Errorf("the fleet: %v\n%s", err, out)
+		t.Errorf("simulated fleet: %v\n%s", err, out)
 	}
 }
 
-// killBridgeAndPrometheus kills the bridge, Prometheus, and the bridge again, each time
-// once the bridge's new processes have written something of their own.
+// killBridgeAndPrometheus kills the bridge, Prometheus, and the bridge a second time, each
+// time after the bridge's new processes have exported metrics.
 func killBridgeAndPrometheus(t *testing.T, s *Stack) {
 	t.Helper()
-	lives := 0
-	lived := func() {
+	instances := 0
+	awaitInstance := func() {
 		t.Helper()
 		eventually.True(t, "metrics of a new process of the bridge", func() bool {
 			all, err := query(t.Context(), s.Info().Prometheus, `count by (instance) (last_over_time(insighthub_invocations_total{function="bridge"}[1h]))`)
-			if err != nil || len(all) <= lives {
+			if err != nil || len(all) <= instances {
 				return false
 			}
-			lives = len(all)
+			instances = len(all)
 			return true
 		})
 	}
 	for _, victim := range []string{"bridge", "prometheus", "bridge"} {
 		pids := []int{s.prometheus.pid()}
 		if victim == "bridge" {
-			lived()
+			awaitInstance()
 			pids = program(t, s, "bridge").Stats().PIDs
 		}
-		time.Sleep(time.Second) // in the middle of something
+		time.Sleep(time.Second) // during an invocation, probably
 		killed := 0
 		for _, pid := range pids {
 			if syscall.Kill(pid, syscall.SIGKILL) == nil {
@@ -122,14 +122,14 @@ func killBridgeAndPrometheus(t *testing.T, s *Stack) {
 			}
 		}
 		if killed == 0 {
-			t.Errorf("kill %s: none of the processes %v is there", victim, pids)
+			t.Errorf("kill %s: none of the processes %v runs", victim, pids)
 		}
 	}
-	lived()
+	awaitInstance()
 }
 
-// everyWindow waits until so many windows of each gateway since then (s) have events in
-// the database.
+// everyWindow waits until more than least windows of each gateway since a time (in seconds)
+// have events in the database.
 func everyWindow(t *testing.T, cfg Config, gateways []string, since int64, least int) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), cfg.Database)
@@ -143,14 +143,14 @@ func everyWindow(t *testing.T, cfg Config, gateways []string, since int64, least
 			if err := conn.QueryRow(t.Context(), "SELECT count(DISTINCT date_trunc('second', time)) FROM reading WHERE gateway = $1 AND time >= to_timestamp($2::bigint)", gateway, since).Scan(&windows); err != nil {
 				t.Fatal(err)
 			}
-			return windows > least // the last one is not whole
+			return windows > least // the last one may be incomplete
 		})
 	}
 }
 
-// rough sends what a machine with a bad clock and a bad line does: readings in any
-// order within two seconds, batches twice, bad values, counters that start again, and
-// changes of state that are shorter than a window; until ctx ends.
+// rough sends the events of a machine with an inaccurate clock and a bad connection: in any
+// order within two seconds, in duplicate batches, with bad quality, with counter resets,
+// and with states shorter than a window; until ctx ends.
 func rough(ctx context.Context, t *testing.T, s *Stack, g gateway) {
 	t.Helper()
 	type event struct {
@@ -188,18 +188,19 @@ func rough(ctx context.Context, t *testing.T, s *Stack, g gateway) {
 	}
 }
 
-// lenient is a template of the test's assembly whose bridge waits three times as long for
-// what is late: on a slow machine a batch can be under way for seconds.
+// lenient returns a template of the test's assembly whose bridge accepts events that are
+// three times as late: on a slow machine a batch can take seconds.
 func lenient(t *testing.T, template string) string {
 	t.Helper()
 	changed := regexp.MustCompile(`("LATENESS_SECONDS": ?)"10"`).ReplaceAllString(template, `$1"30"`)
 	if changed == template {
-		t.Fatal("the assembly has no bridge, or one with another lateness")
+		t.Fatal("the assembly has no bridge with LATENESS_SECONDS 10")
 	}
 	return changed
 }
 
-// closeWindows moves each shard's clock on, until all windows that end by then are written.
+// closeWindows sends events that advance each shard's clock until all windows that end by
+// then are exported.
 func closeWindows(t *testing.T, s *Stack, names []string, until int64) {
 	t.Helper()
 	eventually.NoError(t, fmt.Sprintf("the windows until %d", until), func() error {
@@ -225,8 +226,8 @@ func closeWindows(t *testing.T, s *Stack, names []string, until int64) {
 	eventually.True(t, "an idle stream", s.Idle)
 }
 
-// bothSides returns the figures of all windows until then: as the database makes them,
-// and as Prometheus has them.
+// bothSides returns the KPIs of all windows until then: as the database computes them, and
+// as Prometheus stores them.
 func bothSides(t *testing.T, s *Stack, gateways []string, until int64) (database, prometheus figures.Set) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.cfg.Database)
@@ -243,12 +244,12 @@ func bothSides(t *testing.T, s *Stack, gateways []string, until int64) (database
 	return database, prometheus
 }
 
-// same reports each figure that is not the same on both sides.
+// same reports the KPIs that differ.
 func same(t *testing.T, database, prometheus figures.Set) {
 	t.Helper()
 	differences := figures.Compare(database, prometheus)
 	for _, d := range differences[:min(20, len(differences))] {
-		t.Errorf("%s: %+v is %v, the database makes it %v", d.Kind, d.Figure, d.Prometheus, d.Database)
+		t.Errorf("%s: %+v: Prometheus has %v, the database %v", d.Kind, d.Figure, d.Prometheus, d.Database)
 	}
-	t.Logf("%d figures compared, %d differ", len(database), len(differences))
+	t.Logf("%d samples compared, %d differ", len(database), len(differences))
 }

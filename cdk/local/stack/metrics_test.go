@@ -63,7 +63,7 @@ func query(ctx context.Context, address, expr string) ([]series, error) {
 	return all, nil
 }
 
-// await42 waits for the result of the sample assembly's rule.
+// await42 waits for the result of the rule in the sample assembly.
 func await42(t *testing.T, address string) {
 	t.Helper()
 	eventually.NoError(t, "example:answer at "+address, func() error {
@@ -83,8 +83,8 @@ func await42(t *testing.T, address string) {
 	})
 }
 
-// The functions are told where the local server takes remote write.
-func TestFunctionsAreToldOfPrometheus(t *testing.T) {
+// TestFunctionsGetPrometheusURLs checks the functions' variables.
+func TestFunctionsGetPrometheusURLs(t *testing.T) {
 	t.Parallel()
 	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: build(t).functions}
 	s := startTest(t, cfg)

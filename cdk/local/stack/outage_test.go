@@ -20,13 +20,13 @@ import (
 	"github.com/insighthub/insighthub/loadtest/figures"
 )
 
-// outageLength is the least. It goes on until there are as many windows in it.
+// outageLength is the shortest; the outage continues until it has as many windows.
 const outageLength = 20 * time.Second
 
-// What closes while Prometheus is away arrives when it is back: every window, in
-// order, as the database makes it. The command loadtest outage does the same for
-// five minutes.
-func TestFiguresArriveAfterAnOutage(t *testing.T) {
+// TestKPIsAfterAnOutage: windows that close while Prometheus is unavailable are exported
+// after it is restarted, in order, and with the values that the database computes. The
+// command loadtest outage does the same for five minutes.
+func TestKPIsAfterAnOutage(t *testing.T) {
 	t.Parallel()
 	t.Run("stack's server", func(t *testing.T) {
 		t.Parallel()
@@ -39,9 +39,9 @@ func TestFiguresArriveAfterAnOutage(t *testing.T) {
 	})
 }
 
-// impatient is the test's assembly with invocations of the bridge that end long
-// before an outage does, so that the stream delivers their records again.
-func impatient(t *testing.T) string {
+// shortTimeout returns the test's assembly with a timeout of the bridge that is shorter than
+// an outage, so that records are delivered again.
+func shortTimeout(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "assembly")
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "assembly"))); err != nil {
@@ -55,7 +55,7 @@ func impatient(t *testing.T) string {
 	before, bridge, found := strings.Cut(lenient(t, string(raw)), `"insighthub:package": "functions/bridge"`)
 	shorter := strings.Replace(bridge, `"Timeout": 60,`, `"Timeout": 20,`, 1)
 	if !found || shorter == bridge {
-		t.Fatal("the assembly has no bridge, or one with another timeout")
+		t.Fatal("the assembly has no bridge with Timeout 60")
 	}
 	if err := os.WriteFile(path, []byte(before+`"insighthub:package": "functions/bridge"`+shorter), 0o600); err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func impatient(t *testing.T) string {
 	return dir
 }
 
-// outage runs a stack with that server and looks for the lags under their name.
+// outage runs a stack with a Prometheus server. lags is the series of the ingest lag in it.
 func outage(t *testing.T, server, lags string) {
 	t.Helper()
 	server, err := filepath.Abs(server)
@@ -71,7 +71,7 @@ func outage(t *testing.T, server, lags string) {
 		t.Fatal(err)
 	}
 	p := build(t)
-	// A link that can be taken away: the stack starts its server again as long as it can.
+	// Without the link the stack cannot restart its server.
 	tree := t.TempDir()
 	link := filepath.Join(tree, "bin", "prometheus")
 	if err := os.Mkdir(filepath.Dir(link), 0o755); err != nil {
@@ -83,7 +83,7 @@ func outage(t *testing.T, server, lags string) {
 		}
 	}
 	plug()
-	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: p.functions, Prometheus: tree, Assembly: impatient(t)}
+	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: p.functions, Prometheus: tree, Assembly: shortTimeout(t)}
 	s := startTest(t, cfg)
 
 	fleet := exec.CommandContext(t.Context(), p.loadtest, "simulate", "-state", cfg.State, "-prefix", "fleet",
@@ -93,7 +93,7 @@ func outage(t *testing.T, server, lags string) {
 		t.Fatal(err)
 	}
 	gateways := []string{"fleet-001", "fleet-002"}
-	figuresCome := func(what string, since int64) {
+	exported := func(what string, since int64) {
 		t.Helper()
 		eventually.True(t, what, func() bool {
 			newest, err := figures.Newest(t.Context(), figures.Server(s.Info().Prometheus), gateways)
@@ -105,7 +105,7 @@ func outage(t *testing.T, server, lags string) {
 			return err == nil && len(newest) == len(gateways)
 		})
 	}
-	figuresCome("figures before the outage", 0)
+	exported("KPIs before the outage", 0)
 	if err := os.Remove(link); err != nil {
 		t.Fatal(err)
 	}
@@ -119,11 +119,11 @@ func outage(t *testing.T, server, lags string) {
 	eventually.True(t, "an invocation that failed", func() bool { return bytes.Contains(logOf(t, cfg, "bridge"), []byte(`"msg":"not bridged"`)) })
 	if resp, err := http.Get(s.Info().Prometheus + "/-/ready"); err == nil {
 		_ = resp.Body.Close()
-		t.Fatal("prometheus answers while it should be away")
+		t.Fatal("Prometheus responds during the outage")
 	}
 	up := time.Now().Unix()
 	plug()
-	figuresCome("figures after the outage", down)
+	exported("KPIs after the outage", down)
 	if err := fleet.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -141,44 +141,44 @@ func outage(t *testing.T, server, lags string) {
 		}
 	}
 	if least := len(gateways) * int(outageLength/windowLength-1); windows < least {
-		t.Errorf("%d windows in the outage, want at least %d", windows, least)
+		t.Errorf("got %d windows in the outage, want at least %d", windows, least)
 	}
 	if all, err := query(t.Context(), s.Info().Prometheus, "count_over_time("+lags+"[1h])"); err != nil || len(all) == 0 {
-		t.Errorf("no %s (%v)", lags, err)
+		t.Errorf("%s: got no series (%v)", lags, err)
 	}
 	if bytes.Contains(logOf(t, cfg, "bridge"), []byte(`"msg":"sample refused"`)) {
 		t.Error("a sample was refused")
 	}
-	// The server itself counts what did not come in order. An invocation that was cut off
-	// after it had written some is delivered again and writes them once more.
+	// The server counts samples that are out of order. The records of an invocation that was
+	// aborted after some writes are delivered again, and their samples written a second time.
 	if n := outOfOrder(t, s); n != 0 && !cutOffSince(t, cfg, up) {
-		t.Errorf("%v samples were older than the newest of their series", n)
+		t.Errorf("got %v samples older than the newest of their series, want none", n)
 	}
 }
 
-// cutOffSince reports whether an invocation of the bridge has failed since then, or was
-// ended with its process, as one that starts tells.
+// cutOffSince reports whether an invocation of the bridge has failed since then, or its
+// process was killed: then a new one has started.
 func cutOffSince(t *testing.T, cfg Config, since int64) bool {
 	t.Helper()
 	for line := range bytes.Lines(logOf(t, cfg, "bridge")) {
-		var said struct {
+		var entry struct {
 			Time    time.Time
 			Type    string
 			Message string `json:"msg"`
 		}
-		if json.Unmarshal(line, &said) != nil || said.Time.Unix() < since {
+		if json.Unmarshal(line, &entry) != nil || entry.Time.Unix() < since {
 			continue
 		}
-		if said.Message == "not bridged" || said.Type == "platform.initReport" {
-			t.Logf("an invocation was cut off at %v", said.Time)
+		if entry.Message == "not bridged" || entry.Type == "platform.initReport" {
+			t.Logf("an invocation was aborted at %v", entry.Time)
 			return true
 		}
 	}
 	return false
 }
 
-// outOfOrder is how many samples came after newer ones of their series, and how many
-// were refused for that, since Prometheus has started.
+// outOfOrder returns the number of samples that were older than the newest of their series
+// since the start of Prometheus, accepted or rejected.
 func outOfOrder(t *testing.T, s *Stack) float64 {
 	t.Helper()
 	resp, err := http.Get(s.Info().Prometheus + "/metrics")
@@ -202,7 +202,7 @@ func outOfOrder(t *testing.T, s *Stack) float64 {
 		}
 	}
 	if found < 4 {
-		t.Errorf("the server has %d of the counters", found)
+		t.Errorf("the server has %d of the counters, want 4", found)
 	}
 	return sum
 }

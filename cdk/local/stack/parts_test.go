@@ -28,7 +28,7 @@ func TestLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := takeLock(path); !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), "process ") {
-		t.Errorf("a second holder: %v", err)
+		t.Errorf("second lock: got %v, want %v", err, ErrBusy)
 	}
 	if err := first.release(); err != nil {
 		t.Fatal(err)
@@ -71,14 +71,14 @@ func TestStateSurvives(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, _ := checkpoints.Load("m", "shardId-000000000000"); got != at {
-		t.Errorf("checkpoint %+v, want %+v", got, at)
+		t.Errorf("checkpoint: got %+v, want %+v", got, at)
 	}
 	records, _, err := source{again}.Read("telemetry", "shardId-000000000000", at.Sequence, 10, 1<<20)
 	if err != nil || len(records) != 1 || string(records[0].Data) != "two" {
-		t.Errorf("after the checkpoint: %v %v", records, err)
+		t.Errorf("records after the checkpoint: got %v, %v; want one", records, err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the state is still there: %v", err)
+		t.Errorf("state file after restore: got %v, want %v", err, os.ErrNotExist)
 	}
 	if err := restore(path, newStream(t), checkpoints); err != nil {
 		t.Errorf("without a state: %v", err)
@@ -88,7 +88,7 @@ func TestStateSurvives(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := restore(path, newStream(t), &eventsource.Memory{}); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("a damaged state: %v", err)
+			t.Errorf("damaged state: got %v, want an error with the path", err)
 		}
 	}
 }
@@ -107,31 +107,31 @@ func TestThrottle(t *testing.T) {
 				passed++
 			case http.StatusTooManyRequests:
 			default:
-				t.Errorf("status %d", w.Code)
+				t.Errorf("got status %d, want 204 or 429", w.Code)
 			}
 		}
 		return passed
 	}
 	if n := count(5); n != 3 {
-		t.Errorf("%d of a burst passed, want 3", n)
+		t.Errorf("burst: got %d accepted, want 3", n)
 	}
 	now = now.Add(200 * time.Millisecond)
 	if n := count(5); n != 2 {
-		t.Errorf("%d passed after 0.2 s at 10/s, want 2", n)
+		t.Errorf("after 0.2 s at 10/s: got %d accepted, want 2", n)
 	}
 	now = now.Add(time.Hour)
 	if n := count(5); n != 3 {
-		t.Errorf("%d passed after an hour, want the burst", n)
+		t.Errorf("after an hour: got %d accepted, want 3", n)
 	}
 }
 
-// lines collects what is said.
+// lines collects the output.
 type lines struct {
 	mu   sync.Mutex
 	text []string
 }
 
-func (l *lines) say(format string, args ...any) {
+func (l *lines) printf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.text = append(l.text, strings.TrimSpace(fmt.Sprintf(format, args...)))
@@ -145,22 +145,22 @@ func (l *lines) has(part string) bool {
 
 func TestChild(t *testing.T) {
 	t.Parallel()
-	var said lines
-	c, err := startChild(t.Context(), `sh -c 'echo hello; trap "echo bye; exit 0" TERM; while :; do sleep 0.01; done'`, said.say)
+	var output lines
+	c, err := startChild(t.Context(), `sh -c 'echo hello; trap "echo bye; exit 0" TERM; while :; do sleep 0.01; done'`, output.printf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually.True(t, "the output hello", func() bool { return said.has("hello") })
+	eventually.True(t, "the output hello", func() bool { return output.has("hello") })
 	if err := c.stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	eventually.True(t, "the output bye", func() bool { return said.has("bye") })
-	// One that ignores SIGTERM is killed when patience ends.
-	c, err = startChild(t.Context(), `sh -c 'trap "" TERM; echo deaf; while :; do sleep 0.01; done'`, said.say)
+	eventually.True(t, "the output bye", func() bool { return output.has("bye") })
+	// A command that ignores SIGTERM is killed when the context ends.
+	c, err = startChild(t.Context(), `sh -c 'trap "" TERM; echo deaf; while :; do sleep 0.01; done'`, output.printf)
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually.True(t, "the output deaf", func() bool { return said.has("deaf") })
+	eventually.True(t, "the output deaf", func() bool { return output.has("deaf") })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := c.stop(ctx); err != nil {
@@ -168,29 +168,29 @@ func TestChild(t *testing.T) {
 	}
 }
 
-func TestGateKeepsWaiting(t *testing.T) {
+func TestGateLimitsInvocations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(nil, 1)
-		g.places <- struct{}{}
+		g.slots <- struct{}{}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
 		if _, err := g.Invoke(ctx, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
-			t.Errorf("no place: %v after %v", err, time.Since(start))
+			t.Errorf("without a slot: got %v after %v, want %v after 1s", err, time.Since(start), context.DeadlineExceeded)
 		}
 	})
 }
 
-func TestRestartsPause(t *testing.T) {
+func TestBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var r backoff
-		// took starts a server that fails so often, after it had run for a while.
+		var b backoff
+		// took returns the time to start a server that fails some times, after it had run for a while.
 		took := func(ran time.Duration, failures int) time.Duration {
 			begin := time.Now()
-			if !r.retry(t.Context(), ran, func(context.Context) bool { failures--; return failures < 0 }) {
-				t.Error("gave up")
+			if !b.retry(t.Context(), ran, func(context.Context) bool { failures--; return failures < 0 }) {
+				t.Error("retry: got false, want true")
 			}
 			return time.Since(begin)
 		}
@@ -201,23 +201,23 @@ func TestRestartsPause(t *testing.T) {
 		}{
 			{time.Hour, 0, 0},
 			{0, 2, 600 * time.Millisecond},
-			{0, 1, 800 * time.Millisecond}, // it goes on where it was
+			{0, 1, 800 * time.Millisecond}, // the pause continues to double
 			{0, 4, (1600 + 3200 + 5000 + 5000) * time.Millisecond},
 			{time.Hour, 1, 200 * time.Millisecond},
 		} {
 			if got := took(c.ran, c.failures); got != c.want {
-				t.Errorf("%d: %v, want %v", i, got, c.want)
+				t.Errorf("case %d: got %v, want %v", i, got, c.want)
 			}
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if r.retry(ctx, 0, func(context.Context) bool { return false }) {
-			t.Error("it goes on after the end")
+		if b.retry(ctx, 0, func(context.Context) bool { return false }) {
+			t.Error("retry after the end of its context: got true, want false")
 		}
 	})
 }
 
-func TestStartRefuses(t *testing.T) {
+func TestStartErrors(t *testing.T) {
 	t.Parallel()
 	needPrometheus(t)
 	good := func() Config {
@@ -240,7 +240,7 @@ func TestStartRefuses(t *testing.T) {
 		cfg := good()
 		c.change(&cfg)
 		if _, err := Start(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want an error with %q", name, err, c.want)
 		}
 	}
 }

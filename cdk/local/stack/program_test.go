@@ -30,26 +30,13 @@ const (
 
 func needPrometheus(t *testing.T) {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(prometheusTree, "bin", "prometheus")); err == nil {
-		return
-	}
-	const message = "no Prometheus: run cdk/local/prometheus/install.sh .local/prometheus"
-	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
+	processtest.NeedFile(t, filepath.Join(prometheusTree, "bin", "prometheus"), "run cdk/local/prometheus/install.sh .local/prometheus")
 }
 
-// stateDir is a folder that the database's account can reach, which t.TempDir is not for root.
+// stateDir returns a folder that the database's account can enter; as root it cannot enter t.TempDir.
 func stateDir(t *testing.T) string {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(tree, "bin", "postgres")); err != nil {
-		const message = "no server: run cdk/local/postgres/install.sh .local/timescale"
-		if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
-	}
+	processtest.NeedFile(t, filepath.Join(tree, "bin", "postgres"), "run cdk/local/postgres/install.sh .local/timescale")
 	dir, err := os.MkdirTemp("", "insighthub-state-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +48,7 @@ func stateDir(t *testing.T) string {
 	return dir
 }
 
-// running is the program at work.
+// running is a started local stack.
 type running struct {
 	cmd   *exec.Cmd
 	out   *buffer
@@ -108,7 +95,7 @@ func launch(t *testing.T, state, http string, more ...string) *running {
 // ready waits for stack.json.
 func (r *running) ready(t *testing.T) stackfile.Info {
 	t.Helper()
-	for giveUp := time.Now().Add(3 * time.Minute); time.Now().Before(giveUp); {
+	for deadline := time.Now().Add(eventually.Timeout); time.Now().Before(deadline); {
 		switch info, err := stackfile.Read(r.state); {
 		case err == nil && info.PIDs.Local == r.cmd.Process.Pid:
 			return info
@@ -131,13 +118,13 @@ func (r *running) end(t *testing.T) error {
 	select {
 	case err := <-r.ended:
 		return err
-	case <-time.After(3 * time.Minute):
+	case <-time.After(eventually.Timeout):
 		t.Fatalf("still running\n%s", r.out)
 		return nil
 	}
 }
 
-// descendants lists the processes below one.
+// descendants returns the processes that a process started, and those that they started.
 func descendants(t *testing.T, pid int) []int {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -148,7 +135,7 @@ func descendants(t *testing.T, pid int) []int {
 	for _, path := range stats {
 		raw, err := os.ReadFile(path)
 		if err != nil {
-			continue // it has ended meanwhile
+			continue // the process has ended
 		}
 		fields := strings.Fields(string(raw[bytes.LastIndexByte(raw, ')')+1:]))
 		child, err1 := strconv.Atoi(filepath.Base(filepath.Dir(path)))
@@ -195,8 +182,8 @@ func countRows(ctx context.Context, dsn string) (n int, err error) {
 	return n, err
 }
 
-// The program itself, with a database of its own: what dies, what is refused, how it
-// ends, and that it goes on with its data.
+// TestProgram runs the program with its own database: servers that are killed, starts that
+// are rejected, the ways in which it ends, and restarts on the same data.
 func TestProgram(t *testing.T) {
 	t.Parallel()
 	state := stateDir(t)
@@ -215,14 +202,14 @@ func TestProgram(t *testing.T) {
 
 	second := launch(t, state, "127.0.0.1:0")
 	if err := second.end(t); err == nil || !strings.Contains(second.out.String(), "process "+strconv.Itoa(first.cmd.Process.Pid)) {
-		t.Errorf("a second instance: %v\n%s", err, second.out)
+		t.Errorf("second instance: got %v, want an error with the first one's pid\n%s", err, second.out)
 	}
 	third := launch(t, stateDir(t), strings.TrimPrefix(info.HTTP, "http://"))
 	if err := third.end(t); err == nil || !strings.Contains(third.out.String(), "is in use") {
-		t.Errorf("a port in use: %v\n%s", err, third.out)
+		t.Errorf("port in use: got %v, want an error\n%s", err, third.out)
 	}
 
-	// The database dies; gateways are still answered, and nothing is lost.
+	// The database is killed: gateways still get responses, and no event is lost.
 	if err := syscall.Kill(info.PIDs.Postgres, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +218,7 @@ func TestProgram(t *testing.T) {
 	}
 	rows(t, info.Database, 10*eventsPerBatch)
 
-	// So does Prometheus; it comes back where it was, with the template's rules.
+	// Prometheus is killed: it is restarted at its address, with the template's rules.
 	await42(t, info.Prometheus)
 	if err := syscall.Kill(info.PIDs.Prometheus, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -241,7 +228,7 @@ func TestProgram(t *testing.T) {
 
 	below := descendants(t, first.cmd.Process.Pid)
 	if len(below) < 5 { // the command, the servers, ingest, authorizer or store
-		t.Errorf("only %d processes below", len(below))
+		t.Errorf("got %d child processes, want at least 5", len(below))
 	}
 	if err := first.cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
@@ -249,30 +236,30 @@ func TestProgram(t *testing.T) {
 	if err := first.end(t); err != nil {
 		t.Errorf("ended with %v\n%s", err, first.out)
 	}
-	for _, back := range []string{"database   restarted", "prometheus restarted"} {
-		if !strings.Contains(first.out.String(), back) {
-			t.Errorf("it did not say %q:\n%s", back, first.out)
+	for _, message := range []string{"database   restarted", "prometheus restarted"} {
+		if !strings.Contains(first.out.String(), message) {
+			t.Errorf("the output does not have %q:\n%s", message, first.out)
 		}
 	}
 	processtest.Gone(t, below...)
 	if _, err := os.Stat(filepath.Join(state, stackfile.Name)); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("stack.json after the end: %v", err)
+		t.Errorf("stack.json after the end: got %v, want %v", err, fs.ErrNotExist)
 	}
 
-	// Again, and killed: no child outlives it.
-	again := launch(t, state, "127.0.0.1:0", "-and", "sleep 1000")
-	info = again.ready(t)
-	g = newGateway(t, &Stack{info: info}, "gw-1") // the issuer's name has the port in it
+	// The stack is killed: no child outlives it.
+	killed := launch(t, state, "127.0.0.1:0", "-and", "sleep 1000")
+	info = killed.ready(t)
+	g = newGateway(t, &Stack{info: info}, "gw-1") // the issuer contains the port
 	post(10)
 	rows(t, info.Database, 11*eventsPerBatch)
-	below = descendants(t, again.cmd.Process.Pid)
-	if err := again.cmd.Process.Kill(); err != nil {
+	below = descendants(t, killed.cmd.Process.Pid)
+	if err := killed.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = again.end(t)
+	_ = killed.end(t)
 	processtest.Gone(t, below...)
 
-	// A command that does not listen holds the end up; a second signal ends all.
+	// A command that ignores SIGTERM delays the end; a second signal ends all processes.
 	last := launch(t, state, "127.0.0.1:0", "-and", `sh -c 'trap "" TERM; while :; do sleep 1; done'`)
 	info = last.ready(t)
 	rows(t, info.Database, 11*eventsPerBatch)
@@ -280,15 +267,15 @@ func TestProgram(t *testing.T) {
 		t.Errorf("the output does not say that the previous run was killed:\n%s", last.out)
 	}
 	below = descendants(t, last.cmd.Process.Pid)
-	for dead := false; !dead; {
+	for ended := false; !ended; {
 		if err := last.cmd.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			t.Fatal(err)
 		}
 		select {
 		case err := <-last.ended:
-			dead = true
+			ended = true
 			if last.cmd.ProcessState.ExitCode() != 130 {
-				t.Errorf("ended with %v\n%s", err, last.out)
+				t.Errorf("got %v, want exit status 130\n%s", err, last.out)
 			}
 		case <-time.After(100 * time.Millisecond):
 		}

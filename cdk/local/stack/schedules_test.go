@@ -28,14 +28,14 @@ func TestEvery(t *testing.T) {
 		time.Sleep(5*time.Hour + time.Minute)
 		cancel()
 		<-ended
-		// The third is late, what passed meanwhile is one, and the rhythm stays.
+		// The third is late, the periods during the second count as one, and the phase stays.
 		want := []time.Duration{time.Hour, 2 * time.Hour, 4*time.Hour + 30*time.Minute, 5 * time.Hour}
 		if len(at) != len(want) {
-			t.Fatalf("ran after %v, want %v", at, want)
+			t.Fatalf("got calls after %v, want %v", at, want)
 		}
 		for i := range want {
 			if at[i] != want[i] {
-				t.Errorf("run %d after %v, want %v", i, at[i], want[i])
+				t.Errorf("call %d: got after %v, want %v", i, at[i], want[i])
 			}
 		}
 	})
@@ -61,6 +61,6 @@ func TestScheduledEvent(t *testing.T) {
 	}
 	planned.Input = `{"full":true}`
 	if raw, err = scheduledEvent(planned, "a", "r", time.Unix(0, 0)); err != nil || string(raw) != planned.Input {
-		t.Errorf("an input of its own: %s, %v", raw, err)
+		t.Errorf("with an input: got %s, %v", raw, err)
 	}
 }

@@ -60,7 +60,7 @@ func startTest(t *testing.T, cfg Config) *Stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { // for a test that fails; a second Close has nothing to do
+	t.Cleanup(func() { // for a test that fails; a second Close does nothing
 		if err := s.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -68,24 +68,24 @@ func startTest(t *testing.T, cfg Config) *Stack {
 	return s
 }
 
-// gateway posts batches as a real one does: again until they are accepted.
+// gateway posts batches as a real one does: it retries until they are accepted.
 type gateway struct {
-	name string
-	bear string
+	name  string
+	token string
 }
 
 func newGateway(t *testing.T, s *Stack, name string) gateway {
 	t.Helper()
-	bear, err := gatewayToken(t.Context(), s.Info(), telemetry.GatewayID(name), "plant-1", time.Now)
+	bearer, err := gatewayToken(t.Context(), s.Info(), telemetry.GatewayID(name), "plant-1", time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return gateway{name: name, bear: bear}
+	return gateway{name: name, token: bearer}
 }
 
 const eventsPerBatch = 50
 
-// body is the n-th batch: each event of all batches has a time of its own.
+// body returns the n-th batch. Each event of all batches has a different time.
 func body(start time.Time, n int) []byte {
 	type event struct {
 		Device string  `json:"device"`
@@ -98,21 +98,21 @@ func body(start time.Time, n int) []byte {
 		k := n*eventsPerBatch + i
 		events = append(events, event{"press-1", "temperature", start.Add(time.Duration(k) * time.Millisecond).UnixMicro(), float64(k)})
 	}
-	raw, _ := json.Marshal(map[string]any{"events": events}) // numbers and names only
+	raw, _ := json.Marshal(map[string]any{"events": events}) // numbers and strings only
 	return raw
 }
 
-// post returns once the batch was answered with 202.
+// post retries until the response is 202.
 func (g gateway) post(ctx context.Context, url string, batch []byte) error {
 	for {
-		status, answer, err := g.try(ctx, url, batch)
+		status, response, err := g.try(ctx, url, batch)
 		switch {
 		case status == http.StatusAccepted:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil && status < 500 && status != http.StatusTooManyRequests:
-			return fmt.Errorf("%s: %d %s", g.name, status, answer)
+			return fmt.Errorf("%s: got %d %s, want 202", g.name, status, response)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -124,17 +124,17 @@ func (g gateway) try(ctx context.Context, url string, batch []byte) (int, []byte
 		return 0, nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+g.bear)
+	req.Header.Set("Authorization", "Bearer "+g.token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, answer, err
+	raw, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, raw, err
 }
 
-// load posts the batches from..to of each gateway, all gateways at once.
+// load posts the batches from to to-1 of each gateway, all gateways concurrently.
 func load(t *testing.T, s *Stack, gateways []gateway, start time.Time, from, to int) {
 	t.Helper()
 	var all sync.WaitGroup
@@ -151,8 +151,8 @@ func load(t *testing.T, s *Stack, gateways []gateway, start time.Time, from, to 
 	all.Wait()
 }
 
-// await waits until the stream is stored.
-func await(t *testing.T, s *Stack, conn *pgx.Conn, events int) {
+// allStored waits until each event of the stream is stored, once.
+func allStored(t *testing.T, s *Stack, conn *pgx.Conn, events int) {
 	t.Helper()
 	var stored int
 	eventually.NoError(t, fmt.Sprintf("%d stored events and an idle stream", events), func() error {
@@ -169,7 +169,7 @@ func await(t *testing.T, s *Stack, conn *pgx.Conn, events int) {
 		t.Fatal(err)
 	}
 	if stored != events || distinct != events || conflicts != 0 {
-		t.Fatalf("%d rows, %d distinct events, %d conflicts; want %d, lag %d", stored, distinct, conflicts, events, s.Lag())
+		t.Fatalf("got %d rows, %d distinct events, %d conflicts; want %d, %d, 0; lag %d", stored, distinct, conflicts, events, events, s.Lag())
 	}
 }
 
@@ -180,11 +180,11 @@ func program(t *testing.T, s *Stack, name string) *function {
 			return f
 		}
 	}
-	t.Fatalf("no function %s", name)
+	t.Fatalf("function %s does not exist", name)
 	return nil
 }
 
-// chaos kills store processes and cuts database connections.
+// chaos kills processes of store and terminates its database connections.
 type chaos struct {
 	killed, cut atomic.Int64
 	end, ended  chan struct{}
@@ -195,8 +195,8 @@ func startChaos(t *testing.T, s *Stack, conn *pgx.Conn) *chaos {
 	c := &chaos{end: make(chan struct{}), ended: make(chan struct{})}
 	go func() {
 		defer close(c.ended)
-		// The processes are killed after two cuts, or when nothing was connected for a while: killed
-		// sooner, those of a slow machine would all die before they connect, and nothing would be cut.
+		// The processes are killed after connections were terminated twice, or when there were none for
+		// a while: on a slow machine, processes that are killed sooner might never connect.
 		for cuts, ticks := 0, 0; ; {
 			select {
 			case <-c.end:
@@ -235,7 +235,7 @@ func (c *chaos) stop() {
 	<-c.ended
 }
 
-// onlyObject returns the one object of the failure bucket.
+// onlyObject returns the only object of the failure bucket.
 func onlyObject(t *testing.T, s *Stack) (key, text string) {
 	t.Helper()
 	bucket := aws.String("data-failures")
@@ -244,7 +244,7 @@ func onlyObject(t *testing.T, s *Stack) (key, text string) {
 		t.Fatal(err)
 	}
 	if len(list.Contents) != 1 {
-		t.Fatalf("%d objects in the failure bucket, want 1", len(list.Contents))
+		t.Fatalf("failure bucket: got %d objects, want 1", len(list.Contents))
 	}
 	got, err := s.objects.GetObject(t.Context(), &awss3.GetObjectInput{Bucket: bucket, Key: list.Contents[0].Key})
 	if err != nil {
@@ -267,8 +267,9 @@ func stateFileOf(t *testing.T, cfg Config, name string) []byte {
 	return raw
 }
 
-// What was acknowledged is stored once, whatever dies on the way, and over a restart.
-func TestNothingLostNothingTwice(t *testing.T) {
+// TestExactlyOnce: accepted events are stored once, even if processes and connections of the
+// store end at any time, and the stack is restarted.
+func TestExactlyOnce(t *testing.T) {
 	t.Parallel()
 	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: build(t).functions}
 	s := startTest(t, cfg)
@@ -285,10 +286,9 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	events := func(batches int) int { return len(gateways) * batches * eventsPerBatch }
 
 	load(t, s, gateways, start, 0, 5)
-	await(t, s, conn, events(5))
+	allStored(t, s, conn, events(5))
 
-	// Under load, kill the store's processes and cut its database connections, until
-	// both have happened several times.
+	// Under load, kill the store's processes and terminate its database connections several times.
 	done := 5
 	chaos := startChaos(t, s, conn)
 	for giveUp := time.Now().Add(2 * time.Minute); done < 20 || !chaos.enough() && time.Now().Before(giveUp); {
@@ -297,48 +297,48 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	}
 	chaos.stop()
 	if !chaos.enough() {
-		t.Fatalf("killed %d processes, cut %d connections: too few to test anything", chaos.killed.Load(), chaos.cut.Load())
+		t.Fatalf("killed %d processes and terminated %d connections, want at least 5 and 3", chaos.killed.Load(), chaos.cut.Load())
 	}
-	t.Logf("%d batches a gateway, killed %d processes, cut %d connections", done, chaos.killed.Load(), chaos.cut.Load())
-	await(t, s, conn, events(done))
+	t.Logf("%d batches per gateway, %d processes killed, %d connections terminated", done, chaos.killed.Load(), chaos.cut.Load())
+	allStored(t, s, conn, events(done))
 
-	// A record that is none is put aside with its reason, its neighbours are stored.
+	// A poison record is dead-lettered with its reason; the records around it are stored.
 	poison, err := s.stream.PutRecords("Flow-Stream", []kinesis.PutEntry{kinesis.NewPutEntry("gw-0", []byte("not a record"))}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	load(t, s, gateways, start, done, done+1)
 	done++
-	await(t, s, conn, events(done))
+	allStored(t, s, conn, events(done))
 	if key, text := onlyObject(t, s); !strings.HasPrefix(key, "poison/") || !strings.Contains(text, poison[0].SequenceNumber) {
-		t.Errorf("the poison record is at %s: %s", key, text)
+		t.Errorf("dead letter: got %s: %s, want poison/… with the sequence number", key, text)
 	}
 
-	// End in the middle, and go on.
+	// The stack is stopped with a backlog, and restarted.
 	load(t, s, gateways, start, done, done+30)
 	pids := program(t, s, "store").Stats().PIDs
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(cfg.State, stackfile.Name)); !os.IsNotExist(err) {
-		t.Errorf("stack.json after the end: %v", err)
+		t.Errorf("stack.json after the end: got %v, want that it does not exist", err)
 	}
 	for _, pid := range pids {
 		if processtest.Alive(pid) {
-			t.Errorf("process %d is left running", pid)
+			t.Errorf("process %d still runs", pid)
 		}
 	}
 	keys := stateFileOf(t, cfg, "kms.json")
 	s = startTest(t, cfg)
 	if !bytes.Equal(keys, stateFileOf(t, cfg, "kms.json")) {
-		t.Error("the signing key changed")
+		t.Error("the signing key changed at the restart")
 	}
-	for i := range gateways { // the API has another port, and with it the issuer another name
+	for i := range gateways { // the API has another port, which is part of the issuer
 		gateways[i] = newGateway(t, s, gateways[i].name)
 	}
-	load(t, s, gateways, start, done+20, done+40) // ten of them again: nothing changes
-	await(t, s, conn, events(done+40))
-	onlyObject(t, s) // nothing was given up
+	load(t, s, gateways, start, done+20, done+40) // ten of them are duplicates
+	allStored(t, s, conn, events(done+40))
+	onlyObject(t, s) // no batch was discarded
 	if err := s.Close(t.Context()); err != nil {
 		t.Error(err)
 	}

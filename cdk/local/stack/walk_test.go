@@ -78,8 +78,7 @@ func serveAPI(t *testing.T, assembly string) {
 	}
 }
 
-// walkThrough runs the commands of docs/API_CONTRACTS.md, as they stand there, against
-// the stack of a state folder.
+// walkThrough runs the commands of docs/API_CONTRACTS.md against the stack of a state folder.
 func walkThrough(t *testing.T, state string) {
 	t.Helper()
 	document, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "API_CONTRACTS.md"))
@@ -109,10 +108,10 @@ func walkThrough(t *testing.T, state string) {
 		`"action":"site.create"`, `"action":"gateway.register"`, `"action":"kpi_config.set"`, `"action":"alarm_rule.create"`, `"action":"export.create"`,
 	} {
 		if !strings.Contains(string(out), want) {
-			t.Errorf("docs/API_CONTRACTS.md: the walk does not show %s\n%s", want, out)
+			t.Errorf("docs/API_CONTRACTS.md: the output does not have %s\n%s", want, out)
 		}
 	}
 	if len(blocks) < 10 {
-		t.Errorf("docs/API_CONTRACTS.md: %d blocks: too few to test anything", len(blocks))
+		t.Errorf("docs/API_CONTRACTS.md: got %d blocks, want at least 10", len(blocks))
 	}
 }

@@ -8,10 +8,9 @@ import (
 	"testing"
 )
 
-// Server returns the server's program that the local stack runs too: that which
-// INSIGHTHUB_TEST_PROMETHEUS names, else the unpacked one, else that of the PATH.
-// Without any the test is skipped, and fails where INSIGHTHUB_TEST_REQUIRED is 1 or
-// CI is true.
+// Server returns the path of the server that the local stack runs too:
+// INSIGHTHUB_TEST_PROMETHEUS, else the unpacked one, else that of the PATH. Without any
+// the test is skipped, and fails if INSIGHTHUB_TEST_REQUIRED is 1 or CI is true.
 func Server(tb testing.TB) string {
 	tb.Helper()
 	if path := os.Getenv("INSIGHTHUB_TEST_PROMETHEUS"); path != "" {
@@ -23,7 +22,7 @@ func Server(tb testing.TB) string {
 	if path, err := exec.LookPath("prometheus"); err == nil {
 		return path
 	}
-	const how = "no prometheus: run cdk/local/prometheus/install.sh .local/prometheus, or set INSIGHTHUB_TEST_PROMETHEUS to the server's path"
+	const how = "Prometheus is not installed: run cdk/local/prometheus/install.sh .local/prometheus, or set INSIGHTHUB_TEST_PROMETHEUS to the server's path"
 	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
 		tb.Fatal(how)
 	}
@@ -31,10 +30,10 @@ func Server(tb testing.TB) string {
 	return ""
 }
 
-// Server3 returns the program of a Prometheus 3, which takes remote write 2.0 and
-// native histograms: that which INSIGHTHUB_TEST_PROMETHEUS3 names, or the one that
-// make prometheus3 builds. It takes minutes to build, so without it the test is
-// skipped; but when the variable has any value, such as "required", it fails.
+// Server3 returns the path of a Prometheus 3, which accepts remote write 2.0 and native
+// histograms: INSIGHTHUB_TEST_PROMETHEUS3, or the one that make prometheus3 builds. The
+// build takes minutes, so without it the test is skipped; if the variable has any value,
+// such as "required", the test fails.
 func Server3(tb testing.TB) string {
 	tb.Helper()
 	named := os.Getenv("INSIGHTHUB_TEST_PROMETHEUS3")
@@ -47,7 +46,7 @@ func Server3(tb testing.TB) string {
 	if path := unpacked("prometheus3"); path != "" {
 		return path
 	}
-	const how = "no Prometheus 3: make prometheus3 builds it, or set INSIGHTHUB_TEST_PROMETHEUS3 to the server's path"
+	const how = "Prometheus 3 is not installed: run make prometheus3, or set INSIGHTHUB_TEST_PROMETHEUS3 to the server's path"
 	if named != "" {
 		tb.Fatal(how)
 	}
@@ -58,7 +57,7 @@ func Server3(tb testing.TB) string {
 // Promtool returns the promtool beside a server.
 func Promtool(server string) string { return filepath.Join(filepath.Dir(server), "promtool") }
 
-// unpacked returns the server in a folder of .local, "" when there is none.
+// unpacked returns the server in a folder of .local, "" if it is missing.
 func unpacked(folder string) string {
 	dir, err := os.Getwd()
 	if err != nil {
