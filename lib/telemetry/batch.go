@@ -2,11 +2,10 @@ package telemetry
 
 import "fmt"
 
-// Batch is a gateway's events in columns: the form in which they are encoded,
-// decoded and stored. Event i is (Devices[Device[i]], Metrics[Metric[i]],
+// Batch holds a gateway's events in columns, as they are encoded, decoded and stored. Event i is (Devices[Device[i]], Metrics[Metric[i]],
 // Time[i], Value[i], Quality[i]); the five columns have the same length.
 //
-// A Batch is reused: Reset keeps its memory. It is not safe for concurrent use.
+// A Batch can be reused: Reset retains its memory. It is not safe for concurrent use.
 type Batch struct {
 	Gateway GatewayID
 	Site    SiteID
@@ -42,7 +41,7 @@ func (b *Batch) Event(i int) Event {
 	}
 }
 
-// Reset empties b and keeps its memory.
+// Reset empties b and retains its memory.
 func (b *Batch) Reset() {
 	b.Gateway, b.Site, b.Trace, b.Received = "", "", "", 0
 	b.Devices, b.Metrics = b.Devices[:0], b.Metrics[:0]
@@ -90,8 +89,8 @@ func (b *Batch) MetricIndex(name MetricName) uint32 {
 	return i
 }
 
-// indexed returns index, filled from names where the dictionary came from
-// elsewhere: Decode leaves that work to the few who append to a decoded batch.
+// indexed returns index, filled from names if another function has set these: Decode
+// leaves that to the few callers that append to a decoded batch.
 func indexed[S ~string](index map[S]uint32, names []S) map[S]uint32 {
 	if index == nil {
 		index = make(map[S]uint32)
@@ -105,8 +104,8 @@ func indexed[S ~string](index map[S]uint32, names []S) map[S]uint32 {
 	return index
 }
 
-// check reports what keeps b from being encoded, names apart: columns of
-// different lengths, an index outside its dictionary, an unknown quality.
+// check returns why b cannot be encoded: columns of different lengths, an index outside
+// its dictionary, an unknown quality. It does not check names.
 func (b *Batch) check() error {
 	n := len(b.Time)
 	if len(b.Device) != n || len(b.Metric) != n || len(b.Value) != n || len(b.Quality) != n {

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// sample is a small batch with something of everything.
+// sample is a small batch with every feature.
 func sample() *Batch {
 	b := &Batch{Gateway: "gw-1", Site: "plant-1", Trace: "Root=1-a-b", Received: 1795425713200000}
 	const t = 1795425713123456

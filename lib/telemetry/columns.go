@@ -8,8 +8,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// column is a packed field's bytes: where they stand in the message while they
-// are in one piece, else joined in a buffer of its own.
+// column is a packed field's bytes: a slice of the message if the field occurs once, else
+// all occurrences, concatenated in joined.
 type column struct {
 	bytes  []byte
 	pieces int
@@ -29,7 +29,7 @@ func (c *column) add(f field, wire protowire.Type, value []byte) error {
 	case protowire.BytesType:
 		value, _ = protowire.ConsumeBytes(value)
 		if f == fieldValues && len(value)%8 != 0 {
-			return invalid("%s: %d bytes are no whole number of doubles", f, len(value))
+			return invalid("%s: %d bytes are not a whole number of doubles", f, len(value))
 		}
 		if f != fieldValues && len(value) > 0 && value[len(value)-1] >= 0x80 {
 			return invalid("%s: ends inside a varint", f)
@@ -49,7 +49,7 @@ func (c *column) add(f field, wire protowire.Type, value []byte) error {
 	return nil
 }
 
-// fill reads the columns into b, whose dictionaries are there.
+// fill reads the columns into b, whose dictionaries are set.
 func (d *Decoder) fill(b *Batch) error {
 	n := countVarints(d.columns[fieldDecimals].bytes) + len(d.columns[fieldValues].bytes)/8
 	if n == 0 {
@@ -85,7 +85,7 @@ func (d *Decoder) fill(b *Batch) error {
 	return d.values(b.Value)
 }
 
-// resize returns s with length n, its contents to be overwritten.
+// resize returns s with length n and undefined content.
 func resize[T any](s []T, n int) []T { return slices.Grow(s[:0], n)[:n] }
 
 // fillSeries reads the series dictionary.
@@ -119,7 +119,7 @@ type runReader struct {
 	field            field
 	entries, lengths []byte
 	at, lengthAt     int
-	left             int // events that no entry stands for yet
+	left             int // events for which no entry was read yet
 	inRuns           bool
 }
 
@@ -128,7 +128,7 @@ func (d *Decoder) runsOf(f field, events int) runReader {
 	return runReader{field: f, entries: d.columns[f].bytes, lengths: lengths, left: events, inRuns: len(lengths) > 0}
 }
 
-// next returns the next entry and how many events it stands for, at least 1.
+// next returns the next entry and its number of events, at least 1.
 func (r *runReader) next() (entry uint64, events int, err error) {
 	if r.at == len(r.entries) {
 		return 0, 0, invalid("%s: ends %d events before the values", r.field, r.left)
@@ -163,7 +163,7 @@ func (r *runReader) end() error {
 	return nil
 }
 
-// differences reads a column of differences between neighbours.
+// differences reads a column of differences between consecutive events.
 func differences[T ~int64](r runReader, out []T) error {
 	if !r.inRuns {
 		return plainDifferences(r, out)
@@ -225,14 +225,14 @@ func (d *Decoder) qualities(out []Quality) error {
 	return r.end()
 }
 
-// seriesState is how a series' values are read.
+// seriesState is the state of decoding a series' values.
 type seriesState struct {
 	power float64 // 10^e; 0: from values
 	mask  int64   // -1: decimals are differences, 0: they are absolute
-	last  int64   // what the next difference is to be added to
+	last  int64   // the base of the next difference
 }
 
-// fillScales reads the scales and sets up the series' states.
+// fillScales reads the scales and initializes the series' states.
 func (d *Decoder) fillScales(metrics int) error {
 	d.state = resize(d.state, len(d.series))
 	column := d.columns[fieldScales].bytes
@@ -295,6 +295,6 @@ func (d *Decoder) values(out []float64) error {
 		s.last = k & s.mask
 		out[i] = float64(k) / s.power
 	}
-	// The counts were added to make len(out): nothing is left here.
+	// len(out) is the sum of the two counts: nothing is left here.
 	return nil
 }

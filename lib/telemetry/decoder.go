@@ -8,30 +8,29 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Limits bounds what a Decoder accepts and so the memory that it takes. Each is
-// at least 1.
+// Limits bounds what a Decoder accepts, and so its memory. Each is at least 1.
 type Limits struct {
-	RecordBytes   int // of a record as it comes
+	RecordBytes   int // of a record
 	InflatedBytes int // of the message after decompression, and of the zstd window
 	Events        int // of a batch
 	Names         int // of each dictionary: devices, metrics
 }
 
-// DefaultLimits accepts any record of an Encoder up to 1 MiB: 4 MiB inflated hold
-// MaxBatchEvents events with names of full length for each.
+// DefaultLimits accepts any record of an Encoder up to 1 MiB: 4 MiB decompressed are
+// enough for MaxBatchEvents events, each with names of the maximum length.
 func DefaultLimits() Limits {
 	return Limits{RecordBytes: 1 << 20, InflatedBytes: 4 << 20, Events: MaxBatchEvents, Names: MaxBatchEvents}
 }
 
-// Decoder reads records. It is reused: it keeps the memory of the largest
-// record it met, within its Limits, and the names it has seen, so that decoding
-// more of the same allocates nothing. It is not safe for concurrent use.
+// Decoder decodes records. Reuse it: it retains memory for the largest record so far,
+// within its Limits, and caches names, so that similar records are decoded without
+// allocations. It is not safe for concurrent use.
 type Decoder struct {
 	limits Limits
 	zstd   *zstd.Decoder
 	plain  []byte
 	names  internTable
-	trace  string // the last one: neighbours often share it
+	trace  string // the last one: consecutive records often share it
 
 	columns [fieldCount]column
 	series  []series
@@ -40,8 +39,8 @@ type Decoder struct {
 	state   []seriesState
 }
 
-// NewDecoder returns a decoder that accepts what l allows. The error wraps
-// ErrInvalid when a limit is below 1.
+// NewDecoder returns a Decoder with the limits l. The error wraps ErrInvalid if a limit is
+// below 1.
 func NewDecoder(l Limits) (*Decoder, error) {
 	if min(l.RecordBytes, l.InflatedBytes, l.Events, l.Names) < 1 {
 		return nil, fmt.Errorf("%w: limits: want at least 1 of each, have %+v", ErrInvalid, l)
@@ -53,11 +52,10 @@ func NewDecoder(l Limits) (*Decoder, error) {
 	return &Decoder{limits: l, zstd: z}, nil
 }
 
-// Decode resets into and fills it from record, of which it keeps nothing. The
-// error wraps ErrInvalid and says what is wrong and where; into is then empty.
-// A decoded batch has at least one event; gateway, site and trace may be empty.
-// Values and times are taken as they come. A dictionary may hold names that no
-// event uses.
+// Decode resets into and fills it from record, to which into does not refer afterwards.
+// The error wraps ErrInvalid and says what is wrong and where; into is then empty. A
+// decoded batch has at least one event; gateway, site and trace may be empty. Values and
+// times are not validated. A dictionary may contain names that no event uses.
 func (d *Decoder) Decode(record []byte, into *Batch) error {
 	into.Reset()
 	err := d.decode(record, into)
@@ -109,7 +107,7 @@ func (d *Decoder) open(record []byte) ([]byte, error) {
 		}
 		switch {
 		case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
-			return nil, invalid("zstd: inflates past %d bytes", d.limits.InflatedBytes)
+			return nil, invalid("zstd: decompresses to more than %d bytes", d.limits.InflatedBytes)
 		case err != nil:
 			return nil, invalid("zstd: %v", err)
 		}
@@ -122,7 +120,7 @@ func (d *Decoder) open(record []byte) ([]byte, error) {
 }
 
 // walk reads the message's fields: the header and the dictionaries into b, the
-// columns as the bytes where they stand.
+// columns as slices of the message.
 func (d *Decoder) walk(message []byte, b *Batch) error {
 	for at := 0; at < len(message); {
 		number, wire, n := protowire.ConsumeTag(message[at:])
@@ -144,7 +142,7 @@ func (d *Decoder) walk(message []byte, b *Batch) error {
 	return nil
 }
 
-// field takes one field; value is its whole encoding after the tag.
+// field reads one field; value is its whole encoding after the tag.
 func (d *Decoder) field(f field, wire protowire.Type, value []byte, b *Batch) (err error) {
 	switch f {
 	case fieldReceived:
@@ -169,10 +167,10 @@ func wrongType(f field, wire protowire.Type) error {
 	return invalid("%s: unexpected wire type %d", f, wire)
 }
 
-// text takes a string field. Gateway, site and trace may be empty.
+// text reads a string field. Gateway, site and trace may be empty.
 func (d *Decoder) text(f field, text []byte, b *Batch) error {
 	if f == fieldTrace {
-		return d.takeTrace(text, b)
+		return d.setTrace(text, b)
 	}
 	if len(text) == 0 && f == fieldGateway {
 		b.Gateway = ""
@@ -205,8 +203,8 @@ func (d *Decoder) text(f field, text []byte, b *Batch) error {
 	return nil
 }
 
-// newEntry checks that a dictionary of n names may have one more, which was last
-// in such a dictionary in batch *seen.
+// newEntry checks that a dictionary of n names may get one more. *seen is the last batch
+// that had the name in this dictionary.
 func (d *Decoder) newEntry(f field, n int, seen *uint64) error {
 	if n == d.limits.Names {
 		return invalid("%s: want at most %d", f, d.limits.Names)
@@ -218,7 +216,7 @@ func (d *Decoder) newEntry(f field, n int, seen *uint64) error {
 	return nil
 }
 
-func (d *Decoder) takeTrace(text []byte, b *Batch) error {
+func (d *Decoder) setTrace(text []byte, b *Batch) error {
 	if d.trace != string(text) {
 		trace := string(text)
 		if err := validText("trace", trace, MaxTraceBytes); err != nil {

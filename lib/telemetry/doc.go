@@ -1,6 +1,6 @@
-// Package telemetry holds the words of the domain (site, gateway, device,
-// metric, event, batch) and the record codec: the bytes in which a batch
-// travels from a gateway to the stream and from the stream to its consumers.
+// Package telemetry defines the types of the domain (site, gateway, device, metric, event,
+// batch) and the record codec: the encoding of a batch on its way from a gateway to the
+// stream and from the stream to its consumers.
 //
 // # The record
 //
@@ -8,8 +8,7 @@
 //	byte 1   flags: bit 0 = the message is compressed with zstd (RFC 8878)
 //	byte 2…  message insighthub.telemetry.v1.Batch of record.proto, in protobuf
 //
-// A version other than 1 or a flag other than bit 0 is an error: a reader never
-// guesses. New fields of the message are skipped by older readers.
+// A version other than 1 or a flag other than bit 0 is an error. New fields of the message are skipped by older readers.
 //
 // The message is columnar. The dictionaries (devices, metrics) name each
 // machine and quantity once; the series dictionary (series_device,
@@ -17,7 +16,7 @@
 //
 //	series     difference from the event before, sint64, optional run lengths
 //	times      difference from the event before, sint64, optional run lengths
-//	qualities  0 good, 1 uncertain, 2 bad, optional run lengths; left out = all good
+//	qualities  0 good, 1 uncertain, 2 bad, optional run lengths; omitted = all good
 //	values     double        the metric's scale is 0
 //	decimals   sint64        the metric's scale is 1+e or 17+e
 //
@@ -30,18 +29,18 @@
 // exactly k/10^e for integers |k| < 2^53 and 0 ≤ e ≤ 9 is written as those
 // integers, absolute (scale 1+e) or as differences within each series (scale
 // 17+e). Exactly means that float64(k)/10^e has the bits of the value, so every
-// float64 comes back bit for bit; a metric with one value that has no such form
-// (−0, an infinity, NaN, more digits) goes to values whole.
+// float64 is decoded to the same bits. If one value of a metric has no such form (−0, an
+// infinity, NaN, more digits), all values of the metric are in values.
 //
-// The Encoder writes run lengths, scales and compression where they save bytes;
-// the Decoder reads each with or without them, fields in any order, packed or
+// The Encoder uses run lengths, scales and compression where they save bytes; the
+// Decoder reads columns with or without them, fields in any order, packed or
 // not, in one piece or several, as every protobuf reader must. It is stricter
-// than a stock reader in one respect: a known field of the wrong wire type is
+// than others in one respect: a known field of the wrong wire type is
 // an error, not an unknown field.
 //
 // # The raw form
 //
-// A sender may leave out run lengths, qualities, scales, decimals and
+// A sender may omit run lengths, qualities, scales, decimals and
 // compression. What remains, for two devices with a temperature each, sampled
 // twice:
 //
@@ -61,10 +60,10 @@
 // Every error of the Decoder wraps ErrInvalid and says which field and which
 // event is wrong. The Decoder checks the form (lengths, indexes, names,
 // qualities) and bounds its memory by its Limits: what a record declares is
-// compared with them before anything is allocated for it, and a compressed
-// message is given up as soon as it passes InflatedBytes. It does not judge times
-// and values, which is for whoever accepts an event.
+// compared with them before memory is allocated for it, and decompression ends as soon as
+// a message exceeds InflatedBytes. It does not validate times and values: that is up to
+// the one who accepts the events.
 //
-// Encoder, Decoder and Batch are made to be reused: once their memory has grown
-// to the size of the batches at hand, they allocate nothing per event.
+// Reuse Encoder, Decoder and Batch: once their memory has grown to the size of the
+// batches, they do not allocate for events.
 package telemetry

@@ -9,8 +9,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Encoder writes batches as records. It is reused, keeps the memory of the
-// largest batch it met, and is not safe for concurrent use.
+// Encoder encodes batches as records. Reuse it: it retains memory for the largest batch so
+// far. It is not safe for concurrent use.
 type Encoder struct {
 	zstd   *zstd.Encoder // nil: no compression
 	plain  []byte        // the message before compression
@@ -27,8 +27,7 @@ type Encoder struct {
 	last    []int64 // the decimal of the event before, by series
 }
 
-// NewEncoder returns an encoder of records with compression c. A message that
-// compression would not shrink is left plain.
+// NewEncoder returns an Encoder that compresses by c each message that gets smaller by it.
 func NewEncoder(c Compression) (*Encoder, error) {
 	switch c {
 	case NoCompression:
@@ -44,12 +43,11 @@ func NewEncoder(c Compression) (*Encoder, error) {
 	}
 }
 
-// AppendRecord appends b to dst as one record, whatever its size. Only names
-// that an event uses are written. The error wraps ErrInvalid when b has a name
-// that is not valid, an index outside its dictionary, columns of different
-// lengths, no event or more than MaxBatchEvents; dst is then returned as it was.
-// That names in a dictionary differ is the caller's part: Batch.DeviceIndex and
-// Batch.MetricIndex see to it.
+// AppendRecord appends b to dst as one record of any size, with the names that an event
+// uses. The error wraps ErrInvalid if b has a name that is not valid, an index outside its
+// dictionary, columns of different lengths, no event or more than MaxBatchEvents; dst is
+// then returned unchanged. The names in a dictionary must differ, which Batch.DeviceIndex
+// and Batch.MetricIndex ensure.
 func (e *Encoder) AppendRecord(dst []byte, b *Batch) ([]byte, error) {
 	if err := b.check(); err != nil {
 		return dst, err
@@ -62,49 +60,48 @@ func (e *Encoder) AppendRecord(dst []byte, b *Batch) ([]byte, error) {
 
 // AppendRecords encodes b as records of at most maxBytes bytes and
 // MaxBatchEvents events, in the order of the events, and calls emit with each.
-// A batch without events gives no record. A record is the encoder's memory and
-// stays as it is until the next call of AppendRecords: the records of one call
-// may be collected, and what outlives that must be copied. An error of emit ends
-// the call and is returned as it is. An event that does not fit into maxBytes
-// alone is an error that wraps ErrInvalid; 2,000 bytes hold any.
+// A batch without events results in no record. A record is memory of the encoder and valid
+// until the next call of AppendRecords, so that the records of one call can be collected.
+// An error of emit ends the call and is returned unchanged. If a single event exceeds
+// maxBytes, the error wraps ErrInvalid; 2,000 bytes are enough for any event.
 func (e *Encoder) AppendRecords(b *Batch, maxBytes int, emit func(record []byte) error) error {
 	if err := b.check(); err != nil {
 		return err
 	}
 	e.out = e.out[:0]
-	take := MaxBatchEvents
+	count := MaxBatchEvents
 	for from := 0; from < b.Len(); {
-		take = min(take, b.Len()-from)
+		count = min(count, b.Len()-from)
 		start := len(e.out)
 		var err error
-		if e.out, err = e.appendRange(e.out, b, from, from+take); err != nil {
+		if e.out, err = e.appendRange(e.out, b, from, from+count); err != nil {
 			return err
 		}
 		size := len(e.out) - start
 		if size > maxBytes {
 			e.out = e.out[:start]
-			if take == 1 {
+			if count == 1 {
 				return fmt.Errorf("%w: batch: event %d: a record of %d bytes, want at most %d", ErrInvalid, from, size, maxBytes)
 			}
-			take = fitting(take, size, maxBytes)
+			count = fitting(count, size, maxBytes)
 			continue
 		}
 		if err := emit(e.out[start:len(e.out):len(e.out)]); err != nil {
 			return err
 		}
-		from += take
-		if size < maxBytes/4*3 { // what follows is denser than what made take so small
-			take = fitting(take, size, maxBytes)
+		from += count
+		if size < maxBytes/4*3 { // these events are smaller than those that reduced count
+			count = fitting(count, size, maxBytes)
 		}
 	}
 	return nil
 }
 
-// fitting returns how many events to try where take of them came to size bytes:
-// a little under the proportion, so fewer than take where size is above maxBytes.
-func fitting(take, size, maxBytes int) int {
+// fitting returns how many events to try after a record of count events had size bytes:
+// slightly fewer than in proportion, so fewer than count if size exceeds maxBytes.
+func fitting(count, size, maxBytes int) int {
 	const margin = 31. / 32
-	return int(max(1, min(margin*float64(take)*float64(maxBytes)/float64(size), MaxBatchEvents)))
+	return int(max(1, min(margin*float64(count)*float64(maxBytes)/float64(size), MaxBatchEvents)))
 }
 
 // appendRange appends the record of b's events from..to-1.
@@ -199,8 +196,8 @@ func (e *Encoder) appendSeriesDictionary(dst []byte) []byte {
 	return appendPacked(dst, fieldSeriesMetric, e.column)
 }
 
-// appendRuns appends the column e.runs of n events, with run lengths where they
-// are sure to save bytes.
+// appendRuns appends the column e.runs of n events, with run lengths if they certainly
+// save bytes.
 func (e *Encoder) appendRuns(dst []byte, entries, lengths field, n int) []byte {
 	inRuns := 2*len(e.runs) <= n
 	e.column = slices.Grow(e.column[:0], binary.MaxVarintLen64*n)
@@ -237,13 +234,13 @@ func appendPackedHeader(dst []byte, f field, sizeBytes int) []byte {
 	return protowire.AppendVarint(dst, uint64(sizeBytes))
 }
 
-// run is an entry of a column and how many events in a row it stands for.
+// run is an entry of a column and its number of consecutive events.
 type run struct {
 	entry  uint64
 	events uint32
 }
 
-// differenceRuns appends the runs of equal differences between neighbours.
+// differenceRuns appends the runs of equal differences between consecutive values.
 func differenceRuns[T uint32 | Micros](runs []run, column []T) []run {
 	var before int64
 	var r run
@@ -265,7 +262,7 @@ func differenceRuns[T uint32 | Micros](runs []run, column []T) []run {
 	return runs
 }
 
-// equalRuns appends the runs of equal neighbours.
+// equalRuns appends the runs of equal values.
 func equalRuns(runs []run, column []Quality) []run {
 	for len(column) > 0 {
 		n := slices.IndexFunc(column, func(q Quality) bool { return q != column[0] })

@@ -20,7 +20,9 @@ func Example() {
 
 	batch := &telemetry.Batch{Gateway: "gw-1", Site: "plant-1"}
 	batch.Append(telemetry.Event{Device: "press-1", Metric: "temperature", Time: 1795425713123456, Value: 71.25})
-	batch.Append(telemetry.Event{Device: "press-2", Metric: "temperature", Time: 1795425713123456, Value: 68.5, Quality: telemetry.Uncertain})
+	batch.Append(telemetry.Event{
+		Device: "press-2", Metric: "temperature", Time: 1795425713123456, Value: 68.5, Quality: telemetry.Uncertain,
+	})
 
 	err = encoder.AppendRecords(batch, 25_000, func(record []byte) error {
 		var decoded telemetry.Batch

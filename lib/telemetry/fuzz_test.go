@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzDecode feeds the decoder anything. It must not panic, its errors are
-// ErrInvalid, and what it reads must survive being written and read again.
+// FuzzDecode decodes any input: the decoder must not panic, its errors wrap ErrInvalid, and
+// what it decodes is the same after it is encoded and decoded.
 func FuzzDecode(f *testing.F) {
 	for _, c := range []Compression{NoCompression, Zstd} {
 		e := newEncoder(f, c)
@@ -34,16 +34,16 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("have %v, want ErrInvalid", err)
 			}
 			if first.Len() != 0 {
-				t.Errorf("%d events after %v", first.Len(), err)
+				t.Errorf("got %d events after %v, want none", first.Len(), err)
 			}
 			return
 		}
 		again, err := e.AppendRecord(nil, &first)
 		if err != nil {
-			t.Fatalf("what was decoded is not encoded: %v", err)
+			t.Fatalf("cannot encode what was decoded: %v", err)
 		}
 		if err := d.Decode(again, &second); err != nil {
-			t.Fatalf("what was encoded is not decoded: %v", err)
+			t.Fatalf("cannot decode what was encoded: %v", err)
 		}
 		if diff := same(&first, &second); diff != "" {
 			t.Errorf("(-first +second)\n%s", diff)
@@ -51,8 +51,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzRoundTrip reads its input as events of 12 bytes: device, metric, quality,
-// time step, value.
+// FuzzRoundTrip interprets its input as events of 12 bytes: device, metric, quality, time
+// step, value.
 func FuzzRoundTrip(f *testing.F) {
 	add := func(values ...float64) {
 		var p []byte

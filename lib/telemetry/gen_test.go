@@ -6,14 +6,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// values draws one metric's values: each kind meets another path of the codec.
+// drawValue draws a value of a metric; each kind takes another path of the codec.
 func drawValue(t *rapid.T, kind int) float64 {
 	switch kind {
 	case 0: // short decimals
 		return float64(rapid.Int64Range(-1_000_000, 1_000_000).Draw(t, "k")) / 1000
-	case 1: // counts up to the edge of what a float64 counts
+	case 1: // integers up to the largest exact float64
 		return float64(rapid.Int64Range(-(1<<53)-2, 1<<53+2).Draw(t, "count"))
-	case 2: // decimals that few exponents fit
+	case 2: // decimals that fit few exponents
 		return float64(rapid.Int64Range(-1<<52, 1<<52).Draw(t, "k")) / pow10(rapid.IntRange(0, maxExponent).Draw(t, "e"))
 	case 3:
 		return rapid.SampledFrom([]float64{
@@ -36,8 +36,11 @@ func drawBatch(t *rapid.T, maxEvents int) *Batch {
 		b.Gateway, b.Site = GatewayID(drawName(t, "gateway")), SiteID(drawName(t, "site"))
 		b.Trace = rapid.StringMatching(`[ -~]{0,80}`).Draw(t, "trace")
 	}
-	devices := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) string { return drawName(t, "device") }), 1, 6, rapid.ID).Draw(t, "devices")
-	metrics := rapid.SliceOfNDistinct(rapid.Custom(func(t *rapid.T) string { return drawName(t, "metric") }), 1, 6, rapid.ID).Draw(t, "metrics")
+	drawNames := func(label string) []string {
+		name := rapid.Custom(func(t *rapid.T) string { return drawName(t, label) })
+		return rapid.SliceOfNDistinct(name, 1, 6, rapid.ID).Draw(t, label+"s")
+	}
+	devices, metrics := drawNames("device"), drawNames("metric")
 	kinds := make([]int, len(metrics))
 	for i := range kinds {
 		kinds[i] = rapid.IntRange(0, 4).Draw(t, "kind")

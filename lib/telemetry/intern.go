@@ -1,11 +1,11 @@
 package telemetry
 
-// maxInternedNames bounds the intern table between batches. It is more than a
-// fleet has names, so that only made-up names ever fill it.
+// maxInternedNames bounds the intern table between batches. It is more names than a fleet
+// has, so that only invented names can fill it.
 const maxInternedNames = 1 << 15
 
-// internTable gives each valid name one string for as long as it is seen now and
-// then, so that the names of a fleet are allocated and validated once.
+// internTable caches the string of each valid name, so that the names of a fleet are
+// allocated and validated once.
 type internTable struct {
 	byText map[string]*internedName
 	batch  uint64 // the current one, from 1

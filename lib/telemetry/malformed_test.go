@@ -46,7 +46,7 @@ func two(f field, entries ...uint64) []byte {
 	return columns().bytes(fieldValues, make([]byte, 16)).packed(f, entries...).record()
 }
 
-func TestTheWholeOfWhatMalformedBreaksIsValid(t *testing.T) {
+func TestUnchangedRecordsAreValid(t *testing.T) {
 	record := columns().bytes(fieldValues, make([]byte, 16)).record()
 	var b Batch
 	if err := newDecoder(t).Decode(record, &b); err != nil || b.Len() != 2 {
@@ -81,13 +81,25 @@ func TestMalformedRecordIsInvalid(t *testing.T) {
 		{"huge name declared", declared(fieldDevices, 1<<40), "field 5"},
 		{"huge column declared", declared(fieldValues, 1<<62), "field 15"},
 		{"length overflows", append(protowire.AppendTag([]byte{1, 0}, 5, protowire.BytesType), overlong...), "field 5"},
-		{"name as a number", message(protowire.AppendVarint(protowire.AppendTag(nil, 5, protowire.VarintType), 1)).record(), "devices: unexpected wire type 0"},
+		{
+			"name as a number", message(protowire.AppendVarint(protowire.AppendTag(nil, 5, protowire.VarintType), 1)).record(),
+			"devices: unexpected wire type 0",
+		},
 		{"received as bytes", message(nil).text(fieldReceived, "x").record(), "received: unexpected wire type 2"},
-		{"values as a number", message(protowire.AppendVarint(protowire.AppendTag(nil, 15, protowire.VarintType), 1)).record(), "values: unexpected wire type 0"},
-		{"times as fixed64", message(protowire.AppendFixed64(protowire.AppendTag(nil, 11, protowire.Fixed64Type), 1)).record(), "times: unexpected wire type 1"},
+		{
+			"values as a number", message(protowire.AppendVarint(protowire.AppendTag(nil, 15, protowire.VarintType), 1)).record(),
+			"values: unexpected wire type 0",
+		},
+		{
+			"times as fixed64", message(protowire.AppendFixed64(protowire.AppendTag(nil, 11, protowire.Fixed64Type), 1)).record(),
+			"times: unexpected wire type 1",
+		},
 
 		{"empty name", message(nil).text(fieldDevices, "").record(), "devices: invalid: name: want 1 to 128"},
-		{"long name", message(nil).text(fieldMetrics, strings.Repeat("é", 65)).record(), "metrics: invalid: name: want at most 128 bytes, have 130"},
+		{
+			"long name", message(nil).text(fieldMetrics, strings.Repeat("é", 65)).record(),
+			"metrics: invalid: name: want at most 128 bytes, have 130",
+		},
 		{"not UTF-8", message(nil).text(fieldDevices, "a\xff").record(), "byte 1 is not UTF-8"},
 		{"half a rune", message(nil).text(fieldDevices, "\xc3").record(), "byte 0 is not UTF-8"},
 		{"surrogate", message(nil).text(fieldDevices, "\xed\xa0\x80").record(), "byte 0 is not UTF-8"},
@@ -99,12 +111,33 @@ func TestMalformedRecordIsInvalid(t *testing.T) {
 		{"device twice", named().text(fieldDevices, "press-1").record(), "devices: entry 2 repeats"},
 		{"metric twice", named().text(fieldMetrics, "temperature").record(), "metrics: entry 1 repeats"},
 
-		{"device out of range", columns().packed(fieldSeriesDevice, 2).packed(fieldSeriesMetric, 0).bytes(fieldValues, make([]byte, 16)).record(), "series_device: entry 2 is not below 2"},
-		{"metric out of range", columns().packed(fieldSeriesDevice, 0).packed(fieldSeriesMetric, 1<<32).bytes(fieldValues, make([]byte, 16)).record(), "series_metric: entry 2 is not below 1"},
-		{"metric just out of range", columns().packed(fieldSeriesDevice, 0).packed(fieldSeriesMetric, 1).bytes(fieldValues, make([]byte, 16)).record(), "series_metric: entry 2 is not below 1"},
-		{"series differ in length", columns().packed(fieldSeriesDevice, 0).bytes(fieldValues, make([]byte, 16)).record(), "series_metric: want 3 entries"},
-		{"series out of range", named().packed(fieldSeries, 0, 4).packed(fieldTimes, 2, 2).bytes(fieldValues, make([]byte, 16)).record(), "series: event 1: series 2 of 2"},
-		{"series negative", named().packed(fieldSeries, 1, 0).packed(fieldTimes, 2, 2).bytes(fieldValues, make([]byte, 16)).record(), "series: event 0: series -1 of 2"},
+		{
+			"device out of range",
+			columns().packed(fieldSeriesDevice, 2).packed(fieldSeriesMetric, 0).bytes(fieldValues, make([]byte, 16)).record(),
+			"series_device: entry 2 is not below 2",
+		},
+		{
+			"metric out of range",
+			columns().packed(fieldSeriesDevice, 0).packed(fieldSeriesMetric, 1<<32).bytes(fieldValues, make([]byte, 16)).record(),
+			"series_metric: entry 2 is not below 1",
+		},
+		{
+			"metric just out of range",
+			columns().packed(fieldSeriesDevice, 0).packed(fieldSeriesMetric, 1).bytes(fieldValues, make([]byte, 16)).record(),
+			"series_metric: entry 2 is not below 1",
+		},
+		{
+			"series differ in length", columns().packed(fieldSeriesDevice, 0).bytes(fieldValues, make([]byte, 16)).record(),
+			"series_metric: want 3 entries",
+		},
+		{
+			"series out of range", named().packed(fieldSeries, 0, 4).packed(fieldTimes, 2, 2).bytes(fieldValues, make([]byte, 16)).record(),
+			"series: event 1: series 2 of 2",
+		},
+		{
+			"series negative", named().packed(fieldSeries, 1, 0).packed(fieldTimes, 2, 2).bytes(fieldValues, make([]byte, 16)).record(),
+			"series: event 0: series -1 of 2",
+		},
 		{"more values than series", columns().bytes(fieldValues, make([]byte, 24)).record(), "series: ends 1 events before the values"},
 		{"fewer values than series", columns().bytes(fieldValues, make([]byte, 8)).record(), "series: more entries than values"},
 		{"more times", two(fieldTimes, 2), "times: more entries than values"},
@@ -121,23 +154,59 @@ func TestMalformedRecordIsInvalid(t *testing.T) {
 		{"run of 2^63", two(fieldTimeRuns, 1<<63), "time_runs: run of 9223372036854775808 events"},
 		{"runs of no qualities", two(fieldQualityRuns, 2), "qualities: ends 2 events before"},
 		{"run ends inside a varint", columns().bytes(fieldTimeRuns, []byte{0x80}).record(), "time_runs: ends inside a varint"},
-		{"run overflows", columns().bytes(fieldValues, make([]byte, 16)).bytes(fieldTimeRuns, overlong).record(), "time_runs: varint past 64 bits"},
-		{"time overflows", named().packed(fieldSeries, 0).bytes(fieldTimes, overlong).bytes(fieldValues, make([]byte, 8)).record(), "times: varint past 64 bits"},
-		{"series device overflows", message(nil).text(fieldDevices, "d").bytes(fieldSeriesDevice, overlong).packed(fieldSeriesMetric, 0).bytes(fieldValues, make([]byte, 8)).record(), "series_device: entry 0"},
+		{
+			"run overflows", columns().bytes(fieldValues, make([]byte, 16)).bytes(fieldTimeRuns, overlong).record(),
+			"time_runs: varint past 64 bits",
+		},
+		{
+			"time overflows", named().packed(fieldSeries, 0).bytes(fieldTimes, overlong).bytes(fieldValues, make([]byte, 8)).record(),
+			"times: varint past 64 bits",
+		},
+		{
+			"series device overflows",
+			message(nil).text(fieldDevices, "d").bytes(fieldSeriesDevice, overlong).packed(fieldSeriesMetric, 0).
+				bytes(fieldValues, make([]byte, 8)).record(),
+			"series_device: entry 0",
+		},
 
-		{"scales too few", columns().text(fieldMetrics, "m").packed(fieldScales, 1).packed(fieldDecimals, 2, 2).record(), "scales: want 2 entries"},
+		{
+			"scales too few", columns().text(fieldMetrics, "m").packed(fieldScales, 1).packed(fieldDecimals, 2, 2).record(),
+			"scales: want 2 entries",
+		},
 		{"scale 11", columns().packed(fieldScales, 11).packed(fieldDecimals, 2, 2).record(), "scales: entry 0: unknown scale 11"},
 		{"scale 16", columns().packed(fieldScales, 16).packed(fieldDecimals, 2, 2).record(), "scales: entry 0: unknown scale 16"},
 		{"scale 27", columns().packed(fieldScales, 27).packed(fieldDecimals, 2, 2).record(), "scales: entry 0: unknown scale 27"},
-		{"scale that a byte would hide", columns().packed(fieldScales, 257).packed(fieldDecimals, 2, 2).record(), "scales: entry 0: unknown scale 257"},
+		{
+			"scale that a byte would hide", columns().packed(fieldScales, 257).packed(fieldDecimals, 2, 2).record(),
+			"scales: entry 0: unknown scale 257",
+		},
 		{"scale overflows", columns().bytes(fieldScales, overlong).packed(fieldDecimals, 2, 2).record(), "scales: varint past 64 bits"},
 		{"decimals of a raw metric", columns().packed(fieldDecimals, 2, 2).record(), "values: ended at event 0"},
-		{"values of a decimal metric", columns().packed(fieldScales, 1).bytes(fieldValues, make([]byte, 16)).record(), "decimals: ended at event 0"},
-		{"one of each", columns().packed(fieldScales, 1).packed(fieldDecimals, 2).bytes(fieldValues, make([]byte, 8)).record(), "decimals: ended at event 1"},
-		{"decimal of 2^53", columns().packed(fieldScales, 1).packed(fieldDecimals, 2, 1<<54).record(), "decimals: event 1: 9007199254740992 is not within"},
-		{"decimal of -2^53", columns().packed(fieldScales, 1).packed(fieldDecimals, 1<<54-1, 2).record(), "decimals: event 0: -9007199254740992 is not within"},
-		{"differences to 2^53", columns().packed(fieldScales, 17).packed(fieldDecimals, 1<<54-2, 2).record(), "decimals: event 1: 9007199254740992"},
-		{"decimal overflows", named().packed(fieldSeries, 0).packed(fieldTimes, 0).packed(fieldScales, 1).bytes(fieldDecimals, overlong).record(), "decimals: event 0: varint past 64 bits"},
+		{
+			"values of a decimal metric", columns().packed(fieldScales, 1).bytes(fieldValues, make([]byte, 16)).record(),
+			"decimals: ended at event 0",
+		},
+		{
+			"one of each", columns().packed(fieldScales, 1).packed(fieldDecimals, 2).bytes(fieldValues, make([]byte, 8)).record(),
+			"decimals: ended at event 1",
+		},
+		{
+			"decimal of 2^53", columns().packed(fieldScales, 1).packed(fieldDecimals, 2, 1<<54).record(),
+			"decimals: event 1: 9007199254740992 is not within",
+		},
+		{
+			"decimal of -2^53", columns().packed(fieldScales, 1).packed(fieldDecimals, 1<<54-1, 2).record(),
+			"decimals: event 0: -9007199254740992 is not within",
+		},
+		{
+			"differences to 2^53", columns().packed(fieldScales, 17).packed(fieldDecimals, 1<<54-2, 2).record(),
+			"decimals: event 1: 9007199254740992",
+		},
+		{
+			"decimal overflows",
+			named().packed(fieldSeries, 0).packed(fieldTimes, 0).packed(fieldScales, 1).bytes(fieldDecimals, overlong).record(),
+			"decimals: event 0: varint past 64 bits",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b := sample()
@@ -146,7 +215,7 @@ func TestMalformedRecordIsInvalid(t *testing.T) {
 				t.Errorf("have %v\nwant ErrInvalid with %q", err, tt.want)
 			}
 			if b.Len() != 0 || len(b.Devices)+len(b.Metrics) != 0 {
-				t.Errorf("the batch is not empty after the error")
+				t.Errorf("got a batch after the error, want it empty")
 			}
 		})
 	}
@@ -162,7 +231,7 @@ func TestLimits(t *testing.T) {
 		want   string
 	}{
 		{Limits{len(record) - 1, 1 << 20, 1000, 10}, fmt.Sprintf("want at most %d bytes, have %d", len(record)-1, len(record))},
-		{Limits{len(record), 2000, 1000, 10}, "zstd: inflates past 2000 bytes"},
+		{Limits{len(record), 2000, 1000, 10}, "zstd: decompresses to more than 2000 bytes"},
 		{Limits{len(record), 1 << 20, 999, 10}, "want at most 999 events, have 1000"},
 		{Limits{len(record), 1 << 20, 1000, 9}, "devices: want at most 9"},
 		{Limits{len(record), 1 << 20, 1000, 10}, ""},
@@ -181,7 +250,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// bomb returns a record that inflates to sizeBytes zeros, with or without saying so.
+// bomb returns a record that decompresses to sizeBytes zeros, with or without declaring so.
 func bomb(t *testing.T, sizeBytes int, declared bool) []byte {
 	t.Helper()
 	var out bytes.Buffer
@@ -204,7 +273,7 @@ func bomb(t *testing.T, sizeBytes int, declared bool) []byte {
 	return out.Bytes()
 }
 
-func TestBombIsRefusedInBoundedMemory(t *testing.T) {
+func TestBombIsRejectedInBoundedMemory(t *testing.T) {
 	const inflatedBytes = 1 << 20
 	small := []byte{Version, 0}
 	for _, tt := range []struct {
@@ -212,8 +281,8 @@ func TestBombIsRefusedInBoundedMemory(t *testing.T) {
 		record []byte
 		want   string
 	}{
-		{"declared", bomb(t, 256<<20, true), "zstd: inflates past 1048576 bytes"},
-		{"undeclared", bomb(t, 256<<20, false), "zstd: inflates past 1048576 bytes"},
+		{"declared", bomb(t, 256<<20, true), "zstd: decompresses to more than 1048576 bytes"},
+		{"undeclared", bomb(t, 256<<20, false), "zstd: decompresses to more than 1048576 bytes"},
 		{"run", columns().packed(fieldSeriesRuns, 1<<40, 1).bytes(fieldValues, make([]byte, 16)).record(), "series_runs: run of"},
 		{"column", append(protowire.AppendVarint(protowire.AppendTag(small, 15, protowire.BytesType), 1<<40), 0), "field 15"},
 	} {
@@ -229,8 +298,8 @@ func TestBombIsRefusedInBoundedMemory(t *testing.T) {
 			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("have %v, want ErrInvalid with %q", err, tt.want)
 			}
-			// All that was ever allocated: where the size is not declared the buffer
-			// grows by quarters, so that its steps sum to five times the last.
+			// The sum of all allocations: without a declared size the buffer grows by
+			// quarters, so that its steps sum to five times the last.
 			const bound = 8 * inflatedBytes
 			if used := after.TotalAlloc - before.TotalAlloc; used > bound {
 				t.Errorf("%d bytes of record took %d bytes of memory, want at most %d", len(tt.record), used, bound)

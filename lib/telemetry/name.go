@@ -9,9 +9,9 @@ import (
 // MaxTraceBytes bounds a batch's trace header.
 const MaxTraceBytes = 512
 
-// ValidName reports why name can not name a site, gateway, device or metric, or
-// nil: a name is 1 to MaxNameBytes bytes of UTF-8 without control characters.
-// The error wraps ErrInvalid and does not repeat the name.
+// ValidName returns why name is not valid for a site, gateway, device or metric, or nil: a
+// name is 1 to MaxNameBytes bytes of UTF-8 without control characters.
+// The error wraps ErrInvalid and does not contain the name.
 func ValidName[S ~string](name S) error {
 	if name == "" {
 		return fmt.Errorf("%w: name: want 1 to %d bytes, have 0", ErrInvalid, MaxNameBytes)

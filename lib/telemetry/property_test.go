@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestEveryBatchComesBackBitForBit(t *testing.T) {
+func TestEveryBatchIsDecodedToTheSameBits(t *testing.T) {
 	plain, compressed, d := newEncoder(t, NoCompression), newEncoder(t, Zstd), newDecoder(t)
 	var have Batch
 	rapid.Check(t, func(t *rapid.T) {
@@ -19,7 +19,7 @@ func TestEveryBatchComesBackBitForBit(t *testing.T) {
 			if err := d.Decode(record, &have); err != nil {
 				t.Fatal(err)
 			}
-			clear(record) // a decoded batch keeps nothing of the record
+			clear(record) // a decoded batch must not refer to the record
 			if diff := same(want, &have); diff != "" {
 				t.Fatalf("(-want +have)\n%s", diff)
 			}
@@ -35,7 +35,7 @@ func TestVarints(t *testing.T) {
 		if n != varintSize(u) {
 			t.Fatalf("%d: wrote %d bytes, varintSize says %d", u, n, varintSize(u))
 		}
-		for _, p := range [][]byte{buf, buf[:n:n]} { // with and without bytes behind it
+		for _, p := range [][]byte{buf, buf[:n:n]} { // with and without bytes after it
 			if have, next := varintAt(p, 0); have != u || next != n {
 				t.Fatalf("%d: have %d, %d bytes of %d", u, have, next, n)
 			}

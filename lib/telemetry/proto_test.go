@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// schema compiles record.proto; packed says how its lists are to be written.
+// schema compiles record.proto, with packed lists or not.
 func schema(t *testing.T, packed bool) protoreflect.MessageDescriptor {
 	t.Helper()
 	source, err := os.ReadFile("record.proto")
@@ -57,8 +57,8 @@ func TestFieldNumbersAreThoseOfTheSchema(t *testing.T) {
 	}
 }
 
-// stock reads and writes the message by record.proto's comments alone, through
-// a stock protobuf library; it shares no code with the codec.
+// stock reads and writes the message as record.proto describes it, by a protobuf library.
+// It shares no code with the codec.
 type stock struct {
 	*dynamicpb.Message
 }
@@ -73,7 +73,7 @@ func (s stock) add(name string, v protoreflect.Value)    { s.list(name).Append(v
 func (s stock) at(name string, i int) protoreflect.Value { return s.get(name).List().Get(i) }
 func (s stock) len(name string) int                      { return s.get(name).List().Len() }
 
-// column returns a list with its run lengths undone.
+// column returns a list with its runs expanded.
 func (s stock) column(entries, lengths string) []protoreflect.Value {
 	var out []protoreflect.Value
 	for i := range s.len(entries) {
@@ -168,7 +168,7 @@ func (s stock) fillHeader(b *Batch) {
 	}
 }
 
-func TestStockProtobufReadsWhatWeWrite(t *testing.T) {
+func TestProtobufDecodesOurRecords(t *testing.T) {
 	message, e := schema(t, true), newEncoder(t, NoCompression)
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawBatch(t, 200)
@@ -189,12 +189,12 @@ func TestStockProtobufReadsWhatWeWrite(t *testing.T) {
 	})
 }
 
-func TestWeReadWhatStockProtobufWrites(t *testing.T) {
+func TestWeDecodeProtobufsRecords(t *testing.T) {
 	packed, unpacked, d := schema(t, true), schema(t, false), newDecoder(t)
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawBatch(t, 100)
-		// The message in two halves, with the names in a third: protobuf says that
-		// readers merge them. The halves may be packed or not, the names first or
+		// The message in two halves, with the names in a third: protobuf readers merge
+		// them. The halves may be packed or not, the names first or
 		// last, unknown fields anywhere.
 		draw := func(label string) stock {
 			message := rapid.SampledFrom([]protoreflect.MessageDescriptor{packed, unpacked}).Draw(t, label)
@@ -246,9 +246,9 @@ func unknownFields() []byte {
 	return protowire.AppendTag(p, 21, protowire.EndGroupType)
 }
 
-// TestTheRawFormOfTheDocumentation writes the record of "The raw form" in doc.go
-// as a gateway's author would, through a stock library.
-func TestTheRawFormOfTheDocumentation(t *testing.T) {
+// TestRawFormOfTheDocumentation encodes the record of "The raw form" in doc.go by a
+// protobuf library, as the author of a gateway does.
+func TestRawFormOfTheDocumentation(t *testing.T) {
 	s := stock{dynamicpb.NewMessage(schema(t, true))}
 	for _, name := range []string{"press-1", "press-2"} {
 		s.add("devices", protoreflect.ValueOfString(name))

@@ -7,28 +7,28 @@ import (
 	"time"
 )
 
-// Record is one record of the stream as it was delivered.
+// Record is one record of the stream as Lambda delivers it.
 type Record struct {
-	// Stream is its ARN, or that of the consumer with enhanced fan-out; it may be empty.
+	// Stream is the ARN of the stream, or of the consumer with enhanced fan-out. May be empty.
 	Stream string
-	// Shard is empty when the delivery does not say.
+	// Shard is empty if the event does not name it.
 	Shard ShardID
-	// SequenceNumber names the record in its shard.
+	// SequenceNumber identifies the record in its shard.
 	SequenceNumber Sequence
 	PartitionKey   string
-	// Arrival is when the stream took the record; zero when that is not known.
+	// Arrival is when the stream received the record; zero if not known.
 	Arrival time.Time
 	// Data is one encoded batch, or several in an aggregated record. It is valid
 	// during the invocation; the strings stay valid.
 	Data []byte
 }
 
-// ShardID names a shard of the stream, such as shardId-000000000006.
+// ShardID identifies a shard of the stream, such as shardId-000000000006.
 type ShardID string
 
 // Sequence is a sequence number of a shard: a decimal number of up to 129
 // digits without leading zeros (Kinesis API reference, SequenceNumber), compared
-// by its value. The empty one stands before all others.
+// by its value. The empty one is less than all others.
 type Sequence string
 
 const maxSequenceDigits = 129

@@ -34,6 +34,6 @@ func TestSequencesCompareAsNumbers(t *testing.T) {
 		}
 	})
 	if telemetry.Sequence("").Compare("0") >= 0 {
-		t.Error("the empty one does not stand before all others")
+		t.Error("the empty one is not less than all others")
 	}
 }

@@ -51,12 +51,13 @@ func TestRecordsOfAKinesisUnit(t *testing.T) {
 	}
 }
 
-// TestRecordsFollowTheDensityOfTheEvents begins with events that take many bytes
-// and goes on with ones that take so few that their number is the limit.
-func TestRecordsFollowTheDensityOfTheEvents(t *testing.T) {
+// TestRecordsAdaptToTheSizeOfEvents starts with large events and continues with events so
+// small that their number is the limit.
+func TestRecordsAdaptToTheSizeOfEvents(t *testing.T) {
 	want := new(Batch)
 	for i := range 5_000 {
-		want.Append(Event{Device: DeviceName(fmt.Sprintf("a device with a long name %d", i)), Metric: "m", Time: Micros(i * i), Value: math.Sqrt(float64(i))})
+		device := DeviceName(fmt.Sprintf("a device with a long name %d", i))
+		want.Append(Event{Device: device, Metric: "m", Time: Micros(i * i), Value: math.Sqrt(float64(i))})
 	}
 	for i := range 3*MaxBatchEvents + 1 {
 		want.Append(Event{Device: "d", Metric: "m", Time: Micros(i)})
@@ -150,7 +151,7 @@ func TestInvalidBatchIsNotEncoded(t *testing.T) {
 					t.Errorf("have %v\nwant ErrInvalid with %q", err, tt.want)
 				}
 				if string(dst) != "before" {
-					t.Errorf("dst is %q, want it as it was", dst)
+					t.Errorf("got dst %q, want it unchanged", dst)
 				}
 			}
 		})
@@ -178,7 +179,7 @@ func TestUnusedNamesAreNotWritten(t *testing.T) {
 	}
 }
 
-func TestADecodedBatchCanGrow(t *testing.T) {
+func TestAppendToADecodedBatch(t *testing.T) {
 	record, err := newEncoder(t, NoCompression).AppendRecord(nil, sample())
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +213,7 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestInternTableIsBounded decodes more names than the table keeps.
+// TestInternTableIsBounded decodes more names than the table may cache.
 func TestInternTableIsBounded(t *testing.T) {
 	e, d := newEncoder(t, NoCompression), newDecoder(t)
 	var have Batch
@@ -232,12 +233,12 @@ func TestInternTableIsBounded(t *testing.T) {
 			t.Fatalf("(-want +have)\n%s", diff)
 		}
 		if n := len(d.names.byText); n > maxInternedNames+MaxBatchEvents+1 {
-			t.Errorf("batch %d: %d names are kept", i, n)
+			t.Errorf("batch %d: got %d cached names", i, n)
 		}
 	}
 }
 
-func TestDecimalsAreUsedWhereTheyFit(t *testing.T) {
+func TestDecimalsAreUsedIfTheyFit(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		values []float64

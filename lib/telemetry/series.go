@@ -5,7 +5,7 @@ import "fmt"
 // series is a pair of indexes into a record's dictionaries.
 type series struct{ device, metric uint32 }
 
-// remap numbers the names that a record uses in the order of their first use.
+// remap numbers the names that a record uses, in the order of their first use.
 type remap struct {
 	record []uint32 // by index in the batch: index in the record + 1, or 0
 	used   []uint32 // by index in the record: index in the batch
@@ -23,8 +23,8 @@ func (r *remap) reset(names int) {
 
 // index returns batch index i's index in the record, and whether it is new.
 func (r *remap) index(i uint32) (index uint32, isNew bool) {
-	if known := r.record[i]; known != 0 {
-		return known - 1, false
+	if assigned := r.record[i]; assigned != 0 {
+		return assigned - 1, false
 	}
 	r.used = append(r.used, i)
 	r.record[i] = uint32(len(r.used))
@@ -59,7 +59,7 @@ func (x *seriesIndex) resize(log2 uint) {
 	}
 }
 
-// slot returns the slot that holds key, or the free one where it belongs.
+// slot returns the slot of key, or the free slot to insert it.
 func (x *seriesIndex) slot(key uint64) uint64 {
 	mask := uint64(len(x.slots) - 1)
 	for at := key * 0x9e3779b97f4a7c15 >> x.shift; ; at = (at + 1) & mask {
@@ -78,7 +78,7 @@ func (e *Encoder) indexSeries(b *Batch, from, to int) error {
 	e.event = e.event[:0]
 	x := &e.series
 	metrics := b.Metric[from:to]
-	next := 0 // the likely series: gateways report theirs in the same order each time
+	next := 0 // the likely series: gateways report their series in a fixed order
 	for i, d := range b.Device[from:to] {
 		key := uint64(d)<<32 | uint64(metrics[i])
 		if next >= len(x.keys) || x.keys[next] != key {

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// The words of the domain that the record carries. Each is a type of its own so
-// that a device's name can not be passed where a gateway's is wanted.
+// The identifiers in a record. Each has a type of its own, so that a device's name cannot
+// be passed as a gateway's.
 type (
 	// SiteID names a plant, the unit of access.
 	SiteID string
-	// GatewayID names the edge computer that speaks for a site's machines. It
-	// comes from the caller's token, never from a body.
+	// GatewayID names the edge computer that sends the events of a site's machines. It
+	// is taken from the caller's token, never from a body.
 	GatewayID string
 	// DeviceName names a machine; it is scoped by its gateway.
 	DeviceName string
@@ -20,7 +20,7 @@ type (
 )
 
 // Micros is a point in time in microseconds since 1970-01-01T00:00:00Z, the
-// resolution that the database keeps.
+// resolution of the database.
 type Micros int64
 
 // MicrosOf returns t truncated to the microsecond.
@@ -33,7 +33,7 @@ func (m Micros) Time() time.Time { return time.UnixMicro(int64(m)).UTC() }
 // OPC UA status code (OPC 10000-4, 7.39: the two severity bits).
 type Quality uint8
 
-// The three qualities. Good is the zero value and is what an event has that names none.
+// The three qualities. Good is the zero value and the default of an event.
 const (
 	Good Quality = iota
 	Uncertain
@@ -67,21 +67,22 @@ type Event struct {
 	Quality Quality
 }
 
-// The four kinds of failure that every layer tells apart; anything else is
-// internal and its text never leaves the process. Wrap them with %w.
+// The four kinds of failure that every layer distinguishes; any other is internal, and its
+// text never leaves the process. Wrap them with %w.
 var (
-	// ErrInvalid: the input is wrong and will be wrong again; do not retry.
+	// ErrInvalid: the input is not valid; a retry fails as well.
 	ErrInvalid = errors.New("invalid")
-	// ErrNotFound: what was named does not exist.
+	// ErrNotFound: the named object does not exist.
 	ErrNotFound = errors.New("not found")
-	// ErrConflict: what was asked contradicts what is stored.
+	// ErrConflict: the request conflicts with what is stored.
 	ErrConflict = errors.New("conflict")
-	// ErrUnavailable: a dependency is down or overloaded; the same call may succeed later.
+	// ErrUnavailable: a dependency is down or overloaded; a retry may succeed.
 	ErrUnavailable = errors.New("unavailable")
 )
 
-// Bounds on what an event may hold, in bytes of UTF-8.
+// Limits of events.
 const (
+	// MaxNameBytes bounds a name, in bytes of UTF-8.
 	MaxNameBytes = 128
 	// MaxBatchEvents bounds the events of one batch and so of one request.
 	MaxBatchEvents = 10_000

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// metricScale is what the encoder learns about a metric's values.
+// metricScale is the scale of a metric, and the statistics that select it.
 type metricScale struct {
 	exponent int
 	power    float64 // 10^exponent; 0: raw
@@ -32,17 +32,16 @@ func (s *metricScale) wire() uint8 {
 	}
 }
 
-// exactLimit bounds the decimals that the encoder makes. It is below maxDecimal
-// so that a sum with rounder leaves no fraction bits, and that k, once exact for
-// an exponent, is so for the larger ones within the limit.
+// exactLimit bounds the decimals of the encoder. It is below maxDecimal so that a sum with
+// rounder has no fraction bits, and that a k that is exact for an exponent is exact for
+// the larger ones within the limit, too.
 const exactLimit = 1 << 50
 
 // rounder is 1.5·2^52: a float64 in [2^52, 2^53) has no fraction bits, so that
 // adding it rounds to the nearest integer, which is then in the low bits.
 const rounder = 3 << 51
 
-// asDecimal returns the integer k nearest to v·power and whether k/power is v,
-// bit for bit.
+// asDecimal returns the integer k nearest to v·power, and whether k/power has the bits of v.
 func asDecimal(v, power float64) (int64, bool) {
 	// The conversion keeps the product from being fused with the sum.
 	x := float64(v * power)
@@ -101,8 +100,8 @@ func (e *Encoder) chooseExponents(values []float64) {
 	}
 }
 
-// toDecimals fills e.decimal and each metric's size. A value that its metric's
-// final exponent pushes over exactLimit makes the metric raw.
+// toDecimals fills e.decimal and each metric's size. A value that exceeds
+// exactLimit with its metric's final exponent makes the metric raw.
 func (e *Encoder) toDecimals(values []float64) {
 	e.decimal = slices.Grow(e.decimal[:0], len(values))[:len(values)]
 	e.resetLast()

@@ -16,10 +16,10 @@ const (
 	knownFlags  = flagZstd
 )
 
-// Compression says how a record's message is compressed.
+// Compression is the compression of a record's message.
 type Compression uint8
 
-// The compressions that a record can have.
+// The compressions of a record.
 const (
 	NoCompression Compression = iota
 	Zstd
@@ -81,7 +81,7 @@ func varintSize(u uint64) int { return (bits.Len64(u|1) + 6) / 7 }
 const continuationBits = 0x8080808080808080
 
 // putVarint56 writes u < 2^56 at the start of p, which has 8 bytes or more, and
-// returns how many of them count; the rest is overwritten too. It has no branch
+// returns the size of the varint; the other bytes are overwritten, too. It has no branch
 // to mispredict: column entries of two and three bytes alternate at random.
 func putVarint56(p []byte, u uint64) int {
 	size := varintSize(u)
@@ -103,7 +103,7 @@ func appendVarint(p []byte, u uint64) []byte {
 }
 
 // varintAt reads the varint at p[pos] and returns it and the position after it,
-// or a negative position where p ends inside it or it passes 64 bits.
+// or a negative position if p ends inside it or it exceeds 64 bits.
 func varintAt(p []byte, pos int) (uint64, int) {
 	if pos+8 <= len(p) {
 		u := binary.LittleEndian.Uint64(p[pos:])
