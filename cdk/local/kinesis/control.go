@@ -2,7 +2,7 @@ package kinesis
 
 import "time"
 
-// actions are the operations whose requests and answers are small.
+// actions returns the operations whose requests and responses are small.
 func (s *Server) actions() map[string]action {
 	return map[string]action{
 		"CreateStream":                  s.createStream,
@@ -34,7 +34,7 @@ func (s *Server) createStream(body []byte) (any, error) {
 	o := StreamOptions{Mode: in.StreamModeDetails.StreamMode, MaxRecordKiB: in.MaxRecordSizeInKiB}
 	if o.Mode == OnDemand {
 		if in.ShardCount != nil {
-			return nil, errorf(Validation, "ShardCount is not for streams of mode ON_DEMAND.")
+			return nil, errorf(Validation, "ShardCount must not be set for a stream of mode ON_DEMAND.")
 		}
 	} else {
 		if in.ShardCount == nil {
@@ -57,14 +57,14 @@ func (s *Server) deleteStream(body []byte) (any, error) {
 	return nil, s.DeleteStream(name)
 }
 
-// change runs f on a stream that is ACTIVE, and leaves it UPDATING for the transition.
+// change runs f on an ACTIVE stream, which is then UPDATING for Config.Transition.
 func (s *Server) change(ref streamRef, f func(st *stream, now time.Time) error) error {
 	st, err := s.lookup(ref)
 	if err != nil {
 		return err
 	}
 	now := s.cfg.Now()
-	s.mu.Lock() // the shard limit counts every stream
+	s.mu.Lock() // the shard limit counts the shards of all streams
 	defer s.mu.Unlock()
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -82,7 +82,7 @@ func (s *Server) change(ref streamRef, f func(st *stream, now time.Time) error) 
 	return nil
 }
 
-// provisioned refuses what only provisioned streams can do.
+// provisioned returns an error for an on-demand stream.
 func (st *stream) provisioned() error {
 	if st.mode == OnDemand {
 		return errorf(Validation, "This API is only supported for data streams with the provisioned capacity mode.")
@@ -90,30 +90,27 @@ func (st *stream) provisioned() error {
 	return nil
 }
 
-// openShard returns a shard that can be split or merged. Hold mu.
+// openShard returns an open shard, which can be split or merged. Hold mu.
 func (s *Server) openShard(st *stream, id string, now time.Time) (*shard, error) {
 	sh := st.shard(id, now)
 	if sh == nil {
-		return nil, errorf(ResourceNotFound, "Could not find shard %.64s in stream %s under account %s.", id, st.name, s.cfg.Account)
+		return nil, errorf(ResourceNotFound, "Could not find shard %.64s in stream %s under account %s.",
+			id, st.name, s.cfg.Account)
 	}
 	if sh.closed {
-		return nil, errorf(InvalidArgument, "Shard %s in stream %s under account %s is already closed.", id, st.name, s.cfg.Account)
+		return nil, errorf(InvalidArgument, "Shard %s in stream %s under account %s is already closed.",
+			id, st.name, s.cfg.Account)
 	}
 	return sh, nil
 }
 
-// room refuses more open shards than the account may have. Hold st.mu.
-func (s *Server) room(st *stream, more int) error {
-	n := len(st.open)
-	for _, other := range *s.streams.Load() {
-		if other != st {
-			other.mu.RLock()
-			n += len(other.open)
-			other.mu.RUnlock()
-		}
-	}
+// checkShardLimit returns an error if the account may not have more additional open shards.
+// Hold st.mu.
+func (s *Server) checkShardLimit(st *stream, more int) error {
+	n := len(st.open) + s.openShards(st)
 	if more > 0 && n+more > s.cfg.ShardLimit {
-		return errorf(LimitExceeded, "This request would exceed the shard limit for the account %s in %s. Current shard count for the account: %d. Limit: %d.",
+		return errorf(LimitExceeded, "This request would exceed the shard limit for the account %s in %s. "+
+			"Current shard count for the account: %d. Limit: %d.",
 			s.cfg.Account, s.cfg.Region, n, s.cfg.ShardLimit)
 	}
 	return nil
@@ -130,7 +127,8 @@ func (s *Server) splitShard(body []byte) (any, error) {
 	}
 	key, ok := parseHashKey(in.NewStartingHashKey)
 	if !ok {
-		return nil, invalid(in.NewStartingHashKey, "newStartingHashKey", `Member must satisfy regular expression pattern: 0|([1-9]\d{0,38})`)
+		return nil, invalid(in.NewStartingHashKey, "newStartingHashKey",
+			`Member must satisfy regular expression pattern: 0|([1-9]\d{0,38})`)
 	}
 	return nil, s.change(in.streamRef, func(st *stream, now time.Time) error {
 		if err := st.provisioned(); err != nil {
@@ -141,10 +139,11 @@ func (s *Server) splitShard(body []byte) (any, error) {
 			return err
 		}
 		if h := sh.hashes; h.first == h.last || !h.first.next().less(key) || !key.less(h.last) {
-			return errorf(InvalidArgument, "NewStartingHashKey %s used in SplitShard() on shard %s in stream %s under account %s is not both greater than one plus the shard's StartingHashKey %s and less than the shard's EndingHashKey %s.",
+			return errorf(InvalidArgument, "NewStartingHashKey %s used in SplitShard() on shard %s in stream %s under account %s "+
+				"is not both greater than one plus the shard's StartingHashKey %s and less than the shard's EndingHashKey %s.",
 				key, in.ShardToSplit, st.name, s.cfg.Account, sh.hashes.first, sh.hashes.last)
 		}
-		if err := s.room(st, 1); err != nil {
+		if err := s.checkShardLimit(st, 1); err != nil {
 			return err
 		}
 		st.split(sh, key, now)
@@ -220,13 +219,15 @@ func (s *Server) updateShardCount(body []byte) (any, error) {
 		case n == before:
 			return errorf(InvalidArgument, "Target shard count is equal to the current shard count %d.", before)
 		case n > 2*before:
-			return errorf(LimitExceeded, "UpdateShardCount cannot scale up over double your current open shard count. Current open shard count: %d Target shard count: %d", before, n)
+			return errorf(LimitExceeded, "UpdateShardCount cannot scale up over double your current open shard count. "+
+				"Current open shard count: %d Target shard count: %d", before, n)
 		case 2*n < before:
-			return errorf(LimitExceeded, "UpdateShardCount cannot scale down below half your current open shard count. Current open shard count: %d Target shard count: %d", before, n)
+			return errorf(LimitExceeded, "UpdateShardCount cannot scale down below half your current open shard count. "+
+				"Current open shard count: %d Target shard count: %d", before, n)
 		case len(recent) >= scalingsPerDay:
 			return errorf(LimitExceeded, "UpdateShardCount cannot be called more than %d times per rolling 24 hours.", scalingsPerDay)
 		}
-		if err := s.room(st, n-before); err != nil {
+		if err := s.checkShardLimit(st, n-before); err != nil {
 			return err
 		}
 		st.scalings = append(st.scalings, now)
@@ -266,11 +267,13 @@ func (s *Server) changeRetention(body []byte, up bool) (any, error) {
 	}
 	hours := in.RetentionPeriodHours
 	if hours < defaultRetention || hours > maxRetention {
-		return nil, errorf(InvalidArgument, "Minimum allowed retention period is %d hours, maximum %d. Requested retention period (%d hours) is outside.", defaultRetention, maxRetention, hours)
+		return nil, errorf(InvalidArgument, "The retention period must be between %d and %d hours. Requested retention period (%d hours) is not.",
+			defaultRetention, maxRetention, hours)
 	}
 	return nil, s.change(in.streamRef, func(st *stream, now time.Time) error {
 		if up && hours < st.retentionHours || !up && hours > st.retentionHours {
-			return errorf(InvalidArgument, "Requested retention period (%d hours) for stream %s lies on the wrong side of the current retention period (%d hours).", hours, st.name, st.retentionHours)
+			return errorf(InvalidArgument, "Requested retention period (%d hours) for stream %s is on the wrong side of the current one (%d hours).",
+				hours, st.name, st.retentionHours)
 		}
 		for _, sh := range st.shards {
 			sh.mu.Lock()

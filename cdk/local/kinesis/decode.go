@@ -10,20 +10,20 @@ import (
 	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
-// Bounds of a request, from the API reference of PutRecords.
+// Limits of a request, from the API reference of PutRecords.
 const (
 	maxPutEntries    = 500
 	maxPutBytes      = 10 << 20 // data and partition keys of one PutRecords
 	maxPartitionKey  = 256      // characters
 	maxInternedKeys  = 4096
-	serializationMsg = "The request body is not JSON of this operation's shape."
+	serializationMsg = "The request body is not valid JSON for this operation."
 )
 
-// errSyntax stands for text that is JSON, but not of the expected shape.
+// errSyntax is the error of JSON that has another shape than expected.
 const errSyntax = jsonscan.Error("not JSON of the expected shape")
 
-// putRequest is a decoded PutRecords or PutRecord. It is reused: entries keep
-// nothing of the body.
+// putRequest is a decoded PutRecords or PutRecord request. It is reused: entries do not
+// refer to the body.
 type putRequest struct {
 	stream, arn string
 	entries     []PutEntry
@@ -33,7 +33,7 @@ type putRequest struct {
 	keys map[string]internedKey
 }
 
-// internedKey saves hashing and allocating a partition key that comes again and again.
+// internedKey avoids hashing and allocating a partition key that is repeated.
 type internedKey struct {
 	key  string
 	hash hashKey
@@ -48,7 +48,7 @@ func (p *putRequest) reset() {
 	}
 }
 
-// decodeMany reads the body of PutRecords.
+// decodeMany decodes the body of PutRecords.
 func (p *putRequest) decodeMany(body []byte) error {
 	p.reset()
 	s := newScanner(body)
@@ -68,7 +68,7 @@ func (p *putRequest) decodeMany(body []byte) error {
 	return p.finish(s, err)
 }
 
-// decodeOne reads the body of PutRecord.
+// decodeOne decodes the body of PutRecord.
 func (p *putRequest) decodeOne(body []byte) error {
 	p.reset()
 	s := newScanner(body)
@@ -110,7 +110,7 @@ func optionalText(s *jsonscan.Scanner) ([]byte, error) {
 	return s.Text()
 }
 
-// common reads the members that both operations have.
+// common decodes the members that both operations have.
 func (p *putRequest) common(s *jsonscan.Scanner, name []byte) error {
 	switch string(name) {
 	case "StreamName":
@@ -179,7 +179,7 @@ func (p *putRequest) entry(s *jsonscan.Scanner) error {
 	return p.add(&f)
 }
 
-// add decodes one record into storage of its own.
+// add decodes one record into memory of its own.
 func (p *putRequest) add(f *entryFields) error {
 	switch {
 	case !f.hasData:
@@ -203,7 +203,8 @@ func (p *putRequest) add(f *entryFields) error {
 	if f.hasExplicit {
 		h, ok := parseHashKey(string(f.explicit))
 		if !ok {
-			return errorf(InvalidArgument, "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was %.64s", f.explicit)
+			return errorf(InvalidArgument, "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. "+
+				"Specified value was %.64s", f.explicit)
 		}
 		e.hash = h
 	}
@@ -217,8 +218,8 @@ func (p *putRequest) add(f *entryFields) error {
 	return nil
 }
 
-// decodedLen is how much b decodes to if it is base64 and nothing but base64:
-// decoders skip line ends, which JSON does not allow in a string.
+// decodedLen returns the decoded length of b if it is base64 without line ends. Decoders
+// skip them, but JSON does not allow them in a string.
 func decodedLen(b []byte) int {
 	n := len(b) / 4 * 3
 	for i := len(b) - 1; i >= 0 && i >= len(b)-2 && b[i] == '='; i-- {

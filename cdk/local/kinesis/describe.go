@@ -22,19 +22,13 @@ type shardView struct {
 	SequenceNumberRange   sequenceRangeView
 }
 
-// view is the shard as the API shows it. Hold the stream's lock.
+// view returns the shard in the API's form. Hold the stream's lock.
 func (sh *shard) view() shardView {
-	v := shardView{
-		ShardId: shardName(sh.number), HashKeyRange: sh.hashes.view(),
+	parent, adjacent := sh.parentNames()
+	return shardView{
+		ShardId: shardName(sh.number), ParentShardId: parent, AdjacentParentShardId: adjacent, HashKeyRange: sh.hashes.view(),
 		SequenceNumberRange: sequenceRangeView{sh.created.String(), sh.ending},
 	}
-	if len(sh.parents) > 0 {
-		v.ParentShardId = shardName(sh.parents[0])
-	}
-	if len(sh.parents) > 1 {
-		v.AdjacentParentShardId = shardName(sh.parents[1])
-	}
-	return v
 }
 
 type modeView struct{ StreamMode Mode }
@@ -52,13 +46,25 @@ type streamView struct {
 	EnhancedMonitoring      []metricsView
 }
 
-// view is what every description has. Hold mu.
+// view returns what both descriptions of a stream have in common. Hold mu.
 func (s *Server) view(st *stream) streamView {
 	return streamView{
 		StreamName: st.name, StreamARN: s.arn(st.name), StreamStatus: st.status(s.cfg.Now()),
 		StreamModeDetails: modeView{st.mode}, StreamCreationTimestamp: seconds(st.created),
 		RetentionPeriodHours: st.retentionHours, EncryptionType: "NONE",
 		EnhancedMonitoring: []metricsView{{[]string{}}},
+	}
+}
+
+// listLimit returns the Limit of DescribeStream or ListStreams.
+func listLimit(given *int) (int, error) {
+	switch {
+	case given == nil:
+		return 100, nil
+	case *given < 1 || *given > 10_000:
+		return 0, invalid(*given, "limit", "Member must have value between 1 and 10000")
+	default:
+		return *given, nil
 	}
 }
 
@@ -71,12 +77,9 @@ func (s *Server) describeStream(body []byte) (any, error) {
 	if err := unmarshal(body, &in); err != nil {
 		return nil, err
 	}
-	limit := 100
-	if in.Limit != nil {
-		limit = *in.Limit
-	}
-	if limit < 1 || limit > 10_000 {
-		return nil, invalid(limit, "limit", "Member must have value between 1 and 10000")
+	limit, err := listLimit(in.Limit)
+	if err != nil {
+		return nil, err
 	}
 	st, err := s.lookup(in.streamRef)
 	if err != nil {
@@ -130,12 +133,9 @@ func (s *Server) listStreams(body []byte) (any, error) {
 	if err := unmarshal(body, &in); err != nil {
 		return nil, err
 	}
-	limit := 100
-	if in.Limit != nil {
-		limit = *in.Limit
-	}
-	if limit < 1 || limit > 10_000 {
-		return nil, invalid(limit, "limit", "Member must have value between 1 and 10000")
+	limit, err := listLimit(in.Limit)
+	if err != nil {
+		return nil, err
 	}
 	after := max(in.ExclusiveStartStreamName, in.NextToken) // the token is the last name
 	type summary struct {
@@ -156,7 +156,7 @@ func (s *Server) listStreams(body []byte) (any, error) {
 	for _, name := range names {
 		st, err := s.find(name)
 		if err != nil {
-			continue // deleted meanwhile
+			continue // deleted in the meantime
 		}
 		if len(out.StreamNames) == limit {
 			out.HasMoreStreams, out.NextToken = true, out.StreamNames[limit-1]
@@ -166,7 +166,9 @@ func (s *Server) listStreams(body []byte) (any, error) {
 		v := s.view(st)
 		st.mu.RUnlock()
 		out.StreamNames = append(out.StreamNames, name)
-		out.StreamSummaries = append(out.StreamSummaries, summary{v.StreamName, v.StreamARN, v.StreamStatus, v.StreamModeDetails, v.StreamCreationTimestamp})
+		out.StreamSummaries = append(out.StreamSummaries, summary{
+			v.StreamName, v.StreamARN, v.StreamStatus, v.StreamModeDetails, v.StreamCreationTimestamp,
+		})
 	}
 	return out, nil
 }

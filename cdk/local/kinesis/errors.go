@@ -13,7 +13,7 @@ type (
 	Error     = awsjson.Error
 )
 
-// The errors of this server's responses.
+// The errors of the emulator's responses.
 const (
 	ResourceNotFound      ErrorType = "ResourceNotFoundException"
 	ResourceInUse         ErrorType = "ResourceInUseException"
@@ -29,7 +29,7 @@ const (
 )
 
 const (
-	memoryMessage             = "The memory of the local stream is full, and no record can be dropped: a consumer has a backlog."
+	memoryMessage             = "The memory of the local stream is full, and no record can be freed: a consumer has a backlog."
 	maxValidationValueInError = 64
 )
 
@@ -43,7 +43,7 @@ func errorf(t ErrorType, format string, args ...any) *Error {
 	return awsjson.Errorf(t, format, args...)
 }
 
-// invalid is what the API says about a value that breaks its model.
+// invalid returns the error of a value that violates the API's model.
 func invalid(value any, member, constraint string) *Error {
 	v := fmt.Sprint(value)
 	if len(v) > maxValidationValueInError {

@@ -12,7 +12,7 @@ const (
 	maxGetBytes   = 10 << 20
 )
 
-// page is what one GetRecords call found.
+// page is the result of one GetRecords request.
 type page struct {
 	records  []Record
 	next     iterator
@@ -53,12 +53,13 @@ func (a *api) getRecords(body, out []byte) ([]byte, error) {
 	return appendPage(out, p), nil
 }
 
-// page reads at an iterator.
+// page reads the records at an iterator.
 func (s *Server) page(it iterator, limit int) (page, error) {
 	now := s.cfg.Now()
-	if age := now.Sub(it.made); age > iteratorLife {
-		return page{}, errorf(ExpiredIterator, "Iterator expired. The iterator was created at time %s while right now it is %s which is further in the future than the tolerated delay of %d milliseconds.",
-			it.made.UTC().Format(time.UnixDate), now.UTC().Format(time.UnixDate), iteratorLife.Milliseconds())
+	if age := now.Sub(it.made); age > iteratorLifetime {
+		return page{}, errorf(ExpiredIterator, "Iterator expired. The iterator was created at time %s while right now it is %s "+
+			"which is further in the future than the tolerated delay of %d milliseconds.",
+			it.made.UTC().Format(time.UnixDate), now.UTC().Format(time.UnixDate), iteratorLifetime.Milliseconds())
 	}
 	st, err := s.find(it.stream)
 	if err != nil {
@@ -79,7 +80,8 @@ func (s *Server) page(it iterator, limit int) (page, error) {
 	sh.readCalls.refill(now)
 	sh.readBytes.refill(now)
 	if !sh.readCalls.has(1) || sh.readBytes.perSecond > 0 && sh.readBytes.tokens <= 0 {
-		return page{}, errorf(ThroughputExceeded, "Rate exceeded for shard %s in stream %s under account %s.", shardName(sh.number), st.name, s.cfg.Account)
+		return page{}, errorf(ThroughputExceeded, "Rate exceeded for shard %s in stream %s under account %s.",
+			shardName(sh.number), st.name, s.cfg.Account)
 	}
 	sh.readCalls.take(1)
 	s.memory.Add(-sh.drop(0, horizon))

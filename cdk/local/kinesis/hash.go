@@ -6,13 +6,13 @@ import (
 	"math/bits"
 )
 
-// hashKey is a point in the 128-bit space that a stream's shards divide.
+// hashKey is a 128-bit hash key. The shards of a stream divide the space of hash keys.
 type hashKey struct{ hi, lo uint64 }
 
-// maxHashKey returns the last point of the space, 2^128-1.
+// maxHashKey returns the largest hash key, 2^128-1.
 func maxHashKey() hashKey { return hashKey{^uint64(0), ^uint64(0)} }
 
-// hashOf returns where a record with this partition key goes: the MD5 of its UTF-8 as a big-endian number.
+// hashOf returns the hash key of a partition key: the MD5 of its UTF-8 as a big-endian number.
 func hashOf(partitionKey string) hashKey {
 	sum := md5.Sum([]byte(partitionKey)) //nolint:gosec // as above
 	return hashKey{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:])}
@@ -32,7 +32,7 @@ func (h hashKey) prev() hashKey {
 	return hashKey{h.hi - borrow, lo}
 }
 
-// String returns the decimal form that the API speaks.
+// String returns the decimal form, which the API uses.
 func (h hashKey) String() string {
 	var buf [40]byte
 	i := len(buf)
@@ -48,7 +48,8 @@ func (h hashKey) String() string {
 	}
 }
 
-// parseHashKey reads the decimal form; it refuses leading zeros and what exceeds 128 bits, as the API does.
+// parseHashKey parses the decimal form. As the API does, it rejects leading zeros and numbers
+// of more than 128 bits.
 func parseHashKey(s string) (hashKey, bool) {
 	if s == "" || len(s) > 39 || len(s) > 1 && s[0] == '0' {
 		return hashKey{}, false
@@ -71,12 +72,12 @@ func parseHashKey(s string) (hashKey, bool) {
 	return h, true
 }
 
-// hashRange is the inclusive part of the space that a shard takes.
+// hashRange is the range of hash keys of a shard, both ends included.
 type hashRange struct{ first, last hashKey }
 
 func (r hashRange) contains(h hashKey) bool { return !h.less(r.first) && !r.last.less(h) }
 
-// evenRange returns part i of n equal parts of the space; the last takes the remainder.
+// evenRange returns part i of n equal parts of the hash keys; the last includes the remainder.
 func evenRange(i, n int) hashRange {
 	start := func(i int) hashKey { return scale(uint64(i), uint64(n)) }
 	r := hashRange{first: start(i), last: maxHashKey()}

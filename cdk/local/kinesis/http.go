@@ -53,7 +53,7 @@ func newAPI(s *Server) *api {
 	return a
 }
 
-// putting gives an operation that puts records its memory.
+// putting returns an operation that puts records, with its memory from the pool.
 func (a *api) putting(serve func(m *putMemory, body, out []byte) ([]byte, error)) awsjson.Operation {
 	return func(body, out []byte) ([]byte, error) {
 		m := a.puts.Get().(*putMemory) //nolint:forcetypeassert // its New returns nothing else
@@ -69,7 +69,7 @@ func (a *api) putting(serve func(m *putMemory, body, out []byte) ([]byte, error)
 // unmarshal decodes the small body of an operation.
 func unmarshal(body []byte, into any) error { return awsjson.Unmarshal(body, into) }
 
-// streamRef names a stream by name, by ARN or by both.
+// streamRef identifies a stream by name, by ARN or by both.
 type streamRef struct {
 	StreamName string
 	StreamARN  string
@@ -79,7 +79,7 @@ type streamRef struct {
 func (r streamRef) name() (string, error) {
 	if r.StreamARN == "" {
 		if r.StreamName == "" {
-			return "", errorf(InvalidArgument, "StreamName and StreamARN are both missing: one of them must name the stream.")
+			return "", errorf(InvalidArgument, "StreamName or StreamARN is required.")
 		}
 		if !validStreamName(r.StreamName) {
 			return "", invalid(r.StreamName, "streamName", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+")
@@ -88,15 +88,16 @@ func (r streamRef) name() (string, error) {
 	}
 	_, name, ok := strings.Cut(r.StreamARN, ":stream/")
 	if !ok || !validStreamName(name) {
-		return "", invalid(r.StreamARN, "streamARN", `Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\d{12}:stream/\S+`)
+		return "", invalid(r.StreamARN, "streamARN",
+			`Member must satisfy regular expression pattern: arn:aws.*:kinesis:.*:\d{12}:stream/\S+`)
 	}
 	if r.StreamName != "" && r.StreamName != name {
-		return "", errorf(InvalidArgument, "StreamName %s and StreamARN %s name two streams.", r.StreamName, r.StreamARN)
+		return "", errorf(InvalidArgument, "StreamName %s and StreamARN %s are of different streams.", r.StreamName, r.StreamARN)
 	}
 	return name, nil
 }
 
-// lookup returns the stream that r names.
+// lookup returns the stream that r identifies.
 func (s *Server) lookup(r streamRef) (*stream, error) {
 	name, err := r.name()
 	if err != nil {
@@ -105,7 +106,7 @@ func (s *Server) lookup(r streamRef) (*stream, error) {
 	return s.find(name)
 }
 
-// seconds is how the protocol writes a time.
+// seconds returns a time in the protocol's form, seconds since the epoch.
 func seconds(t time.Time) json.Number {
 	return json.Number(strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', 3, 64))
 }

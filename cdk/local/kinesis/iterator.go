@@ -7,17 +7,17 @@ import (
 	"time"
 )
 
-// An iterator is good for five minutes (API reference of GetShardIterator).
-const iteratorLife = 5 * time.Minute
+// iteratorLifetime is from the API reference of GetShardIterator.
+const iteratorLifetime = 5 * time.Minute
 
-// iterator is a position in a shard. Its token is opaque to clients:
-// version byte, made (ms), stream's making (ns), shard, next index, stream's
-// name, CRC-32 of all that; base64.
+// iterator is a position in a shard. Its token is opaque to clients: the base64 of a
+// version byte, made (ms), the creation of the stream (ns), shard, next, the name of the
+// stream, and the CRC-32 of all that.
 type iterator struct {
 	made    time.Time
-	created time.Time // of the stream: a token does not outlive it
+	created time.Time // of the stream: a token is not valid for another one of the same name
 	shard   uint32
-	next    uint64 // index of the record to be read next
+	next    uint64 // index of the next record
 	stream  string
 }
 
@@ -85,7 +85,8 @@ func (s *Server) getShardIterator(body []byte) (any, error) {
 	switch in.ShardIteratorType {
 	case "AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER":
 		if in.StartingSequenceNumber == "" {
-			return nil, errorf(InvalidArgument, "Must either specify StartingSequenceNumber or use another ShardIteratorType than %s", in.ShardIteratorType)
+			return nil, errorf(InvalidArgument, "Must either specify StartingSequenceNumber or use another ShardIteratorType than %s",
+				in.ShardIteratorType)
 		}
 		index, err := s.indexOf(st, sh, in.StartingSequenceNumber)
 		if err != nil {
@@ -102,11 +103,13 @@ func (s *Server) getShardIterator(body []byte) (any, error) {
 		sh.mu.Unlock()
 	case "AT_TIMESTAMP":
 		if in.Timestamp == nil {
-			return nil, errorf(InvalidArgument, "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp parameter.")
+			return nil, errorf(InvalidArgument, "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. "+
+				"Current request has no timestamp parameter.")
 		}
 		at := time.UnixMilli(int64(*in.Timestamp*1000 + 0.5))
 		if at.After(now) {
-			return nil, errorf(InvalidArgument, "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: %d, currentTimestampInMillis: %d", at.UnixMilli(), now.UnixMilli())
+			return nil, errorf(InvalidArgument, "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. "+
+				"timestampInMillis: %d, currentTimestampInMillis: %d", at.UnixMilli(), now.UnixMilli())
 		}
 		sh.mu.Lock()
 		it.next = sh.at(at)

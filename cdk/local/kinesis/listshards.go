@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A token of ListShards is good for 300 seconds (its API reference).
-const tokenLife = 300 * time.Second
+// tokenLifetime is from the API reference of ListShards.
+const tokenLifetime = 300 * time.Second
 
-// shardsToken continues a ListShards.
+// shardsToken is the NextToken of ListShards.
 type shardsToken struct {
 	Stream string
 	After  string
@@ -58,7 +58,7 @@ func (s *Server) listShards(body []byte) (any, error) {
 	}
 	st.mu.RLock()
 	defer st.mu.RUnlock()
-	keep, err := in.ShardFilter.keeps(st.horizon(now))
+	matches, err := in.ShardFilter.matcher(st.horizon(now))
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (s *Server) listShards(body []byte) (any, error) {
 		Shards    []shardView
 	}{Shards: []shardView{}}
 	for _, sh := range st.listed(now) {
-		if shardName(sh.number) <= in.ExclusiveStartShardId || !keep(sh) {
+		if shardName(sh.number) <= in.ExclusiveStartShardId || !matches(sh) {
 			continue
 		}
 		if len(out.Shards) == limit {
@@ -79,9 +79,9 @@ func (s *Server) listShards(body []byte) (any, error) {
 	return out, nil
 }
 
-// String is the token as the API shows it.
+// String returns the token in the API's form.
 func (t shardsToken) String() string {
-	b, _ := json.Marshal(t) //nolint:errchkjson // of strings and numbers
+	b, _ := json.Marshal(t) //nolint:errchkjson // strings and numbers
 	return base64.StdEncoding.EncodeToString(b)
 }
 
@@ -91,21 +91,21 @@ func parseShardsToken(token string, now time.Time) (shardsToken, error) {
 	if err != nil || json.Unmarshal(b, &t) != nil || !validStreamName(t.Stream) {
 		return t, errorf(InvalidArgument, "NextToken is invalid.")
 	}
-	if now.Sub(time.UnixMilli(t.Made)) > tokenLife {
-		return t, errorf(ExpiredNextToken, "NextToken is older than %d seconds.", int(tokenLife.Seconds()))
+	if now.Sub(time.UnixMilli(t.Made)) > tokenLifetime {
+		return t, errorf(ExpiredNextToken, "NextToken is older than %d seconds.", int(tokenLifetime.Seconds()))
 	}
 	return t, nil
 }
 
-// keeps returns the filter as a function of a shard.
-func (f *shardFilter) keeps(horizon time.Time) (func(*shard) bool, error) {
+// matcher returns a function that reports whether a shard matches the filter.
+func (f *shardFilter) matcher(horizon time.Time) (func(*shard) bool, error) {
 	if f == nil {
 		return func(*shard) bool { return true }, nil
 	}
 	at := horizon
 	if f.Type == "AT_TIMESTAMP" || f.Type == "FROM_TIMESTAMP" {
 		if f.Timestamp == nil {
-			return nil, errorf(InvalidArgument, "ShardFilter of type %s needs a Timestamp.", f.Type)
+			return nil, errorf(InvalidArgument, "ShardFilter of type %s requires a Timestamp.", f.Type)
 		}
 		if t := time.UnixMilli(int64(*f.Timestamp*1000 + 0.5)); t.After(horizon) {
 			at = t
@@ -115,7 +115,7 @@ func (f *shardFilter) keeps(horizon time.Time) (func(*shard) bool, error) {
 	switch f.Type {
 	case "AFTER_SHARD_ID":
 		if f.ShardId == "" {
-			return nil, errorf(InvalidArgument, "ShardFilter of type AFTER_SHARD_ID needs a ShardId.")
+			return nil, errorf(InvalidArgument, "ShardFilter of type AFTER_SHARD_ID requires a ShardId.")
 		}
 		return func(sh *shard) bool { return shardName(sh.number) > f.ShardId }, nil
 	case "AT_LATEST":
@@ -123,12 +123,13 @@ func (f *shardFilter) keeps(horizon time.Time) (func(*shard) bool, error) {
 	case "FROM_TRIM_HORIZON", "FROM_TIMESTAMP":
 		return from, nil
 	case "AT_TRIM_HORIZON", "AT_TIMESTAMP":
-		// At a stream younger than the horizon, the shards that it began with are the ones open then.
+		// If the stream is younger than the horizon, its first shards are those at the horizon.
 		return func(sh *shard) bool {
 			return from(sh) && (!sh.since.After(at) || f.Type == "AT_TRIM_HORIZON" && len(sh.parents) == 0)
 		}, nil
 	default:
 		return nil, invalid(f.Type, "shardFilter.type",
-			"Member must satisfy enum value set: [AFTER_SHARD_ID, AT_TRIM_HORIZON, FROM_TRIM_HORIZON, AT_LATEST, AT_TIMESTAMP, FROM_TIMESTAMP]")
+			"Member must satisfy enum value set: "+
+				"[AFTER_SHARD_ID, AT_TRIM_HORIZON, FROM_TRIM_HORIZON, AT_LATEST, AT_TIMESTAMP, FROM_TIMESTAMP]")
 	}
 }

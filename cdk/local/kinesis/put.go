@@ -8,18 +8,18 @@ import (
 // PutEntry is one record to write.
 type PutEntry struct {
 	PartitionKey string
-	// Data is the server's from the call on.
+	// Data belongs to the server after the call.
 	Data []byte
-	// hash is where it goes: the MD5 of the key, or the explicit hash key.
+	// hash selects the shard: the MD5 of the partition key, or the explicit hash key.
 	hash hashKey
 }
 
-// NewPutEntry returns an entry that goes where its key's MD5 says.
+// NewPutEntry returns an entry for the shard of its partition key.
 func NewPutEntry(partitionKey string, data []byte) PutEntry {
 	return PutEntry{PartitionKey: partitionKey, Data: data, hash: hashOf(partitionKey)}
 }
 
-// PutResult says what became of one entry: a sequence number, or an error.
+// PutResult is the result of one entry: a sequence number, or an error.
 type PutResult struct {
 	SequenceNumber string
 	Shard          uint32
@@ -28,7 +28,7 @@ type PutResult struct {
 }
 
 // PutRecords writes entries in their order and appends one result for each.
-// Entries fail alone, when their shard's limit or the memory is used up.
+// Entries fail individually, when the limit of their shard or the memory is exhausted.
 func (s *Server) PutRecords(name string, entries []PutEntry, results []PutResult) ([]PutResult, error) {
 	st, err := s.find(name)
 	if err != nil {
@@ -86,18 +86,20 @@ func (e *PutEntry) cost() int64 {
 	return int64(len(e.Data)+len(e.PartitionKey)) + recordOverhead
 }
 
-// check refuses the request when one of its records is larger than the stream takes.
+// check returns an error if a record is larger than the stream allows.
 func (st *stream) check(entries []PutEntry) error {
 	for i := range entries {
 		if size := len(entries[i].Data) + len(entries[i].PartitionKey); size > st.maxRecordBytes {
-			return errorf(Validation, "1 validation error detected: Value at 'records.%d.member.data' failed to satisfy constraint: a record of this stream has at most %d bytes, its partition key included; this one has %d",
+			return errorf(Validation, "1 validation error detected: Value at 'records.%d.member.data' failed to satisfy constraint: "+
+				"a record of this stream has at most %d bytes, its partition key included; this one has %d",
 				i+1, st.maxRecordBytes, size)
 		}
 	}
 	return nil
 }
 
-// reserve takes the entries' memory, trimming what may be trimmed if it must. Hold st.mu for reading.
+// reserve reserves the memory of the entries and trims records if necessary. Hold st.mu for
+// reading.
 func (s *Server) reserve(st *stream, entries []PutEntry, now time.Time) *Error {
 	var cost int64
 	for i := range entries {
@@ -114,13 +116,13 @@ func (s *Server) reserve(st *stream, entries []PutEntry, now time.Time) *Error {
 	return &Error{Type: ThroughputExceeded, Message: memoryMessage}
 }
 
-// trim gives back the memory of records that are older than their stream's
-// retention, and of those that every registered consumer has finished with.
-// The caller holds the lock of held, or passes nil.
+// trim frees the memory of records that are older than their stream's retention, and of
+// those that every registered consumer has processed. The caller holds the lock of held,
+// or passes nil.
 func (s *Server) trim(held *stream, now time.Time) {
 	for _, st := range *s.streams.Load() {
 		if st != held && !st.mu.TryRLock() {
-			continue // being resharded; its memory is found by the next call
+			continue // it is being resharded; the next call trims it
 		}
 		for _, sh := range st.shards {
 			sh.mu.Lock()

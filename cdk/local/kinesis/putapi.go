@@ -53,20 +53,20 @@ func (a *api) putRecord(m *putMemory, body, out []byte) ([]byte, error) {
 	return appendPlaced(out, &results[0]), nil
 }
 
-// put applies the decoded request.
+// put executes the decoded request.
 func (a *api) put(m *putMemory) ([]PutResult, error) {
 	name, err := streamRef{StreamName: m.put.stream, StreamARN: m.put.arn}.name()
 	if err != nil {
 		return nil, err
 	}
 	if m.put.dryRun {
-		return nil, errorf(InvalidArgument, "DryRun is not served by the local stack")
+		return nil, errorf(InvalidArgument, "DryRun is not implemented by the emulator.")
 	}
 	m.results, err = a.server.PutRecords(name, m.put.entries, m.results[:0])
 	return m.results, err
 }
 
-// appendPlaced writes where a record went.
+// appendPlaced appends the result of a record that was stored.
 func appendPlaced(out []byte, r *PutResult) []byte {
 	out = append(out, `{"SequenceNumber":"`...)
 	out = append(out, r.SequenceNumber...)

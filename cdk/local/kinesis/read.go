@@ -5,13 +5,14 @@ import (
 	"math"
 )
 
-// ShardInfo is a shard's place among the others.
+// ShardInfo describes a shard and its parents.
 type ShardInfo struct {
 	ID, ParentID, AdjacentParentID string // "": no such parent
 	Closed                         bool
 }
 
-// ListShardInfo returns the shards of a stream that may still hold records, parents before their children.
+// ListShardInfo returns the shards of a stream that may contain unexpired records, parents
+// before their children.
 func (s *Server) ListShardInfo(name string) ([]ShardInfo, error) {
 	st, err := s.find(name)
 	if err != nil {
@@ -21,14 +22,8 @@ func (s *Server) ListShardInfo(name string) ([]ShardInfo, error) {
 	defer st.mu.RUnlock()
 	var out []ShardInfo
 	for _, sh := range st.listed(s.cfg.Now()) {
-		i := ShardInfo{ID: shardName(sh.number), Closed: sh.closed}
-		if len(sh.parents) > 0 {
-			i.ParentID = shardName(sh.parents[0])
-		}
-		if len(sh.parents) > 1 {
-			i.AdjacentParentID = shardName(sh.parents[1])
-		}
-		out = append(out, i)
+		parent, adjacent := sh.parentNames()
+		out = append(out, ShardInfo{ID: shardName(sh.number), ParentID: parent, AdjacentParentID: adjacent, Closed: sh.closed})
 	}
 	return out, nil
 }
@@ -98,10 +93,9 @@ func (s *Server) read(name, shardID, after string, limit, maxBytes int) (records
 	return nil, false, changes{sh.wait, st.gone}, nil
 }
 
-// RegisterConsumer says that an in-process consumer reads the stream and will
-// report with SetTrimmable how far it has come. Records that every registered
-// consumer is past may be given up when the memory is full; without a consumer
-// nothing younger than the retention ever is.
+// RegisterConsumer registers an in-process consumer, which reports its progress with
+// SetTrimmable. Records that every registered consumer has processed may be freed when
+// the memory is full; without a consumer no unexpired record is.
 func (s *Server) RegisterConsumer(name, consumer string) error {
 	st, err := s.find(name)
 	if err != nil {
@@ -113,8 +107,8 @@ func (s *Server) RegisterConsumer(name, consumer string) error {
 	return nil
 }
 
-// SetTrimmable says that the consumer will not ask for records of the shard up
-// to and including sequence again. A report that goes backwards is ignored.
+// SetTrimmable says that the consumer does not need the records of the shard up to and
+// including sequenceNumber anymore. A smaller number than before is ignored.
 func (s *Server) SetTrimmable(name, consumer, shardID, sequenceNumber string) error {
 	st, sh, err := s.findShard(name, shardID)
 	if err != nil {
@@ -152,14 +146,15 @@ func (s *Server) noShard(name, shardID string) *Error {
 	return errorf(ResourceNotFound, "Shard %s in stream %s under account %s does not exist", shardID, name, s.cfg.Account)
 }
 
-// indexOf returns the index in a sequence number that the shard has given out, or its starting number.
+// indexOf returns the index of a sequence number of the shard, or of its starting or ending
+// number.
 func (s *Server) indexOf(st *stream, sh *shard, number string) (uint64, error) {
 	q, ok := parseSequence(number)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if !ok || q.created != sh.created.created || q.shard != sh.number || q.index >= sh.next && number != sh.ending {
-		return 0, errorf(InvalidArgument, "StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s under account %s is invalid.",
-			number, shardName(sh.number), st.name, s.cfg.Account)
+		return 0, errorf(InvalidArgument, "StartingSequenceNumber %s used in GetShardIterator on shard %s in stream %s "+
+			"under account %s is invalid.", number, shardName(sh.number), st.name, s.cfg.Account)
 	}
 	return min(q.index, sh.next-1), nil
 }

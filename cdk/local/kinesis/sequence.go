@@ -2,15 +2,15 @@ package kinesis
 
 import "math/bits"
 
-// sequence is the content of a sequence number. Kinesis shows it as a decimal
-// number of 56 digits; the bits are, from the top: the digit 2, the second in
-// which the shard was made (36 bits), the low 4 bits of the shard's index, the
-// record's index in the shard (64), 8 zero bits, the second of arrival (36), the
-// shard's index (32) and the version 2 (4). So numbers rise with each record of
-// a shard, and a child, made in a later second, is above its parents.
+// sequence is a decoded sequence number. Kinesis encodes it as a decimal number of 56
+// digits; the bits are, from the top: the digit 2, the second in which the shard was
+// created (36 bits), the low 4 bits of the shard's index, the record's index in the
+// shard (64), 8 zero bits, the second of arrival (36), the shard's index (32) and the
+// version 2 (4). So numbers increase with each record of a shard, and those of a child,
+// which is created in a later second, are above its parents'.
 type sequence struct {
-	created int64  // seconds since the epoch at which the shard was made
-	index   uint64 // of the record in its shard; 0 stands before the first
+	created int64  // seconds since the epoch at which the shard was created
+	index   uint64 // of the record in its shard, from 1; 0 is before the first
 	arrived int64  // seconds since the epoch
 	shard   uint32
 }
@@ -25,7 +25,7 @@ const (
 	mask36          = 1<<36 - 1
 )
 
-// append writes the decimal form.
+// append appends the decimal form.
 func (q sequence) append(dst []byte) []byte {
 	arrived := uint64(q.arrived) & mask36
 	l0 := sequenceVersion | uint64(q.shard)<<4 | arrived<<36
@@ -60,7 +60,7 @@ func (q sequence) String() string {
 	return string(q.append(buf[:0]))
 }
 
-// parseSequence reads the decimal form and says whether it is of this layout.
+// parseSequence parses the decimal form; false means that the number has another layout.
 func parseSequence(s string) (sequence, bool) {
 	if len(s) != sequenceDigits {
 		return sequence{}, false

@@ -1,6 +1,7 @@
 package kinesis
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -11,12 +12,11 @@ import (
 	"time"
 )
 
-// Limits are what one shard carries. 0 means AWS's own value, a negative number no limit.
+// Limits are the rate limits of a shard. 0 means that of AWS, a negative number no limit.
 type Limits struct {
 	WriteBytesPerSecond   int // 1 MiB
 	WriteRecordsPerSecond int // 1,000
-	// The read limits hold for GetRecords; Read, which stands for the polling
-	// inside an event source mapping, is not throttled.
+	// The read limits apply to GetRecords; Read is not throttled.
 	ReadBytesPerSecond int // 2 MiB
 	ReadCallsPerSecond int // 5
 }
@@ -40,15 +40,15 @@ func (l Limits) resolved() Limits {
 	}
 }
 
-// Config is what a server needs; the zero value is a server with AWS's limits.
+// Config configures a server; the zero value is a server with the limits of AWS.
 type Config struct {
 	Now     func() time.Time // nil: time.Now
 	Account string           // "": 000000000000
 	Region  string           // "": us-east-1
-	// MemoryBytes bounds what all records cost together; 0: 1 GiB.
+	// MemoryBytes limits the memory of all records together; 0: 1 GiB.
 	MemoryBytes int64
 	Limits      Limits
-	// ShardLimit bounds the account's open shards; 0: 1,000.
+	// ShardLimit limits the account's open shards; 0: 1,000.
 	ShardLimit int
 	// Transition is how long a stream stays CREATING, UPDATING or DELETING.
 	Transition time.Duration
@@ -66,14 +66,14 @@ const (
 	maxRecordKiB       = 10240
 )
 
-// Server is an in-process Kinesis Data Streams of one account and region. It
-// has no goroutines of its own and needs no closing.
+// Server is an emulator of Kinesis Data Streams for one account and region. It has no
+// goroutines and need not be closed.
 type Server struct {
 	cfg    Config
-	memory atomic.Int64 // bytes held
+	memory atomic.Int64 // bytes of all records
 
-	// mu is taken by what makes, deletes or reshapes streams, before any stream's
-	// lock. The map is replaced, never changed, so that reading it takes no lock.
+	// mu is locked to create, delete or reshard streams, before the lock of any stream.
+	// The map is replaced, never modified, so that reading it needs no lock.
 	mu      sync.Mutex
 	streams atomic.Pointer[map[string]*stream]
 }
@@ -83,28 +83,18 @@ func New(cfg Config) *Server {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Account == "" {
-		cfg.Account = "000000000000"
-	}
-	if cfg.Region == "" {
-		cfg.Region = "us-east-1"
-	}
-	if cfg.MemoryBytes == 0 {
-		cfg.MemoryBytes = defaultMemoryBytes
-	}
-	if cfg.ShardLimit == 0 {
-		cfg.ShardLimit = defaultShardLimit
-	}
-	if cfg.Log == nil {
-		cfg.Log = io.Discard
-	}
+	cfg.Account = cmp.Or(cfg.Account, "000000000000")
+	cfg.Region = cmp.Or(cfg.Region, "us-east-1")
+	cfg.MemoryBytes = cmp.Or(cfg.MemoryBytes, defaultMemoryBytes)
+	cfg.ShardLimit = cmp.Or(cfg.ShardLimit, defaultShardLimit)
+	cfg.Log = cmp.Or(cfg.Log, io.Discard)
 	cfg.Limits = cfg.Limits.resolved()
 	s := &Server{cfg: cfg}
 	s.streams.Store(new(map[string]*stream))
 	return s
 }
 
-// StreamOptions describe a stream to make.
+// StreamOptions are the options of a new stream.
 type StreamOptions struct {
 	Shards         int  // in provisioned mode: 1 or more
 	Mode           Mode // "": Provisioned
@@ -112,7 +102,7 @@ type StreamOptions struct {
 	MaxRecordKiB   int  // 0: 1,024
 }
 
-// CreateStream makes a provisioned stream; ResourceInUse when it exists.
+// CreateStream creates a provisioned stream; ResourceInUse if it exists.
 func (s *Server) CreateStream(name string, shards int) error {
 	return s.Create(name, StreamOptions{Shards: shards})
 }
@@ -122,20 +112,14 @@ func validStreamName(name string) bool {
 	return name != "" && len(name) <= 128 && !strings.ContainsFunc(name, func(c rune) bool { return !strings.ContainsRune(characters, c) })
 }
 
-// Create makes a stream.
+// Create creates a stream; ResourceInUse if it exists.
 func (s *Server) Create(name string, o StreamOptions) error {
-	if o.Mode == "" {
-		o.Mode = Provisioned
-	}
+	o.Mode = cmp.Or(o.Mode, Provisioned)
 	if o.Mode == OnDemand {
 		o.Shards = onDemandShards
 	}
-	if o.RetentionHours == 0 {
-		o.RetentionHours = defaultRetention
-	}
-	if o.MaxRecordKiB == 0 {
-		o.MaxRecordKiB = minRecordKiB
-	}
+	o.RetentionHours = cmp.Or(o.RetentionHours, defaultRetention)
+	o.MaxRecordKiB = cmp.Or(o.MaxRecordKiB, minRecordKiB)
 	switch {
 	case !validStreamName(name):
 		return invalid(name, "streamName", "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+, length 1 to 128")
@@ -155,8 +139,10 @@ func (s *Server) Create(name string, o StreamOptions) error {
 	if _, ok := (*s.streams.Load())[name]; ok {
 		return errorf(ResourceInUse, "Stream %s under account %s already exists.", name, s.cfg.Account)
 	}
-	if n := s.openShards(); n+o.Shards > s.cfg.ShardLimit {
-		return errorf(LimitExceeded, "This request would exceed the shard limit for the account %s in %s. Current shard count for the account: %d. Limit: %d. Number of additional shards that would have resulted from this request: %d.",
+	if n := s.openShards(nil); n+o.Shards > s.cfg.ShardLimit {
+		return errorf(LimitExceeded, "This request would exceed the shard limit for the account %s in %s. "+
+			"Current shard count for the account: %d. Limit: %d. "+
+			"Number of additional shards that would have resulted from this request: %d.",
 			s.cfg.Account, s.cfg.Region, n, s.cfg.ShardLimit, o.Shards)
 	}
 	st := &stream{
@@ -178,25 +164,28 @@ func (s *Server) Create(name string, o StreamOptions) error {
 	return nil
 }
 
-// sweep forgets the streams whose deletion is over. Hold mu.
+// sweep removes the streams whose deletion is complete. Hold mu.
 func (s *Server) sweep(now time.Time) {
 	streams := maps.Clone(*s.streams.Load())
 	maps.DeleteFunc(streams, func(_ string, st *stream) bool { return st.deleted(now) })
 	s.streams.Store(&streams)
 }
 
-// openShards counts the account's open shards. Hold mu.
-func (s *Server) openShards() int {
+// openShards counts the account's open shards, without those of the stream except, whose
+// lock the caller may hold. Hold mu.
+func (s *Server) openShards(except *stream) int {
 	n := 0
 	for _, st := range *s.streams.Load() {
-		st.mu.RLock()
-		n += len(st.open)
-		st.mu.RUnlock()
+		if st != except {
+			st.mu.RLock()
+			n += len(st.open)
+			st.mu.RUnlock()
+		}
 	}
 	return n
 }
 
-// DeleteStream removes a stream and its records; readers that wait get ResourceNotFound.
+// DeleteStream removes a stream and its records; Wait returns ResourceNotFound.
 func (s *Server) DeleteStream(name string) error {
 	now := s.cfg.Now()
 	st, err := s.find(name)
@@ -227,7 +216,7 @@ func (s *Server) notFound(name string) *Error {
 	return errorf(ResourceNotFound, "Stream %s under account %s not found.", name, s.cfg.Account)
 }
 
-// find returns the stream, in whatever state it is.
+// find returns the stream in any state.
 func (s *Server) find(name string) (*stream, error) {
 	st := (*s.streams.Load())[name]
 	if st == nil || st.deleted(s.cfg.Now()) {
@@ -236,14 +225,14 @@ func (s *Server) find(name string) (*stream, error) {
 	return st, nil
 }
 
-// deleted reports whether the stream is gone. Do not hold mu.
+// deleted reports whether the deletion is complete. Do not hold mu.
 func (st *stream) deleted(now time.Time) bool {
 	st.mu.RLock()
 	defer st.mu.RUnlock()
 	return st.busy == deleting && !now.Before(st.readyAt)
 }
 
-// usable is what data operations need: hold st.mu.
+// usable returns an error if the stream is not ready for reads and writes. Hold st.mu.
 func (s *Server) usable(st *stream, now time.Time) error {
 	if v := st.status(now); v != active && v != updating {
 		return s.notFound(st.name)

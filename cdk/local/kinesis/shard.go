@@ -17,11 +17,11 @@ type Record struct {
 }
 
 const (
-	// A segment is the unit in which memory is given back.
+	// A segment is the unit in which memory is freed.
 	segmentRecords = 256
 	segmentBytes   = 1 << 20
-	// recordOverhead is what a record costs beside its data and key: its header
-	// and its sequence number.
+	// recordOverhead is the memory of a record besides its data and key: its header and
+	// its sequence number.
 	recordOverhead = 80 + sequenceDigits
 )
 
@@ -29,17 +29,17 @@ func (r *Record) cost() int64 {
 	return int64(len(r.Data)+len(r.PartitionKey)) + recordOverhead
 }
 
-// segment holds consecutive records. Those up to len(records) never change, so
-// readers may keep sub-slices while the writer appends behind them.
+// segment holds consecutive records. Those up to len(records) never change, so readers
+// may hold sub-slices while the writer appends.
 type segment struct {
 	first   uint64 // index of records[0]
 	records []Record
 	bytes   int64
 }
 
-// shard is an append-only list of records. Its place in the topology
-// (parents, range, closed) is guarded by the stream's lock and, as readers of
-// records need `closed` too, changed only with both locks held.
+// shard is an append-only list of records. Its parents, range and closed are guarded by
+// the lock of the stream. Readers of records need closed, too, so it is changed only with
+// both locks held.
 type shard struct {
 	number  uint32
 	created sequence // index 0
@@ -55,15 +55,26 @@ type shard struct {
 	segments []*segment
 	next     uint64    // index of the next record; the first is 1
 	last     time.Time // arrival of the newest record
-	floor    uint64    // what is below has expired, and stays so when the retention is raised
+	floor    uint64    // records below have expired, even if the retention is increased
 	wait     chan struct{}
 
 	writeBytes, writeRecords bucket
 	readBytes, readCalls     bucket
-	checkpoints              map[string]uint64 // consumer → index up to which it is done
+	checkpoints              map[string]uint64 // consumer → index up to which it has processed the records
 }
 
 func shardName(number uint32) string { return fmt.Sprintf("shardId-%012d", number) }
+
+// parentNames returns the ids of the parent and of the adjacent parent, or "".
+func (sh *shard) parentNames() (parent, adjacent string) {
+	if len(sh.parents) > 0 {
+		parent = shardName(sh.parents[0])
+	}
+	if len(sh.parents) > 1 {
+		adjacent = shardName(sh.parents[1])
+	}
+	return parent, adjacent
+}
 
 func newShard(number uint32, createdSecond int64, hashes hashRange, l Limits, now time.Time, parents ...uint32) *shard {
 	return &shard{
@@ -75,7 +86,7 @@ func newShard(number uint32, createdSecond int64, hashes hashRange, l Limits, no
 	}
 }
 
-// admit takes one record of size bytes from the write limits, if they allow it. Hold mu.
+// admit charges one record of size bytes to the write limits, if they allow it. Hold mu.
 func (sh *shard) admit(size int, now time.Time) bool {
 	sh.writeBytes.refill(now)
 	sh.writeRecords.refill(now)
@@ -114,7 +125,7 @@ func (sh *shard) tail() *segment {
 	return sh.segments[len(sh.segments)-1]
 }
 
-// wake lets every waiting reader look again. Hold mu.
+// wake wakes all waiting readers. Hold mu.
 func (sh *shard) wake() {
 	if sh.wait != nil {
 		close(sh.wait)
@@ -161,8 +172,8 @@ func (sh *shard) from(index uint64, horizon time.Time, limit, maxBytes int) ([]R
 	return out, index
 }
 
-// trimmed returns the index of the oldest record that arrived at or after
-// horizon and is still held. Hold mu.
+// trimmed returns the index of the oldest record in memory that arrived at or after
+// horizon. Hold mu.
 func (sh *shard) trimmed(horizon time.Time) uint64 {
 	for _, seg := range sh.segments {
 		n := len(seg.records)
@@ -177,8 +188,8 @@ func (sh *shard) trimmed(horizon time.Time) uint64 {
 // at returns the index of the first record that arrived at or after t. Hold mu.
 func (sh *shard) at(t time.Time) uint64 { return sh.trimmed(t) }
 
-// drop gives back whole segments that lie below index or whose newest record
-// arrived before horizon, and returns the bytes freed. Hold mu.
+// drop frees the segments that are below index or whose newest record arrived before
+// horizon, and returns the number of bytes. Hold mu.
 func (sh *shard) drop(index uint64, horizon time.Time) int64 {
 	var freed int64
 	n := 0
@@ -196,7 +207,7 @@ func (sh *shard) drop(index uint64, horizon time.Time) int64 {
 	return freed
 }
 
-// done returns the index below which every consumer of the list has finished. Hold mu.
+// done returns the index below which every consumer has processed the records. Hold mu.
 func (sh *shard) done(consumers map[string]struct{}) uint64 {
 	if len(consumers) == 0 {
 		return 0

@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// A snapshot is, in order: the magic, a version (uint32), the streams, a zero
-// byte and the CRC-32C (uint32) of all before it. Numbers are little endian or
-// varints, strings and data are preceded by their length. See snapshotStream.
+// A snapshot is, in order: the magic, a version (uint32), the streams, each after a one
+// byte, a zero byte and the CRC-32C (uint32) of all of that. Numbers are little endian or
+// varints; strings and data are preceded by their length. See encoder.stream.
 const (
 	snapshotMagic   = "IHKINESIS"
 	snapshotVersion = 1
-	// A length beyond this is a corrupt one: nothing that is written is longer.
+	// No field is longer: a greater length means that the snapshot is corrupt.
 	maxSnapshotField = maxRecordKiB << 10
 )
 
-// ErrSnapshot is wrapped by every error of Restore that lies in what it read.
-var ErrSnapshot = errors.New("kinesis snapshot")
+// ErrSnapshot is wrapped by the errors of Restore that are caused by the snapshot.
+var ErrSnapshot = errors.New("Kinesis snapshot")
 
-// frozen is a stream at one moment.
+// frozen is the state of a stream at one time.
 type frozen struct {
 	st      *stream
 	horizon time.Time
@@ -33,11 +33,11 @@ type frozen struct {
 type frozenShard struct {
 	sh      *shard
 	next    uint64
-	records []Record // those that are not expired
+	records []Record // the unexpired ones
 }
 
-// Snapshot writes all streams, their shards and their unexpired records. Each
-// stream is taken at one moment; puts go on meanwhile and may or may not be in it.
+// Snapshot writes all streams, their shards and their unexpired records. Each stream is
+// consistent; concurrent puts may or may not be part of it.
 func (s *Server) Snapshot(w io.Writer) error {
 	buf := bufio.NewWriterSize(w, 256<<10)
 	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
@@ -47,7 +47,7 @@ func (s *Server) Snapshot(w io.Writer) error {
 	for _, name := range s.names() {
 		st, err := s.find(name)
 		if err != nil {
-			continue // deleted meanwhile
+			continue // deleted in the meantime
 		}
 		f, ok := s.freeze(st)
 		if !ok {
@@ -69,7 +69,7 @@ func (s *Server) Snapshot(w io.Writer) error {
 	return nil
 }
 
-// freeze takes the headers of a stream's records; their data is immutable.
+// freeze copies the headers of a stream's records; their data is immutable.
 func (s *Server) freeze(st *stream) (frozen, bool) {
 	now := s.cfg.Now()
 	st.mu.Lock()
@@ -88,7 +88,7 @@ func (s *Server) freeze(st *stream) (frozen, bool) {
 	return f, true
 }
 
-// encoder writes fields and keeps the first error.
+// encoder writes fields; after the first error it writes nothing.
 type encoder struct {
 	w   io.Writer
 	buf []byte
@@ -151,7 +151,7 @@ func (e *encoder) stream(f frozen) {
 	}
 }
 
-// decoder reads fields and keeps the first error.
+// decoder reads fields; after the first error it returns zero values.
 type decoder struct {
 	r     *bufio.Reader
 	table *crc32.Table
@@ -183,7 +183,7 @@ func (d *decoder) raw(n int) []byte {
 	if d.err != nil {
 		return nil
 	}
-	// What is there is read in steps: a damaged length must not take memory that its file does not fill.
+	// Read in steps: a corrupt length must not allocate more memory than the file fills.
 	const step = 64 << 10
 	b := make([]byte, min(n, step))
 	for at := 0; ; {
@@ -214,7 +214,7 @@ func (d *decoder) uint() uint64 {
 func (d *decoder) bytes() []byte {
 	n := d.uint()
 	if n > maxSnapshotField {
-		d.fail(fmt.Errorf("a field of %d bytes", n))
+		d.fail(fmt.Errorf("field of %d bytes, want at most %d", n, maxSnapshotField))
 		return nil
 	}
 	return d.raw(int(n))
@@ -224,15 +224,15 @@ func (d *decoder) text() string { return string(d.bytes()) }
 
 func (d *decoder) time() time.Time { return time.Unix(0, int64(d.uint())).UTC() }
 
-// Restore reads what Snapshot wrote into a server that has no streams yet. On
-// an error, which says what is wrong, the server is as before.
+// Restore reads a snapshot into a server without streams. On an error it does not change
+// the server.
 func (s *Server) Restore(r io.Reader) error {
 	d := &decoder{r: bufio.NewReaderSize(r, 64<<10), table: crc32.MakeTable(crc32.Castagnoli)}
 	if magic := d.raw(len(snapshotMagic)); d.err == nil && string(magic) != snapshotMagic {
-		return fmt.Errorf("%w: it is not one: it begins with %q", ErrSnapshot, magic)
+		return fmt.Errorf("%w: unknown format: the file starts with %q", ErrSnapshot, magic)
 	}
 	if b := d.raw(4); d.err == nil && binary.LittleEndian.Uint32(b) != snapshotVersion {
-		return fmt.Errorf("%w: version %d, and this program reads version %d", ErrSnapshot, binary.LittleEndian.Uint32(b), snapshotVersion)
+		return fmt.Errorf("%w: unknown version %d, want %d", ErrSnapshot, binary.LittleEndian.Uint32(b), snapshotVersion)
 	}
 	streams := make(map[string]*stream)
 	var memory int64
@@ -246,7 +246,7 @@ func (s *Server) Restore(r io.Reader) error {
 			break
 		}
 		if streams[st.name] != nil {
-			d.fail(fmt.Errorf("stream %q is there twice", st.name))
+			d.fail(fmt.Errorf("stream %q is repeated", st.name))
 			break
 		}
 		streams[st.name] = st
@@ -257,19 +257,19 @@ func (s *Server) Restore(r io.Reader) error {
 		}
 	}
 	if d.err != nil {
-		return fmt.Errorf("%w: damaged: %w", ErrSnapshot, d.err)
+		return fmt.Errorf("%w: corrupt: %w", ErrSnapshot, d.err)
 	}
 	sum := d.sum
 	if b := d.raw(4); d.err != nil || binary.LittleEndian.Uint32(b) != sum {
-		return fmt.Errorf("%w: damaged: its checksum is not that of its content", ErrSnapshot)
+		return fmt.Errorf("%w: corrupt: wrong checksum", ErrSnapshot)
 	}
 	if memory > s.cfg.MemoryBytes {
-		return fmt.Errorf("%w: its records take %d bytes, and the memory is bounded to %d", ErrSnapshot, memory, s.cfg.MemoryBytes)
+		return fmt.Errorf("%w: its records need %d bytes of memory, the limit is %d", ErrSnapshot, memory, s.cfg.MemoryBytes)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if n := len(*s.streams.Load()); n > 0 {
-		return fmt.Errorf("kinesis: restore into a server that has %d streams already", n)
+		return fmt.Errorf("kinesis: cannot restore: the server already has %d streams", n)
 	}
 	s.streams.Store(&streams)
 	s.memory.Add(memory)
@@ -298,7 +298,7 @@ func (d *decoder) shard(st *stream, now time.Time) {
 	for n := d.uint(); n > 0 && d.err == nil; n-- {
 		p := d.uint()
 		if p >= uint64(len(st.shards)) || n > 2 {
-			d.fail(errors.New("a shard's parents are not among those before it"))
+			d.fail(errors.New("parent of a shard is not before it"))
 			return
 		}
 		parents = append(parents, uint32(p))
@@ -313,7 +313,7 @@ func (d *decoder) shard(st *stream, now time.Time) {
 	}
 	next, count := d.uint(), d.uint()
 	if d.err == nil && (next == 0 || count >= next) {
-		d.fail(fmt.Errorf("a shard of %d records whose next has index %d", count, next))
+		d.fail(fmt.Errorf("shard of %d records has the next index %d", count, next))
 	}
 	if d.err != nil {
 		return
@@ -331,7 +331,8 @@ func (d *decoder) shard(st *stream, now time.Time) {
 	st.shards = append(st.shards, sh)
 }
 
-// topology links parents and children and finds the open shards, which must cover the space.
+// topology links parents and children and collects the open shards, which must cover all
+// hash keys.
 func (d *decoder) topology(st *stream) {
 	for _, sh := range st.shards {
 		for _, p := range sh.parents {
@@ -345,12 +346,12 @@ func (d *decoder) topology(st *stream) {
 	var want hashKey
 	for i, sh := range st.open {
 		if sh.hashes.first != want || sh.hashes.last.less(sh.hashes.first) || (i == len(st.open)-1) != (sh.hashes.last == maxHashKey()) {
-			d.fail(fmt.Errorf("the open shards of stream %q do not cover the hash keys", st.name))
+			d.fail(fmt.Errorf("open shards of stream %q do not cover the hash keys", st.name))
 			return
 		}
 		want = sh.hashes.last.next()
 	}
 	if len(st.open) == 0 || !validStreamName(st.name) || st.retentionHours < 1 || st.maxRecordBytes < 1 {
-		d.fail(fmt.Errorf("stream %q lacks shards or settings", st.name))
+		d.fail(fmt.Errorf("stream %q has no open shards, an invalid name or invalid settings", st.name))
 	}
 }

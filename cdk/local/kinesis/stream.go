@@ -35,12 +35,12 @@ type stream struct {
 
 	mu             sync.RWMutex
 	shards         []*shard // by number
-	open           []*shard // by hash range; together they cover the space
+	open           []*shard // by hash range; together they cover all hash keys
 	retentionHours int
 	maxRecordBytes int
-	busy           status // what it is until readyAt
+	busy           status // the status until readyAt
 	readyAt        time.Time
-	scalings       []time.Time // of UpdateShardCount
+	scalings       []time.Time // times of UpdateShardCount
 	consumers      map[string]struct{}
 	gone           chan struct{} // closed when the stream is deleted
 }
@@ -56,7 +56,7 @@ func (st *stream) horizon(now time.Time) time.Time {
 	return now.Add(-time.Duration(st.retentionHours) * time.Hour)
 }
 
-// route returns the open shard that takes h. Hold mu.
+// route returns the open shard of h. Hold mu.
 func (st *stream) route(h hashKey) *shard {
 	i := sort.Search(len(st.open), func(i int) bool { return !st.open[i].hashes.last.less(h) })
 	return st.open[i]
@@ -75,7 +75,7 @@ func (st *stream) shard(id string, now time.Time) *shard {
 	return nil
 }
 
-// listed returns the shards that may still hold records. Hold mu.
+// listed returns the shards that may contain unexpired records. Hold mu.
 func (st *stream) listed(now time.Time) []*shard {
 	var out []*shard
 	for _, sh := range st.shards {
@@ -86,7 +86,8 @@ func (st *stream) listed(now time.Time) []*shard {
 	return out
 }
 
-// expired reports whether a shard was closed before the horizon, so that nothing in it can be read.
+// expired reports whether a shard was closed before the horizon: all of its records have
+// expired.
 func (sh *shard) expired(horizon time.Time) bool { return sh.closed && sh.closedAt.Before(horizon) }
 
 // replace closes the parents and opens children over the ranges. Hold mu for writing.
@@ -94,7 +95,7 @@ func (st *stream) replace(parents []*shard, now time.Time, ranges ...hashRange) 
 	second := now.Unix()
 	numbers := make([]uint32, 0, len(parents))
 	for _, p := range parents {
-		// Strictly later than each parent, so that every number of a child is above all of the parents'.
+		// Later than each parent, so that the sequence numbers of a child are above the parents'.
 		second = max(second, p.created.created+1)
 		numbers = append(numbers, p.number)
 	}
@@ -124,12 +125,12 @@ func (st *stream) sortOpen() {
 	sort.Slice(st.open, func(i, j int) bool { return st.open[i].hashes.first.less(st.open[j].hashes.first) })
 }
 
-// split divides an open shard at key. Hold mu for writing.
+// split splits an open shard at key. Hold mu for writing.
 func (st *stream) split(sh *shard, key hashKey, now time.Time) {
 	st.replace([]*shard{sh}, now, hashRange{sh.hashes.first, key.prev()}, hashRange{key, sh.hashes.last})
 }
 
-// merge joins two open neighbours. Hold mu for writing.
+// merge merges two adjacent open shards. Hold mu for writing.
 func (st *stream) merge(a, b *shard, now time.Time) {
 	r := hashRange{a.hashes.first, b.hashes.last}
 	if b.hashes.first.less(a.hashes.first) {
@@ -143,8 +144,8 @@ func (st *stream) adjacent(a, b *shard) bool {
 		b.hashes.last != maxHashKey() && b.hashes.last.next() == a.hashes.first
 }
 
-// rescale splits and merges until the open shards are n even parts: each cut
-// that is missing is made, each that is too many is removed. Hold mu for writing.
+// rescale splits and merges until the open shards are n equal parts: it splits where a
+// boundary is missing, and merges where there is one too many. Hold mu for writing.
 func (st *stream) rescale(n int, now time.Time) {
 	for i := range n {
 		start := evenRange(i, n).first
