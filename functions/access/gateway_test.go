@@ -91,6 +91,10 @@ func TestGatewayToken(t *testing.T) {
 	}
 }
 
+// inSeconds returns a NumericDate (RFC 7519) that is n seconds ahead.
+func inSeconds(n int64) int64 { return time.Now().Unix() + n }
+
+// TestAssertionAttacks checks that no forged or altered assertion gets a token.
 func TestAssertionAttacks(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -109,8 +113,8 @@ func TestAssertionAttacks(t *testing.T) {
 		"no jti":            assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { delete(c, "jti") }),
 		"no exp":            assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { delete(c, "exp") }),
 		"expired":           assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { c["iat"], c["exp"] = 1000, 1060 }),
-		"valid for a year":  assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { c["exp"] = time.Now().Add(365 * 24 * time.Hour).Unix() }),
-		"not yet valid":     assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { c["nbf"] = time.Now().Add(time.Hour).Unix() }),
+		"valid for a year":  assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { c["exp"] = inSeconds(365 * 86_400) }),
+		"not yet valid":     assertion(t, key, kid, func(c jwt.MapClaims, _ map[string]any) { c["nbf"] = inSeconds(3600) }),
 		"brings its key":    assertion(t, key, kid, func(_ jwt.MapClaims, h map[string]any) { h["jwk"] = map[string]string{"kty": "EC"} }),
 		"names its key":     assertion(t, key, kid, func(_ jwt.MapClaims, h map[string]any) { h["jku"] = "https://elsewhere.test/jwks" }),
 		"critical unknown":  assertion(t, key, kid, func(_ jwt.MapClaims, h map[string]any) { h["crit"] = []string{"x"} }),

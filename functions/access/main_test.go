@@ -264,8 +264,9 @@ func TestPublicKeys(t *testing.T) {
 	if err != nil || a.Status != 200 || !strings.Contains(a.Body, kid) || strings.Contains(a.Body, `"d"`) {
 		t.Errorf("got %+v, %v", a, err)
 	}
-	if a := p.Do(t, nil, "GET", "/.well-known/oauth-authorization-server", ""); a.Member(t, "token_endpoint") != tokentest.Issuer+"/v1/token" {
-		t.Errorf("got %+v", a)
+	a = p.Do(t, nil, "GET", "/.well-known/oauth-authorization-server", "")
+	if got, want := a.Member(t, "token_endpoint"), tokentest.Issuer+"/v1/token"; got != want {
+		t.Errorf("token_endpoint: got %s, want %s", got, want)
 	}
 }
 

@@ -25,7 +25,8 @@ type account struct {
 func (p *platform) person(t *testing.T, name, site, role string) *lambdahttp.Caller {
 	t.Helper()
 	var created account
-	p.Do(t, apitest.Administrator(), "POST", "/v1/users", fmt.Sprintf(`{"name":%q,"password":%q,"grants":{%q:%q}}`, name, apitest.Password, site, role)).Want(t, 201).Decode(t, &created)
+	body := fmt.Sprintf(`{"name":%q,"password":%q,"grants":{%q:%q}}`, name, apitest.Password, site, role)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/users", body).Want(t, 201).Decode(t, &created)
 	return apitest.Person(created.ID, site+"="+role)
 }
 
@@ -38,7 +39,8 @@ func (p *platform) session(t *testing.T, who *lambdahttp.Caller) (live func() bo
 		t.Fatal(err)
 	}
 	return func() bool {
-		return timescaletest.Value(t, p.DSN, "SELECT count(*) FROM refresh_token WHERE account_id = $1 AND revoked_at IS NULL", who.Subject) != "0"
+		const query = "SELECT count(*) FROM refresh_token WHERE account_id = $1 AND revoked_at IS NULL"
+		return timescaletest.Value(t, p.DSN, query, who.Subject) != "0"
 	}
 }
 
@@ -57,18 +59,18 @@ func TestAccounts(t *testing.T) {
 	a := p.Do(t, apitest.Administrator(), "GET", path, "").Want(t, 200)
 	var got account
 	if a.Decode(t, &got); got.Name != "bob" || got.Grants["plant-1"] != "viewer" || strings.Contains(a.Body, "argon2id") {
-		t.Errorf("got %s", a.Body)
+		t.Errorf("got %s, want bob as viewer of plant-1, without the hash", a.Body)
 	}
 	p.Do(t, apitest.Administrator(), "POST", "/v1/users", fmt.Sprintf(`{"name":"BOB","password":%q}`, apitest.Password)).Want(t, 409)
 	live := p.session(t, bob)
 	got = account{}
 	p.Do(t, apitest.Administrator(), "PUT", path, `{"grants":{"plant-2":"operator"}}`, "If-Match", `"1"`).Want(t, 200).Decode(t, &got)
 	if len(got.Grants) != 1 || got.Grants["plant-2"] != "operator" || live() {
-		t.Errorf("got %+v, session lives %t", got, live())
+		t.Errorf("got %+v, valid session %t, want the role operator at plant-2 and no session", got, live())
 	}
 	p.Do(t, apitest.Administrator(), "PUT", path, `{"disabled":true}`, "If-Match", `"1"`).Want(t, 412)
 	var page list[account]
-	p.Do(t, apitest.Administrator(), "GET", "/v1/users", "").Want(t, 200).Decode(t, &page)
+	p.get(t, apitest.Administrator(), "/v1/users", &page)
 	if len(page.Items) != 1 {
 		t.Errorf("got %+v", page)
 	}
@@ -93,10 +95,11 @@ func TestPasswords(t *testing.T) {
 		t.Error("the session is still valid after the password was changed")
 	}
 	p.Do(t, bob, "PUT", "/v1/me/password", change(apitest.Password, apitest.Password+"?")).Want(t, 403)
-	p.Do(t, apitest.Administrator(), "PUT", "/v1/users/"+bob.Subject+"/password", fmt.Sprintf(`{"password":%q}`, apitest.Password)).Want(t, 204)
+	reset := fmt.Sprintf(`{"password":%q}`, apitest.Password)
+	p.Do(t, apitest.Administrator(), "PUT", "/v1/users/"+bob.Subject+"/password", reset).Want(t, 204)
 	p.Do(t, bob, "PUT", "/v1/me/password", change(apitest.Password, apitest.Password+"?")).Want(t, 204)
 	var me account
-	if p.Do(t, bob, "GET", "/v1/me", "").Want(t, 200).Decode(t, &me); me.Name != "bob" {
+	if p.get(t, bob, "/v1/me", &me); me.Name != "bob" {
 		t.Errorf("got %+v", me)
 	}
 	p.Do(t, apitest.Administrator(), "GET", "/v1/me", "").Want(t, 404) // ada has no account here
@@ -113,10 +116,12 @@ func TestAccountsOfOthers(t *testing.T) {
 	p.Do(t, eve, "GET", "/v1/users", "").Want(t, 403)
 	p.Do(t, eve, "PUT", "/v1/users/"+eve.Subject, `{"grants":{"*":"admin"}}`, "If-Match", "*").Want(t, 403)
 	p.Do(t, eve, "PUT", "/v1/users/"+eve.Subject+"/password", fmt.Sprintf(`{"password":%q}`, apitest.Password)).Want(t, 403)
-	p.Do(t, eve, "PUT", "/v1/me/password", fmt.Sprintf(`{"old_password":%q,"password":%q,"grants":{"*":"admin"}}`, apitest.Password, apitest.Password+"!")).Want(t, 400)
+	body = fmt.Sprintf(`{"old_password":%q,"password":%q,"grants":{"*":"admin"}}`, apitest.Password, apitest.Password+"!")
+	p.Do(t, eve, "PUT", "/v1/me/password", body).Want(t, 400)
 	p.Do(t, apitest.Administrator(), "GET", "/v1/users/x'%20OR%20'1'='1", "").Want(t, 404)
 	for _, grants := range []string{`{"*":"root"}`, `{"":"viewer"}`, `{"a":"gateway"}`} {
-		p.Do(t, apitest.Administrator(), "POST", "/v1/users", fmt.Sprintf(`{"name":"x","password":%q,"grants":%s}`, apitest.Password, grants)).Want(t, 422)
+		body := fmt.Sprintf(`{"name":"x","password":%q,"grants":%s}`, apitest.Password, grants)
+		p.Do(t, apitest.Administrator(), "POST", "/v1/users", body).Want(t, 422)
 	}
 	root := p.person(t, "root", "*", "admin")
 	p.Do(t, root, "PUT", "/v1/users/"+root.Subject, `{"disabled":true,"grants":{"*":"admin"}}`, "If-Match", "*").Want(t, 422)

@@ -22,18 +22,18 @@ type anomaly struct {
 	} `json:"comments"`
 }
 
-// found makes n anomalies a second apart.
-func (p *platform) found(t *testing.T, n int) {
+// addAnomalies stores n anomalies, one second apart.
+func (p *platform) addAnomalies(t *testing.T, n int) {
 	t.Helper()
 	value := 99.5
 	var all []directory.Anomaly
 	for i := range n {
 		all = append(all, directory.Anomaly{
-			Gateway: "gw-1", Device: "device-1", Metric: "metric-1", Time: telemetry.Micros(1_700_000_000_000_000 + 1_000_000*i), Kind: directory.ByScore,
-			Score: 0.9, Value: &value, Severity: directory.Warning, Message: "unusual",
+			Gateway: "gw-1", Device: "device-1", Metric: "metric-1", Time: telemetry.Micros(1_700_000_000_000_000 + 1_000_000*i),
+			Kind: directory.ByScore, Score: 0.9, Value: &value, Severity: directory.Warning, Message: "unusual",
 		})
 	}
-	for range 2 { // found again, they are the same
+	for range 2 { // finding them twice stores them once
 		if _, unknown, err := p.Pool.AddAnomalies(t.Context(), all); err != nil || unknown != 0 {
 			t.Fatal(unknown, err)
 		}
@@ -44,13 +44,13 @@ func TestAnomalies(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	p.machines(t)
-	p.found(t, 5)
+	p.addAnomalies(t, 5)
 	viewer, operator := apitest.Person("eve", "plant-1=viewer"), apitest.Person("bob", "plant-1=operator")
 	const all = "/v1/sites/plant-1/anomalies"
 	var ids []string
 	for target := all + "?limit=2"; target != ""; {
 		var page list[anomaly]
-		p.Do(t, viewer, "GET", target, "").Want(t, 200).Decode(t, &page)
+		p.get(t, viewer, target, &page)
 		for _, a := range page.Items {
 			ids = append(ids, a.ID)
 		}
@@ -59,7 +59,7 @@ func TestAnomalies(t *testing.T) {
 		}
 	}
 	if got := strings.Join(ids, " "); got != "5 4 3 2 1" {
-		t.Errorf("got %s, want the newest first and each once", got)
+		t.Errorf("got %s, want 5 4 3 2 1", got)
 	}
 	one := all + "/3"
 	p.Do(t, viewer, "POST", one+"/acknowledge", "").Want(t, 403)
@@ -68,12 +68,12 @@ func TestAnomalies(t *testing.T) {
 	p.Do(t, operator, "POST", one+"/comments", `{"text":"Lager getauscht <script>alert(1)</script>"}`).Want(t, 201)
 	p.Do(t, operator, "POST", one+"/comments", `{"text":""}`).Want(t, 422)
 	var a anomaly
-	p.Do(t, viewer, "GET", one, "").Want(t, 200).Decode(t, &a)
+	p.get(t, viewer, one, &a)
 	if a.AcknowledgedBy != "bob" || len(a.Comments) != 1 || a.Comments[0].Author != "bob" {
 		t.Errorf("got %+v", a)
 	}
 	var open list[anomaly]
-	p.Do(t, viewer, "GET", all+"?state=open&from=2023-11-14T22:13:21Z", "").Want(t, 200).Decode(t, &open)
+	p.get(t, viewer, all+"?state=open&from=2023-11-14T22:13:21Z", &open)
 	if len(open.Items) != 3 { // 1 is before, 3 is acknowledged
 		t.Errorf("got %+v", open)
 	}
@@ -82,7 +82,7 @@ func TestAnomalies(t *testing.T) {
 	}
 	for _, sql := range []string{"gateway", "device", "metric"} {
 		var none list[anomaly]
-		p.Do(t, viewer, "GET", all+"?"+sql+"=x'%20OR%20'1'='1", "").Want(t, 200).Decode(t, &none)
+		p.get(t, viewer, all+"?"+sql+"=x'%20OR%20'1'='1", &none)
 		if len(none.Items) != 0 {
 			t.Errorf("%s: got %+v", sql, none)
 		}
@@ -92,12 +92,13 @@ func TestAnomalies(t *testing.T) {
 	}
 }
 
-// TestAnomaliesOfOthers reads another site's by path, by filter and by number.
+// TestAnomaliesOfOthers checks that anomalies of another site are not found by path, by
+// filter or by number.
 func TestAnomaliesOfOthers(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	p.machines(t)
-	p.found(t, 1)
+	p.addAnomalies(t, 1)
 	p.site(t, "plant-2")
 	mal := apitest.Person("mal", "plant-2=admin")
 	p.Do(t, mal, "GET", "/v1/sites/plant-1/anomalies", "").Want(t, 404)
@@ -105,7 +106,7 @@ func TestAnomaliesOfOthers(t *testing.T) {
 	p.Do(t, mal, "POST", "/v1/sites/plant-2/anomalies/1/acknowledge", "").Want(t, 404)
 	p.Do(t, mal, "POST", "/v1/sites/plant-2/anomalies/1/comments", `{"text":"x"}`).Want(t, 404)
 	var none list[anomaly]
-	p.Do(t, mal, "GET", "/v1/sites/plant-2/anomalies?gateway=gw-1", "").Want(t, 200).Decode(t, &none)
+	p.get(t, mal, "/v1/sites/plant-2/anomalies?gateway=gw-1", &none)
 	if len(none.Items) != 0 {
 		t.Errorf("got %+v", none)
 	}
@@ -121,42 +122,44 @@ func TestAlarmRules(t *testing.T) {
 	rule := func(more string) string {
 		return `{"gateway":"gw-1","device":"press-1","metric":"temperature",` + more + `}`
 	}
-	var made struct {
+	var created struct {
 		ID      string   `json:"id"`
 		High    *float64 `json:"high"`
 		Enabled bool     `json:"enabled"`
 	}
-	p.Do(t, operator, "POST", all, rule(`"kind":"threshold","high":90,"hysteresis":2,"severity":"critical"`)).Want(t, 201).Decode(t, &made)
-	if len(made.ID) != 36 || made.High == nil || *made.High != 90 || !made.Enabled {
-		t.Fatalf("got %+v", made)
+	threshold := rule(`"kind":"threshold","high":90,"hysteresis":2,"severity":"critical"`)
+	p.Do(t, operator, "POST", all, threshold).Want(t, 201).Decode(t, &created)
+	if len(created.ID) != 36 || created.High == nil || *created.High != 90 || !created.Enabled {
+		t.Fatalf("got %+v", created)
 	}
 	p.Do(t, operator, "POST", all, rule(`"kind":"rate","per_second":5`)).Want(t, 201)
 	p.Do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":60`)).Want(t, 201)
-	p.Do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":1e-9`)).Want(t, 422) // it would be kept as 0
+	p.Do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":1e-9`)).Want(t, 422) // it would be stored as 0
 	enabled, err := p.Pool.EnabledAlarmRules(t.Context())
 	if err != nil || len(enabled) != 3 {
 		t.Fatal(enabled, err)
 	}
-	one := all + "/" + made.ID
+	one := all + "/" + created.ID
 	p.Do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"2"`).Want(t, 412)
 	p.Do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"1"`).Want(t, 200)
 	for _, bad := range []string{
 		`"kind":"threshold"`, `"kind":"threshold","low":2,"high":1`, `"kind":"rate"`, `"kind":"rate","per_second":-1`, `"kind":"no_data"`,
-		`"kind":"magic"`, `"kind":"rate","per_second":1,"low":1`, `"kind":"threshold","low":1,"severity":"x"`, `"kind":"threshold","low":1,"hysteresis":-1`,
+		`"kind":"magic"`, `"kind":"rate","per_second":1,"low":1`,
+		`"kind":"threshold","low":1,"severity":"x"`, `"kind":"threshold","low":1,"hysteresis":-1`,
 	} {
 		p.Do(t, operator, "POST", all, rule(bad)).Want(t, 422)
 	}
 	p.Do(t, operator, "POST", all, rule(`"kind":"rate","per_second":1,"site":"plant-2"`)).Want(t, 400)
 	p.Do(t, operator, "POST", all, rule(`"kind":"rate","per_second":1e999`)).Want(t, 400)
 	var page list[struct{}]
-	p.Do(t, operator, "GET", all+"?limit=2", "").Want(t, 200).Decode(t, &page)
-	p.Do(t, operator, "GET", all+"?limit=2&cursor="+page.Next, "").Want(t, 200).Decode(t, &page)
+	p.get(t, operator, all+"?limit=2", &page)
+	p.get(t, operator, all+"?limit=2&cursor="+page.Next, &page)
 	if len(page.Items) != 1 {
 		t.Errorf("got %+v", page)
 	}
 	mal := apitest.Person("mal", "plant-2=admin")
 	for _, site := range []string{"plant-1", "plant-2"} {
-		other := "/v1/sites/" + site + "/alarm-rules/" + made.ID
+		other := "/v1/sites/" + site + "/alarm-rules/" + created.ID
 		p.Do(t, mal, "GET", other, "").Want(t, 404)
 		p.Do(t, mal, "PUT", other, rule(`"kind":"rate","per_second":1`), "If-Match", "*").Want(t, 404)
 		p.Do(t, mal, "DELETE", other, "").Want(t, 404)
@@ -176,7 +179,8 @@ func TestConsole(t *testing.T) {
 	const reports = "/v1/sites/plant-1/client-reports"
 	p.Do(t, viewer, "POST", reports, `{"kind":"error","message":"it broke","detail":{"line":7}}`).Want(t, 202)
 	for _, bad := range []string{
-		`{"kind":"x","message":"m"}`, `{"kind":"error","message":""}`, `{"kind":"error","message":"a\nb"}`, `{"kind":"error","message":"m","detail":[1]}`,
+		`{"kind":"x","message":"m"}`, `{"kind":"error","message":""}`, `{"kind":"error","message":"a\nb"}`,
+		`{"kind":"error","message":"m","detail":[1]}`,
 		fmt.Sprintf(`{"kind":"error","message":"m","detail":{"x":%q}}`, strings.Repeat("a", 20_000)),
 	} {
 		p.Do(t, viewer, "POST", reports, bad).Want(t, 422)
@@ -187,8 +191,8 @@ func TestConsole(t *testing.T) {
 			URLs []string `json:"urls"`
 		} `json:"ice_servers"`
 	}
-	p.Do(t, viewer, "GET", "/v1/sites/plant-1/ice-servers", "").Want(t, 200).Decode(t, &ice)
+	p.get(t, viewer, "/v1/sites/plant-1/ice-servers", &ice)
 	if ice.Servers == nil {
-		t.Error("want a list")
+		t.Error("ice_servers: got null, want a list")
 	}
 }

@@ -7,13 +7,14 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
-// machines makes the gateway gw-1 of plant-1 with two devices and two metrics.
+// machines creates the gateway gw-1 of plant-1 with two devices and two metrics.
 func (p *platform) machines(t *testing.T) {
 	t.Helper()
 	p.site(t, "plant-1")
 	p.register(t, "plant-1", "gw-1")
 	for _, table := range []string{"device", "metric"} {
-		timescaletest.Exec(t, p.DSN, "INSERT INTO "+table+" (gateway_id, name) SELECT id, $2 || n FROM gateway, generate_series(1, 2) n WHERE name = $1", "gw-1", table+"-")
+		timescaletest.Exec(t, p.DSN, "INSERT INTO "+table+
+			" (gateway_id, name) SELECT id, $2 || n FROM gateway, generate_series(1, 2) n WHERE name = $1", "gw-1", table+"-")
 	}
 }
 
@@ -23,17 +24,23 @@ func TestDevicesAndMetrics(t *testing.T) {
 	p.machines(t)
 	operator, viewer := apitest.Person("bob", "plant-1=operator"), apitest.Person("eve", "plant-1=viewer")
 	for _, c := range []struct{ kind, change, want string }{
-		{"device", `{"title":"Press","description":"Hall 2"}`, `{"site":"plant-1","gateway":"gw-1","name":"device-1","title":"Press","description":"Hall 2"}`},
-		{"metric", `{"title":"Temperature","unit":"Cel"}`, `{"site":"plant-1","gateway":"gw-1","name":"metric-1","title":"Temperature","unit":"Cel"}`},
+		{
+			"device", `{"title":"Press","description":"Hall 2"}`,
+			`{"site":"plant-1","gateway":"gw-1","name":"device-1","title":"Press","description":"Hall 2"}`,
+		},
+		{
+			"metric", `{"title":"Temperature","unit":"Cel"}`,
+			`{"site":"plant-1","gateway":"gw-1","name":"metric-1","title":"Temperature","unit":"Cel"}`,
+		},
 	} {
 		list1 := "/v1/sites/plant-1/gateways/gw-1/" + c.kind + "s"
 		one := list1 + "/" + c.kind + "-1"
 		var page list[map[string]string]
-		p.Do(t, viewer, "GET", list1+"?limit=1", "").Want(t, 200).Decode(t, &page)
+		p.get(t, viewer, list1+"?limit=1", &page)
 		if len(page.Items) != 1 || page.Items[0]["name"] != c.kind+"-1" {
 			t.Errorf("got %+v", page)
 		}
-		p.Do(t, viewer, "GET", list1+"?limit=1&cursor="+page.Next, "").Want(t, 200).Decode(t, &page)
+		p.get(t, viewer, list1+"?limit=1&cursor="+page.Next, &page)
 		if len(page.Items) != 1 || page.Items[0]["name"] != c.kind+"-2" {
 			t.Errorf("got %+v", page)
 		}

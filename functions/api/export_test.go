@@ -28,7 +28,7 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
-// exportBucket is a bucket of the local body of S3.
+// exportBucket returns a bucket of the S3 emulator.
 func exportBucket(t *testing.T) files {
 	t.Helper()
 	objects, err := locals3.New(locals3.Config{Dir: t.TempDir(), Now: time.Now})
@@ -65,7 +65,7 @@ type export struct {
 	Format    string    `json:"format"`
 }
 
-// download reads an address without a token.
+// download reads a file without a token.
 func download(t *testing.T, address string) []byte {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
@@ -89,34 +89,43 @@ func TestExports(t *testing.T) {
 	p := newPlatform(t)
 	at := hour()
 	p.site(t, "plant-1")
-	p.send(t, "plant-1", "gw-1", event("=a", "m", at, 1), event("=a", "m", at+second, 0.1), event("b", "m", at, 3), event("b", "n", at, 4), event("b", "m", at+10*second, 5))
+	p.send(t, "plant-1", "gw-1",
+		event("=a", "m", at, 1), event("=a", "m", at+second, 0.1),
+		event("b", "m", at, 3), event("b", "n", at, 4), event("b", "m", at+10*second, 5))
 	viewer := apitest.Person("eve", "plant-1=viewer")
-	ask := func(more, format string) (e export, body []byte) {
+	create := func(more, format string) (e export, body []byte) {
 		t.Helper()
-		request := fmt.Sprintf(`{"gateway":"gw-1",%s"from":%q,"to":%d,"format":%q}`, more, at.Time().Format(time.RFC3339), at+10*second, format)
-		asked := time.Now().Truncate(time.Second)
+		request := fmt.Sprintf(`{"gateway":"gw-1",%s"from":%q,"to":%d,"format":%q}`,
+			more, at.Time().Format(time.RFC3339), at+10*second, format)
+		before := time.Now().Truncate(time.Second)
 		p.Do(t, viewer, "POST", "/v1/sites/plant-1/exports", request).Want(t, 201).Decode(t, &e)
-		answered := time.Now()
+		after := time.Now()
 		body = download(t, e.URL)
-		const lasts = 15 * time.Minute
-		if e.Bytes != len(body) || e.Format != format || e.ExpiresAt.Before(asked.Add(lasts)) || e.ExpiresAt.After(answered.Add(lasts)) {
-			t.Errorf("got %+v, %d bytes, asked for from %v to %v", e, len(body), asked, answered)
+		const lifetime = 15 * time.Minute
+		if e.Bytes != len(body) || e.Format != format ||
+			e.ExpiresAt.Before(before.Add(lifetime)) || e.ExpiresAt.After(after.Add(lifetime)) {
+			t.Errorf("got %+v and %d bytes for a request between %v and %v", e, len(body), before, after)
 		}
 		if !regexp.MustCompile(`/exports/exports/plant-1/[a-z2-7]{32}\.` + format + `\?`).MatchString(e.URL) {
-			t.Errorf("address %s", e.URL)
+			t.Errorf("got address %s", e.URL)
 		}
 		return e, body
 	}
-	e, body := ask("", "csv")
+	e, body := create("", "csv")
 	begin := at.Time().UTC().Format(time.RFC3339)
-	want := "device,metric,unit,time,value,quality\r\n'=a,m,," + begin + ",1,good\r\n'=a,m,," + (at + second).Time().UTC().Format(time.RFC3339) + ",0.1,good\r\nb,m,," + begin + ",3,good\r\nb,n,," + begin + ",4,good\r\n"
+	want := "device,metric,unit,time,value,quality\r\n" +
+		"'=a,m,," + begin + ",1,good\r\n" +
+		"'=a,m,," + (at + second).Time().UTC().Format(time.RFC3339) + ",0.1,good\r\n" +
+		"b,m,," + begin + ",3,good\r\n" +
+		"b,n,," + begin + ",4,good\r\n"
 	if string(body) != want || e.Rows != 4 {
 		t.Errorf("got %d rows:\n%s", e.Rows, body)
 	}
-	if e, body := ask(`"device":"b","metric":"n",`, "ndjson"); e.Rows != 1 || string(body) != `{"device":"b","metric":"n","unit":"","time":"`+begin+`","value":4,"quality":"good"}`+"\n" {
-		t.Errorf("got %s", body)
+	want = `{"device":"b","metric":"n","unit":"","time":"` + begin + `","value":4,"quality":"good"}` + "\n"
+	if e, body := create(`"device":"b","metric":"n",`, "ndjson"); e.Rows != 1 || string(body) != want {
+		t.Errorf("got %s, want %s", body, want)
 	}
-	_, body = ask(`"device":"b",`, "parquet")
+	_, body = create(`"device":"b",`, "parquet")
 	type row struct {
 		Device string  `parquet:"device"`
 		Value  float64 `parquet:"value"`
@@ -124,24 +133,26 @@ func TestExports(t *testing.T) {
 	if rows, err := parquet.Read[row](bytes.NewReader(body), int64(len(body))); err != nil || len(rows) != 2 || rows[1] != (row{"b", 4}) {
 		t.Errorf("got %+v, %v", rows, err)
 	}
-	if _, body := ask(`"device":"none",`, "csv"); bytes.Count(body, []byte("\n")) != 1 {
+	if _, body := create(`"device":"none",`, "csv"); bytes.Count(body, []byte("\n")) != 1 {
 		t.Errorf("got %s", body)
 	}
-	// The same request again, by its key, is the same file.
+	// A repetition with the same key returns the same file.
 	request := fmt.Sprintf(`{"gateway":"gw-1","from":%d,"to":%d,"format":"csv"}`, at, at+1)
 	first := p.Do(t, viewer, "POST", "/v1/sites/plant-1/exports", request, "Idempotency-Key", "k").Want(t, 201)
-	if again := p.Do(t, viewer, "POST", "/v1/sites/plant-1/exports", request, "Idempotency-Key", "k").Want(t, 201); again.Body != first.Body {
-		t.Errorf("got %s, first %s", again.Body, first.Body)
+	replay := p.Do(t, viewer, "POST", "/v1/sites/plant-1/exports", request, "Idempotency-Key", "k").Want(t, 201)
+	if replay.Body != first.Body {
+		t.Errorf("got %s, want %s", replay.Body, first.Body)
 	}
 	if got := p.Trail(t); got["export.create"] != 5 {
 		t.Errorf("trail %v", got)
 	}
-	if got := timescaletest.Value(t, p.DSN, "SELECT string_agg(DISTINCT actor || ' ' || site || ' ' || object, ',') FROM trail WHERE action = 'export.create'"); got != "eve plant-1 sites/plant-1/gateways/gw-1" {
-		t.Errorf("trail tells of %s", got)
+	const query = "SELECT string_agg(DISTINCT actor || ' ' || site || ' ' || object, ',') FROM trail WHERE action = 'export.create'"
+	if got, want := timescaletest.Value(t, p.DSN, query), "eve plant-1 sites/plant-1/gateways/gw-1"; got != want {
+		t.Errorf("audit trail: got %s, want %s", got, want)
 	}
 }
 
-func TestExportsRefused(t *testing.T) {
+func TestExportsRejected(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
 	at := hour()
@@ -164,7 +175,7 @@ func TestExportsRefused(t *testing.T) {
 		`{"gateway":"none","from":1,"to":2,"format":"csv"}`:                             404,
 		`{"gateway":"gw-2","from":1,"to":2,"format":"csv"}`:                             404, // another site's
 		`{"gateway":"gw-1' OR '1'='1","from":1,"to":2,"format":"csv"}`:                  404,
-		`{"gateway":"gw-1","device":"' OR '1'='1","from":1,"to":2,"format":"csv"}`:      201, // it holds nothing
+		`{"gateway":"gw-1","device":"' OR '1'='1","from":1,"to":2,"format":"csv"}`:      201, // it is empty
 		`{"gateway":"gw-1","from":"2026-01-01T00:00:00+02:00","to":2,"format":"csv"}`:   422,
 		`{"gateway":"gw-1","from":1,"to":2,"format":"../../etc/passwd"}`:                422,
 		`{"gateway":"gw-1","from":1,"to":2,"format":"csv","format":"../../etc/passwd"}`: 400,
@@ -174,27 +185,33 @@ func TestExportsRefused(t *testing.T) {
 	good := `{"gateway":"gw-1","from":1,"to":2,"format":"csv"}`
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/exports?gateway=gw-2", good).Want(t, 400)
 	p.Do(t, apitest.Person("eve", "plant-2=admin"), "POST", "/v1/sites/plant-1/exports", good).Want(t, 404)
-	// A site's name does not lead out of its folder.
+	// A site's name cannot leave its prefix.
 	var e export
-	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-2%2F..%2Fx%20y/exports", strings.Replace(good, "gw-1", "gw-2", 1)).Want(t, 201).Decode(t, &e)
+	other := strings.Replace(good, "gw-1", "gw-2", 1)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-2%2F..%2Fx%20y/exports", other).Want(t, 201).Decode(t, &e)
 	if !regexp.MustCompile(`/exports/exports/_[A-Z2-7]+/[a-z2-7]{32}\.csv\?`).MatchString(e.URL) {
-		t.Errorf("address %s", e.URL)
+		t.Errorf("got address %s", e.URL)
 	}
-	// Too much, as the minutes tell: without reading it.
-	timescaletest.Exec(t, p.DSN, "INSERT INTO event_minute SELECT device_id, metric_id, '2026-01-01', 0, 5000001, 0, 0, 0, '2026-01-01', 0, '2026-01-01', 0 FROM series JOIN device ON device.id = device_id JOIN gateway ON gateway.id = gateway_id WHERE gateway.name = 'gw-1'")
-	a := p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/exports", fmt.Sprintf(`{"gateway":"gw-1","from":0,"to":%d,"format":"csv"}`, at)).Want(t, 422)
+	// The roll-up of minutes shows, without reading the events, that there are too many.
+	timescaletest.Exec(t, p.DSN, `INSERT INTO event_minute
+		SELECT device_id, metric_id, '2026-01-01', 0, 5000001, 0, 0, 0, '2026-01-01', 0, '2026-01-01', 0
+		FROM series JOIN device ON device.id = device_id JOIN gateway ON gateway.id = gateway_id WHERE gateway.name = 'gw-1'`)
+	tooMany := fmt.Sprintf(`{"gateway":"gw-1","from":0,"to":%d,"format":"csv"}`, at)
+	a := p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/exports", tooMany).Want(t, 422)
 	if !strings.Contains(a.Body, "Select a device") {
 		t.Errorf("got %s", a.Body)
 	}
 }
 
-// TestExportOfAMillion reads a million events into a file and prints the most memory
-// that was in use meanwhile.
+// TestExportOfAMillion exports a million events and checks the largest heap meanwhile.
 func TestExportOfAMillion(t *testing.T) {
 	p := newPlatform(t)
 	p.site(t, "plant-1")
-	p.send(t, "plant-1", "gw-1", event("d-0", "m", hour(), 0), event("d-1", "m", hour(), 0), event("d-2", "m", hour(), 0), event("d-3", "m", hour(), 0))
-	timescaletest.Exec(t, p.DSN, `INSERT INTO event SELECT timestamptz '2026-11-01' + n * interval '1 s', device_id, metric_id, sin(n), 0 FROM series, generate_series(1, 250000) n`)
+	for i := range 4 {
+		p.send(t, "plant-1", "gw-1", event(fmt.Sprint("d-", i), "m", hour(), 0))
+	}
+	timescaletest.Exec(t, p.DSN, `INSERT INTO event SELECT timestamptz '2026-11-01' + n * interval '1 s', device_id, metric_id, sin(n), 0
+		FROM series, generate_series(1, 250000) n`)
 	var peak atomic.Int64
 	stop, ended := make(chan struct{}), make(chan struct{})
 	runtime.GC()
@@ -211,22 +228,24 @@ func TestExportOfAMillion(t *testing.T) {
 		}
 	}()
 	start := time.Now()
-	sink := &counter{}
+	sink := &discard{}
 	request := readingsSelection(telemetry.MicrosOf(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)))
-	err := p.Pool.Export(t.Context(), request, sink.take(t))
+	err := p.Pool.Export(t.Context(), request, sink.write(t))
 	took := time.Since(start)
 	close(stop)
 	<-ended
-	t.Logf("%d rows, %d bytes of Parquet in %v, %.1f MiB of heap at most", sink.rows, sink.bytes, took.Round(time.Millisecond), float64(peak.Load())/(1<<20))
+	t.Logf("%d rows, %d bytes of Parquet in %v, at most %.1f MiB of heap",
+		sink.rows, sink.bytes, took.Round(time.Millisecond), float64(peak.Load())/(1<<20))
 	if err != nil || sink.rows != 1_000_000 {
-		t.Errorf("%d rows, %v", sink.rows, err)
+		t.Errorf("got %d rows, %v, want 1000000", sink.rows, err)
 	}
 	if peak.Load() > 64<<20 {
-		t.Errorf("%d bytes of heap", peak.Load())
+		t.Errorf("got %d bytes of heap, want at most 64 MiB", peak.Load())
 	}
-	// And through the handler, into the bucket and back.
+	// The same through the handler and the bucket.
 	var e export
-	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/exports", `{"gateway":"gw-1","from":"2026-11-01T00:00:00Z","to":"2026-11-04T00:00:00Z","format":"csv"}`).Want(t, 201).Decode(t, &e)
+	const all = `{"gateway":"gw-1","from":"2026-11-01T00:00:00Z","to":"2026-11-04T00:00:00Z","format":"csv"}`
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/exports", all).Want(t, 201).Decode(t, &e)
 	rows := 0
 	reader := csv.NewReader(bufio.NewReader(bytes.NewReader(download(t, e.URL))))
 	for reader.ReuseRecord = true; ; rows++ {
@@ -237,7 +256,7 @@ func TestExportOfAMillion(t *testing.T) {
 		}
 	}
 	if rows-1 != 1_000_000 || e.Rows != rows-1 {
-		t.Errorf("%d rows, said %d", rows-1, e.Rows)
+		t.Errorf("got %d rows in the file and %d in the response, want 1000000", rows-1, e.Rows)
 	}
 }
 
@@ -251,16 +270,16 @@ func readingsSelection(from telemetry.Micros) readings.Selection {
 	return readings.Selection{Site: "plant-1", Gateway: "gw-1", Range: readings.Range{From: from, To: from + 250_001*second}}
 }
 
-// counter is a Parquet file that goes nowhere.
-type counter struct{ rows, bytes int }
+// discard is a Parquet file that only counts what is written.
+type discard struct{ rows, bytes int }
 
 // Write implements io.Writer.
-func (c *counter) Write(p []byte) (int, error) {
+func (c *discard) Write(p []byte) (int, error) {
 	c.bytes += len(p)
 	return len(p), nil
 }
 
-func (c *counter) take(t *testing.T) func(*readings.Block) error {
+func (c *discard) write(t *testing.T) func(*readings.Block) error {
 	t.Helper()
 	w, err := exportfile.New(c, exportfile.Parquet)
 	if err != nil {

@@ -55,32 +55,32 @@ func TestGateways(t *testing.T) {
 	p := newPlatform(t)
 	p.site(t, "plant-1")
 	kid := p.register(t, "plant-1", "gw-1")
-	good := func(kid string) bool {
+	valid := func(kid string) bool {
 		_, _, err := p.Pool.GatewayKey(t.Context(), "gw-1", kid, time.Now())
 		return err == nil
 	}
-	if !good(kid) {
-		t.Fatal("the key is not good")
+	if !valid(kid) {
+		t.Fatal("the first key is not valid")
 	}
-	// Rotated: both are good for an hour; then the old one is removed at once.
+	// After a rotation both keys are valid for an hour. Then the old one is removed.
 	jwk, next := publicKey(t)
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways/gw-1/keys", `{"key":`+jwk+`}`).Want(t, 201)
 	var keys list[gatewayKey]
-	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/gateways/gw-1/keys", "").Want(t, 200).Decode(t, &keys)
+	p.get(t, apitest.Administrator(), "/v1/sites/plant-1/gateways/gw-1/keys", &keys)
 	if len(keys.Items) != 2 || keys.Items[0].ID != next || keys.Items[0].NotAfter != nil || keys.Items[1].NotAfter == nil {
 		t.Errorf("got %+v", keys)
 	}
-	if !good(kid) || !good(next) {
-		t.Error("the two keys are not good together")
+	if !valid(kid) || !valid(next) {
+		t.Error("after the rotation, not both keys are valid")
 	}
 	p.Do(t, apitest.Administrator(), "DELETE", "/v1/sites/plant-1/gateways/gw-1/keys/"+kid, "").Want(t, 204)
-	if good(kid) || !good(next) {
-		t.Error("the old key was not removed alone")
+	if valid(kid) || !valid(next) {
+		t.Error("after the removal: got old key valid or new key not valid")
 	}
 	a := p.Do(t, apitest.Administrator(), "DELETE", "/v1/sites/plant-1/gateways/gw-1", "", "If-Match", "*").Want(t, 200)
 	var g gateway
-	if a.Decode(t, &g); g.RevokedAt == nil || good(next) {
-		t.Errorf("revoked: got %+v, key good %t", g, good(next))
+	if a.Decode(t, &g); g.RevokedAt == nil || valid(next) {
+		t.Errorf("revoked: got %+v, key valid %t", g, valid(next))
 	}
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways/gw-1/keys", `{"key":`+jwk+`}`).Want(t, 409)
 	want := map[string]int{"site.create": 1, "gateway.register": 1, "gateway.rotate": 1, "gateway.remove_key": 1, "gateway.revoke": 1}
@@ -89,8 +89,8 @@ func TestGateways(t *testing.T) {
 	}
 }
 
-// TestRegisterKnownGateway: one that so far has sent events only is taken over by its
-// own site, and by no other.
+// TestRegisterKnownGateway checks that a gateway that was created by its events can be
+// registered by its own site only.
 func TestRegisterKnownGateway(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -102,10 +102,11 @@ func TestRegisterKnownGateway(t *testing.T) {
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-2/gateways", body).Want(t, 409)
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", body).Want(t, 201)
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", body).Want(t, 409)
-	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", `{"name":"gw-2","key":`+jwk+`}`).Want(t, 409) // another's key
+	body = `{"name":"gw-2","key":` + jwk + `}` // another gateway's key
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", body).Want(t, 409)
 }
 
-// TestGatewaysOfOthers reads and changes a gateway by the path of another site.
+// TestGatewaysOfOthers checks that a gateway of another site cannot be read or changed.
 func TestGatewaysOfOthers(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -123,10 +124,10 @@ func TestGatewaysOfOthers(t *testing.T) {
 		p.Do(t, eve, "POST", path+"/keys", `{"key":`+jwk+`}`).Want(t, 404)
 		p.Do(t, eve, "DELETE", path+"/keys/"+kid, "").Want(t, 404)
 	}
-	// A cursor of one list is none of another's.
+	// A cursor is valid for its own list only.
 	p.register(t, "plant-2", "gw-3")
 	var page list[gateway]
-	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-2/gateways?limit=1", "").Want(t, 200).Decode(t, &page)
+	p.get(t, apitest.Administrator(), "/v1/sites/plant-2/gateways?limit=1", &page)
 	p.Do(t, eve, "GET", "/v1/sites/plant-1/gateways?cursor="+page.Next, "").Want(t, 400)
 	if got := p.Trail(t); len(got) != 2 {
 		t.Errorf("trail %v", got)

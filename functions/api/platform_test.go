@@ -7,6 +7,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/api"
 	"github.com/insighthub/insighthub/lib/api/apitest"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
@@ -34,6 +35,12 @@ func platformOver(t *testing.T, pool *timescale.Pool, dsn string) *platform {
 func (p *platform) site(t *testing.T, name string) {
 	t.Helper()
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites", fmt.Sprintf(`{"name":%q,"title":"A plant"}`, name)).Want(t, 201)
+}
+
+// get reads a resource into v.
+func (p *platform) get(t *testing.T, caller *lambdahttp.Caller, target string, v any) {
+	t.Helper()
+	p.Do(t, caller, "GET", target, "").Want(t, 200).Decode(t, v)
 }
 
 func testICE() api.ICE {

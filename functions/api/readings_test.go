@@ -14,7 +14,7 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-// hour is a time that some events of a test have: past the rollup's watermark by far.
+// hour returns a time long before the roll-up's watermark.
 func hour() telemetry.Micros {
 	return telemetry.MicrosOf(time.Now().Add(-5 * time.Hour).Truncate(time.Hour))
 }
@@ -25,7 +25,7 @@ func event(device, metric string, at telemetry.Micros, value float64) telemetry.
 	return telemetry.Event{Device: telemetry.DeviceName(device), Metric: telemetry.MetricName(metric), Time: at, Value: value}
 }
 
-// send stores events as the stream's consumer does.
+// send stores events as functions/store does.
 func (p *platform) send(t *testing.T, site, gateway string, events ...telemetry.Event) {
 	t.Helper()
 	b := &telemetry.Batch{Gateway: telemetry.GatewayID(gateway), Site: telemetry.SiteID(site), Received: telemetry.MicrosOf(time.Now())}
@@ -78,28 +78,31 @@ func TestReadings(t *testing.T) {
 	}
 	p.send(t, "plant-1", "gw-1", events...)
 	viewer := apitest.Person("eve", "plant-1=viewer")
-	ask := func(more ...any) (c columns) {
+	read := func(more ...any) (c columns) {
 		t.Helper()
-		p.Do(t, viewer, "GET", readingsPath("plant-1", "gw-1", "press/1", "temp °C", more...), "").Want(t, 200).Decode(t, &c)
+		p.get(t, viewer, readingsPath("plant-1", "gw-1", "press/1", "temp °C", more...), &c)
 		return c
 	}
 	span := []any{"from", at.Time().Format(time.RFC3339), "to", int64(at + 130*second)}
-	for range 2 { // before the minutes are made, and after
-		if got := ask(append(span, "quality", "all")...); got.Resolution != "raw" || len(got.Times) != 130 || got.Times[7] != int64(at+7*second) || got.Values[7] != 7 || got.Qualities[7] != 1 {
-			t.Errorf("got %+v", got)
+	for range 2 { // before and after the roll-up
+		if got := read(append(span, "quality", "all")...); got.Resolution != "raw" || len(got.Times) != 130 ||
+			got.Times[7] != int64(at+7*second) || got.Values[7] != 7 || got.Qualities[7] != 1 {
+			t.Errorf("got %+v, want 130 single readings", got)
 		}
-		if got := ask(span...); len(got.Times) != 87 { // bad ones do not count
-			t.Errorf("%d readings, want 87", len(got.Times))
+		if got := read(span...); len(got.Times) != 87 { // without bad readings
+			t.Errorf("got %d readings, want 87", len(got.Times))
 		}
-		if got := ask(append(span, "quality", "good")...); len(got.Times) != 44 || got.Qualities != nil {
-			t.Errorf("%d good readings, want 44: %v", len(got.Times), got.Qualities)
+		if got := read(append(span, "quality", "good")...); len(got.Times) != 44 || got.Qualities != nil {
+			t.Errorf("got %d good readings with qualities %v, want 44 without qualities", len(got.Times), got.Qualities)
 		}
 		want := columns{
-			Resolution: "1m", From: int64(at), To: int64(at + 130*second), Times: []int64{int64(at), int64(at + 60*second), int64(at + 120*second)},
+			Resolution: "1m", From: int64(at), To: int64(at + 130*second),
+			Times: []int64{int64(at), int64(at + 60*second), int64(at + 120*second)},
 			Count: []float64{60, 60, 10}, Sum: []float64{1770, 5370, 1245}, Mean: []float64{29.5, 89.5, 124.5},
 			Min: []float64{0, 60, 120}, Max: []float64{59, 119, 129}, First: []float64{0, 60, 120}, Last: []float64{59, 119, 129},
 		}
-		if diff := cmp.Diff(want, ask(append(span, "quality", "all", "resolution", "1m", "aggregates", "min,max,mean,sum,count,first,last")...)); diff != "" {
+		got := read(append(span, "quality", "all", "resolution", "1m", "aggregates", "min,max,mean,sum,count,first,last")...)
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("minutes differ (-want +got):\n%s", diff)
 		}
 		if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
@@ -109,17 +112,17 @@ func TestReadings(t *testing.T) {
 	// Pages.
 	var values []float64
 	for next := ""; ; {
-		got := ask(append(span, "quality", "all", "resolution", "raw", "limit", 33, "cursor", next)...)
+		got := read(append(span, "quality", "all", "resolution", "raw", "limit", 33, "cursor", next)...)
 		values = append(values, got.Values...)
 		if next = got.Next; next == "" {
 			break
 		}
 	}
 	if len(values) != 130 || values[129] != 129 {
-		t.Errorf("pages hold %d readings", len(values))
+		t.Errorf("got %d readings on all pages, want 130", len(values))
 	}
-	// The last hour, which has none.
-	if got := ask(); got.To-got.From != int64(time.Hour/time.Microsecond) || got.Times == nil || len(got.Times) != 0 {
+	// The default range, the last hour, is empty.
+	if got := read(); got.To-got.From != int64(time.Hour/time.Microsecond) || got.Times == nil || len(got.Times) != 0 {
 		t.Errorf("got %+v", got)
 	}
 }
@@ -138,12 +141,16 @@ func TestReadingsResolution(t *testing.T) {
 		length telemetry.Micros
 		want   string
 		times  int
-	}{{2000, "raw", 4000}, {2500, "raw", 5000}, {2501, "10s", 251}, {2600, "10s", 260}, {100_000, "1m", 50}, {3_000_000, "1h", 1}, {90_000_000, "1d", 1}} {
+	}{
+		{2000, "raw", 4000}, {2500, "raw", 5000}, {2501, "10s", 251}, {2600, "10s", 260},
+		{100_000, "1m", 50}, {3_000_000, "1h", 1}, {90_000_000, "1d", 1},
+	} {
 		for range 2 {
 			var got columns
-			p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", "gw-1", "d", "m", "from", int64(at), "to", int64(at+c.length*second)), "").Want(t, 200).Decode(t, &got)
+			span := []any{"from", int64(at), "to", int64(at + c.length*second)}
+			p.get(t, apitest.Administrator(), readingsPath("plant-1", "gw-1", "d", "m", span...), &got)
 			if got.Resolution != c.want || len(got.Times) != c.times {
-				t.Errorf("%d s: resolution %s, %d times; want %s, %d", c.length, got.Resolution, len(got.Times), c.want, c.times)
+				t.Errorf("%d s: got resolution %s and %d times, want %s and %d", c.length, got.Resolution, len(got.Times), c.want, c.times)
 			}
 			if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
 				t.Fatal(err)
@@ -152,8 +159,8 @@ func TestReadingsResolution(t *testing.T) {
 	}
 }
 
-// TestReadingsPastTheirRetention: auto is no finer than what is kept; a finer resolution
-// that is asked for lacks what is not.
+// TestReadingsPastTheirRetention checks that auto is as coarse as what is stored, and that
+// a finer resolution lacks what is not stored any more.
 func TestReadingsPastTheirRetention(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -168,9 +175,9 @@ func TestReadingsPastTheirRetention(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		from, length telemetry.Micros
-		ask, want    string
-		times        int
+		from, length  telemetry.Micros
+		request, want string
+		times         int
 	}{
 		{301, 2, "auto", "1h", 1},
 		{301, 300, "auto", "1d", 2},
@@ -182,9 +189,10 @@ func TestReadingsPastTheirRetention(t *testing.T) {
 		{80, 80, "auto", "raw", 1},
 	} {
 		var got columns
-		p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", "gw-1", "d", "m", "from", int64(today-c.from*day), "to", int64(today-(c.from-c.length)*day), "resolution", c.ask), "").Want(t, 200).Decode(t, &got)
+		span := []any{"from", int64(today - c.from*day), "to", int64(today - (c.from-c.length)*day)}
+		p.get(t, apitest.Administrator(), readingsPath("plant-1", "gw-1", "d", "m", append(span, "resolution", c.request)...), &got)
 		if got.Resolution != c.want || len(got.Times) != c.times {
-			t.Errorf("%+v: resolution %s, %d times", c, got.Resolution, len(got.Times))
+			t.Errorf("%+v: got resolution %s and %d times", c, got.Resolution, len(got.Times))
 		}
 	}
 }
@@ -203,17 +211,18 @@ func TestLatest(t *testing.T) {
 	now, at := telemetry.MicrosOf(time.Now()), hour()
 	bad := event("b", "n", at+10*second, 5)
 	bad.Quality = telemetry.Bad
-	p.send(t, "plant-1", "gw-1", event("a", "m", now-second, 2), event("a", "m", at, 9), event("b", "m", at, 3), event("b", "n", at, 4), bad)
+	p.send(t, "plant-1", "gw-1",
+		event("a", "m", now-second, 2), event("a", "m", at, 9), event("b", "m", at, 3), event("b", "n", at, 4), bad)
 	check := func(want ...string) {
 		t.Helper()
 		var got []string
 		for next := ""; ; {
 			var page list[latest]
-			p.Do(t, apitest.Person("eve", "plant-1=viewer"), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&limit=2"+next, "").Want(t, 200).Decode(t, &page)
+			p.get(t, apitest.Person("eve", "plant-1=viewer"), "/v1/sites/plant-1/latest?gateway=gw-1&limit=2"+next, &page)
 			for _, l := range page.Items {
 				got = append(got, fmt.Sprint(l.Device, " ", l.Metric, " ", l.Value, " ", l.Quality))
 				if want := float64(telemetry.MicrosOf(time.Now())-telemetry.Micros(l.Time)) / 1e6; l.Age > want || l.Age < want-60 {
-					t.Errorf("age %v, want about %v", l.Age, want)
+					t.Errorf("got age %v, want about %v", l.Age, want)
 				}
 			}
 			if page.Next == "" {
@@ -230,7 +239,7 @@ func TestLatest(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("a m 2 good", "b m 3 good", "b n 5 bad")
-	// What comes late and is later than what there was, or is not.
+	// Late events: one is newer than the latest of its series, the other is not.
 	p.send(t, "plant-1", "gw-1", event("b", "m", at+3600*second, 30), event("b", "n", at+second, 6))
 	check("a m 2 good", "b m 30 good", "b n 5 bad")
 	if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
@@ -238,11 +247,11 @@ func TestLatest(t *testing.T) {
 	}
 	check("a m 2 good", "b m 30 good", "b n 5 bad")
 	var page list[latest]
-	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&device=b&metric=n", "").Want(t, 200).Decode(t, &page)
+	p.get(t, apitest.Administrator(), "/v1/sites/plant-1/latest?gateway=gw-1&device=b&metric=n", &page)
 	if len(page.Items) != 1 || page.Items[0].Value != 5 {
 		t.Errorf("got %+v", page)
 	}
-	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&device=none", "").Want(t, 200).Decode(t, &page)
+	p.get(t, apitest.Administrator(), "/v1/sites/plant-1/latest?gateway=gw-1&device=none", &page)
 	if page.Items == nil || len(page.Items) != 0 {
 		t.Errorf("got %+v", page)
 	}
@@ -268,7 +277,7 @@ func TestLatestAfterOlderEvents(t *testing.T) {
 	check := func(when string) {
 		t.Helper()
 		var page list[latest]
-		p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1", "").Want(t, 200).Decode(t, &page)
+		p.get(t, apitest.Administrator(), "/v1/sites/plant-1/latest?gateway=gw-1", &page)
 		if len(page.Items) != len(cases) {
 			t.Fatalf("%s: got %d series, want %d", when, len(page.Items), len(cases))
 		}
@@ -295,8 +304,8 @@ func TestLatestAfterOlderEvents(t *testing.T) {
 	}
 }
 
-// TestReadingsOfOthers asks for the readings of one site with the rights of another, by
-// each parameter and by cursor.
+// TestReadingsOfOthers checks that a role at one site gives no access to the readings of
+// another, by any parameter or cursor.
 func TestReadingsOfOthers(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -317,22 +326,23 @@ func TestReadingsOfOthers(t *testing.T) {
 		p.Do(t, eve, "GET", "/v1/sites/plant-1/latest?gateway="+url.QueryEscape(gateway), "").Want(t, 404)
 	}
 	p.Do(t, eve, "GET", readingsPath("plant-1", "gw-1", "d", "m", "site", "plant-2"), "").Want(t, 400)
-	// Cursors made with the rights of the other site.
+	// Cursors of the other site.
 	var points columns
-	p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-2", "gw-2", "d", "m", append(span, "limit", 1, "resolution", "raw")...), "").Want(t, 200).Decode(t, &points)
+	pages := append(span, "limit", 1, "resolution", "raw")
+	p.get(t, apitest.Administrator(), readingsPath("plant-2", "gw-2", "d", "m", pages...), &points)
 	if points.Next == "" {
 		t.Fatal("no cursor")
 	}
 	p.Do(t, eve, "GET", readingsPath("plant-1", "gw-1", "d", "m", "cursor", points.Next), "").Want(t, 400)
 	p.Do(t, eve, "GET", readingsPath("plant-1", "gw-2", "d", "m", "cursor", points.Next), "").Want(t, 400)
 	var page list[latest]
-	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-2/latest?gateway=gw-2&limit=1", "").Want(t, 200).Decode(t, &page)
+	p.get(t, apitest.Administrator(), "/v1/sites/plant-2/latest?gateway=gw-2&limit=1", &page)
 	p.Do(t, eve, "GET", "/v1/sites/plant-1/latest?gateway=gw-1&cursor="+page.Next, "").Want(t, 400)
-	// A gateway reads nothing, not even its own.
+	// A gateway cannot read, not even its own readings.
 	p.Do(t, apitest.Gateway("gw-1", "plant-1"), "GET", readingsPath("plant-1", "gw-1", "d", "m", span...), "").Want(t, 404)
 }
 
-// TestReadingsSQL puts SQL where names and values go; the tables are there afterwards.
+// TestReadingsSQL checks that SQL in names and values is not executed.
 func TestReadingsSQL(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -341,7 +351,7 @@ func TestReadingsSQL(t *testing.T) {
 	const name = `x'; DROP TABLE event; --"\$1`
 	p.send(t, "plant-1", name, event(name, name, at, 42))
 	var got columns
-	p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", name, name, name, "from", int64(at), "to", int64(at+1)), "").Want(t, 200).Decode(t, &got)
+	p.get(t, apitest.Administrator(), readingsPath("plant-1", name, name, name, "from", int64(at), "to", int64(at+1)), &got)
 	if len(got.Values) != 1 || got.Values[0] != 42 {
 		t.Errorf("got %+v", got)
 	}
@@ -356,7 +366,7 @@ func TestReadingsSQL(t *testing.T) {
 		}
 		p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/latest?gateway=gw-1&limit="+url.QueryEscape(sql), "").Want(t, 400)
 	}
-	p.Do(t, apitest.Administrator(), "GET", readingsPath("plant-1", name, name, name, "from", int64(at), "to", int64(at+1)), "").Want(t, 200)
+	p.get(t, apitest.Administrator(), readingsPath("plant-1", name, name, name, "from", int64(at), "to", int64(at+1)), &got)
 }
 
 func TestReadingsBadRequests(t *testing.T) {

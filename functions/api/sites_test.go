@@ -24,7 +24,7 @@ func TestSites(t *testing.T) {
 	p := newPlatform(t)
 	a := p.Do(t, apitest.Administrator(), "POST", "/v1/sites", `{"name":"plant-1","title":"Linz","time_zone":"Europe/Vienna"}`).Want(t, 201)
 	if a.Headers["etag"] != `"1"` {
-		t.Errorf("ETag %s", a.Headers["etag"])
+		t.Errorf("got ETag %s, want \"1\"", a.Headers["etag"])
 	}
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites", `{"name":"plant-1"}`).Want(t, 409)
 	change := `{"title":"Linz 2"}`
@@ -51,7 +51,7 @@ func TestMethods(t *testing.T) {
 	} {
 		a := p.Do(t, apitest.Administrator(), "DELETE", path, "").Want(t, 405)
 		if a.Headers["allow"] != allow || a.Headers["content-type"] != "application/problem+json" {
-			t.Errorf("%s: got %v", path, a.Headers)
+			t.Errorf("%s: got %v, want Allow %s", path, a.Headers, allow)
 		}
 	}
 	for _, path := range []string{"/", "/v1", "/v1/sites/", "/v1/other"} {
@@ -68,7 +68,7 @@ func TestSitesPages(t *testing.T) {
 	var names []string
 	for target := "/v1/sites?limit=2"; target != ""; {
 		var page list[site]
-		p.Do(t, apitest.Administrator(), "GET", target, "").Want(t, 200).Decode(t, &page)
+		p.get(t, apitest.Administrator(), target, &page)
 		for _, s := range page.Items {
 			names = append(names, s.Name)
 		}
@@ -77,7 +77,7 @@ func TestSitesPages(t *testing.T) {
 		}
 	}
 	if got := strings.Join(names, " "); got != "plant-0 plant-1 plant-2 plant-3 plant-4" {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want plant-0 to plant-4", got)
 	}
 }
 
@@ -90,14 +90,15 @@ func TestSitesOfOthers(t *testing.T) {
 	p.site(t, "plant-2")
 	viewer := apitest.Person("bob", "plant-1=viewer")
 	var page list[site]
-	p.Do(t, viewer, "GET", "/v1/sites", "").Want(t, 200).Decode(t, &page)
+	p.get(t, viewer, "/v1/sites", &page)
 	if len(page.Items) != 1 || page.Items[0].Name != "plant-1" {
 		t.Errorf("got %+v", page)
 	}
 	p.Do(t, viewer, "GET", "/v1/sites/plant-1", "").Want(t, 200)
-	hidden, absent := p.Do(t, viewer, "GET", "/v1/sites/plant-2", "").Want(t, 404), p.Do(t, viewer, "GET", "/v1/sites/none", "").Want(t, 404)
+	hidden := p.Do(t, viewer, "GET", "/v1/sites/plant-2", "").Want(t, 404)
+	absent := p.Do(t, viewer, "GET", "/v1/sites/none", "").Want(t, 404)
 	if hidden.Body != absent.Body {
-		t.Errorf("hidden %s, absent %s", hidden.Body, absent.Body)
+		t.Errorf("got %s for a hidden site and %s for an absent one, want the same", hidden.Body, absent.Body)
 	}
 	p.Do(t, viewer, "PUT", "/v1/sites/plant-1", `{}`, "If-Match", "*").Want(t, 403)
 	p.Do(t, viewer, "PUT", "/v1/sites/plant-2", `{}`, "If-Match", "*").Want(t, 404)
@@ -115,10 +116,11 @@ func TestIdempotencyKey(t *testing.T) {
 	first := p.Do(t, apitest.Administrator(), "POST", "/v1/sites", body, "Idempotency-Key", "k").Want(t, 201)
 	again := p.Do(t, apitest.Administrator(), "POST", "/v1/sites", body, "Idempotency-Key", "k").Want(t, 201)
 	if again.Body != first.Body || again.Headers["etag"] != first.Headers["etag"] || again.Headers["idempotency-replayed"] != "true" {
-		t.Errorf("got %+v, first %+v", again, first)
+		t.Errorf("got %+v, want %+v", again, first)
 	}
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites", `{"name":"plant-2"}`, "Idempotency-Key", "k").Want(t, 409)
-	p.Do(t, apitest.Person("eve", "*=admin"), "POST", "/v1/sites", body, "Idempotency-Key", "k").Want(t, 409) // her own key, and there is such a site
+	// Another caller has her own keys: for her, the site exists already.
+	p.Do(t, apitest.Person("eve", "*=admin"), "POST", "/v1/sites", body, "Idempotency-Key", "k").Want(t, 409)
 	if got := p.Trail(t); got["site.create"] != 1 {
 		t.Errorf("trail %v", got)
 	}

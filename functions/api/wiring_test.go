@@ -16,12 +16,12 @@ func TestICEServers(t *testing.T) {
 	}
 	for _, bad := range []iceSettings{{stun: "http://a.test"}, {turn: "turn:"}, {turn: "turn:a.test"}, {secretARN: "arn"}} {
 		if _, err := iceServers(t.Context(), bad, nil); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%+v: %v", bad, err)
+			t.Errorf("%+v: got %v, want telemetry.ErrInvalid", bad, err)
 		}
 	}
 }
 
-// TestICECredentials: a user name that says until when, and its HMAC as password.
+// TestICECredentials checks that TURN has credentials and STUN has none.
 func TestICECredentials(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
@@ -33,9 +33,10 @@ func TestICECredentials(t *testing.T) {
 			Credential string   `json:"credential"`
 		} `json:"ice_servers"`
 	}
-	p.Do(t, apitest.Person("eve", "plant-1=viewer"), "GET", "/v1/sites/plant-1/ice-servers", "").Want(t, 200).Decode(t, &got)
-	if len(got.Servers) != 2 || got.Servers[1].URLs[0] != "turn:turn.test:3478" || len(got.Servers[1].Credential) != 28 || got.Servers[0].Username != "" {
-		t.Errorf("got %+v", got)
+	p.get(t, apitest.Person("eve", "plant-1=viewer"), "/v1/sites/plant-1/ice-servers", &got)
+	if len(got.Servers) != 2 || got.Servers[0].Username != "" ||
+		got.Servers[1].URLs[0] != "turn:turn.test:3478" || len(got.Servers[1].Credential) != 28 {
+		t.Errorf("got %+v, want STUN without and TURN with credentials", got)
 	}
 	p.Do(t, apitest.Person("eve", "plant-2=viewer"), "GET", "/v1/sites/plant-1/ice-servers", "").Want(t, 404)
 }

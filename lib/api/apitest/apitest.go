@@ -85,7 +85,8 @@ func Invoke(tb testing.TB, handler lambda.Handler, r Request) (response Response
 		requestContext["authorizer"] = map[string]any{"lambda": r.Caller}
 	}
 	event, err := json.Marshal(map[string]any{
-		"version": "2.0", "rawPath": r.Path, "rawQueryString": r.Query, "headers": r.Headers, "body": r.Body, "requestContext": requestContext,
+		"version": "2.0", "rawPath": r.Path, "rawQueryString": r.Query, "headers": r.Headers, "body": r.Body,
+		"requestContext": requestContext,
 	})
 	if err != nil {
 		tb.Fatal(err)
