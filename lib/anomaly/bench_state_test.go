@@ -6,8 +6,8 @@ import (
 	"github.com/insighthub/insighthub/lib/anomaly"
 )
 
-// BenchmarkState saves and restores detectors, which lib/detect does with each series of
-// a shard in each batch.
+// BenchmarkState saves and restores detectors, which lib/detect does for each series of a
+// shard in each batch.
 func BenchmarkState(b *testing.B) {
 	micros, values := wave(4096)
 	var d anomaly.Detector

@@ -1,17 +1,17 @@
 package anomaly
 
-// daily knows what each hour of the day and each hour of the week is usually
-// like, and the range of the values' distances from that.
+// daily stores the usual value of each hour of the day and each hour of the week, and the
+// range of the values' distances from it.
 type daily struct {
-	seen  uint32 // distances, up to experience
-	start int64  // of the hour that is running
+	seen  uint32 // number of distances, up to experience
+	start int64  // of the current hour
 	sum   float64
 	count uint64
-	usual float64 // what the hour that is running is like, once known
-	known uint8   // days that went into it
+	usual float64 // of the current hour, if known is not 0
+	known uint8   // number of days in usual
 	span  span
 
-	// Means of hours, and how many went into each, up to its memory.
+	// Means of hours, and the number of hours in each, up to its memory.
 	day      [hoursOfDay]float64
 	week     [hoursOfWeek]float64
 	dayOver  [hoursOfDay]uint8
@@ -24,18 +24,18 @@ const (
 
 	daysKept  = 7
 	weeksKept = 4
-	// weeksKnown is from how many weeks on an hour of the week is known better than
-	// the hour of the day.
+	// weeksKnown is the number of weeks after which the hour of the week is used instead
+	// of the hour of the day.
 	weeksKnown = 2
-	// daysJudged is from how many days on distances are judged, so that they were
-	// seen for a whole day before.
+	// daysJudged is the number of days after which distances are judged, so that their
+	// range was learned for a whole day.
 	daysJudged = 2
 )
 
 func (d *daily) begin(micros int64) { d.start = hourOf(micros) * hour }
 
-// push returns how new a value's distance from its hour's usual value is. An hour
-// is not known before it is over.
+// push returns the novelty of a value's distance from the usual value of its hour. An hour
+// is learned when it is over.
 func (d *daily) push(micros int64, value, floor float64) (novelty float64) {
 	if uint64(micros)-uint64(d.start) >= hour {
 		d.turn(micros)
@@ -59,7 +59,7 @@ func (d *daily) push(micros int64, value, floor float64) (novelty float64) {
 	return novelty
 }
 
-// turn closes the hour that was running and begins that of micros.
+// turn learns the current hour and starts that of micros.
 func (d *daily) turn(micros int64) {
 	h := hourOf(d.start)
 	if d.count > 0 {
@@ -82,7 +82,7 @@ func learn(mean *float64, over *uint8, value float64, kept uint8) {
 	*mean = approach(*mean, value, 1/float64(*over))
 }
 
-// hourOf counts hours since 1970, negative before.
+// hourOf returns the number of hours since 1970, negative before.
 func hourOf(micros int64) int64 {
 	h := micros / hour
 	if micros%hour < 0 {

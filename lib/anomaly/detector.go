@@ -2,28 +2,27 @@ package anomaly
 
 import "math"
 
-// Threshold is the score from which a sample is called anomalous: the one
-// released setting, the same for every series.
+// Threshold is the least score of an anomalous sample, for every series.
 const Threshold = 0.5
 
-// The released settings of [Detector]; lengths are in samples.
+// The settings of [Detector]; lengths are in samples.
 const (
-	warmUp     = 180     // what a series is given before it is judged
-	shortTerm  = 30      // the short mean's memory
-	longTerm   = 1000    // the long mean's memory
-	experience = 1 << 14 // what is kept of a series at least, and how many samples count as experience
-	resting    = 40      // how slowly what was alarming becomes alarming again
+	warmUp     = 180     // samples before a series is judged
+	shortTerm  = 30      // memory of the short mean
+	longTerm   = 1000    // memory of the long mean
+	experience = 1 << 14 // least length of an epoch, and the greatest count of samples
+	resting    = 40      // memory of the hold after an alarm
 
-	// Novelty is what a value's distance from the range so far, in widths of that
-	// range, times the root of the samples of that range in thousands, is worth.
+	// Novelty is a value's distance from the range in widths of the range, times the
+	// root of the range's samples in thousands.
 	weightLevel   = 0.5
 	weightDaily   = 0.25
-	noveltyMax    = 1.0   // in widths: beyond, it is new and how far does not matter
-	noveltyNormal = 0.021 // scores Threshold
-	noveltyQuiet  = 0.05  // of a series that falls silent
+	noveltyMax    = 1.0   // greatest distance that counts, in widths
+	noveltyNormal = 0.021 // the novelty that scores Threshold
+	noveltyQuiet  = 0.05  // the novelty of a series that becomes quiet
 
-	// valueFloor is the least width of a range, as a part of the greatest value in
-	// it: what rounding may make up.
+	// valueFloor is the least width of a range, as a part of the greatest value in it, so
+	// that rounding is not new.
 	valueFloor = 1e-9
 	holdFloor  = 1e-6
 
@@ -31,12 +30,11 @@ const (
 	valueMin = 1e-150
 )
 
-// Detector is the memory of one series: of fixed size, without pointers, so
-// that copying it copies the state. The zero Detector is ready. It is not safe
-// for concurrent use.
+// Detector scores one series. It has a fixed size and no pointers, so that a copy is a
+// copy of the state. The zero Detector is ready to use. It is not safe for concurrent use.
 type Detector struct {
-	seen  uint32  // samples, up to experience
-	hold  float64 // what novelty must exceed after an alarm
+	seen  uint32  // number of samples, up to experience
+	hold  float64 // the novelty that a sample must exceed after an alarm
 	last  float64
 	short float64 // mean
 	long  float64 // mean
@@ -51,9 +49,8 @@ type Detector struct {
 // Reset forgets the series.
 func (d *Detector) Reset() { *d = Detector{} }
 
-// Push takes the sample that follows the ones before it, at a time in
-// microseconds since 1970. The score is in [0,1] and 0 while warming up;
-// anomalous says that it reached [Threshold].
+// Push scores the next sample, whose time is in microseconds since 1970. The score is in
+// [0,1], and 0 during the warm-up; anomalous is true if it is at least [Threshold].
 func (d *Detector) Push(micros int64, value float64) (score float64, anomalous bool) {
 	value, ok := admit(value)
 	if !ok {
@@ -71,8 +68,8 @@ func (d *Detector) Push(micros int64, value float64) (score float64, anomalous b
 	d.last = value
 
 	floor := float64(valueFloor * (math.Abs(d.value.upper) + math.Abs(d.value.lower)))
-	// A value is new when it is so by itself and from where the series is by now:
-	// what drifts leaves its range day by day.
+	// A value is new if it is new by itself and relative to the long mean: a drifting
+	// series leaves its range day by day.
 	novelty := d.value.push(value, floor, d.seen)
 	if n := d.above.push(value-d.long, floor, d.seen); n < novelty {
 		novelty = n
@@ -105,8 +102,8 @@ func (d *Detector) Push(micros int64, value float64) (score float64, anomalous b
 	return score, score >= Threshold
 }
 
-// PushBlock pushes samples one by one, as many as the shortest slice holds, and
-// returns how many of the flags it set to 1; the others become 0.
+// PushBlock pushes samples one by one, as many as the shortest slice has, and returns the
+// number of flags that it set to 1; it sets the others to 0.
 func (d *Detector) PushBlock(micros []int64, values, scores []float64, flags []uint8) int {
 	n := min(len(micros), len(values), len(scores), len(flags))
 	micros, values, scores, flags = micros[:n], values[:n], scores[:n], flags[:n]
@@ -132,8 +129,8 @@ func (d *Detector) begin(micros int64, value float64) {
 	d.epoch.start = micros
 }
 
-// admit brings a value into the range where squares neither overflow nor
-// vanish; ok is false for NaN and infinities.
+// admit limits a value to the range in which squares neither overflow nor underflow; ok is
+// false for NaN and infinities.
 func admit(value float64) (admitted float64, ok bool) {
 	size := math.Abs(value)
 	switch {
@@ -147,7 +144,7 @@ func admit(value float64) (admitted float64, ok bool) {
 	return value, true
 }
 
-// weight is that of a sample in a mean over all of them, at most limit.
+// weight returns the weight of a sample in a mean over all samples, at most limit of them.
 func weight(seen, limit uint32) float64 {
 	if seen < limit {
 		return 1 / float64(seen)
@@ -155,8 +152,8 @@ func weight(seen, limit uint32) float64 {
 	return 1 / float64(limit)
 }
 
-// approach moves a mean toward a value. What is left of a mean after a very long
-// time at zero becomes zero, since numbers that small are slow to compute with.
+// approach moves a mean toward a value. A mean that has become very small becomes zero,
+// since computing with denormal numbers is slow.
 func approach(mean, value, weight float64) float64 {
 	mean += float64(weight * (value - mean))
 	if math.Abs(mean) < valueMin*valueFloor {

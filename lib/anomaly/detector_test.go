@@ -34,7 +34,7 @@ func TestSpikeIsAnomalous(t *testing.T) {
 		}
 	}
 	if flagged != 700 {
-		t.Errorf("first flag at %d, want 700", flagged)
+		t.Errorf("got the first flag at %d, want 700", flagged)
 	}
 }
 
@@ -57,11 +57,11 @@ func TestRestoreContinues(t *testing.T) {
 		}
 	}
 	if whole.Hash() != parts.Hash() {
-		t.Error("hashes differ")
+		t.Errorf("got hash %#x, want %#x", parts.Hash(), whole.Hash())
 	}
 }
 
-func TestRestoreRefusesCorruption(t *testing.T) {
+func TestRestoreRejectsCorruption(t *testing.T) {
 	var d anomaly.Detector
 	micros, values := wave(300)
 	for i := range values {
@@ -71,13 +71,12 @@ func TestRestoreRefusesCorruption(t *testing.T) {
 	before := d.Hash()
 	for i := range state {
 		state[i] ^= 0x10
-		var refused *anomaly.StateError
-		if err := d.Restore(state); !errors.As(err, &refused) {
-			t.Fatalf("byte %d flipped: error %v, want a *StateError", i, err)
+		if err := d.Restore(state); !errors.As(err, new(*anomaly.StateError)) {
+			t.Fatalf("byte %d flipped: got error %v, want a *StateError", i, err)
 		}
 		state[i] ^= 0x10
 	}
 	if d.Hash() != before {
-		t.Error("a refused state changed the detector")
+		t.Error("a rejected state changed the detector")
 	}
 }

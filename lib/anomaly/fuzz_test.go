@@ -9,8 +9,8 @@ import (
 	"github.com/insighthub/insighthub/lib/anomaly"
 )
 
-// FuzzPush pushes arbitrary times and values: scores stay in [0,1], and what the
-// detector then remembers can be saved, restored and continued.
+// FuzzPush pushes arbitrary times and values: scores stay in [0,1], and the state can be
+// saved, restored and continued.
 func FuzzPush(f *testing.F) {
 	f.Add([]byte{}, uint16(0))
 	f.Add(binary.LittleEndian.AppendUint64(nil, math.Float64bits(math.NaN())), uint16(3))
@@ -32,23 +32,23 @@ func FuzzPush(f *testing.F) {
 			data = data[16:]
 			var copied anomaly.Detector
 			if err := copied.Restore(d.AppendState(nil)); err != nil {
-				t.Fatalf("a saved state is refused: %v", err)
+				t.Fatalf("restore a saved state: %v", err)
 			}
 			score, anomalous := d.Push(at, value)
 			if !(score >= 0 && score <= 1) || anomalous != (score >= anomaly.Threshold) {
-				t.Fatalf("score %v, anomalous %v", score, anomalous)
+				t.Fatalf("got score %v, anomalous %v", score, anomalous)
 			}
-			again, _ := copied.Push(at, value)
-			if math.Float64bits(again) != math.Float64bits(score) || copied.Hash() != d.Hash() {
-				t.Fatalf("score %v after a restore, want %v", again, score)
+			got, _ := copied.Push(at, value)
+			if math.Float64bits(got) != math.Float64bits(score) || copied.Hash() != d.Hash() {
+				t.Fatalf("after a restore: got score %v, want %v", got, score)
 			}
 		}
 	})
 }
 
-// FuzzRestore overwrites words of a saved state, each given by two bytes of where
-// and eight of what, under a right checksum: what is not refused must work on. An odd
-// number of bytes asks for a state of the first version.
+// FuzzRestore overwrites words of a saved state, each given by two bytes for the position
+// and eight for the value, with a correct checksum: a state that is accepted must work. An
+// odd number of bytes selects a state of the first version.
 func FuzzRestore(f *testing.F) {
 	micros, values := wave(1000)
 	var d anomaly.Detector
@@ -77,26 +77,26 @@ func FuzzRestore(f *testing.F) {
 				t.Fatalf("error %v is not a *StateError", err)
 			}
 			if restored != (anomaly.Detector{}) {
-				t.Fatal("a refused state changed the detector")
+				t.Fatal("a rejected state changed the detector")
 			}
 			return
 		}
-		if again := restored.AppendState(nil); string(again) != string(state) && !first {
-			t.Fatal("a restored state is saved differently")
+		if saved := restored.AppendState(nil); string(saved) != string(state) && !first {
+			t.Fatal("a restored state is saved with other bytes")
 		}
 		for i := range values[:100] {
 			score, _ := restored.Push(micros[i]*100, values[i]*1e6)
 			if !(score >= 0 && score <= 1) {
-				t.Fatalf("sample %d scores %v", i, score)
+				t.Fatalf("sample %d: got score %v, want one in [0,1]", i, score)
 			}
 		}
 		if err := new(anomaly.Detector).Restore(restored.AppendState(nil)); err != nil {
-			t.Fatalf("the state is lost: %v", err)
+			t.Fatalf("restore a state that was saved after a restore: %v", err)
 		}
 	})
 }
 
-// sealedFirst does what the first version did: no strides, and FNV-1a byte by byte.
+// sealedFirst returns a state of the first version: no strides, and FNV-1a over bytes.
 func sealedFirst(body []byte) []byte {
 	const strides, end = 8 * 32, 8 * 36
 	state := append([]byte{1}, body[:strides]...)
@@ -108,7 +108,7 @@ func sealedFirst(body []byte) []byte {
 	return binary.LittleEndian.AppendUint64(state, sum)
 }
 
-// sealed puts a version before a body and the checksum behind.
+// sealed returns a state with the version, body and checksum.
 func sealed(version byte, body []byte) []byte {
 	state := append([]byte{version}, body...)
 	sum := uint64(0xcbf29ce484222325)

@@ -2,9 +2,9 @@ package anomaly
 
 import "testing"
 
-// The state after a fixed series, which is made of integers alone so that it is
-// the same everywhere: another value on another processor, or after a change
-// that was to change nothing, is a bug; a new setting changes it rightly.
+// TestMachineKeepsItsBits hashes the states of a fixed series of integers, which is the same
+// everywhere. Another hash on another processor, or after a refactoring, is a bug; a new
+// setting changes it.
 func TestMachineKeepsItsBits(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, 5)
@@ -29,6 +29,6 @@ func TestMachineKeepsItsBits(t *testing.T) {
 	}
 	const want = 0xe7adbcc6e127e0c9
 	if sum != want {
-		t.Errorf("hash of the states %#x, want %#x", sum, uint64(want))
+		t.Errorf("got hash %#x, want %#x", sum, uint64(want))
 	}
 }

@@ -158,7 +158,8 @@ func TestMachineKnowsTheRegimeItComesBackTo(t *testing.T) {
 	if raised > 20 || flagged > 20*100 {
 		t.Errorf("switched 20 times: %d alarms, %d rows flagged; want at most one of 100 rows each time", raised, flagged)
 	}
-	if _, flagged = alarms(m, 300, func(i int) []float64 { return []float64{random.NormFloat64() - 13, 7.5, 50 + random.NormFloat64()} }); flagged < 250 {
+	fault := func(int) []float64 { return []float64{random.NormFloat64() - 13, 7.5, 50 + random.NormFloat64()} }
+	if _, flagged = alarms(m, 300, fault); flagged < 250 {
 		t.Errorf("%d of 300 rows of a fault flagged after that", flagged)
 	}
 }

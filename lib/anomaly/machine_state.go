@@ -7,8 +7,8 @@ const (
 	machineSensorWords = 10
 	machineWords       = machineHeadWords + machineSensorWords*MaxSensors
 
-	// MachineStateSize is the length of a Machine's saved state in bytes: version,
-	// words, checksum. It is the same for every number of sensors.
+	// MachineStateSize is the length of the saved state of a Machine in bytes: version,
+	// words, checksum. It does not depend on the number of sensors.
 	MachineStateSize = 1 + 8*machineWords + 8
 )
 
@@ -22,8 +22,8 @@ func (m *Machine) AppendState(dst []byte) []byte {
 	return appendWord(dst, checksum(dst[start:]))
 }
 
-// Restore makes the machine what it was when the state was saved. Of a state
-// that no machine saved it returns a *[StateError] and changes nothing.
+// Restore restores the saved state of a machine. For any other input it returns a
+// *[StateError] and changes nothing.
 func (m *Machine) Restore(state []byte) error {
 	if reason := unsound(state, MachineStateSize); reason != "" {
 		return &StateError{Reason: reason}
@@ -41,8 +41,7 @@ func (m *Machine) Restore(state []byte) error {
 	return nil
 }
 
-// Hash returns a hash of the state: equal states have equal hashes, on every
-// platform.
+// Hash returns a hash of the state. Equal states have equal hashes, on every platform.
 func (m *Machine) Hash() uint64 {
 	sum := uint64(offsetBasis)
 	for i := range machineWords {
@@ -51,8 +50,7 @@ func (m *Machine) Hash() uint64 {
 	return sum
 }
 
-// word returns the i-th word of the saved state: the machine's own, then each
-// sensor's.
+// word returns word i of the saved state: those of the machine, then those of each sensor.
 func (m *Machine) word(i int) uint64 {
 	switch i {
 	case 0:
@@ -77,7 +75,7 @@ func (m *Machine) word(i int) uint64 {
 	return math.Float64bits(*s.float(i%machineSensorWords - 2))
 }
 
-// setWord is the inverse of word; it refuses a count that would not fit.
+// setWord is the inverse of word; it returns false for a count that does not fit.
 func (m *Machine) setWord(i int, word uint64) bool {
 	fits := word <= math.MaxUint32
 	switch i {
@@ -111,7 +109,7 @@ func (m *Machine) setWord(i int, word uint64) bool {
 	return true
 }
 
-// float returns the i-th of the sensor's fractions.
+// float returns float64 i of the sensor.
 func (s *sensor) float(i int) *float64 {
 	switch i {
 	case 0:
@@ -132,8 +130,8 @@ func (s *sensor) float(i int) *float64 {
 	return &s.total
 }
 
-// invalid names a field whose value no sequence of readings leads to and which
-// could lead out of the range of numbers.
+// invalid returns the name of a field with a value that no sequence of readings produces
+// and that could make later computations overflow, or "".
 func (m *Machine) invalid() string {
 	switch {
 	case m.sensors > MaxSensors:

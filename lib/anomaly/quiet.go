@@ -1,21 +1,21 @@
 package anomaly
 
-// quiet watches for a series that moves less than it ever did: a sensor that
-// hangs, or one whose noise is gone.
+// quiet detects a series that moves less than ever before: a sensor that hangs, or one
+// whose noise is gone.
 type quiet struct {
-	moves  float64 // the mean distance between neighbours
-	least  float64 // the least of moves, which follows slowly; 0 when it was reported
-	newest float64 // the least in this epoch
+	moves  float64 // the mean distance between consecutive values
+	least  float64 // the minimum of moves, which is followed slowly; 0 after a report
+	newest float64 // the minimum in this epoch
 }
 
 const (
-	quietTerm   = 50    // memory of moves
-	quietFollow = 0.003 // weight of a sample in the least of moves
-	quietPart   = 0.5   // of the least: less than that is silence
+	quietTerm   = 50    // memory of moves, in samples
+	quietFollow = 0.003 // weight of a sample in least
+	quietPart   = 0.5   // moves below this part of least are reported
 )
 
-// push takes the distance between two neighbours and reports silence, once in an
-// epoch.
+// push adds the distance between two consecutive values and reports whether the series
+// has become quiet, once in an epoch.
 func (q *quiet) push(move float64, seen uint32) bool {
 	q.moves = approach(q.moves, move, weight(seen, quietTerm))
 	if seen <= quietTerm {

@@ -2,24 +2,24 @@ package anomaly
 
 import "math"
 
-// span is the range that values have been in, over the last epoch and this one.
+// span is the range of values in the last epoch and this one.
 type span struct {
 	lower, upper       float64
-	newLower, newUpper float64 // in this epoch; the wrong way round before its first value
-	stride             float64 // how far outside values usually are when they are; 0 before the first was
+	newLower, newUpper float64 // in this epoch; newLower > newUpper before its first value
+	stride             float64 // the usual distance of values outside the range; 0 before the first
 }
 
 const (
-	strideWeight = 0.1 // of one value that is outside in the stride
-	strideMost   = 4.0 // strides: as far as an anomaly counts in it
+	strideWeight = 0.1 // weight of one value outside the range in the stride
+	strideMost   = 4.0 // the greatest distance that counts in the stride, in strides
 )
 
 func (s *span) begin(value float64) {
 	*s = span{lower: value, upper: value, newLower: value, newUpper: value}
 }
 
-// push returns how new a value is after seen values, this one among them, and
-// extends the range by it. The floor is the least width.
+// push returns the novelty of a value and extends the range by it. seen is the number of
+// values including this one, floor is added to the width.
 func (s *span) push(value, floor float64, seen uint32) (novelty float64) {
 	if value > s.newUpper {
 		s.newUpper = value
@@ -43,16 +43,16 @@ func (s *span) push(value, floor float64, seen uint32) (novelty float64) {
 		return 0
 	}
 	novelty = noveltyMax
-	if ratio := beyond / width; ratio < noveltyMax { // a width of zero makes it infinite
+	if ratio := beyond / width; ratio < noveltyMax { // infinite for a width of zero
 		novelty = ratio
 	}
-	// Noise has records too, each about a stride beyond the one before: they count half.
+	// The records of noise, each about a stride beyond the previous one, count half.
 	novelty *= beyond / (beyond + usual)
-	// The longer the range has held, the more it means to leave it.
+	// The longer the range has held, the more a value outside it counts.
 	return float64(novelty * math.Sqrt(float64(seen)/1000))
 }
 
-// step learns how far beyond the range a value was and returns what was usual before.
+// step updates the stride by a value at the distance beyond and returns the previous stride.
 func (s *span) step(beyond float64, seen uint32) (usual float64) {
 	usual = s.stride
 	switch {
@@ -66,8 +66,8 @@ func (s *span) step(beyond float64, seen uint32) (usual float64) {
 	return usual
 }
 
-// forget begins an epoch: what was before the last one no longer counts. The stride
-// becomes smaller as the range does.
+// forget starts an epoch: values before the last epoch no longer count. The stride shrinks
+// in proportion to the range.
 func (s *span) forget() {
 	if s.newLower > s.newUpper {
 		return
@@ -80,9 +80,8 @@ func (s *span) forget() {
 	}
 }
 
-// epoch counts until enough has been seen to forget what was before: as many
-// samples as count for experience, and two days, so that a fast series does not
-// forget what its days look like.
+// epoch decides when to forget: after as many samples as experience, and two days, so
+// that a fast series does not forget its daily pattern.
 type epoch struct {
 	start int64
 	seen  uint32
@@ -93,7 +92,7 @@ const (
 	day  = 24 * hour
 )
 
-// push reports that an epoch ends. A clock that is set back makes it longer.
+// push reports whether an epoch ends. A clock that is set back makes it longer.
 func (e *epoch) push(micros int64) bool {
 	if e.seen < experience {
 		e.seen++

@@ -3,13 +3,13 @@ package anomaly
 import "math"
 
 const (
-	// stateVersion begins a saved state. Those of the first version have no strides,
-	// and a checksum that goes byte by byte; they are restored too.
+	// stateVersion is the first byte of a saved state. States of the first version have no
+	// strides, and a checksum over bytes; they can be restored too.
 	stateVersion = 2
 	stateFirst   = 1
 
-	stateHead    = 36 // counts and fractions
-	stateStrides = 4  // the last of the fractions
+	stateHead    = 36 // counts and float64s
+	stateStrides = 4  // the last of the float64s
 	stateHours   = hoursOfDay + hoursOfWeek
 	statePacked  = (stateHours + 15) / 16 // counts of hours, four bits each
 	stateWords   = stateHead + stateHours + statePacked
@@ -18,9 +18,9 @@ const (
 	StateSize = 1 + 8*stateWords + 8
 )
 
-// StateError says why a saved state was refused.
+// StateError is the reason why a saved state was rejected.
 type StateError struct {
-	// Reason names what is wrong: the length, the version, the checksum or a field.
+	// Reason names the problem: the length, the version, the checksum or a field.
 	Reason string
 }
 
@@ -38,8 +38,8 @@ func (d *Detector) AppendState(dst []byte) []byte {
 	return appendWord(dst, checksum(dst[start:]))
 }
 
-// Restore makes the detector what it was when the state was saved. Of a state
-// that no detector saved it returns a *[StateError] and changes nothing.
+// Restore restores the saved state of a detector. For any other input it returns a
+// *[StateError] and changes nothing.
 func (d *Detector) Restore(state []byte) error {
 	size, unknown := StateSize, 0
 	if len(state) > 0 && state[0] == stateFirst {
@@ -52,7 +52,7 @@ func (d *Detector) Restore(state []byte) error {
 	at := 1
 	for i := range &words {
 		if i < stateHead && i >= stateHead-unknown {
-			continue // the next value outside is the first one's
+			continue // zero: the next value outside a range counts as the first
 		}
 		words[i] = wordAt(state, at)
 		at += 8
@@ -73,8 +73,7 @@ func (d *Detector) Restore(state []byte) error {
 	return nil
 }
 
-// Hash returns a hash of the state: equal states have equal hashes, on every
-// platform.
+// Hash returns a hash of the state. Equal states have equal hashes, on every platform.
 func (d *Detector) Hash() uint64 {
 	var words [stateWords]uint64
 	d.words(&words)
@@ -85,8 +84,8 @@ func (d *Detector) Hash() uint64 {
 	return sum
 }
 
-// words writes the state, as it is saved, to words that are 0. They are passed by
-// address because TinyGo unrolls whole arrays: by value they double the module.
+// words writes the words of the saved state to words, which must be zero. It takes a
+// pointer because TinyGo unrolls copies of arrays, which would double the module's size.
 func (d *Detector) words(words *[stateWords]uint64) {
 	words[0], words[1], words[2] = uint64(d.seen), uint64(d.daily.seen), uint64(d.epoch.seen)
 	words[3], words[4] = uint64(d.epoch.start), uint64(d.daily.start)
@@ -115,8 +114,7 @@ func (d *Detector) setWords(words *[stateWords]uint64) {
 	}
 }
 
-// at returns the i-th hour's mean and count: those of the day, then those of the
-// week.
+// at returns the mean and count of hour i: those of the day, then those of the week.
 func (d *daily) at(i int) (mean *float64, over *uint8) {
 	if i < hoursOfDay {
 		return &d.day[i], &d.dayOver[i]
@@ -124,7 +122,7 @@ func (d *daily) at(i int) (mean *float64, over *uint8) {
 	return &d.week[i-hoursOfDay], &d.weekOver[i-hoursOfDay]
 }
 
-// float returns the i-th of the state's fractions but the hours'.
+// float returns float64 i of the state, without the means of hours.
 func (d *Detector) float(i int) *float64 {
 	switch i {
 	case 0:
@@ -154,8 +152,8 @@ func (d *Detector) float(i int) *float64 {
 	return spans[i/4].float(i % 4)
 }
 
-// invalid names a field whose value no sequence of samples leads to and which
-// could lead out of the range of numbers.
+// invalid returns the name of a field with a value that no sequence of samples produces
+// and that could make later computations overflow, or "".
 func (d *Detector) invalid() string {
 	switch {
 	case d.seen > experience:
@@ -220,7 +218,7 @@ func (s *span) valid(limit float64) bool {
 		within(s.newLower, limit) && within(s.newUpper, limit) && s.stride >= 0 && s.stride <= 2*limit
 }
 
-// float returns the i-th of the span's bounds.
+// float returns bound i of the span.
 func (s *span) float(i int) *float64 {
 	switch i {
 	case 0:
@@ -233,23 +231,23 @@ func (s *span) float(i int) *float64 {
 	return &s.newUpper
 }
 
-// within is false for NaN.
+// within reports whether |value| ≤ limit, which is false for NaN.
 func within(value, limit float64) bool { return math.Abs(value) <= limit }
 
-// The constants are FNV-1a's.
+// The constants of FNV-1a.
 const (
 	offsetBasis = 0xcbf29ce484222325
 	prime       = 0x100000001b3
 )
 
-// mix takes a word into a sum. For each sum it maps words one to one, and for each word
-// sums: two states that differ in one word never have the same sum.
+// mix adds a word to a checksum. It is a bijection of words for each sum, and of sums for
+// each word, so that two states that differ in one word never have the same checksum.
 func mix(sum, word uint64) uint64 {
 	sum = (sum ^ word) * prime
 	return sum ^ sum>>32
 }
 
-// checksum is that of a version byte and the words behind it.
+// checksum returns the checksum of a version byte and the words after it.
 func checksum(data []byte) uint64 {
 	sum := mix(offsetBasis, uint64(data[0]))
 	for data = data[1:]; len(data) >= 8; data = data[8:] {
@@ -258,7 +256,7 @@ func checksum(data []byte) uint64 {
 	return sum
 }
 
-// checksumByteWise is FNV-1a, the checksum of the first version.
+// checksumByteWise returns the FNV-1a checksum of the first version.
 func checksumByteWise(data []byte) uint64 {
 	sum := uint64(offsetBasis)
 	for _, b := range data {
@@ -267,7 +265,7 @@ func checksumByteWise(data []byte) uint64 {
 	return sum
 }
 
-// unsound says what is wrong with a saved state's length, version or checksum.
+// unsound returns the problem with the length, version or checksum of a saved state, or "".
 func unsound(state []byte, size int) (reason string) {
 	if len(state) != size {
 		return "wrong length"

@@ -10,21 +10,21 @@ import (
 	"github.com/insighthub/insighthub/lib/anomaly"
 )
 
-// keeper is what saves and restores.
-type keeper interface {
+// stateful is a detector or a machine.
+type stateful interface {
 	Restore(state []byte) error
 	AppendState(dst []byte) []byte
 	Hash() uint64
 }
 
-// States of each version are kept in testdata/states: what was saved by an older release
-// is restored, and saved in the newest version from then on.
+// TestOlderStatesAreRestored restores states of each version from testdata/states: a state
+// of an older release is restored, and then saved in the newest version.
 func TestOlderStatesAreRestored(t *testing.T) {
 	const strides, stridesAt = 4 * 8, 1 + 8*32
 	for _, c := range []struct {
 		file        string
-		into, again keeper
-		added       int // bytes of the newest version that the file does not have
+		into, again stateful
+		added       int // bytes of the newest version that are missing in the file
 		hash        uint64
 	}{
 		{"detector-1.state", new(anomaly.Detector), new(anomaly.Detector), strides, 0x97042cd0b1a101e5},
@@ -38,7 +38,7 @@ func TestOlderStatesAreRestored(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := c.into.Restore(old); err != nil || c.into.Hash() != c.hash {
-				t.Errorf("hash %#x, want %#x; error %v", c.into.Hash(), c.hash, err)
+				t.Errorf("got hash %#x and error %v, want hash %#x", c.into.Hash(), err, c.hash)
 			}
 			saved, end := c.into.AppendState(nil), len(old)-8
 			want := slices.Clone(old[1:end])
@@ -46,20 +46,20 @@ func TestOlderStatesAreRestored(t *testing.T) {
 				want = slices.Insert(want, stridesAt-1, make([]byte, c.added)...)
 			}
 			if saved[0] != 2 || !bytes.Equal(saved[1:len(saved)-8], want) {
-				t.Errorf("saved again it has version %d, or other words", saved[0])
+				t.Errorf("saved again: got version %d or other words, want version 2 and the same words", saved[0])
 			}
 			if err := c.again.Restore(saved); err != nil || c.again.Hash() != c.hash {
-				t.Errorf("saved again: %v", err)
+				t.Errorf("restore the state that was saved again: %v", err)
 			}
-			old[0] ^= 3 // its checksum is still the other version's
+			old[0] ^= 3 // the other version, whose checksum differs
 			if err := c.again.Restore(old); err == nil {
-				t.Error("taken with another version")
+				t.Error("restore with another version byte: got no error, want one")
 			}
 		})
 	}
 }
 
-// What was saved without strides finds what it would have found.
+// TestDetectorsOfTheFirstVersionGoOn continues a state without strides.
 func TestDetectorsOfTheFirstVersionGoOn(t *testing.T) {
 	old, err := os.ReadFile(filepath.Join("testdata", "states", "detector-1.state"))
 	if err != nil {

@@ -7,13 +7,13 @@ import (
 	"github.com/insighthub/insighthub/lib/anomaly"
 )
 
-// Scorer gives each row of a series a score in [0,1], causally.
+// Scorer returns a score in [0,1] for each row of a series, from that row and earlier ones.
 type Scorer struct {
 	Name  string
 	Score func(Series) []float64
 }
 
-// Scorers returns the released detector and those it is compared with.
+// Scorers returns the released detector and the baselines.
 func Scorers() []Scorer {
 	return []Scorer{
 		{Name: "InsightHub", Score: Released},
@@ -23,7 +23,7 @@ func Scorers() []Scorer {
 	}
 }
 
-// Released scores a series with the detector as it is released.
+// Released scores a series with the released detector.
 func Released(s Series) []float64 {
 	var d anomaly.Detector
 	scores := make([]float64, len(s.Values))
@@ -31,7 +31,7 @@ func Released(s Series) []float64 {
 	return scores
 }
 
-// null knows nothing, as the benchmark's detector of that name.
+// null is the benchmark's detector of that name: it returns the same score for every row.
 func null(s Series) []float64 {
 	scores := make([]float64, len(s.Values))
 	for i := range scores {
@@ -40,9 +40,9 @@ func null(s Series) []float64 {
 	return scores
 }
 
-// random guesses, with a seed of its own for each length of series.
+// random returns random scores, with a seed for each length of series.
 func random(s Series) []float64 {
-	source := rand.New(rand.NewPCG(42, uint64(len(s.Values)))) //nolint:gosec // a repeatable sequence is what is wanted
+	source := rand.New(rand.NewPCG(42, uint64(len(s.Values)))) //nolint:gosec // the sequence must be repeatable
 	scores := make([]float64, len(s.Values))
 	for i := range scores {
 		scores[i] = source.Float64()
@@ -50,9 +50,9 @@ func random(s Series) []float64 {
 	return scores
 }
 
-// windowedGaussian is the benchmark's detector of that name: the normal
-// distribution's tail beyond the value, with the mean and the deviation of up to
-// 6,400 values before it, renewed every 100 once there are as many.
+// windowedGaussian is the benchmark's detector of that name: the tail probability of the
+// normal distribution beyond the value, with the mean and the standard deviation of up to
+// 6,400 previous values, recomputed every 100 values once there are as many.
 func windowedGaussian(s Series) []float64 {
 	const size, step = 6400, 100
 	scores := make([]float64, len(s.Values))

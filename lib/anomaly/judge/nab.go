@@ -20,12 +20,12 @@ type NABFile struct {
 	Windows []Window
 }
 
-// Category is the folder of the corpus that the file is in.
+// Category is the directory of the file.
 func (f NABFile) Category() string { return path.Dir(f.Path) }
 
-// LoadNAB reads the files below data, in the order of their paths, and their
-// windows from combined_windows.json or labels/combined_windows.json. Windows of
-// files that are not there are ignored.
+// LoadNAB reads the files below data, in the order of their paths, and their windows from
+// combined_windows.json or labels/combined_windows.json. Windows of missing files are
+// ignored.
 func LoadNAB(fsys fs.FS) ([]NABFile, error) {
 	windows, err := readWindows(fsys)
 	if err != nil {
@@ -58,7 +58,7 @@ func LoadNAB(fsys fs.FS) ([]NABFile, error) {
 		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%w: no csv file below data", ErrForm)
+		return nil, fmt.Errorf("%w: no .csv file below data", ErrForm)
 	}
 	return files, nil
 }
@@ -78,8 +78,8 @@ func readWindows(fsys fs.FS) (map[string][][2]string, error) {
 	return windows, nil
 }
 
-// place finds the rows of a window's limits; the benchmark too takes the first
-// row of a timestamp.
+// place returns the rows of a window's limits. Like the benchmark it uses the first row of
+// a timestamp.
 func place(micros []int64, limits [2]string) (Window, error) {
 	var at [2]int
 	for i, text := range limits {
@@ -93,7 +93,7 @@ func place(micros []int64, limits [2]string) (Window, error) {
 		}
 	}
 	if at[1] < at[0] {
-		return Window{}, fmt.Errorf("%w: window from %s to %s ends before it begins", ErrForm, limits[0], limits[1])
+		return Window{}, fmt.Errorf("%w: window from %s to %s ends before it starts", ErrForm, limits[0], limits[1])
 	}
 	return Window{First: at[0], Last: at[1]}, nil
 }

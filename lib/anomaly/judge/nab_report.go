@@ -11,8 +11,8 @@ import (
 	"github.com/insighthub/insighthub/lib/anomaly"
 )
 
-// ReportNAB prints, as Markdown, how the released detector and those it is
-// compared with do on the benchmark in dir.
+// ReportNAB prints the results of the released detector and the baselines on the benchmark
+// in dir, as Markdown.
 func ReportNAB(dir string, out io.Writer) error {
 	if err := reportNAB(os.DirFS(dir), out); err != nil {
 		return fmt.Errorf("judge %s: %w", dir, err)
@@ -55,8 +55,8 @@ func judgeFiles(files []NABFile, scorer Scorer) [][]Point {
 	return points
 }
 
-// reportFixed prints what comes out at the one released threshold, the spread
-// over files, and each category.
+// reportFixed prints the results at the released threshold, their spread over files, and
+// the results of each category.
 func reportFixed(files []NABFile, scorer Scorer, out io.Writer) {
 	points := judgeFiles(files, scorer)
 	var cells, spread [3]any
@@ -66,7 +66,7 @@ func reportFixed(files []NABFile, scorer Scorer, out io.Writer) {
 		spread[i] = fmt.Sprintf("%.0f–%.0f", low, high)
 	}
 	fmt.Fprintf(out, "| %s, fixed threshold | %.2f | %.2f | %.2f | %g |\n", scorer.Name, cells[0], cells[1], cells[2], anomaly.Threshold)
-	fmt.Fprintf(out, "| the same, files drawn anew, 5–95 %% | %s | %s | %s | |\n", spread[:]...)
+	fmt.Fprintf(out, "| the same, files resampled, 5–95 %% | %s | %s | %s | |\n", spread[:]...)
 
 	fmt.Fprintf(out, "\n%s at the fixed threshold:\n\n", scorer.Name)
 	fmt.Fprintln(out, "| category | files | windows | detected | false alarms | standard |")
@@ -89,15 +89,15 @@ func reportFixed(files []NABFile, scorer Scorer, out io.Writer) {
 	}
 }
 
-// Spread draws files anew, with replacement, and returns the 5th and the 95th
-// percentile of the score at a threshold. The draws are the same in every run.
+// Spread resamples the files with replacement (bootstrap) and returns the 5th and the 95th
+// percentile of the score at a threshold. The resamples are the same in every run.
 func Spread(profile Profile, threshold float64, files [][]Point) (low, high float64) {
 	const draws = 2000
 	outcomes := make([]Outcome, len(files))
 	for i := range files {
 		outcomes[i] = At(profile, threshold, files[i:i+1])
 	}
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a bootstrap, not a secret; the same table in every run
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the bootstrap must be repeatable
 	var scores []float64
 	for range draws {
 		raw, windows := 0.0, 0

@@ -6,16 +6,16 @@ import (
 	"slices"
 )
 
-// Profile weighs a benchmark's outcomes.
+// Profile is the weights of a benchmark's outcomes.
 type Profile struct {
 	Name string
-	// TP is earned by a window that is detected at once, FP is paid for a false
-	// alarm far from any window, FN for a window without a detection. NAB's profiles
-	// also weigh true negatives; its formula does not use that weight.
+	// TP is the reward for a window that is detected at once, FP the penalty of a false
+	// alarm far from any window, FN that of a window without a detection. NAB's profiles
+	// have a weight of true negatives too, which its formula does not use.
 	TP, FP, FN float64
 }
 
-// Profiles returns NAB's three.
+// Profiles returns NAB's three profiles.
 func Profiles() []Profile {
 	return []Profile{
 		{Name: "standard", TP: 1, FP: 0.11, FN: 1},
@@ -24,39 +24,38 @@ func Profiles() []Profile {
 	}
 }
 
-// score puts what was earned on the scale from the null detector, 0, to the
-// perfect one, 100.
+// score normalises a raw score: the null detector has 0, a perfect one 100.
 func (p Profile) score(raw float64, windows int) float64 {
 	null, perfect := -p.FN*float64(windows), p.TP*float64(windows)
 	return 100 * (raw - null) / (perfect - null)
 }
 
-// Probation returns how many rows at the beginning of a file are not judged.
+// Probation returns the number of rows at the start of a file that are not judged.
 func Probation(rows int) int {
 	return int(math.Ceil(min(math.Floor(0.15*float64(rows)), 0.15*5000)))
 }
 
-// Point is what one row would earn if it were called anomalous.
+// Point is the score of a row and its reward or penalty if it is called anomalous.
 type Point struct {
-	// Score is the detector's.
+	// Score is the detector's score.
 	Score float64
-	// Worth is in (0,1] inside a window, by how early in it the row is, and in
-	// [-1,0) outside, by how long after a window; it is not weighted yet.
+	// Worth is in (0,1] within a window, greater for earlier rows, and in [-1,0) outside,
+	// by the distance from the previous window; without the weights of a profile.
 	Worth float64
 	// Window is the index of the row's window, or -1.
 	Window int
 }
 
-// Points returns the points of a file's rows after its probation; scores has one
-// element per row.
+// Points returns the points of a file's rows after its probation; scores has one element
+// per row.
 //
-// A window of w rows, its last at r: row i in it is at -(r-i+1)/w, so that the
-// first is at -1 and none is at 0; a row after it is at (i-r)/(w-1). The worth is
-// 2/(1+e^(5·position))-1, divided by that of the first row of a window for rows
-// in windows; -1 from position 3 on and before the first window.
+// In a window of w rows with the last row r, row i has the position -(r-i+1)/w, so that the
+// first has -1 and none has 0; a row after the window has (i-r)/(w-1). The worth is
+// 2/(1+e^(5·position))-1, for rows in windows divided by that of the window's first row;
+// it is -1 from position 3 on and before the first window.
 func Points(windows []Window, scores []float64) []Point {
 	points := make([]Point, 0, len(scores))
-	next := 0 // the window that is coming or that the row is in
+	next := 0 // the current or next window
 	for i, score := range scores {
 		p := Point{Score: score, Window: -1}
 		if next < len(windows) && i >= windows[next].First {
@@ -86,22 +85,21 @@ func sigmoid(position float64) float64 {
 	return 2/(1+math.Exp(5*position)) - 1
 }
 
-// Outcome is how a detector did at one threshold.
+// Outcome is the result of a detector at one threshold.
 type Outcome struct {
 	Threshold float64
-	// Raw is the sum of what the rows earned; Score is 0 for a detector without any
-	// detection and 100 for one that detects each window in its first row and
-	// nothing else. Score is NaN for a corpus without windows.
+	// Raw is the sum of rewards and penalties; Score is 0 for a detector without any
+	// detection and 100 for one that detects each window in its first row and nothing
+	// else. Score is NaN for a corpus without windows.
 	Raw, Score float64
-	// Windows is how many there were, Detected how many of them had a detection;
+	// Windows is the number of windows, Detected that of windows with a detection;
 	// FalseAlarms counts rows.
 	Windows, Detected, FalseAlarms int
 }
 
-// Best returns the outcome at the threshold that is best for the profile over all
-// files together, as the benchmark chooses it: the highest of the best ones among
-// the scores that occur, and 1.1, which detects nothing. It takes the points of
-// each file.
+// Best returns the outcome at the best threshold of the profile over all files, as the
+// benchmark chooses it: the highest of the best thresholds among the scores that occur, and
+// 1.1, which detects nothing. files has the points of each file.
 func Best(profile Profile, files [][]Point) Outcome {
 	best := Outcome{Threshold: math.NaN(), Raw: math.Inf(-1)}
 	sweep(profile, files, func(o Outcome) bool {
@@ -113,8 +111,7 @@ func Best(profile Profile, files [][]Point) Outcome {
 	return best
 }
 
-// At returns the outcome at a given threshold: rows whose score is not below it
-// are detections.
+// At returns the outcome at a threshold: rows with at least that score are detections.
 func At(profile Profile, threshold float64, files [][]Point) Outcome {
 	var last Outcome
 	sweep(profile, files, func(o Outcome) bool {

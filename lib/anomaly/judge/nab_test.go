@@ -128,7 +128,7 @@ func TestBestIsTheBestOfAll(t *testing.T) {
 	}
 }
 
-// nabFile generates a file of NAB's form: noise with a spike at row 500.
+// nabFile generates a file in NAB's format: noise with a spike at row 500.
 func nabFile(seed uint64, rows int) *fstest.MapFile {
 	random := rand.New(rand.NewPCG(seed, 1))
 	var b strings.Builder
@@ -154,7 +154,8 @@ func smallNAB() fstest.MapFS {
 		"data/quiet/c.csv":    nabFile(3, 450),
 		"data/README.md":      {Data: []byte("no data")},
 		"labels/combined_windows.json": {Data: fmt.Appendf(nil,
-			`{"machines/a.csv": [["%s.000000", "%s.000000"]], "machines/b.csv": [["%s", "%s"]], "quiet/c.csv": [], "gone.csv": [["x", "y"]]}`,
+			`{"machines/a.csv": [["%s.000000", "%s.000000"]], "machines/b.csv": [["%s", "%s"]], "quiet/c.csv": [], `+
+				`"gone.csv": [["x", "y"]]}`,
 			stampOf(490), stampOf(530), stampOf(495), stampOf(510))},
 	}
 }
@@ -177,11 +178,11 @@ func TestLoadNAB(t *testing.T) {
 	}
 }
 
-func TestLoadNABRefuses(t *testing.T) {
+func TestLoadNABRejects(t *testing.T) {
 	for name, windows := range map[string]string{
 		"a window without its row":  `{"machines/a.csv": [["2020-01-01 00:00:00", "2020-01-02 00:00:00"]]}`,
 		"a window the wrong way":    fmt.Sprintf(`{"machines/a.csv": [["%s", "%s"]]}`, stampOf(50), stampOf(40)),
-		"a limit that is no time":   `{"machines/a.csv": [["then", "now"]]}`,
+		"an invalid limit":          `{"machines/a.csv": [["then", "now"]]}`,
 		"windows that are not JSON": `{`,
 	} {
 		corpus := smallNAB()
@@ -242,7 +243,7 @@ func TestScoreTree(t *testing.T) {
 	if err := ScoreTree(in, out, &report); err != nil {
 		t.Fatal(err)
 	}
-	if want := "left out: read other.csv"; !strings.Contains(report.String(), want) {
+	if want := "skipped: read other.csv"; !strings.Contains(report.String(), want) {
 		t.Errorf("report %q, want %q in it", report.String(), want)
 	}
 	written, err := os.ReadFile(filepath.Join(out, "deep", "er", "a.csv"))
@@ -267,7 +268,7 @@ func TestScoreTree(t *testing.T) {
 	}
 	for _, to := range []string{in, filepath.Join(in, "scores")} {
 		if err := ScoreTree(in, to, &report); err == nil {
-			t.Errorf("writing to %s is not refused", to)
+			t.Errorf("output %s: got no error, want one", to)
 		}
 	}
 	if err := ScoreTree(t.TempDir(), out, &report); !errors.Is(err, ErrForm) {
@@ -275,7 +276,7 @@ func TestScoreTree(t *testing.T) {
 	}
 }
 
-func TestReadSeriesRefuses(t *testing.T) {
+func TestReadSeriesRejects(t *testing.T) {
 	for _, text := range []string{
 		"", "value,timestamp\n", "timestamp\n", "timestamp,value\n2026-01-01 00:00:00\n",
 		"timestamp,value\nnow,1\n", "timestamp,value\n2026-01-01 00:00:00,one\n", "timestamp,value\n\"",
@@ -287,7 +288,8 @@ func TestReadSeriesRefuses(t *testing.T) {
 }
 
 func TestReadSeriesTakesOddValues(t *testing.T) {
-	s, err := ReadSeries(strings.NewReader("timestamp,value,more\n2026-01-01 00:00,\n2026-01-01T00:00:00,1e999,x\n2026-01-01T00:00:00Z,NaN\n"))
+	const file = "timestamp,value,more\n2026-01-01 00:00,\n2026-01-01T00:00:00,1e999,x\n2026-01-01T00:00:00Z,NaN\n"
+	s, err := ReadSeries(strings.NewReader(file))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,22 +11,21 @@ import (
 	"time"
 )
 
-// Series is one file of NAB's form, columns timestamp and value. All slices have
-// one element per row.
+// Series is one file in NAB's format, with the columns timestamp and value. All slices
+// have one element per row.
 type Series struct {
-	// Stamps and Texts are the columns as written, so that they can be written
-	// again unchanged.
+	// Stamps and Texts are the columns as text, so that they can be written unchanged.
 	Stamps, Texts []string
 	// Micros are the timestamps in microseconds since 1970, read as UTC.
 	Micros []int64
-	// Values are the values; what is empty is NaN.
+	// Values are the values; an empty field is NaN.
 	Values []float64
 }
 
-// ErrForm is wrapped by errors about files that are not of the expected form.
-var ErrForm = errors.New("not of the expected form")
+// ErrForm is wrapped by errors of files that are not in the expected format.
+var ErrForm = errors.New("not in the expected format")
 
-// readSeriesFile reads a file of NAB's form.
+// readSeriesFile reads a file in NAB's format.
 func readSeriesFile(fsys fs.FS, name string) (s Series, err error) {
 	file, err := fsys.Open(name)
 	if err != nil {
@@ -43,7 +42,7 @@ func readSeriesFile(fsys fs.FS, name string) (s Series, err error) {
 	return s, nil
 }
 
-// unmarked passes over the byte order mark that some programs put before a text.
+// unmarked returns r without the byte order mark with which some programs start a text.
 func unmarked(r io.Reader) io.Reader {
 	text := bufio.NewReader(r)
 	const mark = "\ufeff"
@@ -53,9 +52,8 @@ func unmarked(r io.Reader) io.Reader {
 	return text
 }
 
-// ReadSeries reads NAB's form: a header whose first two columns are timestamp and
-// value, then rows. Further columns are ignored. Its errors wrap [ErrForm] or are
-// the reader's.
+// ReadSeries reads NAB's format: a header whose first two columns are timestamp and value,
+// then rows. Further columns are ignored. Errors wrap [ErrForm] or are those of r.
 func ReadSeries(r io.Reader) (Series, error) {
 	rows := csv.NewReader(unmarked(r))
 	rows.FieldsPerRecord = -1
@@ -105,26 +103,26 @@ func (s *Series) add(row []string) error {
 	return nil
 }
 
-// parseStamp reads the benchmarks' timestamps, with or without seconds and a
-// fraction of them, and those of RFC 3339.
+// parseStamp parses the benchmarks' timestamps, with or without seconds and fractions of
+// them, and those of RFC 3339.
 func parseStamp(text string) (micros int64, err error) {
 	for _, layout := range []string{time.DateTime, time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04"} {
 		if t, err := time.Parse(layout, text); err == nil {
 			return t.UnixMicro(), nil
 		}
 	}
-	return 0, fmt.Errorf("%w: timestamp %q", ErrForm, text)
+	return 0, fmt.Errorf("%w: invalid timestamp %q", ErrForm, text)
 }
 
-// parseValue reads a number. Nothing at all is NaN, and a number beyond the
-// range of float64 is infinite: the detectors take both for a missing sample.
+// parseValue parses a number. An empty text is NaN, and a number beyond the range of
+// float64 is infinite: for the detectors both are missing samples.
 func parseValue(text string) (float64, error) {
 	if text == "" {
 		return strconv.ParseFloat("NaN", 64)
 	}
 	value, err := strconv.ParseFloat(text, 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {
-		return 0, fmt.Errorf("%w: value %q", ErrForm, text)
+		return 0, fmt.Errorf("%w: invalid value %q", ErrForm, text)
 	}
 	return value, nil
 }

@@ -12,35 +12,33 @@ import (
 	"github.com/insighthub/insighthub/lib/anomaly"
 )
 
-// Frames is one file of SKAB's form: a machine with several sensors.
+// Frames is one file in SKAB's format: a machine with several sensors.
 type Frames struct {
 	// Name is the file's path below the corpus.
 	Name string
-	// Sensors are the names of the columns that are readings, 1 to
-	// [anomaly.MaxSensors].
+	// Sensors are the names of the columns with readings, 1 to [anomaly.MaxSensors].
 	Sensors []string
-	// Micros are the times in microseconds since 1970, read as UTC; Values has one
-	// row per time and one column per sensor, where what is empty is NaN.
+	// Micros are the times in microseconds since 1970, read as UTC; Values has one row per
+	// time and one column per sensor; an empty field is NaN.
 	Micros []int64
 	Values [][]float64
-	// Labels are SKAB's column anomaly, for judging alone: nil when the file has none.
+	// Labels are SKAB's column anomaly, which detectors never see; nil without labels.
 	Labels []bool
 }
 
-// Group is the folder that the file stands in, which in SKAB names the kind of
-// fault.
+// Group is the directory of the file, which in SKAB names the kind of fault.
 func (f *Frames) Group() string { return path.Dir(f.Name) }
 
-// unlabelled returns what a detector may see of the file.
+// unlabelled returns the file without labels.
 func (f *Frames) unlabelled() Frames {
 	seen := *f
 	seen.Labels = nil
 	return seen
 }
 
-// ReadFrames reads SKAB's form: columns separated by semicolons, the first one
-// datetime, then sensors; the columns anomaly and changepoint are labels and may
-// be missing. Its errors wrap [ErrForm] or are the reader's.
+// ReadFrames reads SKAB's format: columns separated by semicolons, the first one datetime,
+// then sensors; the columns anomaly and changepoint are labels and optional. Errors wrap
+// [ErrForm] or are those of r.
 func ReadFrames(name string, r io.Reader) (Frames, error) {
 	rows := csv.NewReader(unmarked(r))
 	rows.Comma = ';'
@@ -118,9 +116,8 @@ func (f *Frames) add(row []string, columns []int, labels int) error {
 	return nil
 }
 
-// readCorpus reads every file below fsys that is of SKAB's form, in the order of
-// their names. Files ending in .csv that are not of that form are named on report
-// and left out.
+// readCorpus reads every file in SKAB's format below fsys, in the order of their names.
+// Other files with the extension .csv are skipped and named on report.
 func readCorpus(fsys fs.FS, report io.Writer) ([]Frames, error) {
 	var corpus []Frames
 	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -136,7 +133,7 @@ func readCorpus(fsys fs.FS, report io.Writer) ([]Frames, error) {
 			err = closing
 		}
 		if errors.Is(err, ErrForm) {
-			fmt.Fprintln(report, "left out:", err)
+			fmt.Fprintln(report, "skipped:", err)
 			return nil
 		}
 		if err != nil {
@@ -148,7 +145,7 @@ func readCorpus(fsys fs.FS, report io.Writer) ([]Frames, error) {
 	return corpus, err
 }
 
-// Confusion counts rows: how often a flag met a label.
+// Confusion is the confusion matrix of flags and labels, in rows.
 type Confusion struct {
 	TruePositive, FalsePositive, TrueNegative, FalseNegative int
 }
@@ -169,7 +166,7 @@ func (c *Confusion) Count(labels, flags []bool) {
 	}
 }
 
-// Add adds the counts of another.
+// Add adds the counts of other.
 func (c *Confusion) Add(other Confusion) {
 	c.TruePositive += other.TruePositive
 	c.FalsePositive += other.FalsePositive

@@ -5,24 +5,23 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
-	"sort"
 
 	"github.com/insighthub/insighthub/lib/anomaly"
 )
 
-// skabTraining is the number of rows at the beginning of each file that SKAB
-// lets a detector learn from. Its first leader board counts them when it judges,
-// its strict one does not.
+// skabTraining is the number of rows at the start of each file from which SKAB lets a
+// detector learn. Its first leader board counts them, its strict one does not.
 const skabTraining = 400
 
-// A Flagger flags rows of a file; it is never given labels.
+// A Flagger flags rows of a file, which has no labels.
 type Flagger func(Frames) []bool
 
-// ReleasedMachine flags with the released settings of [anomaly.Machine]: nothing
-// where the file has more sensors than a machine may have.
+// ReleasedMachine flags with [anomaly.Machine]: nothing if the file has more sensors than a
+// machine may have.
 func ReleasedMachine(f Frames) []bool {
 	flags := make([]bool, len(f.Values))
 	var m anomaly.Machine
@@ -38,9 +37,9 @@ func ReleasedMachine(f Frames) []bool {
 // combinedHold is how many rows an alarm of one sensor holds in [CombinedDetectors].
 const combinedHold = 100
 
-// CombinedDetectors flags with one [anomaly.Detector] per sensor, for
-// comparison: a row is flagged when a sensor's detector raised an alarm within
-// the hundred rows before it, since that detector rests after each alarm.
+// CombinedDetectors flags with one [anomaly.Detector] per sensor, for comparison: a row is
+// flagged when the detector of a sensor raised an alarm within the previous hundred rows,
+// since a detector suppresses lesser alarms after each one.
 func CombinedDetectors(f Frames) []bool {
 	detectors := make([]anomaly.Detector, len(f.Sensors))
 	flags := make([]bool, len(f.Values))
@@ -57,8 +56,8 @@ func CombinedDetectors(f Frames) []bool {
 	return flags
 }
 
-// AlwaysAfterTraining flags every row after those for training: what a detector
-// must beat, since more than half of those rows are labelled.
+// AlwaysAfterTraining flags every row after those for training. It is the baseline that a
+// detector must exceed, since more than half of these rows are labelled.
 func AlwaysAfterTraining(f Frames) []bool {
 	flags := make([]bool, len(f.Values))
 	for i := range flags {
@@ -67,16 +66,16 @@ func AlwaysAfterTraining(f Frames) []bool {
 	return flags
 }
 
-// judged is one file's counts.
+// judged is the counts of one file.
 type judged struct {
 	group         string
 	whole, strict Confusion
 }
 
-// ReportSKAB judges the detectors on the files of SKAB's form below dir, as
-// SKAB's leader boards for outlier detection do: row by row over all labelled
-// files, once over whole files and once without the first 400 rows of each
-// (strict). Of files without labels it tells how much was flagged.
+// ReportSKAB judges the detectors on the files in SKAB's format below dir, as SKAB's leader
+// boards for outlier detection do: row by row over all labelled files, once over whole
+// files and once without the first 400 rows of each (strict). For files without labels it
+// prints how many rows were flagged.
 func ReportSKAB(dir string, out io.Writer) error {
 	if err := reportSKAB(os.DirFS(dir), out); err != nil {
 		return fmt.Errorf("judge %s: %w", dir, err)
@@ -90,7 +89,7 @@ func reportSKAB(fsys fs.FS, out io.Writer) error {
 		return err
 	}
 	if len(corpus) == 0 {
-		return errors.New("no file of the form datetime;sensor;…")
+		return errors.New("no file with the columns datetime;sensor;…")
 	}
 	rows := []struct {
 		name string
@@ -125,8 +124,7 @@ func judgeCorpus(corpus []Frames, flag Flagger) []judged {
 	return files
 }
 
-// reportFiles prints the sum over all files and, where there are several, over
-// each group.
+// reportFiles prints the sum over all files and, if there are several groups, over each.
 func reportFiles(out io.Writer, name string, files []judged) {
 	if len(files) == 0 {
 		return
@@ -139,12 +137,7 @@ func reportFiles(out io.Writer, name string, files []judged) {
 	if len(groups) < 2 {
 		return
 	}
-	names := make([]string, 0, len(groups))
-	for group := range groups {
-		names = append(names, group)
-	}
-	sort.Strings(names)
-	for _, group := range names {
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
 		reportLine(out, fmt.Sprintf("  %s, %d files", group, len(groups[group])), groups[group])
 	}
 }
@@ -161,11 +154,11 @@ func reportLine(out io.Writer, name string, files []judged) {
 		strict.F1(), 100*strict.FalseAlarmRate(), low, high)
 }
 
-// bootstrapF1 draws files anew, with replacement, and returns the 5th and the
-// 95th percentile of F1. The draws are the same in every run.
+// bootstrapF1 resamples the files with replacement and returns the 5th and the 95th
+// percentile of F1. The resamples are the same in every run.
 func bootstrapF1(files []judged) (low, high float64) {
 	const draws = 2000
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a bootstrap, not a secret; the same table in every run
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the bootstrap must be repeatable
 	scores := make([]float64, draws)
 	for i := range scores {
 		var sum Confusion

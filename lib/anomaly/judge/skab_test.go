@@ -49,13 +49,14 @@ func marked(f *fstest.MapFile) *fstest.MapFile {
 func TestReportSKABPrintsTheTable(t *testing.T) {
 	t.Parallel()
 	corpus := fstest.MapFS{
-		"valve/0.csv":  skabFile(1, 6, true),
-		"valve/1.csv":  skabFile(2, 6, true),
-		"other/0.csv":  marked(skabFile(3, 6, true)),
-		"free/0.csv":   skabFile(4, 0, false),
-		"nab.csv":      {Data: []byte("timestamp,value\n2026-03-01 12:00:00,1\n")},
-		"README.md":    {Data: []byte("datetime")},
-		"wide/17.csv":  {Data: []byte("datetime" + strings.Repeat(";s", 17) + ";anomaly\n2026-03-01 12:00:00" + strings.Repeat(";1", 17) + ";0\n")},
+		"valve/0.csv": skabFile(1, 6, true),
+		"valve/1.csv": skabFile(2, 6, true),
+		"other/0.csv": marked(skabFile(3, 6, true)),
+		"free/0.csv":  skabFile(4, 0, false),
+		"nab.csv":     {Data: []byte("timestamp,value\n2026-03-01 12:00:00,1\n")},
+		"README.md":   {Data: []byte("datetime")},
+		"wide/17.csv": {Data: []byte("datetime" + strings.Repeat(";s", 17) + ";anomaly\n" +
+			"2026-03-01 12:00:00" + strings.Repeat(";1", 17) + ";0\n")},
 		"empty/no.csv": {},
 	}
 	var out strings.Builder
@@ -67,7 +68,7 @@ func TestReportSKABPrintsTheTable(t *testing.T) {
 	for _, want := range []string{
 		"machine (released)", "  other, 1 files", "  valve, 2 files", "detectors, combined", "always after row 400",
 		"without labels: free/0.csv: 1000 rows, 0 alarms, 0.00 % of rows flagged",
-		"left out: read wide/17.csv", "left out: read nab.csv", "left out: read empty/no.csv",
+		"skipped: read wide/17.csv", "skipped: read nab.csv", "skipped: read empty/no.csv",
 	} {
 		if !strings.Contains(table, want) {
 			t.Errorf("no %q in the table", want)
@@ -139,7 +140,7 @@ func TestConfusionRates(t *testing.T) {
 	}
 }
 
-func TestReadFramesRefusesOtherForms(t *testing.T) {
+func TestReadFramesRejectsOtherFormats(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
 		"empty":          "",
@@ -162,8 +163,9 @@ func TestReadFramesRefusesOtherForms(t *testing.T) {
 		t.Errorf("gaps: %+v, %v", f, err)
 	}
 	broken := errors.New("broken disk")
-	if _, err := ReadFrames("x", io.MultiReader(strings.NewReader("datetime;a\n"), failing{broken})); !errors.Is(err, broken) || errors.Is(err, ErrForm) {
-		t.Errorf("a reader that fails: error %v", err)
+	_, err = ReadFrames("x", io.MultiReader(strings.NewReader("datetime;a\n"), failing{broken}))
+	if !errors.Is(err, broken) || errors.Is(err, ErrForm) {
+		t.Errorf("reader that fails: got error %v, want %v", err, broken)
 	}
 }
 

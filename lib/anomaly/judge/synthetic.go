@@ -5,19 +5,18 @@ import (
 	"math/rand/v2"
 )
 
-// Lengths of the generated series, in samples a minute apart: two weeks, so that hours
-// of the day, of the week and an epoch are met.
+// Lengths of the generated series, in samples a minute apart: two weeks, so that the hours
+// of the day, the hours of the week and the end of an epoch occur.
 const (
 	syntheticSamples = 20_000
 	syntheticSeeds   = 10
 	syntheticLearned = 5_000
 )
 
-// noise is a kind of series in which nothing happens.
+// noise is a kind of series without anomalies.
 type noise struct {
 	name string
-	// deviation is what faults are measured in: the standard deviation, where there is
-	// one, or else what is said in the name.
+	// deviation is the unit of faults: the standard deviation, or what the name says.
 	deviation float64
 	// begin returns the series, sample by sample.
 	begin func(r *rand.Rand) func(i int) float64
@@ -71,14 +70,14 @@ func autoregressive(part float64) func(*rand.Rand) func(int) float64 {
 	}
 }
 
-// student3 has Student's t distribution with three degrees of freedom: tails so heavy
-// that there is no fourth moment.
+// student3 has Student's t distribution with three degrees of freedom, whose tails are so
+// heavy that it has no fourth moment.
 func student3(r *rand.Rand) float64 {
 	a, b, c := r.NormFloat64(), r.NormFloat64(), r.NormFloat64()
 	return r.NormFloat64() / math.Sqrt((a*a+b*b+c*c)/3)
 }
 
-// poisson counts how many arrivals fall into a unit of time.
+// poisson returns the number of arrivals in a unit of time.
 func poisson(r *rand.Rand, mean float64) float64 {
 	count := -1.0
 	for at := 0.0; at < mean; at += r.ExpFloat64() {
@@ -87,13 +86,13 @@ func poisson(r *rand.Rand, mean float64) float64 {
 	return count
 }
 
-// fault is something that happens to a series.
+// fault is a fault that is added to a series.
 type fault struct {
 	name string
-	// within is how many samples after its beginning it is to be found.
+	// within is the number of samples within which it must be detected.
 	within int
-	// change returns the value of the i-th sample since the beginning; held is the
-	// last value before it, center what the noise is about.
+	// change returns the value of sample i since the start of the fault; held is the last
+	// value before it, center the mean of the noise.
 	change func(i int, value, held, center, deviation float64) float64
 }
 
@@ -131,7 +130,7 @@ func faults() []fault {
 
 // generate returns the seed's series of a kind.
 func generate(n noise, seed uint64) Series {
-	r := rand.New(rand.NewPCG(seed, 20)) //nolint:gosec // a repeatable sequence is what is wanted
+	r := rand.New(rand.NewPCG(seed, 20)) //nolint:gosec // the sequence must be repeatable
 	next := n.begin(r)
 	s := Series{Micros: make([]int64, syntheticSamples), Values: make([]float64, syntheticSamples)}
 	const minute = 60_000_000
@@ -142,7 +141,7 @@ func generate(n noise, seed uint64) Series {
 }
 
 // harm returns the series with a fault from a sample on. The center is the mean of the
-// hour before.
+// previous hour.
 func harm(s Series, f fault, from int, deviation float64) Series {
 	const before = 60
 	center := 0.0

@@ -16,16 +16,16 @@ func alarmsIn(s Series) []uint8 {
 	return flags
 }
 
-// falseAlarms are those of series in which nothing happens, by when.
+// falseAlarms counts the alarms in series without faults, by phase.
 type falseAlarms struct{ learning, later, most int }
 
-// outcome is what became of a fault in all seeds' series.
+// outcome is the result for a fault in the series of all seeds.
 type outcome struct {
 	found  int
 	delays []int
 }
 
-// judgeNoise scores the seeds' series of a kind, as they are and with each fault.
+// judgeNoise scores the series of all seeds of a kind, unchanged and with each fault.
 func judgeNoise(n noise) (alarms falseAlarms, outcomes []outcome) {
 	outcomes = make([]outcome, len(faults()))
 	for seed := range uint64(syntheticSeeds) {
@@ -46,7 +46,7 @@ func judgeNoise(n noise) (alarms falseAlarms, outcomes []outcome) {
 			from := first + apart*int(seed)
 			flags := alarmsIn(harm(s, f, from, n.deviation))
 			for i := from; i < from+f.within; i++ {
-				if flags[i] > clean[i] { // what the noise does by itself is no detection
+				if flags[i] > clean[i] { // alarms of the noise itself are not detections
 					outcomes[k].found++
 					outcomes[k].delays = append(outcomes[k].delays, i-from)
 					break
@@ -57,22 +57,25 @@ func judgeNoise(n noise) (alarms falseAlarms, outcomes []outcome) {
 	return alarms, outcomes
 }
 
-// ReportSynthetic prints, as Markdown, the released detector's false alarms on generated
-// noise at the fixed threshold, and which faults it finds in it, and how soon.
+// ReportSynthetic prints the false alarms of the released detector on generated noise at
+// the fixed threshold, and which added faults it detects with which delay, as Markdown.
 func ReportSynthetic(out io.Writer) error {
 	w := &printer{out: out}
-	w.print("%d series of each kind, %d samples each, a minute apart; threshold %v.\n\n", syntheticSeeds, syntheticSamples, anomaly.Threshold)
-	w.print("| nothing happens | false alarms per 10,000 samples | of the first %d | after them | most in one series |\n", syntheticLearned)
+	w.print("%d series of each kind, %d samples each, a minute apart; threshold %v.\n\n",
+		syntheticSeeds, syntheticSamples, anomaly.Threshold)
+	w.print("| noise without faults | false alarms per 10,000 samples | of the first %d | after them | most in one series |\n", syntheticLearned)
 	w.print("| --- | ---: | ---: | ---: | ---: |\n")
 	rows := make([][]outcome, len(noises()))
 	const per = 10_000.0
 	for i, n := range noises() {
 		var alarms falseAlarms
 		alarms, rows[i] = judgeNoise(n)
-		w.print("| %s | %.1f | %.1f | %.1f | %d |\n", n.name, per*float64(alarms.learning+alarms.later)/(syntheticSeeds*syntheticSamples),
-			per*float64(alarms.learning)/(syntheticSeeds*syntheticLearned), per*float64(alarms.later)/(syntheticSeeds*(syntheticSamples-syntheticLearned)), alarms.most)
+		w.print("| %s | %.1f | %.1f | %.1f | %d |\n", n.name,
+			per*float64(alarms.learning+alarms.later)/(syntheticSeeds*syntheticSamples),
+			per*float64(alarms.learning)/(syntheticSeeds*syntheticLearned),
+			per*float64(alarms.later)/(syntheticSeeds*(syntheticSamples-syntheticLearned)), alarms.most)
 	}
-	w.print("\nFound of %d, and the median delay in samples:\n\n| in |", syntheticSeeds)
+	w.print("\nDetected of %d, and the median delay in samples:\n\n| in |", syntheticSeeds)
 	for _, f := range faults() {
 		w.print(" %s |", f.name)
 	}
@@ -102,7 +105,7 @@ func ReportSynthetic(out io.Writer) error {
 	return w.err
 }
 
-// printer keeps the first error.
+// printer remembers the first error.
 type printer struct {
 	out io.Writer
 	err error

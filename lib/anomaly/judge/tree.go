@@ -13,11 +13,10 @@ import (
 	"strings"
 )
 
-// ScoreTree scores every file of NAB's form below in with the released detector
-// and writes timestamp,value,anomaly_score to the same relative path below out.
-// Timestamps and values are written as they were read. Files ending in .csv that
-// are not of that form are named on report and left out; it is an error when no
-// file is of it, and when out is in or below it.
+// ScoreTree scores every file in NAB's format below in with the released detector and writes
+// timestamp,value,anomaly_score to the same relative path below out. Timestamps and values
+// are written unchanged. Other files with the extension .csv are skipped and named on
+// report. It is an error if there is no file in NAB's format, or if out is in or below it.
 func ScoreTree(in, out string, report io.Writer) error {
 	if err := apart(in, out); err != nil {
 		return err
@@ -43,7 +42,7 @@ func ScoreTree(in, out string, report io.Writer) error {
 	return nil
 }
 
-// apart refuses to write scores among the files that are read.
+// apart returns an error if out is in or below it.
 func apart(in, out string) error {
 	from, err := filepath.Abs(in)
 	if err != nil {
@@ -55,7 +54,7 @@ func apart(in, out string) error {
 	}
 	relative, err := filepath.Rel(from, to)
 	if err == nil && relative != ".." && !strings.HasPrefix(relative, ".."+string(filepath.Separator)) {
-		return fmt.Errorf("score %s: %s is in it: want another folder to write to", in, out)
+		return fmt.Errorf("score %s: output %s is in it: want another directory", in, out)
 	}
 	return nil
 }
@@ -67,7 +66,7 @@ func scoreTree(in fs.FS, out *os.Root, report io.Writer) (scored int, err error)
 		}
 		series, err := readSeriesFile(in, name)
 		if errors.Is(err, ErrForm) {
-			fmt.Fprintln(report, "left out:", err)
+			fmt.Fprintln(report, "skipped:", err)
 			return nil
 		}
 		if err != nil {

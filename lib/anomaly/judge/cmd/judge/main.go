@@ -1,5 +1,5 @@
-// Command judge scores files with the released detector and prints how detectors
-// do on labelled corpora.
+// Command judge scores files with the released detector and prints the results of
+// detectors on labelled corpora.
 package main
 
 import (
@@ -18,10 +18,10 @@ func main() {
 }
 
 const usage = `usage:
-  judge score IN OUT   score every NAB-form file below IN into the same path below OUT
-  judge nab DIR        print the table for the Numenta Anomaly Benchmark in DIR
-  judge skab DIR       print the table for the files of SKAB's form below DIR
-  judge synthetic      print the table for generated noise and faults in it`
+  judge score IN OUT   score every file in NAB's format below IN into the same path below OUT
+  judge nab DIR        print the results on the Numenta Anomaly Benchmark in DIR
+  judge skab DIR       print the results on the files in SKAB's format below DIR
+  judge synthetic      print the results on generated noise with added faults`
 
 func run(args []string, out io.Writer) error {
 	switch {
@@ -34,5 +34,5 @@ func run(args []string, out io.Writer) error {
 	case len(args) == 1 && args[0] == "synthetic":
 		return judge.ReportSynthetic(out)
 	}
-	return fmt.Errorf("unknown arguments %q\n%s", args, usage)
+	return fmt.Errorf("invalid arguments %q\n%s", args, usage)
 }

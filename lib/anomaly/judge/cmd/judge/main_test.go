@@ -25,11 +25,13 @@ func TestRunScores(t *testing.T) {
 	}
 }
 
-func TestRunRefuses(t *testing.T) {
+func TestRunRejects(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
-	for _, args := range [][]string{nil, {"score", "one"}, {"other", "a", "b"}, {"nab", missing}, {"skab", missing}, {"score", missing, t.TempDir()}} {
+	for _, args := range [][]string{
+		nil, {"score", "one"}, {"other", "a", "b"}, {"nab", missing}, {"skab", missing}, {"score", missing, t.TempDir()},
+	} {
 		if err := run(args, &strings.Builder{}); err == nil {
-			t.Errorf("%q: no error", args)
+			t.Errorf("%q: got no error, want one", args)
 		}
 	}
 }
