@@ -1,7 +1,7 @@
 // Measures the module in Node.js: node bench.mjs MODULE [SAMPLES]
 //
 // It prints the module's size, nanoseconds a sample on one core, and the memory before and
-// after SAMPLES samples (10⁹ when not said).
+// after SAMPLES samples (default 10⁹).
 
 import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
@@ -17,7 +17,7 @@ const row = (...cells) => console.log(`| ${cells.join(' | ')} |`)
 const rate = (name, samples, millis) =>
   row(name, `${((millis * 1e6) / samples).toFixed(1)} ns`, `${(samples / millis / 1e3).toFixed(1)} M/s`)
 
-/** The median time of five runs, after one that is not counted. */
+/** The median time of five runs, after a warm-up run. */
 function median(run) {
   run()
   const millis = Array.from({ length: 5 }, () => {
@@ -28,7 +28,7 @@ function median(run) {
   return millis.sort((a, b) => a - b)[2]
 }
 
-/** Blocks of a daily wave with noise and a spike now and then, as one series. */
+/** Blocks of one series: a daily wave with noise and occasional spikes. */
 function series(blocks, sensors) {
   const samples = Math.floor(block / sensors)
   let noise = 1
@@ -67,7 +67,8 @@ function pusher(blocks, push) {
 }
 
 console.log(`${cpus()[0].model.trim()}, Node.js ${process.version}\n`)
-console.log(`module: ${code.length} bytes, ${gzipSync(code).length} with gzip, ${WebAssembly.Module.imports(new WebAssembly.Module(code)).length} imports\n`)
+const imports = WebAssembly.Module.imports(new WebAssembly.Module(code)).length
+console.log(`module: ${code.length} bytes, ${gzipSync(code).length} with gzip, ${imports} imports\n`)
 row('one core', 'a sample', 'samples')
 row('---', '---', '---')
 
@@ -76,12 +77,13 @@ const samples = single.length * block
 rate('Node.js, blocks of one series in and out', samples, median(pusher(single, (n) => module.push(0, n))))
 const slots = module.slots()
 let next = 0
-rate(`Node.js, the same dealt to ${slots} series`, samples, median(pusher(single, (n) => module.push(next++ % slots, n))))
+rate(`Node.js, the same distributed to ${slots} series`, samples, median(pusher(single, (n) => module.push(next++ % slots, n))))
 rate('Node.js, self-benchmark with its generator', samples, median(() => module.bench(0, samples)))
 for (const sensors of [2, 8, 16]) {
   const blocks = series(250, sensors)
   module.machine_reset(0, sensors)
-  rate(`Node.js, a machine of ${sensors} sensors`, blocks.length * blocks[0].times.length, median(pusher(blocks, (n) => module.machine_push(0, n))))
+  const millis = median(pusher(blocks, (n) => module.machine_push(0, n)))
+  rate(`Node.js, a machine of ${sensors} sensors`, blocks.length * blocks[0].times.length, millis)
 }
 
 const total = Number(count)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds the detector's module.
 #
-#   wasm/build.sh TOOLCHAIN OUT     TOOLCHAIN is a folder made by toolchain/install.sh
+#   wasm/build.sh TOOLCHAIN OUT     TOOLCHAIN is a directory of toolchain/install.sh
 #
 # The same sources and toolchain give the same bytes.
 set -eu
@@ -13,8 +13,8 @@ cd "$(dirname "$(readlink -f "$0")")/.."
 
 raw=$(mktemp)
 trap 'rm -f "$raw"' EXIT
-# The project's own go.mod may ask for a newer Go than TinyGo knows; what is
-# compiled here needs no other modules.
+# The project's go.mod may require a newer Go than TinyGo supports; these packages need
+# no other modules.
 GOWORK=off GOFLAGS="-modfile=$PWD/wasm/toolchain/module.mod" \
 	"$tools/tinygo" build -o "$raw" -target wasm/target.json -opt 2 -panic trap -no-debug ./wasm
 "$tools/wasm-opt" -O3 \

@@ -7,9 +7,9 @@ import (
 	"unsafe"
 )
 
-// heap serves the little that escapes while a call lasts: the text that says why a
-// state was refused, and what the compiler does not find to stay on the stack.
-// [fresh] empties it, so the module's memory can not grow.
+// heap is the memory of allocations during a call: the reason why a state was rejected, and
+// variables for which the compiler cannot prove that they do not escape. [fresh] empties
+// it, so the module's memory cannot grow.
 var heap struct {
 	bytes [32 << 10]byte
 	used  uintptr

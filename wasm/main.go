@@ -1,18 +1,18 @@
 //go:build tinygo
 
-// Command wasm is the detector as a WebAssembly module without imports. What its
-// exports mean is said in package module and in README.md.
+// Command wasm is the detector as a WebAssembly module without imports. Package module and
+// README.md document its exports.
 package main
 
 import "github.com/insighthub/insighthub/wasm/module"
 
-// memory is the module's only memory beside its stack; its place never changes,
-// so a host asks once for the addresses of the buffers.
+// memory is the module's only memory besides the stack. Its address never changes, so a
+// host needs to read the addresses of the buffers only once.
 var memory module.Module
 
 func main() {}
 
-// fresh is memory for the next call: what the one before left on the heap is gone.
+// fresh frees the heap of the previous call and returns memory.
 func fresh() *module.Module {
 	heap.used = 0
 	return &memory

@@ -2,14 +2,13 @@ package module
 
 import "github.com/insighthub/insighthub/lib/anomaly"
 
-// machine is a Machine with the number of its values in a sample, which the
-// Machine itself does not tell.
+// machine is a Machine and the number of its sensors, which Machine does not export.
 type machine struct {
 	sensors int32
 	machine anomaly.Machine
 }
 
-// MachineReset makes the slot a new machine of so many sensors.
+// MachineReset makes the slot a new machine with the given number of sensors.
 func (m *Module) MachineReset(slot, sensors int32) int32 {
 	if slot < 0 || slot >= Machines || m.machines[slot].machine.Reset(int(sensors)) != nil {
 		return Refused
@@ -18,8 +17,8 @@ func (m *Module) MachineReset(slot, sensors int32) int32 {
 	return 0
 }
 
-// MachinePush scores the first samples of Times, each with its sensors' Values one
-// after another, and writes their Scores and Flags. It returns how many it flagged.
+// MachinePush scores the first samples of Times, each with consecutive Values of all
+// sensors, and writes their Scores and Flags. It returns the number of flagged samples.
 func (m *Module) MachinePush(slot, samples int32) int32 {
 	at := m.machineAt(slot)
 	if at == nil || samples < 0 || samples > Block/at.sensors {
@@ -47,8 +46,8 @@ func (m *Module) MachineSave(slot int32) int32 {
 	return int32(len(at.machine.AppendState(m.State[:0])))
 }
 
-// MachineRestore is to a machine what [Module.Restore] is to a detector. The state
-// must be that of a machine with as many sensors as the slot was reset to.
+// MachineRestore restores a machine as [Module.Restore] does a detector. The state must be
+// of a machine with the number of sensors to which the slot was reset.
 func (m *Module) MachineRestore(slot, length int32) int32 {
 	at := m.machineAt(slot)
 	if at == nil || length < 0 || length > StateBytes {
@@ -57,7 +56,7 @@ func (m *Module) MachineRestore(slot, length int32) int32 {
 	return m.explain(at.machine.Restore(m.State[:length]))
 }
 
-// MachineHash returns the hash of the machine's state, 0 for none.
+// MachineHash returns the hash of the machine's state, or 0 without a machine.
 func (m *Module) MachineHash(slot int32) uint64 {
 	at := m.machineAt(slot)
 	if at == nil {

@@ -1,44 +1,42 @@
-// Package module is what the WebAssembly module holds and does: a fixed pool of
-// detectors and the buffers through which its host hands over samples and states.
-// The exports in package wasm are its methods, one line each, so that the module's
-// behaviour is tested natively too.
+// Package module implements the WebAssembly module: a fixed pool of detectors, and the
+// buffers for samples and states that it shares with its host. Each export in package wasm
+// calls one method, so that the module's behaviour can be tested natively.
 package module
 
 import "github.com/insighthub/insighthub/lib/anomaly"
 
 const (
-	// ABI is the version of the exports: a host checks it before the first call. It
-	// changes whenever an export changes its name, its shape or its meaning.
+	// ABI is the version of the exports, which a host checks before the first call. It
+	// changes whenever the name, signature or meaning of an export changes.
 	ABI = 1
 
 	// Slots is the number of series that one instance scores.
 	Slots = 256
 
-	// Machines is the number of machines with several sensors that it scores background.
+	// Machines is the number of machines with several sensors that it scores too.
 	Machines = 32
 
-	// Block is the number of values that the buffers hold: of a machine's samples, as
-	// many as its sensors leave room for.
+	// Block is the number of values in the buffers. A machine with n sensors has room for
+	// Block/n samples.
 	Block = 4096
 
-	// StateBytes is the length of the state buffer: it takes a state, or the text
-	// that says why a state was refused.
+	// StateBytes is the length of the state buffer, which holds a state, or the reason why
+	// a state was rejected.
 	StateBytes = 4096
 
-	// Refused is what a method returns for arguments that no host may send: a slot
-	// outside the pool, or more samples than a block.
+	// Refused is the result of a method for invalid arguments: a slot outside the pool, or
+	// more samples than fit.
 	Refused = -1
 )
 
-// What the module says of the detector: the score from which a sample is flagged,
-// and the greatest number of a machine's sensors.
+// The least score of a flagged sample, and the greatest number of a machine's sensors.
 const (
 	Threshold  = anomaly.Threshold
 	MaxSensors = anomaly.MaxSensors
 )
 
-// Module is all memory of the module: of fixed size, without pointers. The zero
-// Module is ready. It is not safe for concurrent use.
+// Module is the whole memory of the module, of fixed size and without pointers. The zero
+// Module is ready to use. It is not safe for concurrent use.
 type Module struct {
 	Times  [Block]int64      // in: microseconds since 1970
 	Values [Block]float64    // in: the series' own unit; all of a machine's sensors for each sample
@@ -50,7 +48,7 @@ type Module struct {
 	machines  [Machines]machine
 }
 
-// Reset makes the slot's detector forget its series.
+// Reset resets the slot's detector.
 func (m *Module) Reset(slot int32) int32 {
 	detector := m.at(slot)
 	if detector == nil {
@@ -60,8 +58,8 @@ func (m *Module) Reset(slot int32) int32 {
 	return 0
 }
 
-// Push scores the first samples of Times and Values as the slot's series and
-// writes their Scores and Flags. It returns how many it flagged.
+// Push scores the first samples of Times and Values with the slot's detector and writes
+// their Scores and Flags. It returns the number of flagged samples.
 func (m *Module) Push(slot, samples int32) int32 {
 	detector := m.at(slot)
 	if detector == nil || samples < 0 || samples > Block {
@@ -79,9 +77,9 @@ func (m *Module) Save(slot int32) int32 {
 	return int32(len(detector.AppendState(m.State[:0])))
 }
 
-// Restore makes the slot's detector what it was when the state, the first bytes
-// of State, was saved, and returns 0. Of a state that no detector saved it changes
-// nothing, writes the reason to State and returns the length of that text.
+// Restore restores the slot's detector from the first bytes of State and returns 0. If they
+// are not the saved state of a detector it changes nothing, writes the reason to State and
+// returns the length of that text.
 func (m *Module) Restore(slot, length int32) int32 {
 	detector := m.at(slot)
 	if detector == nil || length < 0 || length > StateBytes {
@@ -99,8 +97,8 @@ func (m *Module) Hash(slot int32) uint64 {
 	return detector.Hash()
 }
 
-// Bench resets the slot, pushes samples of a made-up series through it and the
-// buffers, and returns how many were flagged.
+// Bench resets the slot, pushes samples of a generated series through the buffers, and
+// returns the number of flagged samples.
 func (m *Module) Bench(slot int32, samples uint32) int32 {
 	if m.Reset(slot) == Refused {
 		return Refused
@@ -116,8 +114,8 @@ func (m *Module) Bench(slot int32, samples uint32) int32 {
 	return flagged
 }
 
-// explain returns 0 without an error, else writes its text to State and returns the
-// text's length.
+// explain returns 0 for nil. For an error it writes the text to State and returns the length
+// of the text.
 func (m *Module) explain(err error) int32 {
 	if err == nil {
 		return 0

@@ -10,18 +10,18 @@ import (
 	"github.com/insighthub/insighthub/lib/anomaly"
 )
 
-// Stride is the number of samples from one line of a digest to the next.
+// Stride is the number of samples for each line of a digest.
 const Stride = 1000
 
-// scorer is a detector or a machine, of whichever host.
+// scorer is a detector or a machine on any host.
 type scorer interface {
 	// push scores the next samples; values holds all sensors of each.
 	push(micros []int64, values, scores []float64, flags []uint8) error
-	// state returns the state's hash and the state as it is saved.
+	// state returns the hash of the state and the saved state.
 	state() (hash uint64, saved []byte, err error)
 }
 
-// AppendDigest appends the lines of a series scored in this process.
+// AppendDigest scores the series in this process and appends the lines of its digest.
 func AppendDigest(dst []byte, s *Series) ([]byte, error) {
 	by, err := newScorer(s.Sensors)
 	if err != nil {

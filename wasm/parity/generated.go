@@ -7,8 +7,8 @@ import (
 
 const samples = 10_000
 
-// Generated returns made-up series that hold what a detector meets: the usual, and
-// every oddity of time and number.
+// Generated returns generated series with usual values and with every unusual time and
+// number.
 func Generated() []*Series {
 	var all []*Series
 	for i, kind := range kinds() {
@@ -92,8 +92,9 @@ func kinds() []kind {
 	}
 }
 
-// generatedMachine has sensors that follow one load, of units from 1e-6 up; now and
-// then one of them lets go, the last for good, and some readings are missing.
+// generatedMachine returns a machine whose sensors follow one load, in units from 1e-6 up.
+// From time to time a sensor deviates, the last one permanently, and some readings are
+// missing.
 func generatedMachine(sensors int) *Series {
 	s := &Series{Name: fmt.Sprintf("machine-%d", sensors), Sensors: sensors}
 	noise := noise(1000 + sensors)
@@ -135,7 +136,7 @@ func (n *noise) next() uint64 {
 	return z ^ z>>31
 }
 
-// gauss is nearly normal: four uniform numbers, variance 1.
+// gauss returns a nearly normal number of variance 1: the sum of four uniform ones.
 func (n *noise) gauss() float64 {
 	sum := -2.0
 	for range 4 {

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Unpacks Debian's emulators of other processors, on which the parity test runs
-# the detector, into a folder of their own. Nothing is installed into the system.
+# Unpacks Debian's emulators of other processors, on which the parity test runs the
+# detector, into a directory. Nothing is installed into the system.
 #
 #   wasm/parity/install.sh DIR     afterwards DIR/bin/qemu-{aarch64,s390x}-static
 #
-# Emulators on the PATH are taken instead.
+# Emulators on the PATH are used instead, if there are any.
 set -eu
 
 [ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }

@@ -1,5 +1,5 @@
-// Prints the digests of files of series, scored by the module in Node.js; package
-// parity says what they are.
+// Prints the digests of files of series, scored by the module in Node.js. Package parity
+// documents them.
 //
 //   node node.mjs MODULE FILE...
 
@@ -45,7 +45,7 @@ for (const path of files) {
         bytes.set(file.subarray(start, start + 8), module.times() + 8 * i)
         bytes.set(file.subarray(start + 8, start + row), module.values() + 8 * i * sensors)
       }
-      if (push(0, n) < 0) throw new Error(`${path}: a block of ${n} was refused`)
+      if (push(0, n) < 0) throw new Error(`${path}: the module rejected a block of ${n} samples`)
       seen.update(bytes.subarray(module.scores(), module.scores() + 8 * n))
       flagged.push(bytes.slice(module.flags(), module.flags() + n))
     }

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// Series is what one detector, or one machine, is fed.
+// Series is the input of one detector or machine.
 type Series struct {
 	Name    string    // without blanks
 	Sensors int       // 1 for a detector
@@ -16,7 +16,7 @@ type Series struct {
 	Values  []float64 // Sensors for each sample
 }
 
-// AppendSeries appends the series as a file holds it.
+// AppendSeries appends the series in the format of its file.
 func AppendSeries(dst []byte, s *Series) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.Sensors))
 	for i, micros := range s.Micros {
@@ -28,10 +28,10 @@ func AppendSeries(dst []byte, s *Series) []byte {
 	return dst
 }
 
-// ParseSeries reads what [AppendSeries] wrote.
+// ParseSeries parses the format of [AppendSeries].
 func ParseSeries(name string, file []byte) (*Series, error) {
 	if len(file) < 8 {
-		return nil, fmt.Errorf("series %s: %d bytes are too few", name, len(file))
+		return nil, fmt.Errorf("series %s: %d bytes, want at least 8", name, len(file))
 	}
 	sensors, file := binary.LittleEndian.Uint64(file), file[8:]
 	if sensors < 1 || sensors > 1<<10 {
@@ -51,10 +51,9 @@ func ParseSeries(name string, file []byte) (*Series, error) {
 	return s, nil
 }
 
-// WriteFiles writes each series to a file of its name in the directory, which it
-// makes.
+// WriteFiles writes each series to a file with its name in the directory, which it creates.
 func WriteFiles(dir string, all []*Series) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // made-up series are no secret
+	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // generated series are not secret
 		return err
 	}
 	for _, s := range all {

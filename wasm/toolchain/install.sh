@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes a folder with TinyGo and wasm-opt, which build the detector's module.
-# Nothing is installed into the system, root is not needed.
+# Creates a directory with TinyGo and wasm-opt, which build the detector's module.
+# Nothing is installed into the system, and root is not needed.
 #
 #   wasm/toolchain/install.sh DIR     afterwards DIR/bin/{tinygo,wasm-opt}
 #
-# A tinygo on the PATH of this very version, with a wasm-opt beside it, is taken
-# instead. Elsewhere TinyGo is built from its Go module against Debian's LLVM.
+# A tinygo of this version and a wasm-opt on the PATH are used instead, if there are any.
+# Otherwise TinyGo is built from its Go module against Debian's LLVM.
 set -eu
 
 [ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
@@ -14,7 +14,7 @@ here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 
 tinygo=0.39.0
 llvm=19
-# TinyGo reads Go's own library, so each of its versions goes with some of Go's.
+# TinyGo compiles Go's standard library, so each version supports certain versions of Go.
 toolchain=go1.25.5
 
 # The stamp names the recipe; change it whenever what follows changes.

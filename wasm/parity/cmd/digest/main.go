@@ -1,8 +1,8 @@
-// Command digest scores series on the machine it was compiled for and prints
-// their digests; package parity says what these are.
+// Command digest scores series on the processor that it was compiled for and prints their
+// digests, which package parity documents.
 //
 //	digest FILE...        prints the digest of each file
-//	digest -write DIR     writes the made-up series, one file each
+//	digest -write DIR     writes the generated series, one file each
 package main
 
 import (
@@ -30,7 +30,7 @@ func run(args []string, out io.Writer) error {
 		return errors.New("want FILE..., or -write DIR")
 	}
 	for _, path := range args {
-		file, err := os.ReadFile(path) //nolint:gosec // a tool reads the files it is told to
+		file, err := os.ReadFile(path) //nolint:gosec // the command reads the files of its arguments
 		if err != nil {
 			return err
 		}
