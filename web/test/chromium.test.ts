@@ -76,7 +76,7 @@ describe.skipIf(executablePath === undefined)('the worker in Chromium', () => {
     const failure = (kind: Parameters<typeof window.page.failure>[0]) => page.evaluate((k) => window.page.failure(k), kind)
     expect(await failure('no module')).toMatch(/^load: .*404/)
     expect(await failure('not a module')).toMatch(/^load: /)
-    expect(await failure('unknown series')).toBe('unknown: no series nobody')
+    expect(await failure('unknown series')).toBe('unknown: unknown series nobody')
     expect(await failure('corrupt state')).toMatch(/^state: .*length/)
     expect(errors).toEqual([])
   })

@@ -3,7 +3,7 @@ import { DetectorError } from './error.ts'
 /** The version of the module's exports that this code was written for. */
 export const abiVersion = 1
 
-/** What the module exports; `wasm/README.md` says what each does. */
+/** The exports of the module, which `wasm/README.md` documents. */
 export interface Exports {
   memory: WebAssembly.Memory
   _initialize(): void
@@ -37,14 +37,14 @@ const functions = [
   'machines', 'max_sensors', 'machine_reset', 'machine_push', 'machine_save', 'machine_restore', 'machine_hash',
 ] as const satisfies readonly Exclude<keyof Exports, 'memory'>[]
 
-/** Starts an instance. Throws a DetectorError when it is not the module that this code knows. */
+/** Initialises an instance. Throws a DetectorError when it is not the module of this version. */
 export function start(instance: WebAssembly.Instance): Exports {
   const found = instance.exports
   if (typeof found['abi'] !== 'function') throw new DetectorError('abi', 'the module is not the detector: it exports no abi')
-  // Before it the exports trap.
+  // Other exports trap before this call.
   if (typeof found['_initialize'] === 'function') found['_initialize']()
   const version: unknown = found['abi']()
-  if (version !== abiVersion) throw new DetectorError('abi', `the module speaks version ${String(version)}, want ${abiVersion}`)
+  if (version !== abiVersion) throw new DetectorError('abi', `the module has ABI version ${String(version)}, want ${abiVersion}`)
   const missing = functions.filter((name) => typeof found[name] !== 'function')
   if (!(found['memory'] instanceof WebAssembly.Memory)) throw new DetectorError('abi', 'the module exports no memory')
   if (missing.length > 0) throw new DetectorError('abi', `the module exports no ${missing.join(', ')}`)

@@ -60,21 +60,21 @@ test('gives each request its own reply, in any order', async () => {
 test('rejects with what the worker says', async () => {
   const { worker, client } = start()
   const forgotten = failure(client.forget('nobody'))
-  worker.reply({ kind: 'failed', id: 1, code: 'unknown', reason: 'no series nobody' })
-  expect(await forgotten).toBe('unknown: no series nobody')
+  worker.reply({ kind: 'failed', id: 1, code: 'unknown', reason: 'unknown series nobody' })
+  expect(await forgotten).toBe('unknown: unknown series nobody')
 
   const counters = failure(client.counters())
   worker.reply({ kind: 'done', id: 2 })
   expect(await counters).toMatch(/^abi: /)
 })
 
-test('rejects everything once the worker died', async () => {
+test('rejects everything once the worker failed', async () => {
   const { worker, client } = start()
   const ready = failure(client.ready())
   const waiting = failure(client.counters())
   worker.onerror?.({ message: 'out of memory' } as ErrorEvent)
-  expect(await ready).toBe("load: the detector's worker died: out of memory")
-  expect(await waiting).toBe("load: the detector's worker died: out of memory")
+  expect(await ready).toBe("load: the detector's worker failed: out of memory")
+  expect(await waiting).toBe("load: the detector's worker failed: out of memory")
   expect(await failure(client.counters())).toMatch(/^load: /)
   expect(worker.terminated).toBe(true)
 })

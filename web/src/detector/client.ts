@@ -14,31 +14,31 @@ export interface WorkerPort {
 type Kind = Reply['kind']
 type Unsent = Request extends infer R ? (R extends Request ? Omit<R, 'id'> : never) : never
 
-interface Waiting {
+interface Pending {
   kind: Kind
   resolve(reply: Reply): void
   reject(cause: DetectorError): void
 }
 
 /**
- * The page's side of the worker: scores blocks of samples off the main thread. Series come into being with their
- * first block and keep their state until they are forgotten. Every method rejects with a DetectorError.
+ * Scores blocks of samples in a worker, off the main thread. A series is created by its first block, or by restore, and
+ * has its state until it is forgotten. Every method rejects with a DetectorError.
  */
 export class DetectorClient {
   readonly #worker: WorkerPort
-  readonly #waiting = new Map<number, Waiting>()
+  readonly #pending = new Map<number, Pending>()
   readonly #ready: Promise<Reply & { kind: 'loaded' }>
   #next = 0
-  #broken: DetectorError | undefined
+  #failure: DetectorError | undefined
 
   /** module is the absolute URL of detector.wasm. */
   constructor(worker: WorkerPort, module: string) {
     this.#worker = worker
-    worker.onmessage = ({ data }) => this.#take(data)
-    worker.onerror = (event) => this.#fail(new DetectorError('load', `the detector's worker died: ${event.message}`))
-    worker.onmessageerror = () => this.#fail(new DetectorError('load', 'a message of the detector\'s worker was not readable'))
-    this.#ready = this.#ask('loaded', { kind: 'load', module }, [])
-    // Whoever waits for it hears of it; nobody has to.
+    worker.onmessage = ({ data }) => this.#receive(data)
+    worker.onerror = (event) => this.#fail(new DetectorError('load', `the detector's worker failed: ${event.message}`))
+    worker.onmessageerror = () => this.#fail(new DetectorError('load', 'a message of the detector\'s worker cannot be deserialised'))
+    this.#ready = this.#request('loaded', { kind: 'load', module }, [])
+    // Only callers of ready() have to handle a rejection.
     this.#ready.catch(() => {})
   }
 
@@ -48,81 +48,80 @@ export class DetectorClient {
     return new DetectorClient(worker, String(module))
   }
 
-  /** Resolves when the module is loaded: with the threshold, and how many series and machines there can be. */
+  /** Resolves when the module is loaded, with the threshold and the greatest numbers of series, machines and sensors. */
   ready(): Promise<{ threshold: number; slots: number; machines: number; maxSensors: number }> {
     return this.#ready
   }
 
   /**
-   * Scores the next samples of a series. times and values, with all of their buffers, move to the worker: use those of
-   * the result. For a machine
-   * of several sensors, values holds one reading per sensor for each time.
+   * Scores the next samples of a series. The buffers of times and values are transferred to the worker: use the arrays
+   * of the result afterwards. For a machine with several sensors, values has one reading per sensor for each time.
    */
   score(series: string, times: Times, values: Float64Array<ArrayBuffer>, sensors = 1): Promise<Scored> {
     const transfer = [...new Set([times.buffer as ArrayBuffer, values.buffer])]
-    return this.#ask('scored', { kind: 'score', series, sensors, times, values }, transfer)
+    return this.#request('scored', { kind: 'score', series, sensors, times, values }, transfer)
   }
 
-  /** The series' state and its hash. */
+  /** Returns the state of the series and its hash. */
   save(series: string): Promise<{ state: Uint8Array<ArrayBuffer>; hash: bigint }> {
-    return this.#ask('saved', { kind: 'save', series }, [])
+    return this.#request('saved', { kind: 'save', series }, [])
   }
 
-  /** Gives the series a saved state; it need not exist before. */
+  /** Sets the series to a saved state; creates the series if necessary. */
   async restore(series: string, state: Uint8Array<ArrayBuffer>, sensors = 1): Promise<void> {
-    await this.#ask('done', { kind: 'restore', series, sensors, state }, [])
+    await this.#request('done', { kind: 'restore', series, sensors, state }, [])
   }
 
-  /** Makes room for another series. */
+  /** Deletes the series, so that another can be created. */
   async forget(series: string): Promise<void> {
-    await this.#ask('done', { kind: 'forget', series }, [])
+    await this.#request('done', { kind: 'forget', series }, [])
   }
 
   async counters(): Promise<Counters> {
-    return (await this.#ask('counters', { kind: 'counters' }, [])).counters
+    return (await this.#request('counters', { kind: 'counters' }, [])).counters
   }
 
-  /** How fast this machine scores made-up samples. */
+  /** Measures how fast generated samples are scored. */
   bench(samples: number): Promise<{ samples: number; anomalies: number; seconds: number }> {
-    return this.#ask('benched', { kind: 'bench', samples }, [])
+    return this.#request('benched', { kind: 'bench', samples }, [])
   }
 
-  /** Ends the worker; what is still waited for is rejected. */
+  /** Terminates the worker and rejects pending requests. */
   close(): void {
     this.#fail(new DetectorError('load', 'the detector was closed'))
   }
 
-  #ask<K extends Kind>(kind: K, message: Unsent, transfer: Transferable[]): Promise<Reply & { kind: K }> {
+  #request<K extends Kind>(kind: K, message: Unsent, transfer: Transferable[]): Promise<Reply & { kind: K }> {
     const id = this.#next++
     return new Promise((resolve, reject) => {
-      if (this.#broken !== undefined) {
-        reject(this.#broken)
+      if (this.#failure !== undefined) {
+        reject(this.#failure)
         return
       }
-      this.#waiting.set(id, { kind, resolve: resolve as (reply: Reply) => void, reject })
+      this.#pending.set(id, { kind, resolve: resolve as (reply: Reply) => void, reject })
       try {
         this.#worker.postMessage({ ...message, id } as Request, transfer)
       } catch (cause) {
-        this.#waiting.delete(id)
-        reject(new DetectorError('arguments', `not sent: ${String(cause)}`))
+        this.#pending.delete(id)
+        reject(new DetectorError('arguments', `the request cannot be sent: ${String(cause)}`))
       }
     })
   }
 
-  #take(reply: Reply): void {
-    const waiting = this.#waiting.get(reply.id)
-    if (waiting === undefined) return
-    this.#waiting.delete(reply.id)
-    if (reply.kind === 'failed') waiting.reject(new DetectorError(reply.code, reply.reason))
-    else if (reply.kind === waiting.kind) waiting.resolve(reply)
-    else waiting.reject(new DetectorError('abi', `the worker answered ${reply.kind}, not ${waiting.kind}`))
+  #receive(reply: Reply): void {
+    const pending = this.#pending.get(reply.id)
+    if (pending === undefined) return
+    this.#pending.delete(reply.id)
+    if (reply.kind === 'failed') pending.reject(new DetectorError(reply.code, reply.reason))
+    else if (reply.kind === pending.kind) pending.resolve(reply)
+    else pending.reject(new DetectorError('abi', `the worker replied ${reply.kind}, want ${pending.kind}`))
   }
 
   #fail(cause: DetectorError): void {
-    if (this.#broken !== undefined) return
-    this.#broken = cause
+    if (this.#failure !== undefined) return
+    this.#failure = cause
     this.#worker.terminate()
-    for (const waiting of this.#waiting.values()) waiting.reject(cause)
-    this.#waiting.clear()
+    for (const pending of this.#pending.values()) pending.reject(cause)
+    this.#pending.clear()
   }
 }

@@ -160,6 +160,6 @@ describe('DetectorModule.load', () => {
       0, 0x61, 0x73, 0x6d, 1, 0, 0, 0, 1, 5, 1, 0x60, 0, 1, 0x7f, 3, 2, 1, 0, 7, 7, 1, 3, 0x61, 0x62, 0x69, 0, 0,
       10, 7, 1, 5, 0, 0x41, 0xe3, 0, 0x0b,
     ]
-    expect(await failure(new Uint8Array(other))).toMatch(/^abi: the module speaks version 99/)
+    expect(await failure(new Uint8Array(other))).toMatch(/^abi: the module has ABI version 99/)
   })
 })

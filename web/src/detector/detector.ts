@@ -2,8 +2,8 @@ import { start, type Exports } from './abi.ts'
 import { DetectorError } from './error.ts'
 
 /**
- * Times in microseconds since 1970. Whole numbers in a Float64Array are exact until the year 2255 and
- * cheaper to make than bigints; a fraction is cut off, and NaN counts as 0.
+ * Times in microseconds since 1970. Integers in a Float64Array are exact until the year 2255 and cheaper
+ * than bigints; a fraction is truncated, and NaN counts as 0.
  */
 export type Times = BigInt64Array | Float64Array
 
@@ -11,7 +11,7 @@ export type Times = BigInt64Array | Float64Array
 export class DetectorModule {
   /** The score from which a sample is anomalous. */
   readonly threshold: number
-  /** How many series, and how many machines beside them, one instance scores. */
+  /** The greatest numbers of series and of machines of one instance. */
   readonly slots: number
   readonly machines: number
   readonly maxSensors: number
@@ -36,7 +36,7 @@ export class DetectorModule {
     this.#freeSlots = descending(this.slots)
     this.#freeMachines = descending(this.machines)
     this.#block = exports.block()
-    // The module's memory never grows, so these stay valid.
+    // The module's memory never grows, so these arrays stay valid.
     const { buffer } = exports.memory
     this.#times = new BigInt64Array(buffer, exports.times(), this.#block)
     this.#values = new Float64Array(buffer, exports.values(), this.#block)
@@ -45,45 +45,45 @@ export class DetectorModule {
     this.#state = new Uint8Array(buffer, exports.state())
   }
 
-  /** Compiles the module. Throws a DetectorError of code `load` or `abi`. */
+  /** Compiles the module. Rejects with a DetectorError of code `load` or `abi`. */
   static async load(source: BufferSource | Response | PromiseLike<Response>): Promise<DetectorModule> {
     try {
       return new DetectorModule(await compile(source))
     } catch (cause) {
       if (cause instanceof DetectorError) throw cause
-      throw new DetectorError('load', `the detector's module did not load: ${text(cause)}`)
+      throw new DetectorError('load', `the detector's module cannot be loaded: ${text(cause)}`)
     }
   }
 
-  /** Takes a slot for a series; `free` gives it back. */
+  /** Allocates a slot for a series; `free` releases it. */
   detector(): Detector {
     const slot = this.#freeSlots.pop()
-    if (slot === undefined) throw new DetectorError('full', `all ${this.slots} series are taken`)
+    if (slot === undefined) throw new DetectorError('full', `all ${this.slots} series are in use`)
     this.#exports.reset(slot)
     return new Detector(this.#channel(slot, 1, ''))
   }
 
-  /** Takes a slot for a machine with 2 to maxSensors sensors, whose readings come together. */
+  /** Allocates a slot for a machine with 1 to maxSensors sensors, whose readings are pushed together. */
   machine(sensors: number): Detector {
     if (!Number.isInteger(sensors) || sensors < 1 || sensors > this.maxSensors) {
       throw new DetectorError('arguments', `a machine of ${sensors} sensors: want 1 to ${this.maxSensors}`)
     }
     const slot = this.#freeMachines.pop()
-    if (slot === undefined) throw new DetectorError('full', `all ${this.machines} machines are taken`)
+    if (slot === undefined) throw new DetectorError('full', `all ${this.machines} machines are in use`)
     this.#exports.machine_reset(slot, sensors)
     return new Detector(this.#channel(slot, sensors, 'machine_'))
   }
 
-  /** Scores made-up samples, at most 2³² − 1, and returns how many were anomalous: time this to know the rate. */
+  /** Scores generated samples, at most 2³² − 1, and returns the number of anomalies, to measure the rate. */
   bench(samples: number): number {
     const slot = this.#freeSlots.at(-1)
-    if (slot === undefined) throw new DetectorError('full', `all ${this.slots} series are taken`)
+    if (slot === undefined) throw new DetectorError('full', `all ${this.slots} series are in use`)
     const anomalies = this.#exports.bench(slot, samples)
     this.#exports.reset(slot)
     return anomalies
   }
 
-  /** The bytes of the module's memory. They never change. */
+  /** The size of the module's memory in bytes, which never changes. */
   get memoryBytes(): number {
     return this.#exports.memory.buffer.byteLength
   }
@@ -109,7 +109,7 @@ export class DetectorModule {
   }
 }
 
-/** A slot, and the buffers through which it is reached. */
+/** A slot and its buffers. */
 interface Channel {
   readonly sensors: number
   readonly most: number
@@ -130,7 +130,7 @@ interface Channel {
 export class Detector {
   #channel: Channel | undefined
 
-  /** @internal Ask a DetectorModule for one. */
+  /** @internal Call DetectorModule.detector or machine. */
   constructor(channel: Channel) {
     this.#channel = channel
   }
@@ -140,7 +140,7 @@ export class Detector {
   }
 
   /**
-   * Scores samples in their order; for each, values holds one reading per sensor. Writes scores in [0,1] and flags, 1 for
+   * Scores samples in their order; for each, values has one reading per sensor. Writes scores in [0,1] and flags, 1 for
    * anomalous, and returns the number of flags. NaN and infinite values are missing readings.
    */
   push(times: Times, values: Float64Array, scores: Float64Array, flags: Uint8Array): number {
@@ -149,7 +149,8 @@ export class Detector {
     if (values.length !== times.length * sensors || scores.length < times.length || flags.length < times.length) {
       throw new DetectorError(
         'arguments',
-        `${times.length} times with ${values.length} values of ${sensors} sensors, room for ${scores.length} scores and ${flags.length} flags`,
+        `${times.length} times, ${values.length} values of ${sensors} sensors, ${scores.length} scores and ${flags.length} flags:` +
+          ' the lengths do not match',
       )
     }
     let anomalies = 0
@@ -164,16 +165,16 @@ export class Detector {
     return anomalies
   }
 
-  /** The state, the same bytes on every platform: a gateway or a function goes on where this one stopped. */
+  /** Returns the state, which is the same bytes on every platform: a gateway or a function can continue from it. */
   save(): Uint8Array<ArrayBuffer> {
     const channel = this.#open
     return channel.state.slice(0, channel.save())
   }
 
-  /** Takes a saved state. Throws a DetectorError of code `state`, and changes nothing, when no detector saved it. */
+  /** Restores a saved state. For other bytes it throws a DetectorError of code `state` and changes nothing. */
   restore(state: Uint8Array): void {
     const channel = this.#open
-    if (state.length > 4096) throw new DetectorError('state', `a state of ${state.length} bytes`)
+    if (state.length > 4096) throw new DetectorError('state', `the state has ${state.length} bytes, want at most 4096`)
     channel.state.set(state)
     const status = channel.restore(state.length)
     if (status !== 0) throw new DetectorError('state', new TextDecoder().decode(channel.state.slice(0, Math.max(status, 0))))
@@ -189,7 +190,7 @@ export class Detector {
     this.#open.reset()
   }
 
-  /** Gives the slot back; the detector is of no use afterwards. */
+  /** Releases the slot; the detector cannot be used afterwards. */
   free(): void {
     this.#channel?.free()
     this.#channel = undefined

@@ -1,11 +1,11 @@
 /**
- * What went wrong:
- * - `load`: the module or its worker did not start, or died
- * - `abi`: the module is another one than this code was written for
- * - `full`: all slots are taken; forget a series first
- * - `unknown`: there is no such series
- * - `arguments`: what was passed has the wrong shape
- * - `state`: a saved state was refused, and nothing changed
+ * The kind of an error:
+ * - `load`: the module or its worker did not start, or failed
+ * - `abi`: the module is not of the version for which this code was written
+ * - `full`: all slots are in use; forget a series first
+ * - `unknown`: the series does not exist
+ * - `arguments`: an argument has the wrong shape
+ * - `state`: a saved state was rejected, and nothing changed
  */
 export type DetectorErrorCode = 'load' | 'abi' | 'full' | 'unknown' | 'arguments' | 'state'
 

@@ -1,7 +1,7 @@
 import type { DetectorErrorCode } from './error.ts'
 import type { Times } from './detector.ts'
 
-/** What the page asks of the worker. Each request but the first gets one reply of its id; arrays are transferred. */
+/** A request of the page. The worker sends one reply with its id; arrays are transferred. */
 export type Request =
   | { kind: 'load'; id: number; module: string }
   | { kind: 'score'; id: number; series: string; sensors: number; times: Times; values: Float64Array<ArrayBuffer> }
@@ -20,7 +20,7 @@ export type Reply =
   | { kind: 'benched'; id: number; samples: number; anomalies: number; seconds: number }
   | { kind: 'failed'; id: number; code: DetectorErrorCode; reason: string }
 
-/** A scored block. The times and values are those that were sent: they were moved to the worker and back. */
+/** A scored block. times and values are the arrays of the request, transferred to the worker and back. */
 export interface Scored {
   series: string
   times: Times
@@ -33,7 +33,7 @@ export interface Scored {
   anomalies: number
 }
 
-/** What the worker did since it started. */
+/** The counters of the worker since it started. */
 export interface Counters {
   /** Series and machines that have a detector. */
   series: number
@@ -42,8 +42,8 @@ export interface Counters {
   anomalies: number
   /** Requests that failed. */
   failures: number
-  /** Time spent in scoring. */
+  /** The time spent scoring. */
   busySeconds: number
-  /** Over the last full second, or more when nothing came for longer. */
+  /** Over the last full second, or over a longer time without requests. */
   samplesPerSecond: number
 }

@@ -2,7 +2,7 @@ import { text, type Detector, type DetectorModule } from './detector.ts'
 import { DetectorError } from './error.ts'
 import type { Counters, Reply, Request } from './messages.ts'
 
-/** What the worker does with a request, apart from being a worker. */
+/** Handles the requests of the worker, without the worker itself. */
 export class Scorer {
   readonly #module: DetectorModule
   readonly #now: () => number
@@ -21,7 +21,7 @@ export class Scorer {
     this.#rate = new Rate(now())
   }
 
-  /** Never throws: what goes wrong is the reply. */
+  /** Never throws: an error becomes a reply. */
   handle(request: Request): Reply {
     try {
       return this.#handle(request)
@@ -36,18 +36,18 @@ export class Scorer {
     const { id } = request
     switch (request.kind) {
       case 'load':
-        throw new DetectorError('arguments', 'the module is loaded already')
+        throw new DetectorError('arguments', 'the module is already loaded')
       case 'score':
         return this.#score(request)
       case 'save': {
-        const detector = this.#known(request.series)
+        const detector = this.#existing(request.series)
         return { kind: 'saved', id, state: detector.save(), hash: detector.hash() }
       }
       case 'restore':
         this.#restore(request)
         return { kind: 'done', id }
       case 'forget':
-        this.#known(request.series).free()
+        this.#existing(request.series).free()
         this.#detectors.delete(request.series)
         return { kind: 'done', id }
       case 'counters':
@@ -76,13 +76,13 @@ export class Scorer {
     const { id, series, times, values } = request
     const start = this.#now()
     const known = this.#detectors.get(series)
-    const detector = known ?? this.#take(request.sensors)
+    const detector = known ?? this.#allocate(request.sensors)
     const scores = new Float64Array(times.length)
     const flags = new Uint8Array(times.length)
     let anomalies: number
     try {
       if (detector.sensors !== request.sensors) {
-        throw new DetectorError('arguments', `${series} has ${detector.sensors} sensors, not ${request.sensors}`)
+        throw new DetectorError('arguments', `series ${series} has ${detector.sensors} sensors, got ${request.sensors}`)
       }
       anomalies = detector.push(times, values, scores, flags)
     } catch (cause) {
@@ -99,10 +99,10 @@ export class Scorer {
     return { kind: 'scored', id, series, times, values, scores, flags, anomalies }
   }
 
-  /** A state that is refused leaves the series as it was, or unknown. */
+  /** A rejected state leaves the series unchanged. */
   #restore(request: Request & { kind: 'restore' }): void {
     const { series, sensors, state } = request
-    const detector = this.#take(sensors)
+    const detector = this.#allocate(sensors)
     try {
       detector.restore(state)
     } catch (cause) {
@@ -113,13 +113,13 @@ export class Scorer {
     this.#detectors.set(series, detector)
   }
 
-  #take(sensors: number): Detector {
+  #allocate(sensors: number): Detector {
     return sensors === 1 ? this.#module.detector() : this.#module.machine(sensors)
   }
 
-  #known(series: string): Detector {
+  #existing(series: string): Detector {
     const detector = this.#detectors.get(series)
-    if (detector === undefined) throw new DetectorError('unknown', `no series ${series}`)
+    if (detector === undefined) throw new DetectorError('unknown', `unknown series ${series}`)
     return detector
   }
 }

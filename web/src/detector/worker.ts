@@ -1,5 +1,5 @@
-// The worker's entry: it loads the module that the first message names, then
-// answers requests in their order.
+// The worker: it loads the module of the first message, then replies to requests in their
+// order.
 
 import { DetectorModule, text } from './detector.ts'
 import { DetectorError } from './error.ts'
@@ -17,10 +17,10 @@ let scorer: Promise<Scorer> | undefined
 scope.onmessage = ({ data: request }) => {
   if (request.kind === 'load' && scorer === undefined) {
     scorer = load(request)
-    scorer.catch(() => {}) // load has answered
+    scorer.catch(() => {}) // load has replied
     return
   }
-  answer(request).then(
+  handle(request).then(
     (reply) => scope.postMessage(reply, transfers(reply)),
     (cause: unknown) => scope.postMessage(failure(request.id, cause), []),
   )
@@ -38,7 +38,7 @@ async function load({ id, module: url }: Request & { kind: 'load' }): Promise<Sc
   }
 }
 
-async function answer(request: Request): Promise<Reply> {
+async function handle(request: Request): Promise<Reply> {
   if (scorer === undefined) throw new DetectorError('load', 'the first message must load the module')
   return (await scorer).handle(request)
 }
