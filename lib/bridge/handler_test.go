@@ -70,6 +70,7 @@ func (textDecoder) Decode(message []byte, into *telemetry.Batch) error {
 type notes struct {
 	got      []string
 	err      error
+	left     int // writes before err, unless that is nil
 	rejected []Rejection
 	lags     uint64
 	deadline time.Time
@@ -77,7 +78,7 @@ type notes struct {
 
 func (n *notes) Write(ctx context.Context, samples []kpi.Sample) (Written, error) {
 	n.deadline, _ = ctx.Deadline()
-	if n.err != nil {
+	if n.left--; n.err != nil && n.left < 0 {
 		return Written{}, n.err
 	}
 	for _, s := range samples {
@@ -199,6 +200,28 @@ func TestReceiverAway(t *testing.T) {
 	b.receiver.err = nil
 	b.invoke("s 2 107 a:106:2", "a@105=1")
 	b.invoke("s 3 112 a:111:3\ns 4 117 a:116:4", "a@110=2", "a@115=3")
+}
+
+// TestWindowsBeforeAFailedWriteAreNotWrittenAgain fails the third write of an
+// invocation that closes three windows.
+func TestWindowsBeforeAFailedWriteAreNotWrittenAgain(t *testing.T) {
+	const three = "s 2 107 a:106:2\ns 3 112 a:111:3\ns 4 117 a:116:4"
+	b := newBench(t, nil)
+	b.invoke("s 1 101 a:101:1")
+	b.receiver.err, b.receiver.left = telemetry.ErrUnavailable, 2 // the window of 100 is without events
+	b.receiver.got = nil
+	b.fail(three, telemetry.ErrUnavailable)
+	if got := fmt.Sprint(b.receiver.got); got != "[a@105=1]" {
+		t.Errorf("before the failure: wrote %s, want [a@105=1]", got)
+	}
+	b.receiver.got = nil
+	b.fail(three, telemetry.ErrUnavailable) // what the attempts before have written is not forgotten
+	if got := fmt.Sprint(b.receiver.got); got != "[]" {
+		t.Errorf("while the receiver is unavailable: wrote %s", got)
+	}
+	b.receiver.err = nil
+	b.invoke("s 2 107 a:106:2\ns 3 112 a:111:3", "a@110=2")
+	b.invoke("s 4 117 a:116:4\ns 5 122 a:121:5", "a@115=3", "a@120=4")
 }
 
 // flaky is objects whose next write fails, before or after it was applied.
