@@ -149,14 +149,14 @@ const BridgeStates = "shardstate/bridge-"
 const DetectStates = "shardstate/detect/"
 
 // stateBucket holds one object for each consumer and shard. It has no versions:
-// only the newest state is true.
+// only the newest state is valid.
 func stateBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 	p := privateBucket(stage)
-	// An object is written with each batch, so one that is older than the stream's
-	// records is of a shard that is closed, or as good as empty: no record below its
-	// watermark can come again, and the bridge forgets a silent machine after an hour
-	// anyway, the detector a silent series after 14 days. The rules are theirs; a
-	// consumer that remembers longer has its own.
+	// A state is written with each batch of its shard, so it expires only when the shard
+	// is closed, or had no record for longer than the stream retains them plus the margin.
+	// By then no record at or below its watermark can be delivered, and the consumer has
+	// forgotten what is in it: the bridge a silent machine after an hour, the detector a
+	// silent series after 14 days. A consumer that remembers longer needs a longer margin.
 	const margin = 30
 	rules := []*awss3.LifecycleRule{}
 	for _, prefix := range []string{BridgeStates, DetectStates} {

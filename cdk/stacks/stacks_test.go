@@ -37,6 +37,7 @@ func TestDev(t *testing.T) {
 	t.Run("tokens", func(t *testing.T) { checkTokens(t, a) })
 	t.Run("privileges", func(t *testing.T) { checkPrivileges(t, a) })
 	t.Run("storage", func(t *testing.T) { checkStorage(t, a, "Delete") })
+	t.Run("states", func(t *testing.T) { checkStates(t, a, stage(t, config.Dev).Stream.Retention) })
 	t.Run("zones", func(t *testing.T) { checkZones(t, a) })
 	t.Run("monitoring", func(t *testing.T) { checkMonitoring(t, a, "Delete") })
 	t.Run("audit", func(t *testing.T) {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"time"
@@ -81,11 +80,9 @@ func assemble(p parts) (*bridge.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A state is read only under the window length that it was written with, so
-	// another length begins with other states.
 	states, err := shardstate.New(shardstate.Config[*bridge.State]{
 		Objects: p.objects, Lineage: p.lineage, Codec: codec,
-		Consumer: fmt.Sprintf("bridge-%ds", int(reduce.Window.Seconds())), Stream: p.settings.stream,
+		Consumer: bridge.ConsumerName(reduce.Window), Stream: p.settings.stream,
 	})
 	if err != nil {
 		return nil, err

@@ -89,7 +89,7 @@ func assemble(p parts) (*detect.Handler, error) {
 		return nil, err
 	}
 	p.config.States, err = shardstate.New(shardstate.Config[*detect.State]{
-		Objects: p.objects, Lineage: p.lineage, Codec: codec, Consumer: "detect", Stream: p.settings.stream,
+		Objects: p.objects, Lineage: p.lineage, Codec: codec, Consumer: detect.ConsumerName, Stream: p.settings.stream,
 		MaxStateBytes: maxStateBytes, CacheShards: cacheShards,
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/insighthub/insighthub/lib/kpi"
 	"github.com/insighthub/insighthub/lib/shardstate"
@@ -16,6 +17,13 @@ type State struct {
 	// inherited are samples that closed when the parents of a merged shard were
 	// brought to one point; the first invocation writes them, so none are ever saved.
 	inherited []kpi.Sample
+}
+
+// ConsumerName is the name under which states with windows of that length are
+// stored. A state is read only under the window length that it was written with,
+// so another length begins with other states.
+func ConsumerName(window time.Duration) string {
+	return fmt.Sprintf("bridge-%ds", int(window.Seconds()))
 }
 
 // Codec turns states into bytes and makes those of new shards. The partition

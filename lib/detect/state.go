@@ -12,6 +12,9 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
+// ConsumerName is the name under which states are stored.
+const ConsumerName = "detect"
+
 // Limits bound what a shard's state holds. What comes past one is counted and
 // visible, and everything else goes on.
 type Limits struct {

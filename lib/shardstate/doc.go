@@ -100,9 +100,19 @@
 // its retention) without ever having been written to hides its own parents: the
 // child then begins empty.
 //
-// A shard's state is never deleted here: it is needed until its children have
-// saved, and a shard may be quiet for long. An expiry rule on the prefix would
-// take memory from quiet shards.
+// # Expiry
+//
+// Store deletes nothing: a state is needed until the shard's children have saved
+// theirs, and a shard may be quiet for long. The bucket may expire a state that was
+// not written for longer than both
+//
+//   - the stream's retention, so that no record at or below the watermark can be
+//     delivered any more and no child of the shard has unread records, and
+//   - what the consumer remembers longest, so that the empty state with which the
+//     shard begins instead is what would be left of the old one.
+//
+// cdk/stacks/data.go has these rules, by prefix of [Store.Key]; a new consumer
+// adds its own.
 //
 // # The object
 //

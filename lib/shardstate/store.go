@@ -1,12 +1,14 @@
 package shardstate
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -64,35 +66,27 @@ type entry[S any] struct {
 	used      uint64
 }
 
-// New returns a Store. The error names all that is wrong with cfg.
+// New returns a Store. The error wraps telemetry.ErrInvalid and names all values
+// of cfg that are not valid.
 func New[S any](cfg Config[S]) (*Store[S], error) {
-	var problems []error
-	check := func(ok bool, problem string) {
-		if !ok {
-			problems = append(problems, errors.New(problem))
-		}
-	}
-	check(cfg.Objects != nil, "objects: not set")
-	check(cfg.Lineage != nil, "lineage: not set")
-	check(cfg.Codec != nil, "codec: not set")
-	check(cfg.Consumer != "" && !strings.Contains(cfg.Consumer, "/"), fmt.Sprintf("consumer: %q", cfg.Consumer))
-	check(cfg.Stream != "" && !strings.Contains(cfg.Stream, "/"), fmt.Sprintf("stream: %q", cfg.Stream))
-	check(cfg.MaxStateBytes >= 0 && cfg.MaxStateBytes <= math.MaxInt32, "state bytes: want at most 2 GiB")
-	check(cfg.CacheShards >= 0, "cache: negative")
-	if len(problems) > 0 {
-		return nil, fmt.Errorf("shardstate: %w: %w", telemetry.ErrInvalid, errors.Join(problems...))
-	}
-	if cfg.Prefix == "" {
-		cfg.Prefix = "shardstate/"
-	}
-	if cfg.MaxStateBytes == 0 {
-		cfg.MaxStateBytes = 64 << 20
-	}
-	if cfg.CacheShards == 0 {
-		cfg.CacheShards = 8
-	}
+	cfg.Prefix = cmp.Or(cfg.Prefix, "shardstate/")
+	cfg.MaxStateBytes = cmp.Or(cfg.MaxStateBytes, 64<<20)
+	cfg.CacheShards = cmp.Or(cfg.CacheShards, 8)
 	if cfg.Rand == nil {
 		cfg.Rand = rand.Reader
+	}
+	var invalid []error
+	check := func(ok bool, name string, value any) {
+		if !ok {
+			invalid = append(invalid, fmt.Errorf("%s %v", name, value))
+		}
+	}
+	check(cfg.Consumer != "" && !strings.Contains(cfg.Consumer, "/"), "consumer", strconv.Quote(cfg.Consumer))
+	check(cfg.Stream != "" && !strings.Contains(cfg.Stream, "/"), "stream", strconv.Quote(cfg.Stream))
+	check(cfg.MaxStateBytes > 0 && cfg.MaxStateBytes <= math.MaxInt32, "state bytes: want 1 to 2 GiB, got", cfg.MaxStateBytes)
+	check(cfg.CacheShards > 0, "cached shards: want at least 1, got", cfg.CacheShards)
+	if err := errors.Join(invalid...); err != nil {
+		return nil, fmt.Errorf("shardstate: %w: %w", telemetry.ErrInvalid, err)
 	}
 	compress, err := newCompressor(cfg.MaxStateBytes)
 	if err != nil {
