@@ -145,10 +145,7 @@ func (s *Service) writeToken(w http.ResponseWriter, r *http.Request, response to
 // port is the client's fault here, so that a status below 500 would be wrong.
 func (s *Service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	info := lambdahttp.InfoOf(r.Context())
-	status := lambdahttp.Status(err)
-	if status < http.StatusInternalServerError {
-		status = http.StatusInternalServerError
-	}
+	status := max(lambdahttp.Status(err), http.StatusInternalServerError)
 	s.config.Log.ErrorContext(r.Context(), "request failed", "request_id", info.ID, "path", r.URL.Path, "error", err)
 	lambdahttp.WriteProblem(w, problem.Document{
 		Status: status, Detail: "Request " + info.ID + " could not be served. No token was issued.",

@@ -12,7 +12,7 @@ import (
 
 // rejection is the response to a request that is not served because of the caller. Its
 // texts are for the caller; the texts of all other errors stay in the log.
-type rejection struct { //nolint:errname // a response
+type rejection struct {
 	status int
 	detail string
 	// fields are "member: what it must be", for a body or a query.

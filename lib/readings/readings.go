@@ -141,9 +141,12 @@ func Raw() Resolution { return Resolution{Name: "raw"} }
 // Resolutions returns the supported widths, the finest first.
 func Resolutions() []Resolution {
 	return []Resolution{
-		{"1s", time.Second}, {"10s", 10 * time.Second},
-		{"1m", time.Minute}, {"10m", 10 * time.Minute},
-		{"1h", time.Hour}, {"1d", 24 * time.Hour},
+		{"1s", time.Second},
+		{"10s", 10 * time.Second},
+		{"1m", time.Minute},
+		{"10m", 10 * time.Minute},
+		{"1h", time.Hour},
+		{"1d", 24 * time.Hour},
 	}
 }
 
