@@ -44,11 +44,13 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&cfg.Database, "database", "", "DSN of a running TimescaleDB or PostgreSQL; if empty, the stack starts one")
 	flags.StringVar(&cfg.Timescale, "timescale", ".local/timescale", "folder of the unpacked PostgreSQL")
 	flags.StringVar(&cfg.Prometheus, "prometheus", ".local/prometheus", "folder of the unpacked Prometheus")
-	flags.StringVar(&cfg.PrometheusHTTP, "prometheus-http", "", "address of Prometheus (default 127.0.0.1:9090, or a free port if that is in use)")
+	flags.StringVar(&cfg.PrometheusHTTP, "prometheus-http", "",
+		"address of Prometheus (default 127.0.0.1:9090, or a free port if that is in use)")
 	flags.StringVar(&cfg.Functions, "functions", "build/local/functions", "folder of the functions' binaries, NAME/bootstrap")
 	flags.IntVar(&cfg.Concurrency, "concurrency", 0, "most processes of a function behind the API (default two per processor)")
 	flags.DurationVar(&cfg.Drain, "drain", 0, "longest wait for requests and invocations in flight at the end (default 10s)")
-	flags.Func("without", "`function` whose event source mapping, schedule or rule is disabled, such as bridge; may be repeated", cfg.Disable)
+	flags.Func("without", "`function` whose event source mapping, schedule or rule is disabled, such as bridge; may be repeated",
+		cfg.Disable)
 	flags.StringVar(&cfg.And, "and", "", "command to start when the stack is ready, and to stop first")
 	if err := flags.Parse(args); err != nil {
 		return err

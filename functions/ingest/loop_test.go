@@ -32,19 +32,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bench emulates Lambda's Runtime API, Kinesis and Prometheus.
+// bench stands for Lambda's Runtime API, for Kinesis and for Prometheus.
 type bench struct {
 	*httptest.Server
-	payloads  chan string
-	responses chan string // "response …" or "error …"
-	records   chan []byte
-	stop      chan struct{}
+	payloads chan string
+	answers  chan string // "response …" or "error …"
+	records  chan []byte
+	stop     chan struct{}
 
 	mu      sync.Mutex
 	samples map[string][]float64 // by name and code, in the order of the writes
 }
 
-// write receives the samples of a remote-write 1.0 request.
+// write takes samples as remote write 1.0 brings them.
 func (b *bench) write(w http.ResponseWriter, r *http.Request) {
 	packed, _ := io.ReadAll(r.Body)
 	raw, err := snappy.Decode(nil, packed)
@@ -70,7 +70,7 @@ func (b *bench) write(w http.ResponseWriter, r *http.Request) {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{payloads: make(chan string), responses: make(chan string), records: make(chan []byte, 10), stop: make(chan struct{}), samples: make(map[string][]float64)}
+	b := &bench{payloads: make(chan string), answers: make(chan string), records: make(chan []byte, 10), stop: make(chan struct{}), samples: make(map[string][]float64)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -85,7 +85,7 @@ func newBench(t *testing.T) *bench {
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/invocation-1/{kind}", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.WriteHeader(http.StatusAccepted)
-		b.responses <- r.PathValue("kind") + " " + string(body)
+		b.answers <- r.PathValue("kind") + " " + string(body)
 	})
 	mux.HandleFunc("POST /2020-01-01/extension/register", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Lambda-Extension-Identifier", "1")
@@ -118,11 +118,11 @@ func (b *bench) invoke(t *testing.T, payload string) string {
 	select {
 	case b.payloads <- payload:
 	case <-timeout:
-		t.Fatal("got no request for the next invocation")
+		t.Fatal("the function takes no invocation")
 	}
 	select {
-	case got := <-b.responses:
-		if response, ok := strings.CutPrefix(got, "response "); ok {
+	case answer := <-b.answers:
+		if response, ok := strings.CutPrefix(answer, "response "); ok {
 			var event struct {
 				Headers map[string]string
 				Body    string
@@ -132,9 +132,9 @@ func (b *bench) invoke(t *testing.T, payload string) string {
 			}
 			checkContract(t, contracttest.Open(t), event.Headers, []byte(event.Body), []byte(response))
 		}
-		return got
+		return answer
 	case <-timeout:
-		t.Fatal("got no response")
+		t.Fatal("the function does not answer")
 		return ""
 	}
 }
@@ -143,8 +143,8 @@ func (b *bench) invoke(t *testing.T, payload string) string {
 // runtime loop, its environment, and the SDK's client over HTTP.
 func TestFunction(t *testing.T) {
 	t.Parallel()
-	// The first flush has a second, and the last one a quarter of a second. On a machine that
-	// is stalled for that long they time out, which this does not test: then it repeats.
+	// Its first flush has a second, and its last one a quarter. A machine that stands still for
+	// as long has them cut off, which is not what this looks for: then it is done again.
 	for giveUp := time.Now().Add(2 * time.Minute); ; {
 		wrong, inTime := runFunction(t)
 		if len(wrong) == 0 || t.Failed() {
@@ -156,8 +156,8 @@ func TestFunction(t *testing.T) {
 	}
 }
 
-// runFunction returns the faults of the metrics that the function sent, and whether all was
-// done within the timeouts of a flush.
+// runFunction returns what is wrong with the metrics that the function sent, and whether
+// it had all the time that they may take.
 func runFunction(t *testing.T) (wrong []string, inTime bool) {
 	t.Helper()
 	b := newBench(t)
@@ -192,10 +192,7 @@ func runFunction(t *testing.T) (wrong []string, inTime bool) {
 		return `{"version":"2.0","headers":{"content-type":"application/json"},"requestContext":{"requestId":"r","authorizer":` +
 			`{"lambda":{"gateway":"gw-1","site":"plant-1","role":"gateway","expires":4102444800}}},"body":` + body + `,"isBase64Encoded":false}`
 	}
-	want := `response {"statusCode":202,"headers":{"cache-control":"no-store",` +
-		`"content-security-policy":"default-src 'none'; frame-ancestors 'none'","content-type":"application/json",` +
-		`"referrer-policy":"no-referrer","strict-transport-security":"max-age=63072000","x-content-type-options":"nosniff"},` +
-		`"body":"{\"accepted\":1,\"rejected\":0,\"errors\":[]}"}`
+	want := `response {"statusCode":202,"headers":{"cache-control":"no-store","content-security-policy":"default-src 'none'; frame-ancestors 'none'","content-type":"application/json","referrer-policy":"no-referrer","strict-transport-security":"max-age=63072000","x-content-type-options":"nosniff"},"body":"{\"accepted\":1,\"rejected\":0,\"errors\":[]}"}`
 	start := time.Now()
 	if got := b.invoke(t, event(string(body))); got != want {
 		t.Fatalf("got  %s\nwant %s", got, want)
@@ -223,20 +220,20 @@ func runFunction(t *testing.T) (wrong []string, inTime bool) {
 		t.Errorf("after an error: got %s", got)
 	}
 
-	// At shutdown the last flush has every count.
+	// The environment is taken down: the last flush has everything.
 	if err := function.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if err := function.Wait(); err != nil {
-		t.Errorf("exit: got %v, want status 0", err)
+		t.Errorf("the end: %v", err)
 	}
 	inTime = time.Since(start) < 250*time.Millisecond
 	close(b.stop)
 	return b.checkMetrics(), inTime
 }
 
-// checkMetrics compares the samples that Prometheus received with zeros first and the counts
-// in the end, and returns the differences.
+// checkMetrics looks at what Prometheus was sent, zeros and in the end the counts, and
+// returns what is wrong with it.
 func (b *bench) checkMetrics() (wrong []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -247,14 +244,14 @@ func (b *bench) checkMetrics() (wrong []string) {
 	} {
 		got := b.samples[key]
 		if len(got) != 2 || got[0] != 0 || got[1] != want {
-			wrong = append(wrong, fmt.Sprintf("%s: got %v, want 0 and %v", key, got, want))
+			wrong = append(wrong, fmt.Sprintf("%s: %v, want 0 and %v", key, got, want))
 		}
 	}
 	if got := b.samples["insighthub_function_memory_bytes"]; len(got) != 2 || got[0] != 512<<20 {
-		wrong = append(wrong, fmt.Sprintf("got memory %v, want 512 MiB", got))
+		wrong = append(wrong, fmt.Sprintf("memory %v", got))
 	}
 	if n := len(b.samples); n > metrics.SeriesPerInstance {
-		wrong = append(wrong, fmt.Sprintf("got %d series of one environment, want %d at most", n, metrics.SeriesPerInstance))
+		wrong = append(wrong, fmt.Sprintf("%d series of one environment", n))
 	}
 	return wrong
 }

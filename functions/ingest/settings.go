@@ -8,7 +8,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// settings are read from the environment.
+// settings is the function's environment.
 type settings struct {
 	stream      string
 	compression telemetry.Compression

@@ -2,8 +2,7 @@
 // The deployment invokes it as a custom resource of CloudFormation (through the
 // CDK's provider framework), the local stack with an empty object.
 //
-// Environment: DATABASE_SECRET_ARN, ADMIN_SECRET_ARN (the first account's password);
-// LOG_LEVEL; and what lambdahost.NewHost reads.
+// Environment: DATABASE_SECRET_ARN, ADMIN_SECRET_ARN (the first account's password); LOG_LEVEL; and what lambdahost.NewHost reads.
 package main
 
 import (

@@ -51,11 +51,17 @@ func TestTimeout(t *testing.T) {
 		wait func(tb eventually.TB)
 		want string
 	}{
-		"True": {func(tb eventually.TB) { eventually.True(tb, "the end", func() bool { return false }) }, "the end: not within 3m0s; last: the condition is false"},
+		"True": {
+			func(tb eventually.TB) { eventually.True(tb, "the end", func() bool { return false }) },
+			"the end: not within 3m0s; last: the condition is false",
+		},
 		"NoError": {func(tb eventually.TB) {
 			eventually.NoError(tb, "the end", func() error { return errors.New("3 rows") })
 		}, "the end: not within 3m0s; last: 3 rows"},
-		"Equal": {func(tb eventually.TB) { eventually.Equal(tb, "rows", 4, func() int { return 3 }) }, "rows: not within 3m0s; last: got 3, want 4"},
+		"Equal": {
+			func(tb eventually.TB) { eventually.Equal(tb, "rows", 4, func() int { return 3 }) },
+			"rows: not within 3m0s; last: got 3, want 4",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -102,7 +102,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header["X-Amzn-Requestid"] = []string{requestID}
 	header["Content-Length"] = []string{strconv.Itoa(len(out))}
 	w.WriteHeader(status)
-	_, _ = w.Write(out) // an error means that the client is gone
+	_, _ = w.Write(out) //nolint:gosec // JSON; and an error means that the client is gone
 }
 
 func (s *service) release(b *buffers) {

@@ -87,14 +87,20 @@ func TestErrors(t *testing.T) {
 		"method":            {get, 400, awsjson.UnknownOperation},
 		"another service":   {set(request(t, "", http.NoBody), "X-Amz-Target", "Other.Echo"), 400, awsjson.UnknownOperation},
 		"another operation": {request(t, "Other", strings.NewReader("{}")), 400, awsjson.UnknownOperation},
-		"content type":      {set(request(t, "Echo", strings.NewReader("{}")), "Content-Type", "application/cbor"), 400, awsjson.Serialization},
-		"not JSON":          {request(t, "Echo", strings.NewReader("{")), 400, awsjson.Serialization},
-		"wrong type":        {request(t, "Echo", strings.NewReader(`{"Text":1}`)), 400, awsjson.Serialization},
-		"large":             {request(t, "Echo", strings.NewReader(strings.Repeat(" ", 101))), 413, awsjson.RequestEntityTooLarge},
-		"large, no length":  {request(t, "Echo", io.LimitReader(strings.NewReader(strings.Repeat(" ", 200)), 101)), 413, awsjson.RequestEntityTooLarge},
-		"cut off":           {request(t, "Echo", iotest.ErrReader(io.ErrUnexpectedEOF)), 400, awsjson.Serialization},
-		"rejected":          {request(t, "Reject", strings.NewReader("{}")), 400, "LimitExceededException"},
-		"failed":            {request(t, "Fail", strings.NewReader("{}")), 500, awsjson.InternalFailure},
+		"content type": {
+			set(request(t, "Echo", strings.NewReader("{}")), "Content-Type", "application/cbor"), 400,
+			awsjson.Serialization,
+		},
+		"not JSON":   {request(t, "Echo", strings.NewReader("{")), 400, awsjson.Serialization},
+		"wrong type": {request(t, "Echo", strings.NewReader(`{"Text":1}`)), 400, awsjson.Serialization},
+		"large":      {request(t, "Echo", strings.NewReader(strings.Repeat(" ", 101))), 413, awsjson.RequestEntityTooLarge},
+		"large, no length": {
+			request(t, "Echo", io.LimitReader(strings.NewReader(strings.Repeat(" ", 200)), 101)), 413,
+			awsjson.RequestEntityTooLarge,
+		},
+		"cut off":  {request(t, "Echo", iotest.ErrReader(io.ErrUnexpectedEOF)), 400, awsjson.Serialization},
+		"rejected": {request(t, "Reject", strings.NewReader("{}")), 400, "LimitExceededException"},
+		"failed":   {request(t, "Fail", strings.NewReader("{}")), 500, awsjson.InternalFailure},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := serve(t, h, c.request)

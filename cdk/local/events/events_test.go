@@ -34,13 +34,17 @@ func client(t *testing.T, s *events.Server) *eventbridge.Client {
 
 func put(source, detail, bus string) types.PutEventsRequestEntry {
 	return types.PutEventsRequestEntry{
-		Source: &source, DetailType: aws.String("t"), Detail: &detail, EventBusName: &bus, Time: aws.Time(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
+		Source: &source, DetailType: aws.String("t"), Detail: &detail, EventBusName: &bus,
+		Time: aws.Time(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
 	}
 }
 
 func TestEventsAreLines(t *testing.T) {
 	var lines bytes.Buffer
-	c := client(t, events.New(t.Context(), events.Config{Buses: []string{"anomalies"}, Region: "eu-west-1", Account: "000000000000", Out: &lines, Now: time.Now}))
+	c := client(t, events.New(t.Context(), events.Config{
+		Buses: []string{"anomalies"}, Region: "eu-west-1", Account: "000000000000",
+		Out: &lines, Now: time.Now,
+	}))
 	out, err := c.PutEvents(t.Context(), &eventbridge.PutEventsInput{Entries: []types.PutEventsRequestEntry{
 		put("s", `{"a":1}`, "anomalies"), put("s", `[]`, "anomalies"), put("s", `{}`, "other"), put("", `{}`, ""),
 		put("s", `{"a":2}`, "arn:aws:events:eu-west-1:000000000000:event-bus/anomalies"),
@@ -63,7 +67,8 @@ func TestEventsAreLines(t *testing.T) {
 	if err := json.Unmarshal([]byte(written[0]), &first); err != nil || len(written) != 2 {
 		t.Fatalf("%q, %v", written, err)
 	}
-	if first["id"] != *out.Entries[0].EventId || first["source"] != "s" || first["detail-type"] != "t" || first["time"] != "2026-01-02T03:04:05Z" {
+	if first["id"] != *out.Entries[0].EventId || first["source"] != "s" || first["detail-type"] != "t" ||
+		first["time"] != "2026-01-02T03:04:05Z" {
 		t.Errorf("%v", first)
 	}
 }

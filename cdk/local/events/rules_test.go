@@ -61,7 +61,10 @@ func putAll(t *testing.T, c *eventbridge.Client, entries ...types.PutEventsReque
 
 func TestRulesDeliverWhatMatches(t *testing.T) {
 	var lines bytes.Buffer
-	s := events.New(t.Context(), events.Config{Buses: []string{"a", "b"}, Out: &lines, Now: time.Now, Undelivered: func(rule string, _ []byte, err error) { t.Error(rule, err) }})
+	s := events.New(t.Context(), events.Config{
+		Buses: []string{"a", "b"}, Out: &lines, Now: time.Now,
+		Undelivered: func(rule string, _ []byte, err error) { t.Error(rule, err) },
+	})
 	targets := make(map[string]*target)
 	var rules []events.Rule
 	for name, r := range map[string]struct{ bus, pattern string }{
@@ -81,7 +84,10 @@ func TestRulesDeliverWhatMatches(t *testing.T) {
 	c := client(t, s)
 	putAll(t, c, put("s", `{"n":1,"level":{"of":"high"}}`, "a"), put("s", `{"n":2,"level":"high","tags":["blue","red"]}`, "a"))
 	s.Drain(t.Context())
-	for name, want := range map[string]int{"all of s": 2, "both": 2, "detail": 1, "of a list": 1, "other source": 0, "other bus": 0, "one of them": 0, "not there": 0} {
+	for name, want := range map[string]int{
+		"all of s": 2, "both": 2, "detail": 1, "of a list": 1, "other source": 0, "other bus": 0,
+		"one of them": 0, "not there": 0,
+	} {
 		if got := len(targets[name].got); got != want {
 			t.Errorf("%s: got %d events, want %d", name, got, want)
 		}
@@ -117,9 +123,13 @@ func TestDeliveryIsRetriedTwice(t *testing.T) {
 func TestDrainEnds(t *testing.T) {
 	undelivered := make(chan error, 1)
 	s := events.New(t.Context(), events.Config{
-		Buses: []string{"a"}, Out: &bytes.Buffer{}, Now: time.Now, Pause: time.Hour, Undelivered: func(_ string, _ []byte, err error) { undelivered <- err },
+		Buses: []string{"a"}, Out: &bytes.Buffer{}, Now: time.Now, Pause: time.Hour,
+		Undelivered: func(_ string, _ []byte, err error) { undelivered <- err },
 	})
-	s.Connect([]events.Rule{{Bus: "a", Pattern: pattern(t, `{"source":["s"]}`), Deliver: func(context.Context, []byte) error { return errors.New("unavailable") }}})
+	s.Connect([]events.Rule{{
+		Bus: "a", Pattern: pattern(t, `{"source":["s"]}`),
+		Deliver: func(context.Context, []byte) error { return errors.New("unavailable") },
+	}})
 	putAll(t, client(t, s), put("s", `{}`, "a"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -7,11 +7,11 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/awsjson"
 )
 
-// ErrorType is the name of an error, and Error an error response, of the protocol.
-type (
-	ErrorType = awsjson.ErrorType
-	Error     = awsjson.Error
-)
+// ErrorType is the name of an error in the protocol.
+type ErrorType = awsjson.ErrorType
+
+// Error is an error response.
+type Error = awsjson.Error
 
 // The errors of the emulator's responses.
 const (

@@ -104,12 +104,16 @@ func TestThroughSDK(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m := out.KeyMetadata; *m.KeyId != id || *m.Arn != arn || m.KeySpec != types.KeySpecEccNistP256 || m.KeyUsage != types.KeyUsageTypeSignVerify ||
+	if m := out.KeyMetadata; *m.KeyId != id || *m.Arn != arn || m.KeySpec != types.KeySpecEccNistP256 ||
+		m.KeyUsage != types.KeyUsageTypeSignVerify ||
 		m.KeyState != types.KeyStateEnabled || m.CreationDate.UnixMilli() != 1_700_000_000_500 {
 		t.Errorf("DescribeKey: got %+v", m)
 	}
 	raw := func(message string, kind types.MessageType, algorithm types.SigningAlgorithmSpec) error {
-		_, err := client.Sign(t.Context(), &awskms.SignInput{KeyId: aws.String(id), Message: []byte(message), MessageType: kind, SigningAlgorithm: algorithm})
+		_, err := client.Sign(t.Context(), &awskms.SignInput{
+			KeyId: aws.String(id), Message: []byte(message), MessageType: kind,
+			SigningAlgorithm: algorithm,
+		})
 		return err
 	}
 	if err := raw("any length", types.MessageTypeRaw, types.SigningAlgorithmSpecEcdsaSha256); err != nil {
@@ -119,8 +123,11 @@ func TestThroughSDK(t *testing.T) {
 		err  error
 		code string
 	}{
-		"short digest":      {raw("short", types.MessageTypeDigest, types.SigningAlgorithmSpecEcdsaSha256), "ValidationException"},
-		"long message":      {raw(strings.Repeat("x", 4097), types.MessageTypeRaw, types.SigningAlgorithmSpecEcdsaSha256), "ValidationException"},
+		"short digest": {raw("short", types.MessageTypeDigest, types.SigningAlgorithmSpecEcdsaSha256), "ValidationException"},
+		"long message": {
+			raw(strings.Repeat("x", 4097), types.MessageTypeRaw, types.SigningAlgorithmSpecEcdsaSha256),
+			"ValidationException",
+		},
 		"another algorithm": {raw("m", types.MessageTypeRaw, types.SigningAlgorithmSpecEcdsaSha384), "InvalidKeyUsageException"},
 		"another operation": {func() error {
 			_, err := client.ScheduleKeyDeletion(t.Context(), &awskms.ScheduleKeyDeletionInput{KeyId: aws.String(id)})

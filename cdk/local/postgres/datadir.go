@@ -65,7 +65,8 @@ func (a account) reaches(paths ...string) error {
 			case err != nil:
 				return err
 			case !a.passes(info):
-				return fmt.Errorf("the server runs as user nobody, who cannot enter %s (mode %v); use another folder or chmod o+x it", at, info.Mode().Perm())
+				return fmt.Errorf("the server runs as user nobody, who cannot enter %s (mode %v); use another folder or chmod o+x it", at,
+					info.Mode().Perm())
 			}
 			if at == filepath.Dir(at) {
 				break
@@ -128,8 +129,10 @@ func initialise(ctx context.Context, config Config, account account) (string, er
 			return "", err
 		}
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(config.Tree, "bin", "initdb"), "--pgdata="+fresh, "--username="+Superuser, //nolint:gosec // the tree is ours
-		"--auth=scram-sha-256", "--pwfile="+secretFile.Name(), "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions", "--wal-segsize=16")
+	program := filepath.Join(config.Tree, "bin", "initdb")
+	cmd := exec.CommandContext(ctx, program, "--pgdata="+fresh, "--username="+Superuser, //nolint:gosec // the project's own tree
+		"--auth=scram-sha-256", "--pwfile="+secretFile.Name(), "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions",
+		"--wal-segsize=16")
 	cmd.Dir = fresh
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "TZ=UTC"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account.credential(), Pdeathsig: syscall.SIGKILL}

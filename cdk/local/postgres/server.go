@@ -133,7 +133,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, err
 	}
 	if _, err := os.Stat(filepath.Join(c.Tree, "bin", "postgres")); err != nil {
-		return c, fmt.Errorf("PostgreSQL is not installed in %s; run cdk/local/postgres/install.sh %s: %w", c.Tree, c.Tree, err)
+		return c, fmt.Errorf("postgresql is not installed in %s; run cdk/local/postgres/install.sh %s: %w", c.Tree, c.Tree, err)
 	}
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return c, err
@@ -160,7 +160,8 @@ func freePort() (int, error) {
 
 func (s *Server) launch(ctx context.Context, account account) (err error) {
 	// The server outlives ctx; only Stop ends it.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(s.config.Tree, "bin", "postgres"), s.arguments()...) //nolint:gosec // the project's own tree
+	program := filepath.Join(s.config.Tree, "bin", "postgres")
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, s.arguments()...) //nolint:gosec // the project's own tree
 	cmd.Dir = s.config.DataDir
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
 	cmd.Stdout, cmd.Stderr = s.config.Logs, s.config.Logs
@@ -200,7 +201,8 @@ func (s *Server) ensureDatabase(ctx context.Context) error {
 }
 
 func (s *Server) psql(ctx context.Context, statement string) (string, error) {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.config.Tree, "bin", "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement) //nolint:gosec // the project's own tree
+	program := filepath.Join(s.config.Tree, "bin", "psql")
+	cmd := exec.CommandContext(ctx, program, "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement) //nolint:gosec // the project's own tree
 	cmd.Env = []string{
 		"PATH=/usr/bin:/bin", "PGHOST=127.0.0.1", "PGPORT=" + strconv.Itoa(s.config.Port),
 		"PGUSER=" + Superuser, "PGPASSWORD=" + s.password, "PGDATABASE=postgres",

@@ -16,7 +16,7 @@ import (
 
 const tree = "../../../.local/timescale"
 
-// TestMain lets the test binary play a host that dies without stopping its server.
+// TestMain lets the test binary play a host that is killed before it stops its server.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(processtest.Folder); dir != "" {
 		processtest.Host(func() (int, error) {
@@ -35,7 +35,7 @@ func needTree(t *testing.T) {
 	processtest.NeedFile(t, filepath.Join(tree, "bin", "postgres"), "run cdk/local/postgres/install.sh .local/timescale")
 }
 
-// dataDir is a folder that the server's account can reach, which t.TempDir is not for root.
+// dataDir returns a folder that the server's account can enter; as root it cannot enter t.TempDir.
 func dataDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "insighthub-postgres-") //nolint:usetesting // see above
@@ -53,7 +53,10 @@ func start(t *testing.T, dir string) *postgres.Server {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	s, err := postgres.Start(ctx, postgres.Config{Tree: tree, DataDir: dir, Database: "insighthub", SharedBuffersMB: 16, PreallocateWAL: 4, Logs: t.Output()})
+	s, err := postgres.Start(ctx, postgres.Config{
+		Tree: tree, DataDir: dir, Database: "insighthub", SharedBuffersMB: 16,
+		PreallocateWAL: 4, Logs: t.Output(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +92,7 @@ func TestKeepsDataOverStopAndCrash(t *testing.T) {
 		sql(t, s, "CREATE TABLE IF NOT EXISTS filler (n int); INSERT INTO filler VALUES (1); SELECT pg_switch_wal()")
 	}
 	if now, err := os.Stat(filepath.Join(dir, "pg_wal", "000000010000000000000003")); err != nil || !os.SameFile(ahead, now) {
-		t.Errorf("the server made its own log file (%v), want the prepared one used", err)
+		t.Errorf("the server created its own log file (%v), want that it uses the prepared one", err)
 	}
 	sql(t, s, "INSERT INTO kept VALUES (1)")
 	if err := s.Stop(t.Context()); err != nil {
@@ -105,11 +108,11 @@ func TestKeepsDataOverStopAndCrash(t *testing.T) {
 
 	s = start(t, dir)
 	if got := sql(t, s, "SELECT count(*) FROM kept"); got != "2" {
-		t.Errorf("after a crash %s rows, want 2", got)
+		t.Errorf("after a crash: got %s rows, want 2", got)
 	}
 }
 
-func TestDiesWithItsHost(t *testing.T) {
+func TestEndsWithItsHost(t *testing.T) {
 	needTree(t)
 	processtest.Gone(t, processtest.Orphan(t, dataDir(t)))
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/process/processtest"
 )
 
-// TestMain lets the test binary play a host that dies without stopping its child.
+// TestMain lets the test binary play a host that is killed before it stops its child.
 func TestMain(m *testing.M) {
 	if os.Getenv(processtest.Folder) != "" {
 		processtest.Host(func() (int, error) {
@@ -103,7 +103,7 @@ func TestNoSuchProgram(t *testing.T) {
 	}
 }
 
-func TestDiesWithItsHost(t *testing.T) {
+func TestEndsWithItsHost(t *testing.T) {
 	processtest.Gone(t, processtest.Orphan(t, t.TempDir()))
 }
 
@@ -135,7 +135,8 @@ func TestStartLowPriority(t *testing.T) {
 	if group, err := syscall.Getpgid(c.PID()); err != nil || group != c.PID() {
 		t.Errorf("group of child %d: got %d, %v; want its own", c.PID(), group, err)
 	}
-	if raw, err := os.ReadFile("/proc/" + strconv.Itoa(c.PID()) + "/autogroup"); err == nil && !strings.HasSuffix(strings.TrimSpace(string(raw)), "nice 10") {
+	if raw, err := os.ReadFile("/proc/" + strconv.Itoa(c.PID()) + "/autogroup"); err == nil &&
+		!strings.HasSuffix(strings.TrimSpace(string(raw)), "nice 10") {
 		t.Errorf("session: got %s, want nice 10", raw)
 	}
 	threads, err := os.ReadDir("/proc/self/task")
@@ -144,7 +145,8 @@ func TestStartLowPriority(t *testing.T) {
 	}
 	changed := 0
 	for _, thread := range threads {
-		if stat, err := os.ReadFile("/proc/self/task/" + thread.Name() + "/stat"); err == nil && strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[16] != own {
+		if stat, err := os.ReadFile("/proc/self/task/" + thread.Name() + "/stat"); err == nil &&
+			strings.Fields(string(stat[strings.LastIndex(string(stat), ")")+1:]))[16] != own {
 			changed++
 		}
 	}

@@ -40,7 +40,8 @@ func (c Config) yaml(listen string) []byte {
 		}
 	}
 	if c.ScrapeItself {
-		fmt.Fprintln(&b, "scrape_configs:\n  - job_name: prometheus\n    scrape_interval: "+duration(c.EvaluationInterval)+"\n    static_configs:\n      - targets: ["+strconv.Quote(listen)+"]")
+		fmt.Fprintf(&b, "scrape_configs:\n  - job_name: prometheus\n    scrape_interval: %s\n    static_configs:\n      - targets: [%q]\n",
+			duration(c.EvaluationInterval), listen)
 	}
 	return b.Bytes()
 }

@@ -171,7 +171,7 @@ func (c Config) withDefaults() (Config, error) {
 	binary, err := filepath.EvalSymlinks(c.Binary)
 	if err != nil {
 		tree := filepath.Dir(filepath.Dir(c.Binary))
-		return c, fmt.Errorf("Prometheus is not installed; run cdk/local/prometheus/install.sh %s: %w", tree, err)
+		return c, fmt.Errorf("prometheus is not installed; run cdk/local/prometheus/install.sh %s: %w", tree, err)
 	}
 	c.Binary = binary
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {

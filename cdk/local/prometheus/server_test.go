@@ -33,7 +33,7 @@ func onEach(t *testing.T, test func(t *testing.T, binary string)) {
 	t.Run("3", func(t *testing.T) { test(t, prometheustest.Server3(t)) })
 }
 
-// TestMain lets the test binary play a host that dies without stopping its server.
+// TestMain lets the test binary play a host that is killed before it stops its server.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(processtest.Folder); dir != "" {
 		processtest.Host(func() (int, error) {
@@ -78,7 +78,8 @@ func write(t *testing.T, s *prometheus.Server, name string, value uint64, at tim
 	sample := protowire.AppendFixed64(protowire.AppendTag(nil, 1, protowire.Fixed64Type), value)
 	sample = protowire.AppendVarint(protowire.AppendTag(sample, 2, protowire.VarintType), uint64(at.UnixMilli()))
 	request := message(1, message(1, text(1, "__name__"), text(2, name)), message(2, sample))
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/api/v1/write", bytes.NewReader(snappy.Encode(nil, request)))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/api/v1/write",
+		bytes.NewReader(snappy.Encode(nil, request)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ const (
 	two = 0x4000000000000000 // 2.0
 )
 
-// query returns the value of the first series, "" where there is none.
+// query returns the value of the first series, "" if there is none.
 func query(t *testing.T, s *prometheus.Server, expr string) string {
 	t.Helper()
 	res, err := http.PostForm(s.URL()+"/api/v1/query", url.Values{"query": {expr}})
@@ -144,7 +145,7 @@ func keepsData(t *testing.T, binary string) {
 	}
 	<-s.Exited()
 
-	// The killed server could take back neither its lock nor its note of itself.
+	// The killed server could remove neither its lock nor its pid file.
 	if err := os.WriteFile(filepath.Join(dir, "tsdb", "lock"), []byte("1"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -154,20 +155,23 @@ func keepsData(t *testing.T, binary string) {
 	}
 }
 
-// A replay after a crash offers old samples again.
-func TestTakesOldSamplesAgain(t *testing.T) { onEach(t, takesOldSamples) }
+// TestAcceptsOldSamples: a replay after a crash writes samples a second time.
+func TestAcceptsOldSamples(t *testing.T) { onEach(t, acceptsOldSamples) }
 
-func takesOldSamples(t *testing.T, binary string) {
+func acceptsOldSamples(t *testing.T, binary string) {
 	t.Helper()
 	s := start(t, prometheus.Config{Binary: binary, DataDir: t.TempDir()})
 	now := time.Now()
-	for _, age := range []time.Duration{20 * time.Second, 15 * time.Second, 10 * time.Second, 20 * time.Second, 15 * time.Second, 50 * time.Minute} {
+	for _, age := range []time.Duration{
+		20 * time.Second, 15 * time.Second, 10 * time.Second, 20 * time.Second, 15 * time.Second,
+		50 * time.Minute,
+	} {
 		if status := write(t, s, "replayed", one, now.Add(-age)); status != http.StatusNoContent {
 			t.Errorf("a sample %v old: status %d, want 204", age, status)
 		}
 	}
 	if got := query(t, s, "count_over_time(replayed[1h])"); got != "4" {
-		t.Errorf("%s samples, want the 4 different ones", got)
+		t.Errorf("got %s samples, want the 4 different ones", got)
 	}
 
 	strict := start(t, prometheus.Config{Binary: binary, DataDir: t.TempDir(), OutOfOrder: -1})
@@ -177,11 +181,11 @@ func takesOldSamples(t *testing.T, binary string) {
 	}
 }
 
-// After an outage samples of all of it come, of series that have stopped and of series
-// that are new, while the rules write what is of now.
-func TestTakesWhatAnOutageHeldBack(t *testing.T) { onEach(t, takesHeldBack) }
+// TestAcceptsABacklog: after an outage the server receives samples of all of it, of series
+// that have ended and of new ones, while the rules write current samples.
+func TestAcceptsABacklog(t *testing.T) { onEach(t, acceptsBacklog) }
 
-func takesHeldBack(t *testing.T, binary string) {
+func acceptsBacklog(t *testing.T, binary string) {
 	t.Helper()
 	dir := t.TempDir()
 	s := start(t, prometheus.Config{Binary: binary, DataDir: dir})
@@ -204,7 +208,7 @@ func takesHeldBack(t *testing.T, binary string) {
 	}
 	for series, want := range map[string]string{"before": "7", "young": "6"} {
 		if got := query(t, s, "count_over_time("+series+"[12h])"); got != want {
-			t.Errorf("%s has %s samples, want %s", series, got, want)
+			t.Errorf("%s: got %s samples, want %s", series, got, want)
 		}
 	}
 }
@@ -219,7 +223,10 @@ func evaluatesRules(t *testing.T, binary string) {
 	if err := os.WriteFile(rules, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, prometheus.Config{Binary: binary, DataDir: filepath.Join(dir, "data"), Rules: []string{filepath.Join(dir, "*.yaml")}, ScrapeItself: true, EvaluationInterval: time.Second})
+	s := start(t, prometheus.Config{
+		Binary: binary, DataDir: filepath.Join(dir, "data"), Rules: []string{filepath.Join(dir, "*.yaml")},
+		ScrapeItself: true, EvaluationInterval: time.Second,
+	})
 	eventually.Equal(t, "the rule's result", "2", func() string { return query(t, s, "two") })
 	eventually.Equal(t, "the server's own metrics", "1", func() string { return query(t, s, `up{job="prometheus"}`) })
 
@@ -247,7 +254,7 @@ func TestServesItsPage(t *testing.T) {
 	}
 }
 
-func TestDiesWithItsHost(t *testing.T) {
+func TestEndsWithItsHost(t *testing.T) {
 	needBinary(t)
 	dir := t.TempDir()
 	pid := processtest.Orphan(t, dir)
@@ -276,9 +283,9 @@ func TestStartErrors(t *testing.T) {
 		want   string
 	}{
 		"no binary":      {prometheus.Config{Binary: "/nonexistent/bin/prometheus"}, "install.sh"},
-		"no rules":       {prometheus.Config{Rules: []string{"/nonexistent/*.yaml"}}, "no rules"},
+		"no rules":       {prometheus.Config{Rules: []string{"/nonexistent/*.yaml"}}, "no rule file"},
 		"broken rule":    {prometheus.Config{Rules: []string{broken}}, "unexpected end of input"},
-		"address taken":  {prometheus.Config{Listen: taken.Addr().String()}, "the port is taken"},
+		"address in use": {prometheus.Config{Listen: taken.Addr().String()}, "the port is in use"},
 		"folder in use":  {prometheus.Config{DataDir: running, Listen: taken.Addr().String()}, "another server"},
 		"no such folder": {prometheus.Config{DataDir: "/dev/null/data"}, "not a directory"},
 	} {
@@ -286,7 +293,7 @@ func TestStartErrors(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
 			if c.config.DataDir == running {
-				cancel() // it would wait for the other one; and an address that is given is not looked for
+				cancel() // without it, Start would wait for the other server
 			}
 			if c.config.Binary == "" {
 				c.config.Binary = binary
@@ -299,7 +306,7 @@ func TestStartErrors(t *testing.T) {
 				_ = s.Stop(t.Context())
 			}
 			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Start: %v, want an error with %q", err, c.want)
+				t.Errorf("Start: got %v, want an error with %q", err, c.want)
 			}
 		})
 	}

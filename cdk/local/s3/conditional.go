@@ -22,7 +22,8 @@ func (s *Store) conditional(next http.Handler) http.Handler {
 		match, noneMatch := r.Header.Get("If-Match"), r.Header.Get("If-None-Match")
 		switch {
 		case noneMatch != "" && noneMatch != "*":
-			reject(w, r, http.StatusNotImplemented, "NotImplemented", "A header you provided implies functionality that is not implemented.")
+			reject(w, r, http.StatusNotImplemented, "NotImplemented",
+				"A header you provided implies functionality that is not implemented.")
 			return
 		case match != "":
 			// If the object is deleted after this check, the response is 412: both reject the write.

@@ -51,7 +51,10 @@ func New(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("s3.New: %w", err)
 	}
 	file := filepath.Join(cfg.Dir, fileName)
-	db, err := bolt.Open(file, 0o600, &bolt.Options{Timeout: lockTimeout, NoSync: true, NoFreelistSync: true, FreelistType: bolt.FreelistMapType})
+	db, err := bolt.Open(file, 0o600, &bolt.Options{
+		Timeout: lockTimeout, NoSync: true, NoFreelistSync: true,
+		FreelistType: bolt.FreelistMapType,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("s3.New: open %s: %w", file, err)
 	}

@@ -136,7 +136,10 @@ func TestNotFound(t *testing.T) {
 	if _, ok := errors.AsType[*types.NoSuchKey](err); !ok {
 		t.Errorf("got %v, want NoSuchKey", err)
 	}
-	_, err = client.PutObject(t.Context(), &awss3.PutObjectInput{Bucket: aws.String("no-such-bucket"), Key: aws.String("k"), Body: strings.NewReader("x")})
+	_, err = client.PutObject(t.Context(), &awss3.PutObjectInput{
+		Bucket: aws.String("no-such-bucket"), Key: aws.String("k"),
+		Body: strings.NewReader("x"),
+	})
 	var apiError smithy.APIError
 	if !errors.As(err, &apiError) || apiError.ErrorCode() != "NoSuchBucket" {
 		t.Errorf("got %v, want NoSuchBucket", err)

@@ -51,7 +51,8 @@ func TestThroughSDK(t *testing.T) {
 			t.Fatalf("%s: %v", id, err)
 		}
 		values = append(values, *out.SecretString)
-		if *out.ARN != arn || *out.Name != "insighthub/dev/token" || len(*out.VersionId) < 32 || out.CreatedDate.UnixMilli() != 1_700_000_000_500 {
+		if *out.ARN != arn || *out.Name != "insighthub/dev/token" || len(*out.VersionId) < 32 ||
+			out.CreatedDate.UnixMilli() != 1_700_000_000_500 {
 			t.Errorf("%s: %+v", id, out)
 		}
 	}
@@ -76,7 +77,10 @@ func TestThroughSDK(t *testing.T) {
 	if _, err := again.Set(arn, "mine"); err != nil {
 		t.Fatal(err)
 	}
-	out, err := client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String(arn), VersionStage: aws.String("AWSCURRENT")})
+	out, err := client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{
+		SecretId:     aws.String(arn),
+		VersionStage: aws.String("AWSCURRENT"),
+	})
 	if err != nil || *out.SecretString != "mine" {
 		t.Errorf("after Set: %v", err)
 	}
@@ -115,24 +119,38 @@ func TestGenerate(t *testing.T) {
 		ok   func(string) bool // nil: an error
 	}{
 		{"default", secrets.Generate{}, func(s string) bool {
-			return len(s) == 32 && strings.ContainsAny(s, "abcdefghijklmnopqrstuvwxyz") && strings.ContainsAny(s, "0123456789") && strings.ContainsAny(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+			return len(s) == 32 && strings.ContainsAny(s, "abcdefghijklmnopqrstuvwxyz") && strings.ContainsAny(s, "0123456789") &&
+				strings.ContainsAny(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 		}},
-		{"digits", secrets.Generate{Length: 100, ExcludeLowercase: true, ExcludeUppercase: true, ExcludePunctuation: true, ExcludeCharacters: "01"}, func(s string) bool {
+		{"digits", secrets.Generate{
+			Length: 100, ExcludeLowercase: true, ExcludeUppercase: true, ExcludePunctuation: true,
+			ExcludeCharacters: "01",
+		}, func(s string) bool {
 			return len(s) == 100 && strings.Trim(s, "23456789") == ""
 		}},
-		{"shortest", secrets.Generate{Length: 5, IncludeSpace: true}, func(s string) bool { return len(s) == 5 && strings.Contains(s, " ") }},
+		{"shortest", secrets.Generate{Length: 5, IncludeSpace: true}, func(s string) bool {
+			return len(s) == 5 && strings.Contains(s, " ")
+		}},
 		{"not each kind", secrets.Generate{Length: 1, RequireEachIncludedType: &no}, func(s string) bool { return len(s) == 1 }},
-		{"template", secrets.Generate{ExcludeCharacters: `"@/\`, SecretStringTemplate: `{"username":"insighthub","port":5432}`, GenerateStringKey: "password"}, func(s string) bool {
+		{"template", secrets.Generate{
+			ExcludeCharacters: `"@/\`, SecretStringTemplate: `{"username":"insighthub","port":5432}`,
+			GenerateStringKey: "password",
+		}, func(s string) bool {
 			var v struct {
 				Username, Password string
 				Port               int
 			}
-			return json.Unmarshal([]byte(s), &v) == nil && v.Username == "insighthub" && v.Port == 5432 && len(v.Password) == 32 && !strings.ContainsAny(v.Password, `"@/\`)
+			return json.Unmarshal([]byte(s), &v) == nil && v.Username == "insighthub" && v.Port == 5432 && len(v.Password) == 32 &&
+				!strings.ContainsAny(v.Password, `"@/\`)
 		}},
 		{"too short", secrets.Generate{Length: 3}, nil},
 		{"too long", secrets.Generate{Length: 5000}, nil},
 		{"negative", secrets.Generate{Length: -1}, nil},
-		{"nothing left", secrets.Generate{ExcludeLowercase: true, ExcludeUppercase: true, ExcludeNumbers: true, ExcludePunctuation: true}, nil},
+		{
+			"nothing left",
+			secrets.Generate{ExcludeLowercase: true, ExcludeUppercase: true, ExcludeNumbers: true, ExcludePunctuation: true},
+			nil,
+		},
 		{"template alone", secrets.Generate{SecretStringTemplate: `{}`}, nil},
 		{"template is not an object", secrets.Generate{SecretStringTemplate: `null`, GenerateStringKey: "k"}, nil},
 	}

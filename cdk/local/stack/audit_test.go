@@ -42,12 +42,16 @@ func scheduleAudit(t *testing.T, assembly string) {
 				"FAILURE_BUCKET": object{"Fn::ImportValue": "Data:Bucket"}, "STATE_BUCKET": object{"Fn::ImportValue": "Data:States"},
 				"PROMETHEUS_URL": object{"Fn::ImportValue": "Data:MetricsEndpoint"}, "PROMETHEUS_SIGV4": "true",
 				"TOKEN_ISSUER": issuer["TOKEN_ISSUER"], "TOKEN_AUDIENCE": issuer["TOKEN_AUDIENCE"], "SIGNING_KEYS": issuer["SIGNING_KEYS"],
-				"METRICS_INTERVAL_SECONDS": issuer["METRICS_INTERVAL_SECONDS"], "REMOTE_WRITE_URL": issuer["REMOTE_WRITE_URL"], "REMOTE_WRITE_SIGV4": "true",
+				"METRICS_INTERVAL_SECONDS": issuer["METRICS_INTERVAL_SECONDS"], "REMOTE_WRITE_URL": issuer["REMOTE_WRITE_URL"],
+				"REMOTE_WRITE_SIGV4": "true",
 			}},
 		},
 	}
 	resources["AuditSchedule"] = object{"Type": "AWS::Events::Rule", "Properties": object{
-		"ScheduleExpression": "rate(1 hour)", "Targets": []any{object{"Id": "Audit", "Arn": object{"Fn::GetAtt": []string{"Audit", "Arn"}}}},
+		"ScheduleExpression": "rate(1 hour)", "Targets": []any{object{
+			"Id":  "Audit",
+			"Arn": object{"Fn::GetAtt": []string{"Audit", "Arn"}},
+		}},
 	}}
 	if raw, err = json.Marshal(template); err != nil {
 		t.Fatal(err)
@@ -62,7 +66,8 @@ func scheduleAudit(t *testing.T, assembly string) {
 func auditIt(t *testing.T, s *Stack, cfg Config) {
 	t.Helper()
 	command := func(args ...string) (int, string) {
-		cmd := exec.CommandContext(t.Context(), filepath.Join(cfg.Functions, "audit", "bootstrap"), append([]string{"run", "-state", cfg.State}, args...)...)
+		cmd := exec.CommandContext(t.Context(), filepath.Join(cfg.Functions, "audit", "bootstrap"),
+			append([]string{"run", "-state", cfg.State}, args...)...)
 		out, _ := cmd.CombinedOutput()
 		return cmd.ProcessState.ExitCode(), string(out)
 	}
@@ -88,7 +93,8 @@ func auditIt(t *testing.T, s *Stack, cfg Config) {
 	}
 	repeat("the scheduled self-check", func() (bool, string) {
 		result, err := program(t, s, "audit").Invoke(t.Context(), event)
-		return err == nil && result.FunctionError == "" && strings.Contains(string(result.Payload), `"fail":0`), fmt.Sprintf("%s %v", result.Payload, err)
+		return err == nil && result.FunctionError == "" && strings.Contains(string(result.Payload), `"fail":0`),
+			fmt.Sprintf("%s %v", result.Payload, err)
 	})
 	conn, err := pgx.Connect(t.Context(), cfg.Database)
 	if err != nil {

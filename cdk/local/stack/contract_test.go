@@ -69,7 +69,11 @@ func TestGatewayErrorsMatchTheContract(t *testing.T) {
 		"too large":           {fine, yes, "x", httpapi.MaxBodyBytes + 1, false, http.StatusRequestEntityTooLarge},
 		"too large a payload": {outcome{err: lambda.ErrTooLarge}, yes, "x", 10, false, http.StatusRequestEntityTooLarge},
 		"rate limit":          {fine, yes, "x", 0, true, http.StatusTooManyRequests},
-		"function fails":      {outcome{result: lambda.Result{FunctionError: "Unhandled"}}, yes, "x", 0, false, http.StatusInternalServerError},
+		"function fails": {
+			outcome{result: lambda.Result{FunctionError: "Unhandled"}},
+			yes, "x", 0, false,
+			http.StatusInternalServerError,
+		},
 		"function's response": {returns(`<html>`), yes, "x", 0, false, http.StatusInternalServerError},
 		"no concurrency":      {outcome{err: lambda.ErrThrottled}, yes, "x", 0, false, http.StatusServiceUnavailable},
 		"function too slow":   {outcome{err: context.DeadlineExceeded}, yes, "x", 0, false, http.StatusServiceUnavailable},

@@ -318,7 +318,8 @@ func onBus(t *testing.T, cfg Config) map[finding]float64 {
 		lines++
 		d := event.Detail
 		f := finding{d.Gateway, d.Metric, d.Time.UnixMicro()}
-		if before, twice := ids[f]; twice && before != d.ID || event.Source != "insighthub.detect" || event.Type != "anomaly" || d.Kind != "score" {
+		if before, twice := ids[f]; twice && before != d.ID || event.Source != "insighthub.detect" || event.Type != "anomaly" ||
+			d.Kind != "score" {
 			t.Errorf("%s", line)
 		}
 		got[f], ids[f] = d.Score, d.ID

@@ -107,7 +107,10 @@ const maxLiveWindow = time.Second
 // is run by a schedule, or whose batching window is longer than maxLiveWindow.
 func (s *Stack) lowPriority(arn string) bool {
 	return slices.ContainsFunc(s.plan.Schedules, func(planned template.Schedule) bool { return planned.FunctionARN == arn }) ||
-		slices.ContainsFunc(s.plan.Mappings, func(m template.Mapping) bool { return m.FunctionARN == arn && m.Settings.Window > maxLiveWindow })
+		slices.ContainsFunc(s.plan.Mappings, func(m template.Mapping) bool {
+			return m.FunctionARN == arn &&
+				m.Settings.Window > maxLiveWindow
+		})
 }
 
 // function returns a function by its ARN, with or without a version.

@@ -93,7 +93,8 @@ func ask(t *testing.T, s *Stack, q grafana.Query) []vector {
 	now := float64(time.Now().UnixMilli()) / 1000
 	form, path := url.Values{"query": {q.Expr}, "time": {fmt.Sprint(now)}}, "/api/v1/query"
 	if !q.Instant {
-		form, path = url.Values{"query": {q.Expr}, "start": {fmt.Sprint(now - 600)}, "end": {fmt.Sprint(now)}, "step": {"2"}}, "/api/v1/query_range"
+		form, path = url.Values{"query": {q.Expr}, "start": {fmt.Sprint(now - 600)}, "end": {fmt.Sprint(now)}, "step": {"2"}},
+			"/api/v1/query_range"
 	}
 	resp, err := http.Get(s.Info().Prometheus + path + "?" + form.Encode())
 	if err != nil {

@@ -97,10 +97,12 @@ func (s *Stack) printUsage(ctx context.Context) error {
 	if s.cfg.Timescale != "" {
 		psql = filepath.Join(s.cfg.Timescale, "bin", "psql")
 	}
-	s.printf("  query events    %s '%s' -c \"SELECT * FROM reading WHERE gateway = 'demo' ORDER BY time DESC LIMIT 10\"", psql, s.info.Database)
+	s.printf("  query events    %s '%s' -c \"SELECT * FROM reading WHERE gateway = 'demo' ORDER BY time DESC LIMIT 10\"", psql,
+		s.info.Database)
 	if s.info.Prometheus != "" {
 		s.printf("  KPIs            %s/graph", s.info.Prometheus)
-		s.printf("  OEE by machine  curl -sS %s/api/v1/query --data-urlencode 'query=insighthub:oee:ratio5m{level=\"device\"}'", s.info.Prometheus)
+		s.printf("  OEE by machine  curl -sS %s/api/v1/query --data-urlencode 'query=insighthub:oee:ratio5m{level=\"device\"}'",
+			s.info.Prometheus)
 	}
 	s.printf("  logs            %s", s.info.Logs)
 	s.printf("  addresses       %s", s.cfg.path(stackfile.Name))

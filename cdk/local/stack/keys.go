@@ -62,7 +62,9 @@ func (s *Stack) localise(value string) string {
 }
 
 // gatewayToken mints a token of a gateway, without its registration.
-func gatewayToken(ctx context.Context, info stackfile.Info, gateway telemetry.GatewayID, site telemetry.SiteID, now func() time.Time) (string, error) {
+func gatewayToken(ctx context.Context, info stackfile.Info, gateway telemetry.GatewayID, site telemetry.SiteID,
+	now func() time.Time,
+) (string, error) {
 	minter, err := info.Minter(now)
 	if err != nil {
 		return "", err

@@ -74,7 +74,10 @@ func TestKPIsMatchTheDatabase(t *testing.T) {
 	if duplicates == 0 {
 		t.Error("got no duplicate events, want some")
 	}
-	for _, name := range []string{"window_events", "freshness_seconds", "window_bad_quality_events", "series_last", "window_down_seconds", "window_produced", "window_failures"} {
+	for _, name := range []string{
+		"window_events", "freshness_seconds", "window_bad_quality_events", "series_last", "window_down_seconds",
+		"window_produced", "window_failures",
+	} {
 		if compared[name] < len(gateways)*leastWindows {
 			t.Errorf("%s: compared %d samples, want at least %d", name, compared[name], len(gateways)*leastWindows)
 		}
@@ -100,7 +103,8 @@ func killBridgeAndPrometheus(t *testing.T, s *Stack) {
 	awaitInstance := func() {
 		t.Helper()
 		eventually.True(t, "metrics of a new process of the bridge", func() bool {
-			all, err := query(t.Context(), s.Info().Prometheus, `count by (instance) (last_over_time(insighthub_invocations_total{function="bridge"}[1h]))`)
+			all, err := query(t.Context(), s.Info().Prometheus,
+				`count by (instance) (last_over_time(insighthub_invocations_total{function="bridge"}[1h]))`)
 			if err != nil || len(all) <= instances {
 				return false
 			}
@@ -140,7 +144,9 @@ func everyWindow(t *testing.T, cfg Config, gateways []string, since int64, least
 	for _, gateway := range gateways {
 		eventually.True(t, fmt.Sprintf("%d windows of %s", least, gateway), func() bool {
 			windows := 0
-			if err := conn.QueryRow(t.Context(), "SELECT count(DISTINCT date_trunc('second', time)) FROM reading WHERE gateway = $1 AND time >= to_timestamp($2::bigint)", gateway, since).Scan(&windows); err != nil {
+			const count = "SELECT count(DISTINCT date_trunc('second', time)) FROM reading " +
+				"WHERE gateway = $1 AND time >= to_timestamp($2::bigint)"
+			if err := conn.QueryRow(t.Context(), count, gateway, since).Scan(&windows); err != nil {
 				t.Fatal(err)
 			}
 			return windows > least // the last one may be incomplete
@@ -167,8 +173,10 @@ func rough(ctx context.Context, t *testing.T, s *Stack, g gateway) {
 			at := time.Now().Add(-time.Duration(random.IntN(2000)) * time.Millisecond).UnixMicro()
 			quality := [...]string{"good", "good", "uncertain", "good", "bad"}[random.IntN(5)]
 			for metric, value := range map[string]float64{
-				"state": float64(random.IntN(4)), "cycle_count": float64(k % 30), "good_count": float64(k % 30 / 2), "torque": random.NormFloat64(),
-				"temperature": 60, "vibration": 2, "pressure": 5, "motor_current": 11, "power": 7, "speed": 1400, // what a machine's dashboard shows
+				"state": float64(random.IntN(4)), "cycle_count": float64(k % 30), "good_count": float64(k % 30 / 2),
+				"torque":      random.NormFloat64(),
+				"temperature": 60, "vibration": 2, "pressure": 5, "motor_current": 11, "power": 7, // what a machine's dashboard shows
+				"speed": 1400,
 			} {
 				events = append(events, event{device, metric, at, value, quality})
 			}

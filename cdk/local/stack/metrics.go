@@ -75,7 +75,9 @@ func (s *Stack) writeRules() ([]string, error) {
 	return files, nil
 }
 
-func startMetrics(ctx context.Context, cfg Config, w template.Workspace, rules []string, logs io.Writer, printf func(string, ...any)) (*metrics, error) {
+func startMetrics(ctx context.Context, cfg Config, w template.Workspace, rules []string, logs io.Writer,
+	printf func(string, ...any),
+) (*metrics, error) {
 	config := prometheus.Config{
 		Binary: cfg.prometheus(), DataDir: cfg.path("metrics"), Rules: rules, Logs: logs,
 		Listen: listenFor(ctx, cfg.PrometheusHTTP), Environment: prometheusEnvironment(),

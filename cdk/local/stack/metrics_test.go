@@ -89,9 +89,13 @@ func TestFunctionsGetPrometheusURLs(t *testing.T) {
 	cfg := Config{State: t.TempDir(), Database: pgtest.NewDatabase(t), Functions: build(t).functions}
 	s := startTest(t, cfg)
 	env := s.environment(template.Function{Env: map[string]string{
-		"WRITE": s.plan.Workspaces[0].RemoteWrite(), "READ": s.plan.Workspaces[0].Endpoint + "api/v1/query", "OTHER": "as it is", "REMOTE_WRITE_SIGV4": "true",
+		"WRITE": s.plan.Workspaces[0].RemoteWrite(), "READ": s.plan.Workspaces[0].Endpoint + "api/v1/query", "OTHER": "as it is",
+		"REMOTE_WRITE_SIGV4": "true",
 	}})
-	for _, want := range []string{"WRITE=" + s.Info().Prometheus + "/api/v1/write", "READ=" + s.Info().Prometheus + "/api/v1/query", "OTHER=as it is", "REMOTE_WRITE_SIGV4=false"} {
+	for _, want := range []string{
+		"WRITE=" + s.Info().Prometheus + "/api/v1/write", "READ=" + s.Info().Prometheus + "/api/v1/query",
+		"OTHER=as it is", "REMOTE_WRITE_SIGV4=false",
+	} {
 		if !slices.Contains(env, want) {
 			t.Errorf("the environment lacks %s: %s", want, strings.Join(env, " "))
 		}

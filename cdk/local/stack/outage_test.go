@@ -116,7 +116,10 @@ func outage(t *testing.T, server, lags string) {
 	down := time.Now().Unix()
 	time.Sleep(outageLength)
 	everyWindow(t, cfg, gateways, down+1, int(outageLength/windowLength))
-	eventually.True(t, "an invocation that failed", func() bool { return bytes.Contains(logOf(t, cfg, "bridge"), []byte(`"msg":"not bridged"`)) })
+	eventually.True(t, "an invocation that failed", func() bool {
+		return bytes.Contains(logOf(t, cfg, "bridge"),
+			[]byte(`"msg":"not bridged"`))
+	})
 	if resp, err := http.Get(s.Info().Prometheus + "/-/ready"); err == nil {
 		_ = resp.Body.Close()
 		t.Fatal("Prometheus responds during the outage")

@@ -223,7 +223,8 @@ func TestStartErrors(t *testing.T) {
 	good := func() Config {
 		return Config{
 			Assembly: filepath.Join("testdata", "assembly"), Stage: "dev", State: t.TempDir(), HTTP: "127.0.0.1:0",
-			Database: "postgres://nobody@127.0.0.1:1/none", Prometheus: prometheusTree, Functions: t.TempDir(), Out: &bytes.Buffer{}, Now: time.Now,
+			Database: "postgres://nobody@127.0.0.1:1/none", Prometheus: prometheusTree, Functions: t.TempDir(), Out: &bytes.Buffer{},
+			Now: time.Now,
 		}
 	}
 	for name, c := range map[string]struct {

@@ -29,7 +29,8 @@ func reportEverySecond(t *testing.T, assembly string) {
 		t.Fatal(err)
 	}
 	text := strings.Replace(string(raw), `"TOKEN_AUDIENCE"`, `"REFUSALS_INTERVAL_SECONDS":"1","TOKEN_AUDIENCE"`, 1)
-	fast := strings.NewReplacer(`"ThrottlingBurstLimit":2000`, `"ThrottlingBurstLimit":100000`, `"ThrottlingRateLimit":1000`, `"ThrottlingRateLimit":100000`).Replace(text)
+	fast := strings.NewReplacer(`"ThrottlingBurstLimit":2000`, `"ThrottlingBurstLimit":100000`, `"ThrottlingRateLimit":1000`,
+		`"ThrottlingRateLimit":100000`).Replace(text)
 	if text == string(raw) || fast == text {
 		t.Fatal("the assembly does not have the expected settings")
 	}
@@ -125,7 +126,10 @@ func rejectMany(t *testing.T) (wrong string, inTime bool) {
 		shown = auditOf(t, s)
 		return strings.Contains(shown, `"action":"access_token.refuse"`)
 	})
-	for _, want := range []string{`\"number\":1`, `\"reason\":\"the signature does not verify\"`, `\"source\":\"127.0.0.2\"`, `\"route\":\"ANY /v1/{path+}\"`, `\"claimed_subject\":\"gw-1\"`} {
+	for _, want := range []string{
+		`\"number\":1`, `\"reason\":\"the signature does not verify\"`, `\"source\":\"127.0.0.2\"`,
+		`\"route\":\"ANY /v1/{path+}\"`, `\"claimed_subject\":\"gw-1\"`,
+	} {
 		if !strings.Contains(shown, want) {
 			t.Errorf("the audit trail does not have %s:\n%s", want, shown)
 		}

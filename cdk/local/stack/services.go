@@ -26,7 +26,8 @@ func (s *Stack) listen(ctx context.Context, address string) (net.Listener, error
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("local stack: %s is in use: stop the program that listens there (another local stack?) or set another address with -http (make run HTTP=127.0.0.1:8081)", address)
+		return nil, fmt.Errorf("local stack: %s is in use: stop the program that listens there (another local stack?) "+
+			"or set another address with -http (make run HTTP=127.0.0.1:8081)", address)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("local stack: listen on %s: %w", address, err)

@@ -165,11 +165,13 @@ func allStored(t *testing.T, s *Stack, conn *pgx.Conn, events int) {
 		return nil
 	})
 	var distinct, conflicts int
-	if err := conn.QueryRow(t.Context(), "SELECT count(DISTINCT (gateway, value)), (SELECT count(*) FROM conflict) FROM reading").Scan(&distinct, &conflicts); err != nil {
+	const count = "SELECT count(DISTINCT (gateway, value)), (SELECT count(*) FROM conflict) FROM reading"
+	if err := conn.QueryRow(t.Context(), count).Scan(&distinct, &conflicts); err != nil {
 		t.Fatal(err)
 	}
 	if stored != events || distinct != events || conflicts != 0 {
-		t.Fatalf("got %d rows, %d distinct events, %d conflicts; want %d, %d, 0; lag %d", stored, distinct, conflicts, events, events, s.Lag())
+		t.Fatalf("got %d rows, %d distinct events, %d conflicts; want %d, %d, 0; lag %d", stored, distinct, conflicts, events, events,
+			s.Lag())
 	}
 }
 

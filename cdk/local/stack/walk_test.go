@@ -54,7 +54,8 @@ func serveAPI(t *testing.T, assembly string) {
 		"TOKEN_ISSUER": issuer["TOKEN_ISSUER"], "TOKEN_AUDIENCE": issuer["TOKEN_AUDIENCE"], "SIGNING_KEYS": issuer["SIGNING_KEYS"],
 	})
 	add("Resources", "api", object{
-		"EXPORT_BUCKET": object{"Fn::ImportValue": "Data:Bucket"}, "PROMETHEUS_URL": object{"Fn::ImportValue": "Data:MetricsEndpoint"}, "PROMETHEUS_SIGV4": "true",
+		"EXPORT_BUCKET": object{"Fn::ImportValue": "Data:Bucket"}, "PROMETHEUS_URL": object{"Fn::ImportValue": "Data:MetricsEndpoint"},
+		"PROMETHEUS_SIGV4": "true",
 	})
 	for _, key := range contracttest.Open(t).OpenOperations() {
 		target := "Access"
@@ -105,7 +106,8 @@ func walkThrough(t *testing.T, state string) {
 	}
 	for _, want := range []string{
 		`"status":412`, `"value":71.25`, `press-1,temperature`, `"unit":"Cel"`, `"inherited":false`, `"kind":"threshold"`,
-		`"action":"site.create"`, `"action":"gateway.register"`, `"action":"kpi_config.set"`, `"action":"alarm_rule.create"`, `"action":"export.create"`,
+		`"action":"site.create"`, `"action":"gateway.register"`, `"action":"kpi_config.set"`, `"action":"alarm_rule.create"`,
+		`"action":"export.create"`,
 	} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("docs/API_CONTRACTS.md: the output does not have %s\n%s", want, out)

@@ -70,10 +70,14 @@ func TestReadErrors(t *testing.T) {
 }
 
 func TestGetenv(t *testing.T) {
-	info := stackfile.Info{HTTP: "http://a", Prometheus: "http://b", KMS: "http://c", Objects: "http://d", SigningKey: key, Issuer: "i", Audience: "j", Buckets: map[string]string{"STATE_BUCKET": "s"}}
+	info := stackfile.Info{
+		HTTP: "http://a", Prometheus: "http://b", KMS: "http://c", Objects: "http://d", SigningKey: key, Issuer: "i",
+		Audience: "j", Buckets: map[string]string{"STATE_BUCKET": "s"},
+	}
 	for name, want := range map[string]string{
-		"API_URL": "http://a", "PROMETHEUS_URL": "http://b", "TOKEN_ISSUER": "i", "TOKEN_AUDIENCE": "j", "SIGNING_KEYS": `[{"key":"` + key + `"}]`,
-		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "local", "AWS_ENDPOINT_URL_KMS": "http://c", "AWS_ENDPOINT_URL_S3": "http://d",
+		"API_URL": "http://a", "PROMETHEUS_URL": "http://b", "TOKEN_ISSUER": "i", "TOKEN_AUDIENCE": "j",
+		"SIGNING_KEYS": `[{"key":"` + key + `"}]`,
+		"AWS_REGION":   "eu-west-1", "AWS_ACCESS_KEY_ID": "local", "AWS_ENDPOINT_URL_KMS": "http://c", "AWS_ENDPOINT_URL_S3": "http://d",
 		"AWS_S3_PATH_STYLE": "true", "STATE_BUCKET": "s", "HOME": "",
 	} {
 		if got := info.Getenv(name); got != want {

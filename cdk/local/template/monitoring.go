@@ -13,7 +13,10 @@ const (
 
 func (p *Plan) addWorkspace(f *fields) {
 	if len(p.Workspaces) > 0 {
-		p.Skipped = append(p.Skipped, Skipped{f.id, workspaceType, NotEmulated, "there is one Prometheus server, for " + p.Workspaces[0].String()})
+		p.Skipped = append(p.Skipped, Skipped{
+			f.id, workspaceType, NotEmulated,
+			"there is one Prometheus server, for " + p.Workspaces[0].String(),
+		})
 		return
 	}
 	p.Workspaces = append(p.Workspaces, Workspace{

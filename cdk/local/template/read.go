@@ -147,7 +147,10 @@ func (p *Plan) addMapping(f *fields) {
 	// A consumer with enhanced fan-out reads the same records.
 	stream, _, _ := strings.Cut(f.text("EventSourceArn"), "/consumer/")
 	if stream != "" && !strings.HasPrefix(stream, "arn:aws:kinesis:") {
-		p.Skipped = append(p.Skipped, Skipped{f.id, "AWS::Lambda::EventSourceMapping", NotEmulated, "its source is not a Kinesis stream: " + stream})
+		p.Skipped = append(p.Skipped, Skipped{
+			f.id, "AWS::Lambda::EventSourceMapping", NotEmulated,
+			"its source is not a Kinesis stream: " + stream,
+		})
 		return
 	}
 	if f.text("Enabled") == "false" {
@@ -209,7 +212,10 @@ func (p *Plan) addKey(f *fields) {
 	case usage == "" || usage == "ENCRYPT_DECRYPT":
 		p.skip(f.id, keyType)
 	default:
-		p.Skipped = append(p.Skipped, Skipped{f.id, keyType, NotEmulated, "only P-256 keys that sign are emulated; it is " + spec + " for " + usage})
+		p.Skipped = append(p.Skipped, Skipped{
+			f.id, keyType, NotEmulated,
+			"only P-256 keys that sign are emulated; it is " + spec + " for " + usage,
+		})
 	}
 }
 

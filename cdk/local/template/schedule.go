@@ -49,7 +49,8 @@ func (p *Plan) addRule(f *fields) {
 		object, _ := one.(map[string]any)
 		arn, _ := object["Arn"].(string)
 		input, _ := object["Input"].(string)
-		targets = append(targets, target{arn, input, object["Input"] != nil || object["InputPath"] != nil || object["InputTransformer"] != nil})
+		targets = append(targets, target{arn, input, object["Input"] != nil || object["InputPath"] != nil ||
+			object["InputTransformer"] != nil})
 	}
 	if pattern := f.get("EventPattern"); pattern != nil && f.text("ScheduleExpression") == "" && f.text("State") != "DISABLED" {
 		p.addEventRule(f, pattern, targets)

@@ -87,22 +87,26 @@ func TestReadErrors(t *testing.T) {
 			`"Environment":{"Variables":{"INSIGHTHUB_FUNCTION":"x","V":` + value + `}}}}}}`
 	}
 	for name, c := range map[string]struct{ template, want string }{
-		"unknown function":     {function(`{"Fn::Cidr":["10.0.0.0/16",2,8]}`), "Fn::Cidr"},
-		"unknown reference":    {function(`{"Ref":"Nothing"}`), "Nothing"},
-		"unknown attribute":    {function(`{"Fn::GetAtt":["Nothing","Arn"]}`), "Nothing"},
-		"unknown export":       {function(`{"Fn::ImportValue":"nobody"}`), "nobody"},
-		"unknown condition":    {function(`{"Fn::If":["Nothing",1,2]}`), "Nothing"},
-		"select past the end":  {function(`{"Fn::Select":[2,["a","b"]]}`), "Fn::Select"},
-		"join of a text":       {function(`{"Fn::Join":["",{"Ref":"AWS::Region"}]}`), "Fn::Join"},
-		"sub of nothing":       {function(`{"Fn::Sub":"${Nothing.Arn}"}`), "Nothing"},
-		"object for a string":  {function(`{"a":"b"}`), "want a string"},
-		"map without the key":  {function(`{"Fn::FindInMap":["a","b","c"]}`), "Fn::FindInMap"},
-		"name in a circle":     {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"Name":{"Ref":"Fn"}}}}}`, "circular"},
-		"mapping without a fn": {`{"Resources":{"Fn":{"Type":"AWS::Lambda::EventSourceMapping","Properties":{"FunctionName":"gone","EventSourceArn":"arn:aws:kinesis:r:a:stream/s"}}}}`, "gone"},
-		"rules outside":        {`{"Resources":{"Fn":{"Type":"AWS::APS::RuleGroupsNamespace","Properties":{"Name":"../up","Data":"groups: []"}}}}`, "../up"},
-		"schedule of no fn":    {`{"Resources":{"Fn":{"Type":"AWS::Events::Rule","Properties":{"ScheduleExpression":"rate(1 hour)","Targets":[{"Id":"T","Arn":"arn:aws:lambda:r:a:function:gone"}]}}}}`, "gone"},
-		"rule of no fn":        {`{"Resources":{"Fn":{"Type":"AWS::Events::Rule","Properties":{"EventPattern":{"source":["s"]},"Targets":[{"Id":"T","Arn":"arn:aws:lambda:r:a:function:gone"}]}}}}`, "gone"},
-		"not a number":         {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":"many"}}}}`, "many"},
+		"unknown function":    {function(`{"Fn::Cidr":["10.0.0.0/16",2,8]}`), "Fn::Cidr"},
+		"unknown reference":   {function(`{"Ref":"Nothing"}`), "Nothing"},
+		"unknown attribute":   {function(`{"Fn::GetAtt":["Nothing","Arn"]}`), "Nothing"},
+		"unknown export":      {function(`{"Fn::ImportValue":"nobody"}`), "nobody"},
+		"unknown condition":   {function(`{"Fn::If":["Nothing",1,2]}`), "Nothing"},
+		"select past the end": {function(`{"Fn::Select":[2,["a","b"]]}`), "Fn::Select"},
+		"join of a text":      {function(`{"Fn::Join":["",{"Ref":"AWS::Region"}]}`), "Fn::Join"},
+		"sub of nothing":      {function(`{"Fn::Sub":"${Nothing.Arn}"}`), "Nothing"},
+		"object for a string": {function(`{"a":"b"}`), "want a string"},
+		"map without the key": {function(`{"Fn::FindInMap":["a","b","c"]}`), "Fn::FindInMap"},
+		"name in a circle":    {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"Name":{"Ref":"Fn"}}}}}`, "circular"},
+		"mapping without a fn": {`{"Resources":{"Fn":{"Type":"AWS::Lambda::EventSourceMapping","Properties":` +
+			`{"FunctionName":"gone","EventSourceArn":"arn:aws:kinesis:r:a:stream/s"}}}}`, "gone"},
+		"rules outside": {`{"Resources":{"Fn":{"Type":"AWS::APS::RuleGroupsNamespace","Properties":` +
+			`{"Name":"../up","Data":"groups: []"}}}}`, "../up"},
+		"schedule of no fn": {`{"Resources":{"Fn":{"Type":"AWS::Events::Rule","Properties":` +
+			`{"ScheduleExpression":"rate(1 hour)","Targets":[{"Id":"T","Arn":"arn:aws:lambda:r:a:function:gone"}]}}}}`, "gone"},
+		"rule of no fn": {`{"Resources":{"Fn":{"Type":"AWS::Events::Rule","Properties":` +
+			`{"EventPattern":{"source":["s"]},"Targets":[{"Id":"T","Arn":"arn:aws:lambda:r:a:function:gone"}]}}}}`, "gone"},
+		"not a number": {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":"many"}}}}`, "many"},
 	} {
 		dir := t.TempDir()
 		manifest := `{"artifacts":{"MyStack":{"type":"aws:cloudformation:stack","properties":{"templateFile":"t.json"}}}}`
@@ -128,7 +132,8 @@ func FuzzRead(f *testing.F) {
 		f.Add(raw)
 	}
 	f.Add([]byte(`{"Conditions":{"a":{"Condition":"a"}},"Resources":{"R":{"Type":"AWS::S3::Bucket","Condition":"a"}}}`))
-	f.Add([]byte(`{"Outputs":{"o":{"Value":{"Fn::ImportValue":"x"},"Export":{"Name":"x"}}},"Resources":{"R":{"Type":"AWS::S3::Bucket","Properties":{"BucketName":{"Fn::ImportValue":"x"}}}}}`))
+	f.Add([]byte(`{"Outputs":{"o":{"Value":{"Fn::ImportValue":"x"},"Export":{"Name":"x"}}},` +
+		`"Resources":{"R":{"Type":"AWS::S3::Bucket","Properties":{"BucketName":{"Fn::ImportValue":"x"}}}}}`))
 	f.Fuzz(func(_ *testing.T, raw []byte) {
 		s := &stack{name: "S", account: defaultAccount, region: defaultRegion}
 		if json.Unmarshal(raw, &s.template) != nil {

@@ -5,8 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// validate returns why no receiver would accept the series, or an empty string. Older ones
-// respond to such a series with 500, which would be retried for ever, or drop it silently.
+// validate returns why no receiver would take the series, or an empty string.
+// Older ones answer such a series with 500, which would be repeated for ever, or
+// drop it without a word.
 func (e *encoder) validate(s *Series) string {
 	name := ""
 	for i := range s.Labels {
@@ -23,7 +24,7 @@ func (e *encoder) validate(s *Series) string {
 	sorted := e.sorted(s.Labels)
 	for i := 1; i < len(sorted); i++ {
 		if sorted[i].Name == sorted[i-1].Name {
-			return "label name: repeated"
+			return "label name: given twice"
 		}
 	}
 	switch {
@@ -46,10 +47,10 @@ func (h *Histogram) validate() string {
 	last := Bucket{UpperBound: math.Inf(-1)}
 	for i, b := range h.Buckets {
 		if i > 0 && !(b.UpperBound > last.UpperBound) || math.IsNaN(b.UpperBound) {
-			return "histogram: bounds do not increase"
+			return "histogram: bounds do not rise"
 		}
 		if b.CumulativeCount < last.CumulativeCount || b.CumulativeCount > h.Count {
-			return "histogram: cumulative counts decrease or exceed the count"
+			return "histogram: cumulative counts fall or pass the count"
 		}
 		last = b
 	}

@@ -22,7 +22,8 @@ func Server(tb testing.TB) string {
 	if path, err := exec.LookPath("prometheus"); err == nil {
 		return path
 	}
-	const how = "Prometheus is not installed: run cdk/local/prometheus/install.sh .local/prometheus, or set INSIGHTHUB_TEST_PROMETHEUS to the server's path"
+	const how = "Prometheus is not installed: run cdk/local/prometheus/install.sh .local/prometheus, " +
+		"or set INSIGHTHUB_TEST_PROMETHEUS to the server's path"
 	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
 		tb.Fatal(how)
 	}

@@ -27,7 +27,7 @@ func main() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, *tree, os.Getenv(variable), flag.Args())
+	err := run(ctx, *tree, os.Getenv(variable), os.Environ(), flag.Args())
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.Exited():

@@ -13,7 +13,7 @@ import (
 )
 
 // run runs the command with a database: that of dsn, or a temporary one.
-func run(ctx context.Context, tree, dsn string, command []string) (err error) {
+func run(ctx context.Context, tree, dsn string, environment, command []string) (err error) {
 	if len(command) == 0 {
 		return errors.New("usage: testdb [-tree DIR] -- COMMAND [ARGUMENT...]")
 	}
@@ -27,7 +27,7 @@ func run(ctx context.Context, tree, dsn string, command []string) (err error) {
 	}
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // its purpose is to run the command
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), variable+"="+dsn)
+	cmd.Env = append(environment, variable+"="+dsn)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second
 	return cmd.Run()
