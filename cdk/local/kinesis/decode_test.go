@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestDecodeRefusesByName(t *testing.T) {
+func TestDecodeErrors(t *testing.T) {
 	t.Parallel()
 	rec := func(s string) string { return `{"StreamName":"st","Records":[` + s + `]}` }
 	many := strings.TrimSuffix(strings.Repeat(`{"Data":"","PartitionKey":"k"},`, 501), ",")
@@ -59,7 +59,7 @@ func TestDecodeRefusesByName(t *testing.T) {
 	}
 }
 
-// reference decodes as encoding/json does, with the names exact.
+// reference decodes with encoding/json, with case-sensitive names.
 func reference(body []byte) (stream string, records []map[string]json.RawMessage, ok bool) {
 	var top map[string]json.RawMessage
 	if json.Unmarshal(body, &top) != nil || top == nil {
@@ -74,8 +74,10 @@ func reference(body []byte) (stream string, records []map[string]json.RawMessage
 func FuzzDecodePutRecords(f *testing.F) {
 	for _, s := range []string{
 		`{"Records":[{"Data":"aGVsbG8=","PartitionKey":"gw-1"}],"StreamName":"st"}`,
-		`{"StreamName":"s\u0074","Records":[{"PartitionKey":"ä\n","ExplicitHashKey":"17","Data":"\/\/\/\/"},{"Data":"","PartitionKey":"k","x":[1,{"y":null}]}]}`,
-		`{"Records":[{"Data":"` + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("long enough for the fast path "), 9)) + `","PartitionKey":"k"}]}`,
+		`{"StreamName":"s\u0074","Records":[{"PartitionKey":"ä\n","ExplicitHashKey":"17","Data":"\/\/\/\/"},` +
+			`{"Data":"","PartitionKey":"k","x":[1,{"y":null}]}]}`,
+		`{"Records":[{"Data":"` + base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("long enough for the fast path "), 9)) +
+			`","PartitionKey":"k"}]}`,
 		` { "Records" : [ ] , "DryRun" : false } `, `{"Records":null,"Records":[{"Data":"AA==","PartitionKey":"k"}]}`, `{`, `[]`, `{"a":}`,
 	} {
 		f.Add([]byte(s))
@@ -88,7 +90,7 @@ func FuzzDecodePutRecords(f *testing.F) {
 			return
 		}
 		if !json.Valid(body) || !ok {
-			t.Fatalf("accepted %q", body)
+			t.Fatalf("%q is accepted, but not by encoding/json", body)
 		}
 		if p.stream != stream || len(p.entries) != len(records) {
 			t.Fatalf("%q: stream %q with %d entries, encoding/json has %q and %d", body, p.stream, len(p.entries), stream, len(records))
@@ -106,7 +108,7 @@ func FuzzDecodePutRecords(f *testing.F) {
 	})
 }
 
-// Every length and every byte value survive the fast base64.
+// The fast base64 decoder decodes data of all lengths and byte values.
 func TestDecodeDataOfEveryLength(t *testing.T) {
 	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 2))

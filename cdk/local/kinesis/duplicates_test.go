@@ -15,11 +15,10 @@ import (
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 )
 
-// A call that fails in the client after the server has applied it doubles its
-// records, because the SDK sends it again: lib/aws/config says how that happened.
-// Through the functions' HTTP client, with the SDK's own retries, no call to
-// this server does.
-func TestTheFunctionsClientDoublesNothing(t *testing.T) {
+// A request that fails in the client after the server has executed it duplicates its
+// records, because the SDK retries it: lib/aws/config says how that happened. With the
+// functions' HTTP client and the SDK's retries this does not happen.
+func TestClientOfFunctionsDuplicatesNothing(t *testing.T) {
 	t.Parallel()
 	s := kinesis.New(kinesis.Config{Limits: kinesis.Limits{WriteBytesPerSecond: -1, WriteRecordsPerSecond: -1}})
 	if err := s.CreateStream("st", 1); err != nil {
@@ -32,7 +31,7 @@ func TestTheFunctionsClientDoublesNothing(t *testing.T) {
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
 	const workers, calls, records = 4, 500, 3
-	filler := make([]byte, 8<<10) // a body of several packets is what it takes
+	filler := make([]byte, 8<<10) // it happened only with bodies of several packets
 	var writing sync.WaitGroup
 	for w := range workers {
 		writing.Go(func() {
@@ -66,15 +65,15 @@ func TestTheFunctionsClientDoublesNothing(t *testing.T) {
 		}
 	}
 	if got, want := len(seen)-1, workers*calls*records; got != want {
-		t.Errorf("%d records are there, want %d", got, want)
+		t.Errorf("%d different records, want %d", got, want)
 	}
-	doubled := 0
+	duplicates := 0
 	for _, n := range seen {
 		if n > 1 {
-			doubled++
+			duplicates++
 		}
 	}
-	if doubled > 0 {
-		t.Errorf("%d of %d records are there more than once", doubled, len(seen))
+	if duplicates > 0 {
+		t.Errorf("%d of %d records are duplicated, want none", duplicates, len(seen))
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// fakeClock moves when it is told to.
+// fakeClock is a clock that moves by add.
 type fakeClock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -38,27 +38,27 @@ type fataler interface {
 	Fatal(args ...any)
 }
 
-// call sends one operation through the handler and decodes the answer into out.
+// call sends one request to the handler and decodes the response into out.
 func call(tb testing.TB, s *Server, operation string, in, out any) error {
 	tb.Helper()
 	body, err := json.Marshal(in)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	status, answer := post(tb, s.Handler(), operation, string(body))
+	status, response := post(tb, s.Handler(), operation, string(body))
 	if status != http.StatusOK {
 		var e struct {
 			Type    ErrorType `json:"__type"`
 			Message string    `json:"message"`
 		}
-		if err := json.Unmarshal(answer, &e); err != nil {
-			tb.Fatalf("%s: status %d with %q: %v", operation, status, answer, err)
+		if err := json.Unmarshal(response, &e); err != nil {
+			tb.Fatalf("%s: status %d with %q: %v", operation, status, response, err)
 		}
 		return &Error{Type: e.Type, Message: e.Message}
 	}
 	if out != nil {
-		if err := json.Unmarshal(answer, out); err != nil {
-			tb.Fatalf("%s: %q: %v", operation, answer, err)
+		if err := json.Unmarshal(response, out); err != nil {
+			tb.Fatalf("%s: %q: %v", operation, response, err)
 		}
 	}
 	return nil
@@ -71,11 +71,11 @@ func post(tb testing.TB, h http.Handler, operation, body string) (int, []byte) {
 	r.Header.Set("Content-Type", contentType)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	answer, err := io.ReadAll(w.Result().Body)
+	response, err := io.ReadAll(w.Result().Body)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return w.Code, answer
+	return w.Code, response
 }
 
 func wantType(tb testing.TB, err error, want ErrorType) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestTheProtocolsOwnErrors(t *testing.T) {
+func TestProtocolErrors(t *testing.T) {
 	t.Parallel()
 	h := New(Config{}).Handler()
 	request := func(method, target, kind, body string) (int, string) {
@@ -51,17 +51,25 @@ func TestTheProtocolsOwnErrors(t *testing.T) {
 	}
 }
 
+// scaleTo calls UpdateShardCount on the stream st.
+func scaleTo(tb testing.TB, s *Server, n int) error {
+	tb.Helper()
+	return call(tb, s, "UpdateShardCount", map[string]any{"StreamName": "st", "TargetShardCount": n, "ScalingType": "UNIFORM_SCALING"}, nil)
+}
+
 func TestOnDemandStreams(t *testing.T) {
 	t.Parallel()
 	s := New(Config{})
-	must(t, call(t, s, "CreateStream", map[string]any{"StreamName": "st", "StreamModeDetails": map[string]any{"StreamMode": "ON_DEMAND"}}, nil))
+	mode := map[string]any{"StreamMode": "ON_DEMAND"}
+	must(t, call(t, s, "CreateStream", map[string]any{"StreamName": "st", "StreamModeDetails": mode}, nil))
 	infos, err := s.ListShardInfo("st")
 	must(t, err)
 	if len(infos) != 4 {
 		t.Errorf("%d shards, want 4", len(infos))
 	}
-	wantType(t, call(t, s, "SplitShard", map[string]any{"StreamName": "st", "ShardToSplit": shardName(0), "NewStartingHashKey": "100"}, nil), Validation)
-	wantType(t, call(t, s, "UpdateShardCount", map[string]any{"StreamName": "st", "TargetShardCount": 8, "ScalingType": "UNIFORM_SCALING"}, nil), Validation)
+	split := map[string]any{"StreamName": "st", "ShardToSplit": shardName(0), "NewStartingHashKey": "100"}
+	wantType(t, call(t, s, "SplitShard", split, nil), Validation)
+	wantType(t, scaleTo(t, s, 8), Validation)
 }
 
 func TestRecordSizes(t *testing.T) {
@@ -84,9 +92,7 @@ func TestUpdateShardCountLimits(t *testing.T) {
 	clock := newClock()
 	s := New(Config{Now: clock.Now, ShardLimit: 12})
 	must(t, s.CreateStream("st", 4))
-	scale := func(n int) error {
-		return call(t, s, "UpdateShardCount", map[string]any{"StreamName": "st", "TargetShardCount": n, "ScalingType": "UNIFORM_SCALING"}, nil)
-	}
+	scale := func(n int) error { return scaleTo(t, s, n) }
 	wantType(t, scale(9), LimitExceeded)
 	wantType(t, scale(1), LimitExceeded)
 	wantType(t, scale(4), InvalidArgument)

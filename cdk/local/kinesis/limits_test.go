@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestWriteLimitsOfAShard(t *testing.T) {
+func TestWriteLimits(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := New(Config{Now: clock.Now})
@@ -46,25 +46,25 @@ func TestWriteLimitsOfAShard(t *testing.T) {
 	}
 }
 
-func TestARecordLargerThanASecondsWorthNeedsAFullTank(t *testing.T) {
+func TestRecordLargerThanBucketNeedsFullBucket(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := New(Config{Now: clock.Now})
 	must(t, s.Create("st", StreamOptions{Shards: 1, MaxRecordKiB: 10240}))
 	if r := putOne(t, s, "k", make([]byte, 5<<20)); r.Error != "" {
-		t.Fatalf("5 MiB into a full tank: %+v", r)
+		t.Fatalf("5 MiB with a full bucket: %+v", r)
 	}
 	clock.add(4 * time.Second)
 	if r := putOne(t, s, "k", []byte("x")); r.Error != ThroughputExceeded {
-		t.Errorf("4 s later: %+v, want a refusal: the tank is in debt", r)
+		t.Errorf("4 s later: %+v, want an error: the bucket is negative", r)
 	}
 	clock.add(1100 * time.Millisecond)
 	if r := putOne(t, s, "k", []byte("x")); r.Error != "" {
-		t.Errorf("5.1 s later: %+v", r)
+		t.Errorf("5.1 s later: %+v, want no error", r)
 	}
 }
 
-func TestPutRecordAnswersAThrottleAsAnError(t *testing.T) {
+func TestPutRecordReturnsThrottlingAsError(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := New(Config{Now: clock.Now, Limits: Limits{WriteRecordsPerSecond: 1}})
@@ -143,11 +143,12 @@ func TestRetentionTrims(t *testing.T) {
 	clock.add(23*time.Hour + time.Second)
 	got, _ := readAll(t, s, "st", shardName(0), "")
 	if len(got) != 1 || string(got[0].Data) != "young" {
-		t.Fatalf("%d records after 24 h, want the young one alone", len(got))
+		t.Fatalf("%d records after 24 h, want only the young one", len(got))
 	}
-	must(t, call(t, s, "IncreaseStreamRetentionPeriod", map[string]any{"StreamName": "st", "RetentionPeriodHours": 48}, nil))
-	wantType(t, call(t, s, "IncreaseStreamRetentionPeriod", map[string]any{"StreamName": "st", "RetentionPeriodHours": 47}, nil), InvalidArgument)
-	wantType(t, call(t, s, "DecreaseStreamRetentionPeriod", map[string]any{"StreamName": "st", "RetentionPeriodHours": 23}, nil), InvalidArgument)
+	hours := func(n int) map[string]any { return map[string]any{"StreamName": "st", "RetentionPeriodHours": n} }
+	must(t, call(t, s, "IncreaseStreamRetentionPeriod", hours(48), nil))
+	wantType(t, call(t, s, "IncreaseStreamRetentionPeriod", hours(47), nil), InvalidArgument)
+	wantType(t, call(t, s, "DecreaseStreamRetentionPeriod", hours(23), nil), InvalidArgument)
 	clock.add(2 * time.Hour)
 	if got, _ := readAll(t, s, "st", shardName(0), ""); len(got) != 1 {
 		t.Errorf("%d records after 26 h of 48, want 1", len(got))
@@ -158,11 +159,11 @@ func TestRetentionTrims(t *testing.T) {
 	}
 	s.trim(nil, clock.Now())
 	if n := s.memory.Load(); n != 0 {
-		t.Errorf("%d bytes are still held", n)
+		t.Errorf("%d bytes are in use, want 0", n)
 	}
 }
 
-func TestAFullMemoryRefusesRatherThanLoses(t *testing.T) {
+func TestFullMemoryThrottlesAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := New(Config{Now: clock.Now, MemoryBytes: 8 << 20, Limits: Limits{WriteBytesPerSecond: -1}})
@@ -188,19 +189,19 @@ func TestAFullMemoryRefusesRatherThanLoses(t *testing.T) {
 		t.Fatalf("%d records are readable of %d accepted", len(got), len(numbers))
 	}
 	must(t, s.SetTrimmable("st", "store", shardName(0), numbers[9]))
-	for range 20 { // whichever consumer is looked at first
+	for range 20 { // the consumers are in random order
 		if r := putOne(t, s, "k", body); r.Error == "" {
-			t.Fatal("room was made although one consumer has read nothing")
+			t.Fatal("a record was stored although one consumer has processed nothing")
 		}
 	}
 	must(t, s.SetTrimmable("st", "archive", shardName(0), numbers[4]))
 	r := putOne(t, s, "k", body)
 	if r.Error != "" {
-		t.Fatalf("no room although both consumers are past the fifth record: %+v", r)
+		t.Fatalf("not stored although both consumers have processed five records: %+v", r)
 	}
 	got, _ := readAll(t, s, "st", shardName(0), "")
 	if got[0].SequenceNumber > numbers[5] {
-		t.Errorf("the oldest readable record is %s; %s was not done by all", got[0].SequenceNumber, numbers[5])
+		t.Errorf("the oldest readable record is %s, want at most %s", got[0].SequenceNumber, numbers[5])
 	}
 	if last := got[len(got)-1].SequenceNumber; last != r.SequenceNumber {
 		t.Errorf("the newest readable record is %s, want %s", last, r.SequenceNumber)
@@ -235,14 +236,12 @@ func TestTransitions(t *testing.T) {
 	clock.add(time.Second)
 	_, err = s.PutRecords("st", entry, nil)
 	must(t, err)
-	scale := map[string]any{"StreamName": "st", "TargetShardCount": 2, "ScalingType": "UNIFORM_SCALING"}
-	must(t, call(t, s, "UpdateShardCount", scale, nil))
-	scale["TargetShardCount"] = 4
-	wantType(t, call(t, s, "UpdateShardCount", scale, nil), ResourceInUse)
+	must(t, scaleTo(t, s, 2))
+	wantType(t, scaleTo(t, s, 4), ResourceInUse)
 	_, err = s.PutRecords("st", entry, nil)
-	must(t, err) // UPDATING streams go on
+	must(t, err) // an UPDATING stream accepts records
 	clock.add(time.Second)
-	must(t, call(t, s, "UpdateShardCount", scale, nil))
+	must(t, scaleTo(t, s, 4))
 	clock.add(time.Second)
 	must(t, s.DeleteStream("st"))
 	wantType(t, s.CreateStream("st", 1), ResourceInUse)
@@ -250,7 +249,7 @@ func TestTransitions(t *testing.T) {
 	must(t, s.CreateStream("st", 1))
 }
 
-// iteratorOf asks for an iterator of shard 0 of the stream st.
+// iteratorOf returns an iterator of shard 0 of the stream st.
 func iteratorOf(tb testing.TB, s *Server, kind string) string {
 	tb.Helper()
 	in := map[string]any{"StreamName": "st", "ShardId": shardName(0), "ShardIteratorType": kind}

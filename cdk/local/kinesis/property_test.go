@@ -11,14 +11,17 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever the order of puts, splits, merges, scalings and snapshots, a reader
-// that takes parents before children sees every accepted record once, and each
-// partition key's records in the order in which they were put.
+// In any order of puts, splits, merges, scalings and snapshots, a reader that reads
+// parents before children reads every accepted record once, and the records of each
+// partition key in the order in which they were put.
 func TestEveryAcceptedRecordIsReadOnceInOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		clock := newClock()
-		m := &machine{T: t, clock: clock, s: New(Config{Now: clock.Now, Limits: Limits{WriteRecordsPerSecond: 100}}), after: map[string]string{}, ended: map[string]bool{}}
+		m := &machine{
+			T: t, clock: clock, s: New(Config{Now: clock.Now, Limits: Limits{WriteRecordsPerSecond: 100}}),
+			after: map[string]string{}, ended: map[string]bool{},
+		}
 		must(m, m.s.CreateStream("st", rapid.IntRange(1, 3).Draw(t, "shards")))
 		t.Repeat(map[string]func(*rapid.T){
 			"":    m.counted,
@@ -59,7 +62,7 @@ func (m *machine) put(t *rapid.T) {
 	}
 }
 
-// counted checks that the memory which is counted is what is held.
+// counted checks that the memory counter is the sum of all segments.
 func (m *machine) counted(t *rapid.T) {
 	var held int64
 	st, err := m.s.find("st")
@@ -72,7 +75,7 @@ func (m *machine) counted(t *rapid.T) {
 		}
 	}
 	if n := m.s.memory.Load(); n != held {
-		t.Fatalf("%d bytes are counted, %d are held", n, held)
+		t.Fatalf("the counter is %d bytes, want %d", n, held)
 	}
 }
 
@@ -93,7 +96,8 @@ func (m *machine) split(t *rapid.T) {
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if key := (hashKey{sh.hashes.first.hi/2 + sh.hashes.last.hi/2, rapid.Uint64().Draw(t, "low")}); sh.hashes.first.less(key) && sh.hashes.contains(key) {
+	key := hashKey{sh.hashes.first.hi/2 + sh.hashes.last.hi/2, rapid.Uint64().Draw(t, "low")}
+	if sh.hashes.first.less(key) && sh.hashes.contains(key) {
 		st.split(sh, key, m.clock.Now())
 	}
 }
@@ -130,7 +134,7 @@ func (m *machine) scale(t *rapid.T) {
 	}
 }
 
-// read takes what is there from one shard whose parents are finished.
+// read reads all records of a shard whose parents are finished.
 func (m *machine) read(t *rapid.T) {
 	all, err := m.s.ListShardInfo("st")
 	if err != nil {
@@ -139,14 +143,14 @@ func (m *machine) read(t *rapid.T) {
 	ready := slices.DeleteFunc(all, func(i ShardInfo) bool {
 		return m.ended[i.ID] || i.ParentID != "" && !m.ended[i.ParentID] || i.AdjacentParentID != "" && !m.ended[i.AdjacentParentID]
 	})
-	m.take(ready[rapid.IntRange(0, len(ready)-1).Draw(t, "shard")].ID)
+	m.readShard(ready[rapid.IntRange(0, len(ready)-1).Draw(t, "shard")].ID)
 }
 
-func (m *machine) take(id string) {
+func (m *machine) readShard(id string) {
 	got, end := readAll(m, m.s, "st", id, m.after[id])
 	for _, r := range got {
 		if r.SequenceNumber <= m.after[id] {
-			m.Fatalf("shard %s gives %s after %s", id, r.SequenceNumber, m.after[id])
+			m.Fatalf("shard %s: read %s after %s", id, r.SequenceNumber, m.after[id])
 		}
 		m.after[id] = r.SequenceNumber
 		m.seen = append(m.seen, string(r.Data))
@@ -175,7 +179,7 @@ func (m *machine) drain() {
 	}
 	for _, i := range all { // parents have lower numbers
 		if i.Closed != m.ended[i.ID] || !i.Closed {
-			m.take(i.ID)
+			m.readShard(i.ID)
 		}
 		if i.Closed && !m.ended[i.ID] {
 			m.Fatalf("closed shard %s does not end", i.ID)
@@ -184,7 +188,7 @@ func (m *machine) drain() {
 	for _, i := range all {
 		for _, parent := range []string{i.ParentID, i.AdjacentParentID} {
 			if first, _ := readAll(m, m.s, "st", i.ID, ""); len(first) > 0 && first[0].SequenceNumber <= m.after[parent] {
-				m.Fatalf("%s begins with %s, and its parent %s ends with %s", i.ID, first[0].SequenceNumber, parent, m.after[parent])
+				m.Fatalf("%s starts with %s, but its parent %s ends with %s", i.ID, first[0].SequenceNumber, parent, m.after[parent])
 			}
 		}
 	}
@@ -207,8 +211,8 @@ func (m *machine) drain() {
 	}
 }
 
-// Many writers, a reader for each shard that follows the children, and a
-// stream that is scaled meanwhile: each record once, each key in order.
+// With concurrent writers, readers of all shards and scalings each record is read once and
+// each key in order.
 func TestConcurrentWritersReadersAndScaling(t *testing.T) {
 	t.Parallel()
 	s := New(Config{Limits: Limits{WriteRecordsPerSecond: -1, WriteBytesPerSecond: -1}})
@@ -302,7 +306,7 @@ func TestConcurrentWritersReadersAndScaling(t *testing.T) {
 	readers.Wait()
 
 	if len(seen) != writers*3 {
-		t.Fatalf("%d keys were seen, want %d", len(seen), writers*3)
+		t.Fatalf("%d keys were read, want %d", len(seen), writers*3)
 	}
 	for key, got := range seen {
 		if len(got) != each {

@@ -34,7 +34,7 @@ func readLater(ctx context.Context, s *Server, id, after string) <-chan readResu
 	return out
 }
 
-func TestWaitingReadersAreWokenByWhatTheyWaitFor(t *testing.T) {
+func TestWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Config{})
@@ -53,21 +53,21 @@ func TestWaitingReadersAreWokenByWhatTheyWaitFor(t *testing.T) {
 			}
 		}
 		if d := time.Since(start); d != 0 {
-			t.Errorf("the readers slept %v: something polls", d)
+			t.Errorf("the readers slept %v, want 0: no polling", d)
 		}
 
 		c := readLater(ctx, s, id, results[1].SequenceNumber)
 		synctest.Wait()
-		must(t, call(t, s, "UpdateShardCount", map[string]any{"StreamName": "st", "TargetShardCount": 2, "ScalingType": "UNIFORM_SCALING"}, nil))
+		must(t, scaleTo(t, s, 2))
 		if r := <-c; r.err != nil || !r.end || len(r.records) != 0 {
-			t.Errorf("woken by the shard's end: %+v", r)
+			t.Errorf("woken by the end of the shard: %+v, want end", r)
 		}
 
 		d := readLater(ctx, s, shardName(1), "")
 		synctest.Wait()
 		cancel()
 		if r := <-d; !errors.Is(r.err, context.Canceled) {
-			t.Errorf("woken by the context: %+v", r)
+			t.Errorf("woken by the context: %+v, want its error", r)
 		}
 
 		e := readLater(t.Context(), s, shardName(1), "")
@@ -78,7 +78,7 @@ func TestWaitingReadersAreWokenByWhatTheyWaitFor(t *testing.T) {
 	})
 }
 
-func TestReadKeepsToItsBounds(t *testing.T) {
+func TestReadLimits(t *testing.T) {
 	t.Parallel()
 	s := New(Config{Limits: Limits{WriteRecordsPerSecond: -1}})
 	must(t, s.CreateStream("st", 1))
@@ -99,12 +99,13 @@ func TestReadKeepsToItsBounds(t *testing.T) {
 	} {
 		got, end, err := s.Read("st", shardName(0), "", c.limit, c.maxBytes)
 		if err != nil || end || len(got) != c.want {
-			t.Errorf("Read(limit %d, %d bytes) = %d records, end %v, error %v, want %d", c.limit, c.maxBytes, len(got), end, err, c.want)
+			t.Errorf("Read(limit %d, %d bytes) = %d records, end %v, error %v, want %d",
+				c.limit, c.maxBytes, len(got), end, err, c.want)
 		}
 	}
 }
 
-func TestReadRefusesWhatTheShardDidNotGiveOut(t *testing.T) {
+func TestReadRejectsForeignSequenceNumbers(t *testing.T) {
 	t.Parallel()
 	s := New(Config{})
 	must(t, s.CreateStream("st", 2))
@@ -119,12 +120,12 @@ func TestReadRefusesWhatTheShardDidNotGiveOut(t *testing.T) {
 	wantType(t, err, ResourceNotFound)
 }
 
-func TestAShardAtItsEndNamesItsChildren(t *testing.T) {
+func TestEndOfShardListsChildren(t *testing.T) {
 	t.Parallel()
 	s := New(Config{})
 	must(t, s.CreateStream("st", 1))
 	putOne(t, s, "a", []byte("x"))
-	must(t, call(t, s, "UpdateShardCount", map[string]any{"StreamName": "st", "TargetShardCount": 2, "ScalingType": "UNIFORM_SCALING"}, nil))
+	must(t, scaleTo(t, s, 2))
 	p := get(t, s, iteratorOf(t, s, "TRIM_HORIZON"))
 	if len(p.Records) != 1 || p.NextShardIterator != "" || len(p.ChildShards) != 2 || p.ChildShards[1].ShardId != shardName(2) {
 		t.Errorf("the last page of a closed shard: %+v", p)

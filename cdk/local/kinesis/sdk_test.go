@@ -21,19 +21,22 @@ func client(t *testing.T, endpoint string) *sdk.Client {
 	})
 }
 
-// The shortest real path: a stream made and written through the SDK, read in process.
+// The shortest path: a stream is created and written with the SDK and read in process.
 func TestSDKWritesInProcessReads(t *testing.T) {
 	t.Parallel()
 	s := kinesis.New(kinesis.Config{})
 	web := httptest.NewServer(s.Handler())
 	defer web.Close()
 	c := client(t, web.URL)
-	if _, err := c.CreateStream(t.Context(), &sdk.CreateStreamInput{StreamName: aws.String("telemetry"), ShardCount: aws.Int32(1)}); err != nil {
+	create := &sdk.CreateStreamInput{StreamName: aws.String("telemetry"), ShardCount: aws.Int32(1)}
+	if _, err := c.CreateStream(t.Context(), create); err != nil {
 		t.Fatal(err)
 	}
 	in := &sdk.PutRecordsInput{StreamName: aws.String("telemetry")}
 	for i := range 3 {
-		in.Records = append(in.Records, types.PutRecordsRequestEntry{PartitionKey: aws.String("gw-1"), Data: fmt.Appendf(nil, "record %d", i)})
+		in.Records = append(in.Records, types.PutRecordsRequestEntry{
+			PartitionKey: aws.String("gw-1"), Data: fmt.Appendf(nil, "record %d", i),
+		})
 	}
 	put, err := c.PutRecords(t.Context(), in)
 	if err != nil {
@@ -51,7 +54,8 @@ func TestSDKWritesInProcessReads(t *testing.T) {
 		t.Fatalf("read %d records, end %v, error %v", len(got), end, err)
 	}
 	for i, r := range got {
-		if want := fmt.Sprintf("record %d", i); string(r.Data) != want || r.PartitionKey != "gw-1" || r.SequenceNumber != *put.Records[i].SequenceNumber {
+		want := fmt.Sprintf("record %d", i)
+		if string(r.Data) != want || r.PartitionKey != "gw-1" || r.SequenceNumber != *put.Records[i].SequenceNumber {
 			t.Errorf("record %d: %+v, want data %q, number %s", i, r, want, *put.Records[i].SequenceNumber)
 		}
 	}

@@ -21,7 +21,8 @@ func filled(tb testing.TB, clock *fakeClock) *Server {
 		putOne(tb, s, fmt.Sprint("key ", i), fmt.Appendf(nil, "data %d", i))
 		clock.add(time.Second / 3)
 	}
-	must(tb, call(tb, s, "MergeShards", map[string]any{"StreamName": "st", "ShardToMerge": shardName(1), "AdjacentShardToMerge": shardName(0)}, nil))
+	merge := map[string]any{"StreamName": "st", "ShardToMerge": shardName(1), "AdjacentShardToMerge": shardName(0)}
+	must(tb, call(tb, s, "MergeShards", merge, nil))
 	for i := range 50 {
 		putOne(tb, s, fmt.Sprint("key ", i), fmt.Appendf(nil, "later data %d", i))
 	}
@@ -46,7 +47,7 @@ func describe(tb testing.TB, s *Server) map[string]any {
 	return out
 }
 
-func TestASnapshotIsTheWholeServer(t *testing.T) {
+func TestSnapshotAndRestore(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := filled(t, clock)
@@ -55,50 +56,50 @@ func TestASnapshotIsTheWholeServer(t *testing.T) {
 	r := New(Config{Now: clock.Now})
 	must(t, r.Restore(bytes.NewReader(b.Bytes())))
 	if diff := cmp.Diff(describe(t, s), describe(t, r)); diff != "" {
-		t.Errorf("restored (-was +is):\n%s", diff)
+		t.Errorf("restored (-want +got):\n%s", diff)
 	}
 	if s.memory.Load() != r.memory.Load() {
-		t.Errorf("%d bytes are counted, were %d", r.memory.Load(), s.memory.Load())
+		t.Errorf("%d bytes of memory, want %d", r.memory.Load(), s.memory.Load())
 	}
-	// Numbers go on rising.
+	// Sequence numbers continue to increase.
 	was, _ := readAll(t, s, "st", shardName(2), "")
 	if now := putOne(t, r, "a", nil); now.SequenceNumber <= was[len(was)-1].SequenceNumber {
 		t.Errorf("after the restart %s, before it %s", now.SequenceNumber, was[len(was)-1].SequenceNumber)
 	}
 	if err := r.Restore(bytes.NewReader(b.Bytes())); err == nil || errors.Is(err, ErrSnapshot) {
-		t.Errorf("restoring over streams: %v", err)
+		t.Errorf("restore into a server with streams: %v, want another error than ErrSnapshot", err)
 	}
 }
 
-func TestADamagedSnapshotIsRefused(t *testing.T) {
+func TestRestoreRejectsCorruptSnapshots(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	var b bytes.Buffer
 	must(t, filled(t, clock).Snapshot(&b))
 	good := b.Bytes()
-	refuse := func(what string, in []byte) {
+	reject := func(what string, in []byte) {
 		t.Helper()
 		s := New(Config{Now: clock.Now})
 		if err := s.Restore(bytes.NewReader(in)); !errors.Is(err, ErrSnapshot) {
 			t.Errorf("%s: error %v, want one that wraps ErrSnapshot", what, err)
 		}
 		if len(s.names()) != 0 || s.memory.Load() != 0 {
-			t.Errorf("%s: something was restored", what)
+			t.Errorf("%s: the server has streams or memory in use", what)
 		}
 	}
 	for i := range good {
 		bad := bytes.Clone(good)
 		bad[i] ^= 0x10
-		refuse(fmt.Sprintf("bit of byte %d of %d flipped", i, len(good)), bad)
+		reject(fmt.Sprintf("bit of byte %d of %d flipped", i, len(good)), bad)
 	}
 	for i := 0; i < len(good); i += 7 {
-		refuse(fmt.Sprintf("cut to %d bytes", i), good[:i])
+		reject(fmt.Sprintf("truncated to %d bytes", i), good[:i])
 	}
-	refuse("something else", []byte("PK\x03\x04 not a snapshot at all"))
+	reject("something else", []byte("PK\x03\x04 not a snapshot at all"))
 
 	small := New(Config{MemoryBytes: 100})
 	if err := small.Restore(bytes.NewReader(good)); !errors.Is(err, ErrSnapshot) {
-		t.Errorf("restored into too little memory: %v", err)
+		t.Errorf("restore into too little memory: %v, want %v", err, ErrSnapshot)
 	}
 }
 
@@ -116,7 +117,7 @@ func FuzzRestore(f *testing.F) {
 		if err := New(Config{}).Restore(bytes.NewReader(in)); err != nil && !errors.Is(err, ErrSnapshot) {
 			t.Fatal(err)
 		}
-		// With a checksum that fits, the content alone must be found wanting, or work.
+		// With a correct checksum Restore must detect that the content is corrupt, or succeed.
 		sum := crc32.Checksum(in, crc32.MakeTable(crc32.Castagnoli))
 		s := New(Config{Now: clock.Now})
 		if s.Restore(bytes.NewReader(binary.LittleEndian.AppendUint32(bytes.Clone(in), sum))) != nil {
@@ -148,7 +149,7 @@ func BenchmarkSnapshotRestore(b *testing.B) {
 	}
 }
 
-func TestASnapshotOfTheLargestRecord(t *testing.T) {
+func TestSnapshotOfLargestRecord(t *testing.T) {
 	t.Parallel()
 	s := New(Config{})
 	must(t, s.Create("st", StreamOptions{Shards: 1, MaxRecordKiB: maxRecordKiB}))
@@ -161,6 +162,6 @@ func TestASnapshotOfTheLargestRecord(t *testing.T) {
 	r := New(Config{})
 	must(t, r.Restore(&b))
 	if got, _ := readAll(t, r, "st", shardName(0), ""); len(got) != 1 || !bytes.Equal(got[0].Data, data) {
-		t.Errorf("the record of %d bytes did not come back", len(data))
+		t.Errorf("the record of %d bytes was not restored", len(data))
 	}
 }
