@@ -50,14 +50,14 @@ func TestQuery(t *testing.T) {
 		t.Error(diff)
 	}
 	if seen.URL.Path != "/workspaces/ws-1/api/v1/query" || seen.Form.Get("query") != `up{job="a&b"}` {
-		t.Errorf("asked %s %v", seen.URL, seen.Form)
+		t.Errorf("got request %s %v", seen.URL, seen.Form)
 	}
 	if signed := seen.Header.Get("Authorization"); !strings.Contains(signed, "/eu-central-1/aps/aws4_request") {
-		t.Errorf("signed with %q", signed)
+		t.Errorf("got signature %q", signed)
 	}
 	c, _ = serve(t, 200, `{"status":"success","data":{"resultType":"scalar","result":[1700000000.1,"7"]}}`)
 	if got, err := c.Query(t.Context(), "scalar(x)"); err != nil || len(got) != 1 || got[0].Value != 7 {
-		t.Errorf("a scalar: %v, %v", got, err)
+		t.Errorf("scalar: got %v, %v", got, err)
 	}
 }
 
@@ -72,17 +72,17 @@ func TestQueryFails(t *testing.T) {
 	} {
 		c, _ := serve(t, 200, body)
 		if _, err := c.Query(t.Context(), "x"); !errors.Is(err, want) {
-			t.Errorf("%s: %v, want %v", body, err, want)
+			t.Errorf("%s: got %v, want %v", body, err, want)
 		}
 	}
 	for status, want := range map[int]error{400: telemetry.ErrInvalid, 403: telemetry.ErrUnavailable, 503: telemetry.ErrUnavailable} {
 		c, _ := serve(t, status, "")
 		if _, err := c.Query(t.Context(), "x"); !errors.Is(err, want) {
-			t.Errorf("%d: %v, want %v", status, err, want)
+			t.Errorf("%d: got %v, want %v", status, err, want)
 		}
 	}
 	if _, err := New(Config{URL: "prometheus"}); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("no address: %v", err)
+		t.Errorf("no URL: got %v", err)
 	}
 }
 
@@ -93,7 +93,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"status":"success","data":{"resultType":"vector","result":[{"value":[]}]}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if samples, err := parse(raw); err != nil && samples != nil {
-			t.Errorf("both samples and %v", err)
+			t.Errorf("got samples and %v, want one of them", err)
 		}
 	})
 }

@@ -23,17 +23,17 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-func figures(t *testing.T, url string) *Figures {
+func newKPIs(t *testing.T, url string) *KPIs {
 	t.Helper()
-	f, err := NewFigures(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now}, time.Minute)
+	f, err := NewKPIs(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-// TestRealPrometheus writes windows of machines whose names try to leave their place
-// in a query, and asks for their sums.
+// TestRealPrometheus writes windows of machines whose names try to inject PromQL, and queries
+// their sums.
 func TestRealPrometheus(t *testing.T) {
 	server, err := prometheus.Start(t.Context(), prometheus.Config{Binary: prometheustest.Server(t), DataDir: t.TempDir()})
 	if err != nil {
@@ -68,7 +68,7 @@ func TestRealPrometheus(t *testing.T) {
 	if _, err := writer.Write(t.Context(), series); err != nil {
 		t.Fatal(err)
 	}
-	c := figures(t, server.URL())
+	c := newKPIs(t, server.URL())
 	span := readings.Range{From: telemetry.MicrosOf(end.Add(-6 * window)), To: telemetry.MicrosOf(end)}
 	for i, name := range names {
 		got, err := c.Sums(t.Context(), readings.Selection{Site: "plant-1", Gateway: "gw-1", Device: telemetry.DeviceName(name), Range: span})
@@ -85,11 +85,11 @@ func TestRealPrometheus(t *testing.T) {
 	}
 	site, err := c.Sums(t.Context(), readings.Selection{Site: "plant-1", Range: span})
 	if err != nil || site.Windows != int64(6*len(names)) || len(site.Downtime) != len(names) {
-		t.Errorf("site: %+v, %v", site, err)
+		t.Errorf("site: got %+v, %v", site, err)
 	}
 	none, err := c.Sums(t.Context(), readings.Selection{Site: `plant-1"} or {site="plant-1`, Range: span})
 	if err != nil || none.Windows != 0 || none.Calendar != 0 {
-		t.Errorf("another site: %+v, %v", none, err)
+		t.Errorf("another site: got %+v, %v, want nothing", none, err)
 	}
 }
 
@@ -115,18 +115,18 @@ func TestErrors(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.body)
 		}))
-		_, err := figures(t, server.URL).Sums(t.Context(), s)
+		_, err := newKPIs(t, server.URL).Sums(t.Context(), s)
 		server.Close()
 		if err == nil || c.want != nil && !errors.Is(err, c.want) || c.want == nil && (errors.Is(err, telemetry.ErrInvalid) || errors.Is(err, telemetry.ErrUnavailable)) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
 	}
-	if _, err := figures(t, "http://127.0.0.1:1/").Sums(t.Context(), s); !errors.Is(err, telemetry.ErrUnavailable) {
-		t.Errorf("nobody there: %v", err)
+	if _, err := newKPIs(t, "http://127.0.0.1:1/").Sums(t.Context(), s); !errors.Is(err, telemetry.ErrUnavailable) {
+		t.Errorf("no server: got %v, want ErrUnavailable", err)
 	}
 	for _, url := range []string{"", "host", "ftp://host"} {
-		if _, err := NewFigures(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now}, time.Second); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("address %q: %v", url, err)
+		if _, err := NewKPIs(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now}, time.Second); !errors.Is(err, telemetry.ErrInvalid) {
+			t.Errorf("URL %q: got %v, want ErrInvalid", url, err)
 		}
 	}
 }
@@ -136,7 +136,7 @@ func TestSlowServer(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer server.Close()
 	defer close(release)
-	c, err := NewFigures(Config{URL: server.URL, HTTP: http.DefaultClient, Now: time.Now}, 20*time.Millisecond)
+	c, err := NewKPIs(Config{URL: server.URL, HTTP: http.DefaultClient, Now: time.Now}, 20*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestSignature(t *testing.T) {
 		_, _ = io.WriteString(w, `{"status":"success","data":{"resultType":"vector","result":[]}}`)
 	}))
 	defer server.Close()
-	c, err := NewFigures(Config{
+	c, err := NewKPIs(Config{
 		URL: server.URL + "/workspaces/ws-1/", HTTP: http.DefaultClient, Now: func() time.Time { return time.Unix(1795435200, 0) },
 		SigV4: &awsconfig.SigV4{Region: "eu-west-1", Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKID", "secret", ""))},
 	}, time.Minute)
@@ -167,7 +167,7 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-// FuzzQuote: no text ends its string or brings a character that could.
+// FuzzQuote: no text ends its literal or adds a character that could.
 func FuzzQuote(f *testing.F) {
 	for _, s := range []string{"press-1", `"`, `\`, "\x00", "`", "😀", "\xff", "\u2028", "a\nb"} {
 		f.Add(s)

@@ -16,15 +16,15 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Figures asks for the sums that KPIs are made of. It is safe for concurrent use.
-type Figures struct {
+// KPIs queries the sums that KPIs are computed from. It is safe for concurrent use.
+type KPIs struct {
 	client  *Client
 	timeout time.Duration
 }
 
-// NewFigures returns what asks a server, each time for at most the timeout; the error
-// wraps telemetry.ErrInvalid.
-func NewFigures(config Config, timeout time.Duration) (*Figures, error) {
+// NewKPIs returns KPIs of a server; the timeout limits each query. The error wraps
+// telemetry.ErrInvalid.
+func NewKPIs(config Config, timeout time.Duration) (*KPIs, error) {
 	client, err := New(config)
 	if err != nil {
 		return nil, err
@@ -32,42 +32,42 @@ func NewFigures(config Config, timeout time.Duration) (*Figures, error) {
 	if timeout <= 0 {
 		return nil, fmt.Errorf("prometheus: %w: want a timeout", telemetry.ErrInvalid)
 	}
-	return &Figures{client, timeout}, nil
+	return &KPIs{client, timeout}, nil
 }
 
 // Sums returns the sums of the windows that end in the range (its beginning excluded):
-// of a site, of a gateway, or of one device. Windows is how many machines' windows
-// there are; 0 when nothing was reported. telemetry.ErrUnavailable when the server does not
-// answer in time.
-func (f *Figures) Sums(ctx context.Context, s readings.Selection) (kpi.Totals, error) {
-	samples, err := f.ask(ctx, statement(s), s.Range.To)
+// of a site, of a gateway, or of one device. Windows is the number of machines' windows; 0
+// when nothing was reported. The error wraps telemetry.ErrUnavailable when the server does
+// not respond in time.
+func (k *KPIs) Sums(ctx context.Context, s readings.Selection) (kpi.Totals, error) {
+	samples, err := k.query(ctx, statement(s), s.Range.To)
 	if err != nil {
-		return kpi.Totals{}, fmt.Errorf("figures: %w", err)
+		return kpi.Totals{}, fmt.Errorf("KPIs: %w", err)
 	}
 	totals := kpi.Totals{Downtime: make(map[string]time.Duration)}
 	for _, sample := range samples {
-		figure := kpi.Name(sample.Labels[figureLabel])
-		if figure == "" || math.IsNaN(sample.Value) || math.IsInf(sample.Value, 0) {
-			return kpi.Totals{}, fmt.Errorf("figures: %w: %g of %.40q", errAnswer, sample.Value, figure)
+		name := kpi.Name(sample.Labels[kpiLabel])
+		if name == "" || math.IsNaN(sample.Value) || math.IsInf(sample.Value, 0) {
+			return kpi.Totals{}, fmt.Errorf("KPIs: %w: %g of %.40q", errResponse, sample.Value, name)
 		}
-		add(&totals, figure, sample.Labels["reason"], sample.Value)
+		add(&totals, name, sample.Labels["reason"], sample.Value)
 	}
 	return totals, nil
 }
 
-// ask evaluates an expression at a time. The expression is ours: a server that does
-// not understand it is no mistake of the caller's.
-func (f *Figures) ask(ctx context.Context, expression string, at telemetry.Micros) ([]Sample, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+// query evaluates an expression at a time. The caller did not write the expression, so a
+// server that rejects it is an internal error.
+func (k *KPIs) query(ctx context.Context, expression string, at telemetry.Micros) ([]Sample, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.timeout)
 	defer cancel()
-	const maxAnswerBytes = 1 << 20
-	body, err := f.client.post(ctx, maxAnswerBytes, url.Values{
+	const maxResponseBytes = 1 << 20
+	body, err := k.client.post(ctx, maxResponseBytes, url.Values{
 		"query": {expression}, "time": {strconv.FormatFloat(float64(at/1000)/1000, 'f', 3, 64)},
-		"timeout": {strconv.FormatInt(f.timeout.Milliseconds(), 10) + "ms"},
+		"timeout": {strconv.FormatInt(k.timeout.Milliseconds(), 10) + "ms"},
 	})
-	if refused, ok := errors.AsType[*refusal](err); ok {
-		switch code := refused.status; {
-		case code == http.StatusUnprocessableEntity: // the range holds too much
+	if status, ok := errors.AsType[*statusError](err); ok {
+		switch code := status.code; {
+		case code == http.StatusUnprocessableEntity: // the range has too many samples
 			return nil, fmt.Errorf("%w: %w", telemetry.ErrInvalid, err)
 		case code == http.StatusTooManyRequests || code >= 500:
 			return nil, fmt.Errorf("%w: %w", telemetry.ErrUnavailable, err)
@@ -79,10 +79,10 @@ func (f *Figures) ask(ctx context.Context, expression string, at telemetry.Micro
 	return parse(body)
 }
 
-// figureLabel is the label by which the parts of a query are told apart.
-const figureLabel = "figure"
+// kpiLabel is the label that distinguishes the parts of a query.
+const kpiLabel = "kpi"
 
-// statement asks for all sums at once.
+// statement returns the expression of all sums.
 func statement(s readings.Selection) string {
 	labels := "{site=" + quote(string(s.Site))
 	if s.Gateway != "" {
@@ -91,20 +91,20 @@ func statement(s readings.Selection) string {
 	if s.Device != "" {
 		labels += ",device=" + quote(string(s.Device))
 	}
-	// A window is stamped with its end, a whole second. One that ends at the beginning
-	// belongs to what came before; servers before 3.0 would count it.
+	// A window's timestamp is its end, a whole second. One that ends at the beginning of the
+	// range is before it; servers before 3.0 would count it.
 	milliseconds := max((int64(s.Range.To)/1000)-(int64(s.Range.From)/1000)-1, 1)
 	labels += "}[" + strconv.FormatInt(milliseconds, 10) + "ms]"
 	var parts []string
-	part := func(figure kpi.Name, expression string) {
-		parts = append(parts, `label_replace(`+expression+`,"`+figureLabel+`","`+string(figure)+`","","")`)
+	part := func(name kpi.Name, expression string) {
+		parts = append(parts, `label_replace(`+expression+`,"`+kpiLabel+`","`+string(name)+`","","")`)
 	}
-	for _, figure := range sums() {
+	for _, name := range sums() {
 		by := ""
-		if figure == kpi.DownSeconds {
+		if name == kpi.DownSeconds {
 			by = " by (reason) "
 		}
-		part(figure, "sum"+by+"(sum_over_time("+string(figure)+labels+"))")
+		part(name, "sum"+by+"(sum_over_time("+string(name)+labels+"))")
 	}
 	part(windows, "sum(count_over_time("+string(kpi.CalendarSeconds)+labels+"))")
 	return strings.Join(parts, " or ")
@@ -119,8 +119,8 @@ func sums() []kpi.Name {
 	}
 }
 
-// quote makes a string of PromQL. Everything but letters and digits of ASCII is
-// escaped, so that no text can end it, whatever a server's parser thinks of quotes.
+// quote returns a PromQL string literal. Everything but a few ASCII characters is escaped,
+// so that no text can end the literal, however a server parses quotes.
 func quote(text string) string {
 	var b strings.Builder
 	b.WriteByte('"')
@@ -138,11 +138,11 @@ func quote(text string) string {
 	return b.String()
 }
 
-// add puts a figure to its place.
-func add(r *kpi.Totals, figure kpi.Name, reason string, v float64) {
+// add sets the field of a KPI.
+func add(r *kpi.Totals, name kpi.Name, reason string, v float64) {
 	duration := time.Duration(math.Round(v * 1e6)) // exact to the microsecond, as the windows are
 	duration *= time.Microsecond
-	switch figure { //nolint:exhaustive // those that were asked for
+	switch name { //nolint:exhaustive // those of the query
 	case kpi.CalendarSeconds:
 		r.Calendar = duration
 	case kpi.PlannedSeconds:
