@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// errOpen is what the breaker answers while it keeps calls away from the database.
+// errOpen is the cause of calls that fail while the circuit breaker is open.
 var errOpen = errors.New("circuit breaker is open after repeated failures")
 
 type breakerState uint8
@@ -14,12 +14,12 @@ type breakerState uint8
 const (
 	breakerClosed   breakerState = iota // calls pass
 	breakerOpen                         // calls fail at once
-	breakerHalfOpen                     // one call is out as a trial
+	breakerHalfOpen                     // one trial call is in progress
 )
 
-// breaker keeps calls away from a database that just failed several times in a
-// row, so that a flood of retries does not meet it while it recovers. After the
-// cool-down one call is let through; its outcome decides.
+// breaker is a circuit breaker: after several failures in a row it lets calls fail at
+// once, so that a database that recovers is not flooded with retries. After the
+// cool-down it allows one trial call, whose outcome closes or reopens it.
 type breaker struct {
 	threshold int
 	coolDown  time.Duration
@@ -31,7 +31,7 @@ type breaker struct {
 	opened   time.Time
 }
 
-// allow reports whether a call may start. Each allowed call ends in record or release.
+// allow returns nil if a call may start. Each allowed call ends with record or release.
 func (b *breaker) allow() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -44,8 +44,8 @@ func (b *breaker) allow() error {
 			return nil
 		}
 	case breakerHalfOpen:
-		// A trial whose outcome never came (its goroutine died) does not keep the
-		// breaker shut for ever.
+		// A trial that never ends (its goroutine died) must not leave the breaker open
+		// for ever.
 		if b.now().Sub(b.opened) >= 10*b.coolDown {
 			b.opened = b.now()
 			return nil
@@ -54,7 +54,7 @@ func (b *breaker) allow() error {
 	return &Retryable{cause: errOpen}
 }
 
-// record takes a call's outcome; failed means that the database was unavailable.
+// record counts the outcome of a call; failed means that the database was unavailable.
 func (b *breaker) record(failed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,8 +68,8 @@ func (b *breaker) record(failed bool) {
 	}
 }
 
-// release takes back an allowed call whose outcome says nothing about the
-// database; a trial is then open to the next caller.
+// release ends an allowed call whose outcome says nothing about the database, such as
+// one that was canceled; after a trial the next call is the trial.
 func (b *breaker) release() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -5,14 +5,14 @@ import (
 	"io"
 )
 
-// copyStatement names the columns in the order that copyReader sends them.
+// copyStatement names the columns in the order of copyReader.
 const copyStatement = "COPY event (device_id, metric_id, time, value, quality) FROM STDIN (FORMAT binary)"
 
 // PostgreSQL's binary COPY format (manual, "COPY", Binary Format).
 const (
 	copyHeader  = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	copyTrailer = "\xff\xff"
-	// copyRow is a row of five fields, each with its length, values zero:
+	// copyRow is a row of five fields, each with its length; all values are zero:
 	// int4, int4, timestamptz, float8, int2.
 	copyRow = "\x00\x05" +
 		"\x00\x00\x00\x04" + "\x00\x00\x00\x00" +
@@ -23,27 +23,26 @@ const (
 	copyRowBytes = len(copyRow)
 )
 
-// postgresEpoch is 2000-01-01T00:00:00Z in microseconds since 1970, where
-// timestamptz counts from.
+// postgresEpoch is the epoch of timestamptz, 2000-01-01T00:00:00Z, in microseconds
+// since 1970.
 const postgresEpoch = 946684800 * 1_000_000
 
-// copyReader is the COPY stream of rows, encoded straight into the reader's
-// buffer.
+// copyReader encodes rows as a COPY stream, directly into the buffer of its reader.
 type copyReader struct {
 	rows    []row
 	started bool
 	ended   bool
-	// left is what did not fit into the last buffer; store is its memory.
+	// left is the part that did not fit into the last buffer; store is its memory.
 	left  []byte
 	store [copyRowBytes]byte
 }
 
-// Read fills p as far as whole rows go, and a smaller one to the brim.
+// Read fills p with whole rows, or completely if p is smaller than a row.
 func (c *copyReader) Read(p []byte) (int, error) {
 	n := copy(p, c.left)
 	c.left = c.left[n:]
 	for len(c.left) == 0 && n < len(p) {
-		// Room for whole rows: no detour.
+		// Rows that fit are encoded into p without a copy.
 		if c.started {
 			whole := min((len(p)-n)/copyRowBytes, len(c.rows))
 			for _, r := range c.rows[:whole] {
@@ -67,7 +66,7 @@ func (c *copyReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// next makes the stream's next piece what is left; false at the end.
+// next encodes the next part of the stream into left. It returns false at the end.
 func (c *copyReader) next() bool {
 	switch {
 	case !c.started:

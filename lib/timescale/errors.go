@@ -13,27 +13,28 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Retryable is a failure after which the same call may succeed: the database
-// was away, overloaded or chose this transaction to end a deadlock. It is
-// telemetry.ErrUnavailable to errors.Is. Only this package makes one.
-type Retryable struct { //nolint:errname // it says what may be done about it
+// Retryable is a failure after which the same call may succeed: the database was
+// unavailable or overloaded, or aborted this transaction to resolve a deadlock. For
+// errors.Is it is telemetry.ErrUnavailable. Only this package creates one.
+type Retryable struct { //nolint:errname // named after what the caller may do
 	cause error
 }
 
 // Error describes the cause.
 func (r *Retryable) Error() string { return "unavailable: " + r.cause.Error() }
 
-// Unwrap makes a Retryable telemetry.ErrUnavailable as well as its cause.
+// Unwrap returns telemetry.ErrUnavailable and the cause.
 func (r *Retryable) Unwrap() []error { return []error{telemetry.ErrUnavailable, r.cause} }
 
-// SQLSTATE codes that the writer itself acts on.
+// SQLSTATE codes (PostgreSQL 17, appendix A) that this package handles itself.
 const (
 	uniqueViolation       = "23505"
+	exclusionViolation    = "23P01"
 	insufficientPrivilege = "42501"
 )
 
-// classify turns a driver's error into one of the project's kinds. What it does
-// not know stays as it is: internal.
+// classify maps an error of the driver to one of the project's kinds of failure. Others
+// are returned as they are: internal.
 func classify(err error) error {
 	if err == nil || errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrInvalid) ||
 		errors.Is(err, telemetry.ErrConflict) || errors.Is(err, telemetry.ErrNotFound) {
@@ -43,7 +44,7 @@ func classify(err error) error {
 		switch {
 		case transientState(pg.Code):
 			return &Retryable{cause: err}
-		case pg.Code == uniqueViolation || pg.Code == "23P01":
+		case pg.Code == uniqueViolation || pg.Code == exclusionViolation:
 			return fmt.Errorf("%w: %w", telemetry.ErrConflict, err)
 		case strings.HasPrefix(pg.Code, "22"), strings.HasPrefix(pg.Code, "23"):
 			return fmt.Errorf("%w: %w", telemetry.ErrInvalid, err)
@@ -57,8 +58,8 @@ func classify(err error) error {
 	return err
 }
 
-// transientState reports whether a SQLSTATE may not come again on the next try
-// (PostgreSQL 17, appendix A).
+// transientState reports whether a statement that failed with this SQLSTATE may succeed
+// when it is retried.
 func transientState(code string) bool {
 	switch code {
 	case "40001", // serialization_failure
@@ -86,7 +87,7 @@ func connectionLost(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
-	// pgconn has no name for what a call on a connection that died earlier returns.
+	// pgconn exports no error for a call on a connection that was closed earlier.
 	return strings.Contains(err.Error(), "conn closed")
 }
 

@@ -15,24 +15,24 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// KPIConfig is a row of the table device_kpi: what an operator says about the
-// machines that it matches.
+// KPIConfig is a row of the table device_kpi: the KPI configuration of the machines
+// that match its patterns.
 type KPIConfig struct {
-	// GatewayPattern and DevicePattern are names in which * stands for any text.
+	// GatewayPattern and DevicePattern are names in which * matches any text.
 	GatewayPattern, DevicePattern string
-	// The metrics that the machines report; empty where they report none such.
+	// The metrics that the machines report; empty for one that they do not report.
 	StateMetric, CountMetric, GoodMetric telemetry.MetricName
-	// States says what each state code means.
+	// States maps state codes to their meaning.
 	States map[int]KPIState
 	// IdealCycle is the planned runtime per item.
 	IdealCycle time.Duration
 	// StaleAfter is the silence after which the state is unknown.
 	StaleAfter time.Duration
-	// Planned is the planned time of a week, in order; none means always.
+	// Planned is the planned time of a week, in order; empty means always.
 	Planned []KPIShift
 }
 
-// KPIState is what a state code means. Element is production, idle, setup, down or not_planned.
+// KPIState is the meaning of a state code. Element is production, idle, setup, down or not_planned.
 type KPIState struct {
 	Element string `json:"element"`
 	Reason  string `json:"reason"`
@@ -41,14 +41,14 @@ type KPIState struct {
 // KPIShift is a part of a week, from Start to before End, as offsets from Monday 00:00 UTC.
 type KPIShift struct{ Start, End time.Duration }
 
-// KPIConfigs returns all rows of device_kpi, the one that holds first. What is
-// wrong with single rows is in the error, which then wraps telemetry.ErrInvalid:
-// the other rows are returned beside it.
+// KPIConfigs returns all rows of device_kpi in the order of precedence: the first row
+// that matches a machine applies. Invalid rows are left out and named in the error,
+// which wraps telemetry.ErrInvalid; the other rows are returned with it.
 func (p *Pool) KPIConfigs(ctx context.Context) ([]KPIConfig, error) {
 	var configs []KPIConfig
-	var wrong []error
+	var invalid []error
 	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		configs, wrong = nil, nil // it may be repeated
+		configs, invalid = nil, nil // do may retry
 		rows, err := conn.Query(ctx, `
 			SELECT gateway_pattern, device_pattern, coalesce(state_metric, ''), coalesce(count_metric, ''), coalesce(good_metric, ''),
 				states::text, ideal_cycle_seconds, stale_after_seconds, coalesce(planned::text, 'null')
@@ -61,13 +61,14 @@ func (p *Pool) KPIConfigs(ctx context.Context) ([]KPIConfig, error) {
 			var c KPIConfig
 			var states, planned string
 			var ideal, stale float64
-			err := rows.Scan(&c.GatewayPattern, &c.DevicePattern, &c.StateMetric, &c.CountMetric, &c.GoodMetric, &states, &ideal, &stale, &planned)
+			err := rows.Scan(&c.GatewayPattern, &c.DevicePattern, &c.StateMetric, &c.CountMetric, &c.GoodMetric,
+				&states, &ideal, &stale, &planned)
 			if err != nil {
 				return err
 			}
 			c.IdealCycle, c.StaleAfter = seconds(ideal), seconds(stale)
 			if err := c.parse(states, planned); err != nil {
-				wrong = append(wrong, fmt.Errorf("%w: row %q, %q: %w", telemetry.ErrInvalid, c.GatewayPattern, c.DevicePattern, err))
+				invalid = append(invalid, fmt.Errorf("%w: row %q, %q: %w", telemetry.ErrInvalid, c.GatewayPattern, c.DevicePattern, err))
 				continue
 			}
 			configs = append(configs, c)
@@ -77,7 +78,7 @@ func (p *Pool) KPIConfigs(ctx context.Context) ([]KPIConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("device_kpi: %w", err)
 	}
-	if err := errors.Join(wrong...); err != nil {
+	if err := errors.Join(invalid...); err != nil {
 		return configs, fmt.Errorf("device_kpi: %w", err)
 	}
 	return configs, nil
@@ -94,13 +95,14 @@ func (c *KPIConfig) parse(states, planned string) error {
 		return fmt.Errorf("states: %w", err)
 	}
 	c.States = make(map[int]KPIState, len(byCode))
-	for text, state := range byCode {
+	for _, text := range slices.Sorted(maps.Keys(byCode)) { // the first error is always the same
+		state := byCode[text]
 		code, err := strconv.Atoi(text)
 		if err != nil || strconv.Itoa(code) != text {
-			return fmt.Errorf("states: code %q: want a whole number", text)
+			return fmt.Errorf("states: code %q: want an integer", text)
 		}
-		if !slices.Contains([]string{"production", "idle", "setup", "down", "not_planned"}, state.Element) {
-			return fmt.Errorf("states: code %d: element %q", code, state.Element)
+		if elements := []string{"production", "idle", "setup", "down", "not_planned"}; !slices.Contains(elements, state.Element) {
+			return fmt.Errorf("states: code %d: element %q: want one of %v", code, state.Element, elements)
 		}
 		c.States[code] = state
 	}
@@ -124,7 +126,7 @@ func (c *KPIConfig) parse(states, planned string) error {
 				return fmt.Errorf("planned: %s: %w", name, err)
 			}
 			if start >= end {
-				return fmt.Errorf("planned: %s: from %s to %s", name, span[0], span[1])
+				return fmt.Errorf("planned: %s: start %s is not before end %s", name, span[0], span[1])
 			}
 			midnight := time.Duration(day) * 24 * time.Hour
 			c.Planned = append(c.Planned, KPIShift{midnight + start, midnight + end})

@@ -16,7 +16,7 @@ const (
 	kpiColumns = `coalesce(state_metric, ''), coalesce(count_metric, ''), coalesce(good_metric, ''),
 	states::text, ideal_cycle_seconds, stale_after_seconds, coalesce(planned::text, 'null'),
 	CASE WHEN gateway_pattern = $1 AND device_pattern = $2 THEN version ELSE 0 END`
-	// ownPriority is that of a device's own configuration; rules for many have 100 at most.
+	// ownPriority is the priority of a device's own configuration; rules for many devices have at most 100.
 	ownPriority = 1000
 )
 
@@ -36,14 +36,16 @@ func scanKPIConfig(row pgx.CollectableRow) (k directory.KPIConfig, err error) {
 	return k, nil
 }
 
-// matches compares a name with a column of patterns, in which only * has a meaning.
+// matches compares a name with a column of patterns, in which only * is special.
 func matches(parameter, column string) string {
 	return parameter + ` LIKE replace(replace(replace(replace(` + column + `, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%')`
 }
 
-// KPIConfig returns what holds for a device; its Version is 0 when that is a rule for
-// many devices. telemetry.ErrNotFound when the device is no machine.
-func (p *Pool) KPIConfig(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName) (directory.KPIConfig, error) {
+// KPIConfig returns the configuration that applies to a device. Its Version is 0 if it
+// is a rule for many devices. telemetry.ErrNotFound: the device is not a machine.
+func (p *Pool) KPIConfig(
+	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName,
+) (directory.KPIConfig, error) {
 	if _, err := p.Device(ctx, site, gateway, device); err != nil {
 		return directory.KPIConfig{}, err
 	}
@@ -53,28 +55,30 @@ func (p *Pool) KPIConfig(ctx context.Context, site telemetry.SiteID, gateway tel
 		string(gateway), string(device))
 }
 
-// SetKPIConfig gives a device a configuration of its own.
+// SetKPIConfig stores a configuration for one device. It expects the version from, 0 for
+// any.
 func (p *Pool) SetKPIConfig(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName,
 	k directory.KPIConfig, from directory.Version, entry trail.Entry,
-) (now directory.KPIConfig, err error) {
+) (stored directory.KPIConfig, err error) {
 	if _, err := p.Device(ctx, site, gateway, device); err != nil {
-		return now, err
+		return stored, err
 	}
 	states, err := json.Marshal(k.States)
 	if err != nil {
-		return now, fmt.Errorf("states: %w", err)
+		return stored, fmt.Errorf("states: %w", err)
 	}
 	var planned *string
 	if k.Planned != nil {
 		raw, err := json.Marshal(k.Planned)
 		if err != nil {
-			return now, fmt.Errorf("planned: %w", err)
+			return stored, fmt.Errorf("planned: %w", err)
 		}
 		text := string(raw)
 		planned = &text
 	}
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		now, err = queryOne(ctx, tx, scanKPIConfig, `INSERT INTO device_kpi AS k (gateway_pattern, device_pattern, priority, state_metric, count_metric, good_metric,
+		stored, err = queryOne(ctx, tx, scanKPIConfig, `INSERT INTO device_kpi AS k
+				(gateway_pattern, device_pattern, priority, state_metric, count_metric, good_metric,
 				states, ideal_cycle_seconds, stale_after_seconds, planned)
 			SELECT $1, $2, $3, nullif($4, ''), nullif($5, ''), nullif($6, ''), $7, $8, $9, $10
 			WHERE $11 = 0 OR EXISTS (SELECT FROM device_kpi WHERE gateway_pattern = $1 AND device_pattern = $2)
@@ -93,16 +97,19 @@ func (p *Pool) SetKPIConfig(ctx context.Context, site telemetry.SiteID, gateway 
 	if err != nil {
 		return directory.KPIConfig{}, fmt.Errorf("KPI configuration of device %q: %w", device, err)
 	}
-	return now, nil
+	return stored, nil
 }
 
-// RemoveKPIConfig takes a device's own configuration away.
-func (p *Pool) RemoveKPIConfig(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName, entry trail.Entry) error {
+// RemoveKPIConfig deletes a device's own configuration.
+func (p *Pool) RemoveKPIConfig(
+	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName, entry trail.Entry,
+) error {
 	if _, err := p.Device(ctx, site, gateway, device); err != nil {
 		return err
 	}
 	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, "DELETE FROM device_kpi WHERE gateway_pattern = $1 AND device_pattern = $2 AND priority = $3", string(gateway), string(device), ownPriority)
+		tag, err := tx.Exec(ctx, "DELETE FROM device_kpi WHERE gateway_pattern = $1 AND device_pattern = $2 AND priority = $3",
+			string(gateway), string(device), ownPriority)
 		if err == nil && tag.RowsAffected() == 0 {
 			return telemetry.ErrNotFound
 		}

@@ -17,23 +17,22 @@ import (
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 
-// migrationLock is the key of the advisory lock that lets one migration run at
-// a time: "insight" in ASCII.
+// migrationLock is the key of the advisory lock of migrations: "insight" in ASCII.
 const migrationLock = 0x696e7369676874
 
-// Flavour is what the tables are made of; it is chosen once, by the first
-// migration of a database, and recorded in the table database_choice.
+// Flavour is the kind of the tables. The first migration of a database chooses it and
+// stores it in the table database_choice.
 type Flavour string
 
-// The flavours. The zero value lets the migration choose: timescale where the
-// server offers the extension, otherwise plain.
+// The flavours. The zero value lets the migration choose: timescale if the server has
+// the extension, otherwise plain.
 const (
 	FlavourDetect    Flavour = ""
 	FlavourTimescale Flavour = "timescale"
 	FlavourPlain     Flavour = "plain"
 )
 
-// Licence is which edition of TimescaleDB the server runs.
+// Licence is the edition of TimescaleDB that the server runs.
 type Licence string
 
 // The licences. Columnstore and retention policies need LicenceTimescale;
@@ -44,16 +43,16 @@ const (
 	LicenceTimescale Licence = "timescale"
 )
 
-// Migrated says what Migrate found and did.
+// Migrated is the result of Migrate.
 type Migrated struct {
-	Version int // of the schema, now
-	Applied int // migrations that this call ran
+	Version int // of the schema, after the migrations
+	Applied int // number of migrations that this call applied
 	Flavour Flavour
 	Licence Licence
 }
 
-// Migrate brings the schema up to date. Running it again, or twice at once,
-// changes nothing. Each migration is one transaction.
+// Migrate applies the migrations that the database lacks, each in one transaction. It is
+// idempotent, and safe to run concurrently.
 func Migrate(ctx context.Context, pool *Pool, want Flavour) (Migrated, error) {
 	var done Migrated
 	err := pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
@@ -66,13 +65,13 @@ func Migrate(ctx context.Context, pool *Pool, want Flavour) (Migrated, error) {
 	return done, nil
 }
 
-// newest is a version beyond all that there are.
+// newest is greater than every version.
 const newest = math.MaxInt
 
-// migrate goes up to the version last.
+// migrate applies the migrations up to the version last.
 func migrate(ctx context.Context, conn *pgx.Conn, want Flavour, last int) (done Migrated, err error) {
-	// A session's lock, for it has to span transactions; it waits for whoever
-	// migrates now, longer than a lock may be waited for elsewhere.
+	// A session-level lock, as it spans transactions. It waits for a concurrent
+	// migration, which may take longer than other lock timeouts.
 	if _, err := conn.Exec(ctx, "SET lock_timeout = 0; SET statement_timeout = '10min'"); err != nil {
 		return done, err
 	}
@@ -98,7 +97,7 @@ func migrate(ctx context.Context, conn *pgx.Conn, want Flavour, last int) (done 
 	if err != nil {
 		return done, err
 	}
-	for _, file := range files { // in order of their names
+	for _, file := range files { // sorted by name
 		version, err := versionOf(file)
 		if err != nil {
 			return done, err
@@ -114,8 +113,8 @@ func migrate(ctx context.Context, conn *pgx.Conn, want Flavour, last int) (done 
 	return done, nil
 }
 
-// prepare makes the two tables that the migrations themselves need, and chooses
-// the flavour if this database has none yet.
+// prepare creates the two tables that the migrations need, and chooses the flavour of a
+// new database.
 func prepare(ctx context.Context, conn *pgx.Conn, want Flavour) error {
 	_, err := conn.Exec(ctx, `
 		CREATE TABLE IF NOT EXISTS schema_version (
@@ -128,7 +127,7 @@ func prepare(ctx context.Context, conn *pgx.Conn, want Flavour) error {
 			licence text NOT NULL,
 			chosen_at timestamptz NOT NULL DEFAULT now())`)
 	if err != nil {
-		return fmt.Errorf("bookkeeping tables: %w", err)
+		return fmt.Errorf("create schema_version and database_choice: %w", err)
 	}
 	var chosen bool
 	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM database_choice)").Scan(&chosen); err != nil || chosen {
@@ -145,14 +144,14 @@ func prepare(ctx context.Context, conn *pgx.Conn, want Flavour) error {
 func choose(ctx context.Context, conn *pgx.Conn, want Flavour) (Flavour, Licence, error) {
 	if want == FlavourDetect {
 		want = FlavourPlain
-		var offered bool
-		// Without the preloaded library, whose setting this is, CREATE EXTENSION fails.
+		var available bool
+		// CREATE EXTENSION fails unless the library, whose setting this is, is preloaded.
 		err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
-			AND current_setting('timescaledb.disable_load', true) IS NOT NULL`).Scan(&offered)
+			AND current_setting('timescaledb.disable_load', true) IS NOT NULL`).Scan(&available)
 		if err != nil {
 			return "", "", err
 		}
-		if offered {
+		if available {
 			want = FlavourTimescale
 		}
 	}
@@ -161,7 +160,7 @@ func choose(ctx context.Context, conn *pgx.Conn, want Flavour) (Flavour, Licence
 	}
 	if _, err := conn.Exec(ctx, "CREATE EXTENSION IF NOT EXISTS timescaledb"); err != nil {
 		if hasState(err, insufficientPrivilege) {
-			return "", "", fmt.Errorf("have an administrator run CREATE EXTENSION timescaledb, or ask for the plain flavour: %w", err)
+			return "", "", fmt.Errorf("the role may not create extensions: run CREATE EXTENSION timescaledb as an administrator: %w", err)
 		}
 		return "", "", fmt.Errorf("create extension: %w", err)
 	}
@@ -195,7 +194,7 @@ func versionOf(file string) (int, error) {
 	number, _, _ := strings.Cut(path.Base(file), "_")
 	version, err := strconv.Atoi(number)
 	if err != nil {
-		return 0, fmt.Errorf("%s: want a name like 0001_what.sql: %w", file, err)
+		return 0, fmt.Errorf("migration %s: want a name like 0001_events.sql: %w", file, err)
 	}
 	return version, nil
 }

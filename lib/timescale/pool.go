@@ -1,6 +1,7 @@
 package timescale
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,12 +16,12 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// PoolConfig says where the database is and how long anything may take.
-// A zero duration or count means the default in its comment.
+// PoolConfig holds the address of the database, and timeouts and retries. A zero
+// duration or count means the default in its comment.
 type PoolConfig struct {
 	// DSN is a connection URL or key=value string (libpq's forms).
 	DSN string
-	// Application is shown by pg_stat_activity; "insighthub".
+	// Application is application_name in pg_stat_activity; "insighthub".
 	Application string
 
 	MaxConnections   int           // 4
@@ -31,35 +32,43 @@ type PoolConfig struct {
 	MaxLifetime      time.Duration // 1 h
 
 	MaxAttempts int           // 5, the first included
-	BackoffBase time.Duration // 20 ms; doubled each time, of which a random part is waited
+	BackoffBase time.Duration // 20 ms; doubled with each attempt, between half and all of it is waited
 	BackoffMax  time.Duration // 1 s
 
 	BreakerThreshold int           // 10 failures in a row
 	BreakerCoolDown  time.Duration // 1 s
 
-	// Now and Jitter are the clock and a source of [0, 1); nil means the real ones.
+	// Now is the clock, time.Now by default; Jitter a random number in [0, 1), rand.Float64 by default.
 	Now    func() time.Time
 	Jitter func() float64
 }
 
-// Pool is connections to one database, safe for concurrent use.
+// ForRequests returns the configuration of a function behind the HTTP API: it handles
+// one request at a time, and responds soon when the database is unavailable.
+func ForRequests(application string, statementTimeout time.Duration) PoolConfig {
+	return PoolConfig{
+		Application: application, MaxConnections: 1, ConnectTimeout: 2 * time.Second, StatementTimeout: statementTimeout,
+		LockTimeout: 2 * time.Second, MaxAttempts: 3,
+	}
+}
+
+// Pool is a pool of connections to one database, safe for concurrent use.
 type Pool struct {
 	pgx     *pgxpool.Pool
 	config  PoolConfig
 	breaker *breaker
-	// generation counts the connections made. What was learnt over one
-	// connection is not trusted over a later one: the database behind it may have
-	// been restored or made anew.
+	// generation counts the connections made. Ids that were read over one connection
+	// are not trusted over a later one: the database may have been restored or created
+	// again in between.
 	generation atomic.Uint64
 }
 
-// Open prepares a pool; it connects on first use. Errors are about the
-// configuration and wrap telemetry.ErrInvalid.
+// Open returns a pool that connects on first use. telemetry.ErrInvalid: the DSN.
 func Open(ctx context.Context, config PoolConfig) (*Pool, error) {
 	config = config.withDefaults()
 	parsed, err := pgxpool.ParseConfig(config.DSN)
 	if err != nil {
-		return nil, fmt.Errorf("database address: %w: %w", telemetry.ErrInvalid, err)
+		return nil, fmt.Errorf("database DSN: %w: %w", telemetry.ErrInvalid, err)
 	}
 	p := &Pool{
 		config:  config,
@@ -85,27 +94,27 @@ func Open(ctx context.Context, config PoolConfig) (*Pool, error) {
 	return p, nil
 }
 
-// Close ends all connections and waits for those in use.
+// Close waits for the connections in use and closes all.
 func (p *Pool) Close() { p.pgx.Close() }
 
-// Ping reports whether the database answers.
+// Ping checks that the database responds.
 func (p *Pool) Ping(ctx context.Context) error {
 	return p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) })
 }
 
 func (c PoolConfig) withDefaults() PoolConfig {
-	or(&c.Application, "insighthub")
-	or(&c.MaxConnections, 4)
-	or(&c.ConnectTimeout, 5*time.Second)
-	or(&c.StatementTimeout, 30*time.Second)
-	or(&c.LockTimeout, 5*time.Second)
-	or(&c.IdleTimeout, 5*time.Minute)
-	or(&c.MaxLifetime, time.Hour)
-	or(&c.MaxAttempts, 5)
-	or(&c.BackoffBase, 20*time.Millisecond)
-	or(&c.BackoffMax, time.Second)
-	or(&c.BreakerThreshold, 10)
-	or(&c.BreakerCoolDown, time.Second)
+	c.Application = cmp.Or(c.Application, "insighthub")
+	c.MaxConnections = cmp.Or(c.MaxConnections, 4)
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 5*time.Second)
+	c.StatementTimeout = cmp.Or(c.StatementTimeout, 30*time.Second)
+	c.LockTimeout = cmp.Or(c.LockTimeout, 5*time.Second)
+	c.IdleTimeout = cmp.Or(c.IdleTimeout, 5*time.Minute)
+	c.MaxLifetime = cmp.Or(c.MaxLifetime, time.Hour)
+	c.MaxAttempts = cmp.Or(c.MaxAttempts, 5)
+	c.BackoffBase = cmp.Or(c.BackoffBase, 20*time.Millisecond)
+	c.BackoffMax = cmp.Or(c.BackoffMax, time.Second)
+	c.BreakerThreshold = cmp.Or(c.BreakerThreshold, 10)
+	c.BreakerCoolDown = cmp.Or(c.BreakerCoolDown, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -115,19 +124,12 @@ func (c PoolConfig) withDefaults() PoolConfig {
 	return c
 }
 
-func or[T comparable](value *T, otherwise T) {
-	var zero T
-	if *value == zero {
-		*value = otherwise
-	}
-}
-
 func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(d.Milliseconds(), 10)
 }
 
-// do runs f on a connection, again after a transient failure, as long as ctx and
-// MaxAttempts allow. f must be safe to repeat. The error is classified.
+// do runs f on a connection, and retries it after a transient failure as long as ctx and
+// MaxAttempts allow. f must be safe to repeat. The error is that of classify.
 func (p *Pool) do(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	for attempt := 1; ; attempt++ {
 		err := p.once(ctx, f)
@@ -137,10 +139,7 @@ func (p *Pool) do(ctx context.Context, f func(context.Context, *pgx.Conn) error)
 		if !errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, errOpen) {
 			return err
 		}
-		if attempt == p.config.MaxAttempts || ctx.Err() != nil {
-			return fmt.Errorf("after %d attempts: %w", attempt, err)
-		}
-		if !p.pause(ctx, attempt) {
+		if attempt == p.config.MaxAttempts || ctx.Err() != nil || !p.pause(ctx, attempt) {
 			return fmt.Errorf("after %d attempts: %w", attempt, err)
 		}
 	}
@@ -152,15 +151,15 @@ func (p *Pool) once(ctx context.Context, f func(context.Context, *pgx.Conn) erro
 	}
 	err := classify(p.pgx.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return f(ctx, conn.Conn()) }))
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		p.breaker.release() // the caller hung up
+		p.breaker.release() // the caller canceled
 	} else {
 		p.breaker.record(errors.Is(err, telemetry.ErrUnavailable))
 	}
 	return err
 }
 
-// pause waits before the next attempt and reports false when ctx ends first or
-// leaves no time for another.
+// pause waits before the next attempt. It returns false if ctx ends first or leaves no
+// time for another attempt.
 func (p *Pool) pause(ctx context.Context, attempt int) bool {
 	wait := min(p.config.BackoffMax, p.config.BackoffBase<<min(attempt-1, 20))
 	wait = wait/2 + time.Duration(p.config.Jitter()*float64(wait/2))

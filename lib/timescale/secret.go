@@ -11,13 +11,13 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Secrets is where the database's address and password are kept.
+// Secrets reads secrets: the address and password of the database.
 type Secrets interface {
 	// Get returns a secret's value by its ARN or name.
 	Get(ctx context.Context, arn string) ([]byte, error)
 }
 
-// OpenSecret is Open with the DSN taken from a secret.
+// OpenSecret is Open with the DSN of a secret, see DSNFromSecret.
 func OpenSecret(ctx context.Context, secrets Secrets, arn string, config PoolConfig) (*Pool, error) {
 	value, err := secrets.Get(ctx, arn)
 	if err != nil {
@@ -33,12 +33,11 @@ func OpenSecret(ctx context.Context, secrets Secrets, arn string, config PoolCon
 //
 //	{"dsn":"postgres://user:password@host:port/database?sslmode=…"}
 //
-// or has the form of Amazon RDS,
+// or has the form of Amazon RDS, for which TLS is required:
 //
 //	{"host":"…","port":5432,"username":"…","password":"…","dbname":"…"}
 //
-// for which TLS is required. Errors wrap telemetry.ErrInvalid and hold nothing
-// of the value.
+// Errors wrap telemetry.ErrInvalid and contain no part of the value.
 func DSNFromSecret(value []byte) (string, error) {
 	var secret struct {
 		DSN      string      `json:"dsn"`
@@ -49,7 +48,7 @@ func DSNFromSecret(value []byte) (string, error) {
 		Database string      `json:"dbname"`
 	}
 	if err := json.Unmarshal(value, &secret); err != nil {
-		return "", fmt.Errorf("%w: not the JSON that is wanted", telemetry.ErrInvalid)
+		return "", fmt.Errorf("%w: want a JSON object with dsn, or with host and username", telemetry.ErrInvalid)
 	}
 	if secret.DSN != "" {
 		return secret.DSN, nil

@@ -11,13 +11,13 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// trailLock is the key of the advisory lock under which the chain grows:
-// "trail" in ASCII. It is held until the transaction ends, so that a change and
-// its entry are committed together and entries stand in the order of commits.
+// trailLock is the key of the advisory lock of the audit trail's hash chain: "trail" in
+// ASCII. It is held until the transaction ends, so that entries are in the order of
+// commits.
 const trailLock = 0x747261696c
 
-// appendTrail adds e to the audit trail as the last step of tx. Seq and hashes
-// are set here; the time is kept.
+// appendTrail adds e to the audit trail as the last step of tx. It sets the sequence
+// number and the hashes of e.
 func appendTrail(ctx context.Context, tx pgx.Tx, e trail.Entry) error {
 	if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(trailLock)); err != nil {
 		return fmt.Errorf("audit trail: %w", err)
@@ -40,8 +40,8 @@ func appendTrail(ctx context.Context, tx pgx.Tx, e trail.Entry) error {
 	return nil
 }
 
-// change runs f and the entry that tells of it in one transaction, again after a
-// transient failure. f must be safe to repeat.
+// change runs f and adds its entry to the audit trail in one transaction. It retries
+// after a transient failure: f must be safe to repeat.
 func (p *Pool) change(ctx context.Context, entry trail.Entry, f func(context.Context, pgx.Tx) error) error {
 	return p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
@@ -53,18 +53,17 @@ func (p *Pool) change(ctx context.Context, entry trail.Entry, f func(context.Con
 	})
 }
 
-// AppendTrail adds an entry by itself, for what changed nothing, such as a failed
-// authentication.
+// AppendTrail adds an entry for what changed no table, such as a failed authentication.
 func (p *Pool) AppendTrail(ctx context.Context, entry trail.Entry) error {
 	return p.change(ctx, entry, func(context.Context, pgx.Tx) error { return nil })
 }
 
 // AppendTrailOnce adds an entry that may be delivered several times, in one transaction
-// with the delivery's id. When an entry of that delivery is there, nothing is added.
+// with the delivery's id. It adds nothing if an entry of that delivery exists.
 func (p *Pool) AppendTrailOnce(ctx context.Context, delivery string, entry trail.Entry) (added bool, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			// The same delivery at the same time waits here for the other's commit.
+			// A concurrent transaction with the same delivery waits here for the first to commit.
 			tag, err := tx.Exec(ctx, "INSERT INTO trail_delivery (id) VALUES ($1) ON CONFLICT DO NOTHING", delivery)
 			if err != nil {
 				return fmt.Errorf("audit trail: delivery %q: %w", delivery, err)
@@ -78,15 +77,16 @@ func (p *Pool) AppendTrailOnce(ctx context.Context, delivery string, entry trail
 	return added && err == nil, err
 }
 
-// TrailAfter returns up to limit entries with numbers above after, in order.
+// TrailAfter returns up to limit entries with sequence numbers above after, in order.
 func (p *Pool) TrailAfter(ctx context.Context, after int64, limit int) ([]trail.Entry, error) {
-	return findAll(ctx, p, "audit trail", scanEntry, `SELECT `+trailColumns+` FROM trail WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
+	return findAll(ctx, p, "audit trail", scanEntry,
+		`SELECT `+trailColumns+` FROM trail WHERE seq > $1 ORDER BY seq LIMIT $2`, after, limit)
 }
 
-// TrailOfSites returns those of the sites, and no others.
+// TrailOfSites is TrailAfter for the entries of the given sites only.
 func (p *Pool) TrailOfSites(ctx context.Context, sites []telemetry.SiteID, after int64, limit int) ([]trail.Entry, error) {
-	return findAll(ctx, p, "audit trail", scanEntry, `SELECT `+trailColumns+` FROM trail WHERE seq > $1 AND site = ANY ($2) ORDER BY seq LIMIT $3`,
-		after, toStrings(sites), limit)
+	return findAll(ctx, p, "audit trail", scanEntry,
+		`SELECT `+trailColumns+` FROM trail WHERE seq > $1 AND site = ANY ($2) ORDER BY seq LIMIT $3`, after, toStrings(sites), limit)
 }
 
 const trailColumns = "seq, (extract(epoch FROM time) * 1000000)::bigint, actor, action, object, site, detail, previous, hash"
