@@ -1,4 +1,4 @@
-// Command migrate is the function that brings the database's schema up to date.
+// Command migrate is the function that migrates the database's schema.
 // The deployment invokes it as a custom resource of CloudFormation (through the
 // CDK's provider framework), the local stack with an empty object.
 //
@@ -15,7 +15,7 @@ import (
 
 func main() { lambdahost.Main(build) }
 
-// build makes the function from its environment.
+// build builds the function from its environment.
 func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	database, admin := h.Env.Required("DATABASE_SECRET_ARN"), h.Env.Required("ADMIN_SECRET_ARN")
 	if err := h.Env.Err(); err != nil {

@@ -20,12 +20,15 @@ func TestInvoke(t *testing.T) {
 		migrates      bool
 		err           error
 	}{
-		"plain":        {payload: `{}`, want: done, migrates: true},
-		"create":       {payload: `{"RequestType":"Create","ResourceProperties":{"x":"1"}}`, want: done, migrates: true},
-		"update":       {payload: `{"RequestType":"Update","PhysicalResourceId":"insighthub-schema"}`, want: done, migrates: true},
-		"delete":       {payload: `{"RequestType":"Delete","PhysicalResourceId":"other"}`, want: `{"PhysicalResourceId":"other","Data":null}`},
+		"plain":  {payload: `{}`, want: done, migrates: true},
+		"create": {payload: `{"RequestType":"Create","ResourceProperties":{"x":"1"}}`, want: done, migrates: true},
+		"update": {payload: `{"RequestType":"Update","PhysicalResourceId":"insighthub-schema"}`, want: done, migrates: true},
+		"delete": {
+			payload: `{"RequestType":"Delete","PhysicalResourceId":"other"}`,
+			want:    `{"PhysicalResourceId":"other","Data":null}`,
+		},
 		"unknown type": {payload: `{"RequestType":"Drop"}`, err: telemetry.ErrInvalid},
-		"no JSON":      {payload: `nonsense`, err: telemetry.ErrInvalid},
+		"not JSON":     {payload: `nonsense`, err: telemetry.ErrInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			migrated := false
@@ -50,7 +53,7 @@ func TestInvokeFailsTheDeployment(t *testing.T) {
 	}
 }
 
-func TestBuildNamesWhatIsMissing(t *testing.T) {
+func TestBuildNamesMissingVariables(t *testing.T) {
 	_, err := lambdahost.New(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler), build)
 	if err == nil || !strings.Contains(err.Error(), "DATABASE_SECRET_ARN") {
 		t.Errorf("error = %v, want one that names DATABASE_SECRET_ARN", err)
@@ -58,7 +61,10 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	values := map[string]string{"DATABASE_SECRET_ARN": "arn:secret", "ADMIN_SECRET_ARN": "arn:admin", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+	values := map[string]string{
+		"DATABASE_SECRET_ARN": "arn:secret", "ADMIN_SECRET_ARN": "arn:admin", "AWS_REGION": "eu-west-1",
+		"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
+	}
 	instance, err := lambdahost.New(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler), build)
 	if err != nil {
 		t.Fatal(err)

@@ -29,11 +29,11 @@ func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
 	if done.Rollup, err = h.pool.RefreshRollup(ctx); err != nil {
 		return nil, err
 	}
-	h.log.DebugContext(ctx, "rolled up", "watermark", done.Watermark, "hour_watermark", done.HourWatermark, "minutes", done.Minutes, "hours", done.Hours, "behind", done.Behind)
-	if done.Lapsed > 0 {
-		h.log.WarnContext(ctx, "events came after their day was dropped: they are not in minutes and hours", "series_hours", done.Lapsed)
+	h.log.DebugContext(ctx, "rolled up", "watermark", done.Watermark, "hour_watermark", done.HourWatermark, "minutes", done.Minutes, "hours", done.Hours, "incomplete", done.Incomplete)
+	if done.Expired > 0 {
+		h.log.WarnContext(ctx, "events came after their day was dropped: they are not in minutes and hours", "series_hours", done.Expired)
 	}
-	if done.Behind { // the next invocation has the time
+	if done.Incomplete { // the next invocation has the time
 		return json.Marshal(done)
 	}
 	if done.Retained, err = h.pool.ApplyRetention(ctx, h.retention); err != nil {

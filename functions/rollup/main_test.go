@@ -37,7 +37,7 @@ func TestRetentionOf(t *testing.T) {
 func TestBuildRefusesARetention(t *testing.T) {
 	values := map[string]string{"DATABASE_SECRET_ARN": "arn:secret", "AWS_REGION": "eu-west-1", "RETENTION_EVENT_DAYS": "90", "RETENTION_MINUTE_DAYS": "30"}
 	_, err := lambdahost.New(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler), build)
-	if err == nil || !strings.Contains(err.Error(), "minutes kept as long as events") {
+	if err == nil || !strings.Contains(err.Error(), "minutes stored at least as long as events") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -53,7 +53,7 @@ func TestInvoke(t *testing.T) {
 	for _, want := range []int{1, 0} {
 		raw, err := h.Invoke(t.Context(), []byte(`{"source":"aws.events"}`))
 		var done outcome
-		if err != nil || json.Unmarshal(raw, &done) != nil || done.Hours != want || done.Behind {
+		if err != nil || json.Unmarshal(raw, &done) != nil || done.Hours != want || done.Incomplete {
 			t.Errorf("got %s, %v; want %d hours", raw, err, want)
 		}
 		if since := time.Since(done.Retained.EventsSince); since < 89*24*time.Hour || since > 92*24*time.Hour {

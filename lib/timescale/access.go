@@ -136,8 +136,8 @@ func (p *Pool) ForgiveAttempt(ctx context.Context, keys []directory.AttemptKey) 
 // expired.
 func (p *Pool) StartSession(ctx context.Context, s directory.Session, entry trail.Entry) error {
 	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `DELETE FROM refresh_token WHERE ctid IN (SELECT ctid FROM refresh_token WHERE expires_at < $1 LIMIT 100)`,
-			entry.Time.Time()); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM refresh_token
+			WHERE ctid IN (SELECT ctid FROM refresh_token WHERE expires_at < $1 LIMIT 100)`, entry.Time.Time()); err != nil {
 			return err
 		}
 		return addRefreshToken(ctx, tx, s.Hash, s.Family, s.Account, s.Expires)
@@ -149,8 +149,8 @@ func (p *Pool) StartSession(ctx context.Context, s directory.Session, entry trai
 }
 
 func addRefreshToken(ctx context.Context, tx pgx.Tx, hash [32]byte, family string, account directory.AccountID, expires time.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO refresh_token (hash, family, account_id, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-		hash[:], family, string(account), expires)
+	_, err := tx.Exec(ctx, `INSERT INTO refresh_token (hash, family, account_id, expires_at)
+		VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, hash[:], family, string(account), expires)
 	return err
 }
 
@@ -185,7 +185,8 @@ func (p *Pool) RefreshSession(
 				}
 				return appendTrail(ctx, tx, reuse)
 			}
-			account, _, err = scanAccount(tx.QueryRow(ctx, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(token.account)))
+			account, _, err = scanAccount(tx.QueryRow(ctx, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1",
+				string(token.account)))
 			if err != nil {
 				return err
 			}
@@ -193,7 +194,8 @@ func (p *Pool) RefreshSession(
 				rejected = telemetry.ErrNotFound
 				return nil
 			}
-			if _, err := tx.Exec(ctx, "UPDATE refresh_token SET used_at = $2, successor = $3 WHERE hash = $1", old[:], now, next.Hash[:]); err != nil {
+			if _, err := tx.Exec(ctx, "UPDATE refresh_token SET used_at = $2, successor = $3 WHERE hash = $1",
+				old[:], now, next.Hash[:]); err != nil {
 				return err
 			}
 			return addRefreshToken(ctx, tx, next.Hash, token.family, token.account, next.Expires)

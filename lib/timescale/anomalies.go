@@ -53,7 +53,8 @@ const maxComments = 1000
 // Anomaly returns an anomaly with its comments, or telemetry.ErrNotFound.
 func (p *Pool) Anomaly(ctx context.Context, site telemetry.SiteID, id int64) (directory.Anomaly, error) {
 	what := fmt.Sprint("anomaly ", id)
-	a, err := findOne(ctx, p, what, scanAnomaly, `SELECT `+anomalyColumns+anomalyTables+` WHERE g.site = $1 AND a.id = $2`, string(site), id)
+	a, err := findOne(ctx, p, what, scanAnomaly,
+		`SELECT `+anomalyColumns+anomalyTables+` WHERE g.site = $1 AND a.id = $2`, string(site), id)
 	if err != nil {
 		return directory.Anomaly{}, err
 	}
@@ -197,8 +198,8 @@ func (p *Pool) SaveAlarmRule(
 		silence = &s
 	}
 	args := []any{
-		string(r.Site), string(r.Gateway), string(r.Device), string(r.Metric), string(r.Kind), r.Low, r.High, r.Hysteresis, r.PerSecond, silence,
-		string(r.Severity), r.Enabled,
+		string(r.Site), string(r.Gateway), string(r.Device), string(r.Metric), string(r.Kind),
+		r.Low, r.High, r.Hysteresis, r.PerSecond, silence, string(r.Severity), r.Enabled,
 	}
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
@@ -211,7 +212,8 @@ func (p *Pool) SaveAlarmRule(
 				saved, err = queryOne(ctx, tx, scanRule, `UPDATE alarm_rule SET
 					gateway = $2, device = $3, metric = $4, kind = $5, low = $6, high = $7, hysteresis = $8,
 					per_second = $9, silence_seconds = $10, severity = $11, enabled = $12, version = version + 1, updated_at = now()
-					WHERE site = $1 AND id = $13 AND ($14 = 0 OR version = $14) RETURNING `+ruleColumns, append(args, string(r.ID), int64(from))...)
+					WHERE site = $1 AND id = $13 AND ($14 = 0 OR version = $14) RETURNING `+ruleColumns,
+					append(args, string(r.ID), int64(from))...)
 				err = versionConflict(ctx, tx, err, "SELECT FROM alarm_rule WHERE site = $1 AND id = $2", string(r.Site), string(r.ID))
 			}
 			if err != nil {
@@ -248,7 +250,8 @@ const clientReportRetention = 30 * 24 * time.Hour
 func (p *Pool) AddClientReport(ctx context.Context, r directory.ClientReport) error {
 	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, `DELETE FROM client_report
-			WHERE id IN (SELECT id FROM client_report WHERE time < now() - $1::interval ORDER BY id LIMIT 100)`, clientReportRetention); err != nil {
+			WHERE id IN (SELECT id FROM client_report WHERE time < now() - $1::interval ORDER BY id LIMIT 100)`,
+			clientReportRetention); err != nil {
 			return err
 		}
 		_, err := conn.Exec(ctx, `INSERT INTO client_report (subject, site, kind, message, detail) VALUES ($1, $2, $3, $4, $5)`,

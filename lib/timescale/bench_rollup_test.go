@@ -17,7 +17,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// serverNanos is what all of the server's processes have spent, finer than serverTicks.
+// serverNanos is the processor time of all the server's processes, finer than serverTicks.
 func serverNanos(b *testing.B, backend int) float64 {
 	b.Helper()
 	parent := statField(filepath.Join("/proc", strconv.Itoa(backend), "stat"), 3)
@@ -35,7 +35,7 @@ func serverNanos(b *testing.B, backend int) float64 {
 	return nanos
 }
 
-// unmarked stores as Writer.Write does, without what minutes need.
+// unmarked stores as Writer.Write does, without the marks of the roll-up.
 func (w *Writer) unmarked(ctx context.Context, batches []*telemetry.Batch) error {
 	s := w.scratch.Get().(*scratch)
 	defer w.scratch.Put(s)
@@ -52,8 +52,8 @@ func (w *Writer) unmarked(ctx context.Context, batches []*telemetry.Batch) error
 	})
 }
 
-// BenchmarkWriteRealMinutes writes in turns without what minutes need, with it, and rows
-// that are late, each into gateways of its own. It reports the medians of the turns.
+// BenchmarkWriteRealMinutes writes in turns without the marks of the roll-up, with them,
+// and late rows, each into gateways of its own. It reports the medians of the turns.
 func BenchmarkWriteRealMinutes(b *testing.B) {
 	for _, n := range []int{1, 10} {
 		b.Run(fmt.Sprintf("batches=%d", n), func(b *testing.B) {
@@ -105,7 +105,7 @@ func BenchmarkWriteRealMinutes(b *testing.B) {
 				b.ReportMetric(median(server[k]), kind+"-server-ns/row")
 				b.ReportMetric(median(own[k]), kind+"-client-ns/row")
 			}
-			// What the pairs say: by how much a turn differs from that beside it.
+			// The median difference of a turn from that without minutes in the same round.
 			for k := 1; k < len(kinds); k++ {
 				pairs := make([]float64, len(server[k]))
 				for i := range pairs {
@@ -130,14 +130,14 @@ func forward(batches []*telemetry.Batch, by telemetry.Micros) {
 	}
 }
 
-// BenchmarkYearReal asks for a year by day, of hours and, as it was before those, of
-// minutes. Events are not needed: there are hours of 100 series, minutes of 4.
+// BenchmarkYearReal queries a year by day, from hours and from minutes. It needs no
+// events: there are hours of 100 series and minutes of 4.
 func BenchmarkYearReal(b *testing.B) {
 	pool := migrated(b, FlavourDetect)
 	from := time.Now().UTC().AddDate(-1, 0, 0).Truncate(24 * time.Hour)
 	to := time.Now().UTC().Add(-RollupLag).Truncate(time.Hour)
 	execute := func(statement string, arguments ...any) {
-		if _, err := pool.pgx.Exec(b.Context(), statement, append([]any{planned}, arguments...)...); err != nil {
+		if _, err := pool.pgx.Exec(b.Context(), statement, append([]any{customPlan}, arguments...)...); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -145,9 +145,10 @@ func BenchmarkYearReal(b *testing.B) {
 	execute("INSERT INTO device (gateway_id, name) SELECT g.id, 'd' || n FROM gateway g, generate_series(0, 9) AS n")
 	execute("INSERT INTO metric (gateway_id, name) SELECT g.id, 'm' || n FROM gateway g, generate_series(0, 9) AS n")
 	const rolledUp = `SELECT d.id, m.id, t, 0, 60, 60 * sin(extract(epoch FROM t)), -1, 1, t, 0, t + interval '59 seconds', 1
-		FROM generate_series($1::timestamptz, $2::timestamptz - interval '1 second', $3::interval) AS t, device d, metric m WHERE d.id <= $4 AND m.id <= $5 ORDER BY t`
+		FROM generate_series($1::timestamptz, $2::timestamptz - interval '1 second', $3::interval) AS t, device d, metric m
+			WHERE d.id <= $4 AND m.id <= $5 ORDER BY t`
 	execute("INSERT INTO event_hour "+rolledUp, from, to, "1 hour", 10, 10)
-	for at := from; at.Before(to); at = at.AddDate(0, 0, 30) { // a statement has 30 s
+	for at := from; at.Before(to); at = at.AddDate(0, 0, 30) { // the statement timeout is 30 s
 		until := at.AddDate(0, 0, 30)
 		if until.After(to) {
 			until = to
@@ -176,7 +177,7 @@ func BenchmarkYearReal(b *testing.B) {
 					want = got.Columns[0]
 				}
 				if !slices.Equal(want, got.Columns[0]) {
-					b.Fatal("minutes answer differently from hours")
+					b.Fatal("minutes and hours give different buckets")
 				}
 			}
 		})

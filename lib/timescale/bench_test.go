@@ -61,15 +61,15 @@ func BenchmarkCopyEncode(b *testing.B) {
 	perRow(b, len(rows))
 }
 
-// BenchmarkWriteReal writes into the real database and reports what its server
-// spent, where it is on this machine.
+// BenchmarkWriteReal writes into the real database and reports the processor time of its
+// server, if it runs on this machine.
 func BenchmarkWriteReal(b *testing.B) {
 	for _, n := range []int{1, 2, 5, 10} {
 		b.Run(fmt.Sprintf("batches=%d", n), func(b *testing.B) {
 			pool := migrated(b, FlavourDetect)
 			w := NewWriter(pool, WriterConfig{})
 			batches := fleet(n)
-			for _, batch := range batches { // not late, as nearly all writes
+			for _, batch := range batches { // not late, like nearly all writes
 				for i := range batch.Time {
 					batch.Time[i] += telemetry.MicrosOf(time.Now()) - noon
 				}

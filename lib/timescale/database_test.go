@@ -6,7 +6,7 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
-// flavours are what every test against a real database runs on.
+// flavours are the kinds of tables that every test against a real database runs on.
 var flavours = []Flavour{FlavourTimescale, FlavourPlain}
 
 func openPool(tb testing.TB, dsn string) *Pool {
@@ -19,7 +19,7 @@ func openPool(tb testing.TB, dsn string) *Pool {
 	return pool
 }
 
-// migrated is a pool on a fresh database with the schema.
+// migrated returns a pool on a new database with the schema.
 func migrated(tb testing.TB, flavour Flavour) *Pool {
 	tb.Helper()
 	pool := openPool(tb, pgtest.NewDatabase(tb))
@@ -27,6 +27,14 @@ func migrated(tb testing.TB, flavour Flavour) *Pool {
 		tb.Fatal(err)
 	}
 	return pool
+}
+
+// execute runs a statement.
+func execute(tb testing.TB, pool *Pool, statement string, args ...any) {
+	tb.Helper()
+	if _, err := pool.pgx.Exec(tb.Context(), statement, args...); err != nil {
+		tb.Fatalf("%s: %v", statement, err)
+	}
 }
 
 // query returns the single value of a query.

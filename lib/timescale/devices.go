@@ -43,7 +43,9 @@ func (t nameTable[T]) from() string {
 }
 
 // page returns a gateway's names after page.After, in order.
-func (t nameTable[T]) page(ctx context.Context, p *Pool, site telemetry.SiteID, gateway telemetry.GatewayID, page directory.Page) ([]T, error) {
+func (t nameTable[T]) page(
+	ctx context.Context, p *Pool, site telemetry.SiteID, gateway telemetry.GatewayID, page directory.Page,
+) ([]T, error) {
 	if _, err := p.Gateway(ctx, site, gateway); err != nil {
 		return nil, err
 	}
@@ -63,9 +65,9 @@ func (t nameTable[T]) change(
 ) (changed T, err error) {
 	args := []any{key[0], key[1], key[2]}
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		changed, err = queryOne(ctx, tx, t.scan, `UPDATE `+t.name+` n SET title = $4, `+t.attribute+` = $5, version = n.version + 1 FROM gateway g
-			WHERE g.id = n.gateway_id AND g.site = $1 AND g.name = $2 AND n.name = $3 AND ($6 = 0 OR n.version = $6) RETURNING `+t.columns(),
-			append(args, title, attribute, int64(from))...)
+		changed, err = queryOne(ctx, tx, t.scan, `UPDATE `+t.name+` n SET title = $4, `+t.attribute+` = $5, version = n.version + 1
+			FROM gateway g WHERE g.id = n.gateway_id AND g.site = $1 AND g.name = $2 AND n.name = $3 AND ($6 = 0 OR n.version = $6)
+			RETURNING `+t.columns(), append(args, title, attribute, int64(from))...)
 		return versionConflict(ctx, tx, err, "SELECT"+t.from()+" AND n.name = $3", args...)
 	})
 	if err != nil {
@@ -76,7 +78,9 @@ func (t nameTable[T]) change(
 }
 
 // Devices returns a gateway's devices after page.After, in the order of their names.
-func (p *Pool) Devices(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, page directory.Page) ([]directory.Device, error) {
+func (p *Pool) Devices(
+	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, page directory.Page,
+) ([]directory.Device, error) {
 	return deviceTable().page(ctx, p, site, gateway, page)
 }
 
@@ -93,7 +97,9 @@ func (p *Pool) ChangeDevice(ctx context.Context, d directory.Device, from direct
 }
 
 // Metrics returns a gateway's metrics after page.After, in the order of their names.
-func (p *Pool) Metrics(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, page directory.Page) ([]directory.Metric, error) {
+func (p *Pool) Metrics(
+	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, page directory.Page,
+) ([]directory.Metric, error) {
 	return metricTable().page(ctx, p, site, gateway, page)
 }
 

@@ -60,7 +60,8 @@ func (p *Pool) RegisterGateway(
 		if _, err := queryOne(ctx, tx, pgx.RowTo[string], "SELECT name FROM site WHERE name = $1", string(g.Site)); err != nil {
 			return err
 		}
-		registered, err = queryOne(ctx, tx, scanGateway, `INSERT INTO gateway AS g (name, site, site_since, title, registered_at) VALUES ($1, $2, $4, $3, $4)
+		registered, err = queryOne(ctx, tx, scanGateway, `INSERT INTO gateway AS g (name, site, site_since, title, registered_at)
+			VALUES ($1, $2, $4, $3, $4)
 			ON CONFLICT (name) DO UPDATE SET title = $3, registered_at = $4, version = g.version + 1
 			WHERE g.site = $2 AND g.registered_at IS NULL AND g.revoked_at IS NULL RETURNING `+gatewayColumns,
 			string(g.Name), string(g.Site), g.Title, g.RegisteredAt)
@@ -91,7 +92,8 @@ func (p *Pool) ChangeGateway(
 	ctx context.Context, g directory.Gateway, from directory.Version, entry trail.Entry,
 ) (changed directory.Gateway, err error) {
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		changed, err = queryOne(ctx, tx, scanGateway, `UPDATE gateway SET title = $3, revoked_at = coalesce(revoked_at, $4), version = version + 1
+		changed, err = queryOne(ctx, tx, scanGateway,
+			`UPDATE gateway SET title = $3, revoked_at = coalesce(revoked_at, $4), version = version + 1
 			WHERE site = $1 AND name = $2 AND ($5 = 0 OR version = $5) RETURNING `+gatewayColumns,
 			string(g.Site), string(g.Name), g.Title, orNull(g.RevokedAt), int64(from))
 		return versionConflict(ctx, tx, err, "SELECT FROM gateway WHERE site = $1 AND name = $2", string(g.Site), string(g.Name))
@@ -150,7 +152,8 @@ func (p *Pool) RemoveGatewayKey(
 ) error {
 	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE gateway_key k SET not_after = least(coalesce(not_after, $4), $4) FROM gateway g
-			WHERE g.id = k.gateway_id AND g.site = $1 AND g.name = $2 AND k.kid = $3`, string(site), string(gateway), keyID, entry.Time.Time())
+			WHERE g.id = k.gateway_id AND g.site = $1 AND g.name = $2 AND k.kid = $3`,
+			string(site), string(gateway), keyID, entry.Time.Time())
 		if err == nil && tag.RowsAffected() == 0 {
 			return telemetry.ErrNotFound
 		}

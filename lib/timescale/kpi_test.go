@@ -12,7 +12,7 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
-// seeded is the row with which the table begins.
+// seeded is the row that the migration inserts.
 func seeded() KPIConfig {
 	return KPIConfig{
 		GatewayPattern: "*", DevicePattern: "*", StateMetric: "state", CountMetric: "cycle_count", GoodMetric: "good_count",
@@ -21,23 +21,20 @@ func seeded() KPIConfig {
 	}
 }
 
-func execute(t *testing.T, pool *Pool, statement string) {
-	t.Helper()
-	if _, err := pool.pgx.Exec(t.Context(), statement); err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
-}
-
 func TestKPIConfigs(t *testing.T) {
 	for _, flavour := range flavours {
 		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
 			pool := migrated(t, flavour)
 			got, err := pool.KPIConfigs(t.Context())
 			if diff := cmp.Diff([]KPIConfig{seeded()}, got); diff != "" || err != nil {
 				t.Fatalf("seed differs, %v (-want +got):\n%s", err, diff)
 			}
-			execute(t, pool, `INSERT INTO device_kpi (gateway_pattern, device_pattern, priority, state_metric, states, ideal_cycle_seconds, stale_after_seconds, planned) VALUES
-				('gw-1', 'press-*', 100, 'mode', '{"-1": {"element": "not_planned"}}', 0.25, 10, '{"tue": [["06:00", "14:00"]], "mon": [["22:00", "24:00"], ["00:00", "06:30"]]}'),
+			execute(t, pool, `INSERT INTO device_kpi 
+				(gateway_pattern, device_pattern, priority, state_metric, states, ideal_cycle_seconds,
+				stale_after_seconds, planned) VALUES
+				('gw-1', 'press-*', 100, 'mode', '{"-1": {"element": "not_planned"}}', 0.25, 10, '{"tue": [["06:00", "14:00"]],
+					"mon": [["22:00", "24:00"], ["00:00", "06:30"]]}'),
 				('gw-1', 'press-12', 100, NULL, '{}', 0, 60, NULL),
 				('gw-2', '*', 500, NULL, '{}', 0, 60, NULL)`)
 			got, err = pool.KPIConfigs(t.Context())
@@ -45,7 +42,8 @@ func TestKPIConfigs(t *testing.T) {
 				{GatewayPattern: "gw-2", DevicePattern: "*", States: map[int]KPIState{}, StaleAfter: time.Minute},
 				{GatewayPattern: "gw-1", DevicePattern: "press-12", States: map[int]KPIState{}, StaleAfter: time.Minute},
 				{
-					GatewayPattern: "gw-1", DevicePattern: "press-*", StateMetric: "mode", States: map[int]KPIState{-1: {Element: "not_planned"}},
+					GatewayPattern: "gw-1", DevicePattern: "press-*", StateMetric: "mode",
+					States:     map[int]KPIState{-1: {Element: "not_planned"}},
 					IdealCycle: 250 * time.Millisecond, StaleAfter: 10 * time.Second,
 					Planned: []KPIShift{{0, 6*time.Hour + 30*time.Minute}, {22 * time.Hour, 24 * time.Hour}, {30 * time.Hour, 38 * time.Hour}},
 				},
@@ -58,7 +56,7 @@ func TestKPIConfigs(t *testing.T) {
 	}
 }
 
-func TestKPIConfigsLeavesOutWhatIsWrong(t *testing.T) {
+func TestKPIConfigsLeavesOutInvalidRows(t *testing.T) {
 	pool := migrated(t, FlavourPlain)
 	execute(t, pool, `INSERT INTO device_kpi (gateway_pattern, states, planned) VALUES
 		('a', '{"1.5": {"element": "idle"}}', NULL), ('b', '{"1": {"element": "asleep"}}', NULL), ('c', '{"1": 7}', NULL),
@@ -66,11 +64,11 @@ func TestKPIConfigsLeavesOutWhatIsWrong(t *testing.T) {
 		('g', '{}', '{"mon": [["23:00", "24:01"]]}'), ('h', '{}', '{"mon": [["23:00", "23:60"]]}')`)
 	got, err := pool.KPIConfigs(t.Context())
 	if !errors.Is(err, telemetry.ErrInvalid) || len(got) != 1 {
-		t.Fatalf("%d rows, %v", len(got), err)
+		t.Fatalf("got %d rows, %v; want 1 and ErrInvalid", len(got), err)
 	}
 	for gateway := range strings.SplitSeq("abcdefgh", "") {
 		if !strings.Contains(err.Error(), `row "`+gateway+`"`) {
-			t.Errorf("row %s is not named: %v", gateway, err)
+			t.Errorf("got error %v, want it to name row %s", err, gateway)
 		}
 	}
 	for _, statement := range []string{
@@ -83,7 +81,7 @@ func TestKPIConfigsLeavesOutWhatIsWrong(t *testing.T) {
 		`INSERT INTO device_kpi (gateway_pattern) VALUES ('*')`,
 	} {
 		if _, err := pool.pgx.Exec(t.Context(), statement); err == nil {
-			t.Errorf("%s: the table takes it", statement)
+			t.Errorf("%s: got no error, want a constraint violation", statement)
 		}
 	}
 }
@@ -95,10 +93,10 @@ func TestKPIConfigsWithoutDatabase(t *testing.T) {
 	}
 	defer pool.Close()
 	if _, err := pool.KPIConfigs(t.Context()); !errors.Is(err, telemetry.ErrUnavailable) {
-		t.Errorf("error %v, want unavailable", err)
+		t.Errorf("got error %v, want ErrUnavailable", err)
 	}
 	empty := openPool(t, pgtest.NewDatabase(t))
 	if got, err := empty.KPIConfigs(t.Context()); err == nil {
-		t.Errorf("a database without the table: %v", got)
+		t.Errorf("got %v without the table, want an error", got)
 	}
 }

@@ -52,7 +52,7 @@ func TestMigrateAtOnce(t *testing.T) {
 		applied += r.Applied
 	}
 	if applied != results[0].Version {
-		t.Errorf("%d migrations applied by four at once, want %d", applied, results[0].Version)
+		t.Errorf("got %d migrations applied by four concurrent calls, want %d", applied, results[0].Version)
 	}
 }
 
@@ -70,6 +70,6 @@ func TestMigrateMakesDailyHypertable(t *testing.T) {
 func TestMigratePlainNeedsNoExtension(t *testing.T) {
 	pool := migrated(t, FlavourPlain)
 	if got := query[int](t, pool, "SELECT count(*)::int FROM pg_extension WHERE extname = 'timescaledb'"); got != 0 {
-		t.Error("the extension is there, want a plain database")
+		t.Error("got the extension, want a plain database")
 	}
 }

@@ -50,14 +50,14 @@ func TestClassify(t *testing.T) {
 			}
 		}
 		if !errors.Is(got, c.err) {
-			t.Errorf("%s: the cause is lost", name)
+			t.Errorf("%s: got %v, want it to wrap its cause", name, got)
 		}
 		if r, ok := errors.AsType[*Retryable](got); ok != errors.Is(c.want, telemetry.ErrUnavailable) {
 			t.Errorf("%s: Retryable = %v", name, r)
 		}
 	}
 	if classify(nil) != nil {
-		t.Error("classify(nil) is an error")
+		t.Error("classify(nil): got an error, want nil")
 	}
 }
 
@@ -92,7 +92,7 @@ func TestBreaker(t *testing.T) {
 	allowed(true)
 	allowed(true)
 	b.record(true)
-	// A trial whose outcome never comes.
+	// A trial that never ends.
 	fail()
 	fail()
 	now = now.Add(time.Second)
@@ -101,7 +101,7 @@ func TestBreaker(t *testing.T) {
 	allowed(false)
 	now = now.Add(time.Second)
 	allowed(true)
-	// A trial whose caller hung up leaves it to the next one.
+	// After a canceled trial the next call is the trial.
 	b.release()
 	allowed(true)
 	allowed(false)
@@ -111,7 +111,10 @@ func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		config := PoolConfig{Jitter: func() float64 { return 0.5 }}.withDefaults()
 		p := &Pool{config: config}
-		for attempt, want := range map[int]time.Duration{1: 15 * time.Millisecond, 2: 30 * time.Millisecond, 9: 750 * time.Millisecond, 60: 750 * time.Millisecond} {
+		for attempt, want := range map[int]time.Duration{
+			1: 15 * time.Millisecond, 2: 30 * time.Millisecond, 9: 750 * time.Millisecond,
+			60: 750 * time.Millisecond,
+		} {
 			start := time.Now()
 			if !p.pause(t.Context(), attempt) || time.Since(start) != want {
 				t.Errorf("attempt %d: paused %v, want %v", attempt, time.Since(start), want)
@@ -121,17 +124,17 @@ func TestPause(t *testing.T) {
 		defer cancel()
 		start := time.Now()
 		if p.pause(ctx, 1) || time.Since(start) != 0 {
-			t.Error("paused into the deadline, want an answer at once")
+			t.Error("paused until the deadline, want false at once")
 		}
 	})
 }
 
-func TestDoRetriesUntilItWorks(t *testing.T) {
+func TestDoRetries(t *testing.T) {
 	pool := openPool(t, pgtest.NewDatabase(t))
 	calls := 0
 	err := pool.do(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
 		if calls++; calls < 3 {
-			// The backend ends itself.
+			// The backend terminates itself.
 			_, err := conn.Exec(ctx, "SELECT pg_terminate_backend(pg_backend_pid())")
 			return err
 		}
@@ -151,8 +154,11 @@ func TestDoRetriesUntilItWorks(t *testing.T) {
 	}
 }
 
-func TestNobodyThere(t *testing.T) {
-	pool, err := Open(t.Context(), PoolConfig{DSN: "postgres://u:hidden@127.0.0.1:1/d", ConnectTimeout: time.Second, MaxAttempts: 2, BreakerThreshold: 2, BreakerCoolDown: time.Hour})
+func TestUnreachableDatabase(t *testing.T) {
+	pool, err := Open(t.Context(), PoolConfig{
+		DSN: "postgres://u:hidden@127.0.0.1:1/d", ConnectTimeout: time.Second, MaxAttempts: 2,
+		BreakerThreshold: 2, BreakerCoolDown: time.Hour,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +169,8 @@ func TestNobodyThere(t *testing.T) {
 	if err := pool.Ping(t.Context()); !errors.Is(err, errOpen) {
 		t.Errorf("error = %v, want the open breaker", err)
 	}
-	if _, err := Open(t.Context(), PoolConfig{DSN: "postgres://u:hidden@h:notaport/d"}); !errors.Is(err, telemetry.ErrInvalid) || strings.Contains(err.Error(), "hidden") {
+	if _, err := Open(t.Context(), PoolConfig{DSN: "postgres://u:hidden@h:notaport/d"}); !errors.Is(err, telemetry.ErrInvalid) ||
+		strings.Contains(err.Error(), "hidden") {
 		t.Errorf("error = %v, want ErrInvalid without the password", err)
 	}
 }
@@ -174,18 +181,22 @@ func TestSessionSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	for name, want := range map[string]string{"statement_timeout": "1500ms", "lock_timeout": "5s", "timezone": "UTC", "application_name": "insighthub", "synchronous_commit": "on"} {
+	for name, want := range map[string]string{
+		"statement_timeout": "1500ms", "lock_timeout": "5s", "timezone": "UTC",
+		"application_name": "insighthub", "synchronous_commit": "on",
+	} {
 		if got := query[string](t, pool, "SELECT current_setting($1)", name); got != want {
 			t.Errorf("%s = %q, want %q", name, got, want)
 		}
 	}
 }
 
-// TestWriteSurvivesLostConnections ends the writer's backends again and again,
-// in the middle of whatever they do.
+// TestWriteSurvivesLostConnections terminates the writer's backends repeatedly, in the
+// middle of a COPY.
 func TestWriteSurvivesLostConnections(t *testing.T) {
 	for _, flavour := range flavours {
 		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
 			pool := migrated(t, flavour)
 			w := NewWriter(pool, WriterConfig{})
 			admin := openPool(t, pool.config.DSN)
@@ -196,7 +207,7 @@ func TestWriteSurvivesLostConnections(t *testing.T) {
 			go func() {
 				total, next := 0, int64(0)
 				for ctx.Err() == nil {
-					// Ask until a kill meets a write, then leave the next ones alone: they must get through.
+					// Poll until a COPY was terminated, then let the next three writes succeed.
 					now := written.Load()
 					if now < next {
 						time.Sleep(time.Millisecond)
@@ -216,14 +227,14 @@ func TestWriteSurvivesLostConnections(t *testing.T) {
 			const least, rows = 60, 5 * 5 * 200
 			var outcomes Outcome
 			rounds := 0
-			// Until a kill has met a write, too: how soon that is depends on the machine.
+			// At least until a COPY was terminated, which depends on the machine.
 			for giveUp := time.Now().Add(2 * time.Minute); rounds < least || !met.Load() && time.Now().Before(giveUp); rounds++ {
 				b := grid("g", 5, 5, 200, noon+telemetry.Micros(rounds)*200_000_000)
 				for {
 					o, err := w.Write(ctx, []*telemetry.Batch{b})
 					written.Add(1)
 					if errors.Is(err, telemetry.ErrUnavailable) {
-						continue // as the event source would
+						continue // as the event source mapping does
 					}
 					if err != nil {
 						t.Fatal(err)
@@ -235,9 +246,9 @@ func TestWriteSurvivesLostConnections(t *testing.T) {
 			}
 			cancel()
 			if n := <-killed; n == 0 {
-				t.Error("no backend was ended in mid-copy: nothing was tested")
+				t.Error("no backend was terminated during a COPY, want at least one")
 			} else {
-				t.Logf("%d backends ended in mid-copy", n)
+				t.Logf("%d backends terminated during a COPY", n)
 			}
 			if got := query[int](t, admin, "SELECT count(*)::int FROM event"); got != rounds*rows {
 				t.Errorf("%d rows, want %d", got, rounds*rows)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -14,46 +15,47 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Statements over event and event_minute are not prepared once for all parameters:
-// the planner has to see the times to leave out the chunks that can not match.
-const planned = pgx.QueryExecModeCacheDescribe
+// customPlan makes PostgreSQL plan a statement for its parameters. Statements over event,
+// event_minute and event_hour need that: the planner excludes chunks by the times.
+const customPlan = pgx.QueryExecModeCacheDescribe
 
-// seriesState is what has to be known of a series before a range of it is read.
+// seriesState is what a query of a range of a series depends on.
 type seriesState struct {
 	device, metric           int32
 	unit                     string
 	watermark, hourWatermark time.Time
-	// What is before may be gone.
+	// Events and minutes before these times may have been dropped.
 	eventsSince, minutesSince time.Time
-	// stale are the hours of the range whose minutes are not true.
+	// stale are the hours of the range whose minutes do not agree with their events.
 	stale []time.Time
 }
 
-// state looks a series up; telemetry.ErrNotFound when the site has none such. It is
-// read before the range itself: an hour that becomes stale in between does so with an
-// event that was not there when the question was asked.
+// lookUpSeries returns the state of a series, or telemetry.ErrNotFound. It is read before
+// the range itself: an hour that becomes stale in between does so with an event that was
+// stored after the query began.
 //
-// It reads no table of chunks, so that its plan can be kept.
-func state(ctx context.Context, conn *pgx.Conn, s readings.Series, r readings.Range) (seriesState, error) {
+// It reads no hypertable, so that its statement can be prepared.
+func lookUpSeries(ctx context.Context, conn *pgx.Conn, s readings.Series, r readings.Range) (seriesState, error) {
 	return queryOne(ctx, conn, func(row pgx.CollectableRow) (st seriesState, err error) {
 		err = row.Scan(&st.device, &st.metric, &st.unit, &st.watermark, &st.hourWatermark, &st.eventsSince, &st.minutesSince, &st.stale)
 		return st, err
 	}, `SELECT d.id, m.id, m.unit, w.watermark, w.hour_watermark, w.events_since, w.minutes_since,
-			ARRAY(SELECT DISTINCT hour FROM rollup_stale WHERE device_id = d.id AND metric_id = m.id AND hour > $5::timestamptz - interval '1 hour' AND hour < $6::timestamptz
-				AND hour >= w.events_since ORDER BY hour)
+			ARRAY(SELECT DISTINCT hour FROM rollup_stale WHERE device_id = d.id AND metric_id = m.id
+				AND hour > $5::timestamptz - interval '1 hour' AND hour < $6::timestamptz AND hour >= w.events_since ORDER BY hour)
 		FROM gateway g JOIN device d ON d.gateway_id = g.id JOIN metric m ON m.gateway_id = g.id CROSS JOIN rollup_watermark w
 		WHERE g.site = $1 AND g.name = $2 AND d.name = $3 AND m.name = $4`,
 		string(s.Site), string(s.Gateway), string(s.Device), string(s.Metric), r.From.Time(), r.To.Time())
 }
 
-// atLeast returns how many readings a range has at least, from its first minutes.
-func atLeast(ctx context.Context, conn *pgx.Conn, st seriesState, r readings.Range, q readings.Qualities) (int64, error) {
+// minimumCount returns how many readings a range has at least, by its first minutes.
+func minimumCount(ctx context.Context, conn *pgx.Conn, st seriesState, r readings.Range, q readings.Qualities) (int64, error) {
 	return queryOne(ctx, conn, pgx.RowTo[int64], `SELECT coalesce(sum(count), 0)::int8 FROM (SELECT count FROM event_minute
-		WHERE device_id = $1 AND metric_id = $2 AND minute >= $3 AND minute < $4::timestamptz - interval '1 minute' AND quality = ANY ($5::int2[])
-		ORDER BY minute LIMIT 100) AS minutes`, planned, st.device, st.metric, r.From.Time(), r.To.Time(), codes(q))
+		WHERE device_id = $1 AND metric_id = $2 AND minute >= $3 AND minute < $4::timestamptz - interval '1 minute'
+			AND quality = ANY ($5::int2[]) ORDER BY minute
+				LIMIT 100) AS minutes`, customPlan, st.device, st.metric, r.From.Time(), r.To.Time(), codes(q))
 }
 
-// codes are qualities as the tables keep them.
+// codes are qualities as the tables store them.
 func codes(q readings.Qualities) []int16 {
 	out := make([]int16, len(q))
 	for i, quality := range q {
@@ -63,32 +65,33 @@ func codes(q readings.Qualities) []int16 {
 }
 
 // Points returns single readings of a series; see readings.PointQuery.
-// telemetry.ErrNotFound when the site has no such series.
+// telemetry.ErrNotFound: the site has no such series.
 func (p *Pool) Points(ctx context.Context, s readings.Series, q readings.PointQuery) (points readings.Points, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		st, err := state(ctx, conn, s, q.Range)
+		st, err := lookUpSeries(ctx, conn, s, q.Range)
 		if err != nil {
 			return err
 		}
 		points = readings.Points{Unit: st.unit}
 		if q.Whole {
-			if points.StoredWidth, err = keptWidth(ctx, conn, st, q.Range); err != nil || points.StoredWidth > 0 {
+			if points.StoredWidth, err = coarserWidth(ctx, conn, st, q.Range); err != nil || points.StoredWidth > 0 {
 				points.More = true
 				return err
 			}
 		}
 		if q.Whole && len(st.stale) == 0 {
-			if some, err := atLeast(ctx, conn, st, q.Range, q.Qualities); err != nil || some > int64(q.Limit) {
+			if n, err := minimumCount(ctx, conn, st, q.Range, q.Qualities); err != nil || n > int64(q.Limit) {
 				points.More = true
 				return err
 			}
 		}
-		// The limit hides in a query of its own from the planner, who then expects to need
-		// a part of the range and follows the index. Else it gathers pages and sorts, at
-		// twice the cost: the index is in the order asked for, and so are the pages.
+		// The subquery hides the limit from the planner, which then expects to read a part
+		// of the range and uses an index scan. With a visible limit it chooses a bitmap scan
+		// and a sort, at twice the cost: index and pages are in the requested order anyway.
 		rows, err := conn.Query(ctx, `SELECT time, value, quality FROM event
-			WHERE device_id = $1 AND metric_id = $2 AND time >= $3 AND time < $4 AND quality = ANY ($5::int2[]) ORDER BY time LIMIT (SELECT $6::int8)`,
-			planned, st.device, st.metric, q.Range.From.Time(), q.Range.To.Time(), codes(q.Qualities), q.Limit+1)
+			WHERE device_id = $1 AND metric_id = $2 AND time >= $3 AND time < $4 AND quality = ANY ($5::int2[])
+				ORDER BY time LIMIT (SELECT $6::int8)`,
+			customPlan, st.device, st.metric, q.Range.From.Time(), q.Range.To.Time(), codes(q.Qualities), q.Limit+1)
 		if err != nil {
 			return err
 		}
@@ -106,10 +109,20 @@ func (p *Pool) Points(ctx context.Context, s readings.Series, q readings.PointQu
 	return points, nil
 }
 
-var errFormat = errors.New("the driver did not deliver binary values")
+var errFormat = errors.New("the driver did not return values in binary format")
 
 // appendPoints reads rows of time, value, quality.
 func appendPoints(points *readings.Points, rows pgx.Rows) error {
+	return readBinary(rows, []int{8, 8, 2}, func(v [][]byte) {
+		points.Times = append(points.Times, microsOf(v[0]))
+		points.Values = append(points.Values, float64Of(v[1]))
+		points.Quality = append(points.Quality, telemetry.Quality(binary.BigEndian.Uint16(v[2])))
+	})
+}
+
+// readBinary passes the values of each row to add, without the driver's conversions.
+// Their lengths must be those of sizes.
+func readBinary(rows pgx.Rows, sizes []int, add func(v [][]byte)) error {
 	defer rows.Close()
 	for _, f := range rows.FieldDescriptions() {
 		if f.Format != pgx.BinaryFormatCode {
@@ -118,12 +131,15 @@ func appendPoints(points *readings.Points, rows pgx.Rows) error {
 	}
 	for rows.Next() {
 		v := rows.RawValues()
-		if len(v) != 3 || len(v[0]) != 8 || len(v[1]) != 8 || len(v[2]) != 2 {
+		if len(v) != len(sizes) {
 			return errFormat
 		}
-		points.Times = append(points.Times, microsOf(v[0]))
-		points.Values = append(points.Values, math.Float64frombits(binary.BigEndian.Uint64(v[1])))
-		points.Quality = append(points.Quality, telemetry.Quality(binary.BigEndian.Uint16(v[2])))
+		for i, size := range sizes {
+			if len(v[i]) != size {
+				return errFormat
+			}
+		}
+		add(v)
 	}
 	return rows.Err()
 }
@@ -133,11 +149,14 @@ func microsOf(raw []byte) telemetry.Micros {
 	return telemetry.Micros(binary.BigEndian.Uint64(raw)) + postgresEpoch
 }
 
-// Buckets returns a series in buckets, of minutes where there are any and of events for
-// the rest; see readings.BucketQuery. telemetry.ErrNotFound when the site has no such series.
+// float64Of decodes a float8.
+func float64Of(raw []byte) float64 { return math.Float64frombits(binary.BigEndian.Uint64(raw)) }
+
+// Buckets returns a series in buckets, from hours and minutes as far as they are rolled
+// up, and from events for the rest; see readings.BucketQuery. telemetry.ErrNotFound: the site has no such series.
 func (p *Pool) Buckets(ctx context.Context, s readings.Series, q readings.BucketQuery) (buckets readings.Buckets, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		st, err := state(ctx, conn, s, q.Range)
+		st, err := lookUpSeries(ctx, conn, s, q.Range)
 		if err != nil {
 			return err
 		}
@@ -145,7 +164,7 @@ func (p *Pool) Buckets(ctx context.Context, s readings.Series, q readings.Bucket
 		if err != nil {
 			return err
 		}
-		rows, err := conn.Query(ctx, statement, append([]any{planned}, arguments...)...)
+		rows, err := conn.Query(ctx, statement, append([]any{customPlan}, arguments...)...)
 		if err != nil {
 			return err
 		}
@@ -158,26 +177,12 @@ func (p *Pool) Buckets(ctx context.Context, s readings.Series, q readings.Bucket
 	return buckets, nil
 }
 
-// appendBuckets reads rows of a time and as many values as there are columns.
+// appendBuckets reads rows of a time and a value for each column.
 func appendBuckets(buckets *readings.Buckets, rows pgx.Rows) error {
-	defer rows.Close()
-	for _, f := range rows.FieldDescriptions() {
-		if f.Format != pgx.BinaryFormatCode {
-			return errFormat
-		}
-	}
-	for rows.Next() {
-		v := rows.RawValues()
-		if len(v) != 1+len(buckets.Columns) || len(v[0]) != 8 {
-			return errFormat
-		}
+	return readBinary(rows, slices.Repeat([]int{8}, 1+len(buckets.Columns)), func(v [][]byte) {
 		buckets.Times = append(buckets.Times, microsOf(v[0]))
 		for i, raw := range v[1:] {
-			if len(raw) != 8 {
-				return errFormat
-			}
-			buckets.Columns[i] = append(buckets.Columns[i], math.Float64frombits(binary.BigEndian.Uint64(raw)))
+			buckets.Columns[i] = append(buckets.Columns[i], float64Of(raw))
 		}
-	}
-	return rows.Err()
+	})
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// seriesRow is a series of a page and what has to be known to read its end.
+// seriesRow is a series and what the query of its latest reading depends on.
 type seriesRow struct {
 	device, metric int32
 	readings.Latest
@@ -25,8 +25,8 @@ func scanSeries(row pgx.CollectableRow) (s seriesRow, err error) {
 }
 
 // Latest returns the last reading of each series of a gateway by event time, in the
-// order of the names of devices and metrics. telemetry.ErrNotFound when the site has no
-// such gateway.
+// order of the names of devices and metrics. telemetry.ErrNotFound: the site has no such
+// gateway.
 func (p *Pool) Latest(ctx context.Context, q readings.LatestQuery) (latest []readings.Latest, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		latest = nil
@@ -45,10 +45,11 @@ func (p *Pool) Latest(ctx context.Context, q readings.LatestQuery) (latest []rea
 			return err
 		}
 		if len(series) == 0 {
-			_, err := queryOne(ctx, conn, pgx.RowTo[int32], "SELECT id FROM gateway WHERE site = $1 AND name = $2", string(q.Site), string(q.Gateway))
+			_, err := queryOne(ctx, conn, pgx.RowTo[int32], "SELECT id FROM gateway WHERE site = $1 AND name = $2",
+				string(q.Site), string(q.Gateway))
 			return err
 		}
-		if err := readEnds(ctx, conn, series); err != nil {
+		if err := readLatest(ctx, conn, series); err != nil {
 			return err
 		}
 		for _, s := range series {
@@ -62,53 +63,57 @@ func (p *Pool) Latest(ctx context.Context, q readings.LatestQuery) (latest []rea
 	return latest, nil
 }
 
-// readEnds fills in the last readings: those after the watermark are looked for among
-// the events, the others among the minutes and the events of stale hours.
-func readEnds(ctx context.Context, conn *pgx.Conn, series []seriesRow) error {
-	missing, err := lookUp(ctx, conn, series, all(series), `SELECT time, value, quality FROM event
+// readLatest fills in the latest readings. It searches the events after the watermark
+// first, then the minutes and the events of stale hours.
+func readLatest(ctx context.Context, conn *pgx.Conn, series []seriesRow) error {
+	missing, err := queryLatest(ctx, conn, series, indexes(series), `SELECT time, value, quality FROM event
 		WHERE event.device_id = wanted.device_id AND event.metric_id = wanted.metric_id AND time >= $3 ORDER BY time DESC LIMIT 1`)
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	var quiet, stale []int
+	var rolledUp, stale []int
 	for _, i := range missing {
 		if series[i].stale {
 			stale = append(stale, i)
 		} else {
-			quiet = append(quiet, i)
+			rolledUp = append(rolledUp, i)
 		}
 	}
-	if _, err := lookUp(ctx, conn, series, quiet, `SELECT last_at AS time, last AS value, quality FROM event_minute
+	if _, err := queryLatest(ctx, conn, series, rolledUp, `SELECT last_at AS time, last AS value, quality FROM event_minute
 		WHERE event_minute.device_id = wanted.device_id AND event_minute.metric_id = wanted.metric_id AND minute < $3
 		ORDER BY minute DESC, last_at DESC LIMIT 1`); err != nil {
 		return err
 	}
-	// The last of the minutes that are true, or of the stale hours' events.
-	_, err = lookUp(ctx, conn, series, stale, `(SELECT last_at AS time, last AS value, quality FROM event_minute
+	// The latest of the minutes that are not stale and of the events of stale hours.
+	_, err = queryLatest(ctx, conn, series, stale, `(SELECT last_at AS time, last AS value, quality FROM event_minute
 			WHERE event_minute.device_id = wanted.device_id AND event_minute.metric_id = wanted.metric_id AND minute < $3
-				AND NOT EXISTS (SELECT FROM rollup_stale r WHERE r.device_id = wanted.device_id AND r.metric_id = wanted.metric_id AND r.hour = date_bin('1 hour', minute, 'epoch'))
+				AND NOT EXISTS (SELECT FROM rollup_stale r WHERE r.device_id = wanted.device_id AND r.metric_id = wanted.metric_id
+					AND r.hour = date_bin('1 hour', minute, 'epoch'))
 			ORDER BY minute DESC, last_at DESC LIMIT 1)
 		UNION ALL
-		(SELECT ending.* FROM (SELECT DISTINCT hour FROM rollup_stale r WHERE r.device_id = wanted.device_id AND r.metric_id = wanted.metric_id) AS hours
+		(SELECT latest.* FROM (SELECT DISTINCT hour FROM rollup_stale r
+				WHERE r.device_id = wanted.device_id AND r.metric_id = wanted.metric_id) AS hours
 			CROSS JOIN LATERAL (SELECT time, value, quality FROM event
-				WHERE event.device_id = wanted.device_id AND event.metric_id = wanted.metric_id AND time >= hour AND time < hour + interval '1 hour'
-				ORDER BY time DESC LIMIT 1) AS ending
+				WHERE event.device_id = wanted.device_id AND event.metric_id = wanted.metric_id
+					AND time >= hour AND time < hour + interval '1 hour'
+				ORDER BY time DESC LIMIT 1) AS latest
 			ORDER BY hour DESC LIMIT 1)
 		ORDER BY time DESC LIMIT 1`)
 	return err
 }
 
-func all(series []seriesRow) []int {
-	indexes := make([]int, len(series))
-	for i := range indexes {
-		indexes[i] = i
+func indexes(series []seriesRow) []int {
+	all := make([]int, len(series))
+	for i := range all {
+		all[i] = i
 	}
-	return indexes
+	return all
 }
 
-// lookUp runs one of the queries above for some of the series and returns those for
-// which it found nothing.
-func lookUp(ctx context.Context, conn *pgx.Conn, series []seriesRow, which []int, end string) (missing []int, err error) {
+// queryLatest runs a subquery of the latest reading for some of the series, which are
+// wanted(device_id, metric_id) there; $3 is the watermark. It returns the series for which
+// the subquery found nothing.
+func queryLatest(ctx context.Context, conn *pgx.Conn, series []seriesRow, which []int, subquery string) (missing []int, err error) {
 	if len(which) == 0 {
 		return nil, nil
 	}
@@ -116,9 +121,10 @@ func lookUp(ctx context.Context, conn *pgx.Conn, series []seriesRow, which []int
 	for n, i := range which {
 		devices[n], metrics[n] = series[i].device, series[i].metric
 	}
-	rows, err := conn.Query(ctx, `SELECT ending.time, ending.value, ending.quality
-		FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS wanted(device_id, metric_id, place) LEFT JOIN LATERAL (`+end+`) AS ending ON true ORDER BY place`,
-		planned, devices, metrics, series[which[0]].watermark)
+	rows, err := conn.Query(ctx, `SELECT latest.time, latest.value, latest.quality
+		FROM unnest($1::int4[], $2::int4[]) WITH ORDINALITY AS wanted(device_id, metric_id, n)
+		LEFT JOIN LATERAL (`+subquery+`) AS latest ON true ORDER BY n`,
+		customPlan, devices, metrics, series[which[0]].watermark)
 	if err != nil {
 		return nil, err
 	}

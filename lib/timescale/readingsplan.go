@@ -12,12 +12,12 @@ import (
 const (
 	minuteMicros = telemetry.Micros(time.Minute / time.Microsecond)
 	hourMicros   = telemetry.Micros(time.Hour / time.Microsecond)
-	// maxPieces bounds the parts of which a range is put together; past it the events
-	// between the first and the last stale hour are read themselves.
+	// maxPieces limits the stale hours of a range that are read one by one. If there are
+	// more, events are read from the first to the last of them.
 	maxPieces = 12
 )
 
-// source is what a part of a range is made of.
+// source is the table that a part of a range is read from.
 type source int
 
 const (
@@ -32,8 +32,8 @@ type piece struct {
 	of source
 }
 
-// pieces says from what a range is answered: from hours and minutes where they are whole,
-// below their watermarks and true, else from events.
+// pieces splits a range by source: hours and minutes where they lie completely in the
+// range, before their watermark and not in a stale hour, else events.
 func pieces(r readings.Range, width time.Duration, watermark, hourWatermark telemetry.Micros, stale []telemetry.Micros) []piece {
 	holes := holesOf(stale)
 	if width%time.Hour != 0 {
@@ -48,7 +48,7 @@ func pieces(r readings.Range, width time.Duration, watermark, hourWatermark tele
 	return finePieces(all, readings.Range{From: to, To: r.To}, width, watermark, holes)
 }
 
-// finePieces adds those of a range of which there are no hours.
+// finePieces adds the pieces of a range without hours: minutes and events.
 func finePieces(all []piece, r readings.Range, width time.Duration, watermark telemetry.Micros, holes []readings.Range) []piece {
 	from := floorTo(r.From+minuteMicros-1, minuteMicros)
 	to := floorTo(min(r.To, watermark), minuteMicros)
@@ -60,7 +60,7 @@ func finePieces(all []piece, r readings.Range, width time.Duration, watermark te
 	return add(all, piece{readings.Range{From: to, To: r.To}, ofEvents})
 }
 
-// holesOf joins stale hours, which are in order.
+// holesOf merges adjacent stale hours, which are sorted.
 func holesOf(stale []telemetry.Micros) (holes []readings.Range) {
 	if n := len(stale); n > maxPieces {
 		return []readings.Range{{From: stale[0], To: stale[n-1] + hourMicros}}
@@ -75,7 +75,7 @@ func holesOf(stale []telemetry.Micros) (holes []readings.Range) {
 	return holes
 }
 
-// split adds r as one source, with events in its holes, which are in order and apart.
+// split adds r with one source, and with events in its holes, which are sorted and disjoint.
 func split(all []piece, r readings.Range, of source, holes []readings.Range) []piece {
 	for _, hole := range holes {
 		begin, end := max(hole.From, r.From), min(hole.To, r.To)
@@ -89,7 +89,7 @@ func split(all []piece, r readings.Range, of source, holes []readings.Range) []p
 	return add(all, piece{r, of})
 }
 
-// add appends a piece, joined to the last where they are of the same.
+// add appends a piece, or extends the last one if both have the same source.
 func add(all []piece, p piece) []piece {
 	if p.From >= p.To {
 		return all
@@ -101,7 +101,7 @@ func add(all []piece, p piece) []piece {
 	return append(all, p)
 }
 
-// bucketColumn is the expression of an aggregate over the union of pieces.
+// bucketColumn returns the SQL expression of an aggregate over the union of pieces.
 func bucketColumn(a readings.Aggregate) (string, error) {
 	switch a {
 	case readings.Min:
@@ -123,8 +123,8 @@ func bucketColumn(a readings.Aggregate) (string, error) {
 	}
 }
 
-// bucketStatement makes the query of a range in buckets. Only texts of this file go
-// into the statement; everything else is a parameter.
+// bucketStatement returns the query of a range in buckets. The statement is made of
+// constants of this file; everything else is a parameter.
 func bucketStatement(st seriesState, q readings.BucketQuery) (statement string, arguments []any, err error) {
 	stale := make([]telemetry.Micros, len(st.stale))
 	for i, hour := range st.stale {
@@ -146,7 +146,8 @@ func bucketStatement(st seriesState, q readings.BucketQuery) (statement string, 
 			b.WriteString(" UNION ALL ")
 		}
 		arguments = append(arguments, p.From.Time(), p.To.Time())
-		const rolledUp = "count AS n, sum AS total, min AS low, max AS high, first AS opening, first_at AS opened, last AS closing, last_at AS closed FROM "
+		const rolledUp = "count AS n, sum AS total, min AS low, max AS high, " +
+			"first AS opening, first_at AS opened, last AS closing, last_at AS closed FROM "
 		time := "time"
 		switch p.of {
 		case ofHours:
@@ -156,11 +157,12 @@ func bucketStatement(st seriesState, q readings.BucketQuery) (statement string, 
 			time = "minute"
 			b.WriteString("SELECT date_bin($4, minute, 'epoch') AS bucket, " + rolledUp + "event_minute")
 		default:
-			b.WriteString(`SELECT date_bin($4, time, 'epoch') AS bucket, 1 AS n, least(greatest(value, -1e290), 1e290) AS total, value AS low, value AS high, value AS opening, time AS opened, value AS closing, time AS closed
-				FROM event`)
+			b.WriteString(`SELECT date_bin($4, time, 'epoch') AS bucket, 1 AS n, least(greatest(value, -1e290), 1e290) AS total,
+				value AS low, value AS high, value AS opening, time AS opened, value AS closing, time AS closed FROM event`)
 		}
 		n := len(arguments)
-		fmt.Fprintf(&b, " WHERE device_id = $1 AND metric_id = $2 AND quality = ANY ($3::int2[]) AND %s >= $%d AND %s < $%d", time, n-1, time, n)
+		fmt.Fprintf(&b, " WHERE device_id = $1 AND metric_id = $2 AND quality = ANY ($3::int2[]) AND %s >= $%d AND %s < $%d",
+			time, n-1, time, n)
 	}
 	b.WriteString(") AS part GROUP BY bucket ORDER BY bucket")
 	return b.String(), arguments, nil

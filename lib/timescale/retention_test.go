@@ -28,13 +28,13 @@ func TestRetentionValidate(t *testing.T) {
 		{EventDays: 1, MinuteDays: 1, HourDays: -1}: false,
 	} {
 		if err := r.Validate(); (err == nil) != ok || (err != nil && !errors.Is(err, telemetry.ErrInvalid)) {
-			t.Errorf("%+v: %v", r, err)
+			t.Errorf("%+v: got error %v, want valid %v", r, err, ok)
 		}
 	}
 }
 
-// old is how the retention's tests begin: a reading each 20 days for 400 days, at noon.
-func old(t *testing.T, w *Writer) (today telemetry.Micros) {
+// writeOldEvents writes a reading each 20 days for 400 days, at noon, and returns today.
+func writeOldEvents(t *testing.T, w *Writer) (today telemetry.Micros) {
 	t.Helper()
 	today = floorTo(telemetry.MicrosOf(time.Now()), dayMicros)
 	b := batchOf("g")
@@ -48,8 +48,8 @@ func old(t *testing.T, w *Writer) (today telemetry.Micros) {
 func refresh(t *testing.T, pool *Pool) Rollup {
 	t.Helper()
 	done, err := pool.RefreshRollup(t.Context())
-	if err != nil || done.Behind {
-		t.Fatalf("%+v, %v", done, err)
+	if err != nil || done.Incomplete {
+		t.Fatalf("got %+v, %v; want it complete", done, err)
 	}
 	return done
 }
@@ -57,87 +57,98 @@ func refresh(t *testing.T, pool *Pool) Rollup {
 func applied(t *testing.T, pool *Pool, r Retention) Retained {
 	t.Helper()
 	done, err := pool.ApplyRetention(t.Context(), r)
-	if err != nil || done.Behind {
-		t.Fatalf("%+v, %v", done, err)
+	if err != nil || done.Incomplete {
+		t.Fatalf("got %+v, %v; want it complete", done, err)
 	}
 	return done
 }
 
-// counts is how many rows the three tables have.
+// counts returns the numbers of rows of event, event_minute and event_hour.
 func counts(t *testing.T, pool *Pool) [3]int {
 	t.Helper()
-	return [3]int{
-		query[int](t, pool, "SELECT count(*) FROM event"), query[int](t, pool, "SELECT count(*) FROM event_minute"), query[int](t, pool, "SELECT count(*) FROM event_hour"),
+	var n [3]int
+	for i, table := range []string{"event", "event_minute", "event_hour"} {
+		n[i] = query[int](t, pool, "SELECT count(*) FROM "+table)
 	}
+	return n
 }
 
-// TestRetention: events, minutes and hours go when they are due, and no event before its
-// minutes and hours are made.
+// TestRetention: events, minutes and hours past their retention are dropped, and no event
+// before it is rolled up.
 func TestRetention(t *testing.T) {
 	for _, flavour := range flavours {
 		t.Run(string(flavour), func(t *testing.T) {
 			t.Parallel()
 			pool := migrated(t, flavour)
 			w := NewWriter(pool, WriterConfig{})
-			today := old(t, w)
-			// Stale, all of it: nothing may go but what precedes the oldest.
-			if done := applied(t, pool, Retention{EventDays: 90, MinuteDays: 200}); !done.EventsSince.Equal((today - 401*dayMicros).Time()) || !done.MinutesSince.Equal(done.EventsSince) || done.Dropped != 0 {
+			today := writeOldEvents(t, w)
+			// All hours are stale: the start may only move to the day of the oldest.
+			if done := applied(t, pool, Retention{EventDays: 90, MinuteDays: 200}); !done.EventsSince.Equal((today - 401*dayMicros).Time()) ||
+				!done.MinutesSince.Equal(done.EventsSince) || done.Dropped != 0 {
 				t.Errorf("before the roll-up: %+v", done)
 			}
 			refresh(t, pool)
 			if got := counts(t, pool); got != [3]int{21, 21, 21} {
-				t.Fatalf("%v rows", got)
+				t.Fatalf("got %v rows, want 21 in each table", got)
 			}
 			done := applied(t, pool, Retention{EventDays: 90, MinuteDays: 200})
-			if !done.EventsSince.Equal((today - 90*dayMicros).Time()) || !done.MinutesSince.Equal((today - 200*dayMicros).Time()) || done.Dropped == 0 {
-				t.Errorf("retained %+v", done)
+			if !done.EventsSince.Equal((today - 90*dayMicros).Time()) || !done.MinutesSince.Equal((today - 200*dayMicros).Time()) ||
+				done.Dropped == 0 {
+				t.Errorf("got %+v, want the retention applied", done)
 			}
-			// Chunks of minutes are of 30 days: some of what is due stays.
+			// A chunk of minutes spans 30 days: it stays until all of it is due.
 			got, most := counts(t, pool), 10
 			if flavour == FlavourTimescale {
 				most = 12
 			}
 			if got[0] != 5 || got[1] < 10 || got[1] > most || got[2] != 21 {
-				t.Errorf("%v rows, want 5, 10 to %d, 21", got, most)
+				t.Errorf("got %v rows, want 5, 10 to %d, 21", got, most)
 			}
 			if again := applied(t, pool, Retention{EventDays: 90, MinuteDays: 200}); again.Dropped != 0 {
-				t.Errorf("dropped %d the second time", again.Dropped)
+				t.Errorf("got %d dropped the second time, want 0", again.Dropped)
 			}
-			if done := applied(t, pool, Retention{EventDays: 90, MinuteDays: 200, HourDays: 300}); !done.HoursSince.Equal((today - 300*dayMicros).Time()) {
-				t.Errorf("retained %+v", done)
+			if done := applied(t, pool, Retention{
+				EventDays: 90, MinuteDays: 200,
+				HourDays: 300,
+			}); !done.HoursSince.Equal((today - 300*dayMicros).Time()) {
+				t.Errorf("got %+v, want the retention applied", done)
 			}
-			// A longer retention does not bring back what went.
-			if again := applied(t, pool, Retention{EventDays: 390, MinuteDays: 395}); !again.EventsSince.Equal(done.EventsSince) || !again.MinutesSince.Equal(done.MinutesSince) {
-				t.Errorf("retained %+v", again)
+			// A longer retention does not move the start back.
+			if again := applied(t, pool, Retention{EventDays: 390, MinuteDays: 395}); !again.EventsSince.Equal(done.EventsSince) ||
+				!again.MinutesSince.Equal(done.MinutesSince) {
+				t.Errorf("got %+v, want the start unchanged since %+v", again, done)
 			}
 		})
 	}
 }
 
-// TestStragglerLeavesOldMinutes: an event for a day whose events are gone does not
-// replace the minutes and hours that were made of them, and goes with the next run.
-func TestStragglerLeavesOldMinutes(t *testing.T) {
+// TestLateEventAfterRetention: a late event of a day whose events are dropped does not
+// replace the minutes and hours of that day, and the next run drops it.
+func TestLateEventAfterRetention(t *testing.T) {
 	for _, flavour := range flavours {
 		t.Run(string(flavour), func(t *testing.T) {
 			t.Parallel()
 			pool := migrated(t, flavour)
 			w := NewWriter(pool, WriterConfig{})
-			today := old(t, w)
+			today := writeOldEvents(t, w)
 			refresh(t, pool)
 			r := Retention{EventDays: 90, MinuteDays: 3653}
 			applied(t, pool, r)
 			before := query[string](t, pool, "SELECT string_agg(m::text, ';' ORDER BY minute) FROM event_minute AS m")
-			at := today - 101*dayMicros + dayMicros/2 // of the same minute as one that is gone
+			at := today - 101*dayMicros + dayMicros/2 // in the minute of a dropped event
 			write(t, w, Outcome{Stored: 1}, batchOf("g", reading("d", "m", at+1, 1000)))
-			q := readings.BucketQuery{Range: readings.Range{From: today - 110*dayMicros, To: today - 95*dayMicros}, Width: time.Hour, Qualities: everyQuality, Aggregates: []readings.Aggregate{readings.Max, readings.Count}}
+			q := readings.BucketQuery{
+				Range: readings.Range{From: today - 110*dayMicros, To: today - 95*dayMicros}, Width: time.Hour,
+				Qualities: everyQuality, Aggregates: []readings.Aggregate{readings.Max, readings.Count},
+			}
 			want := readings.Buckets{Times: []telemetry.Micros{at}, Columns: [][]float64{{5}, {1}}}
-			for range 2 { // marked as stale, and not any more
+			for range 2 { // marked as stale, and no longer
 				got, err := pool.Buckets(t.Context(), seriesOf("d", "m"), q)
 				if diff := cmp.Diff(want, got); err != nil || diff != "" {
 					t.Errorf("%v, hours differ (-want +got):\n%s", err, diff)
 				}
-				if done := refresh(t, pool); done.Hours != 0 || done.Lapsed > 1 {
-					t.Errorf("%+v", done)
+				if done := refresh(t, pool); done.Hours != 0 || done.Expired > 1 {
+					t.Errorf("got %+v, want the late hour to be expired and nothing rebuilt", done)
 				}
 			}
 			if after := query[string](t, pool, "SELECT string_agg(m::text, ';' ORDER BY minute) FROM event_minute AS m"); after != before {
@@ -151,30 +162,34 @@ func TestStragglerLeavesOldMinutes(t *testing.T) {
 	}
 }
 
-// TestPointsThatAreKept: whoever asks for all single readings of a range learns what is
-// left of its beginning.
-func TestPointsThatAreKept(t *testing.T) {
+// TestPointsOfDroppedEvents: a query of all single readings of a range reports the width
+// of the buckets that remain of its start.
+func TestPointsOfDroppedEvents(t *testing.T) {
 	pool := migrated(t, FlavourDetect)
-	today := old(t, NewWriter(pool, WriterConfig{}))
+	today := writeOldEvents(t, NewWriter(pool, WriterConfig{}))
 	refresh(t, pool)
 	applied(t, pool, Retention{EventDays: 90, MinuteDays: 200})
 	for days, want := range map[telemetry.Micros]struct {
-		kept   time.Duration
+		width  time.Duration
 		points int
-	}{1: {0, 1}, 85: {0, 5}, 110: {time.Minute, 0}, 150: {time.Minute, 0}, 195: {time.Minute, 0}, 201: {time.Hour, 0}, 222: {time.Hour, 0}, 5000: {time.Hour, 0}} {
+	}{1: {0, 1}, 85: {0, 5}, 110: {time.Minute, 0}, 150: {time.Minute, 0}, 195: {time.Minute, 0}, 201: {time.Hour, 0}, 222: {
+		time.Hour,
+		0,
+	}, 5000: {time.Hour, 0}} {
 		points, err := pool.Points(t.Context(), seriesOf("d", "m"), readings.PointQuery{
 			Range: readings.Range{From: today - days*dayMicros, To: today}, Qualities: everyQuality, Limit: 100, Whole: true,
 		})
-		if err != nil || points.StoredWidth != want.kept || len(points.Times) != want.points || points.More != (want.kept > 0) {
+		if err != nil || points.StoredWidth != want.width || len(points.Times) != want.points || points.More != (want.width > 0) {
 			t.Errorf("%d days: %+v, %v; want %+v", days, points, err, want)
 		}
 	}
-	// A range that begins before the series does is whole.
+	// A range that begins before the series does is complete.
 	w := NewWriter(pool, WriterConfig{})
 	write(t, w, Outcome{Stored: 1}, batchOf("g", reading("young", "m", today-dayMicros, 1)))
 	refresh(t, pool)
-	points, err := pool.Points(t.Context(), seriesOf("young", "m"), readings.PointQuery{Range: readings.Range{To: today}, Qualities: everyQuality, Limit: 10, Whole: true})
+	points, err := pool.Points(t.Context(), seriesOf("young", "m"),
+		readings.PointQuery{Range: readings.Range{To: today}, Qualities: everyQuality, Limit: 10, Whole: true})
 	if err != nil || points.StoredWidth != 0 || len(points.Times) != 1 {
-		t.Errorf("%+v, %v", points, err)
+		t.Errorf("got %+v, %v; want one point and no stored width", points, err)
 	}
 }

@@ -73,7 +73,8 @@ func (m *marks) registerSeries(ctx context.Context, conn *pgx.Conn, d *dictionar
 func (m *marks) insert(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, `INSERT INTO rollup_stale (device_id, metric_id, hour)
 		SELECT device_id, metric_id, timestamptz 'epoch' + micros * interval '1 microsecond'
-		FROM unnest($1::int4[], $2::int4[], $3::int8[]) AS stale(device_id, metric_id, micros)`, m.staleDevice, m.staleMetric, m.staleHour); err != nil {
+		FROM unnest($1::int4[], $2::int4[], $3::int8[]) AS stale(device_id, metric_id, micros)`,
+		m.staleDevice, m.staleMetric, m.staleHour); err != nil {
 		return fmt.Errorf("mark %d stale hours: %w", len(m.staleHour), err)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/lib/readings"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -14,9 +15,9 @@ import (
 // returned function is called.
 func blockInserts(t *testing.T, pool *Pool, table, condition string) (unblock func()) {
 	t.Helper()
-	const key = 4711
+	const key = "4711"
 	execute(t, pool, `CREATE FUNCTION wait_for_test() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-		IF `+condition+` THEN PERFORM pg_advisory_xact_lock_shared(4711); END IF;
+		IF `+condition+` THEN PERFORM pg_advisory_xact_lock_shared(`+key+`); END IF;
 		RETURN NEW;
 	END $$`)
 	execute(t, pool, "CREATE TRIGGER wait_for_test BEFORE INSERT ON "+table+" FOR EACH ROW EXECUTE FUNCTION wait_for_test()")
@@ -25,11 +26,11 @@ func blockInserts(t *testing.T, pool *Pool, table, condition string) (unblock fu
 		t.Fatal(err)
 	}
 	t.Cleanup(conn.Release)
-	if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_lock($1)", key); err != nil {
+	if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_lock("+key+")"); err != nil {
 		t.Fatal(err)
 	}
 	return func() {
-		if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_unlock($1)", key); err != nil {
+		if _, err := conn.Exec(t.Context(), "SELECT pg_advisory_unlock("+key+")"); err != nil {
 			t.Error(err)
 		}
 	}
@@ -40,11 +41,7 @@ func waitForBlockedInsert(t *testing.T, pool *Pool) {
 	t.Helper()
 	const waiting = `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
-	for giveUp := time.Now().Add(2 * time.Minute); query[int](t, pool, waiting) == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(giveUp) {
-			t.Fatal("no insert is blocked")
-		}
-	}
+	eventually.True(t, "a blocked insert", func() bool { return query[int](t, pool, waiting) > 0 })
 }
 
 // TestStaleMarksCommitWithTheirRows stops a late write between its stale mark and its
@@ -71,7 +68,10 @@ func TestStaleMarksCommitWithTheirRows(t *testing.T) {
 				refresh(t, pool)
 				unblock := blockInserts(t, pool, c.table, c.condition)
 
-				blocked, err := Open(t.Context(), PoolConfig{DSN: pool.config.DSN, LockTimeout: 5 * time.Minute, StatementTimeout: 5 * time.Minute})
+				blocked, err := Open(t.Context(), PoolConfig{
+					DSN: pool.config.DSN, LockTimeout: 5 * time.Minute,
+					StatementTimeout: 5 * time.Minute,
+				})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -69,7 +69,7 @@ type series struct {
 // wraps telemetry.ErrInvalid.
 //
 // Rows nearly always arrive in time order within their series, so a counting
-// sort by series and a check of the times does what a comparison sort would.
+// sort by series and a check of the times replace a comparison sort.
 func (t *table) fill(batches []*telemetry.Batch, resolved []ids) error {
 	t.series, t.count, t.seriesOf = t.series[:0], t.count[:0], t.seriesOf[:0]
 	t.conflicting, t.duplicates = t.conflicting[:0], 0
@@ -173,7 +173,7 @@ func (t *table) orderByTime() {
 	}
 }
 
-// dedupe keeps the first row of each identity.
+// dedupe reduces the rows to the first one of each identity.
 func (t *table) dedupe() {
 	if len(t.rows) == 0 {
 		return

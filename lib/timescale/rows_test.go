@@ -63,7 +63,10 @@ func naive(batches []*telemetry.Batch, resolved []ids) (rows, conflicting []row,
 	var all []row
 	for i, b := range batches {
 		for e := range b.Time {
-			all = append(all, row{seriesKey(resolved[i].device[b.Device[e]], resolved[i].metric[b.Metric[e]]), b.Time[e], b.Value[e], b.Quality[e]})
+			all = append(all, row{
+				seriesKey(resolved[i].device[b.Device[e]], resolved[i].metric[b.Metric[e]]), b.Time[e], b.Value[e],
+				b.Quality[e],
+			})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b row) int { return cmp.Or(cmp.Compare(a.series, b.series), cmp.Compare(a.time, b.time)) })

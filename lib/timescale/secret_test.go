@@ -10,17 +10,32 @@ import (
 )
 
 func TestDSNFromSecret(t *testing.T) {
-	for value, want := range map[string]string{
-		`{"dsn":"postgres://u@h/d"}`: "postgres://u@h/d",
-		`{"host":"h","port":5433,"username":"u","password":"p@ss/word","dbname":"d"}`:              "postgres://u:p%40ss%2Fword@h:5433/d?sslmode=require",
-		`{"host":"h","port":"5433","username":"u","password":"","dbname":"d","engine":"postgres"}`: "postgres://u:@h:5433/d?sslmode=require",
-		`{"host":"::1","username":"u","password":"p"}`:                                             "postgres://u:p@[::1]:5432/?sslmode=require",
+	for _, c := range []struct{ value, want string }{
+		{
+			`{"dsn":"postgres://u@h/d"}`,
+			"postgres://u@h/d",
+		},
+		{
+			`{"host":"h","port":5433,"username":"u","password":"p@ss/word","dbname":"d"}`,
+			"postgres://u:p%40ss%2Fword@h:5433/d?sslmode=require",
+		},
+		{
+			`{"host":"h","port":"5433","username":"u","password":"","dbname":"d","engine":"postgres"}`,
+			"postgres://u:@h:5433/d?sslmode=require",
+		},
+		{
+			`{"host":"::1","username":"u","password":"p"}`,
+			"postgres://u:p@[::1]:5432/?sslmode=require",
+		},
 	} {
-		if got, err := DSNFromSecret([]byte(value)); err != nil || got != want {
-			t.Errorf("%s: %q, %v, want %q", value, got, err, want)
+		if got, err := DSNFromSecret([]byte(c.value)); err != nil || got != c.want {
+			t.Errorf("%s: got %q, %v; want %q", c.value, got, err, c.want)
 		}
 	}
-	for _, value := range []string{``, `hidden`, `{}`, `{"host":"h"}`, `{"username":"u","password":"hidden"}`, `{"host":"h","username":"u","port":"hidden"}`, `{"password":1}`} {
+	for _, value := range []string{
+		``, `hidden`, `{}`, `{"host":"h"}`, `{"username":"u","password":"hidden"}`,
+		`{"host":"h","username":"u","port":"hidden"}`, `{"password":1}`,
+	} {
 		if _, err := DSNFromSecret([]byte(value)); !errors.Is(err, telemetry.ErrInvalid) || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("%s: %v, want ErrInvalid without the value", value, err)
 		}

@@ -44,7 +44,9 @@ func (p *Pool) CreateSite(ctx context.Context, s directory.Site, entry trail.Ent
 }
 
 // ChangeSite sets a site's title and time zone. It expects the version from, 0 for any.
-func (p *Pool) ChangeSite(ctx context.Context, s directory.Site, from directory.Version, entry trail.Entry) (changed directory.Site, err error) {
+func (p *Pool) ChangeSite(
+	ctx context.Context, s directory.Site, from directory.Version, entry trail.Entry,
+) (changed directory.Site, err error) {
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) (err error) {
 		changed, err = queryOne(ctx, tx, scanSite, `UPDATE site SET title = $2, time_zone = $3, version = version + 1, updated_at = now()
 			WHERE name = $1 AND ($4 = 0 OR version = $4) RETURNING `+siteColumns, string(s.Name), s.Title, s.TimeZone, int64(from))

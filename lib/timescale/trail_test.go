@@ -41,7 +41,7 @@ func TestTrail(t *testing.T) {
 	failed := errors.New("no")
 	err := pool.change(ctx, trail.Entry{Action: "never"}, func(context.Context, pgx.Tx) error { return failed })
 	if !errors.Is(err, failed) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %v, want %v", err, failed)
 	}
 	var verifier trail.Verifier
 	for after := int64(0); ; {
@@ -60,21 +60,24 @@ func TestTrail(t *testing.T) {
 		}
 	}
 	if seq, _ := verifier.Head(); seq != 100 {
-		t.Errorf("%d entries, want 100", seq)
+		t.Errorf("got %d entries, want 100", seq)
 	}
-	for _, statement := range []string{"UPDATE trail SET actor = 'x'", "DELETE FROM trail", "TRUNCATE trail", "DELETE FROM trail_delivery"} {
+	for _, statement := range []string{
+		"UPDATE trail SET actor = 'x'", "DELETE FROM trail", "TRUNCATE trail",
+		"DELETE FROM trail_delivery",
+	} {
 		err := pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, statement)
 			return err
 		})
 		if !hasState(err, insufficientPrivilege) {
-			t.Errorf("%s: got %v, want it refused", statement, err)
+			t.Errorf("%s: got %v, want insufficient_privilege", statement, err)
 		}
 	}
 }
 
-// TestTrailOnce: a delivery that comes several times, also at the same time, is one
-// entry; one whose entry failed is none yet.
+// TestTrailOnce: a delivery that arrives several times, also concurrently, becomes one
+// entry. A delivery whose entry failed can be repeated.
 func TestTrailOnce(t *testing.T) {
 	t.Parallel()
 	pool := openPool(t, pgtest.NewDatabase(t))
@@ -84,9 +87,9 @@ func TestTrailOnce(t *testing.T) {
 	}
 	entry := trail.Entry{Time: 1_700_000_000_000_000, Action: "access_token.refuse", Object: "access_tokens", Detail: `{}`}
 	bad := entry
-	bad.Detail = "\x00" // which the database does not take
+	bad.Detail = "\x00" // not a valid text in PostgreSQL
 	if added, err := pool.AppendTrailOnce(ctx, "d-0", bad); err == nil || added {
-		t.Errorf("a broken entry: %v, %v", added, err)
+		t.Errorf("an invalid entry: got %v, %v; want an error", added, err)
 	}
 	var wg sync.WaitGroup
 	var added [3]atomic.Int64
@@ -104,7 +107,7 @@ func TestTrailOnce(t *testing.T) {
 	wg.Wait()
 	entries, err := pool.TrailAfter(ctx, 0, 100)
 	if err != nil || len(entries) != 3 {
-		t.Fatalf("%d entries, want one a delivery; %v", len(entries), err)
+		t.Fatalf("got %d entries, %v; want one for each of 3 deliveries", len(entries), err)
 	}
 	var verifier trail.Verifier
 	for i, e := range entries {
@@ -112,7 +115,7 @@ func TestTrailOnce(t *testing.T) {
 			t.Error(err)
 		}
 		if n := added[i].Load(); n != 1 {
-			t.Errorf("%d calls say that they added delivery %d", n, i)
+			t.Errorf("%d calls report that they added delivery %d, want 1", n, i)
 		}
 	}
 }

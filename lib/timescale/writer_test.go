@@ -36,7 +36,8 @@ func grid(gateway telemetry.GatewayID, devices, metrics, samples int, start tele
 	for s := range samples {
 		for d := range devices {
 			for m := range metrics {
-				b.Append(reading(fmt.Sprintf("device-%d", d), fmt.Sprintf("metric-%d", m), start+telemetry.Micros(s)*1_000_000, float64(s*1000+d*10+m)))
+				b.Append(reading(fmt.Sprintf("device-%d", d), fmt.Sprintf("metric-%d", m), start+telemetry.Micros(s)*1_000_000,
+					float64(s*1000+d*10+m)))
 			}
 		}
 	}
@@ -59,22 +60,27 @@ func write(t *testing.T, w *Writer, want Outcome, batches ...*telemetry.Batch) {
 	}
 }
 
-func TestWriteKeepsValues(t *testing.T) {
+func TestWriteStoresValues(t *testing.T) {
 	for _, flavour := range flavours {
 		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
 			pool := migrated(t, flavour)
 			w := NewWriter(pool, WriterConfig{})
 			values := []float64{0, -1.5, 71.25, 1e-310, 1.7976931348623157e308, 0.1, math.Copysign(0, -1)}
 			b := &telemetry.Batch{Gateway: "gw-1", Site: "plant-1", Received: noon}
 			for i, v := range values {
-				b.Append(telemetry.Event{Device: "press-ü", Metric: "temperature", Time: noon + telemetry.Micros(i), Value: v, Quality: telemetry.Quality(i % 3)})
+				b.Append(telemetry.Event{
+					Device: "press-ü", Metric: "temperature", Time: noon + telemetry.Micros(i), Value: v,
+					Quality: telemetry.Quality(i % 3),
+				})
 			}
 			b.Append(reading("press-ü", "temperature", -1, 4)) // before 1970
 			write(t, w, Outcome{Stored: len(values) + 1}, b)
 			for i, v := range values {
 				got := query[string](t, pool, `SELECT concat_ws(' ', site, gateway, device, metric, value, quality) FROM reading
 				WHERE time = timestamptz 'epoch' + $1 * interval '1 microsecond'`, int64(noon)+int64(i))
-				want := fmt.Sprintf("plant-1 gw-1 press-ü temperature %s %s", query[string](t, pool, "SELECT $1::float8::text", v), telemetry.Quality(i%3))
+				want := fmt.Sprintf("plant-1 gw-1 press-ü temperature %s %s", query[string](t, pool, "SELECT $1::float8::text", v),
+					telemetry.Quality(i%3))
 				if got != want {
 					t.Errorf("event %d: stored %q, want %q", i, got, want)
 				}
@@ -89,24 +95,28 @@ func TestWriteKeepsValues(t *testing.T) {
 func TestWriteDuplicatesAndConflicts(t *testing.T) {
 	for _, flavour := range flavours {
 		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
 			pool := migrated(t, flavour)
 			w := NewWriter(pool, WriterConfig{})
 			first := reading("d", "m", noon, 1)
 			write(t, w, Outcome{Stored: 1, Duplicates: 1, Conflicts: 1}, batchOf("g", first, first, reading("d", "m", noon, 2)))
-			// All known: the same, a contradiction, and both again.
-			write(t, w, Outcome{Duplicates: 3, Conflicts: 1}, batchOf("g", reading("d", "m", noon, 3), first, reading("d", "m", noon, 3)), batchOf("g", first))
-			// New ones beside a known one.
+			// All identities are stored: a conflict, a duplicate, the conflict again and the duplicate again.
+			write(t, w, Outcome{Duplicates: 3, Conflicts: 1}, batchOf("g", reading("d", "m", noon, 3), first, reading("d", "m", noon, 3)),
+				batchOf("g", first))
+			// New identities together with a stored one.
 			write(t, w, Outcome{Stored: 2, Duplicates: 1}, batchOf("g", reading("d", "m", noon-1, 1), first, reading("e", "m", noon, 1)))
-			// Another quality contradicts too.
+			// Another quality is a conflict too.
 			other := first
 			other.Quality = telemetry.Bad
 			write(t, w, Outcome{Conflicts: 1}, batchOf("g", other))
 
-			if got := query[float64](t, pool, "SELECT value FROM event JOIN device ON device.id = device_id WHERE device.name = 'd' AND time = '2026-11-23T12:00:00Z'"); got != 1 {
+			if got := query[float64](t, pool, `SELECT value FROM event JOIN device ON device.id = device_id
+				WHERE device.name = 'd' AND time = '2026-11-23T12:00:00Z'`); got != 1 {
 				t.Errorf("stored value = %v, want the first", got)
 			}
-			if got := query[string](t, pool, "SELECT string_agg(value || '/' || quality, ' ' ORDER BY value, quality) FROM conflict"); got != "1/2 2/0 3/0" {
-				t.Errorf("conflicts = %q, want each contradicting offer once", got)
+			const conflicts, want = "SELECT string_agg(value || '/' || quality, ' ' ORDER BY value, quality) FROM conflict", "1/2 2/0 3/0"
+			if got := query[string](t, pool, conflicts); got != want {
+				t.Errorf("got conflicts %q, want each once: %q", got, want)
 			}
 		})
 	}
@@ -115,6 +125,7 @@ func TestWriteDuplicatesAndConflicts(t *testing.T) {
 func TestWriteAcrossDays(t *testing.T) {
 	for _, flavour := range flavours {
 		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
 			pool := migrated(t, flavour)
 			w := NewWriter(pool, WriterConfig{})
 			b := &telemetry.Batch{Gateway: "g", Site: "s"}
@@ -136,7 +147,7 @@ func TestWriteScopesNamesByGateway(t *testing.T) {
 	}
 }
 
-func TestWriteFollowsGatewayToItsSite(t *testing.T) {
+func TestWriteMovesGatewayToItsSite(t *testing.T) {
 	pool := migrated(t, FlavourDetect)
 	w := NewWriter(pool, WriterConfig{})
 	at := func(site telemetry.SiteID, received telemetry.Micros) *telemetry.Batch {
@@ -152,7 +163,7 @@ func TestWriteFollowsGatewayToItsSite(t *testing.T) {
 	}
 }
 
-func TestWriteBoundsNames(t *testing.T) {
+func TestWriteLimitsNames(t *testing.T) {
 	pool := migrated(t, FlavourDetect)
 	w := NewWriter(pool, WriterConfig{DevicesPerGateway: 3, MetricsPerGateway: 2})
 	write(t, w, Outcome{Stored: 6}, grid("g", 3, 2, 1, noon))
@@ -171,7 +182,7 @@ func TestWriteBoundsNames(t *testing.T) {
 	write(t, w, Outcome{Stored: 4}, grid("h", 2, 2, 1, noon))
 }
 
-func TestWriteRejectsWhatPostgresCanNotHold(t *testing.T) {
+func TestWriteRejectsWhatPostgresCannotStore(t *testing.T) {
 	pool := migrated(t, FlavourDetect)
 	w := NewWriter(pool, WriterConfig{})
 	for name, b := range map[string]*telemetry.Batch{
@@ -194,10 +205,10 @@ func TestWriteForgetsNamesOfAnotherDatabase(t *testing.T) {
 	w := NewWriter(pool, WriterConfig{})
 	write(t, w, Outcome{Stored: 2}, batchOf("g", reading("a", "m", noon, 1), reading("b", "m", noon, 1)))
 
-	// The schema comes back empty behind the pool's back, as a restored database
-	// does, and all connections are lost with it.
+	// The tables are emptied and all connections are lost, as when a database is restored.
 	pgtest.Exec(t, pool.config.DSN, "TRUNCATE gateway, device, metric, event RESTART IDENTITY CASCADE")
-	pgtest.Exec(t, pool.config.DSN, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'insighthub'")
+	pgtest.Exec(t, pool.config.DSN, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'insighthub'`)
 
 	write(t, w, Outcome{Stored: 1}, batchOf("g", reading("b", "m", noon, 7)))
 	if got := query[string](t, pool, "SELECT device || value FROM reading"); got != "b7" {
@@ -205,19 +216,20 @@ func TestWriteForgetsNamesOfAnotherDatabase(t *testing.T) {
 	}
 }
 
-func TestWriteAtOnceLeavesOneOfEach(t *testing.T) {
+func TestConcurrentWritesStoreEachEventOnce(t *testing.T) {
 	for _, flavour := range flavours {
 		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
 			pool := migrated(t, flavour)
 			const writers, rounds = 6, 8
 			var wg sync.WaitGroup
 			outcomes := make([]Outcome, writers)
 			for i := range writers {
-				// Each its own cache, as execution environments have.
+				// Each writer has its own cache, as execution environments have.
 				w := NewWriter(pool, WriterConfig{})
 				wg.Go(func() {
 					for round := range rounds {
-						// The same rows in everybody's hands, in different orders of batches.
+						// All write the same rows, in two orders of the batches.
 						batches := []*telemetry.Batch{
 							grid("g-1", 4, 3, 20, noon+telemetry.Micros(round)*10_000_000),
 							grid("g-2", 4, 3, 20, noon+telemetry.Micros(round)*10_000_000),
@@ -246,7 +258,7 @@ func TestWriteAtOnceLeavesOneOfEach(t *testing.T) {
 				stored += o.Stored
 			}
 			if stored != want {
-				t.Errorf("writers claim %d stored rows, want %d", stored, want)
+				t.Errorf("the writers report %d stored rows, want %d", stored, want)
 			}
 			if got := query[int](t, pool, "SELECT count(*)::int FROM device"); got != 8 {
 				t.Errorf("%d devices, want 8", got)
