@@ -173,7 +173,8 @@ func (s *Server) mergeShards(body []byte) (any, error) {
 			return err
 		}
 		if !st.adjacent(a, b) {
-			return errorf(InvalidArgument, "Shards %s and %s in stream %s under account %s are not an adjacent pair of shards eligible for merging",
+			return errorf(InvalidArgument, "Shards %s and %s in stream %s under account %s "+
+				"are not an adjacent pair of shards eligible for merging",
 				in.ShardToMerge, in.AdjacentShardToMerge, st.name, s.cfg.Account)
 		}
 		st.merge(a, b, now)
@@ -267,12 +268,14 @@ func (s *Server) changeRetention(body []byte, up bool) (any, error) {
 	}
 	hours := in.RetentionPeriodHours
 	if hours < defaultRetention || hours > maxRetention {
-		return nil, errorf(InvalidArgument, "The retention period must be between %d and %d hours. Requested retention period (%d hours) is not.",
+		return nil, errorf(InvalidArgument, "The retention period must be between %d and %d hours. "+
+			"Requested retention period (%d hours) is not.",
 			defaultRetention, maxRetention, hours)
 	}
 	return nil, s.change(in.streamRef, func(st *stream, now time.Time) error {
 		if up && hours < st.retentionHours || !up && hours > st.retentionHours {
-			return errorf(InvalidArgument, "Requested retention period (%d hours) for stream %s is on the wrong side of the current one (%d hours).",
+			return errorf(InvalidArgument, "Requested retention period (%d hours) for stream %s "+
+				"is on the wrong side of the current one (%d hours).",
 				hours, st.name, st.retentionHours)
 		}
 		for _, sh := range st.shards {
