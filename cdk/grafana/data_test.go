@@ -113,7 +113,7 @@ func (f *fleet) functions() {
 	now := float64(f.end.Unix())
 	f.add("insighthub_bridge_handled_timestamp_seconds", func(i int) float64 { return now + 5*float64(i-windows) }, shard...)
 	f.add("insighthub_bridge_arrival_timestamp_seconds", func(i int) float64 { return now + 5*float64(i-windows) - 1.5 }, shard...)
-	for outcome, per := range map[string]float64{"written": 900, "rejected": 0, "known": 0} {
+	for outcome, per := range map[string]float64{"written": 900, "rejected": 0, "duplicate": 0} {
 		f.add("insighthub_bridge_samples_total", counter(per), slices.Concat(bridge, []string{"outcome", outcome})...)
 	}
 	f.detector(now)

@@ -43,7 +43,7 @@ func FunctionMetrics() []string {
 		"insighthub_store_poison_records_total",
 		"insighthub_bridge_handled_timestamp_seconds", // shard
 		"insighthub_bridge_arrival_timestamp_seconds", // shard
-		"insighthub_bridge_samples_total",             // outcome: written, rejected, known
+		"insighthub_bridge_samples_total",             // outcome: written, rejected, duplicate
 		"insighthub_detect_handled_timestamp_seconds", // shard
 		"insighthub_detect_arrival_timestamp_seconds", // shard
 		"insighthub_detect_invocations_total",         // outcome: done, failed

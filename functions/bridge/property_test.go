@@ -131,8 +131,8 @@ func TestFaultsChangeNothing(t *testing.T) {
 			}
 			objects.before, objects.after, objects.dead = false, false, false
 		}
-		if log := b.log.String(); strings.Contains(log, "sample refused") {
-			i := strings.Index(log, "sample refused")
+		if log := b.log.String(); strings.Contains(log, "sample rejected") {
+			i := strings.Index(log, "sample rejected")
 			rt.Errorf("a sample was refused: %s", log[i:min(len(log), i+300)])
 		}
 		if cold == 0 && s.olds > 0 {

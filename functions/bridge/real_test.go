@@ -146,7 +146,7 @@ func againstPrometheus(t *testing.T, outOfOrder time.Duration) {
 	}
 	want := recompute(records)
 	compare(t, want, &sink{taken: fetch(t, server, start.Add(5*time.Minute)), lags: nil})
-	if log := b.log.String(); strings.Contains(log, "sample refused") {
+	if log := b.log.String(); strings.Contains(log, "sample rejected") {
 		t.Errorf("refused: %s", log)
 	}
 	t.Logf("%d series are equal", len(want))

@@ -30,7 +30,7 @@ func (r *receiver) Write(ctx context.Context, samples []kpi.Sample) (bridge.Writ
 	out := bridge.Written{Samples: result.Samples + result.Histograms, Requests: result.Requests}
 	for _, j := range result.Rejected {
 		out.Rejected = append(out.Rejected, bridge.Rejection{
-			Series: j.Labels, Reason: j.Reason, Samples: j.Samples, Known: j.Duplicate,
+			Series: j.Labels, Reason: j.Reason, Samples: j.Samples, Duplicate: j.Duplicate,
 		})
 	}
 	return out, err

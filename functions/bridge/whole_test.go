@@ -130,7 +130,7 @@ func TestOneSeriesIsRefused(t *testing.T) {
 	refused := len(want[bad])
 	delete(want, bad)
 	compare(t, want, s)
-	if n := strings.Count(b.log.String(), `"msg":"sample refused"`); n != refused || !strings.Contains(b.log.String(), `metric=\"power\"`) {
+	if n := strings.Count(b.log.String(), `"msg":"sample rejected"`); n != refused || !strings.Contains(b.log.String(), `metric=\"power\"`) {
 		t.Errorf("named %d times, want %d", n, refused)
 	}
 }

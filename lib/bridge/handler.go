@@ -117,7 +117,7 @@ func (c *consumer) Report(a *stream.Attempt[*State], err error) []slog.Attr {
 	return append(c.counts.attrs(),
 		slog.Int("samples", c.writer.written),
 		slog.Int("rejected", c.writer.rejected),
-		slog.Int("known", c.writer.known),
+		slog.Int("duplicate_samples", c.writer.duplicates),
 		slog.Int("requests", c.writer.requests),
 		slog.Int("series", series),
 	)

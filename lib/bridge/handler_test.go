@@ -274,10 +274,10 @@ func TestZombie(t *testing.T) {
 
 func TestOneBadSeries(t *testing.T) {
 	b := newBench(t, nil)
-	b.receiver.rejected = []Rejection{{Series: "{bad}", Reason: "not to my taste", Samples: 2}, {Series: "{old}", Reason: "out of order", Samples: 3, Known: true}}
+	b.receiver.rejected = []Rejection{{Series: "{bad}", Reason: "not to my taste", Samples: 2}, {Series: "{old}", Reason: "out of order", Samples: 3, Duplicate: true}}
 	b.invoke("s 1 101 a:101:1\ns 2 107 a:107:2", "a@105=1") // in two writes: the window of 100 was empty
 	log := b.log.String()
-	for _, want := range []string{"series={bad}", "not to my taste", "rejected=4", "known=6"} {
+	for _, want := range []string{"series={bad}", "not to my taste", "rejected=4", "duplicate_samples=6"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("log without %s: %s", want, log)
 		}
@@ -288,7 +288,7 @@ func TestOneBadSeries(t *testing.T) {
 	b.receiver.rejected = make([]Rejection, 3*maxNamed)
 	b.log.Reset()
 	b.invoke("s 3 112 a:112:2", "a@110=2")
-	if n := strings.Count(b.log.String(), "sample refused"); n != maxNamed {
+	if n := strings.Count(b.log.String(), "sample rejected"); n != maxNamed {
 		t.Errorf("%d lines for %d refused series", n, 3*maxNamed)
 	}
 }

@@ -16,10 +16,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Events that the bridge has read, by what became of them; those of failed invocations are read again.",
 		}, []string{"outcome"}),
 		samples: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "insighthub_bridge_samples_total", Help: "Samples sent, by what the receiver made of them.",
+			Name: "insighthub_bridge_samples_total", Help: "Samples sent, by the receiver's response; a duplicate is one that it has, or has a newer one of.",
 		}, []string{"outcome"}),
 	}
-	for _, outcome := range []string{"written", "rejected", "known"} {
+	for _, outcome := range []string{"written", "rejected", "duplicate"} {
 		m.samples.WithLabelValues(outcome)
 	}
 	for _, c := range []prometheus.Collector{m.events, m.samples} {
@@ -38,7 +38,7 @@ func (m *metrics) add(c *counts, w *writer) {
 	} {
 		m.events.WithLabelValues(outcome).Add(float64(n))
 	}
-	for outcome, n := range map[string]int{"written": w.written, "rejected": w.rejected, "known": w.known} {
+	for outcome, n := range map[string]int{"written": w.written, "rejected": w.rejected, "duplicate": w.duplicates} {
 		m.samples.WithLabelValues(outcome).Add(float64(n))
 	}
 }

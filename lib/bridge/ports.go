@@ -27,9 +27,9 @@ type Rejection struct {
 	// Series names it as the receiver would.
 	Series, Reason string
 	Samples        int
-	// Known: the receiver says that it has this sample or a newer one of the
+	// Duplicate: the receiver says that it has this sample or a newer one of the
 	// series, as after a repetition.
-	Known bool
+	Duplicate bool
 }
 
 // Rules is where the configuration of the machines is kept.

@@ -32,12 +32,12 @@ type writer struct {
 	lags    []*kpi.Lags // memory for the samples' histograms
 	used    int
 
-	err      error
-	written  int
-	requests int
-	rejected int // for good
-	known    int
-	named    int
+	err        error
+	written    int
+	requests   int
+	rejected   int // for good
+	duplicates int
+	named      int
 }
 
 // reset forgets the attempt before; samples up to settled are written already.
@@ -101,13 +101,13 @@ func (w *writer) write(ctx context.Context) error {
 }
 
 func (w *writer) reject(r *Rejection) {
-	if r.Known {
-		w.known += r.Samples
+	if r.Duplicate {
+		w.duplicates += r.Samples
 		return
 	}
 	w.rejected += r.Samples
 	if w.named++; w.named <= maxNamed {
-		w.log.LogAttrs(w.ctx, slog.LevelWarn, "sample refused",
+		w.log.LogAttrs(w.ctx, slog.LevelWarn, "sample rejected",
 			slog.String("series", r.Series), slog.Int("samples", r.Samples), slog.String("reason", r.Reason))
 	}
 }

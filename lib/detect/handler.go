@@ -26,15 +26,15 @@ type Config struct {
 	Metrics   prometheus.Registerer
 	Log       *slog.Logger
 	Now       func() time.Time
-	// NotifyTimeout bounds the telling of one invocation: default 2 s. What is not told
-	// by then is in the database only.
+	// NotifyTimeout bounds the notifications of one invocation: default 2 s. What is not
+	// sent by then is in the database only.
 	NotifyTimeout time.Duration
-	// MaxNotified bounds how many anomalies of one invocation others are told of, the
-	// most severe first: default 200. A plant that starts up has thousands, and nobody reads them.
+	// MaxNotified bounds the notifications of one invocation, the most severe anomalies
+	// first: default 200. A plant that starts up has thousands, and nobody reads them.
 	MaxNotified int
-	// Figures takes the scores to where they are drawn; nil: nowhere. FiguresTimeout bounds
-	// it for one invocation: default 1 s. MaxFigures bounds how many anomalies of one
-	// invocation it takes, the most severe first: default 1,000.
+	// Figures exports the scores for dashboards; nil: nowhere. FiguresTimeout bounds the
+	// export of one invocation: default 1 s. MaxFigures bounds the anomalies of one
+	// invocation that are exported, the most severe first: default 1,000.
 	Figures        Notifier
 	FiguresTimeout time.Duration
 	MaxFigures     int
@@ -99,7 +99,7 @@ func (c *consumer) Fold(ctx context.Context, a *stream.Attempt[*State]) error {
 	if n := &c.counts; n.report.Refused+n.dropped+n.begun > 0 {
 		c.config.Log.LogAttrs(ctx, slog.LevelWarn, "not all series are scored", slog.String("shard", string(a.Shard)),
 			slog.String("gateway", string(n.limited)), slog.Int("refused", n.report.Refused), slog.Int("dropped", n.dropped),
-			slog.Int("begun_anew", n.begun))
+			slog.Int("detectors_reset", n.begun))
 	}
 	if len(f.found) == 0 {
 		return nil
@@ -107,40 +107,40 @@ func (c *consumer) Fold(ctx context.Context, a *stream.Attempt[*State]) error {
 	return a.Perform(ctx, func(ctx context.Context) error { return c.perform(ctx, a.Shard) })
 }
 
-// perform keeps what was found, and then tells of it.
+// perform stores what was found, and then notifies of it.
 func (c *consumer) perform(ctx context.Context, shard shardstate.ShardID) error {
 	kept, err := c.config.Anomalies.Add(ctx, c.folder.found)
 	c.counts.kept = kept
 	if err != nil {
 		return err
 	}
-	c.counts.told = c.tell(ctx, shard, "anomalies that others were not told of", c.config.Notifier, c.config.NotifyTimeout, c.config.MaxNotified)
+	c.counts.notified = c.notify(ctx, shard, "anomaly notifications failed", c.config.Notifier, c.config.NotifyTimeout, c.config.MaxNotified)
 	if c.config.Figures != nil {
-		c.counts.drawn = c.tell(ctx, shard, "anomalies that are not drawn", c.config.Figures, c.config.FiguresTimeout, c.config.MaxFigures)
+		c.counts.exported = c.notify(ctx, shard, "anomaly scores not exported", c.config.Figures, c.config.FiguresTimeout, c.config.MaxFigures)
 	}
 	return nil
 }
 
-// tell tells one of those who want to know, of what is most severe and in its time. The
-// rest is in the database only.
-func (c *consumer) tell(ctx context.Context, shard shardstate.ShardID, otherwise string, who Notifier, timeout time.Duration, most int) (t telling) {
+// notify sends the most severe anomalies, at most so many, within timeout. The rest is
+// in the database only.
+func (c *consumer) notify(ctx context.Context, shard shardstate.ShardID, failure string, to Notifier, timeout time.Duration, most int) (d delivery) {
 	found := c.folder.found
 	if len(found) > most {
 		found = slices.Clone(found)
 		slices.SortStableFunc(found, func(a, b directory.Anomaly) int { return rank(a.Severity) - rank(b.Severity) })
 		found = found[:most]
 	}
-	t.left = len(c.folder.found) - len(found)
+	d.left = len(c.folder.found) - len(found)
 	soon, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
 	var err error
-	t.told, err = who.Notify(soon, found)
-	t.failed = len(found) - t.told
+	d.sent, err = to.Notify(soon, found)
+	d.failed = len(found) - d.sent
 	if err != nil {
-		c.config.Log.LogAttrs(ctx, slog.LevelWarn, otherwise, slog.String("shard", string(shard)),
-			slog.Int("anomalies", t.failed), slog.String("error", err.Error()))
+		c.config.Log.LogAttrs(ctx, slog.LevelWarn, failure, slog.String("shard", string(shard)),
+			slog.Int("anomalies", d.failed), slog.String("error", err.Error()))
 	}
-	return t
+	return d
 }
 
 // rank is 0 for the most severe.

@@ -25,9 +25,9 @@ func ID(a *directory.Anomaly) string {
 	return hex.EncodeToString(sum.Sum(nil)[:size])
 }
 
-// telling is of how many anomalies somebody was told, of how many not, and how many
-// were left out.
-type telling struct{ told, failed, left int }
+// delivery is how many anomalies were sent, how many failed, and how many were left
+// out because they were too many.
+type delivery struct{ sent, failed, left int }
 
 // counts is what became of an attempt's events, and of what was found in them.
 type counts struct {
@@ -35,7 +35,8 @@ type counts struct {
 	limited        telemetry.GatewayID
 	begun, dropped int // series
 	kept           Kept
-	told, drawn    telling
+	// notified is of notifications, exported of scores for dashboards.
+	notified, exported delivery
 }
 
 func (c *counts) add(b *telemetry.Batch, r Report) {
@@ -60,9 +61,9 @@ func (c *consumer) Report(a *stream.Attempt[*State], err error) []slog.Attr {
 		slog.Int("refused", n.report.Refused),
 		slog.Int("anomalies", len(c.folder.found)),
 		slog.Int("added", n.kept.Added),
-		slog.Int("anomalies_refused", n.kept.Refused),
-		slog.Int("told", n.told.told),
-		slog.Int("drawn", n.drawn.told),
+		slog.Int("anomalies_rejected", n.kept.Refused),
+		slog.Int("notified", n.notified.sent),
+		slog.Int("exported", n.exported.sent),
 		slog.Int("series", series),
 	}
 }

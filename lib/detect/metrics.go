@@ -21,11 +21,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	}
 	m := &metrics{
 		events:        counter("insighthub_detect_events_total", "Events that the detector has read, by what became of them; those of failed invocations are read again.", "outcome"),
-		anomalies:     counter("insighthub_anomalies_total", "Anomalies that were found, by what found them.", "kind", "severity"),
-		notifications: counter("insighthub_detect_notifications_total", "Anomalies, by whether others were told of them: sent, failed, or left out for they were too many.", "outcome"),
-		figures:       counter("insighthub_detect_figures_total", "Anomalies, by whether their scores were written to be drawn: written, failed, or left out for they were too many.", "outcome"),
+		anomalies:     counter("insighthub_anomalies_total", "Anomalies found, by kind and severity.", "kind", "severity"),
+		notifications: counter("insighthub_detect_notifications_total", "Anomalies by outcome of their notification: sent, failed, or left out because they were too many.", "outcome"),
+		figures:       counter("insighthub_detect_figures_total", "Anomalies by outcome of the export of their scores: written, failed, or left out because they were too many.", "outcome"),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "insighthub_detect_refused_anomalies_total", Help: "Anomalies that the database will never take.",
+			Name: "insighthub_detect_refused_anomalies_total", Help: "Anomalies that the database rejected for good.",
 		}),
 		series: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "insighthub_detect_series", Help: "Series of the shard that are scored or watched by rules.",
@@ -61,10 +61,10 @@ func (m *metrics) add(shard string, c *counts, found []directory.Anomaly, series
 	} {
 		m.events.WithLabelValues(outcome).Add(float64(n))
 	}
-	for outcome, n := range map[string]int{"sent": c.told.told, "failed": c.told.failed, "left_out": c.told.left} {
+	for outcome, n := range map[string]int{"sent": c.notified.sent, "failed": c.notified.failed, "left_out": c.notified.left} {
 		m.notifications.WithLabelValues(outcome).Add(float64(n))
 	}
-	for outcome, n := range map[string]int{"written": c.drawn.told, "failed": c.drawn.failed, "left_out": c.drawn.left} {
+	for outcome, n := range map[string]int{"written": c.exported.sent, "failed": c.exported.failed, "left_out": c.exported.left} {
 		m.figures.WithLabelValues(outcome).Add(float64(n))
 	}
 	if err != nil { // what a failed invocation found is found again

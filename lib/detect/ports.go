@@ -7,11 +7,11 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Anomalies keeps what was found.
+// Anomalies stores what was found.
 type Anomalies interface {
-	// Add keeps anomalies; one that is there already stays as it is. It returns when
-	// all are durable or refused for good, or with an error after which any part may
-	// be durable, and the same are to be added again. It does not keep the slice.
+	// Add inserts anomalies; one that is stored already stays as it is. It returns when
+	// all are durable or rejected for good, or with an error after which any part may
+	// be durable, and the same are to be added again. It does not retain the slice.
 	Add(ctx context.Context, found []directory.Anomaly) (Kept, error)
 }
 
@@ -19,12 +19,11 @@ type Anomalies interface {
 // already, and those that will never be taken.
 type Kept struct{ Added, Known, Refused int }
 
-// Notifier tells others of anomalies.
+// Notifier publishes anomalies.
 type Notifier interface {
-	// Notify returns how many it has told of. What it has not, for which the error
-	// says why, is not told again. It may tell of the same one twice. It ends when ctx
-	// does.
-	Notify(ctx context.Context, found []directory.Anomaly) (told int, err error)
+	// Notify returns how many it has published; the error says why the others were not,
+	// and they are not retried. It may publish the same one twice. It ends when ctx does.
+	Notify(ctx context.Context, found []directory.Anomaly) (sent int, err error)
 }
 
 // Configuration is what operators say about alarms and machines.

@@ -153,8 +153,9 @@ func (r *Report) readLog(path string) error {
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var line struct {
-			Msg             string
-			Rejected, Known int
+			Msg        string
+			Rejected   int
+			Duplicates int `json:"duplicate_samples"`
 		}
 		if json.Unmarshal(lines.Bytes(), &line) != nil { // the host's own lines
 			continue
@@ -165,7 +166,7 @@ func (r *Report) readLog(path string) error {
 			fallthrough
 		case "bridged":
 			r.Invocations++
-			r.Rejected += line.Rejected + line.Known
+			r.Rejected += line.Rejected + line.Duplicates
 		}
 	}
 	return lines.Err()

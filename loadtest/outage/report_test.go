@@ -81,10 +81,10 @@ prometheus_tsdb_head_samples_appended_total{type="float"} 1e+06
 
 func TestReadLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bridge.log")
-	lines := `{"msg":"bridged","rejected":1,"known":2}
+	lines := `{"msg":"bridged","rejected":1,"duplicate_samples":2}
 not JSON
 {"msg":"not bridged","error":"unavailable"}
-{"msg":"sample refused","reason":"too old"}
+{"msg":"sample rejected","reason":"too old"}
 `
 	if err := os.WriteFile(path, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)

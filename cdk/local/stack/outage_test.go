@@ -149,7 +149,7 @@ func outage(t *testing.T, server, lags string) {
 	if all, err := query(t.Context(), s.Info().Prometheus, "count_over_time("+lags+"[1h])"); err != nil || len(all) == 0 {
 		t.Errorf("%s: got no series (%v)", lags, err)
 	}
-	if bytes.Contains(logOf(t, cfg, "bridge"), []byte(`"msg":"sample refused"`)) {
+	if bytes.Contains(logOf(t, cfg, "bridge"), []byte(`"msg":"sample rejected"`)) {
 		t.Error("a sample was refused")
 	}
 	// The server counts samples that are out of order. The records of an invocation that was
