@@ -17,7 +17,7 @@ import (
 // adminName is the name of the first account.
 const adminName = "admin"
 
-// migrate brings the schema up to date and makes the first account. The secrets are
+// migrate brings the schema up to date and creates the first account. The secrets are
 // read at each invocation: a deployment may just have changed them.
 func migrate(ctx context.Context, store *secrets.Store, database, admin string, log *slog.Logger) (timescale.Migrated, error) {
 	password, err := store.Get(ctx, admin)
@@ -36,8 +36,8 @@ func migrate(ctx context.Context, store *secrets.Store, database, admin string, 
 	return done, firstAdministrator(ctx, pool, password, log)
 }
 
-// firstAdministrator makes the first account, with the password of a secret, where
-// there is none at all.
+// firstAdministrator creates the first account, with the password of a secret, when there
+// are no accounts at all.
 func firstAdministrator(ctx context.Context, pool *timescale.Pool, secret []byte, log *slog.Logger) error {
 	if err := password.Check(string(secret)); err != nil {
 		return fmt.Errorf("ADMIN_SECRET_ARN: %w", err)
@@ -46,11 +46,11 @@ func firstAdministrator(ctx context.Context, pool *timescale.Pool, secret []byte
 	if err != nil {
 		return err
 	}
-	made, err := pool.FirstAdministrator(ctx, adminName, phc, trail.Entry{
+	created, err := pool.FirstAdministrator(ctx, adminName, phc, trail.Entry{
 		Time: telemetry.MicrosOf(time.Now()), Actor: "deployment", Action: "account.create", Detail: `{"grants":{"*":"admin"}}`,
 	})
-	if err == nil && made {
-		log.InfoContext(ctx, "made the first account", "name", adminName)
+	if err == nil && created {
+		log.InfoContext(ctx, "created the first account", "name", adminName)
 	}
 	return err
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
-// TestFirstAdministrator: the first deployment makes the account, later ones leave
-// it and its password alone.
+// TestFirstAdministrator: the first deployment creates the account, later ones do not
+// change it or its password.
 func TestFirstAdministrator(t *testing.T) {
 	t.Parallel()
 	pool, _ := timescaletest.Open(t)
@@ -22,15 +22,15 @@ func TestFirstAdministrator(t *testing.T) {
 	}
 	account, phc, err := pool.AccountByName(t.Context(), "admin")
 	if err != nil || account.Grants["*"] != "admin" {
-		t.Fatal(account, err)
+		t.Fatalf("got account %+v, %v, want an admin", account, err)
 	}
 	if ok, err := password.Verify(phc, secret); err != nil || !ok {
-		t.Error(ok, err)
+		t.Errorf("got verified %t, %v, want the first secret", ok, err)
 	}
 	if entries, err := pool.TrailAfter(t.Context(), 0, 10); err != nil || len(entries) != 1 {
-		t.Errorf("trail %+v, %v", entries, err)
+		t.Errorf("got trail %+v, %v, want one entry", entries, err)
 	}
 	if err := firstAdministrator(t.Context(), pool, []byte("short"), log); err == nil {
-		t.Error("a short password was taken")
+		t.Error("got no error for a short password")
 	}
 }

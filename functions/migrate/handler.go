@@ -15,15 +15,15 @@ import (
 // resource, and there is one schema however often it is migrated.
 const physicalID = "insighthub-schema"
 
-// handler answers custom resource events of the CDK's provider framework and
-// plain invocations; it migrates for all of them but a Delete.
+// handler handles custom resource events of the CDK's provider framework and plain
+// invocations; it migrates for all of them but a Delete.
 type handler struct {
 	migrate func(context.Context) (timescale.Migrated, error)
 	log     *slog.Logger
 }
 
-// request is what matters of a custom resource event. An empty RequestType is a
-// plain invocation.
+// request has the fields of a custom resource event that are used. An empty RequestType is
+// a plain invocation.
 type request struct {
 	RequestType        string
 	PhysicalResourceId string //nolint:revive // CloudFormation's spelling
@@ -35,7 +35,7 @@ type response struct {
 }
 
 // Invoke implements lambda.Handler. An error makes the deployment fail and roll
-// back; the migrations that were applied stay.
+// back; migrations that were applied are not undone.
 func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var r request
 	if err := json.Unmarshal(payload, &r); err != nil {

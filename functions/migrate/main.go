@@ -1,8 +1,9 @@
-// Command migrate is the function that migrates the database's schema.
+// Command migrate is the function that brings the database's schema up to date.
 // The deployment invokes it as a custom resource of CloudFormation (through the
 // CDK's provider framework), the local stack with an empty object.
 //
-// Environment: DATABASE_SECRET_ARN, ADMIN_SECRET_ARN (the first account's password); LOG_LEVEL; and what lambdahost.NewHost reads.
+// Environment: DATABASE_SECRET_ARN, ADMIN_SECRET_ARN (the first account's password);
+// LOG_LEVEL; and what lambdahost.NewHost reads.
 package main
 
 import (
@@ -15,7 +16,7 @@ import (
 
 func main() { lambdahost.Main(build) }
 
-// build builds the function from its environment.
+// build makes the function from its environment.
 func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	database, admin := h.Env.Required("DATABASE_SECRET_ARN"), h.Env.Required("ADMIN_SECRET_ARN")
 	if err := h.Env.Err(); err != nil {

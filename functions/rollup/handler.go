@@ -9,14 +9,14 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-// handler refreshes minutes and hours, then drops what is past its retention.
+// handler refreshes minutes and hours, then drops data after its retention.
 type handler struct {
 	pool      *timescale.Pool
 	retention timescale.Retention
 	log       *slog.Logger
 }
 
-// outcome is what an invocation answers.
+// outcome is the response of an invocation.
 type outcome struct {
 	timescale.Rollup
 	Retained timescale.Retained
@@ -29,18 +29,19 @@ func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
 	if done.Rollup, err = h.pool.RefreshRollup(ctx); err != nil {
 		return nil, err
 	}
-	h.log.DebugContext(ctx, "rolled up", "watermark", done.Watermark, "hour_watermark", done.HourWatermark, "minutes", done.Minutes, "hours", done.Hours, "incomplete", done.Incomplete)
+	h.log.DebugContext(ctx, "rolled up", "watermark", done.Watermark, "hour_watermark", done.HourWatermark,
+		"minutes", done.Minutes, "hours", done.Hours, "incomplete", done.Incomplete)
 	if done.Expired > 0 {
-		h.log.WarnContext(ctx, "events came after their day was dropped: they are not in minutes and hours", "series_hours", done.Expired)
+		h.log.WarnContext(ctx, "late events of a day that was dropped are missing in minutes and hours", "series_hours", done.Expired)
 	}
-	if done.Incomplete { // the next invocation has the time
+	if done.Incomplete { // the next invocation continues
 		return json.Marshal(done)
 	}
 	if done.Retained, err = h.pool.ApplyRetention(ctx, h.retention); err != nil {
 		return nil, err
 	}
 	if done.Retained.Dropped > 0 {
-		h.log.InfoContext(ctx, "dropped what is past its retention", "dropped", done.Retained.Dropped,
+		h.log.InfoContext(ctx, "dropped data after its retention", "dropped", done.Retained.Dropped,
 			"events_since", done.Retained.EventsSince, "minutes_since", done.Retained.MinutesSince, "hours_since", done.Retained.HoursSince)
 	}
 	return json.Marshal(done)

@@ -1,10 +1,9 @@
-// Command rollup is the function that keeps the events by minute and hour up to date and
-// drops what is past its retention. A schedule invokes it every minute; what it is sent
-// does not matter.
+// Command rollup is the function that refreshes the roll-ups by minute and hour and drops
+// data after its retention. A schedule invokes it every minute; it ignores the event.
 //
 // Environment: DATABASE_SECRET_ARN; RETENTION_EVENT_DAYS, RETENTION_MINUTE_DAYS (3,653
-// each), RETENTION_HOUR_DAYS (0), 0 being for ever; LOG_LEVEL; that of
-// lambdahost.NewHost.
+// each), RETENTION_HOUR_DAYS (0), where 0 keeps data for ever; LOG_LEVEL; and what
+// lambdahost.NewHost reads.
 package main
 
 import (

@@ -29,13 +29,16 @@ func TestRetentionOf(t *testing.T) {
 		names := map[string]string{"RETENTION_EVENT_DAYS": days[0], "RETENTION_MINUTE_DAYS": days[1], "RETENTION_HOUR_DAYS": days[2]}
 		env := lambdahost.NewEnv(func(name string) string { return names[name] })
 		if got := retentionOf(env); got != want || env.Err() != nil {
-			t.Errorf("%v: %+v, %v; want %+v", days, got, env.Err(), want)
+			t.Errorf("%v: got %+v, %v; want %+v", days, got, env.Err(), want)
 		}
 	}
 }
 
-func TestBuildRefusesARetention(t *testing.T) {
-	values := map[string]string{"DATABASE_SECRET_ARN": "arn:secret", "AWS_REGION": "eu-west-1", "RETENTION_EVENT_DAYS": "90", "RETENTION_MINUTE_DAYS": "30"}
+func TestBuildRejectsARetention(t *testing.T) {
+	values := map[string]string{
+		"DATABASE_SECRET_ARN": "arn:secret", "AWS_REGION": "eu-west-1",
+		"RETENTION_EVENT_DAYS": "90", "RETENTION_MINUTE_DAYS": "30",
+	}
 	_, err := lambdahost.New(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler), build)
 	if err == nil || !strings.Contains(err.Error(), "minutes stored at least as long as events") {
 		t.Errorf("got %v", err)
@@ -61,6 +64,6 @@ func TestInvoke(t *testing.T) {
 		}
 	}
 	if got := timescaletest.Value(t, dsn, "SELECT count(*) FROM event_minute"); got != "1" {
-		t.Errorf("%s minutes, want 1", got)
+		t.Errorf("got %s minutes, want 1", got)
 	}
 }

@@ -45,7 +45,9 @@ func TestKPIConfigs(t *testing.T) {
 					GatewayPattern: "gw-1", DevicePattern: "press-*", StateMetric: "mode",
 					States:     map[int]KPIState{-1: {Element: "not_planned"}},
 					IdealCycle: 250 * time.Millisecond, StaleAfter: 10 * time.Second,
-					Planned: []KPIShift{{0, 6*time.Hour + 30*time.Minute}, {22 * time.Hour, 24 * time.Hour}, {30 * time.Hour, 38 * time.Hour}},
+					Planned: []KPIShift{
+						{0, 6*time.Hour + 30*time.Minute}, {22 * time.Hour, 24 * time.Hour}, {30 * time.Hour, 38 * time.Hour},
+					},
 				},
 				seeded(),
 			}

@@ -83,9 +83,10 @@ func TestRetention(t *testing.T) {
 			w := NewWriter(pool, WriterConfig{})
 			today := writeOldEvents(t, w)
 			// All hours are stale: the start may only move to the day of the oldest.
-			if done := applied(t, pool, Retention{EventDays: 90, MinuteDays: 200}); !done.EventsSince.Equal((today - 401*dayMicros).Time()) ||
+			oldest := (today - 401*dayMicros).Time()
+			if done := applied(t, pool, Retention{EventDays: 90, MinuteDays: 200}); !done.EventsSince.Equal(oldest) ||
 				!done.MinutesSince.Equal(done.EventsSince) || done.Dropped != 0 {
-				t.Errorf("before the roll-up: %+v", done)
+				t.Errorf("before the roll-up: got %+v, want both since %v and nothing dropped", done, oldest)
 			}
 			refresh(t, pool)
 			if got := counts(t, pool); got != [3]int{21, 21, 21} {
