@@ -1,12 +1,11 @@
-// Package conformance holds what any Kinesis Data Streams must do, as cases that
-// talk to an endpoint through the AWS SDK. The same cases run against the local
-// stack's server and against kinesalite, an independent implementation made
-// beside the real service: what both do is unlikely to be one author's mistake.
+// Package conformance tests implementations of Kinesis Data Streams through the AWS SDK.
+// The same cases run against the emulator and against kinesalite, an independent
+// implementation that was compared with the real service: what both do is unlikely to be
+// the mistake of one author.
 //
-// Where kinesalite does otherwise, and AWS's documentation is on the side of the
-// case, the case says so in its differs member, with the place in the
-// documentation. Such a case must fail there: a difference that has gone away is
-// reported, so that the list stays true.
+// Where kinesalite differs from a case, and AWS's documentation agrees with the case, its
+// differs member says so, with the place in the documentation. Such a case must fail with
+// kinesalite: a difference that no longer exists is reported, so that the list stays true.
 package conformance
 
 import (
@@ -25,10 +24,10 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Implementation names what stands behind the endpoint.
+// Implementation is the name of an implementation.
 type Implementation string
 
-// The implementations whose differences the cases know.
+// The implementations that the cases are run against.
 const (
 	InsightHub Implementation = "insighthub"
 	Kinesalite Implementation = "kinesalite"
@@ -39,16 +38,16 @@ type Options struct {
 	Implementation Implementation
 }
 
-// testCase is one thing that must hold. run returns what does not.
+// testCase is one required behavior. run returns an error if the implementation differs.
 type testCase struct {
 	name string
 	run  func(ctx context.Context, e *env) error
-	// differs says, for an implementation on which the case must fail, how it
-	// differs and which documentation sides with the case.
+	// differs says, for an implementation with which the case must fail, how it differs
+	// and which documentation agrees with the case.
 	differs map[Implementation]string
 }
 
-// env is what a case works with: a client, and streams named after the case.
+// env has the client of a case, and the name of its stream, which is that of the case.
 type env struct {
 	*sdk.Client
 	endpoint string
@@ -56,7 +55,7 @@ type env struct {
 }
 
 // Run runs every case against the endpoint, which must have AWS's limits for
-// writing, room for 50 shards, and none of the streams that are named after the cases.
+// writing, allow 50 shards, and have none of the streams that are named after the cases.
 func Run(t *testing.T, endpoint string, o Options) {
 	t.Helper()
 	client := sdk.New(sdk.Options{

@@ -26,7 +26,7 @@ func TestInsightHub(t *testing.T) {
 	conformance.Run(t, web.URL, conformance.Options{Implementation: conformance.InsightHub})
 }
 
-// A stream that takes its time to change state passes the same cases.
+// The cases also pass when streams change their state with a delay.
 func TestInsightHubWithTransitions(t *testing.T) {
 	t.Parallel()
 	s := kinesis.New(kinesis.Config{
@@ -43,7 +43,7 @@ func TestKinesalite(t *testing.T) {
 	conformance.Run(t, startKinesalite(t, binary(t)), conformance.Options{Implementation: conformance.Kinesalite})
 }
 
-// binary returns where kinesalite is.
+// binary returns the path of kinesalite.
 func binary(t *testing.T) string {
 	t.Helper()
 	path := os.Getenv("INSIGHTHUB_KINESALITE")
@@ -60,7 +60,7 @@ func binary(t *testing.T) string {
 	return path
 }
 
-// startKinesalite runs it on a free port until the test ends.
+// startKinesalite runs kinesalite on a free port until the test ends.
 func startKinesalite(t *testing.T, path string) (endpoint string) {
 	t.Helper()
 	for range 5 { // another process may take the port before it does
@@ -72,7 +72,7 @@ func startKinesalite(t *testing.T, path string) (endpoint string) {
 	return ""
 }
 
-// tryKinesalite returns "" when it has ended.
+// tryKinesalite starts kinesalite and returns "" if it ended.
 func tryKinesalite(t *testing.T, path string) (endpoint string) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

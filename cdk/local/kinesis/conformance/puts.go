@@ -24,15 +24,18 @@ func putCases() []testCase {
 		{name: "the bounds of PutRecords", run: putBounds},
 		{
 			name: "the key counts towards a record's size", run: keyCounts,
-			differs: map[Implementation]string{Kinesalite: "bounds the data alone; API reference of PutRecords: the limit applies to the partition key and data blob together"},
+			differs: map[Implementation]string{Kinesalite: "limits only the data; " +
+				"API reference of PutRecords: the limit applies to the partition key and data blob together"},
 		},
 		{
 			name: "a request has at most 10 MiB", run: requestBytes,
-			differs: map[Implementation]string{Kinesalite: "cuts bodies off at 7 MB, without an error of the API; API reference of PutRecords: 10 MiB for the entire request"},
+			differs: map[Implementation]string{Kinesalite: "limits bodies to 7 MB, without an error of the API; " +
+				"API reference of PutRecords: 10 MiB for the entire request"},
 		},
 		{
 			name: "a shard takes 1 MiB a second", run: throttled,
-			differs: map[Implementation]string{Kinesalite: "never throttles; API reference of PutRecords: ProvisionedThroughputExceededException for each record over the limit"},
+			differs: map[Implementation]string{Kinesalite: "never throttles; " +
+				"API reference of PutRecords: ProvisionedThroughputExceededException for each record over the limit"},
 		},
 	}
 }
@@ -96,11 +99,14 @@ func explicit(ctx context.Context, e *env) error {
 		if err != nil {
 			return err
 		}
-		one, err := e.PutRecord(ctx, &sdk.PutRecordInput{StreamName: &e.stream, PartitionKey: aws.String("k"), Data: []byte("x"), ExplicitHashKey: &key})
+		one, err := e.PutRecord(ctx, &sdk.PutRecordInput{
+			StreamName: &e.stream, PartitionKey: aws.String("k"), Data: []byte("x"), ExplicitHashKey: &key,
+		})
 		if err != nil {
 			return err
 		}
-		errs = append(errs, differ("PutRecords to "+key, *r[0].ShardId, shardID(shard)), differ("PutRecord to "+key, *one.ShardId, shardID(shard)))
+		errs = append(errs, differ("PutRecords to "+key, *r[0].ShardId, shardID(shard)),
+			differ("PutRecord to "+key, *one.ShardId, shardID(shard)))
 	}
 	in := entry("k", "x")
 	in.ExplicitHashKey = aws.String("340282366920938463463374607431768211456")
@@ -233,7 +239,8 @@ func throttled(ctx context.Context, e *env) error {
 			continue
 		}
 		failed++
-		errs = append(errs, differ("error code", *r.ErrorCode, "ProvisionedThroughputExceededException"), differ("has a number", r.SequenceNumber != nil, false))
+		errs = append(errs, differ("error code", *r.ErrorCode, "ProvisionedThroughputExceededException"),
+			differ("has a number", r.SequenceNumber != nil, false))
 	}
 	errs = append(errs, differ("FailedRecordCount", int(*out.FailedRecordCount), failed))
 	if failed < 2 {

@@ -21,11 +21,13 @@ func readCases() []testCase {
 		{name: "a number of another shard is refused", run: foreignNumber},
 		{
 			name: "a reader sees how far it is behind", run: behind,
-			differs: map[Implementation]string{Kinesalite: "always says 0; API reference of GetRecords: the milliseconds from the tip of the stream"},
+			differs: map[Implementation]string{Kinesalite: "always returns 0; " +
+				"API reference of GetRecords: the milliseconds from the tip of the stream"},
 		},
 		{
 			name: "GetRecords names a limit beyond 10000 an invalid argument", run: bigLimit,
-			differs: map[Implementation]string{Kinesalite: "says ValidationException; API reference of GetRecords: InvalidArgumentException"},
+			differs: map[Implementation]string{Kinesalite: "returns ValidationException; " +
+				"API reference of GetRecords: InvalidArgumentException"},
 		},
 	}
 }
@@ -162,7 +164,8 @@ func fromTime(ctx context.Context, e *env) error {
 		errs = append(errs, err, differ(c.at.String(), got, c.want))
 	}
 	_, err = e.GetShardIterator(ctx, &sdk.GetShardIteratorInput{
-		StreamName: &e.stream, ShardId: aws.String(shardID(0)), ShardIteratorType: types.ShardIteratorTypeAtTimestamp, Timestamp: aws.Time(time.Now().Add(time.Hour)),
+		StreamName: &e.stream, ShardId: aws.String(shardID(0)), ShardIteratorType: types.ShardIteratorTypeAtTimestamp,
+		Timestamp: aws.Time(time.Now().Add(time.Hour)),
 	})
 	return errors.Join(append(errs, refused("a time to come", err, "InvalidArgumentException"))...)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 )
 
-// middle is the hash key that halves a stream of one shard.
+// middle is the hash key that splits a stream of one shard into halves.
 const middle = "170141183460469231731687303715884105728"
 
 func reshardCases() []testCase {
@@ -20,19 +20,24 @@ func reshardCases() []testCase {
 		{name: "what cannot be split or merged is refused", run: badReshards},
 		{
 			name: "the order of the shards to merge does not matter", run: mergeBackwards,
-			differs: map[Implementation]string{Kinesalite: "wants the lower one first; API reference of MergeShards: two shards are adjacent when their ranges form a contiguous set"},
+			differs: map[Implementation]string{Kinesalite: "requires the lower one first; " +
+				"API reference of MergeShards: two shards are adjacent when their ranges form a contiguous set"},
 		},
 		{
 			name: "a closed shard cannot be split again", run: splitTwice,
-			differs: map[Implementation]string{Kinesalite: "splits it; developer guide, Merge two shards: the open shards together span the hash keys, and a second split would cover some twice (the error's name is our reading)"},
+			differs: map[Implementation]string{Kinesalite: "splits it; " +
+				"developer guide, Merge two shards: the open shards together span the hash keys, " +
+				"and a second split would cover some twice (the error's name is our reading)"},
 		},
 		{
 			name: "a shard at its end names its children", run: children,
-			differs: map[Implementation]string{Kinesalite: "knows no ChildShards; API reference of GetRecords: returned when the end of the shard is reached"},
+			differs: map[Implementation]string{Kinesalite: "has no ChildShards; " +
+				"API reference of GetRecords: returned when the end of the shard is reached"},
 		},
 		{
 			name: "the open shards alone are listed", run: openShards,
-			differs: map[Implementation]string{Kinesalite: "ignores ShardFilter; API reference of ListShards: AT_LATEST gives the currently open shards"},
+			differs: map[Implementation]string{Kinesalite: "ignores ShardFilter; " +
+				"API reference of ListShards: AT_LATEST returns the currently open shards"},
 		},
 		{
 			name: "UpdateShardCount divides the hash keys evenly anew", run: scale,
@@ -70,7 +75,7 @@ func (e *env) merge(ctx context.Context, a, b string) error {
 	return e.settle(ctx)
 }
 
-// highest returns the last record's number.
+// highest returns the sequence number of the last record.
 func highest(records []types.Record) string {
 	return *records[len(records)-1].SequenceNumber
 }
@@ -117,7 +122,8 @@ func split(ctx context.Context, e *env) error {
 			errs = append(errs, fmt.Errorf("parents of %s: %v, %v", id, c.ParentShardId, c.AdjacentParentShardId))
 		}
 		if *c.SequenceNumberRange.StartingSequenceNumber <= highest(old) {
-			errs = append(errs, fmt.Errorf("%s begins at %s, below the parent's %s", id, *c.SequenceNumberRange.StartingSequenceNumber, highest(old)))
+			errs = append(errs, fmt.Errorf("%s starts at %s, below the parent's %s",
+				id, *c.SequenceNumberRange.StartingSequenceNumber, highest(old)))
 		}
 	}
 	return errors.Join(errs...)
@@ -157,7 +163,8 @@ func merge(ctx context.Context, e *env) error {
 	}
 	errs = append(errs,
 		differ("parent", *c.ParentShardId, shardID(0)), differ("adjacent parent", *c.AdjacentParentShardId, shardID(1)),
-		differ("first key", *c.HashKeyRange.StartingHashKey, "0"), differ("last key", *c.HashKeyRange.EndingHashKey, "340282366920938463463374607431768211455"))
+		differ("first key", *c.HashKeyRange.StartingHashKey, "0"),
+		differ("last key", *c.HashKeyRange.EndingHashKey, "340282366920938463463374607431768211455"))
 	n := 0
 	for _, id := range []string{shardID(0), shardID(1)} {
 		errs = append(errs, differ(id+" has an ending number", all[id].SequenceNumberRange.EndingSequenceNumber != nil, true))
@@ -237,7 +244,8 @@ func children(ctx context.Context, e *env) error {
 	}
 	var errs []error
 	for i, c := range out.ChildShards {
-		errs = append(errs, differ("child", *c.ShardId, shardID(i+1)), differ("its parents", fmt.Sprint(c.ParentShards), fmt.Sprint([]string{shardID(0)})))
+		errs = append(errs, differ("child", *c.ShardId, shardID(i+1)),
+			differ("its parents", fmt.Sprint(c.ParentShards), fmt.Sprint([]string{shardID(0)})))
 	}
 	return errors.Join(append(errs, differ("first key of the second", *out.ChildShards[1].HashKeyRange.StartingHashKey, middle))...)
 }
@@ -281,7 +289,9 @@ func scale(ctx context.Context, e *env) error {
 		return err
 	}
 	for _, n := range []int32{4, 3, 2} {
-		out, err := e.UpdateShardCount(ctx, &sdk.UpdateShardCountInput{StreamName: &e.stream, TargetShardCount: &n, ScalingType: types.ScalingTypeUniformScaling})
+		out, err := e.UpdateShardCount(ctx, &sdk.UpdateShardCountInput{
+			StreamName: &e.stream, TargetShardCount: &n, ScalingType: types.ScalingTypeUniformScaling,
+		})
 		if err != nil {
 			return err
 		}
@@ -299,6 +309,8 @@ func scale(ctx context.Context, e *env) error {
 			return err
 		}
 	}
-	_, err := e.UpdateShardCount(ctx, &sdk.UpdateShardCountInput{StreamName: &e.stream, TargetShardCount: aws.Int32(5), ScalingType: types.ScalingTypeUniformScaling})
+	_, err := e.UpdateShardCount(ctx, &sdk.UpdateShardCountInput{
+		StreamName: &e.stream, TargetShardCount: aws.Int32(5), ScalingType: types.ScalingTypeUniformScaling,
+	})
 	return refused("more than double", err, "LimitExceededException")
 }

@@ -22,15 +22,18 @@ func streamCases() []testCase {
 		{name: "retention is raised and lowered between a day and a year", run: retention},
 		{
 			name: "retention goes to 365 days", run: longRetention,
-			differs: map[Implementation]string{Kinesalite: "stops at 168 hours; API reference of IncreaseStreamRetentionPeriod: 8760 hours"},
+			differs: map[Implementation]string{Kinesalite: "allows at most 168 hours; " +
+				"API reference of IncreaseStreamRetentionPeriod: 8760 hours"},
 		},
 		{
 			name: "a stream is named by its ARN too", run: byARN,
-			differs: map[Implementation]string{Kinesalite: "knows no StreamARN; API reference of DescribeStream: either StreamARN or StreamName, or both"},
+			differs: map[Implementation]string{Kinesalite: "does not support StreamARN; " +
+				"API reference of DescribeStream: either StreamARN or StreamName, or both"},
 		},
 		{
 			name: "shards are listed in pages", run: shardPages,
-			differs: map[Implementation]string{Kinesalite: "ignores MaxResults; API reference of ListShards: NextToken when there are more"},
+			differs: map[Implementation]string{Kinesalite: "ignores MaxResults; " +
+				"API reference of ListShards: NextToken when there are more"},
 		},
 	}
 }
@@ -127,7 +130,9 @@ func unknown(ctx context.Context, e *env) error {
 	errs = append(errs, refused("GetShardIterator", err, want))
 	_, err = e.DeleteStream(ctx, &sdk.DeleteStreamInput{StreamName: &e.stream})
 	errs = append(errs, refused("DeleteStream", err, want))
-	_, err = e.SplitShard(ctx, &sdk.SplitShardInput{StreamName: &e.stream, ShardToSplit: aws.String(shardID(0)), NewStartingHashKey: aws.String("100")})
+	_, err = e.SplitShard(ctx, &sdk.SplitShardInput{
+		StreamName: &e.stream, ShardToSplit: aws.String(shardID(0)), NewStartingHashKey: aws.String("100"),
+	})
 	errs = append(errs, refused("SplitShard", err, want))
 	return errors.Join(errs...)
 }
@@ -184,11 +189,15 @@ func retention(ctx context.Context, e *env) error {
 		return err
 	}
 	up := func(hours int32) error {
-		_, err := e.IncreaseStreamRetentionPeriod(ctx, &sdk.IncreaseStreamRetentionPeriodInput{StreamName: &e.stream, RetentionPeriodHours: &hours})
+		_, err := e.IncreaseStreamRetentionPeriod(ctx, &sdk.IncreaseStreamRetentionPeriodInput{
+			StreamName: &e.stream, RetentionPeriodHours: &hours,
+		})
 		return err
 	}
 	down := func(hours int32) error {
-		_, err := e.DecreaseStreamRetentionPeriod(ctx, &sdk.DecreaseStreamRetentionPeriodInput{StreamName: &e.stream, RetentionPeriodHours: &hours})
+		_, err := e.DecreaseStreamRetentionPeriod(ctx, &sdk.DecreaseStreamRetentionPeriodInput{
+			StreamName: &e.stream, RetentionPeriodHours: &hours,
+		})
 		return err
 	}
 	const want = "InvalidArgumentException"
@@ -207,7 +216,9 @@ func longRetention(ctx context.Context, e *env) error {
 	if err := e.make(ctx, 1); err != nil {
 		return err
 	}
-	_, err := e.IncreaseStreamRetentionPeriod(ctx, &sdk.IncreaseStreamRetentionPeriodInput{StreamName: &e.stream, RetentionPeriodHours: aws.Int32(8760)})
+	_, err := e.IncreaseStreamRetentionPeriod(ctx, &sdk.IncreaseStreamRetentionPeriodInput{
+		StreamName: &e.stream, RetentionPeriodHours: aws.Int32(8760),
+	})
 	return err
 }
 
