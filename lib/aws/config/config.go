@@ -1,10 +1,10 @@
-// Package config is the one place where the AWS SDK's configuration is made
-// for the functions, and where requests are signed for which it has no client.
+// Package config makes the AWS SDK's configuration of a function from the environment, and
+// signs requests to services for which the SDK has no client.
 //
-// It reads what Lambda (and the local host) puts into the environment and
-// nothing else: no profiles, no instance metadata, no single sign-on. The SDK's
-// own loader brings all of these into the binary: 1.8 MB, half a millisecond of
-// package initialisation, and files that it looks for on each cold start.
+// It reads the variables that Lambda (and the local stack) sets and nothing else: no
+// profiles, no instance metadata, no single sign-on. The SDK's own loader links all of these:
+// 1.8 MB, half a millisecond of package initialisation, and files that it looks for on each
+// cold start.
 package config
 
 import (
@@ -20,9 +20,10 @@ import (
 //
 //   - AWS_REGION (or AWS_DEFAULT_REGION), required;
 //   - AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, required, and
-//     AWS_SESSION_TOKEN. Lambda sets them once for the life of an environment;
-//   - AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, both optional, which send
-//     calls to another endpoint than the region's, unless
+//     AWS_SESSION_TOKEN. Lambda sets them once for the lifetime of an execution
+//     environment;
+//   - AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, both optional, which replace the
+//     region's endpoints, unless
 //     AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is "true".
 //
 // The error names every variable that is missing.
@@ -57,12 +58,12 @@ func Load(getenv func(string) string) (aws.Config, error) {
 	}, nil
 }
 
-// endpoints tells the SDK's service clients which endpoints the environment
-// names; it has the methods that they look for in Config.ConfigSources.
+// endpoints returns the endpoints that the environment names to the SDK's service clients; it
+// has the methods that they look for in Config.ConfigSources.
 type endpoints struct{ getenv func(string) string }
 
-// GetServiceBaseEndpoint returns the endpoint for a service, by the SDK's name
-// of it ("Kinesis", "Secrets Manager").
+// GetServiceBaseEndpoint returns the endpoint of a service by its SDK id ("Kinesis",
+// "Secrets Manager").
 func (e endpoints) GetServiceBaseEndpoint(_ context.Context, sdkID string) (string, bool, error) {
 	name := "AWS_ENDPOINT_URL_" + strings.ToUpper(strings.ReplaceAll(sdkID, " ", "_"))
 	for _, n := range []string{name, "AWS_ENDPOINT_URL"} {
@@ -73,7 +74,7 @@ func (e endpoints) GetServiceBaseEndpoint(_ context.Context, sdkID string) (stri
 	return "", false, nil
 }
 
-// GetIgnoreConfiguredEndpoints reports whether the two variables are to be ignored.
+// GetIgnoreConfiguredEndpoints reports whether the SDK ignores the two variables.
 func (e endpoints) GetIgnoreConfiguredEndpoints(context.Context) (value, found bool, err error) {
 	v := e.getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
 	return strings.EqualFold(v, "true"), v != "", nil

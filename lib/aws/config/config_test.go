@@ -55,16 +55,16 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 				t.Fatal(err)
 			}
 			if auth := got.Get("Authorization"); !strings.Contains(auth, "Credential=AKID/") || !strings.Contains(auth, "/eu-west-1/kinesis/") {
-				t.Errorf("authorization %q", auth)
+				t.Errorf("got authorization %q", auth)
 			}
 			if got.Get("X-Amz-Security-Token") != "session" {
-				t.Error("no session token")
+				t.Error("got no session token")
 			}
 		})
 	}
 }
 
-// recorder is an HTTP client that notes the host a call would go to.
+// recorder is an HTTP client that records the host of a call.
 type recorder struct{ host string }
 
 func (r *recorder) Do(req *http.Request) (*http.Response, error) {
@@ -77,10 +77,10 @@ func TestLoadChoosesEndpoints(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"none":           {nil, "secretsmanager.eu-west-1.amazonaws.com"},
-		"its own":        {map[string]string{"AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:7"}, "127.0.0.1:7"},
-		"another's":      {map[string]string{"AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:7"}, "secretsmanager.eu-west-1.amazonaws.com"},
-		"not to be used": {map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:7", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, "secretsmanager.eu-west-1.amazonaws.com"},
+		"none":      {nil, "secretsmanager.eu-west-1.amazonaws.com"},
+		"its own":   {map[string]string{"AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:7"}, "127.0.0.1:7"},
+		"another's": {map[string]string{"AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:7"}, "secretsmanager.eu-west-1.amazonaws.com"},
+		"ignored":   {map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:7", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, "secretsmanager.eu-west-1.amazonaws.com"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := awsconfig.Load(environment(tc.env))
@@ -93,27 +93,27 @@ func TestLoadChoosesEndpoints(t *testing.T) {
 				t.Fatal(err)
 			}
 			if sent.host != tc.want {
-				t.Errorf("host %s, want %s", sent.host, tc.want)
+				t.Errorf("got host %s, want %s", sent.host, tc.want)
 			}
 		})
 	}
 }
 
-func TestLoadNamesAllThatIsMissing(t *testing.T) {
+func TestLoadNamesEveryMissingVariable(t *testing.T) {
 	_, err := awsconfig.Load(func(string) string { return "" })
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q does not name %s", err, want)
+			t.Errorf("got %q, want %s in it", err, want)
 		}
 	}
 }
 
-// transport does with a request's body what net/http's does, at the worst
-// moment: the announced length is sent, the answer comes, the SDK closes the
-// body, and only then the transport looks whether more follows.
+// transport reads a request's body as net/http's does, in the worst order: it sends
+// Content-Length bytes, the response arrives, the SDK closes the body, and only then the
+// transport checks whether more follows.
 type transport struct{ failure error }
 
 func (f *transport) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -125,7 +125,7 @@ func (f *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("{}")), Header: http.Header{}}, nil
 }
 
-func TestHTTPClientOutlivesAQuickAnswer(t *testing.T) {
+func TestHTTPClientAllowsAQuickResponse(t *testing.T) {
 	send := func(hide bool) error {
 		worst := &transport{}
 		plain := &http.Client{Transport: worst}
@@ -143,9 +143,9 @@ func TestHTTPClientOutlivesAQuickAnswer(t *testing.T) {
 		return worst.failure
 	}
 	if err := send(true); err != nil {
-		t.Errorf("hidden: the transport meets %v", err)
+		t.Errorf("hidden: got %v from the body", err)
 	}
 	if send(false) == nil {
-		t.Error("the SDK's own body outlives it too: this package's client is no longer needed")
+		t.Error("got no error from the SDK's own body: this package's client is no longer needed")
 	}
 }

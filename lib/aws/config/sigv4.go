@@ -20,7 +20,7 @@ type SigV4 struct {
 	Credentials aws.CredentialsProvider
 }
 
-// Validate names all that is missing.
+// Validate names every field that is missing.
 func (s *SigV4) Validate() error {
 	if s == nil {
 		return nil
@@ -35,7 +35,7 @@ func (s *SigV4) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Sign signs a request, whose headers are complete, with the bytes of its body.
+// Sign signs a request whose headers are complete, and its body.
 func (s *SigV4) Sign(ctx context.Context, request *http.Request, body []byte, now time.Time) error {
 	if s == nil {
 		return nil

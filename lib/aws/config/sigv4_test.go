@@ -34,7 +34,7 @@ func TestSigV4(t *testing.T) {
 		t.Errorf("%v, %v", one, err)
 	}
 	if other, err := sign(s, "two"); err != nil || other.Get("Authorization") == one.Get("Authorization") {
-		t.Errorf("another body has the same signature, %v", err)
+		t.Errorf("got the same signature for another body, %v", err)
 	}
 	failure = errors.New("expired")
 	if header, err := sign(s, "one"); !errors.Is(err, failure) || header.Get("Authorization") != "" {
@@ -45,6 +45,6 @@ func TestSigV4(t *testing.T) {
 		t.Errorf("without a signature: %v, %v", header, err)
 	}
 	if err := new(awsconfig.SigV4).Validate(); err == nil || !strings.Contains(err.Error(), "region") || !strings.Contains(err.Error(), "credentials") {
-		t.Errorf("%v does not name what is missing", err)
+		t.Errorf("got %v, want region and credentials in it", err)
 	}
 }

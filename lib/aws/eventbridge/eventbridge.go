@@ -2,6 +2,7 @@
 package eventbridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,15 +16,15 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Client is the part of the SDK's client that a Bus needs; it may retry whole calls.
+// Client is the part of the SDK's client that a Bus uses; it may retry whole calls.
 type Client interface {
 	PutEvents(context.Context, *eventbridge.PutEventsInput, ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error)
 }
 
 var _ Client = (*eventbridge.Client)(nil)
 
-// Event is one event. EventBridge gives each put an id of its own: what lets
-// receivers drop repetitions has to stand in the detail.
+// Event is one event. EventBridge assigns an id to each put: an id by which receivers detect
+// duplicates has to be in the detail.
 type Event struct {
 	// Type is the detail-type.
 	Type string
@@ -36,20 +37,20 @@ type Event struct {
 const (
 	maxEntries = 10
 	maxBytes   = 256_000
-	// timeBytes is what an entry's time counts for.
+	// timeBytes is the size of an entry's time in the limit.
 	timeBytes = 14
 )
 
-// Config is what a Bus is made of. Every field is needed but Pause and Attempts.
+// Config of a Bus. All fields but Pause and Attempts are required.
 type Config struct {
 	Client Client
 	// Name is the bus's name or ARN.
 	Name string
 	// Source is the source of all events.
 	Source string
-	// Pause is waited before what was refused is put again; default 100 ms.
+	// Pause is the wait before the first retry of rejected entries, and doubles; default 100 ms.
 	Pause time.Duration
-	// Attempts is how often an event is put at most; default 3.
+	// Attempts limits how often an event is put; default 3.
 	Attempts int
 }
 
@@ -58,26 +59,22 @@ type Bus struct{ config Config }
 
 // New returns a Bus. The error wraps telemetry.ErrInvalid.
 func New(config Config) (*Bus, error) {
-	if config.Client == nil || config.Name == "" || config.Source == "" {
-		return nil, fmt.Errorf("%w: event bus: want Client, Name and Source", telemetry.ErrInvalid)
+	if config.Name == "" || config.Source == "" {
+		return nil, fmt.Errorf("%w: event bus: want Name and Source", telemetry.ErrInvalid)
 	}
-	if config.Pause == 0 {
-		config.Pause = 100 * time.Millisecond
-	}
-	if config.Attempts == 0 {
-		config.Attempts = 3
-	}
+	config.Pause = cmp.Or(config.Pause, 100*time.Millisecond)
+	config.Attempts = cmp.Or(config.Attempts, 3)
 	return &Bus{config}, nil
 }
 
-// Put puts the events on the bus, ten in a call, and returns how many the bus has
-// taken. Those that it refuses for the moment are put again, a few times and as
-// long as ctx allows. The error is the last one and says why not all were taken.
-func (b *Bus) Put(ctx context.Context, events []Event) (taken int, err error) {
+// Put puts the events on the bus, ten in a call, and returns how many the bus accepted. Those
+// that it rejects temporarily are retried, as Config.Attempts and ctx allow. The error is the
+// last one, when not all were accepted.
+func (b *Bus) Put(ctx context.Context, events []Event) (accepted int, err error) {
 	var last error
 	for part := range b.parts(events) {
 		n, err := b.put(ctx, part)
-		taken += n
+		accepted += n
 		if err != nil {
 			last = err
 		}
@@ -85,13 +82,13 @@ func (b *Bus) Put(ctx context.Context, events []Event) (taken int, err error) {
 			break
 		}
 	}
-	if taken < len(events) {
-		return taken, fmt.Errorf("put %d events on %s, %d were taken: %w", len(events), b.config.Name, taken, last)
+	if accepted < len(events) {
+		return accepted, fmt.Errorf("put %d events on %s, %d were accepted: %w", len(events), b.config.Name, accepted, last)
 	}
-	return taken, nil
+	return accepted, nil
 }
 
-// parts cuts the events into what one call takes.
+// parts splits the events by the limits of one call.
 func (b *Bus) parts(events []Event) func(func([]types.PutEventsRequestEntry) bool) {
 	return func(yield func([]types.PutEventsRequestEntry) bool) {
 		var part []types.PutEventsRequestEntry
@@ -116,37 +113,37 @@ func (b *Bus) parts(events []Event) func(func([]types.PutEventsRequestEntry) boo
 	}
 }
 
-// put is one call, and its repetition for the entries that were refused.
-func (b *Bus) put(ctx context.Context, entries []types.PutEventsRequestEntry) (taken int, err error) {
+// put makes one call, and retries the entries that were rejected temporarily.
+func (b *Bus) put(ctx context.Context, entries []types.PutEventsRequestEntry) (accepted int, err error) {
 	for attempt := 1; ; attempt++ {
 		out, callErr := b.config.Client.PutEvents(ctx, &eventbridge.PutEventsInput{Entries: entries})
 		if callErr != nil {
-			// The SDK has tried again where that was right.
-			return taken, fmt.Errorf("%w: %w", telemetry.ErrUnavailable, callErr)
+			// The SDK has retried what may be retried.
+			return accepted, fmt.Errorf("%w: %w", telemetry.ErrUnavailable, callErr)
 		}
 		if len(out.Entries) != len(entries) {
-			return taken, fmt.Errorf("%w: %d answers for %d events", telemetry.ErrUnavailable, len(out.Entries), len(entries))
+			return accepted, fmt.Errorf("%w: %d results for %d events", telemetry.ErrUnavailable, len(out.Entries), len(entries))
 		}
-		var refused []types.PutEventsRequestEntry
+		var rejected []types.PutEventsRequestEntry
 		err = nil
 		for i, e := range out.Entries {
 			if e.EventId != nil {
-				taken++
+				accepted++
 				continue
 			}
 			err = fmt.Errorf("%w: %s: %s", kindOf(aws.ToString(e.ErrorCode)), aws.ToString(e.ErrorCode), aws.ToString(e.ErrorMessage))
 			if errors.Is(err, telemetry.ErrUnavailable) {
-				refused = append(refused, entries[i])
+				rejected = append(rejected, entries[i])
 			}
 		}
-		if len(refused) == 0 || attempt == b.config.Attempts || !b.pause(ctx, attempt) {
-			return taken, err
+		if len(rejected) == 0 || attempt == b.config.Attempts || !b.pause(ctx, attempt) {
+			return accepted, err
 		}
-		entries = refused
+		entries = rejected
 	}
 }
 
-// kindOf says whether an entry's error may pass.
+// kindOf returns ErrUnavailable for the code of a temporary error of an entry.
 func kindOf(code string) error {
 	if slices.Contains([]string{"ThrottlingException", "InternalFailure", "InternalException"}, code) {
 		return telemetry.ErrUnavailable

@@ -15,9 +15,9 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// fake answers each entry by what refuse says of its detail: an error code, or "".
+// fake responds to each entry with the error code that reject returns for its detail, or "".
 type fake struct {
-	refuse func(call int, detail string) string
+	reject func(call int, detail string) string
 	err    error
 	sizes  []int
 	taken  []string
@@ -31,8 +31,8 @@ func (f *fake) PutEvents(_ context.Context, in *eventbridge.PutEventsInput, _ ..
 	f.sizes = append(f.sizes, len(in.Entries))
 	for _, e := range in.Entries {
 		code := ""
-		if f.refuse != nil {
-			code = f.refuse(len(f.sizes), *e.Detail)
+		if f.reject != nil {
+			code = f.reject(len(f.sizes), *e.Detail)
 		}
 		if code != "" {
 			out.FailedEntryCount++
@@ -62,7 +62,7 @@ func events(n, size int) []Event {
 	return out
 }
 
-func TestTenInACallAndNoMoreThanItTakes(t *testing.T) {
+func TestCallsStayWithinTheLimits(t *testing.T) {
 	for _, c := range []struct {
 		n, size int
 		want    string
@@ -71,70 +71,70 @@ func TestTenInACallAndNoMoreThanItTakes(t *testing.T) {
 	} {
 		f := &fake{}
 		if taken, err := open(t, f).Put(t.Context(), events(c.n, c.size)); taken != c.n || err != nil || fmt.Sprint(f.sizes) != c.want {
-			t.Errorf("%d events of %d bytes: calls of %v, %d taken, %v; want %s", c.n, c.size, f.sizes, taken, err, c.want)
+			t.Errorf("%d events of %d bytes: got calls of %v, %d accepted, %v; want %s", c.n, c.size, f.sizes, taken, err, c.want)
 		}
 	}
 }
 
-func TestOnlyTheRefusedComeAgain(t *testing.T) {
-	f := &fake{refuse: func(call int, detail string) string {
+func TestOnlyRejectedEntriesAreRetried(t *testing.T) {
+	f := &fake{reject: func(call int, detail string) string {
 		if call == 1 && detail[0] == '1' {
 			return "ThrottlingException"
 		}
 		return ""
 	}}
 	if taken, err := open(t, f).Put(t.Context(), events(3, 0)); taken != 3 || err != nil || fmt.Sprint(f.sizes) != "[3 1]" || len(f.taken) != 3 {
-		t.Errorf("%d taken, %v, calls of %v", taken, err, f.sizes)
+		t.Errorf("got %d accepted, %v, calls of %v", taken, err, f.sizes)
 	}
 }
 
-func TestWhatIsNotTakenIsSaid(t *testing.T) {
+func TestErrorsOfEntries(t *testing.T) {
 	for name, c := range map[string]struct {
 		fake  fake
 		want  error
 		taken int
 		calls string
 	}{
-		"busy for long": {fake{refuse: func(_ int, d string) string {
+		"busy for long": {fake{reject: func(_ int, d string) string {
 			if d[0] == '0' {
 				return "InternalFailure"
 			}
 			return ""
 		}}, telemetry.ErrUnavailable, 1, "[2 1 1]"},
-		"malformed": {fake{refuse: func(int, string) string { return "MalformedDetail" }}, telemetry.ErrInvalid, 0, "[2]"},
-		"away":      {fake{err: errors.New("no route")}, telemetry.ErrUnavailable, 0, "[]"},
+		"malformed": {fake{reject: func(int, string) string { return "MalformedDetail" }}, telemetry.ErrInvalid, 0, "[2]"},
+		"no route":  {fake{err: errors.New("no route")}, telemetry.ErrUnavailable, 0, "[]"},
 	} {
 		taken, err := open(t, &c.fake).Put(t.Context(), events(2, 0))
 		if taken != c.taken || !errors.Is(err, c.want) || fmt.Sprint(c.fake.sizes) != c.calls {
-			t.Errorf("%s: %d taken, %v, calls of %v", name, taken, err, c.fake.sizes)
+			t.Errorf("%s: got %d accepted, %v, calls of %v", name, taken, err, c.fake.sizes)
 		}
 	}
 }
 
 func TestEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	f := &fake{refuse: func(int, string) string { cancel(); return "ThrottlingException" }}
+	f := &fake{reject: func(int, string) string { cancel(); return "ThrottlingException" }}
 	b, err := New(Config{Client: f, Name: "bus", Source: "s", Pause: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if taken, err := b.Put(ctx, events(30, 0)); taken != 0 || err == nil || len(f.sizes) != 1 {
-		t.Errorf("%d taken, %v, %d calls", taken, err, len(f.sizes))
+		t.Errorf("got %d accepted, %v, %d calls", taken, err, len(f.sizes))
 	}
 }
 
 func TestOneAttempt(t *testing.T) {
-	f := &fake{refuse: func(int, string) string { return "ThrottlingException" }}
+	f := &fake{reject: func(int, string) string { return "ThrottlingException" }}
 	b, err := New(Config{Client: f, Name: "bus", Source: "s", Pause: time.Hour, Attempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if taken, err := b.Put(t.Context(), events(1, 0)); taken != 0 || !errors.Is(err, telemetry.ErrUnavailable) || len(f.sizes) != 1 {
-		t.Errorf("%d taken, %v, %d calls", taken, err, len(f.sizes))
+		t.Errorf("got %d accepted, %v, %d calls", taken, err, len(f.sizes))
 	}
 }
 
-func TestNewWantsItsParts(t *testing.T) {
+func TestNewNeedsNameAndSource(t *testing.T) {
 	if _, err := New(Config{}); !errors.Is(err, telemetry.ErrInvalid) {
 		t.Errorf("got %v", err)
 	}

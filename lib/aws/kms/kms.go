@@ -1,5 +1,5 @@
-// Package kms signs with, and reads, asymmetric keys of AWS KMS: those of the curve
-// P-256 for signing (ECC_NIST_P256, SIGN_VERIFY).
+// Package kms signs with asymmetric keys of AWS KMS, and reads their public keys: signing
+// keys of the curve P-256 (ECC_NIST_P256, SIGN_VERIFY).
 package kms
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Client is the part of the SDK's client that Keys needs.
+// Client is the part of the SDK's client that Keys uses.
 type Client interface {
 	GetPublicKey(context.Context, *kms.GetPublicKeyInput, ...func(*kms.Options)) (*kms.GetPublicKeyOutput, error)
 	Sign(context.Context, *kms.SignInput, ...func(*kms.Options)) (*kms.SignOutput, error)
@@ -31,12 +31,12 @@ type Client interface {
 
 var _ Client = (*kms.Client)(nil)
 
-// Keys reads and uses keys by their ARN or id (not by an alias, which can come to
-// mean another key). It is safe for concurrent use.
+// Keys reads and uses keys by their ARN or id (not by an alias, which may be moved to
+// another key). It is safe for concurrent use.
 //
-// Errors wrap telemetry.ErrNotFound when there is no such key or it is disabled or
-// to be deleted, and telemetry.ErrUnavailable when the service can not be reached
-// within the context's deadline or is overloaded.
+// Errors wrap telemetry.ErrNotFound when there is no such key or it is disabled or pending
+// deletion, and telemetry.ErrUnavailable when the service does not respond within the
+// context's deadline or throttles.
 type Keys struct {
 	client Client
 
@@ -52,7 +52,7 @@ func NewFromClient(client Client) *Keys {
 	return &Keys{client: client, public: make(map[string]*ecdsa.PublicKey)}
 }
 
-// PublicKey returns the public half of a key. It never changes, and so is asked for once.
+// PublicKey returns the public key of a key pair. It never changes, so it is cached.
 func (k *Keys) PublicKey(ctx context.Context, arn string) (*ecdsa.PublicKey, error) {
 	k.mu.Lock()
 	key := k.public[arn]
@@ -89,8 +89,8 @@ func parsePublic(der []byte) (*ecdsa.PublicKey, error) {
 	return key, nil
 }
 
-// Sign returns the signature of a SHA-256 digest as r and s, 32 bytes each, as JWS
-// wants it (RFC 7518, 3.4).
+// Sign returns the signature of a SHA-256 digest as r and s, 32 bytes each, the form of JWS
+// (RFC 7518, 3.4).
 func (k *Keys) Sign(ctx context.Context, arn string, digest [sha256.Size]byte) ([]byte, error) {
 	out, err := k.client.Sign(ctx, &kms.SignInput{
 		KeyId: aws.String(arn), Message: digest[:], MessageType: types.MessageTypeDigest,
@@ -106,14 +106,14 @@ func (k *Keys) Sign(ctx context.Context, arn string, digest [sha256.Size]byte) (
 	return raw, nil
 }
 
-// rawSignature turns KMS's form, Ecdsa-Sig-Value of RFC 3279 in DER, into r and s.
+// rawSignature converts KMS's form, Ecdsa-Sig-Value of RFC 3279 in DER, to r and s.
 func rawSignature(der []byte) ([]byte, error) {
 	var v struct{ R, S *big.Int }
 	if _, err := asn1.Unmarshal(der, &v); err != nil {
 		return nil, fmt.Errorf("signature: %w", err)
 	}
-	// The decoder passes over what follows s, inside the sequence and behind it. DER
-	// has one form of two numbers.
+	// The decoder ignores data after s, inside the sequence and after it. DER has one
+	// encoding of two numbers, so a comparison finds such data.
 	same, err := asn1.Marshal(v)
 	n := elliptic.P256().Params().N
 	switch {

@@ -24,7 +24,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// client answers with what stands in it.
+// client responds with its fields.
 type client struct {
 	public    []byte
 	usage     types.KeyUsageType
@@ -72,7 +72,7 @@ func TestPublicKeyIsReadOnce(t *testing.T) {
 		}
 	}
 	if c.calls != 2 {
-		t.Errorf("%d calls, want one that failed and one", c.calls)
+		t.Errorf("got %d calls, want one that failed and one", c.calls)
 	}
 }
 
@@ -117,7 +117,7 @@ func TestSign(t *testing.T) {
 	}
 	if c.last.MessageType != types.MessageTypeDigest || c.last.SigningAlgorithm != types.SigningAlgorithmSpecEcdsaSha256 ||
 		!bytes.Equal(c.last.Message, digest[:]) || *c.last.KeyId != "arn" {
-		t.Errorf("asked for %+v", c.last)
+		t.Errorf("got request %+v", c.last)
 	}
 	for name, signature := range map[string][]byte{
 		"nothing": nil, "zero": der(new(big.Int), one), "negative": der(one, big.NewInt(-1)), "the order": der(n, one), "bytes behind": append(der(one, one), 0),
@@ -154,11 +154,11 @@ func TestErrors(t *testing.T) {
 		_, signed := keys.Sign(t.Context(), "k", [32]byte{})
 		for _, err := range []error{read, signed} {
 			if !errors.Is(err, c.err) {
-				t.Errorf("%s: %v hides its cause", name, err)
+				t.Errorf("%s: got %v, which does not wrap its cause", name, err)
 			}
 			for _, kind := range kinds {
 				if errors.Is(err, kind) != (kind == c.want) { //nolint:errorlint // the same sentinel
-					t.Errorf("%s: %v", name, err)
+					t.Errorf("%s: got %v, want %v", name, err, c.want)
 				}
 			}
 		}

@@ -12,15 +12,15 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Client is the part of the SDK's client that a Store needs.
+// Client is the part of the SDK's client that a Store uses.
 type Client interface {
 	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
 var _ Client = (*secretsmanager.Client)(nil)
 
-// Store reads secrets. It keeps nothing: a caller that wants to follow a
-// rotation asks again. It is safe for concurrent use.
+// Store reads secrets. It caches nothing: after a rotation, Get returns the new value. It is
+// safe for concurrent use.
 type Store struct{ client Client }
 
 // New returns a Store over the SDK's client for cfg.
@@ -30,9 +30,9 @@ func New(cfg aws.Config) *Store { return NewFromClient(secretsmanager.NewFromCon
 func NewFromClient(client Client) *Store { return &Store{client: client} }
 
 // Get returns the current value of the secret named by its ARN or name, text
-// or binary. Errors wrap telemetry.ErrNotFound when there is no such secret or
-// it is marked for deletion, telemetry.ErrUnavailable when the service can not
-// be reached within the context's deadline or is overloaded; neither the error nor its text holds the value.
+// or binary. Errors wrap telemetry.ErrNotFound when there is no such secret or it is marked
+// for deletion, telemetry.ErrUnavailable when the service does not respond within the
+// context's deadline or throttles. An error never contains the value.
 func (s *Store) Get(ctx context.Context, arn string) ([]byte, error) {
 	out, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(arn)})
 	if err != nil {

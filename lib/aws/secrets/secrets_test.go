@@ -17,7 +17,7 @@ import (
 
 const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:database-AbCdEf"
 
-// over returns a store that speaks through the SDK, without retries, to a server.
+// over returns a store whose SDK client, without retries, calls a server.
 func over(t *testing.T, handler http.HandlerFunc) *secrets.Store {
 	t.Helper()
 	server := httptest.NewServer(handler)
@@ -44,10 +44,10 @@ func TestGet(t *testing.T) {
 			s := over(t, func(w http.ResponseWriter, r *http.Request) {
 				var in struct{ SecretId string } //nolint:revive // the name on the wire
 				if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.SecretId != arn {
-					t.Errorf("asked for %q, %v", in.SecretId, err)
+					t.Errorf("got request for %q, %v", in.SecretId, err)
 				}
 				if target := r.Header.Get("X-Amz-Target"); target != "secretsmanager.GetSecretValue" {
-					t.Errorf("target %q", target)
+					t.Errorf("got target %q", target)
 				}
 				w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 				_, _ = w.Write([]byte(body))
@@ -92,7 +92,7 @@ func TestGetTellsFailuresApart(t *testing.T) {
 			}
 			for _, s := range sentinels {
 				if want := errors.Is(tc.want, s); errors.Is(err, s) != want {
-					t.Errorf("errors.Is(%v, %v) is not %t", err, s, want)
+					t.Errorf("errors.Is(%v, %v): want %t", err, s, want)
 				}
 			}
 		})
