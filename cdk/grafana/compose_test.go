@@ -24,7 +24,7 @@ func decode(t *testing.T, file string, into any) {
 	}
 }
 
-// compose is the part of the Compose specification that the file may use.
+// compose is the part of the Compose specification that the file uses.
 type compose struct {
 	Name     string
 	Services map[string]struct {
@@ -65,7 +65,7 @@ type providers struct {
 	}
 }
 
-// mounts returns what of this folder is where in the container.
+// mounts returns the paths in this directory by the paths in the container.
 func mounts(t *testing.T, volumes []string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -82,11 +82,11 @@ func mounts(t *testing.T, volumes []string) map[string]string {
 	return out
 }
 
-// variable finds what is asked of the environment, with or without a default.
+// variable matches an environment variable, with or without a default.
 var variable = regexp.MustCompile(`\$\{(\w+)(?::-[^}]*)?\}`)
 
-// Neither Docker nor Grafana is needed for what can go wrong here unseen: a mount of
-// nothing, a path that nobody mounts, another image from one day to the next.
+// TestCompose checks what can be wrong unnoticed, without Docker and Grafana: a mount of a
+// missing file, a path that is not mounted, an image without a fixed version.
 func TestCompose(t *testing.T) {
 	var file compose
 	decode(t, "compose.yaml", &file)
@@ -106,13 +106,14 @@ func TestCompose(t *testing.T) {
 
 	var boards providers
 	decode(t, "provisioning/dashboards.yaml", &boards)
-	if len(boards.Providers) != 1 || boards.APIVersion != 1 || !boards.Providers[0].Options.FoldersFromFilesStructure || boards.Providers[0].Type != "file" {
-		t.Fatalf("providers %+v", boards)
+	if len(boards.Providers) != 1 || boards.APIVersion != 1 ||
+		!boards.Providers[0].Options.FoldersFromFilesStructure || boards.Providers[0].Type != "file" {
+		t.Fatalf("got providers %+v, want one of files with folders", boards)
 	}
 	if here := mounted[boards.Providers[0].Options.Path]; filepath.Clean(here) != "dashboards" {
 		t.Errorf("the provider's %s is %q here, want dashboards", boards.Providers[0].Options.Path, here)
 	}
-	// Grafana reads the provisioning files of these folders alone.
+	// Grafana reads provisioning files from these directories only.
 	for _, kind := range []string{"datasources", "dashboards"} {
 		found := false
 		for there, here := range mounted {
@@ -152,17 +153,20 @@ func TestDatasource(t *testing.T) {
 	for _, m := range variable.FindAllStringSubmatch(source.URL, -1) {
 		value, ok := environment[m[1]]
 		if !ok {
-			t.Errorf("the data source's address asks for %s, which the container does not have", m[1])
+			t.Errorf("the data source's URL has the variable %s, which the container does not define", m[1])
 		}
 		_, fallback, _ := strings.Cut(strings.Trim(value, "${}"), ":-")
 		u, err := url.Parse(fallback)
-		if err != nil || u.Port() != "9090" || !slices.ContainsFunc(file.Services["grafana"].ExtraHosts, func(h string) bool { return strings.HasPrefix(h, u.Hostname()+":") }) {
-			t.Errorf("%s is %q: want the stack's Prometheus by a name that the container knows (%v)", m[1], fallback, err)
+		if err != nil {
+			t.Fatalf("default of %s: %v", m[1], err)
+		}
+		resolves := func(host string) bool { return strings.HasPrefix(host, u.Hostname()+":") }
+		if u.Port() != "9090" || !slices.ContainsFunc(file.Services["grafana"].ExtraHosts, resolves) {
+			t.Errorf("default of %s is %q, want the stack's Prometheus by one of the container's extra hosts", m[1], fallback)
 		}
 	}
 
-	// Every query goes to the data source that the variable chooses, by its type; what
-	// names one by its uid names this one.
+	// Every query uses the data source of the variable, or this one by its uid.
 	for _, path := range files(t, "dashboards/*/*.json") {
 		var board any
 		if err := json.Unmarshal([]byte(read(t, path)), &board); err != nil {

@@ -62,8 +62,8 @@ func TestFilesAreAsBuilt(t *testing.T) {
 	}
 }
 
-// TestFilesFitTheSchema reads each file back into the published types, which
-// refuse a member that they do not know, down to the panels' own options.
+// TestFilesFitTheSchema decodes each file into the published types, which reject unknown
+// members, down to the panels' own options.
 func TestFilesFitTheSchema(t *testing.T) {
 	plugins.RegisterDefaultPlugins()
 	for _, path := range files(t, "dashboards/*/*.json") {
@@ -83,8 +83,8 @@ func TestFilesFitTheSchema(t *testing.T) {
 	}
 }
 
-// problems is nil also for an empty list of errors, which is how the published
-// types say that all is well.
+// problems returns err, or nil for the empty list of errors that the published types return
+// without problems.
 func problems(err error) error {
 	var list cog.BuildErrors
 	if errors.As(err, &list) && len(list) == 0 {
@@ -167,34 +167,34 @@ func TestDashboards(t *testing.T) {
 				t.Errorf("%s: want a description, a unit and a query", at)
 			}
 			if p.GridPos.X+p.GridPos.W > 24 {
-				t.Errorf("%s: reaches over the right edge", at)
+				t.Errorf("%s: extends beyond the right edge", at)
 			}
 			for _, q := range queries(t, p) {
 				for _, name := range identifier.FindAllString(q.Expr, -1) {
 					used[name] = true
 					if !slices.Contains(names, name) {
-						t.Errorf("%s: names %s, which nobody writes", at, name)
+						t.Errorf("%s: unknown metric %s", at, name)
 					}
 				}
 				for _, m := range regexp.MustCompile(`\$\{?(\w+)`).FindAllStringSubmatch(q.Expr, -1) {
 					if !slices.Contains(variables, m[1]) {
-						t.Errorf("%s: no variable %s", at, m[1])
+						t.Errorf("%s: unknown variable %s", at, m[1])
 					}
 				}
 				for _, m := range regexp.MustCompile(`insighthub:\w+:(?:ratio|sum|p\d+_)\w+(\{[^}]*)?`).FindAllStringSubmatch(q.Expr, -1) {
 					if !strings.Contains(m[1], "level=") {
-						t.Errorf("%s: %s without a level counts several times over", at, m[0])
+						t.Errorf("%s: %s has no level, so it counts several times", at, m[0])
 					}
 				}
 			}
 			for _, l := range p.FieldConfig.Defaults.Links {
 				if l.Url == nil {
-					t.Errorf("%s: a link without a goal", at)
+					t.Errorf("%s: a link without a URL", at)
 					continue
 				}
 				url := *l.Url
 				if target := regexp.MustCompile(`^/d/([\w-]+)`).FindStringSubmatch(url); target == nil || !uids[target[1]] {
-					t.Errorf("%s: links to %s, which is none of ours", at, url)
+					t.Errorf("%s: links to %s, want one of these dashboards", at, url)
 				}
 			}
 		}
@@ -205,7 +205,7 @@ func TestDashboards(t *testing.T) {
 	}
 	for _, name := range recorded(t) {
 		if !used[name] && strings.Count(rules, name) == strings.Count(rules, "record: "+name+"\n") {
-			t.Errorf("nobody uses %s", name)
+			t.Errorf("recorded metric %s is not used", name)
 		}
 	}
 }

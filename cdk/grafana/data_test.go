@@ -17,12 +17,12 @@ import (
 
 const windows = 24 // two minutes
 
-// fleet is two minutes of what the bridge and the functions send of two sites
-// with two gateways each and two machines at each gateway. Machine press-01
-// breaks down once; gateway gw-2 sends what is late, bad and twice.
+// fleet is two minutes of the samples of the bridge and the functions, for two sites with
+// two gateways each and two machines at each gateway. Machine press-01 is down once;
+// gateway gw-2 sends late, bad and duplicate events.
 type fleet struct {
 	end    time.Time
-	series []byte // the write request's time series
+	series []byte // the time series of the write request
 	seen   map[string]bool
 }
 
@@ -63,7 +63,9 @@ func (f *fleet) machine(m int, labels ...string) {
 	f.add("insighthub_window_produced", when(10), labels...)
 	f.add("insighthub_window_good", when(9), labels...)
 	f.add("insighthub_window_ideal_seconds", when(3), labels...)
-	for k, metric := range []string{"state", "cycle_count", "good_count", "temperature", "vibration", "pressure", "motor_current", "flow", "speed", "power"} {
+	for k, metric := range []string{
+		"state", "cycle_count", "good_count", "temperature", "vibration", "pressure", "motor_current", "flow", "speed", "power",
+	} {
 		mean := func(i int) float64 { return math.Round(100*(20+10*float64(k)+3*math.Sin(float64(i)/4))) / 100 }
 		of := slices.Concat(labels, []string{"metric", metric})
 		f.add("insighthub_series_mean", mean, of...)
@@ -71,8 +73,9 @@ func (f *fleet) machine(m int, labels ...string) {
 		f.add("insighthub_series_max", func(i int) float64 { return mean(i) + 1 }, of...)
 		f.add("insighthub_series_last", mean, of...)
 		f.add("insighthub_series_samples", constant(50), of...)
-		if k >= 3 && k < 5+m { // what no machine's state or counter has
-			f.add("insighthub_anomaly_score", func(i int) float64 { return 0.5 + float64(i)/100 }, slices.Concat(of, []string{"kind", "score"})...)
+		if k >= 3 && k < 5+m { // not for states and counters
+			score := func(i int) float64 { return 0.5 + float64(i)/100 }
+			f.add("insighthub_anomaly_score", score, slices.Concat(of, []string{"kind", "score"})...)
 		}
 	}
 	f.add("insighthub_anomaly_score", constant(0.9), slices.Concat(labels, []string{"kind", "machine"})...)
@@ -80,8 +83,9 @@ func (f *fleet) machine(m int, labels ...string) {
 
 func (f *fleet) gateway(g int, labels ...string) {
 	for name, v := range map[string]float64{
-		"insighthub_window_events": 1000, "insighthub_window_late_events": 5 * float64(g), "insighthub_window_bad_quality_events": 20 * float64(g),
-		"insighthub_window_duplicate_events": 3 * float64(g), "insighthub_window_early_events": 0, "insighthub_window_refused_events": 0,
+		"insighthub_window_events": 1000, "insighthub_window_late_events": 5 * float64(g),
+		"insighthub_window_bad_quality_events": 20 * float64(g),
+		"insighthub_window_duplicate_events":   3 * float64(g), "insighthub_window_early_events": 0, "insighthub_window_refused_events": 0,
 		"insighthub_window_unverified_events": 0, "insighthub_window_crowded_events": 0, "insighthub_freshness_seconds": 0.2 + float64(g),
 		"insighthub_gap_seconds": 0.5 * float64(g), "insighthub_gateway_devices": 2, "insighthub_gateway_series": 20,
 	} {
@@ -181,7 +185,7 @@ func message(dst []byte, number protowire.Number, content []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(dst, number, protowire.BytesType), content)
 }
 
-// write sends it all to a Prometheus server.
+// write sends the time series to a Prometheus server.
 func (f *fleet) write(t *testing.T, url string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/api/v1/write", bytes.NewReader(snappy.Encode(nil, f.series)))
@@ -200,14 +204,14 @@ func (f *fleet) write(t *testing.T, url string) {
 	}
 }
 
-// The test data knows every metric that there is, and none that there is not.
+// TestFleetHasAllMetrics checks that the test data has exactly the metrics of names.go.
 func TestFleetHasAllMetrics(t *testing.T) {
 	f := newFleet(time.Unix(0, 0))
 	known := map[string]bool{}
 	for _, name := range slices.Concat(grafana.KPIMetrics(), grafana.AnomalyMetrics(), grafana.FunctionMetrics()) {
 		known[name] = true
 		if !f.seen[name] {
-			t.Errorf("the test's fleet has no %s", name)
+			t.Errorf("the fleet lacks %s", name)
 		}
 	}
 	for name := range f.seen {
@@ -216,7 +220,7 @@ func TestFleetHasAllMetrics(t *testing.T) {
 			base = trim(base, suffix)
 		}
 		if !known[name] && !known[base] && !known[base+"_bucket"] {
-			t.Errorf("the test's fleet has %s, which names.go does not", name)
+			t.Errorf("the fleet has %s, which is not in names.go", name)
 		}
 	}
 }

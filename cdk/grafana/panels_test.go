@@ -22,7 +22,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
 )
 
-// series is what a query returns of one series.
+// series is one series of a query's result.
 type series struct {
 	Metric map[string]string
 	Value  [2]any   // of an instant query
@@ -45,15 +45,15 @@ func (s server) get(t *testing.T, path string, form url.Values, into any) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	var answer struct {
+	var response struct {
 		Error string
 		Data  json.RawMessage
 	}
-	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Error != "" {
-		t.Errorf("%s: %v %s", form, err, answer.Error)
+	if err := json.NewDecoder(res.Body).Decode(&response); err != nil || response.Error != "" {
+		t.Errorf("%s: %v %s", form, err, response.Error)
 		return
 	}
-	if err := json.Unmarshal(answer.Data, into); err != nil {
+	if err := json.Unmarshal(response.Data, into); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -65,13 +65,14 @@ func (s server) query(t *testing.T, q sdk.Dataquery, expr string, end time.Time)
 	if q.Instant != nil && *q.Instant {
 		s.get(t, "/api/v1/query", url.Values{"query": {expr}, "time": {at(end)}}, &data)
 	} else {
-		s.get(t, "/api/v1/query_range", url.Values{"query": {expr}, "start": {at(end.Add(-30 * time.Minute))}, "end": {at(end)}, "step": {"5"}}, &data)
+		form := url.Values{"query": {expr}, "start": {at(end.Add(-30 * time.Minute))}, "end": {at(end)}, "step": {"5"}}
+		s.get(t, "/api/v1/query_range", form, &data)
 	}
 	return data.Result
 }
 
-// startWithFleet runs Prometheus with the repository's rules, every second
-// instead of every 15, on two minutes of data, until each rule has been evaluated.
+// startWithFleet runs Prometheus with the repository's rules, evaluated every second instead
+// of every 15, on two minutes of data, until each rule has been evaluated.
 func startWithFleet(t *testing.T) server {
 	t.Helper()
 	needPrometheus(t)
@@ -84,7 +85,9 @@ func startWithFleet(t *testing.T) server {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	p, err := prometheus.Start(ctx, prometheus.Config{Binary: tree + "/bin/prometheus", DataDir: t.TempDir(), Rules: []string{filepath.Join(rules, "*.yaml")}})
+	p, err := prometheus.Start(ctx, prometheus.Config{
+		Binary: tree + "/bin/prometheus", DataDir: t.TempDir(), Rules: []string{filepath.Join(rules, "*.yaml")},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,17 +99,16 @@ func startWithFleet(t *testing.T) server {
 	// evaluated waits until each group of rules has been evaluated from now on.
 	evaluated := func() {
 		for since := time.Now(); time.Now().Before(giveUp); time.Sleep(100 * time.Millisecond) {
-			var rules struct {
-				Groups []struct{ LastEvaluation time.Time }
-			}
+			type group struct{ LastEvaluation time.Time }
+			var rules struct{ Groups []group }
 			s.get(t, "/api/v1/rules", nil, &rules)
-			pending := slices.IndexFunc(rules.Groups, func(g struct{ LastEvaluation time.Time }) bool { return g.LastEvaluation.Before(since) })
+			pending := slices.IndexFunc(rules.Groups, func(g group) bool { return g.LastEvaluation.Before(since) })
 			if len(rules.Groups) > 0 && pending < 0 {
 				return
 			}
 		}
 	}
-	// A rule that asks for what another group records may have been too early for it.
+	// A rule that queries the metric of another group may have been evaluated before it.
 	missing := recorded(t)
 	for len(missing) > 0 && time.Now().Before(giveUp) {
 		evaluated()
@@ -117,14 +119,14 @@ func startWithFleet(t *testing.T) server {
 		})
 	}
 	for _, name := range missing {
-		t.Errorf("the rules recorded no %s", name)
+		t.Errorf("no rule recorded %s", name)
 	}
 	evaluated()
 	return s
 }
 
-// TestEveryPanelShowsSomething parses and runs each query of each panel in a real
-// server, for all of the fleet and for one machine.
+// TestEveryPanelShowsSomething parses and runs each query of each panel in a real server,
+// for the whole fleet and for one machine.
 func TestEveryPanelShowsSomething(t *testing.T) {
 	s := startWithFleet(t)
 	now := time.Now()
@@ -134,11 +136,13 @@ func TestEveryPanelShowsSomething(t *testing.T) {
 	}
 	for _, board := range build(t) {
 		var doc strings.Builder
-		fmt.Fprintf(&doc, "# %s\n\n%s\n\nThe panels' data in a run of the test, with all sites and gateways chosen, on two minutes of a fleet of eight machines.\n", *board.Model.Title, *board.Model.Description)
+		fmt.Fprintf(&doc, "# %s\n\n%s\n\nThe panels' data in a run of the test, for all sites and gateways, "+
+			"on two minutes of a fleet of eight machines.\n", *board.Model.Title, *board.Model.Description)
 		for i, choice := range choices {
 			for _, p := range panels(board.Model) {
 				if i == 0 {
-					fmt.Fprintf(&doc, "\n## %s\n\n%s Unit: `%s`.\n\n| series | latest value |\n| --- | --- |\n", *p.Title, *p.Description, *p.FieldConfig.Defaults.Unit)
+					fmt.Fprintf(&doc, "\n## %s\n\n%s Unit: `%s`.\n\n| series | latest value |\n| --- | --- |\n",
+						*p.Title, *p.Description, *p.FieldConfig.Defaults.Unit)
 				}
 				for _, q := range queries(t, p) {
 					expr := board.Substitute(q.Expr, choice)
@@ -148,7 +152,7 @@ func TestEveryPanelShowsSomething(t *testing.T) {
 						return s.last() == "NaN" || strings.HasSuffix(s.last(), "Inf")
 					})
 					if len(result) == 0 {
-						t.Errorf("%s, panel %s, with %v: nothing from %s", board.File, *p.Title, choice, expr)
+						t.Errorf("%s, panel %s, with %v: no result of %s", board.File, *p.Title, choice, expr)
 					}
 					if i == 0 {
 						describe(&doc, q, result)
@@ -192,7 +196,7 @@ func describe(doc *strings.Builder, q sdk.Dataquery, result []series) {
 	}
 }
 
-// variables checks that each list of choices has choices.
+// variables checks that each query variable has values.
 func variables(t *testing.T, s server, board grafana.Dashboard) {
 	t.Helper()
 	for _, v := range board.Model.Templating.List {

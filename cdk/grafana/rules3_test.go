@@ -8,8 +8,8 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
 )
 
-// Prometheus 3 evaluates some things otherwise, such as the ends of ranges: the rules
-// have to mean the same to it.
+// TestRulesInPrometheus3 runs the rules' tests with Prometheus 3, which evaluates some
+// expressions differently, such as the ends of ranges.
 func TestRulesInPrometheus3(t *testing.T) {
 	tool := prometheustest.Promtool(prometheustest.Server3(t))
 	for _, arguments := range [][]string{

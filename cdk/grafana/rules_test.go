@@ -20,7 +20,7 @@ func needPrometheus(t *testing.T) {
 	if _, err := os.Stat(tree + "/bin/prometheus"); err == nil {
 		return
 	}
-	const message = "no server: run cdk/local/prometheus/install.sh .local/prometheus"
+	const message = "Prometheus is not installed: run cdk/local/prometheus/install.sh .local/prometheus"
 	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
 		t.Fatal(message)
 	}
@@ -53,7 +53,7 @@ func TestRules(t *testing.T) {
 	promtool(t, append([]string{"test", "rules"}, files(t, "rules/tests/*.yaml")...)...)
 }
 
-// Every alert is in the alerts' test, fired at least once.
+// TestAlertsAreTested checks that each alert fires in the test of the alerts.
 func TestAlertsAreTested(t *testing.T) {
 	alerts, tests := read(t, "rules/alerts.yaml"), read(t, "rules/tests/alerts_test.yaml")
 	for _, m := range regexp.MustCompile(`alert: (\w+)`).FindAllStringSubmatch(alerts, -1) {
@@ -75,11 +75,11 @@ func TestRulesAreEmbedded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := files(t, "rules/*.yaml"); !slices.Equal(names, want) {
-		t.Errorf("Rules holds %v, want %v", names, want)
+		t.Errorf("got embedded files %v, want %v", names, want)
 	}
 }
 
-// identifier finds what an expression may mean by a metric.
+// identifier matches the name of a metric in an expression.
 var identifier = regexp.MustCompile(`\b(?:insighthub[_:][a-z0-9_:]+|process_[a-z_]+|ALERTS)\b`)
 
 // recorded lists the names that the rules record.
@@ -99,13 +99,13 @@ func known(t *testing.T) []string {
 	return slices.Concat(grafana.KPIMetrics(), grafana.AnomalyMetrics(), grafana.FunctionMetrics(), grafana.ServerMetrics(), recorded(t))
 }
 
-// A name of the comments counts too: they shall not mislead either.
+// TestRulesNameKnownMetrics checks all names, including those in comments.
 func TestRulesNameKnownMetrics(t *testing.T) {
 	names := known(t)
 	for _, file := range slices.Concat(files(t, "rules/*.yaml"), files(t, "rules/tests/*.yaml")) {
 		for _, name := range identifier.FindAllString(read(t, file), -1) {
 			if !slices.Contains(names, name) {
-				t.Errorf("%s names %s, which nobody writes", file, name)
+				t.Errorf("%s: unknown metric %s", file, name)
 			}
 		}
 	}
