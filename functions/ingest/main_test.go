@@ -49,7 +49,9 @@ func TestParseNamesEveryProblem(t *testing.T) {
 
 func TestBuild(t *testing.T) {
 	t.Parallel()
-	values := map[string]string{"STREAM_NAME": "telemetry", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+	values := map[string]string{
+		"STREAM_NAME": "telemetry", "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
+	}
 	instance, err := lambdahost.New(t.Context(), environment(values), slog.New(slog.DiscardHandler), build)
 	if err != nil {
 		t.Fatal(err)

@@ -35,7 +35,8 @@ func TestAccepts(t *testing.T) {
 		change(&e)
 		return []telemetry.Event{e}
 	}
-	const whole = `{"events":[{"device":"press-1","metric":"temperature","time":"2026-11-23T09:08:33.123456Z","value":71.25,"quality":"good"}]}`
+	const whole = `{"events":[{"device":"press-1","metric":"temperature","time":"2026-11-23T09:08:33.123456Z",` +
+		`"value":71.25,"quality":"good"}]}`
 	for name, c := range map[string]struct {
 		request httpEvent
 		want    []telemetry.Event
@@ -45,17 +46,22 @@ func TestAccepts(t *testing.T) {
 		"zstd":                    {jsonRequest("").encoded("ZSTD", zstdCompressed(t, []byte(whole))), []telemetry.Event{good}},
 		"base64 without encoding": {jsonRequest("").encoded("identity", []byte(whole)), []telemetry.Event{good}},
 		"record":                  {recordRequest(fleetRecord(t, []telemetry.Event{good})), []telemetry.Event{good}},
-		"record in gzip":          {recordRequest(nil).encoded("gzip", gzipped(t, fleetRecord(t, []telemetry.Event{good}))), []telemetry.Event{good}},
+		"record in gzip": {
+			recordRequest(nil).encoded("gzip", gzipped(t, fleetRecord(t, []telemetry.Event{good}))),
+			[]telemetry.Event{good},
+		},
 		"content type with parameters": {
 			httpEvent{headers: map[string]string{"Content-Type": "Application/JSON; charset=utf-8"}, body: []byte(whole)},
 			[]telemetry.Event{good},
 		},
 		"any order, white space, no quality": {
-			jsonRequest("\r\n{ \"events\" : [ {\t\"value\" : 7.125e1 , \"time\":\"2026-11-23T10:08:33.1234569+01:00\",\n\"metric\":\"temperature\",\"device\":\"press-1\" } ] } \n"),
+			jsonRequest("\r\n{ \"events\" : [ {\t\"value\" : 7.125e1 , \"time\":\"2026-11-23T10:08:33.1234569+01:00\"," +
+				"\n\"metric\":\"temperature\",\"device\":\"press-1\" } ] } \n"),
 			[]telemetry.Event{good},
 		},
 		"escaped names and member names": {
-			jsonRequest(`{"ev\u0065nts":[{"dev\u0069ce":"pre\u0073s\u002D1","metric":"\ud83d\ude00\/ß","time":1795424913123456,"v\u0061lue":-0.5e-1,"quality":"b\u0061d"}]}`),
+			jsonRequest(`{"ev\u0065nts":[{"dev\u0069ce":"pre\u0073s\u002D1","metric":"\ud83d\ude00\/ß",` +
+				`"time":1795424913123456,"v\u0061lue":-0.5e-1,"quality":"b\u0061d"}]}`),
 			[]telemetry.Event{{Device: "press-1", Metric: "😀/ß", Time: 1795424913123456, Value: -0.05, Quality: telemetry.Bad}},
 		},
 		"time as an integer": {

@@ -72,10 +72,12 @@ func (e httpEvent) payload(tb testing.TB) []byte {
 	tb.Helper()
 	if e.context == nil {
 		e.context = map[string]any{
-			"requestId":  "req-1",
-			"accountId":  "1",
-			"http":       map[string]any{"method": "POST", "path": "/v1/telemetry"},
-			"authorizer": map[string]any{"lambda": map[string]any{"gateway": "gw-1", "site": "plant-1", "role": "gateway", "expires": testNow().Unix() + 1}},
+			"requestId": "req-1",
+			"accountId": "1",
+			"http":      map[string]any{"method": "POST", "path": "/v1/telemetry"},
+			"authorizer": map[string]any{"lambda": map[string]any{
+				"gateway": "gw-1", "site": "plant-1", "role": "gateway", "expires": testNow().Unix() + 1,
+			}},
 		}
 	}
 	body := string(e.body)
@@ -106,7 +108,9 @@ func (e httpEvent) payload(tb testing.TB) []byte {
 
 func newTestHandler(tb testing.TB, p Publisher) *Handler {
 	tb.Helper()
-	h, err := New(Config{Publisher: p, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Now: testNow, MaxInflatedBytes: 1 << 20})
+	h, err := New(Config{
+		Publisher: p, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Now: testNow, MaxInflatedBytes: 1 << 20,
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -116,7 +116,8 @@ func referenceName(raw []byte) (string, bool) {
 	if raw[0] != '"' || !utf8.Valid(raw) || unpairedSurrogateIn(raw) || json.Unmarshal(raw, &text) != nil {
 		return "", false
 	}
-	return text, text != "" && len(text) <= telemetry.MaxNameBytes && !strings.ContainsFunc(text, unicode.IsControl) && !strings.ContainsRune(text, utf8.RuneError)
+	return text, text != "" && len(text) <= telemetry.MaxNameBytes &&
+		!strings.ContainsFunc(text, unicode.IsControl) && !strings.ContainsRune(text, utf8.RuneError)
 }
 
 func (ref reference) time(raw []byte) (telemetry.Micros, bool) {
@@ -383,7 +384,8 @@ func oddEvent(random *rand.Rand) string {
 		members = append(members, `"quality":`+pick(random, `"good"`, `"uncertain"`, `"bad"`, `"b\u0061d"`, `"BAD"`, `0`, `null`))
 	}
 	if random.IntN(20) == 0 {
-		members = append(members, pick(random, `"value":1`, `"unit":{"a":[1,{}],"b":null}`, `"":""`, `"Device":"x"`, `"qualit":1`, `"quality_":1`))
+		members = append(members, pick(random,
+			`"value":1`, `"unit":{"a":[1,{}],"b":null}`, `"":""`, `"Device":"x"`, `"qualit":1`, `"quality_":1`))
 	}
 	if random.IntN(30) == 0 {
 		members = members[1:]
@@ -398,7 +400,8 @@ func oddName(random *rand.Rand) string {
 	return pick(random, `"press-1"`, `"press-2"`, `"p"`, `"temperature"`, `"größe"`, `"\u00df\/\\\""`, `"\ud83d\ude00"`,
 		`"x`+strings.Repeat("y", random.IntN(140))+`"`,
 		`"press-1"`, `"press-3"`, `"`+strconv.Itoa(random.IntN(5000))+`"`,
-		pick(random, `""`, `"\n"`, `"\u0000"`, `"\ud83d"`, `"\ud83d\ud83d\ude00"`, `"\ud83dx"`, `12`, `null`, "\"\x7f\"", "\"\xc3\"", "\"\u0080\""))
+		pick(random, `""`, `"\n"`, `"\u0000"`,
+			`"\ud83d"`, `"\ud83d\ud83d\ude00"`, `"\ud83dx"`, `12`, `null`, "\"\x7f\"", "\"\xc3\"", "\"\u0080\""))
 }
 
 func oddTime(random *rand.Rand) string {
@@ -410,11 +413,13 @@ func oddTime(random *rand.Rand) string {
 		`"`+at.Format(time.RFC3339Nano)+`"`, `"`+at.Format(time.RFC3339)+`"`, `"`+at.Format("2006-01-02T15:04:05.000000Z07:00")+`"`,
 		strconv.FormatInt(at.UnixMicro(), 10),
 		`"`+pick(random, "2023", "2024", "1900", "2000", "0000", "9999")+"-"+pick(random, "00", "01", "02", "04", "12", "13")+"-"+
-			pick(random, "00", "01", "28", "29", "30", "31", "32")+"T"+pick(random, "00", "23", "24")+":"+pick(random, "00", "59", "60")+":"+
+			pick(random, "00", "01", "28", "29", "30", "31", "32")+
+			"T"+pick(random, "00", "23", "24")+":"+pick(random, "00", "59", "60")+":"+
 			pick(random, "00", "59", "60", "61")+pick(random, "", ".1", ".", ".1234567890", ",5")+
 			pick(random, "Z", "z", "", "+00:00", "-00:00", "+23:59", "+24:00", "-05:60", "+0500")+`"`,
 		pick(random, `""`, `1e3`, `1.0`, `-0`, `-1`, `9223372036854775807`, `9223372036854775808`, `-9223372036854775808`,
-			`-9223372036854775809`, `99999999999999999999999`, `true`, `"2024-02-29t00:00:00Z"`, `"2024-02-29 00:00:00Z"`, `"\u0032024-02-29T00:00:00Z"`))
+			`-9223372036854775809`, `99999999999999999999999`, `true`,
+			`"2024-02-29t00:00:00Z"`, `"2024-02-29 00:00:00Z"`, `"\u0032024-02-29T00:00:00Z"`))
 }
 
 func oddNumber(random *rand.Rand) string {
@@ -431,7 +436,8 @@ func oddNumber(random *rand.Rand) string {
 		strconv.FormatFloat(random.NormFloat64(), 'e', random.IntN(20), 64),
 		"0."+digits(1+random.IntN(30)), "-1"+digits(random.IntN(30))+"."+digits(1+random.IntN(20))+"e"+strconv.Itoa(random.IntN(700)-350),
 		pick(random, "0", "-0", "-0.0", "1e22", "1e23", "9007199254740993", "9007199254740992e22", "5e-324", "2e-324", "1e308", "1.8e308",
-			"1e999", "1e-999", "1E+2", "0e0", "1e99999999999999999999", "01", "+1", ".5", "1.", "NaN", `"1"`, "null", "-", "1e", "0x1p3", "1_0"))
+			"1e999", "1e-999", "1E+2", "0e0", "1e99999999999999999999",
+			"01", "+1", ".5", "1.", "NaN", `"1"`, "null", "-", "1e", "0x1p3", "1_0"))
 }
 
 func pick(random *rand.Rand, choices ...string) string { return choices[random.IntN(len(choices))] }
@@ -451,7 +457,8 @@ func damage(random *rand.Rand, body []byte) []byte {
 	case 2: // with a byte repeated
 		return append(append(out, body[at]), body[at:]...)
 	case 3:
-		out = append(out, pick(random, `"`, `\`, "{", "}", "[", "]", ",", ":", " ", "\x00", "\x1f", "\xff", "e", "-", ".", "0", "\\u", "ß")...)
+		out = append(out, pick(random, `"`, `\`, "{", "}", "[", "]", ",", ":", " ",
+			"\x00", "\x1f", "\xff", "e", "-", ".", "0", "\\u", "ß")...)
 		return append(out, body[at:]...)
 	default:
 		out = append(out, byte(random.IntN(256)))

@@ -67,7 +67,9 @@ func TestRejectsEvents(t *testing.T) {
 		"time empty":              {change(atTime, `""`), "time: not an RFC 3339 time"},
 		"time without offset":     {change(atTime, `"2026-11-23T09:08:33"`), "time: not an RFC 3339 time"},
 		"30 February":             {change(atTime, `"2026-02-30T09:08:33Z"`), "time: not an RFC 3339 time"},
-		"leap second":             {change(atTime, `"2016-12-31T23:59:60Z"`), "time: leap seconds are not supported: send :59 or the next :00"},
+		"leap second": {
+			change(atTime, `"2016-12-31T23:59:60Z"`), "time: leap seconds are not supported: send :59 or the next :00",
+		},
 		"time with a fraction":    {change(atTime, `1795425013.5`), "time: want an integer of microseconds since 1970, in 64 bits"},
 		"time with an exponent":   {change(atTime, `1e15`), "time: want an integer of microseconds since 1970, in 64 bits"},
 		"time past 64 bits":       {change(atTime, `9223372036854775808`), "time: want an integer of microseconds since 1970, in 64 bits"},
@@ -147,67 +149,85 @@ func TestRejectsRequests(t *testing.T) {
 		return recordRequest(r)
 	}
 	zipped, packed := gzipped(t, body), zstdCompressed(t, body)
+	tooMany := document(strings.Repeat(goodEvent+",", telemetry.MaxBatchEvents) + goodEvent)
+	longest := document(goodEvent) + strings.Repeat(" ", DefaultMaxBodyBytes-len(document(goodEvent)))
+	deep := document(`{"x":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`)
 	bomb := bytes.Repeat([]byte{' '}, 2<<20)
-	const notJSON = "The body is not valid JSON: "
-
-	for name, c := range map[string]struct {
+	type rejected struct {
 		request httpEvent
 		status  int
 		kind    string
 		detail  string // a part of it
-	}{
-		"empty body":              {jsonRequest(``), 400, "not-json", notJSON + "unexpected end at byte 0"},
-		"text":                    {jsonRequest(`hello`), 400, "not-json", notJSON + `unexpected hello at byte 0; want a value.`},
-		"cut off":                 {jsonRequest(`{"events":[{"device":"pre`), 400, "not-json", `unexpected end at byte 25 (event 0, member "device"); want a character of a string.`},
-		"cut off in an escape":    {jsonRequest(`{"events":[{"device":"\u00`), 400, "not-json", "unexpected end at byte 26"},
-		"garbage at the end":      {jsonRequest(document(goodEvent) + ` x`), 400, "not-json", `unexpected "x" at byte 97; want the end of the body.`},
-		"second document":         {jsonRequest(document(goodEvent) + `{}`), 400, "not-json", `unexpected "{" at byte 96; want the end of the body.`},
-		"zero byte at the end":    {jsonRequest(document(goodEvent) + "\x00"), 400, "not-json", `unexpected "\x00" at byte 96; want the end of the body.`},
-		"bare NaN":                {jsonRequest(document(`{"value":NaN}`)), 400, "not-json", `unexpected NaN at byte 20 (event 0, member "value"); want a value.`},
-		"bare Infinity":           {jsonRequest(document(`{"value":Infinity}`)), 400, "not-json", `unexpected Infinity at byte 20 (event 0, member "value"); want a value.`},
-		"bare -Infinity":          {jsonRequest(document(`{"value":-Infinity}`)), 400, "not-json", `unexpected Infinity at byte 21 (event 0, member "value"); want a digit.`},
-		"leading zero":            {jsonRequest(document(`{"value":01}`)), 400, "not-json", `unexpected "1" at byte 21 (event 0, member "value"); want "," or "}".`},
-		"leading plus":            {jsonRequest(document(`{"value":+1}`)), 400, "not-json", `unexpected "+" at byte 20`},
-		"trailing point":          {jsonRequest(document(`{"value":1.}`)), 400, "not-json", `unexpected "}" at byte 22 (event 0, member "value"); want a digit.`},
-		"hexadecimal":             {jsonRequest(document(`{"value":0x1}`)), 400, "not-json", `unexpected "x" at byte 21`},
-		"no digits of exponent":   {jsonRequest(document(`{"value":1e}`)), 400, "not-json", `unexpected "}" at byte 22 (event 0, member "value"); want a digit.`},
-		"control in a string":     {jsonRequest(document("{\"device\":\"a\nb\"}")), 400, "not-json", `unexpected "\n" at byte 23 (event 0, member "device"); want a character of a string.`},
-		"bad escape":              {jsonRequest(document(`{"device":"\x"}`)), 400, "not-json", `unexpected "x" at byte 23 (event 0, member "device"); want an escape sequence.`},
-		"bad hex escape":          {jsonRequest(document(`{"device":"\u00g0"}`)), 400, "not-json", `unexpected "g" at byte 26 (event 0, member "device"); want a hexadecimal digit.`},
-		"trailing comma":          {jsonRequest(`{"events":[` + goodEvent + `,]}`), 400, "not-json", `unexpected "]" at byte 95 (event 1); want a value.`},
-		"comma in an object":      {jsonRequest(document(`{"value":1,}`)), 400, "not-json", `unexpected "}" at byte 22 (event 0); want a string.`},
-		"no colon":                {jsonRequest(document(`{"value" 1}`)), 400, "not-json", `unexpected "1" at byte 20 (event 0); want ":".`},
-		"single quotes":           {jsonRequest(`{'events':[]}`), 400, "not-json", `unexpected "'" at byte 1; want a string.`},
-		"misspelt literal":        {jsonRequest(document(`{"x":nul}`)), 400, "not-json", `unexpected "}" at byte 19 (event 0); want null.`},
-		"comment":                 {jsonRequest(document(goodEvent + `/**/`)), 400, "not-json", `unexpected "/" at byte 94 (event 1); want "," or "]".`},
-		"byte order mark":         {jsonRequest("\ufeff" + document(goodEvent)), 400, "not-json", `unexpected "\xef" at byte 0`},
-		"an array":                {jsonRequest(`[` + goodEvent + `]`), 400, "bad-envelope", `The body must be an object with the member "events".`},
-		"null":                    {jsonRequest(`null`), 400, "bad-envelope", `must be an object`},
-		"no events member":        {jsonRequest(`{}`), 400, "bad-envelope", `"events" is missing`},
-		"unknown member":          {jsonRequest(`{"gateway":"gw-9","events":[` + goodEvent + `]}`), 400, "bad-envelope", `unknown member "gateway"`},
-		"events an object":        {jsonRequest(`{"events":{}}`), 400, "bad-envelope", `Member "events" must be an array.`},
-		"events null":             {jsonRequest(`{"events":null}`), 400, "bad-envelope", `Member "events" must be an array.`},
-		"duplicate events":        {jsonRequest(`{"events":[` + goodEvent + `],"events":[]}`), 400, "bad-envelope", `Member "events" is repeated.`},
-		"no events":               {jsonRequest(document()), 400, "bad-envelope", "has no events"},
-		"too deep":                {jsonRequest(document(`{"x":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `}`)), 400, "too-deep", "The body nests deeper than 64 levels at byte 77 (event 0)."},
-		"too many events":         {jsonRequest(document(strings.Split(strings.Repeat(goodEvent+";", telemetry.MaxBatchEvents)+goodEvent, ";")...)), 413, "too-many-events", "more than 10000 events"},
+	}
+	notJSON := func(body, detail string) rejected { return rejected{jsonRequest(body), 400, "not-json", detail} }
+	badEnvelope := func(body, detail string) rejected { return rejected{jsonRequest(body), 400, "bad-envelope", detail} }
+	raw := func(body string) httpEvent {
+		r := jsonRequest(body)
+		r.raw = true
+		return r
+	}
+	encoded := func(encoding string, body []byte) httpEvent { return jsonRequest("").encoded(encoding, body) }
+
+	for name, c := range map[string]rejected{
+		"empty body": notJSON(``, `The body is not valid JSON: unexpected end at byte 0; want a value.`),
+		"text":       notJSON(`hello`, `The body is not valid JSON: unexpected hello at byte 0; want a value.`),
+		"cut off": notJSON(`{"events":[{"device":"pre`,
+			`unexpected end at byte 25 (event 0, member "device"); want a character of a string.`),
+		"cut off in an escape": notJSON(`{"events":[{"device":"\u00`, "unexpected end at byte 26"),
+		"garbage at the end":   notJSON(document(goodEvent)+` x`, `unexpected "x" at byte 97; want the end of the body.`),
+		"second document":      notJSON(document(goodEvent)+`{}`, `unexpected "{" at byte 96; want the end of the body.`),
+		"zero byte at the end": notJSON(document(goodEvent)+"\x00", `unexpected "\x00" at byte 96; want the end of the body.`),
+		"bare NaN":             notJSON(document(`{"value":NaN}`), `unexpected NaN at byte 20 (event 0, member "value"); want a value.`),
+		"bare Infinity": notJSON(document(`{"value":Infinity}`),
+			`unexpected Infinity at byte 20 (event 0, member "value"); want a value.`),
+		"bare -Infinity": notJSON(document(`{"value":-Infinity}`),
+			`unexpected Infinity at byte 21 (event 0, member "value"); want a digit.`),
+		"leading zero": notJSON(document(`{"value":01}`),
+			`unexpected "1" at byte 21 (event 0, member "value"); want "," or "}".`),
+		"leading plus":          notJSON(document(`{"value":+1}`), `unexpected "+" at byte 20`),
+		"trailing point":        notJSON(document(`{"value":1.}`), `unexpected "}" at byte 22 (event 0, member "value"); want a digit.`),
+		"hexadecimal":           notJSON(document(`{"value":0x1}`), `unexpected "x" at byte 21`),
+		"no digits of exponent": notJSON(document(`{"value":1e}`), `unexpected "}" at byte 22 (event 0, member "value"); want a digit.`),
+		"control in a string": notJSON(document("{\"device\":\"a\nb\"}"),
+			`unexpected "\n" at byte 23 (event 0, member "device"); want a character of a string.`),
+		"bad escape": notJSON(document(`{"device":"\x"}`),
+			`unexpected "x" at byte 23 (event 0, member "device"); want an escape sequence.`),
+		"bad hex escape": notJSON(document(`{"device":"\u00g0"}`),
+			`unexpected "g" at byte 26 (event 0, member "device"); want a hexadecimal digit.`),
+		"trailing comma":          notJSON(`{"events":[`+goodEvent+`,]}`, `unexpected "]" at byte 95 (event 1); want a value.`),
+		"comma in an object":      notJSON(document(`{"value":1,}`), `unexpected "}" at byte 22 (event 0); want a string.`),
+		"no colon":                notJSON(document(`{"value" 1}`), `unexpected "1" at byte 20 (event 0); want ":".`),
+		"single quotes":           notJSON(`{'events':[]}`, `unexpected "'" at byte 1; want a string.`),
+		"misspelt literal":        notJSON(document(`{"x":nul}`), `unexpected "}" at byte 19 (event 0); want null.`),
+		"comment":                 notJSON(document(goodEvent+`/**/`), `unexpected "/" at byte 94 (event 1); want "," or "]".`),
+		"byte order mark":         notJSON("\ufeff"+document(goodEvent), `unexpected "\xef" at byte 0`),
+		"an array":                badEnvelope(`[`+goodEvent+`]`, `The body must be an object with the member "events".`),
+		"null":                    badEnvelope(`null`, `must be an object`),
+		"no events member":        badEnvelope(`{}`, `"events" is missing`),
+		"unknown member":          badEnvelope(`{"gateway":"gw-9","events":[`+goodEvent+`]}`, `unknown member "gateway"`),
+		"events an object":        badEnvelope(`{"events":{}}`, `Member "events" must be an array.`),
+		"events null":             badEnvelope(`{"events":null}`, `Member "events" must be an array.`),
+		"duplicate events":        badEnvelope(`{"events":[`+goodEvent+`],"events":[]}`, `Member "events" is repeated.`),
+		"no events":               badEnvelope(document(), "has no events"),
+		"too deep":                {jsonRequest(deep), 400, "too-deep", "The body nests deeper than 64 levels at byte 77 (event 0)."},
+		"too many events":         {jsonRequest(tooMany), 413, "too-many-events", "more than 10000 events"},
 		"body over the limit":     {jsonRequest(strings.Repeat(" ", DefaultMaxBodyBytes+1)), 413, "body-too-large", "the limit is 4194304"},
-		"document over the limit": {jsonRequest(document(goodEvent) + strings.Repeat(" ", DefaultMaxBodyBytes+1-len(document(goodEvent)))), 413, "body-too-large", "has 4194305 bytes"},
-		"JSON said to be base64":  {func() httpEvent { r := jsonRequest(document(goodEvent)); r.raw = true; return r }(), 400, "bad-base64", "base64"},
-		"gzip bomb":               {jsonRequest("").encoded("gzip", gzipped(t, bomb)), 413, "inflated-too-large", "more than 1048576 bytes"},
-		"zstd bomb":               {jsonRequest("").encoded("zstd", zstdCompressed(t, bomb)), 413, "inflated-too-large", "more than 1048576 bytes"},
-		"truncated gzip":          {jsonRequest("").encoded("gzip", zipped[:len(zipped)-9]), 400, "bad-gzip", "gzip"},
-		"gzip without its sum":    {jsonRequest("").encoded("gzip", zipped[:len(zipped)-1]), 400, "bad-gzip", "gzip"},
-		"gzip header only":        {jsonRequest("").encoded("gzip", zipped[:5]), 400, "bad-gzip", "gzip"},
-		"gzip name without end":   {jsonRequest("").encoded("gzip", []byte("\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x03name")), 400, "bad-gzip", "gzip"},
-		"garbage behind gzip":     {jsonRequest("").encoded("gzip", append(bytes.Clone(zipped), 'x')), 400, "bad-gzip", "gzip"},
-		"not gzip":                {jsonRequest("").encoded("gzip", body), 400, "bad-gzip", "gzip"},
-		"empty gzip":              {jsonRequest("").encoded("gzip", nil), 400, "not-json", "unexpected end at byte 0"},
-		"truncated zstd":          {jsonRequest("").encoded("zstd", packed[:len(packed)-3]), 400, "bad-zstd", "zstd"},
-		"not zstd":                {jsonRequest("").encoded("zstd", body), 400, "bad-zstd", "zstd"},
-		"empty zstd":              {jsonRequest("").encoded("zstd", nil), 400, "not-json", "unexpected end at byte 0"},
-		"unknown encoding":        {jsonRequest("").encoded("br", body), 415, "unsupported-encoding", `"br"`},
-		"two encodings":           {jsonRequest("").encoded("gzip, gzip", body), 415, "unsupported-encoding", `"gzip, gzip"`},
+		"document over the limit": {jsonRequest(longest + " "), 413, "body-too-large", "has 4194305 bytes"},
+		"JSON said to be base64":  {raw(document(goodEvent)), 400, "bad-base64", "base64"},
+		"gzip bomb":               {encoded("gzip", gzipped(t, bomb)), 413, "inflated-too-large", "more than 1048576 bytes"},
+		"zstd bomb":               {encoded("zstd", zstdCompressed(t, bomb)), 413, "inflated-too-large", "more than 1048576 bytes"},
+		"truncated gzip":          {encoded("gzip", zipped[:len(zipped)-9]), 400, "bad-gzip", "gzip"},
+		"gzip without its sum":    {encoded("gzip", zipped[:len(zipped)-1]), 400, "bad-gzip", "gzip"},
+		"gzip header only":        {encoded("gzip", zipped[:5]), 400, "bad-gzip", "gzip"},
+		"gzip name without end":   {encoded("gzip", []byte("\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\x03name")), 400, "bad-gzip", "gzip"},
+		"garbage behind gzip":     {encoded("gzip", append(bytes.Clone(zipped), 'x')), 400, "bad-gzip", "gzip"},
+		"not gzip":                {encoded("gzip", body), 400, "bad-gzip", "gzip"},
+		"empty gzip":              {encoded("gzip", nil), 400, "not-json", "unexpected end at byte 0"},
+		"truncated zstd":          {encoded("zstd", packed[:len(packed)-3]), 400, "bad-zstd", "zstd"},
+		"not zstd":                {encoded("zstd", body), 400, "bad-zstd", "zstd"},
+		"empty zstd":              {encoded("zstd", nil), 400, "not-json", "unexpected end at byte 0"},
+		"unknown encoding":        {encoded("br", body), 415, "unsupported-encoding", `"br"`},
+		"two encodings":           {encoded("gzip, gzip", body), 415, "unsupported-encoding", `"gzip, gzip"`},
 		"wrong content type":      {typed("text/plain"), 415, "unsupported-type", `"text/plain"`},
 		"no content type":         {httpEvent{body: body}, 415, "unsupported-type", `""`},
 		"similar content type":    {typed("application/jsonp"), 415, "unsupported-type", `"application/jsonp"`},
@@ -219,7 +239,7 @@ func TestRejectsRequests(t *testing.T) {
 		"no site":                 {caller("gw-1", "", "gateway"), 403, "no-gateway", "does not name a gateway"},
 		"not a gateway":           {caller("gw-1", "plant-1", "viewer"), 403, "not-a-gateway", "Only a gateway"},
 		"no role":                 {caller("gw-1", "plant-1", ""), 403, "not-a-gateway", "Only a gateway"},
-		"bad base64":              {func() httpEvent { r := jsonRequest("!!!"); r.raw = true; return r }(), 400, "bad-base64", "base64"},
+		"bad base64":              {raw("!!!"), 400, "bad-base64", "base64"},
 		"record of a version":     {changed(0, 9), 400, "bad-record", "version: want 1, have 9"},
 		"record with a flag":      {changed(1, 0x40), 400, "bad-record", "flags: unknown bits 0x40"},
 		"record cut off":          {recordRequest(record[:len(record)-1]), 400, "bad-record", "record"},
@@ -253,7 +273,8 @@ func TestRejectsRequests(t *testing.T) {
 
 func TestNoAuthorizer(t *testing.T) {
 	t.Parallel()
-	a := invoke(t, newTestHandler(t, &memory{}), []byte(`{"version":"2.0","requestContext":{"authorizer":null},"headers":null,"body":null}`))
+	a := invoke(t, newTestHandler(t, &memory{}), []byte(
+		`{"version":"2.0","requestContext":{"authorizer":null},"headers":null,"body":null}`))
 	if a.StatusCode != 403 || a.body["instance"] != nil {
 		t.Errorf("got %d %s, want 403 without an instance", a.StatusCode, a.Body)
 	}
@@ -264,7 +285,8 @@ func TestNoEventAccepted(t *testing.T) {
 	m := &memory{}
 	a := invoke(t, newTestHandler(t, m), jsonRequest(document(`{}`, `1`)).payload(t))
 	want := `{"type":"urn:insighthub:problem:no-event-accepted","title":"No event was accepted","status":422,` +
-		`"detail":"All events of the request were rejected; errors lists the reasons.","instance":"urn:insighthub:request:req-1","accepted":0,` +
+		`"detail":"All events of the request were rejected; errors lists the reasons.",` +
+		`"instance":"urn:insighthub:request:req-1","accepted":0,` +
 		`"errors":[{"index":0,"reason":"device: missing"},{"index":1,"reason":"want an object"}],"rejected":2}`
 	if a.StatusCode != 422 || a.Headers["content-type"] != problem.ContentType || a.Body != want {
 		t.Errorf("got  %d %s\nwant 422 %s", a.StatusCode, a.Body, want)

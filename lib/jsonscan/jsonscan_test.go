@@ -133,10 +133,13 @@ func checkString(t *testing.T, raw []byte) {
 
 func documents() []string {
 	return []string{
-		``, ` `, `{}`, ` [ ] `, `null`, `nul`, `nullx`, `true`, `false`, `truefalse`, `"a"`, `"a`, `{"a":1,"a":[2]}`, `{"a":1,}`, `{,}`, `[1,]`, `[,1]`,
-		`{"a" : { "b" : [ true , null , -1.5e-3 ] } }`, `{"a":1 "b":2}`, `{"a"1}`, `{1:2}`, `{"a":1}}`, `[1][2]`, "[1]\x00", "\ufeff{}", `[1}`, `{"a":1]`,
+		``, ` `, `{}`, ` [ ] `, `null`, `nul`, `nullx`, `true`, `false`, `truefalse`, `"a"`, `"a`, `{"a":1,"a":[2]}`, `{"a":1,}`, `{,}`,
+		`[1,]`, `[,1]`,
+		`{"a" : { "b" : [ true , null , -1.5e-3 ] } }`, `{"a":1 "b":2}`, `{"a"1}`, `{1:2}`, `{"a":1}}`, `[1][2]`, "[1]\x00", "\ufeff{}",
+		`[1}`, `{"a":1]`,
 		`0`, `-0`, `01`, `-`, `+1`, `.5`, `1.`, `1.5`, `1e`, `1e+`, `1E+2`, `1e5.0`, `0x10`, `NaN`, `-Infinity`, `1_000`, `1e999`,
-		`{"n\u0061me":"\ud83d\ude00"}`, `["\ud800"]`, `["\ud800\ud800\udc00"]`, `["\q"]`, "[\"\xff\"]", "{\"\xff\":1}", "[\"\x1f\"]", "[\"\n\"]",
+		`{"n\u0061me":"\ud83d\ude00"}`, `["\ud800"]`, `["\ud800\ud800\udc00"]`, `["\q"]`, "[\"\xff\"]", "{\"\xff\":1}", "[\"\x1f\"]",
+		"[\"\n\"]",
 		strings.Repeat("[", 40) + strings.Repeat("]", 40), strings.Repeat(`{"a":`, 40) + `1` + strings.Repeat("}", 40),
 		`{"long":"` + strings.Repeat("x", 600) + `\"` + strings.Repeat("y", 600) + `"}`,
 	}
@@ -144,9 +147,12 @@ func documents() []string {
 
 func stringTexts() []string {
 	return []string{
-		``, `a`, `0123456`, `01234567`, `012345678`, `\"`, `\\`, `\\\"`, `\/\b\f\n\r\t`, `\u0041\u00e9\uFFFF\ud83d\ude00`, `\ud83d`, `\ude00\ud83d`,
-		`\ud83dx`, `\ud83d\u0041`, `\ud83d\n`, `\ud83d\ud83d\ude00`, `\u12`, `\u123g`, `\x`, `\`, `a\`, `a"b`, "\x00", "\x1f", "\x7f", "é", "日本\u2028", "\xff", "\xed\xa0\x80",
-		"!!!!!!! \x1f!", `{\"events\":[{\"device\":\"größe\"}]}`, strings.Repeat(`abcdefg\"`, 100), strings.Repeat("x", 511) + `\`, strings.Repeat("x", 512) + `\n`,
+		``, `a`, `0123456`, `01234567`, `012345678`, `\"`, `\\`, `\\\"`, `\/\b\f\n\r\t`, `\u0041\u00e9\uFFFF\ud83d\ude00`, `\ud83d`,
+		`\ude00\ud83d`,
+		`\ud83dx`, `\ud83d\u0041`, `\ud83d\n`, `\ud83d\ud83d\ude00`, `\u12`, `\u123g`, `\x`, `\`, `a\`, `a"b`, "\x00", "\x1f", "\x7f", "é",
+		"日本\u2028", "\xff", "\xed\xa0\x80",
+		"!!!!!!! \x1f!", `{\"events\":[{\"device\":\"größe\"}]}`, strings.Repeat(`abcdefg\"`, 100), strings.Repeat("x", 511) + `\`,
+		strings.Repeat("x", 512) + `\n`,
 	}
 }
 
@@ -194,7 +200,9 @@ func TestDamagedDocuments(t *testing.T) {
 			continue
 		}
 		for i := range len(document) {
-			for _, piece := range []string{"", `"`, `\`, "{", "}", "[", "]", ",", ":", " ", "\x00", "\x1f", "\xff", "e", "-", ".", "0", `\u`, "ß"} {
+			for _, piece := range []string{
+				"", `"`, `\`, "{", "}", "[", "]", ",", ":", " ", "\x00", "\x1f", "\xff", "e", "-", ".", "0", `\u`, "ß",
+			} {
 				checkDocument(t, []byte(document[:i]+piece+document[i:]))
 				checkDocument(t, []byte(document[:i]+piece+document[i+1:]))
 			}
@@ -253,7 +261,9 @@ func TestDepth(t *testing.T) {
 
 func TestEscapeReturnsUnpairedSurrogates(t *testing.T) {
 	t.Parallel()
-	for src, want := range map[string]rune{`\ud800`: 0xd800, `\udc00\ud800`: 0xdc00, `\ud83d\ude00`: 0x1f600, `\ufffd`: 0xfffd, `\n`: '\n'} {
+	for src, want := range map[string]rune{
+		`\ud800`: 0xd800, `\udc00\ud800`: 0xdc00, `\ud83d\ude00`: 0x1f600, `\ufffd`: 0xfffd, `\n`: '\n',
+	} {
 		if got, next := jsonscan.Escape([]byte(src), 0); got != want || next < 0 {
 			t.Errorf("Escape(%q): got %#x, %d, want %#x", src, got, next, want)
 		}

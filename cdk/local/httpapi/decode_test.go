@@ -12,9 +12,12 @@ import (
 func FuzzDecodeResponse(f *testing.F) {
 	for _, seed := range []string{
 		`{"statusCode":200,"headers":{"body":"x","a":"}\""},"cookies":["body"],"body":"a\"b\\c\/\n\r\t","isBase64Encoded":false}`,
-		`{"body":"a","body":"b"}`, `{"body":"a","Body":"b"}`, `{"body":"a","bod\u0079":"b"}`, `{"body":"\u00fc\ud83d\ude00"}`, `{"body":"\x"}`,
-		"{\"body\":\"\x01\"}", "{\"body\":\"\xff\"}", `{"body" : "a"}`, `{"body":1}`, `{"body":"a"`, `{"a":["body":"x"],"body":"y"}`, `{"body":"\"`, `{"body":"b"]`,
-		`{"a":{"b":1,"body":"in"},"body":"out"}`, `{"body":"a"x}`, `{"body":"a" "b":"c"}`, `{,"body":"a"}`, `{"body":"0123456 !#]\\üüü日本"}`,
+		`{"body":"a","body":"b"}`, `{"body":"a","Body":"b"}`, `{"body":"a","bod\u0079":"b"}`, `{"body":"\u00fc\ud83d\ude00"}`,
+		`{"body":"\x"}`,
+		"{\"body\":\"\x01\"}", "{\"body\":\"\xff\"}", `{"body" : "a"}`, `{"body":1}`, `{"body":"a"`, `{"a":["body":"x"],"body":"y"}`,
+		`{"body":"\"`, `{"body":"b"]`,
+		`{"a":{"b":1,"body":"in"},"body":"out"}`, `{"body":"a"x}`, `{"body":"a" "b":"c"}`, `{,"body":"a"}`,
+		`{"body":"0123456 !#]\\üüü日本"}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -33,7 +36,8 @@ func FuzzDecodeResponse(f *testing.F) {
 // BenchmarkParseResponse reads answers of 100 kB: columns of numbers, and documents.
 func BenchmarkParseResponse(b *testing.B) {
 	for name, body := range map[string]string{
-		"columns":   `{"times":[` + strings.Repeat("1764000000000000,", 3000) + `0],"values":[` + strings.Repeat("9.123456789012345,", 3000) + "0]}\n",
+		"columns": `{"times":[` + strings.Repeat("1764000000000000,", 3000) + `0],"values":[` +
+			strings.Repeat("9.123456789012345,", 3000) + "0]}\n",
 		"documents": `{"items":[` + strings.Repeat(`{"device":"device-1","metric":"metric-2","value":1.25},`, 1800) + "{}]}\n",
 	} {
 		b.Run(name, func(b *testing.B) {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"testing"
-	"time"
 
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 )
@@ -14,7 +13,9 @@ import (
 // token has expired reaches the handler.
 func FuzzEvent(f *testing.F) {
 	for _, seed := range []string{
-		`{"version":"2.0","rawPath":"/v1/sites/a%2Fb","rawQueryString":"a=%zz&b","headers":{"x":"y\r\nz: 1"},"cookies":["a=b"],"body":"{}","requestContext":{"requestId":"r","http":{"method":"POST","sourceIp":"192.0.2.1"}}}`,
+		`{"version":"2.0","rawPath":"/v1/sites/a%2Fb","rawQueryString":"a=%zz&b","headers":{"x":"y\r\nz: 1"},"cookies":["a=b"],` +
+			`"body":"{}",` +
+			`"requestContext":{"requestId":"r","http":{"method":"POST","sourceIp":"192.0.2.1"}}}`,
 		`{"version":"2.0","rawPath":"%","body":"!","isBase64Encoded":true}`,
 		`{"version":"2.0","requestContext":{"http":{"method":"G T"}}}`,
 		`{"version":"2.0","requestContext":{"authorizer":{"lambda":{"subject":"a","expires":999}}}}`,
@@ -23,12 +24,12 @@ func FuzzEvent(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	h := lambdahttp.New(lambdahttp.Config{Now: func() time.Time { return time.Unix(1000, 0) }, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := newHandler(func(w http.ResponseWriter, r *http.Request) {
 		if caller, ok := lambdahttp.CallerOf(r.Context()); ok && caller.Expires <= 1000 {
 			w.WriteHeader(http.StatusTeapot)
 		}
 		_, _ = io.Copy(w, r.Body)
-	})})
+	})
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		out, err := h.Invoke(t.Context(), payload)
 		if err != nil {
@@ -38,7 +39,8 @@ func FuzzEvent(f *testing.F) {
 			StatusCode int
 			Headers    map[string]string
 		}
-		if err := json.Unmarshal(out, &got); err != nil || got.StatusCode < 200 || got.StatusCode > 599 || got.StatusCode == http.StatusTeapot {
+		err = json.Unmarshal(out, &got)
+		if err != nil || got.StatusCode < 200 || got.StatusCode > 599 || got.StatusCode == http.StatusTeapot {
 			t.Errorf("%s: %s, %v", payload, out, err)
 		}
 	})

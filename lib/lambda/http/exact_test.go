@@ -65,7 +65,9 @@ func TestExact(t *testing.T) {
 // FuzzExact: Exact does not panic on a document that encoding/json accepts, and accepts the
 // document that encoding/json writes from it.
 func FuzzExact(f *testing.F) {
-	for _, seed := range []string{`{"name":"a","NAME":"b"}`, `{"states":{"1":{"element":"\ud800"}}}`, `{"detail":[1e999,{"a":"\\u"}]}`, `null`} {
+	for _, seed := range []string{
+		`{"name":"a","NAME":"b"}`, `{"states":{"1":{"element":"\ud800"}}}`, `{"detail":[1e999,{"a":"\\u"}]}`, `null`,
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {

@@ -165,6 +165,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 func tooLong() problem.Document {
 	return problem.Document{
 		Type: problem.TypeOf("answer-too-long"), Title: "The response is too long", Status: http.StatusUnprocessableEntity,
-		Detail: "The response exceeds " + strconv.Itoa(MaxResponseBytes) + " bytes. Request a shorter range, a coarser resolution, or an export.",
+		Detail: "The response exceeds " + strconv.Itoa(MaxResponseBytes) + " bytes. " +
+			"Request a shorter range, a coarser resolution, or an export.",
 	}
 }

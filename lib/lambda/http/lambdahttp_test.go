@@ -23,10 +23,14 @@ type reply struct {
 	IsBase64Encoded bool              `json:"isBase64Encoded"`
 }
 
+// newHandler returns a Handler at 1,000 seconds after the Unix epoch.
+func newHandler(handler http.HandlerFunc) *lambdahttp.Handler {
+	return lambdahttp.New(lambdahttp.Config{Handler: handler, Now: func() time.Time { return time.Unix(1000, 0) }})
+}
+
 func invoke(t *testing.T, handler http.HandlerFunc, payload string) reply {
 	t.Helper()
-	h := lambdahttp.New(lambdahttp.Config{Handler: handler, Now: func() time.Time { return time.Unix(1000, 0) }})
-	raw, err := h.Invoke(t.Context(), []byte(payload))
+	raw, err := newHandler(handler).Invoke(t.Context(), []byte(payload))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +42,8 @@ func invoke(t *testing.T, handler http.HandlerFunc, payload string) reply {
 }
 
 func payload(expires int, more string) string {
-	return fmt.Sprintf(`{"version":"2.0","rawPath":"/v1/sites/a%%2Fb","rawQueryString":"q=1&q=2","headers":{"x-one":"1","if-match":"\"3\""},%s
+	return fmt.Sprintf(`{"version":"2.0","rawPath":"/v1/sites/a%%2Fb","rawQueryString":"q=1&q=2",
+		"headers":{"x-one":"1","if-match":"\"3\""},%s
 		"requestContext":{"requestId":"r-1","domainName":"api.test","http":{"method":"PUT","sourceIp":"192.0.2.1"},
 		"authorizer":{"lambda":{"subject":"ada","grants":{"plant-1":"operator"},"expires":%d}}}}`, more, expires)
 }
@@ -53,7 +58,8 @@ func TestRequest(t *testing.T) {
 		http.SetCookie(w, &http.Cookie{Name: "c", Value: "v"})
 		w.Header().Set("X-Site", r.PathValue("site"))
 		w.WriteHeader(http.StatusAccepted)
-		_, _ = fmt.Fprint(w, ok, caller.Subject, " ", info, r.URL.Query()["q"], r.Header.Get("X-One"), r.Header.Get("If-Match"), string(body), r.Host)
+		_, _ = fmt.Fprint(w, ok, caller.Subject, " ", info, r.URL.Query()["q"],
+			r.Header.Get("X-One"), r.Header.Get("If-Match"), string(body), r.Host)
 	})
 	a := invoke(t, mux.ServeHTTP, payload(1001, `"body":"aGVsbG8=","isBase64Encoded":true,`))
 	const want = `trueada {r-1 192.0.2.1} [1 2]1"3"helloapi.test`
@@ -67,17 +73,19 @@ func TestRequest(t *testing.T) {
 func TestExpiredToken(t *testing.T) {
 	t.Parallel()
 	a := invoke(t, func(http.ResponseWriter, *http.Request) { t.Error("the handler was called") }, payload(1000, ""))
-	if a.StatusCode != http.StatusUnauthorized || a.Headers["www-authenticate"] != "Bearer" || a.Headers["content-type"] != problem.ContentType {
+	if a.StatusCode != http.StatusUnauthorized || a.Headers["www-authenticate"] != "Bearer" ||
+		a.Headers["content-type"] != problem.ContentType {
 		t.Errorf("got %+v, want a 401 problem with WWW-Authenticate", a)
 	}
 }
 
 func TestResponses(t *testing.T) {
 	t.Parallel()
-	if a := invoke(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte{0xff, 0}) }, payload(1001, "")); a.Body != "/wA=" || !a.IsBase64Encoded {
+	a := invoke(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte{0xff, 0}) }, payload(1001, ""))
+	if a.Body != "/wA=" || !a.IsBase64Encoded {
 		t.Errorf("bytes: got %+v, want base64", a)
 	}
-	a := invoke(t, func(w http.ResponseWriter, _ *http.Request) {
+	a = invoke(t, func(w http.ResponseWriter, _ *http.Request) {
 		for range 5 {
 			_, _ = w.Write(make([]byte, 1<<20))
 		}
@@ -85,7 +93,8 @@ func TestResponses(t *testing.T) {
 	if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(a.Body, "export") {
 		t.Errorf("too long: got %d %.200s", a.StatusCode, a.Body)
 	}
-	if a := invoke(t, func(http.ResponseWriter, *http.Request) {}, payload(1001, `"body":"%","isBase64Encoded":true,`)); a.StatusCode != http.StatusBadRequest {
+	a = invoke(t, func(http.ResponseWriter, *http.Request) {}, payload(1001, `"body":"%","isBase64Encoded":true,`))
+	if a.StatusCode != http.StatusBadRequest {
 		t.Errorf("not base64: got %+v, want 400", a)
 	}
 }
