@@ -153,24 +153,24 @@ func exchanges(t *testing.T) map[string]exchange {
 		"many rejected":    of(`{"events":[`+strings.Repeat(`{},`, 150)+good+`]}`, 202, ""),
 		"none accepted":    of(`{"events":[{}]}`, 422, "no-event-accepted"),
 		"none of many":     of(`{"events":[{}`+strings.Repeat(`,{}`, 150)+`]}`, 422, "no-event-accepted"),
-		"no JSON":          of(`{`, 400, "not-json"),
-		"no envelope":      of(`{"events":[]}`, 400, "bad-envelope"),
+		"not JSON":         of(`{`, 400, "not-json"),
+		"bad envelope":     of(`{"events":[]}`, 400, "bad-envelope"),
 		"too deep":         of(`{"events":[{"x":`+strings.Repeat("[", 100)+strings.Repeat("]", 100)+`}]}`, 400, "too-deep"),
 		"too many":         of(`{"events":[1`+strings.Repeat(`,1`, telemetry.MaxBatchEvents)+`]}`, 413, "too-many-events"),
 		"too large":        of(strings.Repeat(" ", 5<<20), 413, "body-too-large"),
 		"too large within": encoded("gzip", gzipped(t, strings.Repeat(" ", 70<<10)), "inflated-too-large", 413),
-		"no gzip":          encoded("gzip", whole, "bad-gzip", 400),
-		"no zstd":          encoded("zstd", whole, "bad-zstd", 400),
+		"not gzip":         encoded("gzip", whole, "bad-gzip", 400),
+		"not zstd":         encoded("zstd", whole, "bad-zstd", 400),
 		"gzip":             encoded("gzip", gzipped(t, whole), "", 202),
 		"unknown encoding": encoded("br", whole, "unsupported-encoding", 415),
 		"unknown type":     typed("text/plain"),
 		"no type":          typed(""),
-		"no record":        record,
-		"no base64":        with(of("!", 400, "bad-base64"), func(x *exchange) { x.raw = true }),
-		"token has lapsed": called(401, "token-expired", "expires", 1),
+		"bad record":       record,
+		"not base64":       with(of("!", 400, "bad-base64"), func(x *exchange) { x.raw = true }),
+		"expired token":    called(401, "token-expired", "expires", 1),
 		"no gateway":       called(403, "no-gateway", "gateway", ""),
-		"a person's":       called(403, "not-a-gateway", "role", "admin"),
-		"gateway's name":   called(403, "no-gateway", "site", nil),
+		"account's token":  called(403, "not-a-gateway", "role", "admin"),
+		"no site":          called(403, "no-gateway", "site", nil),
 	}
 }
 
@@ -243,6 +243,6 @@ func TestAnswersByTheContract(t *testing.T) {
 	tried := append(slices.Sorted(maps.Keys(kinds)), http.StatusTooManyRequests)
 	slices.Sort(tried)
 	if diff := cmp.Diff(described, tried); diff != "" {
-		t.Errorf("described and tried (-described +tried):\n%s", diff)
+		t.Errorf("statuses (-described +occurred):\n%s", diff)
 	}
 }

@@ -41,7 +41,7 @@ type bench struct {
 	stop     chan struct{}
 
 	mu      sync.Mutex
-	samples map[string][]float64 // by name and code, in the order of the writes
+	samples map[string][]float64 // by name, code and bucket, in the order of the writes
 }
 
 // write takes samples as remote write 1.0 brings them.
@@ -139,8 +139,8 @@ func (b *bench) invoke(t *testing.T, payload string) string {
 	}
 }
 
-// TestFunction runs the function as Lambda does: its own process, the real
-// runtime loop, its environment, and the SDK's client over HTTP.
+// TestFunction runs the function as Lambda does: in its own process with the real runtime
+// loop, its environment variables, and the SDK's client over HTTP.
 func TestFunction(t *testing.T) {
 	t.Parallel()
 	// Its first flush has a second, and its last one a quarter. A machine that stands still for
@@ -240,7 +240,8 @@ func (b *bench) checkMetrics() (wrong []string) {
 	for key, want := range map[string]float64{
 		"insighthub_invocations_total": 4, "insighthub_invocation_errors_total": 1, "insighthub_invocation_duration_seconds_count": 4,
 		"insighthub_ingest_requests_total202": 2, "insighthub_ingest_requests_total400": 1, "insighthub_ingest_requests_total500": 1,
-		"insighthub_ingest_requests_total503": 0, "insighthub_ingest_request_duration_seconds_count": 4, "insighthub_ingest_records_total": 2,
+		"insighthub_ingest_requests_total503":              0,
+		"insighthub_ingest_request_duration_seconds_count": 4, "insighthub_ingest_records_total": 2,
 	} {
 		got := b.samples[key]
 		if len(got) != 2 || got[0] != 0 || got[1] != want {

@@ -42,7 +42,7 @@ func TestParseNamesEveryProblem(t *testing.T) {
 	}
 	for _, name := range []string{"STREAM_NAME", "RECORD_COMPRESSION", "RETENTION_DAYS"} {
 		if !strings.Contains(err.Error(), name) {
-			t.Errorf("%v does not name %s", err, name)
+			t.Errorf("got %v, want it to name %s", err, name)
 		}
 	}
 }
@@ -60,6 +60,6 @@ func TestBuild(t *testing.T) {
 		"insighthub_ingest_request_duration_seconds", "insighthub_ingest_records_total")
 	delete(values, "AWS_REGION")
 	if _, err := lambdahost.New(t.Context(), environment(values), slog.New(slog.DiscardHandler), build); err == nil {
-		t.Error("built without a region")
+		t.Error("without a region: got no error")
 	}
 }

@@ -19,8 +19,9 @@ func parse(env *lambdahost.Env) settings {
 	s := settings{
 		stream: env.Required("STREAM_NAME"),
 		ingest: ingest.Config{
-			RetentionDays:    env.Int("RETENTION_DAYS", ingest.DefaultRetentionDays, 1, 36_500),
-			MaxFuture:        time.Duration(env.Int("MAX_FUTURE_SECONDS", int(ingest.DefaultMaxFuture/time.Second), 1, 86_400)) * time.Second,
+			RetentionDays: env.Int("RETENTION_DAYS", ingest.DefaultRetentionDays, 1, 36_500),
+			MaxFuture: time.Second *
+				time.Duration(env.Int("MAX_FUTURE_SECONDS", int(ingest.DefaultMaxFuture/time.Second), 1, 86_400)),
 			MaxInflatedBytes: env.Int("MAX_INFLATED_BYTES", ingest.DefaultMaxInflatedBytes, 1<<10, 1<<28),
 		},
 	}

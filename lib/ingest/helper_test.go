@@ -164,7 +164,7 @@ func zstdCompressed(tb testing.TB, data []byte) []byte {
 	return w.EncodeAll(data, nil)
 }
 
-// fleetEvents makes n events of a few machines, as a gateway sends them.
+// fleetEvents returns n events of a few machines, as a gateway sends them.
 func fleetEvents(n int) []telemetry.Event {
 	random := rand.New(rand.NewPCG(1, 2))
 	metrics := []telemetry.MetricName{"temperature", "vibration", "pressure", "motor_current", "flow"}

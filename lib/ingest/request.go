@@ -9,8 +9,8 @@ import (
 	"github.com/insighthub/insighthub/lib/jsonscan"
 )
 
-// request is what is read of an API Gateway HTTP API event, payload format 2.0. Body is
-// valid until the next envelope.read.
+// request has the parts of an API Gateway HTTP API event (payload format 2.0) that are
+// read. Body is valid until the next envelope.read.
 type request struct {
 	version         string
 	contentType     string

@@ -170,7 +170,7 @@ func FuzzString(f *testing.F) {
 	f.Fuzz(checkString)
 }
 
-// TestEveryByte puts each byte at each place of a word, alone and beside another.
+// TestEveryByte puts each byte at each place of a word, alone and next to another.
 func TestEveryByte(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))

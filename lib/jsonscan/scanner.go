@@ -4,6 +4,9 @@
 // objects and arrays and calls back for each member. Readers with a loop of their own,
 // such as lib/ingest, share the functions below it: strings are searched eight bytes at
 // a time, and escape sequences are decoded in one place.
+//
+// The standard library's tokenizer, encoding/json/jsontext, is not available in Go 1.26
+// without GOEXPERIMENT=jsonv2. The tests compare this package with encoding/json.
 package jsonscan
 
 import (
@@ -16,7 +19,7 @@ import (
 // DefaultMaxDepth is how deep a value that Skip passes over may nest.
 const DefaultMaxDepth = 64
 
-// Error says what is wrong with a text. Where it is wrong is Scanner.Pos.
+// Error says why a text is not valid. Scanner.Pos says where.
 type Error string
 
 func (e Error) Error() string { return string(e) }
@@ -107,7 +110,7 @@ func (s *Scanner) list(opening, closing byte, element func() error) error {
 	}
 }
 
-// rawString reads a string and returns what is between its quotes, and whether that has
+// rawString reads a string and returns the text between its quotes, and whether that has
 // escape sequences. It does not look for control characters or invalid UTF-8.
 func (s *Scanner) rawString() (raw []byte, escaped bool, err error) {
 	if err := s.expect('"'); err != nil {
@@ -154,8 +157,8 @@ func (s *Scanner) Text() ([]byte, error) {
 	return raw, err
 }
 
-// Base64 reads a string of base64 and returns its characters. It leaves it to the decoder
-// of base64 to reject what is none of the alphabet, control characters included.
+// Base64 reads a string of base64 and returns its characters. It does not check them: the
+// decoder of base64 rejects any that are not of the alphabet.
 func (s *Scanner) Base64() ([]byte, error) {
 	s.Peek()
 	start := s.Pos

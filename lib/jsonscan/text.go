@@ -55,7 +55,7 @@ func IsSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\r' || c == '\
 func IsDigit(c byte) bool { return c-'0' <= 9 }
 
 // SkipString returns the index after the closing quote of the string whose first byte is
-// src[i]. After an error it is the index of the fault. Invalid UTF-8 is no error.
+// src[i]. After an error it is the index of the fault. Invalid UTF-8 is accepted.
 func SkipString(src []byte, i int) (next int, err error) {
 	for {
 		i += Plain(src[i:])
@@ -146,7 +146,7 @@ func endHint(src []byte, i int) int {
 
 // Escape decodes the escape sequence at src[i], which is a '\', and the second half of a
 // surrogate pair if one follows. It returns the index after it, or -1 if it is not valid.
-// An unpaired surrogate is returned as it is: utf8.AppendRune makes U+FFFD of it.
+// An unpaired surrogate is returned unchanged; utf8.AppendRune replaces it by U+FFFD.
 func Escape(src []byte, i int) (r rune, next int) {
 	if i+1 >= len(src) {
 		return 0, -1

@@ -2,8 +2,9 @@ package telemetry
 
 import "fmt"
 
-// Batch holds a gateway's events in columns, as they are encoded, decoded and stored. Event i is (Devices[Device[i]], Metrics[Metric[i]],
-// Time[i], Value[i], Quality[i]); the five columns have the same length.
+// Batch holds a gateway's events in columns, as they are encoded, decoded and stored. Event
+// i is (Devices[Device[i]], Metrics[Metric[i]], Time[i], Value[i], Quality[i]); the five
+// columns have the same length.
 //
 // A Batch can be reused: Reset retains its memory. It is not safe for concurrent use.
 type Batch struct {

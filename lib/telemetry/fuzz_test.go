@@ -38,11 +38,11 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		again, err := e.AppendRecord(nil, &first)
+		encoded, err := e.AppendRecord(nil, &first)
 		if err != nil {
 			t.Fatalf("cannot encode what was decoded: %v", err)
 		}
-		if err := d.Decode(again, &second); err != nil {
+		if err := d.Decode(encoded, &second); err != nil {
 			t.Fatalf("cannot decode what was encoded: %v", err)
 		}
 		if diff := same(&first, &second); diff != "" {

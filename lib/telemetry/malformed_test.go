@@ -302,9 +302,9 @@ func TestBombIsRejectedInBoundedMemory(t *testing.T) {
 			// quarters, so that its steps sum to five times the last.
 			const bound = 8 * inflatedBytes
 			if used := after.TotalAlloc - before.TotalAlloc; used > bound {
-				t.Errorf("%d bytes of record took %d bytes of memory, want at most %d", len(tt.record), used, bound)
+				t.Errorf("a record of %d bytes: got %d bytes allocated, want at most %d", len(tt.record), used, bound)
 			} else {
-				t.Logf("%d bytes of record took %d bytes of memory", len(tt.record), used)
+				t.Logf("a record of %d bytes: %d bytes allocated", len(tt.record), used)
 			}
 		})
 	}

@@ -2,8 +2,8 @@ package telemetry
 
 import "strings"
 
-// Matches reports whether a pattern of names, in which * stands for any text of any
-// length, matches all of a name.
+// Matches reports whether pattern, in which * matches any text, also none, matches all of
+// name.
 func Matches[S ~string](pattern string, name S) bool {
 	first, rest, star := strings.Cut(pattern, "*")
 	s := string(name)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/insighthub/insighthub/lib/jsonscan"
 )
@@ -27,13 +28,13 @@ func decodeResponse(payload []byte, r *response) error {
 	if err := json.Unmarshal(rest, r); err != nil {
 		return err
 	}
-	r.Body = string(body)
+	r.Body = unsafe.String(unsafe.SliceData(body), len(body)) //nolint:gosec // body is not used otherwise
 	return nil
 }
 
 // bodyOf finds the text of the only member "body" of the outermost object, quotes
-// included. It is not ok where there is none, or another name that encoding/json takes
-// for it.
+// included. It is not ok if there is none, or another member that encoding/json would
+// decode as the body.
 func bodyOf(payload []byte) (begin, end int, ok bool) {
 	s := jsonscan.Scanner{Src: payload}
 	err := s.Object(func(name []byte) error {

@@ -7,8 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzDecodeResponse: what is read here is what encoding/json reads, and fails where it
-// fails.
+// FuzzDecodeResponse compares decodeResponse with encoding/json.
 func FuzzDecodeResponse(f *testing.F) {
 	for _, seed := range []string{
 		`{"statusCode":200,"headers":{"body":"x","a":"}\""},"cookies":["body"],"body":"a\"b\\c\/\n\r\t","isBase64Encoded":false}`,

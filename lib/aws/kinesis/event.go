@@ -16,7 +16,7 @@ import (
 // Event is the payload of an event source mapping: records of one shard, in order.
 // It is reused and not safe for concurrent use.
 type Event struct {
-	// Records' Data is valid until the Event is decoded into again; their strings stay valid.
+	// Records' Data is valid until the next DecodeEvent; their strings stay valid.
 	Records []telemetry.Record
 
 	data  []byte // what the records' Data refers to

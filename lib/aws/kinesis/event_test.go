@@ -257,15 +257,15 @@ func FuzzDecodeEvent(f *testing.F) {
 			}
 			k.ApproximateArrivalTimestamp.Time = time.UnixMicro(1)
 		}
-		again, err := json.Marshal(theirs)
+		encoded, err := json.Marshal(theirs)
 		if err != nil {
 			return
 		}
-		if err := kinesis.DecodeEvent(again, &e); err != nil {
-			t.Fatalf("%s: %v", again, err)
+		if err := kinesis.DecodeEvent(encoded, &e); err != nil {
+			t.Fatalf("%s: %v", encoded, err)
 		}
 		if err := same(theirs.Records, e.Records); err != nil {
-			t.Fatalf("%s: %v", again, err)
+			t.Fatalf("%s: %v", encoded, err)
 		}
 	})
 }

@@ -76,12 +76,12 @@ func FuzzExact(f *testing.F) {
 			return
 		}
 		_ = lambdahttp.Exact([]byte(raw), &v)
-		again, err := json.Marshal(v)
+		encoded, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := lambdahttp.Exact(again, &v); err != nil && !strings.Contains(string(again), "\ufffd") {
-			t.Fatalf("%s: %v", again, err)
+		if err := lambdahttp.Exact(encoded, &v); err != nil && !strings.Contains(string(encoded), "\ufffd") {
+			t.Fatalf("%s: %v", encoded, err)
 		}
 	})
 }
