@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// alarms pushes rows and returns the number of alarms raised and of rows flagged.
+// alarms pushes rows and returns the numbers of raised alarms and of flagged rows.
 func alarms(m *Machine, rows int, row func(i int) []float64) (raised, flagged int) {
 	before := false
 	for i := range rows {
@@ -51,17 +51,17 @@ func TestMachineFollowsADrift(t *testing.T) {
 	}
 }
 
-// The means of its blocks do not vary at all; its samples do.
+// The means of its blocks are all equal, its samples are not.
 func TestMachineKnowsASensorThatBeats(t *testing.T) {
 	t.Parallel()
 	if raised, _ := alarms(newMachine(t, 1), 10_000, func(i int) []float64 {
 		return []float64{float64(i%4/3) + float64(i/1000)/1000}
 	}); raised != 0 {
-		t.Errorf("%d alarms", raised)
+		t.Errorf("got %d alarms, want none", raised)
 	}
 }
 
-func TestMachineTakesALastingChangeForNormal(t *testing.T) {
+func TestMachineAcceptsALastingChange(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(4, 1))
 	m := newMachine(t, 3)
@@ -77,7 +77,7 @@ func TestMachineTakesALastingChangeForNormal(t *testing.T) {
 	if raised != 1 || flagged < machineLimit-1 || flagged > machineLimit {
 		t.Errorf("change: %d alarms, %d rows flagged; want one of %d rows", raised, flagged, machineLimit)
 	}
-	// And a change of unit by twelve orders of magnitude is learned anew.
+	// After a change of the unit by twelve orders of magnitude the sensor warms up again.
 	huge := func(level float64) func(int) []float64 {
 		return func(int) []float64 {
 			return []float64{1e12 * (level + random.NormFloat64()), random.NormFloat64(), 7}
@@ -98,15 +98,15 @@ func TestMachineJudgesNoSensorThatNeverMoved(t *testing.T) {
 	level := 22.1
 	row := func(int) []float64 { return []float64{level, random.NormFloat64()} }
 	if raised, _ := alarms(m, 5000, row); raised != 0 {
-		t.Errorf("%d alarms of a constant sensor", raised)
+		t.Errorf("got %d alarms of a constant sensor, want none", raised)
 	}
 	level = 22.2
 	if raised, _ := alarms(m, 2000, row); raised != 0 {
-		t.Errorf("%d alarms when it moved first", raised)
+		t.Errorf("got %d alarms of its first step, want none", raised)
 	}
 	level = 0
 	if raised, _ := alarms(m, 500, row); raised == 0 {
-		t.Error("no alarm when it fell to 0 after that")
+		t.Error("got no alarm when it fell to 0 after that, want one")
 	}
 }
 
@@ -119,7 +119,7 @@ func TestMachineEndsAnAlarmThatLeavesATrace(t *testing.T) {
 	}
 	alarms(m, 1000, row(0))
 	if _, flagged := alarms(m, 300, row(12)); flagged < 290 {
-		t.Errorf("%d of 300 rows flagged", flagged)
+		t.Errorf("got %d of 300 rows flagged, want at least 290", flagged)
 	}
 	if _, flagged := alarms(m, 1000, row(2)); flagged > 40 {
 		t.Errorf("%d rows flagged after the machine came back most of the way; want at most 40", flagged)
@@ -160,7 +160,7 @@ func TestMachineKnowsTheRegimeItComesBackTo(t *testing.T) {
 	}
 	fault := func(int) []float64 { return []float64{random.NormFloat64() - 13, 7.5, 50 + random.NormFloat64()} }
 	if _, flagged = alarms(m, 300, fault); flagged < 250 {
-		t.Errorf("%d of 300 rows of a fault flagged after that", flagged)
+		t.Errorf("got %d of 300 rows of a fault flagged after that, want at least 250", flagged)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestMachineForgetsAnUnquietWarmUp(t *testing.T) {
 	}
 	alarms(m, 400, noise(10, 0))
 	if raised, _ := alarms(m, 500, noise(1, 3)); raised != 0 {
-		t.Errorf("%d alarms of a step within the noise of the warm-up", raised)
+		t.Errorf("got %d alarms of a step within the noise of the warm-up, want none", raised)
 	}
 	alarms(m, 600_000, noise(1, 0))
 	if raised, _ := alarms(m, 500, noise(1, 3)); raised != 1 {
@@ -181,7 +181,7 @@ func TestMachineForgetsAnUnquietWarmUp(t *testing.T) {
 	}
 }
 
-func TestMachineShrugsOffOneWildReading(t *testing.T) {
+func TestMachineIgnoresOneOutlier(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(5, 1))
 	calm, wild := newMachine(t, 2), newMachine(t, 2)
@@ -200,7 +200,7 @@ func TestMachineShrugsOffOneWildReading(t *testing.T) {
 	}
 }
 
-func TestMachineTakesWhatIsNoNumberForMissing(t *testing.T) {
+func TestMachineTreatsNonFiniteReadingsAsMissing(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, 3)
 	odd := [][]float64{
@@ -215,14 +215,14 @@ func TestMachineTakesWhatIsNoNumberForMissing(t *testing.T) {
 		}
 	}
 	random := rand.New(rand.NewPCG(6, 1))
-	// A sensor that never speaks, and one that falls silent within an alarm.
+	// A sensor without readings, and one whose readings stop during an alarm.
 	alarms(m, 1000, func(int) []float64 { return []float64{random.NormFloat64(), math.NaN(), random.NormFloat64()} })
 	if _, flagged := alarms(m, 300, func(int) []float64 { return []float64{9, math.NaN(), random.NormFloat64()} }); flagged < 250 {
-		t.Errorf("%d of 300 rows flagged beside a silent sensor", flagged)
+		t.Errorf("with a silent sensor: got %d of 300 rows flagged, want at least 250", flagged)
 	}
 	_, flagged := alarms(m, 300, func(int) []float64 { return []float64{math.NaN(), math.NaN(), random.NormFloat64()} })
 	if flagged > 100 {
-		t.Errorf("the alarm outlived its sensor by %d rows", flagged)
+		t.Errorf("after the sensor went silent: got %d rows flagged, want at most 100", flagged)
 	}
 	var unset Machine
 	if score, anomalous := unset.Push(0, []float64{1}); score != 0 || anomalous {
@@ -257,12 +257,12 @@ func TestMachineAllocatesNothing(t *testing.T) {
 			t.Error("not restored")
 		}
 	}); n != 0 {
-		t.Errorf("%v allocations", n)
+		t.Errorf("got %v allocations, want none", n)
 	}
 }
 
-// FuzzMachine reads its input as a program: nine bytes each, how often to push
-// and one reading; the sensors are given it in turn.
+// FuzzMachine interprets its input as steps of nine bytes: how often to push, and the next
+// reading of one of the sensors, in turn.
 func FuzzMachine(f *testing.F) {
 	program := func(steps ...float64) []byte {
 		var out []byte
@@ -296,8 +296,8 @@ func FuzzMachine(f *testing.F) {
 	})
 }
 
-// FuzzMachineRestore gives arbitrary states a right checksum; what is accepted
-// must work.
+// FuzzMachineRestore gives arbitrary states a correct checksum; a state that is accepted must
+// work.
 func FuzzMachineRestore(f *testing.F) {
 	m, p := newMachine(f, 6), newPump(9)
 	f.Add(m.AppendState(nil))
@@ -324,7 +324,7 @@ func FuzzMachineRestore(f *testing.F) {
 			}
 		}
 		if field := m.invalid(); field != "" {
-			t.Fatalf("%s left its range", field)
+			t.Fatalf("%s is out of its range", field)
 		}
 	})
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// pump generates a machine of six sensors: four that stand still, one that is
-// tied to another, one that wanders.
+// pump generates a machine with six sensors: four with constant levels, one that follows
+// another, one that wanders.
 type pump struct {
 	random *rand.Rand
 	wander float64
@@ -17,8 +17,7 @@ type pump struct {
 
 func newPump(seed uint64) *pump { return &pump{random: rand.New(rand.NewPCG(seed, 7))} }
 
-// next returns the readings of the next moment, each stood off by shift spreads
-// on the given sensors.
+// next returns the next readings, shifted by shift standard deviations on the given sensors.
 func (p *pump) next(shift float64, shifted ...int) []float64 {
 	noise := p.random.NormFloat64
 	p.wander += 0.05 * noise()
@@ -99,7 +98,7 @@ func TestMachineRestoredGoesOnAlike(t *testing.T) {
 	}
 }
 
-func TestMachineRefusesForeignStates(t *testing.T) {
+func TestMachineRejectsForeignStates(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t, 3)
 	for i := range 500 {
@@ -111,17 +110,17 @@ func TestMachineRefusesForeignStates(t *testing.T) {
 		bad[at] ^= 0x40
 		before := *m
 		if err := m.Restore(bad); !errors.As(err, new(*StateError)) || *m != before {
-			t.Fatalf("byte %d changed: error %v", at, err)
+			t.Fatalf("byte %d changed: got error %v, want a *StateError and no change", at, err)
 		}
 	}
 	for _, bad := range [][]byte{nil, good[:len(good)-1], append(good, 0), new(Detector).AppendState(nil)} {
 		if err := m.Restore(bad); !errors.As(err, new(*StateError)) {
-			t.Errorf("%d bytes: error %v", len(bad), err)
+			t.Errorf("%d bytes: got error %v, want a *StateError", len(bad), err)
 		}
 	}
 	for _, sensors := range []int{-1, 0, MaxSensors + 1} {
 		if err := m.Reset(sensors); !errors.As(err, new(*SensorsError)) {
-			t.Errorf("%d sensors: error %v", sensors, err)
+			t.Errorf("%d sensors: got error %v, want a *SensorsError", sensors, err)
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/insighthub/insighthub/wasm/module"
 )
 
-// maxModuleBytes is what a page is asked to load at most.
+// maxModuleBytes is the greatest size of the module, which a page has to load.
 const maxModuleBytes = 20 << 10
 
 func TestModuleIsSmall(t *testing.T) {
@@ -20,12 +20,12 @@ func TestModuleIsSmall(t *testing.T) {
 	}
 	t.Logf("%d bytes", info.Size())
 	if info.Size() > maxModuleBytes {
-		t.Errorf("the module has %d bytes, at most %d", info.Size(), maxModuleBytes)
+		t.Errorf("got a module of %d bytes, want at most %d", info.Size(), maxModuleBytes)
 	}
 }
 
-func TestModuleSaysWhatItIs(t *testing.T) {
-	h := newHost(t, builtModule(t)) // which also looks for imports
+func TestModuleConstants(t *testing.T) {
+	h := newHost(t, builtModule(t)) // which also checks that there are no imports
 	for name, want := range map[string]uint64{
 		"abi": module.ABI, "slots": module.Slots, "block": module.Block,
 		"machines": module.Machines, "max_sensors": module.MaxSensors,
@@ -37,8 +37,8 @@ func TestModuleSaysWhatItIs(t *testing.T) {
 	}
 }
 
-// TestMemoryStays fills every slot, is refused in every way, and finds the memory as
-// large as it was at the start.
+// TestMemoryStays fills every slot and makes every call that is rejected: the memory must not
+// grow.
 func TestMemoryStays(t *testing.T) {
 	h := newHost(t, builtModule(t))
 	before := h.module.Memory().Size()
@@ -56,7 +56,7 @@ func TestMemoryStays(t *testing.T) {
 	}
 }
 
-// TestStatesTravel lets this process begin a series and the module end it, and the
+// TestStatesTravel starts a series in this process and continues it in the module, and the
 // other way round.
 func TestStatesTravel(t *testing.T) {
 	h := newHost(t, builtModule(t))

@@ -13,8 +13,8 @@ import (
 
 const modulePath = "../../web/public/detector.wasm"
 
-// lacking skips a test for want of something that make test provides, and fails
-// it where nothing may be left out.
+// lacking skips a test that needs what make test provides, or fails it if all tests are
+// required.
 func lacking(tb testing.TB, what string) {
 	tb.Helper()
 	if os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" || os.Getenv("CI") == "true" {
@@ -31,8 +31,8 @@ func builtModule(tb testing.TB) string {
 	return modulePath
 }
 
-// series returns what to score: the made-up series, and every column of the CSV files below the
-// directories that INSIGHTHUB_PARITY_FILES names.
+// series returns the generated series, and every column of the CSV files below the
+// directories in INSIGHTHUB_PARITY_FILES.
 func series(t *testing.T) []*Series {
 	t.Helper()
 	all := Generated()
@@ -47,7 +47,7 @@ func series(t *testing.T) []*Series {
 	return all
 }
 
-// scored is a set of series, their files and their digest by this process.
+// scored is a set of series, their files and the digest of this process.
 type scored struct {
 	series []*Series
 	files  []string
@@ -72,8 +72,8 @@ func score(t *testing.T) *scored {
 	return s
 }
 
-// equal compares another place's digest with this process's.
-func (s *scored) equal(t *testing.T, place string, got []byte) {
+// equal compares the digest of another platform with that of this process.
+func (s *scored) equal(t *testing.T, platform string, got []byte) {
 	t.Helper()
 	if bytes.Equal(got, s.digest) {
 		return
@@ -81,7 +81,7 @@ func (s *scored) equal(t *testing.T, place string, got []byte) {
 	want := strings.Split(string(s.digest), "\n")
 	have := strings.Split(string(got), "\n")
 	if len(have) != len(want) {
-		t.Errorf("%s printed %d lines, want %d", place, len(have)-1, len(want)-1)
+		t.Errorf("%s: got %d lines, want %d", platform, len(have)-1, len(want)-1)
 	}
 	differing := map[string]bool{}
 	for i := range min(len(have), len(want)) {
@@ -90,7 +90,7 @@ func (s *scored) equal(t *testing.T, place string, got []byte) {
 			continue
 		}
 		differing[name] = true
-		t.Errorf("%s first differs in %s:\n got %s\nwant %s", place, name, have[i], want[i])
+		t.Errorf("%s: the first difference in %s:\n got %s\nwant %s", platform, name, have[i], want[i])
 	}
 }
 
@@ -131,15 +131,15 @@ func TestParity(t *testing.T) {
 	}
 }
 
-// processor is another one that Go compiles for.
+// processor is another processor as a target of Go.
 type processor struct {
 	name string
 	env  []string
-	qemu string // its emulator, empty for this processor
+	qemu string // the emulator, empty if this machine can run it
 }
 
-// Each of them can do what an implementation for amd64 leaves out by default:
-// multiply and add without rounding between. The last one is big-endian as well.
+// processors returns processors for which Go, unlike for amd64 by default, may fuse a
+// multiplication and an addition. s390x is also big-endian.
 func processors() []processor {
 	all := []processor{
 		{name: "arm64", env: []string{"GOARCH=arm64"}, qemu: "qemu-aarch64-static"},
@@ -155,7 +155,7 @@ func processors() []processor {
 	return all
 }
 
-// command is what the program's name follows.
+// command returns the command that runs a program on the processor.
 func (p processor) command(t *testing.T) []string {
 	t.Helper()
 	if p.qemu == "" {

@@ -57,7 +57,7 @@ test('gives each request its own reply, in any order', async () => {
   expect((await b).hash).toBe(7n)
 })
 
-test('rejects with what the worker says', async () => {
+test('rejects with the error of the worker', async () => {
   const { worker, client } = start()
   const forgotten = failure(client.forget('nobody'))
   worker.reply({ kind: 'failed', id: 1, code: 'unknown', reason: 'unknown series nobody' })
@@ -79,7 +79,7 @@ test('rejects everything once the worker failed', async () => {
   expect(worker.terminated).toBe(true)
 })
 
-test('rejects what is waited for when it is closed', async () => {
+test('rejects pending requests when it is closed', async () => {
   const { worker, client } = start()
   const waiting = failure(client.counters())
   client.close()
@@ -88,7 +88,7 @@ test('rejects what is waited for when it is closed', async () => {
   expect(worker.terminated).toBe(true)
 })
 
-test('rejects what can not be sent', async () => {
+test('rejects a request that cannot be sent', async () => {
   const worker = new FakeWorker()
   const client = new DetectorClient(worker, '')
   worker.postMessage = () => {

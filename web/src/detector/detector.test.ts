@@ -119,7 +119,7 @@ describe('Detector', () => {
     expect(all[7]!.hash()).not.toBe(empty)
     all[7]!.free()
     expect(code(() => all[7]!.hash())).toBe('unknown')
-    // The next one in the slot starts anew.
+    // The next detector in the slot has an empty state.
     expect(module.detector().hash()).toBe(empty)
 
     for (let i = 0; i < module.machines; i++) module.machine(2)
