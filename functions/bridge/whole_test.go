@@ -109,7 +109,7 @@ func TestWholeFunction(t *testing.T) {
 	if received.samples["insighthub_bridge_events_total"] == 0 || received.samples["go_goroutines"] == 0 {
 		t.Error("the function's own metrics have not come")
 	}
-	if !strings.Contains(log.String(), "configuration can not be read") {
+	if !strings.Contains(log.String(), "configuration cannot be read") {
 		t.Errorf("nothing about the database in the log: %s", log.String())
 	}
 }

@@ -79,11 +79,7 @@ type parts struct {
 }
 
 func assemble(p parts) (*detect.Handler, error) {
-	var err error
-	p.config.Settings, err = detect.NewSettings(detect.SettingsConfig{Configurations: p.configurations, Log: p.config.Log, Now: p.config.Now})
-	if err != nil {
-		return nil, err
-	}
+	p.config.Settings = detect.NewSettings(detect.SettingsConfig{Configurations: p.configurations, Log: p.config.Log, Now: p.config.Now})
 	codec, err := detect.NewCodec(p.settings.limits)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,5 @@
-// Package bridge is the use-case behind the bridge function: records of the
-// stream become samples of key performance indicators, and go to whoever keeps
-// those.
+// Package bridge reduces the records of the stream to samples of key performance
+// indicators and writes them to a remote-write receiver such as Prometheus.
 //
 // # One invocation
 //
@@ -12,10 +11,10 @@
 // A record ends in one of two ways.
 //
 //   - folded: its events count, or are counted as late, early, duplicate or refused.
-//   - skipped: it can not be decoded. Its arrival moves the clock all the same. It is
+//   - skipped: it cannot be decoded. Its arrival moves the clock all the same. It is
 //     counted here; the store keeps it among its dead letters.
 //
-// When the receiver can not be reached, or another invocation has saved the
+// When the receiver cannot be reached, or another invocation has saved the
 // state meanwhile, the invocation fails and its records come again: the stream
 // is the buffer. What the receiver refuses for good is named in a log line and
 // counted, and the rest goes on.
@@ -27,8 +26,8 @@
 // its samples, the same ones: they follow from the records alone. The process
 // that has written them knows so and leaves out whole windows that the
 // receiver has taken; another process writes them again. A receiver takes the newest sample of a series
-// again and again, and older ones within its out-of-order window; those that it
-// refuses as older than what it has are counted as known, and are no fault.
+// repeatedly, and older ones within its out-of-order window; those that it
+// rejects as older than what it has are counted as duplicates, and are no fault.
 //
 // The one thing that does not follow from the records is the configuration of the
 // machines. When it changes between a write and its repetition, the machine

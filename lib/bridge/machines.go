@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/kpi"
+	"github.com/insighthub/insighthub/lib/stream"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -47,10 +49,10 @@ type MachinesConfig struct {
 
 // Machines knows which devices are machines. It is not safe for concurrent use.
 type Machines struct {
-	config MachinesConfig
-	rules  []compiled
-	next   time.Time
-	known  map[machineKey]*kpi.Machine
+	config    MachinesConfig
+	refresher stream.Refresher
+	rules     []compiled
+	known     map[machineKey]*kpi.Machine
 }
 
 var _ kpi.Machines = (*Machines)(nil)
@@ -71,16 +73,9 @@ const maxKnown = 1 << 17
 // NewMachines returns Machines with the default rules. The error wraps
 // telemetry.ErrInvalid.
 func NewMachines(config MachinesConfig) (*Machines, error) {
-	if config.Rules == nil || config.Log == nil || config.Now == nil {
-		return nil, fmt.Errorf("%w: machines: want Rules, Log and Now", telemetry.ErrInvalid)
-	}
-	if config.Interval == 0 {
-		config.Interval = time.Minute
-	}
-	if config.Timeout == 0 {
-		config.Timeout = 2 * time.Second
-	}
-	m := &Machines{config: config}
+	m := &Machines{config: config, refresher: stream.Refresher{
+		Interval: cmp.Or(config.Interval, time.Minute), Timeout: cmp.Or(config.Timeout, 2*time.Second), Log: config.Log, Now: config.Now,
+	}}
 	return m, m.set(DefaultRules())
 }
 
@@ -104,24 +99,18 @@ func (m *Machines) Machine(gateway telemetry.GatewayID, device telemetry.DeviceN
 	return machine
 }
 
-// Refresh reads the rules again when it is time. What can not be read leaves
-// the rules as they are.
+// Refresh reads the rules when it is time. When they cannot be read, the last ones stay.
 func (m *Machines) Refresh(ctx context.Context) {
-	now := m.config.Now()
-	if now.Before(m.next) {
-		return
-	}
-	m.next = now.Add(m.config.Interval)
-	ctx, cancel := context.WithTimeout(ctx, m.config.Timeout)
-	defer cancel()
-	rules, err := m.config.Rules.Rules(ctx)
-	if err != nil {
-		m.config.Log.LogAttrs(ctx, slog.LevelWarn, "the machines' configuration can not be read, the last one stays", slog.String("error", err.Error()))
-		return
-	}
-	if err := m.set(rules); err != nil {
-		m.config.Log.LogAttrs(ctx, slog.LevelError, "rules of machines left out", slog.String("error", err.Error()))
-	}
+	m.refresher.Refresh(ctx, func(ctx context.Context) error {
+		rules, err := m.config.Rules.Rules(ctx)
+		if err != nil {
+			return err
+		}
+		if err := m.set(rules); err != nil {
+			m.config.Log.LogAttrs(ctx, slog.LevelError, "rules of machines left out", slog.String("error", err.Error()))
+		}
+		return nil
+	})
 }
 
 // set takes the rules over and leaves out those that are wrong, which it

@@ -1,16 +1,16 @@
-// Package detect is the use-case behind the detect function: records of the
-// stream become anomalies, which go to the database and to whoever is to be told.
+// Package detect finds anomalies in the records of the stream, stores them in the
+// database and publishes them.
 //
 // # One invocation
 //
 // The shard's state is loaded, the records above its watermark are folded into
-// it one by one, what was found is kept in the database and put on the bus, and the
+// it one by one, what was found is stored in the database and published on the bus, and the
 // state is saved with the watermark of the last record, in this order: see
-// lib/shardstate for why. When the database can not be reached, or another
+// lib/shardstate for why. When the database cannot be reached, or another
 // invocation has saved the state meanwhile, the invocation fails and its records
-// come again: the stream is the buffer. What the bus does not take within its time is
+// come again: the stream is the buffer. What the bus does not accept within the timeout is
 // counted and logged, and the rest goes on: it is in the database. The same holds for the
-// scores, which go where they are drawn.
+// scores that are exported for dashboards.
 //
 // # What is scored
 //

@@ -221,10 +221,7 @@ func (b *bench) cold() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	settings, err := NewSettings(SettingsConfig{Configurations: b.office, Log: log, Now: now})
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	settings := NewSettings(SettingsConfig{Configurations: b.office, Log: log, Now: now})
 	b.configure(Config{
 		Source: tapeSource{b.tape}, Decoder: tapeSource{b.tape}, States: states, Anomalies: b.book, Notifier: b.told, Settings: settings,
 		Log: log, Now: now,

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/stream"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -28,9 +28,9 @@ type SettingsConfig struct {
 
 // Settings know the configuration as it was read last. They are not safe for concurrent use.
 type Settings struct {
-	config SettingsConfig
-	next   time.Time
-	raw    Configuration
+	config    SettingsConfig
+	refresher stream.Refresher
+	raw       Configuration
 	// now is replaced whenever the configuration changes, so that its address says
 	// which one a state was described by.
 	now *compiled
@@ -57,39 +57,31 @@ func DefaultMachines() []Machine {
 	return []Machine{{Gateway: "*", Device: "*", Unscored: []telemetry.MetricName{"state", "cycle_count", "good_count"}}}
 }
 
-// NewSettings returns Settings without rules. The error wraps telemetry.ErrInvalid.
-func NewSettings(config SettingsConfig) (*Settings, error) {
-	if config.Configurations == nil || config.Log == nil || config.Now == nil {
-		return nil, fmt.Errorf("%w: settings: want Configurations, Log and Now", telemetry.ErrInvalid)
-	}
-	config.Interval = cmp.Or(config.Interval, 30*time.Second)
-	config.Timeout = cmp.Or(config.Timeout, 2*time.Second)
-	s := &Settings{config: config}
+// NewSettings returns Settings without rules.
+func NewSettings(config SettingsConfig) *Settings {
+	s := &Settings{config: config, refresher: stream.Refresher{
+		Interval: cmp.Or(config.Interval, 30*time.Second), Timeout: cmp.Or(config.Timeout, 2*time.Second), Log: config.Log, Now: config.Now,
+	}}
 	s.set(Configuration{Machines: DefaultMachines()})
-	return s, nil
+	return s
 }
 
-// Refresh reads the configuration again when it is time. What can not be read
-// leaves it as it is.
+// Refresh reads the configuration when it is time. When it cannot be read, the last
+// one stays; parts that are not valid are left out.
 func (s *Settings) Refresh(ctx context.Context) {
-	now := s.config.Now()
-	if now.Before(s.next) {
-		return
-	}
-	s.next = now.Add(s.config.Interval)
-	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
-	defer cancel()
-	c, err := s.config.Configurations.Configuration(ctx)
-	if err != nil && !errors.Is(err, telemetry.ErrInvalid) {
-		s.config.Log.LogAttrs(ctx, slog.LevelWarn, "the configuration can not be read, the last one stays", slog.String("error", err.Error()))
-		return
-	}
-	if err != nil {
-		s.config.Log.LogAttrs(ctx, slog.LevelError, "parts of the configuration left out", slog.String("error", err.Error()))
-	}
-	if !reflect.DeepEqual(c, s.raw) {
-		s.set(c)
-	}
+	s.refresher.Refresh(ctx, func(ctx context.Context) error {
+		c, err := s.config.Configurations.Configuration(ctx)
+		if err != nil && !errors.Is(err, telemetry.ErrInvalid) {
+			return err
+		}
+		if err != nil {
+			s.config.Log.LogAttrs(ctx, slog.LevelError, "parts of the configuration left out", slog.String("error", err.Error()))
+		}
+		if !reflect.DeepEqual(c, s.raw) {
+			s.set(c)
+		}
+		return nil
+	})
 }
 
 func (s *Settings) set(c Configuration) {

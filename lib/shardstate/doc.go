@@ -1,10 +1,10 @@
-// Package shardstate keeps what a consumer remembers of a shard from one
-// invocation to the next.
+// Package shardstate stores the state of a stream consumer, one object for each
+// shard, from one invocation to the next.
 //
 // # The consumer
 //
 // A consumer of a stream is a pure function (state, records) → (state, effects).
-// One invocation is
+// One invocation, which lib/stream.Runner runs, is
 //
 //	lease, err := store.Load(ctx, shard)
 //	fresh, err := shardstate.Fresh(lease.Watermark(), records, sequenceOf)

@@ -104,7 +104,7 @@ func (s *Store[S]) Key(shard ShardID) string {
 // one that this process knows, else from the object, else, where there is none,
 // as Codec.Inherit makes it from the shard's parents. Nothing is written.
 //
-// Errors wrap telemetry.ErrInvalid when the object can not be read, which stays
+// Errors wrap telemetry.ErrInvalid when the object cannot be read, which stays
 // so until somebody repairs or deletes it; telemetry.ErrNotFound when the stream
 // does not know the shard; telemetry.ErrUnavailable when the call may succeed later.
 func (s *Store[S]) Load(ctx context.Context, shard ShardID) (*Lease[S], error) {

@@ -1,15 +1,15 @@
-// Package store is the use-case behind the store function: records of the
-// stream become rows of the database, each exactly once.
+// Package store writes the records of the stream to the database, each event exactly
+// once, and dead-letters what can never be stored.
 //
 // # What becomes of a record
 //
 // Every record ends in one of three ways.
 //
 //   - ok: all of its events are durable, or were already.
-//   - poison: it can not be decoded, breaks a bound, or the database can never
+//   - poison: it cannot be decoded, breaks a bound, or the database can never
 //     take it. It goes to the dead letters with the reason, and counts as ok.
 //   - retry: the database or the dead letters could not be reached, or time ran
-//     out. The answer names the first such record, and the event source delivers
+//     out. The response names the first such record, and the event source delivers
 //     again from there; what was stored after it is stored again, to no effect.
 //
 // # Dead letters

@@ -1,5 +1,5 @@
-// Package stream is what the consumers of the stream share: the form in which an
-// invocation's records come, and the reading of them.
+// Package stream decodes the batches of a Kinesis event source mapping and runs the
+// consumers that remember their shards.
 package stream
 
 import (
@@ -31,8 +31,8 @@ type Decoder interface {
 
 var _ Decoder = (*telemetry.Decoder)(nil)
 
-// Reader reads the invocations of a consumer that remembers its shards and passes
-// over what it can not read. It keeps its memory from one invocation to the next and
+// Reader reads the invocations of a consumer that remembers its shards and skips
+// what it cannot decode. It reuses its memory from one invocation to the next and
 // is not safe for concurrent use.
 type Reader struct {
 	Source  Source
@@ -70,7 +70,7 @@ func Records(source Source, dst []telemetry.Record, payload []byte) ([]telemetry
 
 // Batches gives each batch of a record to take, with when it arrived: on the stream
 // or, when that is not known, at its gateway's request. The batch is valid until take
-// returns. What can not be decoded is logged, and its parts are counted as poison.
+// returns. What cannot be decoded is logged, and its parts are counted as poison.
 func (r *Reader) Batches(ctx context.Context, record *telemetry.Record, take func(b *telemetry.Batch, arrival telemetry.Micros)) (poison int) {
 	var err error
 	if r.messages, err = r.Source.Messages(r.messages[:0], record.Data); err != nil {
