@@ -61,7 +61,7 @@ func Run(t *testing.T, endpoint string, o Options) {
 	client := sdk.New(sdk.Options{
 		Region: "us-east-1", BaseEndpoint: &endpoint,
 		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
-		Retryer:     aws.NopRetryer{}, // what is refused is to be seen
+		Retryer:     aws.NopRetryer{}, // the cases check errors
 		HTTPClient:  &http.Client{Transport: plainBody{http.DefaultTransport}},
 	})
 	for _, c := range cases() {
@@ -138,8 +138,8 @@ func until(ctx context.Context, f func() (bool, error)) error {
 	}
 }
 
-// refused returns nil when err is an API error of that type.
-func refused(what string, err error, want string) error {
+// rejected returns nil when err is an API error of that type.
+func rejected(what string, err error, want string) error {
 	var api smithy.APIError
 	switch {
 	case err == nil:

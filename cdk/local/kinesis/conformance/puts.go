@@ -111,7 +111,7 @@ func explicit(ctx context.Context, e *env) error {
 	in := entry("k", "x")
 	in.ExplicitHashKey = aws.String("340282366920938463463374607431768211456")
 	_, err := e.put(ctx, in)
-	return errors.Join(append(errs, refused("a hash key of 2^128", err, "InvalidArgumentException"))...)
+	return errors.Join(append(errs, rejected("a hash key of 2^128", err, "InvalidArgumentException"))...)
 }
 
 func faithful(ctx context.Context, e *env) error {
@@ -183,17 +183,17 @@ func putBounds(ctx context.Context, e *env) error {
 		many[i] = entry("k", "")
 	}
 	_, err := e.put(ctx, many...)
-	errs := []error{refused("501 records", err, want)}
+	errs := []error{rejected("501 records", err, want)}
 	_, err = e.put(ctx)
 	if err == nil {
 		errs = append(errs, errors.New("no records: accepted"))
 	}
 	_, err = e.put(ctx, entry("", "x"))
-	errs = append(errs, refused("an empty key", err, want))
+	errs = append(errs, rejected("an empty key", err, want))
 	_, err = e.put(ctx, entry(strings.Repeat("k", 257), "x"))
-	errs = append(errs, refused("a key of 257 characters", err, want))
+	errs = append(errs, rejected("a key of 257 characters", err, want))
 	_, err = e.put(ctx, entry("k", strings.Repeat("x", 1<<20+1)))
-	errs = append(errs, refused("a record of more than 1 MiB", err, want))
+	errs = append(errs, rejected("a record of more than 1 MiB", err, want))
 	if _, err := e.stored(ctx, many[:500]...); err != nil {
 		errs = append(errs, err)
 	}
@@ -205,7 +205,7 @@ func keyCounts(ctx context.Context, e *env) error {
 		return err
 	}
 	_, err := e.put(ctx, entry("key", strings.Repeat("x", 1<<20-2)))
-	return refused("1 MiB and one byte with its key", err, "ValidationException")
+	return rejected("1 MiB and one byte with its key", err, "ValidationException")
 }
 
 func requestBytes(ctx context.Context, e *env) error {
@@ -217,7 +217,7 @@ func requestBytes(ctx context.Context, e *env) error {
 		entries = append(entries, entry("k", strings.Repeat("x", 1<<20-1)))
 	}
 	_, err := e.put(ctx, entries...)
-	return refused("11 MiB", err, "InvalidArgumentException")
+	return rejected("11 MiB", err, "InvalidArgumentException")
 }
 
 func throttled(ctx context.Context, e *env) error {
@@ -244,7 +244,7 @@ func throttled(ctx context.Context, e *env) error {
 	}
 	errs = append(errs, differ("FailedRecordCount", int(*out.FailedRecordCount), failed))
 	if failed < 2 {
-		errs = append(errs, fmt.Errorf("%d of 4 MiB were refused, want all but what one second carries", failed))
+		errs = append(errs, fmt.Errorf("%d of 4 MiB were rejected, want all but what one second allows", failed))
 	}
 	got, err := e.readAll(ctx, shardID(0), len(entries)-failed)
 	return errors.Join(append(errs, err, differ("records stored", len(got), len(entries)-failed))...)

@@ -167,7 +167,7 @@ func fromTime(ctx context.Context, e *env) error {
 		StreamName: &e.stream, ShardId: aws.String(shardID(0)), ShardIteratorType: types.ShardIteratorTypeAtTimestamp,
 		Timestamp: aws.Time(time.Now().Add(time.Hour)),
 	})
-	return errors.Join(append(errs, refused("a time to come", err, "InvalidArgumentException"))...)
+	return errors.Join(append(errs, rejected("a time to come", err, "InvalidArgumentException"))...)
 }
 
 func pages(ctx context.Context, e *env) error {
@@ -211,14 +211,14 @@ func badIterators(ctx context.Context, e *env) error {
 	var errs []error
 	for _, it := range []string{"x", "AAAA", "AAAAAAAAAAHx0L+a/yXQT1TuLZxbXYZ5"} {
 		_, err := e.GetRecords(ctx, &sdk.GetRecordsInput{ShardIterator: &it})
-		errs = append(errs, refused(it, err, want))
+		errs = append(errs, rejected(it, err, want))
 	}
 	_, err := e.iterator(ctx, shardID(0), types.ShardIteratorTypeAfterSequenceNumber, "")
-	errs = append(errs, refused("AFTER_SEQUENCE_NUMBER without one", err, want))
+	errs = append(errs, rejected("AFTER_SEQUENCE_NUMBER without one", err, want))
 	_, err = e.iterator(ctx, shardID(0), types.ShardIteratorTypeAtTimestamp, "")
-	errs = append(errs, refused("AT_TIMESTAMP without one", err, want))
+	errs = append(errs, rejected("AT_TIMESTAMP without one", err, want))
 	_, err = e.iterator(ctx, shardID(7), types.ShardIteratorTypeLatest, "")
-	return errors.Join(append(errs, refused("an unknown shard", err, "ResourceNotFoundException"))...)
+	return errors.Join(append(errs, rejected("an unknown shard", err, "ResourceNotFoundException"))...)
 }
 
 func foreignNumber(ctx context.Context, e *env) error {
@@ -232,7 +232,7 @@ func foreignNumber(ctx context.Context, e *env) error {
 		return err
 	}
 	_, err = e.iterator(ctx, shardID(1), types.ShardIteratorTypeAtSequenceNumber, *r[0].SequenceNumber)
-	return refused("a number of shard 0 in shard 1", err, "InvalidArgumentException")
+	return rejected("a number of shard 0 in shard 1", err, "InvalidArgumentException")
 }
 
 func behind(ctx context.Context, e *env) error {
@@ -270,5 +270,5 @@ func bigLimit(ctx context.Context, e *env) error {
 		return err
 	}
 	_, err = e.GetRecords(ctx, &sdk.GetRecordsInput{ShardIterator: &it, Limit: aws.Int32(10_001)})
-	return refused("a limit of 10,001", err, "InvalidArgumentException")
+	return rejected("a limit of 10,001", err, "InvalidArgumentException")
 }

@@ -17,7 +17,7 @@ func reshardCases() []testCase {
 	return []testCase{
 		{name: "a split closes the parent and opens two children", run: split},
 		{name: "a merge closes both parents and opens one child", run: merge},
-		{name: "what cannot be split or merged is refused", run: badReshards},
+		{name: "what cannot be split or merged is rejected", run: badReshards},
 		{
 			name: "the order of the shards to merge does not matter", run: mergeBackwards,
 			differs: map[Implementation]string{Kinesalite: "requires the lower one first; " +
@@ -188,14 +188,14 @@ func badReshards(ctx context.Context, e *env) error {
 	}
 	const invalid, missing = "InvalidArgumentException", "ResourceNotFoundException"
 	return errors.Join(
-		refused("a split outside the shard", e.split(ctx, shardID(0), "340282366920938463463374607431768211455"), invalid),
-		refused("a split at the shard's start", e.split(ctx, shardID(0), "0"), invalid),
-		refused("a split one after the shard's start", e.split(ctx, shardID(0), "1"), invalid),
-		refused("a split at what is no number", e.split(ctx, shardID(0), "x"), "ValidationException"),
-		refused("a split of an unknown shard", e.split(ctx, shardID(9), "5"), missing),
-		refused("a merge of shards apart", e.merge(ctx, shardID(0), shardID(2)), invalid),
-		refused("a merge with itself", e.merge(ctx, shardID(0), shardID(0)), invalid),
-		refused("a merge with an unknown shard", e.merge(ctx, shardID(0), shardID(9)), missing),
+		rejected("a split outside the shard", e.split(ctx, shardID(0), "340282366920938463463374607431768211455"), invalid),
+		rejected("a split at the shard's start", e.split(ctx, shardID(0), "0"), invalid),
+		rejected("a split one after the shard's start", e.split(ctx, shardID(0), "1"), invalid),
+		rejected("a split at a key that is not a number", e.split(ctx, shardID(0), "x"), "ValidationException"),
+		rejected("a split of an unknown shard", e.split(ctx, shardID(9), "5"), missing),
+		rejected("a merge of shards apart", e.merge(ctx, shardID(0), shardID(2)), invalid),
+		rejected("a merge with itself", e.merge(ctx, shardID(0), shardID(0)), invalid),
+		rejected("a merge with an unknown shard", e.merge(ctx, shardID(0), shardID(9)), missing),
 	)
 }
 
@@ -213,7 +213,7 @@ func splitTwice(ctx context.Context, e *env) error {
 	if err := e.split(ctx, shardID(0), middle); err != nil {
 		return err
 	}
-	return refused("the second split", e.split(ctx, shardID(0), middle), "InvalidArgumentException")
+	return rejected("the second split", e.split(ctx, shardID(0), middle), "InvalidArgumentException")
 }
 
 func children(ctx context.Context, e *env) error {
@@ -312,5 +312,5 @@ func scale(ctx context.Context, e *env) error {
 	_, err := e.UpdateShardCount(ctx, &sdk.UpdateShardCountInput{
 		StreamName: &e.stream, TargetShardCount: aws.Int32(5), ScalingType: types.ScalingTypeUniformScaling,
 	})
-	return refused("more than double", err, "LimitExceededException")
+	return rejected("more than double", err, "LimitExceededException")
 }

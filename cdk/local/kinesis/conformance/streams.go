@@ -88,7 +88,7 @@ func madeTwice(ctx context.Context, e *env) error {
 		return err
 	}
 	_, err := e.CreateStream(ctx, &sdk.CreateStreamInput{StreamName: &e.stream, ShardCount: aws.Int32(1)})
-	return refused("second CreateStream", err, "ResourceInUseException")
+	return rejected("second CreateStream", err, "ResourceInUseException")
 }
 
 func deleted(ctx context.Context, e *env) error {
@@ -110,30 +110,30 @@ func deleted(ctx context.Context, e *env) error {
 		return err
 	}
 	_, err = e.GetRecords(ctx, &sdk.GetRecordsInput{ShardIterator: &it})
-	return refused("GetRecords of a deleted stream", err, "ResourceNotFoundException")
+	return rejected("GetRecords of a deleted stream", err, "ResourceNotFoundException")
 }
 
 func unknown(ctx context.Context, e *env) error {
 	const want = "ResourceNotFoundException"
 	var errs []error
 	_, err := e.DescribeStream(ctx, &sdk.DescribeStreamInput{StreamName: &e.stream})
-	errs = append(errs, refused("DescribeStream", err, want))
+	errs = append(errs, rejected("DescribeStream", err, want))
 	_, err = e.DescribeStreamSummary(ctx, &sdk.DescribeStreamSummaryInput{StreamName: &e.stream})
-	errs = append(errs, refused("DescribeStreamSummary", err, want))
+	errs = append(errs, rejected("DescribeStreamSummary", err, want))
 	_, err = e.ListShards(ctx, &sdk.ListShardsInput{StreamName: &e.stream})
-	errs = append(errs, refused("ListShards", err, want))
+	errs = append(errs, rejected("ListShards", err, want))
 	_, err = e.PutRecord(ctx, &sdk.PutRecordInput{StreamName: &e.stream, PartitionKey: aws.String("k"), Data: []byte("x")})
-	errs = append(errs, refused("PutRecord", err, want))
+	errs = append(errs, rejected("PutRecord", err, want))
 	_, err = e.put(ctx, entry("k", "x"))
-	errs = append(errs, refused("PutRecords", err, want))
+	errs = append(errs, rejected("PutRecords", err, want))
 	_, err = e.iterator(ctx, shardID(0), types.ShardIteratorTypeLatest, "")
-	errs = append(errs, refused("GetShardIterator", err, want))
+	errs = append(errs, rejected("GetShardIterator", err, want))
 	_, err = e.DeleteStream(ctx, &sdk.DeleteStreamInput{StreamName: &e.stream})
-	errs = append(errs, refused("DeleteStream", err, want))
+	errs = append(errs, rejected("DeleteStream", err, want))
 	_, err = e.SplitShard(ctx, &sdk.SplitShardInput{
 		StreamName: &e.stream, ShardToSplit: aws.String(shardID(0)), NewStartingHashKey: aws.String("100"),
 	})
-	errs = append(errs, refused("SplitShard", err, want))
+	errs = append(errs, rejected("SplitShard", err, want))
 	return errors.Join(errs...)
 }
 
@@ -169,18 +169,18 @@ func listed(ctx context.Context, e *env) error {
 func modelled(ctx context.Context, e *env) error {
 	const want = "ValidationException"
 	_, err := e.CreateStream(ctx, &sdk.CreateStreamInput{StreamName: &e.stream, ShardCount: aws.Int32(0)})
-	errs := []error{refused("CreateStream with 0 shards", err, want)}
+	errs := []error{rejected("CreateStream with 0 shards", err, want)}
 	_, err = e.CreateStream(ctx, &sdk.CreateStreamInput{StreamName: aws.String("a stream"), ShardCount: aws.Int32(1)})
-	errs = append(errs, refused("CreateStream with a blank in its name", err, want))
+	errs = append(errs, rejected("CreateStream with a blank in its name", err, want))
 	_, err = e.ListStreams(ctx, &sdk.ListStreamsInput{Limit: aws.Int32(0)})
-	errs = append(errs, refused("ListStreams of none", err, want))
+	errs = append(errs, rejected("ListStreams of none", err, want))
 	_, err = e.DescribeStream(ctx, &sdk.DescribeStreamInput{StreamName: aws.String("a/b")})
-	errs = append(errs, refused("DescribeStream with a slash in its name", err, want))
+	errs = append(errs, rejected("DescribeStream with a slash in its name", err, want))
 	if err := e.make(ctx, 1); err != nil {
 		return err
 	}
 	_, err = e.iterator(ctx, shardID(0), "NEWEST", "")
-	errs = append(errs, refused("GetShardIterator of an unknown type", err, want))
+	errs = append(errs, rejected("GetShardIterator of an unknown type", err, want))
 	return errors.Join(errs...)
 }
 
@@ -201,7 +201,7 @@ func retention(ctx context.Context, e *env) error {
 		return err
 	}
 	const want = "InvalidArgumentException"
-	err := errors.Join(up(48), e.settle(ctx), refused("raised to less", up(36), want), refused("lowered to more", down(72), want), down(30))
+	err := errors.Join(up(48), e.settle(ctx), rejected("raised to less", up(36), want), rejected("lowered to more", down(72), want), down(30))
 	if err != nil {
 		return err
 	}
