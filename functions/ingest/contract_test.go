@@ -23,9 +23,9 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// checkContract holds a response of the function, as it gives it to the runtime, to
-// docs/openapi.yaml. sent are the body's bytes before base64; what the answer names as
-// rejected is left out of them, since the contract describes what is accepted.
+// checkContract checks a response of the function, as the runtime gets it, against
+// docs/openapi.yaml. sent is the body before base64. Events that the response lists as
+// rejected are removed from it, since the contract describes the accepted ones.
 func checkContract(t *testing.T, c *contracttest.Contract, headers map[string]string, sent, response []byte) (status int, kind string) {
 	t.Helper()
 	var a struct {
@@ -53,7 +53,7 @@ func checkContract(t *testing.T, c *contracttest.Contract, headers map[string]st
 		for _, e := range slices.Backward(body.Errors) {
 			document.Events = slices.Delete(document.Events, e.Index, e.Index+1)
 		}
-		// Of many only the first are named.
+		// The response lists only the first of many.
 		document.Events = slices.DeleteFunc(document.Events, func(e json.RawMessage) bool { return string(e) == "{}" })
 		var err error
 		if sent, err = json.Marshal(document); err != nil {
@@ -64,18 +64,18 @@ func checkContract(t *testing.T, c *contracttest.Contract, headers map[string]st
 		Method: "POST", Path: "/v1/telemetry", RequestHeaders: headers, RequestBody: sent,
 		Status: a.StatusCode, Headers: a.Headers, Body: []byte(a.Body),
 	}); err != nil {
-		t.Errorf("not what docs/openapi.yaml says: %v\n%s", err, response)
+		t.Errorf("got a response that docs/openapi.yaml does not describe: %v\n%s", err, response)
 	}
 	return a.StatusCode, body.Type
 }
 
-// stream is a Kinesis that answers each call with the same.
-func stream(t *testing.T, status int, answer string) lambda.Handler {
+// stream returns the function with a Kinesis that responds to each call with the same.
+func stream(t *testing.T, status int, body string) lambda.Handler {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 		w.WriteHeader(status)
-		_, _ = io.WriteString(w, answer)
+		_, _ = io.WriteString(w, body)
 	}))
 	t.Cleanup(server.Close)
 	handler, err := lambdahost.New(t.Context(), environment(map[string]string{
@@ -94,13 +94,13 @@ const (
 	denied    = `{"__type":"AccessDeniedException","message":"secret"}`
 )
 
-// exchange is one request to the function and what is wanted of the answer.
+// exchange is a request to the function and the wanted response.
 type exchange struct {
 	headers map[string]string
 	body    []byte
 	base64  bool
-	raw     bool           // base64 is claimed, and the body sent as it is
-	caller  map[string]any // what differs from the usual one
+	raw     bool           // isBase64Encoded is true although the body is not encoded
+	caller  map[string]any // differences from the usual caller
 	status  int
 	kind    string // the last part of the problem's type; empty without one
 }
@@ -123,7 +123,7 @@ func (x exchange) payload(t *testing.T) []byte {
 	return out
 }
 
-// exchanges have each kind of answer that a request by itself can bring about.
+// exchanges returns requests with every kind of response that depends on the request alone.
 func exchanges(t *testing.T) map[string]exchange {
 	t.Helper()
 	good := `{"device":"press-1","metric":"temperature","time":"` + time.Now().UTC().Format(time.RFC3339Nano) + `","value":71.25}`
@@ -187,10 +187,10 @@ func gzipped(t *testing.T, text string) string {
 	return out.String()
 }
 
-// TestAnswersByTheContract: each answer that a request or the stream can bring about is
-// one that docs/openapi.yaml describes, and each that it describes for this operation comes
-// about, but for 429, which is API Gateway's alone (cdk/local/stack tries those).
-func TestAnswersByTheContract(t *testing.T) {
+// TestResponsesByTheContract: docs/openapi.yaml describes every response that a request or
+// the stream can cause, and every response that it describes for this operation occurs,
+// except 429, which only API Gateway sends (tested by cdk/local/stack).
+func TestResponsesByTheContract(t *testing.T) {
 	t.Parallel()
 	contract, kinds := contracttest.Open(t), make(map[int][]string)
 	try := func(name string, handler lambda.Handler, x exchange, within time.Duration) {
@@ -207,7 +207,7 @@ func TestAnswersByTheContract(t *testing.T) {
 		}
 		status, kind := checkContract(t, contract, x.headers, sent, response)
 		if want := "urn:insighthub:problem:" + x.kind; status != x.status || x.kind != "" && kind != want {
-			t.Errorf("%s: %d %s, want %d %s: %s", name, status, kind, x.status, x.kind, response)
+			t.Errorf("%s: got %d %s, want %d %s: %s", name, status, kind, x.status, x.kind, response)
 		}
 		if !slices.Contains(kinds[status], x.kind) {
 			kinds[status] = append(kinds[status], x.kind)
@@ -219,7 +219,7 @@ func TestAnswersByTheContract(t *testing.T) {
 	}
 	whole := exchanges(t)["all accepted"]
 	whole.status, whole.kind = http.StatusServiceUnavailable, "unavailable"
-	try("throttled", stream(t, http.StatusOK, throttled), whole, 400*time.Millisecond) // until then it is asked again
+	try("throttled", stream(t, http.StatusOK, throttled), whole, 400*time.Millisecond) // it retries until then
 	whole.status, whole.kind = http.StatusInternalServerError, "internal"
 	try("denied", stream(t, http.StatusBadRequest, denied), whole, 2*time.Minute)
 	for _, list := range kinds {
@@ -237,7 +237,7 @@ func TestAnswersByTheContract(t *testing.T) {
 		503: {"unavailable"},
 	}
 	if diff := cmp.Diff(want, kinds); diff != "" {
-		t.Errorf("kinds of answers (-want +got):\n%s", diff)
+		t.Errorf("kinds of responses (-want +got):\n%s", diff)
 	}
 	described := contract.Statuses("POST", "/v1/telemetry")
 	tried := append(slices.Sorted(maps.Keys(kinds)), http.StatusTooManyRequests)

@@ -32,19 +32,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// bench stands for Lambda's Runtime API, for Kinesis and for Prometheus.
+// bench is a fake of Lambda's Runtime API, of Kinesis and of Prometheus.
 type bench struct {
 	*httptest.Server
-	payloads chan string
-	answers  chan string // "response …" or "error …"
-	records  chan []byte
-	stop     chan struct{}
+	payloads  chan string
+	responses chan string // "response …" or "error …"
+	records   chan []byte
+	stop      chan struct{}
 
 	mu      sync.Mutex
 	samples map[string][]float64 // by name, code and bucket, in the order of the writes
 }
 
-// write takes samples as remote write 1.0 brings them.
+// write records the samples of a remote write 1.0 request.
 func (b *bench) write(w http.ResponseWriter, r *http.Request) {
 	packed, _ := io.ReadAll(r.Body)
 	raw, err := snappy.Decode(nil, packed)
@@ -70,7 +70,7 @@ func (b *bench) write(w http.ResponseWriter, r *http.Request) {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{payloads: make(chan string), answers: make(chan string), records: make(chan []byte, 10), stop: make(chan struct{}), samples: make(map[string][]float64)}
+	b := &bench{payloads: make(chan string), responses: make(chan string), records: make(chan []byte, 10), stop: make(chan struct{}), samples: make(map[string][]float64)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -85,7 +85,7 @@ func newBench(t *testing.T) *bench {
 	mux.HandleFunc("POST /2018-06-01/runtime/invocation/invocation-1/{kind}", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		w.WriteHeader(http.StatusAccepted)
-		b.answers <- r.PathValue("kind") + " " + string(body)
+		b.responses <- r.PathValue("kind") + " " + string(body)
 	})
 	mux.HandleFunc("POST /2020-01-01/extension/register", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Lambda-Extension-Identifier", "1")
@@ -118,11 +118,11 @@ func (b *bench) invoke(t *testing.T, payload string) string {
 	select {
 	case b.payloads <- payload:
 	case <-timeout:
-		t.Fatal("the function takes no invocation")
+		t.Fatal("the function did not request an invocation within two minutes")
 	}
 	select {
-	case answer := <-b.answers:
-		if response, ok := strings.CutPrefix(answer, "response "); ok {
+	case result := <-b.responses:
+		if response, ok := strings.CutPrefix(result, "response "); ok {
 			var event struct {
 				Headers map[string]string
 				Body    string
@@ -132,9 +132,9 @@ func (b *bench) invoke(t *testing.T, payload string) string {
 			}
 			checkContract(t, contracttest.Open(t), event.Headers, []byte(event.Body), []byte(response))
 		}
-		return answer
+		return result
 	case <-timeout:
-		t.Fatal("the function does not answer")
+		t.Fatal("the function did not respond within two minutes")
 		return ""
 	}
 }
@@ -143,8 +143,8 @@ func (b *bench) invoke(t *testing.T, payload string) string {
 // loop, its environment variables, and the SDK's client over HTTP.
 func TestFunction(t *testing.T) {
 	t.Parallel()
-	// Its first flush has a second, and its last one a quarter. A machine that stands still for
-	// as long has them cut off, which is not what this looks for: then it is done again.
+	// The first flush of metrics has a timeout of a second, the last one of a quarter. A
+	// machine that is busy for as long cuts them off, which is not tested here: run again.
 	for giveUp := time.Now().Add(2 * time.Minute); ; {
 		wrong, inTime := runFunction(t)
 		if len(wrong) == 0 || t.Failed() {
@@ -156,8 +156,8 @@ func TestFunction(t *testing.T) {
 	}
 }
 
-// runFunction returns what is wrong with the metrics that the function sent, and whether
-// it had all the time that they may take.
+// runFunction returns what is wrong with the exported metrics, and whether the run was so
+// short that no flush can have been cut off.
 func runFunction(t *testing.T) (wrong []string, inTime bool) {
 	t.Helper()
 	b := newBench(t)
@@ -220,20 +220,20 @@ func runFunction(t *testing.T) (wrong []string, inTime bool) {
 		t.Errorf("after an error: got %s", got)
 	}
 
-	// The environment is taken down: the last flush has everything.
+	// Lambda shuts the execution environment down: the last flush has all samples.
 	if err := function.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if err := function.Wait(); err != nil {
-		t.Errorf("the end: %v", err)
+		t.Errorf("shutdown: got %v, want exit code 0", err)
 	}
 	inTime = time.Since(start) < 250*time.Millisecond
 	close(b.stop)
 	return b.checkMetrics(), inTime
 }
 
-// checkMetrics looks at what Prometheus was sent, zeros and in the end the counts, and
-// returns what is wrong with it.
+// checkMetrics returns what is wrong with the samples that Prometheus got: first zeros, and
+// the counts at the end.
 func (b *bench) checkMetrics() (wrong []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -245,14 +245,14 @@ func (b *bench) checkMetrics() (wrong []string) {
 	} {
 		got := b.samples[key]
 		if len(got) != 2 || got[0] != 0 || got[1] != want {
-			wrong = append(wrong, fmt.Sprintf("%s: %v, want 0 and %v", key, got, want))
+			wrong = append(wrong, fmt.Sprintf("%s: got %v, want 0 and %v", key, got, want))
 		}
 	}
 	if got := b.samples["insighthub_function_memory_bytes"]; len(got) != 2 || got[0] != 512<<20 {
-		wrong = append(wrong, fmt.Sprintf("memory %v", got))
+		wrong = append(wrong, fmt.Sprintf("insighthub_function_memory_bytes: got %v, want 512 MiB twice", got))
 	}
 	if n := len(b.samples); n > metrics.SeriesPerInstance {
-		wrong = append(wrong, fmt.Sprintf("%d series of one environment", n))
+		wrong = append(wrong, fmt.Sprintf("got %d series of one environment, want at most %d", n, metrics.SeriesPerInstance))
 	}
 	return wrong
 }
