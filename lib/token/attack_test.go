@@ -141,9 +141,13 @@ func TestKeyInjection(t *testing.T) {
 		b.refused(t, fmt.Sprintf("%v, the platform's signature", change), b.forge(t, with(own, change), b.claims()))
 	}
 	real, _ := own["kid"].(string)
+	otherFirst := "A"
+	if real[0] == 'A' { // the keys of the test are random
+		otherFirst = "B"
+	}
 	for _, id := range []any{
 		nil, "", kid, "../../../dev/null", "/dev/null", "file:///dev/null", "current", "' OR '1'='1", "x' UNION SELECT 'AAAA' --", "; rm -rf /", "$(id)", "%00",
-		real + "\x00", real + " ", " " + real, real + "=", strings.ToUpper(real), real[:42], real + "A", "A" + real[1:], strings.Repeat("A", 43), strings.Repeat("k", 3000),
+		real + "\x00", real + " ", " " + real, real + "=", strings.ToUpper(real), real[:42], real + "A", otherFirst + real[1:], strings.Repeat("A", 43), strings.Repeat("k", 3000),
 		"__proto__", "constructor", 0, true,
 		[]string{real},
 		members{"a": 1},
