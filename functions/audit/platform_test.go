@@ -137,7 +137,7 @@ func (p *platform) api(t *testing.T, info stackfile.Info) http.Handler {
 	set := must(token.NewKeySet(token.KeySetConfig{Source: signer, Keys: []token.SigningKey{{Key: info.SigningKey}}, Now: time.Now}))(t)
 	verifier := must(token.NewVerifier(token.VerifierConfig{Issuer: info.Issuer, Audience: info.Audience, Keys: set, HTTP: token.NewHTTPClient(), Now: time.Now}))(t)
 	log := slog.New(slog.DiscardHandler)
-	authorizer := must(token.NewAuthorizer(token.AuthorizerConfig{Verifier: verifier, Log: log}))(t)
+	authorizer := token.NewAuthorizer(token.AuthorizerConfig{Verifier: verifier, Log: log})
 	minter := must(token.NewMinter(token.MinterConfig{Signer: signer, Key: info.SigningKey, Issuer: info.Issuer, Audience: info.Audience, Now: time.Now, Random: rand.Reader}))(t)
 	logins := must(access.New(access.Config{
 		Accounts: p.pool, Attempts: p.pool, Sessions: p.pool, Gateways: p.pool, Trail: p.pool,

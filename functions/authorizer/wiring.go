@@ -47,9 +47,6 @@ func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	handler, err := token.NewAuthorizer(token.AuthorizerConfig{Verifier: verifier, Log: h.Log, Refusals: tokenRefusals{collector}})
-	if err != nil {
-		return lambdahost.Function{}, err
-	}
+	handler := token.NewAuthorizer(token.AuthorizerConfig{Verifier: verifier, Log: h.Log, Refusals: tokenRefusals{collector}})
 	return lambdahost.Function{Handler: collector.Observe(handler), Shutdown: collector.Shutdown}, nil
 }

@@ -13,12 +13,12 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// MaxAssertionLifetime bounds a gateway's assertion, and so for how long its jti
-// has to be remembered.
+// MaxAssertionLifetime limits a gateway's assertion, and so the time for which its jti
+// is remembered.
 const MaxAssertionLifetime = 5 * time.Minute
 
-// Assertion is what a gateway's assertion says (RFC 7523, 3): iss and sub are the
-// gateway.
+// Assertion holds the claims of a gateway's assertion (RFC 7523, 3): iss and sub are
+// the gateway.
 type Assertion struct {
 	Gateway telemetry.GatewayID
 	ID      string // jti, unique for the gateway
@@ -26,14 +26,14 @@ type Assertion struct {
 }
 
 // AssertionKey finds the public key of a gateway by the kid of the assertion, its
-// RFC 7638 thumbprint. An error that wraps telemetry.ErrNotFound says that the
-// gateway has no such key.
+// RFC 7638 thumbprint. The error wraps telemetry.ErrNotFound if the gateway has no such
+// key.
 type AssertionKey func(ctx context.Context, gateway telemetry.GatewayID, kid string) (*ecdsa.PublicKey, error)
 
-// VerifyAssertion returns what an assertion says if the gateway signed it with
-// ES256 for one of the audiences and it is valid now. Whether its ID was used
-// before is for the caller to check. An error that wraps telemetry.ErrInvalid is the
-// assertion's fault, any other is find's.
+// VerifyAssertion returns the claims of an assertion that the gateway signed with ES256
+// for one of the audiences and that is valid now. The caller checks whether its ID was
+// used before. The error wraps telemetry.ErrInvalid if the assertion is not accepted; any
+// other error is find's.
 func VerifyAssertion(ctx context.Context, text string, audiences []string, now time.Time, find AssertionKey) (Assertion, error) {
 	a, err := verifyAssertion(ctx, text, audiences, now, find)
 	if err != nil {
@@ -55,12 +55,12 @@ func verifyAssertion(ctx context.Context, text string, audiences []string, now t
 	if err != nil {
 		return Assertion{}, err
 	}
-	if err := plausible(c.signature); err != nil {
+	if err := checkSignature(c.signature); err != nil {
 		return Assertion{}, err
 	}
 	key, err := find(ctx, a.Gateway, kid)
 	if errors.Is(err, telemetry.ErrNotFound) {
-		return Assertion{}, invalid("the gateway has no such key")
+		return Assertion{}, reject(gatewayKey)
 	}
 	if err != nil {
 		return Assertion{}, err
@@ -68,17 +68,17 @@ func verifyAssertion(ctx context.Context, text string, audiences []string, now t
 	return a, verifyES256(c, key)
 }
 
-// assertionHeader returns the kid. The typ is free: common libraries write JWT.
+// assertionHeader returns the kid. Any typ is accepted: common libraries write JWT.
 func assertionHeader(h object) (string, error) {
-	if err := refuseHeader(h); err != nil {
+	if err := checkHeader(h); err != nil {
 		return "", err
 	}
 	if alg, err := h.text("alg"); err != nil || alg != ownAlgorithm {
-		return "", invalid("header: want alg %s", ownAlgorithm)
+		return "", reject(headerNotES256)
 	}
 	kid, err := h.text("kid")
 	if err != nil || !isThumbprint(kid) {
-		return "", invalid("header: kid is no thumbprint")
+		return "", reject(headerThumbprint)
 	}
 	return kid, nil
 }
@@ -93,16 +93,16 @@ func readAssertion(c object, audiences []string, now time.Time) (Assertion, erro
 		return Assertion{}, err
 	}
 	if issuer != subject {
-		return Assertion{}, invalid("iss and sub differ")
+		return Assertion{}, reject(issuerNotSubject)
 	}
 	gateway := telemetry.GatewayID(issuer)
 	if err := telemetry.ValidName(gateway); err != nil {
 		return Assertion{}, fmt.Errorf("claim iss: %w", err)
 	}
-	if !names(c["aud"], audiences) {
-		return Assertion{}, invalid("another audience")
+	if !hasAudience(c["aud"], audiences) {
+		return Assertion{}, reject(otherAudience)
 	}
-	if _, ok := c["iat"]; !ok { // RFC 7523 leaves it out; then only exp bounds it
+	if _, ok := c["iat"]; !ok { // optional in RFC 7523; then only exp limits the lifetime
 		c["iat"] = json.RawMessage(strconv.FormatInt(now.Unix(), 10))
 	}
 	t, err := readTimes(c)
@@ -119,12 +119,12 @@ func readAssertion(c object, audiences []string, now time.Time) (Assertion, erro
 	if err := checkText("jti", id, maxIDBytes); err != nil {
 		return Assertion{}, err
 	}
-	// Whoever may use it for some seconds after exp may not use it twice then either.
+	// Remember the jti until after the skew: until then the assertion is accepted.
 	return Assertion{Gateway: gateway, ID: id, Expires: t.expires.Add(ClockSkew)}, nil
 }
 
-// names reports whether an aud, a text or a list of texts, has one of the audiences.
-func names(aud json.RawMessage, audiences []string) bool {
+// hasAudience reports whether aud, a string or a list of strings, has one of the audiences.
+func hasAudience(aud json.RawMessage, audiences []string) bool {
 	var list []string
 	if err := json.Unmarshal(aud, &list); err != nil {
 		var one string
@@ -133,12 +133,7 @@ func names(aud json.RawMessage, audiences []string) bool {
 		}
 		list = []string{one}
 	}
-	for _, have := range list {
-		if slices.Contains(audiences, have) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(have string) bool { return slices.Contains(audiences, have) })
 }
 
 // MarshalPublicKey returns a key of P-256 as a JWK with the members crv, kid, kty, x and y.

@@ -25,8 +25,9 @@ import (
 func (b *bench) refused(t *testing.T, name, text string) {
 	t.Helper()
 	got, err := b.verifier.Verify(t.Context(), text)
-	if !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("%s: got %+v, %v", name, got, err)
+	var rejected *token.RejectionError
+	if !errors.As(err, &rejected) || !errors.Is(err, telemetry.ErrInvalid) || !strings.HasSuffix(err.Error(), ": "+rejected.Reason) {
+		t.Errorf("%s: got %+v, %v; want a RejectionError", name, got, err)
 		return
 	}
 	b.log.Reset()

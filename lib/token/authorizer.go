@@ -11,28 +11,23 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// AuthorizerConfig sets an Authorizer up.
+// AuthorizerConfig configures an Authorizer.
 type AuthorizerConfig struct {
-	Verifier *Verifier    // required
-	Log      *slog.Logger // required; tokens never reach it
-	Refusals Refusals     // nil: the log alone tells of refusals
+	Verifier *Verifier
+	Log      *slog.Logger // tokens are never logged
+	Refusals Refusals     // optional; every rejection is logged too
 }
 
 // Authorizer is a Lambda authorizer of an API Gateway HTTP API: type REQUEST,
-// payload format 2.0, simple responses. Its answer depends on the Authorization
-// header alone, which is the identity source: API Gateway keeps it for every route.
+// payload format 2.0, simple responses. Its response depends on the Authorization
+// header alone, which is the identity source: API Gateway caches it for every route.
 // It is a lambda.Handler over bytes, safe for concurrent use.
 type Authorizer struct{ config AuthorizerConfig }
 
 // NewAuthorizer returns an Authorizer.
-func NewAuthorizer(config AuthorizerConfig) (*Authorizer, error) {
-	if config.Verifier == nil || config.Log == nil {
-		return nil, invalid("authorizer: want a verifier and a log")
-	}
-	return &Authorizer{config}, nil
-}
+func NewAuthorizer(config AuthorizerConfig) *Authorizer { return &Authorizer{config} }
 
-// authorizerEvent is what of API Gateway's event decides.
+// authorizerEvent has the members of API Gateway's event that the authorizer reads.
 type authorizerEvent struct {
 	Version        string            `json:"version"`
 	Type           string            `json:"type"`
@@ -53,29 +48,29 @@ type authorizerResponse struct {
 	Context      *authorizerContext `json:"context,omitempty"`
 }
 
-// authorizerContext is what the functions behind the routes are told of the
-// caller, as requestContext.authorizer.lambda.
+// authorizerContext identifies the caller to the functions behind the routes, as
+// requestContext.authorizer.lambda.
 type authorizerContext struct {
 	Subject string                    `json:"subject"`
 	Gateway telemetry.GatewayID       `json:"gateway,omitempty"`
 	Site    telemetry.SiteID          `json:"site,omitempty"`
 	Role    Role                      `json:"role,omitempty"`
 	Grants  map[telemetry.SiteID]Role `json:"grants,omitempty"`
-	// Expires is the Unix time in seconds from which on nothing of the platform
-	// accepts the token, ClockSkew included. The functions compare it: an answer
-	// that API Gateway keeps may outlive its token.
+	// Expires is the Unix time in seconds from which on the platform does not accept
+	// the token, ClockSkew included. The functions compare it, since a response in API
+	// Gateway's cache may outlive its token.
 	Expires int64  `json:"expires"`
 	TokenID string `json:"token_id"`
 }
 
-// Invoke answers one authorizer event. A request without a valid token is not
-// authorized, which is no error; an error, which API Gateway turns into a 500 and
-// does not keep, means that the platform can not tell.
+// Invoke handles one authorizer event. A request without a valid token is not
+// authorized, which is not an error. An error means that the token could not be
+// verified; API Gateway then responds 500 and caches nothing.
 func (a *Authorizer) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var event authorizerEvent
 	if err := json.Unmarshal(payload, &event); err != nil {
-		// The decoder's words may hold some of the payload, and that the token.
-		return nil, errors.New("authorizer: the payload is no authorizer event")
+		// The decoder's error may quote the payload, and so the token.
+		return nil, errors.New("authorizer: the payload is not an authorizer event")
 	}
 	if event.Version != "2.0" || event.Type != "REQUEST" {
 		return nil, errors.New("authorizer: want a payload of version 2.0 and type REQUEST")
@@ -89,11 +84,12 @@ func (a *Authorizer) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 		}
 	}
 	response := authorizerResponse{}
+	var rejected *RejectionError
 	switch {
-	case errors.Is(err, telemetry.ErrInvalid):
+	case errors.As(err, &rejected):
 		a.config.Log.InfoContext(ctx, "not authorized", "request_id", event.RequestContext.RequestID, "reason", err.Error())
 		if a.config.Refusals != nil {
-			a.config.Refusals.Refused(refusal(&event, seen, err))
+			a.config.Refusals.Refused(refusal(&event, seen, rejected.Reason))
 		}
 	case err != nil:
 		return nil, fmt.Errorf("authorizer: request %q: %w", event.RequestContext.RequestID, err)
@@ -124,7 +120,7 @@ func bearer(event authorizerEvent) (string, error) {
 	}
 	scheme, token, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "bearer") || token == "" { // RFC 9110, 11.1: in any case
-		return "", invalid("no bearer token")
+		return "", reject(noBearer)
 	}
 	return token, nil
 }

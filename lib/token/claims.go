@@ -11,11 +11,11 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Role says what the bearer of a token may do.
+// Role is a set of permissions.
 type Role string
 
-// The roles of people, each with the rights of those before it, and that of
-// gateways, which is apart: it may send the events of its own machines.
+// The roles of people, each with the rights of those before it, and the role of
+// gateways, which may only send the events of their own machines.
 const (
 	Viewer   Role = "viewer"
 	Operator Role = "operator"
@@ -25,14 +25,14 @@ const (
 
 func (r Role) ofPerson() bool { return r == Viewer || r == Operator || r == Admin }
 
-// EverySite is the grant for every site, those to come included.
+// EverySite is the grant for every site, future ones included.
 const EverySite telemetry.SiteID = "*"
 
-// Identity is who a token speaks for: a gateway (Gateway, Site, and Role
-// "gateway") or a person (Grants, which may be empty).
+// Identity is the subject of a token: a gateway (Gateway, Site, and Role "gateway") or
+// a person (Grants, which may be empty).
 type Identity struct {
 	// Subject is the account's id or the gateway's; of a trusted issuer's token
-	// "<issuer>|<sub>", so that it names no account of the platform.
+	// "<issuer>|<sub>", so that it is never an account of the platform.
 	Subject string
 	Gateway telemetry.GatewayID
 	Site    telemetry.SiteID
@@ -40,11 +40,11 @@ type Identity struct {
 	Grants  map[telemetry.SiteID]Role
 }
 
-// Claims is what a token says.
+// Claims are the claims of a verified token.
 type Claims struct {
 	Identity
 	Issuer string
-	// ID is the jti. A trusted issuer may give none.
+	// ID is the jti; empty if a trusted issuer sets none.
 	ID                string
 	IssuedAt, Expires time.Time
 }
@@ -54,7 +54,7 @@ const (
 	maxIDBytes      = 256
 )
 
-// check reports why i can not stand in a token. The text does not repeat values.
+// check reports why i is not valid. The error does not repeat values.
 func (i Identity) check() error {
 	if err := checkText("sub", i.Subject, maxSubjectBytes); err != nil {
 		return err
@@ -63,32 +63,32 @@ func (i Identity) check() error {
 		return checkGrants(i.Grants)
 	}
 	if telemetry.ValidName(i.Gateway) != nil {
-		return invalid("claim gateway: not a name")
+		return reject(gatewayName)
 	}
 	if telemetry.ValidName(i.Site) != nil {
-		return invalid("claim site: not a name")
+		return reject(siteName)
 	}
 	switch {
 	case i.Site == EverySite:
-		return invalid("a gateway speaks for one site")
+		return reject(gatewayOfOneSite)
 	case i.Role != Gateway:
-		return invalid("claim role: want gateway")
+		return reject(gatewayRole)
 	case i.Grants != nil:
-		return invalid("both a gateway's claims and a person's")
+		return reject(gatewayAndPerson)
 	}
 	return nil
 }
 
 func checkGrants(grants map[telemetry.SiteID]Role) error {
 	if len(grants) > MaxGrants {
-		return invalid("more than %d grants", MaxGrants)
+		return reject(tooManyGrants, MaxGrants)
 	}
 	for site, role := range grants {
 		if telemetry.ValidName(site) != nil {
-			return invalid("claim grants: not a name")
+			return reject(grantSite)
 		}
 		if !role.ofPerson() {
-			return invalid("claim grants: unknown role")
+			return reject(grantRole)
 		}
 	}
 	return nil
@@ -96,11 +96,11 @@ func checkGrants(grants map[telemetry.SiteID]Role) error {
 
 func checkText(name, s string, most int) error {
 	if s == "" || len(s) > most {
-		return invalid("claim %s: want 1 to %d bytes", name, most)
+		return reject(claimLength, name, most)
 	}
 	for i, r := range s {
 		if unicode.IsControl(r) || r == utf8.RuneError && isBroken(s[i:]) {
-			return invalid("claim %s: not plain text", name)
+			return reject(claimNotPlain, name)
 		}
 	}
 	return nil
@@ -111,15 +111,15 @@ func isBroken(s string) bool {
 	return size == 1
 }
 
-// invalid is the caller's fault. Neither format nor args hold parts of a token.
+// invalid returns an error about a configuration or an argument.
 func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", telemetry.ErrInvalid, fmt.Sprintf(format, args...))
 }
 
-// times are the claims that bound a token's validity.
+// times are the claims that limit a token's validity.
 type times struct{ issued, notBefore, expires time.Time }
 
-// readTimes reads iat and exp, which must be there, and nbf.
+// readTimes reads iat and exp, which are required, and nbf.
 func readTimes(c object) (t times, err error) {
 	if t.issued, err = c.time("iat"); err != nil {
 		return t, err
@@ -138,15 +138,15 @@ func readTimes(c object) (t times, err error) {
 func (t times) check(now time.Time, most time.Duration) error {
 	switch {
 	case !now.Before(t.expires.Add(ClockSkew)):
-		return invalid("expired")
+		return reject(expired)
 	case t.notBefore.After(now.Add(ClockSkew)):
-		return invalid("not yet valid")
+		return reject(notYetValid)
 	case t.issued.After(now.Add(ClockSkew)):
-		return invalid("issued in the future")
+		return reject(issuedInFuture)
 	case !t.expires.After(t.issued):
-		return invalid("expires before it was issued")
+		return reject(expiresBeforeIssued)
 	case t.expires.Sub(t.issued) > most:
-		return invalid("valid for longer than %v", most)
+		return reject(validTooLong, most)
 	}
 	return nil
 }
@@ -155,12 +155,12 @@ func (t times) check(now time.Time, most time.Duration) error {
 func (o object) time(name string) (time.Time, error) {
 	raw, ok := o[name]
 	if !ok {
-		return time.Time{}, invalid("no claim %s", name)
+		return time.Time{}, reject(missingClaim, name)
 	}
 	const year9999 = 253402300799
 	var seconds *float64
 	if err := json.Unmarshal(raw, &seconds); err != nil || seconds == nil || *seconds < 0 || *seconds > year9999 {
-		return time.Time{}, invalid("claim %s: want a number of seconds since 1970", name)
+		return time.Time{}, reject(notNumericDate, name)
 	}
 	whole, part := math.Modf(*seconds)
 	return time.Unix(int64(whole), int64(part*1e9)).UTC(), nil
@@ -181,7 +181,7 @@ type ownClaims struct {
 	Grants    map[telemetry.SiteID]Role `json:"grants,omitzero"`
 }
 
-// readIdentity reads who one of the platform's tokens speaks for.
+// readIdentity reads the subject of one of the platform's tokens.
 func readIdentity(c object) (Identity, error) {
 	var i Identity
 	var err error
@@ -193,25 +193,22 @@ func readIdentity(c object) (Identity, error) {
 			return i, err
 		}
 	}
-	for name, dst := range map[string]func(string){
-		"gateway": func(s string) { i.Gateway = telemetry.GatewayID(s) },
-		"site":    func(s string) { i.Site = telemetry.SiteID(s) },
-		"role":    func(s string) { i.Role = Role(s) },
-	} {
-		if _, ok := c[name]; !ok {
+	for _, m := range [...]struct {
+		name string
+		dst  *string
+	}{{"gateway", (*string)(&i.Gateway)}, {"site", (*string)(&i.Site)}, {"role", (*string)(&i.Role)}} {
+		if _, ok := c[m.name]; !ok {
 			continue
 		}
-		s, err := c.text(name)
-		if err != nil {
+		if *m.dst, err = c.text(m.name); err != nil {
 			return i, err
 		}
-		if s == "" {
-			return i, invalid("claim %s is empty", name)
+		if *m.dst == "" {
+			return i, reject(claimEmpty, m.name)
 		}
-		dst(s)
 	}
 	if i.Grants == nil && i.Role == "" {
-		return i, invalid("neither a gateway's claims nor a person's")
+		return i, reject(neitherGatewayNorPerson)
 	}
 	return i, i.check()
 }
@@ -226,7 +223,7 @@ func readGrants(raw json.RawMessage) (map[telemetry.SiteID]Role, error) {
 	for site := range members {
 		role, err := members.text(site)
 		if err != nil {
-			return nil, invalid("claim grants: a role that is no text")
+			return nil, reject(grantNotString)
 		}
 		grants[telemetry.SiteID(site)] = Role(role)
 	}

@@ -28,12 +28,12 @@ func parse(text string) (compact, error) {
 // part is empty: the payload is the claims.
 func split(text string) (c compact, payload []byte, err error) {
 	if len(text) > MaxTokenBytes {
-		return compact{}, nil, invalid("longer than %d bytes", MaxTokenBytes)
+		return compact{}, nil, reject(tooLong, MaxTokenBytes)
 	}
 	header, rest, ok := strings.Cut(text, ".")
 	body, signature, ok2 := strings.Cut(rest, ".")
 	if !ok || !ok2 || strings.Contains(signature, ".") {
-		return compact{}, nil, invalid("not three parts")
+		return compact{}, nil, reject(notThreeParts)
 	}
 	c.signed = text[:len(header)+1+len(body)]
 	raw, err := decode(header)
@@ -55,12 +55,12 @@ func decode(part string) ([]byte, error) {
 	for i := range len(part) {
 		// The standard decoder passes over line ends.
 		if c := part[i]; c == '\r' || c == '\n' {
-			return nil, invalid("not base64url")
+			return nil, reject(notBase64URL)
 		}
 	}
 	out, err := base64.RawURLEncoding.Strict().DecodeString(part)
 	if err != nil || len(out) == 0 {
-		return nil, invalid("not base64url")
+		return nil, reject(notBase64URL)
 	}
 	return out, nil
 }

@@ -232,10 +232,10 @@ func (k jwk) fits(method jwt.SigningMethod) bool {
 // verify checks the signature. The error wraps telemetry.ErrInvalid.
 func (k jwk) verify(method jwt.SigningMethod, c compact) error {
 	if !k.fits(method) {
-		return invalid("the key is not for this algorithm")
+		return reject(keyAlgorithm)
 	}
 	if err := method.Verify(c.signed, c.signature, k.key); err != nil {
-		return invalid("the signature does not verify")
+		return reject(badSignature)
 	}
 	return nil
 }

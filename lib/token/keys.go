@@ -15,17 +15,17 @@ import (
 
 // KeySource reads the public halves of the platform's signing keys.
 type KeySource interface {
-	// PublicKey returns the key of that name, of the curve P-256. A name stands
-	// for one key for ever, so the answer may be kept. Any error is the
-	// platform's fault; a repetition is safe.
+	// PublicKey returns the key of that name, of the curve P-256. A name always means
+	// the same key, so the result may be cached. No error is the caller's fault; a
+	// retry is safe.
 	PublicKey(ctx context.Context, name string) (*ecdsa.PublicKey, error)
 }
 
-// Signer signs with keys that it does not show.
+// Signer signs with keys that it does not reveal.
 type Signer interface {
 	KeySource
 	// Sign returns the ECDSA signature of a SHA-256 digest as r and s, 32 bytes
-	// each (RFC 7518, 3.4). A repetition is safe and gives another signature.
+	// each (RFC 7518, 3.4). A retry is safe and returns another signature.
 	Sign(ctx context.Context, name string, digest [sha256.Size]byte) ([]byte, error)
 }
 
@@ -40,7 +40,7 @@ func KeyID(key *ecdsa.PublicKey) (string, error) {
 	return encode(sum[:]), nil
 }
 
-// coordinates returns x and y as they stand in a JWK.
+// coordinates returns x and y as a JWK encodes them.
 func coordinates(key *ecdsa.PublicKey) (x, y string, err error) {
 	if key == nil || key.Curve != elliptic.P256() {
 		return "", "", errors.New("not a public key of P-256")
@@ -52,33 +52,33 @@ func coordinates(key *ecdsa.PublicKey) (x, y string, err error) {
 	return encode(point[1:33]), encode(point[33:]), nil
 }
 
-// retryInterval is the least time between two attempts to read a missing key:
-// tokens with an invented kid must not become calls of the source.
+// retryInterval is the least time between two attempts to read a missing key: a flood of
+// tokens with an invented kid must not become requests to the source.
 const retryInterval = time.Second
 
-// readTimeout bounds one reading of the missing keys; API Gateway waits 10 s for an authorizer.
+// readTimeout limits one read of the missing keys; API Gateway waits 10 s for an authorizer.
 const readTimeout = 3 * time.Second
 
-// KeySetConfig sets a KeySet up.
+// KeySetConfig configures a KeySet.
 type KeySetConfig struct {
-	Source KeySource        // required
-	Keys   []SigningKey     // at least one
-	Now    func() time.Time // required
+	Source KeySource
+	Keys   []SigningKey // at least one
+	Now    func() time.Time
 }
 
-// KeySet is the platform's own keys. Their public halves are read when they are
-// first wanted and kept: while the source is away, tokens of the keys at hand go
-// on being verified. It is safe for concurrent use.
+// KeySet caches the public halves of the platform's own keys. Each is read on first use:
+// while the source is unavailable, tokens of cached keys are still verified. It is safe
+// for concurrent use.
 type KeySet struct {
 	config KeySetConfig
 
-	reading chan struct{} // holds one place: one reading at a time
+	reading chan struct{} // semaphore: one read at a time
 
 	mu      sync.Mutex
-	known   map[string]publicKey // by kid
+	keys    map[string]publicKey // by kid
 	ids     map[string]string    // kid by name
-	failed  error                // of the last reading, if keys are missing
-	attempt time.Time            // when it was
+	failed  error                // of the last read, if keys are missing
+	attempt time.Time            // of the last failure
 }
 
 type publicKey struct {
@@ -86,19 +86,19 @@ type publicKey struct {
 	notAfter time.Time // zero: no end
 }
 
-// NewKeySet returns a KeySet.
+// NewKeySet returns a KeySet. The error wraps telemetry.ErrInvalid.
 func NewKeySet(config KeySetConfig) (*KeySet, error) {
-	if config.Source == nil || config.Now == nil || len(config.Keys) == 0 {
-		return nil, invalid("key set: want a source, a clock and at least one key")
+	if len(config.Keys) == 0 {
+		return nil, invalid("key set: want at least one key")
 	}
 	return &KeySet{
 		config: config, reading: make(chan struct{}, 1),
-		known: make(map[string]publicKey), ids: make(map[string]string),
+		keys: make(map[string]publicKey), ids: make(map[string]string),
 	}, nil
 }
 
-// find returns the key of a kid. An error that wraps telemetry.ErrInvalid says
-// that there is no such key, or that it has lapsed; any other that it is not known.
+// find returns the key of a kid. The error wraps telemetry.ErrInvalid if there is no such
+// key or its NotAfter has passed; any other error means that the keys could not be read.
 func (s *KeySet) find(ctx context.Context, kid string) (*ecdsa.PublicKey, error) {
 	key, all := s.lookup(kid)
 	if key.key == nil && !all {
@@ -111,9 +111,9 @@ func (s *KeySet) find(ctx context.Context, kid string) (*ecdsa.PublicKey, error)
 	}
 	switch {
 	case key.key == nil:
-		return nil, invalid("unknown key")
+		return nil, reject(unknownKey)
 	case !key.notAfter.IsZero() && s.config.Now().After(key.notAfter):
-		return nil, invalid("the key has lapsed")
+		return nil, reject(keyExpired)
 	}
 	return key.key, nil
 }
@@ -121,11 +121,11 @@ func (s *KeySet) find(ctx context.Context, kid string) (*ecdsa.PublicKey, error)
 func (s *KeySet) lookup(kid string) (key publicKey, all bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.known[kid], len(s.ids) == len(s.config.Keys)
+	return s.keys[kid], len(s.ids) == len(s.config.Keys)
 }
 
-// read reads the keys that are missing. Each is read on its own: one that can not
-// be read does not keep the others away.
+// read reads the keys that are missing. One that cannot be read does not prevent the
+// others from being cached.
 func (s *KeySet) read(ctx context.Context) error {
 	select {
 	case s.reading <- struct{}{}:
@@ -145,7 +145,7 @@ func (s *KeySet) read(ctx context.Context) error {
 		wg.Go(func() { failures[i] = s.readOne(ctx, k) })
 	}
 	wg.Wait()
-	// The sentinels of the source say nothing about the caller's token.
+	// %v drops the source's sentinels: they say nothing about the caller's token.
 	if err := errors.Join(failures...); err != nil {
 		err = fmt.Errorf("read the signing keys: %w: %v", telemetry.ErrUnavailable, err) //nolint:errorlint // see above
 		s.mu.Lock()
@@ -156,7 +156,8 @@ func (s *KeySet) read(ctx context.Context) error {
 	return nil
 }
 
-// missing returns the keys to be read, or the last failure if it was just now.
+// missing returns the keys to read, or the last failure if it is less than
+// retryInterval ago.
 func (s *KeySet) missing() ([]SigningKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,14 +186,13 @@ func (s *KeySet) readOne(ctx context.Context, k SigningKey) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.known[id], s.ids[k.Key] = publicKey{key, k.NotAfter}, id
+	s.keys[id], s.ids[k.Key] = publicKey{key, k.NotAfter}, id
 	return nil
 }
 
-// JWKS returns the keys with which tokens are verified now, as a JWK set
-// (RFC 7517, 5): what /.well-known/jwks.json answers. It is complete or an error
-// that wraps telemetry.ErrUnavailable: a set that lacks a key would be kept by
-// its readers.
+// JWKS returns the keys with which tokens are verified now, as a JWK set (RFC 7517, 5),
+// the body of /.well-known/jwks.json. If a key cannot be read the error wraps
+// telemetry.ErrUnavailable: clients would cache an incomplete set.
 func (s *KeySet) JWKS(ctx context.Context) ([]byte, error) {
 	if err := s.read(ctx); err != nil {
 		return nil, err
@@ -206,7 +206,7 @@ func (s *KeySet) JWKS(ctx context.Context) ([]byte, error) {
 		if !k.NotAfter.IsZero() && now.After(k.NotAfter) {
 			continue
 		}
-		x, y, err := coordinates(s.known[id].key)
+		x, y, err := coordinates(s.keys[id].key)
 		if err != nil {
 			return nil, fmt.Errorf("key %q: %w", k.Key, err)
 		}

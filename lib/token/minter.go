@@ -10,51 +10,44 @@ import (
 	"time"
 )
 
-// MinterConfig sets a Minter up.
+// MinterConfig configures a Minter.
 type MinterConfig struct {
-	Signer Signer // required
+	Signer Signer
 	// Key names the key that signs: the first of SIGNING_KEYS.
 	Key              string
 	Issuer, Audience string
-	Now              func() time.Time // required
-	// Random gives the tokens' ids: crypto/rand.Reader.
-	Random io.Reader // required
+	Now              func() time.Time
+	// Random makes the tokens' ids: crypto/rand.Reader.
+	Random io.Reader
 }
 
 // Minter makes access tokens. It is safe for concurrent use if Random is.
 type Minter struct{ config MinterConfig }
 
-// NewMinter returns a Minter; the error names everything that config lacks.
+// NewMinter returns a Minter. The error wraps telemetry.ErrInvalid.
 func NewMinter(config MinterConfig) (*Minter, error) {
-	var problems []error
-	for _, p := range []struct {
-		lacking bool
-		what    string
-	}{
-		{config.Signer == nil, "no signer"},
-		{config.Key == "", "no key"},
-		{config.Issuer == "", "no issuer"},
-		{config.Audience == "", "no audience"},
-		{config.Now == nil, "no clock"},
-		{config.Random == nil, "no randomness"},
-	} {
-		if p.lacking {
-			problems = append(problems, errors.New(p.what))
-		}
-	}
-	if len(problems) > 0 {
-		return nil, invalid("minter: %v", errors.Join(problems...))
+	problems := []error{required("key", config.Key), required("issuer", config.Issuer), required("audience", config.Audience)}
+	if err := errors.Join(problems...); err != nil {
+		return nil, invalid("minter: %v", err)
 	}
 	return &Minter{config}, nil
 }
 
-// idBytes is the size of a token's id: 128 bits are met once.
+// required returns an error if value is empty.
+func required(name, value string) error {
+	if value == "" {
+		return errors.New("no " + name)
+	}
+	return nil
+}
+
+// idBytes is the size of a token's id: 128 random bits do not repeat.
 const idBytes = 16
 
-// Mint returns a token for who that is valid for ttl from now on, and what stands
-// in it. The error wraps telemetry.ErrInvalid when the identity can not stand in a
-// token, ttl is no whole number of seconds up to MaxLifetime, or the token would be
-// larger than MaxTokenBytes; otherwise it is the signer's.
+// Mint returns a token for who that is valid for ttl from now on, and its claims. The
+// error wraps telemetry.ErrInvalid when the identity is not valid, ttl is not a whole
+// number of seconds up to MaxLifetime, or the token would be larger than MaxTokenBytes;
+// otherwise it is the signer's.
 func (m *Minter) Mint(ctx context.Context, who Identity, ttl time.Duration) (string, Claims, error) {
 	if who.Role == "" && who.Grants == nil {
 		return "", Claims{}, invalid("mint a token: neither a gateway nor grants")
@@ -63,7 +56,7 @@ func (m *Minter) Mint(ctx context.Context, who Identity, ttl time.Duration) (str
 		return "", Claims{}, fmt.Errorf("mint a token: %w", err)
 	}
 	if ttl < time.Second || ttl > MaxLifetime || ttl%time.Second != 0 {
-		return "", Claims{}, invalid("mint a token: it would be valid for %v", ttl)
+		return "", Claims{}, invalid("mint a token: want a ttl of 1 s to %v in whole seconds, got %v", MaxLifetime, ttl)
 	}
 	id := make([]byte, idBytes)
 	if _, err := io.ReadFull(m.config.Random, id); err != nil {

@@ -20,12 +20,12 @@ const (
 // values point into data.
 func readObject(data []byte) (object, error) {
 	if !utf8.Valid(data) || !json.Valid(data) {
-		return nil, invalid("not JSON")
+		return nil, reject(notJSON)
 	}
 	w := walk{data: data}
 	w.space()
 	if w.data[w.at] != '{' {
-		return nil, invalid("not a JSON object")
+		return nil, reject(notObject)
 	}
 	members := make(object)
 	if err := w.object(1, members); err != nil {
@@ -71,10 +71,10 @@ func (w *walk) object(depth int, members object) error {
 			return err
 		}
 		if _, twice := members[name]; twice {
-			return invalid("a member stands twice in an object")
+			return reject(repeatedMember)
 		}
 		if len(members) == maxMembers {
-			return invalid("more than %d members", maxMembers)
+			return reject(tooManyMembers, maxMembers)
 		}
 		members[name] = w.data[start:w.at]
 		w.space()
@@ -95,7 +95,7 @@ func (w *walk) name() (string, error) {
 	}
 	var name string
 	if err := json.Unmarshal(raw, &name); err != nil {
-		return "", invalid("a name is no text")
+		return "", reject(memberNameNotString)
 	}
 	return name, nil
 }
@@ -120,7 +120,7 @@ func (w *walk) value(depth int) error {
 		return nil
 	case '{', '[':
 		if depth == maxDepth {
-			return invalid("nested more than %d deep", maxDepth)
+			return reject(tooDeep, maxDepth)
 		}
 		if w.data[w.at] == '{' {
 			return w.object(depth+1, make(object))
@@ -166,7 +166,7 @@ func ends(c byte) bool {
 func (o object) text(name string) (string, error) {
 	raw, ok := o[name]
 	if !ok {
-		return "", invalid("no member %q", name)
+		return "", reject(missingMember, name)
 	}
 	if len(raw) >= 2 && raw[0] == '"' {
 		if bytes.IndexByte(raw, '\\') >= 0 {
@@ -174,13 +174,13 @@ func (o object) text(name string) (string, error) {
 		}
 		return string(raw[1 : len(raw)-1]), nil
 	}
-	return "", invalid("member %q is no text", name)
+	return "", reject(memberNotString, name)
 }
 
 func unescape(raw []byte) (string, error) {
 	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", invalid("not a text")
+		return "", reject(notString)
 	}
 	return s, nil
 }

@@ -149,16 +149,14 @@ func TestConstructorsNameAllThatIsMissing(t *testing.T) {
 	t.Parallel()
 	_, minter := token.NewMinter(token.MinterConfig{})
 	_, verifier := token.NewVerifier(token.VerifierConfig{Trusted: []token.TrustedIssuer{{}}})
-	_, authorizer := token.NewAuthorizer(token.AuthorizerConfig{})
 	_, set := token.NewKeySet(token.KeySetConfig{})
 	for _, c := range []struct {
 		err  error
 		want []string
 	}{
-		{minter, []string{"signer", "key", "issuer", "audience", "clock", "randomness"}},
-		{verifier, []string{"issuer", "audience", "keys", "clock", "HTTP client", "own name"}},
-		{authorizer, []string{"verifier", "log"}},
-		{set, []string{"source", "clock", "key"}},
+		{minter, []string{"no key", "no issuer", "no audience"}},
+		{verifier, []string{"no issuer", "no audience", "the platform itself", `trusted issuer ""`}},
+		{set, []string{"at least one key"}},
 	} {
 		if !errors.Is(c.err, telemetry.ErrInvalid) {
 			t.Fatalf("got %v", c.err)

@@ -81,7 +81,7 @@ func (t *trusted) verify(ctx context.Context, c compact, now time.Time) (Claims,
 // trustedHeader returns how a token is signed, which must be one of the algorithms, and
 // the name of its key.
 func trustedHeader(h object, algorithms []string) (method jwt.SigningMethod, kid string, err error) {
-	if err := refuseHeader(h); err != nil {
+	if err := checkHeader(h); err != nil {
 		return nil, "", err
 	}
 	if err := trustedType(h); err != nil {
@@ -89,14 +89,14 @@ func trustedHeader(h object, algorithms []string) (method jwt.SigningMethod, kid
 	}
 	name, err := h.text("alg")
 	if err != nil || !slices.Contains(algorithms, name) {
-		return nil, "", invalid("header: an algorithm that the issuer does not use")
+		return nil, "", reject(issuerAlgorithm)
 	}
 	method, ok := algorithm(name)
 	if !ok {
-		return nil, "", invalid("header: unknown algorithm")
+		return nil, "", reject(unknownAlgorithm)
 	}
 	if kid, err = h.text("kid"); err != nil || !validKeyID(kid) {
-		return nil, "", invalid("header: no usable kid")
+		return nil, "", reject(headerKeyID)
 	}
 	return method, kid, nil
 }
@@ -108,13 +108,13 @@ func trustedType(h object) error {
 	}
 	kind, err := h.text("typ")
 	if err != nil {
-		return invalid("header: typ is no text")
+		return reject(typeNotString)
 	}
 	switch strings.TrimPrefix(strings.ToLower(kind), "application/") {
 	case "jwt", "at+jwt":
 		return nil
 	default:
-		return invalid("header: a token of another type")
+		return reject(otherType)
 	}
 }
 
@@ -170,7 +170,7 @@ func (t *trusted) audience(c object) error {
 	if ok && json.Unmarshal(raw, &many) == nil && slices.Contains(many, t.config.Audience) {
 		return nil
 	}
-	return invalid("another audience")
+	return reject(otherAudience)
 }
 
 // trustedGrants reads the claim that stands for the grants. At least one must be
@@ -179,7 +179,7 @@ func trustedGrants(raw json.RawMessage) (map[telemetry.SiteID]Role, error) {
 	if len(raw) > 0 && raw[0] == '{' {
 		grants, err := readGrants(raw)
 		if err == nil && len(grants) == 0 {
-			err = invalid("the issuer grants nothing")
+			err = reject(noGrants)
 		}
 		return grants, err
 	}
@@ -187,7 +187,7 @@ func trustedGrants(raw json.RawMessage) (map[telemetry.SiteID]Role, error) {
 	if json.Unmarshal(raw, &list) != nil {
 		var text string
 		if json.Unmarshal(raw, &text) != nil {
-			return nil, invalid("no claim with grants")
+			return nil, reject(missingGrants)
 		}
 		list = strings.Fields(text)
 	}
@@ -207,7 +207,7 @@ func trustedGrants(raw json.RawMessage) (map[telemetry.SiteID]Role, error) {
 		grants[site] = role
 	}
 	if len(grants) == 0 {
-		return nil, invalid("the issuer grants nothing")
+		return nil, reject(noGrants)
 	}
 	return grants, nil
 }
@@ -233,7 +233,7 @@ func (t *trusted) find(ctx context.Context, kid string) (jwk, error) {
 		// The sentinels of the client say nothing about the caller's token.
 		return jwk{}, fmt.Errorf("keys of the issuer %q: %w: %v", t.config.Issuer, telemetry.ErrUnavailable, err) //nolint:errorlint // see above
 	default:
-		return jwk{}, invalid("unknown key")
+		return jwk{}, reject(unknownKey)
 	}
 }
 
