@@ -171,7 +171,7 @@ func (p *platform) api(t *testing.T, info stackfile.Info) http.Handler {
 }
 
 // serveIngest stands in for functions/ingest, which needs a stream: who may, and that
-// the body is none.
+// the body is not valid JSON.
 func serveIngest(w http.ResponseWriter, r *http.Request) {
 	if caller, ok := lambdahttp.CallerOf(r.Context()); !ok || caller.Role != directory.GatewayRole {
 		w.WriteHeader(http.StatusForbidden)

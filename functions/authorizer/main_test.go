@@ -114,7 +114,8 @@ func TestFunction(t *testing.T) {
 	}
 }
 
-// TestWithoutKMS: callers whose key is at hand pass; nobody else is let in or called unauthorized.
+// TestWithoutKMS: callers whose key is cached are authorized; for others the function fails,
+// and says neither authorized nor unauthorized.
 func TestWithoutKMS(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -125,11 +126,11 @@ func TestWithoutKMS(t *testing.T) {
 	}
 	s.Close()
 	if got, err := f.Invoke(t.Context(), payload(text)); err != nil || !strings.HasPrefix(string(got), `{"isAuthorized":true`) {
-		t.Errorf("with the key at hand: %s, %v", got, err)
+		t.Errorf("with a cached key: got %s, %v", got, err)
 	}
 	got, err := cold.Invoke(t.Context(), payload(text))
 	if err == nil || errors.Is(err, telemetry.ErrInvalid) || strings.Contains(err.Error(), text[7:30]) {
-		t.Errorf("without a key: %s, %v", got, err)
+		t.Errorf("without a key: got %s, %v, want an error", got, err)
 	}
 }
 
@@ -146,7 +147,7 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 		s := newService(t)
 		s.env[name] = value
 		if _, err := lambdahost.New(t.Context(), s.getenv, slog.New(slog.DiscardHandler), build); err == nil {
-			t.Errorf("%s %s was taken", name, value)
+			t.Errorf("%s %s: got no error", name, value)
 		}
 	}
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// busLog is what a bus was given.
+// busLog records the events of a bus.
 type busLog struct {
 	mu    sync.Mutex
 	lines bytes.Buffer
@@ -81,8 +81,8 @@ func request(authorization, source string) []byte {
 	return raw
 }
 
-// TestRefusalsReachTheBus: 10,000 bad tokens from 2,500 addresses are a bounded number
-// of reports, whose numbers sum to 10,000; and no report holds a part of a token.
+// TestRefusalsReachTheBus: 10,000 invalid tokens from 2,500 addresses make a limited number
+// of reports, whose numbers sum to 10,000; and no report contains a part of a token.
 func TestRefusalsReachTheBus(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -109,16 +109,17 @@ func TestRefusalsReachTheBus(t *testing.T) {
 	}
 	// One in 10 s, and the last.
 	if sum != 10_000 || len(reports) > 10 {
-		t.Errorf("%d refusals in %d reports", sum, len(reports))
+		t.Errorf("got %d refusals in %d reports, want 10,000 in 10 at most", sum, len(reports))
 	}
 	for part := range strings.SplitSeq(good, ".") {
 		if strings.Contains(bus.lines.String(), part[:20]) {
-			t.Error("a part of the token is on the bus")
+			t.Error("got a part of the token on the bus")
 		}
 	}
 }
 
-// TestWithoutBus: callers get their answers, and what was refused is kept for a bus that is back.
+// TestWithoutBus: callers get their responses, and the reports are published when the bus is
+// available again.
 func TestWithoutBus(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -141,7 +142,7 @@ func TestWithoutBus(t *testing.T) {
 		numbers += fmt.Sprint(r.Number, " ")
 	}
 	if numbers != "1 2 " {
-		t.Errorf("the bus got %q, want the report that failed, and the rest", numbers)
+		t.Errorf("got reports of %q, want the one that failed, and the rest", numbers)
 	}
 }
 

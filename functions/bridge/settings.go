@@ -7,7 +7,7 @@ import (
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 )
 
-// settings are what the environment says.
+// settings are read from the environment.
 type settings struct {
 	stream    string // STREAM_NAME
 	bucket    string // STATE_BUCKET

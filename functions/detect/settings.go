@@ -5,7 +5,7 @@ import (
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 )
 
-// settings are what the environment says.
+// settings are read from the environment.
 type settings struct {
 	stream    string // STREAM_NAME
 	bucket    string // STATE_BUCKET
@@ -16,7 +16,7 @@ type settings struct {
 }
 
 func parse(env *lambdahost.Env) settings {
-	const most = 30_000 // series of a shard, for whose states there is room, see maxStateBytes
+	const most = 30_000 // series of a shard, which maxStateBytes limits
 	return settings{
 		stream:    env.Required("STREAM_NAME"),
 		bucket:    env.Required("STATE_BUCKET"),

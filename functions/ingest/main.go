@@ -1,5 +1,5 @@
-// Command ingest is the function behind POST /v1/telemetry: it validates a
-// gateway's events and puts them on the stream.
+// Command ingest is the function behind POST /v1/telemetry: it validates a gateway's
+// events and puts them on the Kinesis stream.
 //
 // Environment: STREAM_NAME; RECORD_COMPRESSION (none, zstd), RETENTION_DAYS,
 // MAX_FUTURE_SECONDS, MAX_INFLATED_BYTES; LOG_LEVEL; and what lambdahost.NewHost reads.

@@ -8,7 +8,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// settings is the function's environment.
+// settings are read from the environment.
 type settings struct {
 	stream      string
 	compression telemetry.Compression

@@ -31,7 +31,7 @@ func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	return lambdahost.Function{Handler: handler}, err
 }
 
-// putter is the stream as the use-case wants it.
+// putter implements ingest.RecordPutter with a Kinesis producer.
 type putter struct{ producer *kinesis.Producer }
 
 var _ ingest.RecordPutter = putter{}

@@ -1,5 +1,5 @@
-// Command refusals is the function that appends the authorizer's reports of refused
-// tokens to the audit trail (see lib/refusals). A rule of an event bus invokes it.
+// Command refusals is the function that appends the authorizer's reports of rejected tokens
+// to the audit trail (see lib/refusals). A rule of an EventBridge bus invokes it.
 //
 // Environment: DATABASE_SECRET_ARN; LOG_LEVEL; and what lambdahost.NewHost reads.
 package main

@@ -24,8 +24,8 @@ const event = `{"version":"0","id":"e-1","detail-type":"refusals","source":"insi
 	"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z","refusals":[
 	{"reason":"expired","source":"192.0.2.1","route":"ANY /v1/{path+}","number":3,"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z"}]}}`
 
-// TestDeliveredTwice: an event that comes several times, at once and under other ids of
-// the bus, is one entry, and the chain holds.
+// TestDeliveredTwice: an event that is delivered several times, concurrently and with other
+// ids of the bus, is one entry, and the chain is intact.
 func TestDeliveredTwice(t *testing.T) {
 	pool, _ := timescaletest.Open(t)
 	recorder, err := refusals.NewRecorder(refusals.RecorderConfig{Trail: pool, Log: slog.New(slog.DiscardHandler)})

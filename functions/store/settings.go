@@ -2,7 +2,7 @@ package main
 
 import lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 
-// settings are what the environment says.
+// settings are read from the environment.
 type settings struct {
 	secretARN   string // DATABASE_SECRET_ARN
 	bucket      string // FAILURE_BUCKET, for the dead letters

@@ -19,7 +19,7 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err := h.Env.Err(); err != nil {
 		return lambdahost.Function{}, err
 	}
-	letters, err := s3.New(s3.Config{AWS: h.AWS, Bucket: s.bucket, PathStyle: s.pathStyle})
+	deadLetters, err := s3.New(s3.Config{AWS: h.AWS, Bucket: s.bucket, PathStyle: s.pathStyle})
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
@@ -27,18 +27,20 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), s.secretARN, timescale.PoolConfig{Application: "insighthub-store", MaxConnections: s.connections})
+	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), s.secretARN, timescale.PoolConfig{
+		Application: "insighthub-store", MaxConnections: s.connections,
+	})
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
 	handler, err := store.New(store.Config{
-		Source: &kinesis.Source{}, Decoder: decoder, DeadLetters: letters, Metrics: h.Registry, Log: h.Log, Now: time.Now,
+		Source: &kinesis.Source{}, Decoder: decoder, DeadLetters: deadLetters, Metrics: h.Registry, Log: h.Log, Now: time.Now,
 		Writer: writer{timescale.NewWriter(pool, timescale.WriterConfig{})},
 	})
 	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
 }
 
-// writer is the database as the use-case wants it.
+// writer implements store.Writer with the database.
 type writer struct{ *timescale.Writer }
 
 var _ store.Writer = writer{}

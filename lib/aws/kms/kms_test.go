@@ -145,7 +145,7 @@ func TestErrors(t *testing.T) {
 		"internal":       {status(500), telemetry.ErrUnavailable},
 		"too many":       {status(429), telemetry.ErrUnavailable},
 		"not allowed":    {status(403), nil},
-		"no answer":      {errors.New("connection refused"), telemetry.ErrUnavailable},
+		"no response":    {errors.New("connection refused"), telemetry.ErrUnavailable},
 		"out of time":    {context.DeadlineExceeded, telemetry.ErrUnavailable},
 		"no longer want": {context.Canceled, nil},
 	} {

@@ -20,8 +20,8 @@ import (
 
 // TestWycheproofSignatures: Project Wycheproof's vectors of signatures in DER, as the
 // answers of KMS. A valid one becomes the r and s that verify; of the others those with
-// a wrong encoding or numbers out of range are refused, and the rest does not verify.
-// No encoding but DER's is taken: what is taken can be made into the same bytes again.
+// a wrong encoding or numbers out of range are rejected, and the rest does not verify.
+// No encoding but DER is accepted: an accepted signature encodes to the same bytes.
 func TestWycheproofSignatures(t *testing.T) {
 	t.Parallel()
 	text, err := fs.ReadFile(wycheproof.TestVectors, "ecdsa_secp256r1_sha256_test.json")
@@ -53,7 +53,7 @@ func TestWycheproofSignatures(t *testing.T) {
 			der, digest := unhex(t, v.Sig), sha256.Sum256(unhex(t, v.Msg))
 			raw, err := kms.NewFromClient(&client{signature: der}).Sign(t.Context(), "arn", digest)
 			if err != nil {
-				counts[v.Result+": refused"]++
+				counts[v.Result+": rejected"]++
 				if v.Result == "valid" {
 					t.Errorf("vector %d, %s: %v", v.TcID, v.Comment, err)
 				}
@@ -68,11 +68,11 @@ func TestWycheproofSignatures(t *testing.T) {
 				t.Errorf("vector %d, %s, %s: verifies %t", v.TcID, v.Comment, v.Result, verifies)
 			}
 			if slices.Contains(v.Flags, "InvalidEncoding") || slices.Contains(v.Flags, "BerEncodedSignature") || slices.Contains(v.Flags, "InvalidTypesInSignature") {
-				t.Errorf("vector %d, %s: taken", v.TcID, v.Comment)
+				t.Errorf("vector %d, %s: got accepted", v.TcID, v.Comment)
 			}
 		}
 	}
-	want := map[string]int{"valid: verifies": 174, "invalid: refused": 287, "invalid: does not verify": 23}
+	want := map[string]int{"valid: verifies": 174, "invalid: rejected": 287, "invalid: does not verify": 23}
 	if diff := cmp.Diff(want, counts); diff != "" || n != file.NumberOfTests {
 		t.Errorf("what was tried of %d (-want +got):\n%s", file.NumberOfTests, diff)
 	}
@@ -87,7 +87,7 @@ func unhex(t *testing.T, text string) []byte {
 	return raw
 }
 
-// FuzzSignature: whatever KMS answers, what is taken is a signature of two numbers in
+// FuzzSignature: whatever KMS responds, what is accepted is a signature of two numbers in
 // range, in DER's one form.
 func FuzzSignature(f *testing.F) {
 	for _, seed := range []string{
@@ -116,7 +116,7 @@ func FuzzSignature(f *testing.F) {
 	})
 }
 
-// FuzzPublicKey: whatever KMS answers, a key that is taken is one of P-256.
+// FuzzPublicKey: whatever KMS responds, a key that is accepted is one of P-256.
 func FuzzPublicKey(f *testing.F) {
 	_, der := public(f, elliptic.P256())
 	_, wide := public(f, elliptic.P384())

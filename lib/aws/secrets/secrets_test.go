@@ -70,16 +70,16 @@ func TestGetTellsFailuresApart(t *testing.T) {
 		body   string
 		want   error // nil: none of the sentinels
 	}{
-		"no such secret":       {400, `{"__type":"ResourceNotFoundException","Message":"none"}`, telemetry.ErrNotFound},
-		"marked for deletion":  {400, `{"__type":"InvalidRequestException","Message":"deleted"}`, telemetry.ErrNotFound},
-		"no value":             {200, `{"ARN":"` + arn + `"}`, telemetry.ErrNotFound},
-		"failure inside":       {500, `{"__type":"InternalServiceError","Message":"oops"}`, telemetry.ErrUnavailable},
-		"overloaded":           {503, ``, telemetry.ErrUnavailable},
-		"too many":             {429, ``, telemetry.ErrUnavailable},
-		"throttled":            {400, `{"__type":"ThrottlingException","Message":"slow"}`, telemetry.ErrUnavailable},
-		"broken answer":        {200, `{"SecretString":`, telemetry.ErrUnavailable},
-		"access denied":        {400, `{"__type":"AccessDeniedException","Message":"no"}`, nil},
-		"can not be decrypted": {400, `{"__type":"DecryptionFailure","Message":"no"}`, nil},
+		"no such secret":      {400, `{"__type":"ResourceNotFoundException","Message":"none"}`, telemetry.ErrNotFound},
+		"marked for deletion": {400, `{"__type":"InvalidRequestException","Message":"deleted"}`, telemetry.ErrNotFound},
+		"no value":            {200, `{"ARN":"` + arn + `"}`, telemetry.ErrNotFound},
+		"failure inside":      {500, `{"__type":"InternalServiceError","Message":"oops"}`, telemetry.ErrUnavailable},
+		"overloaded":          {503, ``, telemetry.ErrUnavailable},
+		"too many":            {429, ``, telemetry.ErrUnavailable},
+		"throttled":           {400, `{"__type":"ThrottlingException","Message":"slow"}`, telemetry.ErrUnavailable},
+		"broken response":     {200, `{"SecretString":`, telemetry.ErrUnavailable},
+		"access denied":       {400, `{"__type":"AccessDeniedException","Message":"no"}`, nil},
+		"cannot be decrypted": {400, `{"__type":"DecryptionFailure","Message":"no"}`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := over(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -25,7 +25,7 @@ type Env struct {
 // NewEnv returns an Env over getenv, which is os.Getenv in main.
 func NewEnv(getenv func(string) string) *Env { return &Env{getenv: getenv} }
 
-// Required returns the value of name, and notes a problem when it is empty.
+// Required returns the value of name, and records a problem when it is empty.
 func (e *Env) Required(name string) string {
 	v := e.getenv(name)
 	if v == "" {
@@ -71,7 +71,7 @@ func (e *Env) Bool(name string, fallback bool) bool {
 	return e.OneOf(name, strconv.FormatBool(fallback), "true", "false") == "true"
 }
 
-// Add notes a problem that other code has found in the environment; nil is none.
+// Add records a problem that other code has found in the environment; nil is ignored.
 func (e *Env) Add(problem error) {
 	if problem != nil {
 		e.problems = append(e.problems, problem)

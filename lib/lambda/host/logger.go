@@ -8,12 +8,12 @@ import (
 	"unicode"
 )
 
-// Redacted stands in a log line where a secret would have been.
+// Redacted replaces a secret in a log line.
 const Redacted = "[redacted]"
 
 // Logger returns the logger of a function: JSON lines to standard output, at
 // the level that LOG_LEVEL names (debug, info, warn, error; info when it is
-// empty or none of these), with the function's and the stage's names on each
+// empty or not one of these), with the function's and the stage's names on each
 // line. See NewLogger for what it redacts.
 func Logger(getenv func(string) string) *slog.Logger {
 	var level slog.Level
@@ -40,8 +40,8 @@ func Logger(getenv func(string) string) *slog.Logger {
 // NewLogger returns a logger of JSON lines to w. The value of an attribute
 // whose name is or ends in the word token, password, dsn, secret or
 // authorization ("token", "database_dsn", "TokenSecret") is replaced by
-// Redacted, in groups too. What a message, another attribute or the fields of
-// a struct hold is not looked into: never log a request's headers or a DSN
+// Redacted, in groups too. Messages, other attributes and the fields of structs are
+// not searched: never log a request's headers or a DSN
 // under another name.
 func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{

@@ -33,13 +33,13 @@ func (c *Client) fit(series []Series, parts []part) int {
 	return len(parts)
 }
 
-// Bytes that a field takes beside its text, and a sample or a bucket as a whole.
+// The size of a field without its text, and of a whole sample or bucket.
 const (
 	fieldBytes  = 6
 	sampleBytes = 24
 )
 
-// labelBytes is an upper estimate for all of a part but its samples.
+// labelBytes is an upper estimate of the size of a part without its samples.
 func (s *Series) labelBytes() int {
 	n := 8*fieldBytes + len(s.Metadata.Help) + len(s.Metadata.Unit) + len(s.name())
 	for i := range s.Labels {

@@ -5,27 +5,27 @@ import (
 	"time"
 )
 
-// Client writes to one receiver. It is safe for concurrent use; calls are
-// served one after the other, so that samples stay in order.
+// Client writes to one receiver. It is safe for concurrent use; calls are serialized, so
+// that samples stay in order.
 type Client struct {
 	cfg Config
 
-	// turn holds one token; who has it owns all that follows.
-	turn      chan struct{}
+	// lock has one element while a Write owns the fields below.
+	lock      chan struct{}
 	protocol  Protocol
-	proven    bool // the receiver has answered as 2.0 asks
+	confirmed bool // the receiver has responded with the headers of 2.0
 	enc       *encoder
 	parts     []part
-	described map[string]time.Time // when 1.0 last had a family's metadata
+	described map[string]time.Time // when a receiver of 1.0 last received a family's metadata
 }
 
-// New returns a Client. The error names all that is wrong with cfg and wraps telemetry.ErrInvalid.
+// New returns a Client. The error names every problem of cfg and wraps telemetry.ErrInvalid.
 func New(cfg Config) (*Client, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, err
 	}
 	c := &Client{
-		cfg: cfg, turn: make(chan struct{}, 1), protocol: cfg.Protocol,
+		cfg: cfg, lock: make(chan struct{}, 1), protocol: cfg.Protocol,
 		enc: newEncoder(), described: make(map[string]time.Time),
 	}
 	if c.protocol == Auto {
@@ -34,23 +34,23 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Write writes the series, in their order, in as many requests as the bounds
-// demand. A time series should stand in the input once.
+// Write writes the series, in their order, in as many requests as the limits require. A time
+// series should be in the input once.
 //
-// Without an error everything is settled: written, or in Result.Rejected. A
-// *RetryError says that the rest may be written later; a *StatusError, that it
-// will not be before the configuration or the access changes; another error
-// comes from ctx, from the credentials, or from building the request. Result is valid in each case.
+// Without an error everything is settled: written, or in Result.Rejected. A *RetryError says
+// that a retry of the rest may succeed; a *StatusError, that none will before the
+// configuration or the access changes; another error comes from ctx, from the credentials,
+// or from building the request. Result is valid in each case.
 //
-// A receiver may have stored a request whose answer was lost. Sending it again
-// is harmless; see the package's comment for the order that this needs.
+// A receiver may have stored a request whose response was lost. Sending it again is
+// harmless; the package comment says which order this requires.
 func (c *Client) Write(ctx context.Context, series []Series) (Result, error) {
 	select {
-	case c.turn <- struct{}{}:
+	case c.lock <- struct{}{}:
 	case <-ctx.Done():
 		return Result{Protocol: c.cfg.Protocol}, ctx.Err()
 	}
-	defer func() { <-c.turn }()
+	defer func() { <-c.lock }()
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-c.cfg.Margin))
@@ -67,7 +67,7 @@ type write struct {
 	client *Client
 	series []Series
 	result Result
-	budget int // requests that are left for bisection
+	budget int // requests left for bisection
 }
 
 func (w *write) run(ctx context.Context) error {
@@ -95,8 +95,8 @@ func (w *write) run(ctx context.Context) error {
 	return nil
 }
 
-// firstUnsettled drops from the rejected those that will come again when the
-// caller continues at the given series.
+// firstUnsettled removes the rejections that will be repeated when the caller continues at
+// the given series.
 func (w *write) firstUnsettled(series int) int {
 	kept := w.result.Rejected[:0]
 	for _, r := range w.result.Rejected {
@@ -108,40 +108,41 @@ func (w *write) firstUnsettled(series int) int {
 	return series
 }
 
-// send writes the parts in one request or, when it is refused for what is in
-// it, in several.
+// send writes the parts in one request or, when that is rejected because of its samples, in
+// several.
 func (w *write) send(ctx context.Context, parts []part, whole bool) error {
-	a, err := w.client.deliver(ctx, w, parts, whole)
+	r, err := w.client.deliver(ctx, w, parts, whole)
 	if err != nil {
 		return err
 	}
-	written := a.written
+	written := r.written
 	w.result.Samples += written.samples
 	w.result.Histograms += written.histograms
 	w.result.Exemplars += written.exemplars
-	missing := a.sent.samples + a.sent.histograms - written.samples - written.histograms
+	missing := r.sent.samples + r.sent.histograms - written.samples - written.histograms
 	switch {
-	case a.refused && a.partial():
-		w.rejectNamed(parts, &a, missing)
+	case r.rejected && r.partial():
+		w.rejectNamed(parts, &r, missing)
 		return nil
-	case a.refused:
-		return w.bisect(ctx, parts, &a)
+	case r.rejected:
+		return w.bisect(ctx, parts, &r)
 	case missing > 0:
 		// 2xx, and the receiver says that it did not write everything.
-		w.rejectNamed(parts, &a, missing)
+		w.rejectNamed(parts, &r, missing)
 	}
 	return nil
 }
 
-// bisect sends the halves of what was refused as a whole, to write the good and to name the bad.
-func (w *write) bisect(ctx context.Context, parts []part, a *answer) error {
+// bisect sends the halves of a request that was rejected as a whole, to write what is valid
+// and to find the rejected samples.
+func (w *write) bisect(ctx context.Context, parts []part, r *response) error {
 	if len(parts) == 1 && parts[0].to-parts[0].from == 1 {
-		w.reject(parts[0], a.status, a.message, true)
+		w.reject(parts[0], r.status, r.message, true)
 		return nil
 	}
 	if w.budget < 2 {
 		for _, p := range parts {
-			w.reject(p, a.status, a.message, false)
+			w.reject(p, r.status, r.message, false)
 		}
 		return nil
 	}
@@ -153,8 +154,8 @@ func (w *write) bisect(ctx context.Context, parts []part, a *answer) error {
 	return w.send(ctx, right, false)
 }
 
-// halve cuts between series or, when there is but one, between its samples. The
-// halves are their own: parts stay as they are.
+// halve splits between series or, when there is one only, between its samples. It does not
+// change parts.
 func halve(parts []part) (left, right []part) {
 	if n := len(parts); n > 1 {
 		return parts[:n/2], parts[n/2:]
@@ -164,7 +165,7 @@ func halve(parts []part) (left, right []part) {
 	return []part{{p.series, p.from, middle}}, []part{{p.series, middle, p.to}}
 }
 
-// reject notes that a part will not be written.
+// reject records that a part will not be written.
 func (w *write) reject(p part, status int, reason string, isolated bool) {
 	s := &w.series[p.series]
 	r := Rejection{Series: p.series, Labels: s.String(), Samples: p.to - p.from, Status: status, Reason: reason, Isolated: isolated}

@@ -65,8 +65,8 @@ func TestWriteEndsWithItsContext(t *testing.T) {
 	close(release)
 }
 
-// A transport may still hold the body of a request that has been answered.
-func TestBodyIsLetGoWithTheAnswer(t *testing.T) {
+// A transport may still read the body of a request after the response.
+func TestBodyIsDetachedAfterTheResponse(t *testing.T) {
 	var kept io.Reader
 	c := newClient(t, "http://127.0.0.1/", func(cfg *remotewrite.Config) {
 		cfg.Protocol, cfg.MaxAttempts = remotewrite.V1, 1

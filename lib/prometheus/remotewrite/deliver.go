@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// defaultAttempts bounds the attempts where neither a deadline nor the configuration does.
+// defaultAttempts limits the attempts when neither a deadline nor the configuration does.
 const defaultAttempts = 10
 
-// maxPause bounds one wait where there is no deadline.
+// maxPause limits one wait when there is no deadline.
 const maxPause = time.Minute
 
 // The names of the messages in content types.
@@ -23,52 +23,52 @@ const (
 	contentTypeV2 = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
 )
 
-// deliver sends the parts until the receiver has answered with something other
-// than "later". An answer that refuses the request for its samples is no error.
-func (c *Client) deliver(ctx context.Context, w *write, parts []part, describe bool) (answer, error) {
+// deliver sends the parts until the response is not one to retry. A response that rejects
+// the request because of its samples is not an error.
+func (c *Client) deliver(ctx context.Context, w *write, parts []part, describe bool) (response, error) {
 	body := c.encode(w, parts, describe)
 	for attempt := 1; ; attempt++ {
-		a, err := c.attempt(ctx, w, body)
-		if err == nil && c.speaksOlder(&a) {
-			// The samples have not been written; the body must be another.
+		r, err := c.attempt(ctx, w, body)
+		if err == nil && c.supports1Only(&r) {
+			// The samples have not been written; 1.0 needs another body.
 			c.protocol = V1
 			body, attempt = c.encode(w, parts, describe), 0
 			continue
 		}
 		switch {
-		case err == nil && a.ok() && c.protocol == V2 && !a.confirmed:
-			a.message = "no header says what was written: the receiver seems to speak 1.0 only"
-			return answer{}, fmt.Errorf("remote write: %w", a.err())
-		case err == nil && (a.ok() || a.refused):
-			if a.ok() {
+		case err == nil && r.ok() && c.protocol == V2 && !r.confirmed:
+			r.message = "no header reports what was written: the receiver seems to support 1.0 only"
+			return response{}, fmt.Errorf("remote write: %w", r.err())
+		case err == nil && (r.ok() || r.rejected):
+			if r.ok() {
 				c.describedNow(w.series, parts, describe)
 			}
-			return a, nil
-		case err == nil && !a.retryable():
-			return answer{}, fmt.Errorf("remote write: %w", a.err())
+			return r, nil
+		case err == nil && !r.retryable():
+			return response{}, fmt.Errorf("remote write: %w", r.err())
 		case err != nil && !isNetwork(err):
-			return answer{}, err
+			return response{}, err
 		}
 		if err == nil {
-			err = a.err()
+			err = r.err()
 		}
-		pause := max(c.backoff(attempt), a.retryAfter)
+		pause := max(c.backoff(attempt), r.retryAfter)
 		if c.exhausted(ctx, attempt) || !c.wait(ctx, pause) {
-			return answer{}, &RetryError{Status: a.status, Wait: pause, Attempts: attempt, Err: err}
+			return response{}, &RetryError{Status: r.status, Wait: pause, Attempts: attempt, Err: err}
 		}
 		w.result.Retries++
 	}
 }
 
-// speaksOlder reports whether the answer comes from a receiver that knows 1.0 only.
-func (c *Client) speaksOlder(a *answer) bool {
+// supports1Only reports whether the response comes from a receiver that supports 1.0 only.
+func (c *Client) supports1Only(r *response) bool {
 	if c.cfg.Protocol != Auto || c.protocol != V2 {
 		return false
 	}
-	if a.confirmed {
-		c.proven = true
+	if r.confirmed {
+		c.confirmed = true
 	}
-	return !c.proven && (a.status == http.StatusUnsupportedMediaType || a.status == http.StatusBadRequest || a.ok())
+	return !c.confirmed && (r.status == http.StatusUnsupportedMediaType || r.status == http.StatusBadRequest || r.ok())
 }
 
 func (c *Client) encode(w *write, parts []part, describe bool) []byte {
@@ -87,7 +87,7 @@ func (c *Client) encode(w *write, parts []part, describe bool) []byte {
 	return c.enc.encode(c.protocol, w.series, parts, due)
 }
 
-// describedNow notes that a receiver of 1.0 has the metadata of the parts.
+// describedNow records that a receiver of 1.0 has the metadata of the parts.
 func (c *Client) describedNow(series []Series, parts []part, describe bool) {
 	if !describe || c.protocol != V1 {
 		return
@@ -104,7 +104,7 @@ func (c *Client) describedNow(series []Series, parts []part, describe bool) {
 	}
 }
 
-// networkError is a failure on the way, before an answer was complete.
+// networkError is a failure before a response was complete.
 type networkError struct{ err error }
 
 func (e *networkError) Error() string { return e.err.Error() }
@@ -115,17 +115,17 @@ func isNetwork(err error) bool {
 	return ok
 }
 
-// attempt makes one request and reads its answer.
-func (c *Client) attempt(ctx context.Context, w *write, body []byte) (answer, error) {
+// attempt makes one request and reads its response.
+func (c *Client) attempt(ctx context.Context, w *write, body []byte) (response, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.AttemptTimeout)
 	defer cancel()
-	// The transport may read the body after the answer has come; the buffer
-	// is needed for the next request by then.
+	// The transport may read the body after the response; the next request reuses the
+	// buffer by then.
 	payload := &detachable{reader: bytes.NewReader(body)}
 	defer payload.detach()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.cfg.URL, payload)
 	if err != nil {
-		return answer{}, fmt.Errorf("remote write: %w", err)
+		return response{}, fmt.Errorf("remote write: %w", err)
 	}
 	req.ContentLength = int64(len(body))
 	req.Header.Set("Content-Encoding", "snappy")
@@ -138,16 +138,16 @@ func (c *Client) attempt(ctx context.Context, w *write, body []byte) (answer, er
 		req.Header.Set("X-Prometheus-Remote-Write-Version", "2.0.0")
 	}
 	if err := c.cfg.SigV4.Sign(ctx, req, body, c.cfg.Now()); err != nil {
-		return answer{}, fmt.Errorf("remote write: %w", err)
+		return response{}, fmt.Errorf("remote write: %w", err)
 	}
 	w.result.Requests++
 	w.result.Bytes += len(body)
 	resp, err := c.cfg.HTTP.Do(req)
 	if err != nil {
-		return answer{}, &networkError{err}
+		return response{}, &networkError{err}
 	}
-	defer func() { _ = resp.Body.Close() }() // nothing of it is needed any more
-	return readAnswer(resp, c.enc.sent, c.cfg.Now()), nil
+	defer func() { _ = resp.Body.Close() }() // the response is read
+	return readResponse(resp, c.enc.sent, c.cfg.Now()), nil
 }
 
 func (c *Client) exhausted(ctx context.Context, attempt int) bool {
@@ -158,7 +158,7 @@ func (c *Client) exhausted(ctx context.Context, attempt int) bool {
 	return ctx.Err() != nil || limit > 0 && attempt >= limit
 }
 
-// backoff draws the wait after an attempt from the upper half of its bound.
+// backoff returns the wait after an attempt, random in the upper half of its limit.
 func (c *Client) backoff(attempt int) time.Duration {
 	ceiling := c.cfg.BackoffCap
 	if shift := attempt - 1; shift < 30 {
@@ -167,8 +167,8 @@ func (c *Client) backoff(attempt int) time.Duration {
 	return ceiling/2 + time.Duration(c.cfg.Rand()*float64(ceiling/2))
 }
 
-// wait sleeps. It returns false at once when the deadline would come first, or
-// when the receiver asks a caller without a deadline for more than maxPause.
+// wait sleeps. It returns false at once when the deadline is earlier, or when there is no
+// deadline and the receiver asks for more than maxPause.
 func (c *Client) wait(ctx context.Context, d time.Duration) bool {
 	deadline, ok := ctx.Deadline()
 	if ok && d >= deadline.Sub(c.cfg.Now()) || !ok && d > maxPause {
@@ -184,7 +184,7 @@ func (c *Client) wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// detachable is a request body that lets go of its buffer.
+// detachable is a request body that can release its buffer.
 type detachable struct {
 	mu     sync.Mutex
 	reader *bytes.Reader

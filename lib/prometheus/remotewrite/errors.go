@@ -7,14 +7,14 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// RetryError says that the receiver could not be reached or was not ready, and
-// that writing the rest (from Result.Settled on) later may succeed. It wraps
-// telemetry.ErrUnavailable and, when there was no answer, the network's error.
+// RetryError says that the receiver was unavailable, and that a later write of the rest
+// (from Result.Settled on) may succeed. It wraps telemetry.ErrUnavailable and, when there
+// was no response, the network's error.
 type RetryError struct {
-	// Status is the last answer's: 429 or 5xx, or 0 when there was none.
+	// Status is that of the last response: 429 or 5xx, or 0 when there was none.
 	Status int
-	// Wait is how long to wait at least: the receiver's Retry-After, or the
-	// client's own next wait.
+	// Wait is the shortest time to wait: the receiver's Retry-After, or the client's own
+	// next wait.
 	Wait time.Duration
 	// Attempts made of the request that failed.
 	Attempts int
@@ -29,12 +29,12 @@ func (e *RetryError) Error() string {
 // Unwrap returns telemetry.ErrUnavailable and the last failure.
 func (e *RetryError) Unwrap() []error { return []error{telemetry.ErrUnavailable, e.Err} }
 
-// StatusError is an answer that refuses the request for a reason that does not
-// lie in its samples (401, 403, 404, a redirect …), or that names no samples.
-// The same request will not succeed; the configuration or the access must change.
+// StatusError is a response that rejects the request for another reason than its samples
+// (401, 403, 404, a redirect …), or that names no samples. A retry of the request will not
+// succeed; the configuration or the access must change.
 type StatusError struct {
 	Status int
-	// Message is the beginning of the answer's body.
+	// Message is the beginning of the response body.
 	Message string
 }
 

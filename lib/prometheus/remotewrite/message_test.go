@@ -108,7 +108,7 @@ func TestMessage1(t *testing.T) {
 		t.Error(diff)
 	}
 	if len(r.v1[1].Metadata) != 0 {
-		t.Error("metadata again at once")
+		t.Error("got metadata in the second request, want it after a minute")
 	}
 	now = now.Add(time.Minute)
 	if _, err := c.Write(t.Context(), []remotewrite.Series{lag(9000)}); err != nil || len(r.v1[2].Metadata) != 1 {
@@ -116,7 +116,7 @@ func TestMessage1(t *testing.T) {
 	}
 }
 
-// A request must not show what an earlier one left in the reused memory.
+// A request must not contain what an earlier one left in the reused memory.
 func TestMessagesDoNotLeakIntoOneAnother(t *testing.T) {
 	for _, protocol := range []remotewrite.Protocol{remotewrite.V1, remotewrite.V2} {
 		fresh, used := newReceiver(t), newReceiver(t)
@@ -138,7 +138,7 @@ func TestMessagesDoNotLeakIntoOneAnother(t *testing.T) {
 			}
 		}
 		if !bytes.Equal(fresh.requests[0].body, used.requests[len(used.requests)-1].body) {
-			t.Errorf("%s: other bytes from a used client", protocol)
+			t.Errorf("%s: got other bytes from a client that was used before", protocol)
 		}
 	}
 }

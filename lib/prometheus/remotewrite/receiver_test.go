@@ -20,8 +20,8 @@ import (
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 )
 
-// receiver is a stand-in for a Prometheus: it decodes with the published types
-// and keeps samples as Prometheus does, or answers as a test tells it.
+// receiver emulates a Prometheus: it decodes with the published types and stores samples as
+// Prometheus does, or responds as a test scripts it.
 type receiver struct {
 	*httptest.Server
 	t *testing.T

@@ -23,49 +23,49 @@ func (p Protocol) String() string {
 	return "auto"
 }
 
-// Result says what became of a Write. The counts are the receiver's where it
-// gave some (2.0), else what a 2xx answered for. A histogram in its classic form
-// counts as the samples of its series.
+// Result of a Write. The counts are the receiver's where it reports them (2.0), else those of
+// the requests with a response of 2xx. A histogram in its classic form counts as the samples
+// of its series.
 type Result struct {
 	Protocol   Protocol // of the last request
-	Requests   int      // sent, the repeated ones too
+	Requests   int      // sent, with retries
 	Retries    int
 	Bytes      int // of the bodies sent, compressed
 	Samples    int
 	Histograms int
 	Exemplars  int
-	// Rejected is what will never be written.
+	// Rejected lists what will never be written.
 	Rejected []Rejection
-	// Settled is the number of leading series of the input with which nothing
-	// remains to be done: each is written or in Rejected. Without an error it is
-	// all of them; with one, series[Settled:] can be written again.
+	// Settled is the number of leading series of the input that are written or in
+	// Rejected. Without an error it is all of them; with one, series[Settled:] can be
+	// written again.
 	Settled int
 }
 
 // Unknown is the index of a rejected series that the receiver did not name.
 const Unknown = -1
 
-// Rejection is a series, or samples of one, that the receiver refused or that
-// no receiver would take.
+// Rejection is a series, or samples of one, that the receiver rejected or that no receiver
+// would accept.
 type Rejection struct {
 	// Series is its index in the input, or Unknown.
 	Series int
 	// Labels as Prometheus writes them: {__name__="up", site="plant-1"}.
 	Labels string
-	// Samples (or histograms) refused, and the times in milliseconds that they lie
-	// between (both included); the times are 0 when Series is Unknown. A receiver
-	// of 2.0 does not say which of a series' samples it refused, only how many.
+	// Samples is the number of rejected samples or histograms, First and Last are the range of
+	// their times in milliseconds, both included; 0 when Series is Unknown. A receiver of 2.0
+	// does not report which of a series' samples it rejected, only how many.
 	Samples     int
 	First, Last int64
-	// Status is the answer's, or 0 when the client refused.
+	// Status is that of the response, or 0 when the client rejected the series.
 	Status int
 	// Reason is the beginning of the response body, or the client's own words.
 	Reason string
 	// Duplicate says that the receiver has the samples, or newer ones of the series: nothing is lost.
 	Duplicate bool
-	// Isolated is false when the samples were refused together with others and
-	// the bound on requests (Config.MaxBisections) did not allow to find out
-	// which of them were bad: good ones may be among them.
+	// Isolated is false when the samples were rejected together with others and
+	// Config.MaxBisections did not allow finding which of them the receiver rejects: valid
+	// ones may be among them.
 	Isolated bool
 }
 

@@ -7,14 +7,13 @@ import (
 	"strings"
 )
 
-// Series is what is to be written of one time series. The client reads it and
-// does not keep it, so the caller may reuse it and its slices; it may sort
-// Samples and Histograms in place.
+// Series has the samples to write of one time series. The client does not retain it, so the
+// caller may reuse it and its slices; it may sort Samples and Histograms in place.
 type Series struct {
 	// Labels in any order, with the metric's name as NameLabel. Labels with an
 	// empty value are not sent: to Prometheus they are absent.
 	Labels []Label
-	// Samples and Histograms exclude each other.
+	// A series has either Samples or Histograms.
 	Samples    []Sample
 	Histograms []Histogram
 	Exemplars  []Exemplar
@@ -33,7 +32,7 @@ type Sample struct {
 	Value     float64
 }
 
-// Exemplar is one observation that stands for others. A trace goes by TraceIDLabel.
+// Exemplar is one observation as an example of others. TraceIDLabel names its trace.
 type Exemplar struct {
 	Labels    []Label
 	Value     float64
@@ -43,7 +42,7 @@ type Exemplar struct {
 // TraceIDLabel is the exemplar label by which Grafana finds a trace.
 const TraceIDLabel = "trace_id"
 
-// Metadata says what a metric is. Unit is a base unit's name in the plural ("seconds").
+// Metadata describes a metric. Unit is a base unit's name in the plural ("seconds").
 type Metadata struct {
 	Type MetricType
 	Help string
@@ -65,13 +64,13 @@ const (
 // Histogram is a distribution at a time, as classic buckets, native ones, or
 // both. With 2.0 the native form is sent if there is one. With 1.0 it is always
 // the classic form, as the series _bucket, _sum and _count: a receiver without
-// native histograms would answer 500 and so block what follows. Buckets that
-// are missing are then made from the native ones that hold anything.
+// native histograms would respond 500 and so block what follows. Without Buckets they are
+// then derived from the native buckets that are not empty.
 type Histogram struct {
 	Timestamp int64 // milliseconds since the Unix epoch
 	Count     uint64
 	Sum       float64
-	// Gauge says that the counts are of a window and may fall, not running totals.
+	// Gauge says that the counts are of a window and may decrease, not running totals.
 	Gauge bool
 	// Buckets in ascending order, cumulative; +Inf may be left out.
 	Buckets []Bucket

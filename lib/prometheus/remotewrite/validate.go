@@ -5,9 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// validate returns why no receiver would take the series, or an empty string.
-// Older ones answer such a series with 500, which would be repeated for ever, or
-// drop it without a word.
+// validate returns why no receiver would accept the series, or an empty string. Older ones
+// respond to such a series with 500, which would be retried for ever, or drop it silently.
 func (e *encoder) validate(s *Series) string {
 	name := ""
 	for i := range s.Labels {
@@ -24,7 +23,7 @@ func (e *encoder) validate(s *Series) string {
 	sorted := e.sorted(s.Labels)
 	for i := 1; i < len(sorted); i++ {
 		if sorted[i].Name == sorted[i-1].Name {
-			return "label name: given twice"
+			return "label name: repeated"
 		}
 	}
 	switch {
@@ -47,10 +46,10 @@ func (h *Histogram) validate() string {
 	last := Bucket{UpperBound: math.Inf(-1)}
 	for i, b := range h.Buckets {
 		if i > 0 && !(b.UpperBound > last.UpperBound) || math.IsNaN(b.UpperBound) {
-			return "histogram: bounds do not rise"
+			return "histogram: bounds do not increase"
 		}
 		if b.CumulativeCount < last.CumulativeCount || b.CumulativeCount > h.Count {
-			return "histogram: cumulative counts fall or pass the count"
+			return "histogram: cumulative counts decrease or exceed the count"
 		}
 		last = b
 	}
