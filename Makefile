@@ -64,7 +64,7 @@ test: ## Run all tests, against the real database
 	@$(MAKE) $(JOBS) test-needs
 	$(SAY) "Testing the Go packages"
 	@mkdir -p build && go_tests=passed && web_tests=passed; \
-		INSIGHTHUB_TEST_REQUIRED=1 $(TESTDB) -- go test -timeout 30m ./... 2>&1 | tee build/test.log || go_tests=failed; \
+		INSIGHTHUB_TEST_REQUIRED=1 $(TESTDB) -- go test -timeout 30m $(TEST_ARGS) ./... 2>&1 | tee build/test.log || go_tests=failed; \
 		$(MAKE) --no-print-directory test-web || web_tests=failed; \
 		awk -v web="$$web_tests" -v went="$$go_tests" -f cdk/local/testsummary.awk build/test.log; \
 		[ $$go_tests$$web_tests = passedpassed ]
@@ -88,6 +88,27 @@ test-race: $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed $
 	$(SAY) "Testing under the race detector"
 	@INSIGHTHUB_TEST_REQUIRED=1 $(TESTDB) -- env CGO_ENABLED=1 \
 		go test -race -timeout 30m ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/aws/kinesis/... ./lib/timescale/... ./loadtest/drive/...
+
+# Programs that start goroutines and processes, whose tests must not depend on the scheduler.
+CONCURRENT = $(filter-out %/stack %/testdata/echo,$(shell go list -f '{{.Dir}}' ./cdk/local/... ./lib/aws/kinesis ./lib/shardstate ./lib/lambda/... ./lib/stream))
+BUSY      ?= 3
+COUNT     ?= 50
+busy       = loops=; for i in $$(seq $(BUSY)); do while :; do :; done & loops="$$loops $$!"; done; trap 'kill $$loops' EXIT
+
+.PHONY: test-busy
+test-busy: ## Run all tests beside BUSY=3 busy loops
+	@$(busy); $(MAKE) --no-print-directory test TEST_ARGS=-count=1
+
+.PHONY: test-pinned
+test-pinned: ## Run all tests on one core
+	@taskset -c 0 $(MAKE) --no-print-directory test TEST_ARGS=-count=1
+
+.PHONY: test-repeat
+test-repeat: $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Run the tests of concurrent packages COUNT=50 times beside BUSY=3 busy loops, and as often on one core
+	$(SAY) "Testing $(COUNT) times beside $(BUSY) busy loops"
+	@$(busy); INSIGHTHUB_TEST_REQUIRED=1 $(TESTDB) -- go test -timeout 3h -count $(COUNT) $(CONCURRENT)
+	$(SAY) "Testing $(COUNT) times on one core"
+	@INSIGHTHUB_TEST_REQUIRED=1 taskset -c 0 $(TESTDB) -- go test -timeout 3h -count $(COUNT) $(CONCURRENT)
 
 .PHONY: lint
 lint: $(GOLANGCI) ## Run the linters
