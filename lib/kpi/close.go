@@ -180,7 +180,7 @@ func (c *closer) machine(d *device, m *machineWindow) {
 	}
 }
 
-// platform emits the gateway's own figures.
+// platform emits the gateway's samples.
 func (c *closer) platform() {
 	g, s := c.gateway, c.shard
 	start := c.end - s.window

@@ -63,7 +63,8 @@ func ReportSynthetic(out io.Writer) error {
 	w := &printer{out: out}
 	w.print("%d series of each kind, %d samples each, a minute apart; threshold %v.\n\n",
 		syntheticSeeds, syntheticSamples, anomaly.Threshold)
-	w.print("| noise without faults | false alarms per 10,000 samples | of the first %d | after them | most in one series |\n", syntheticLearned)
+	w.print("| noise without faults | false alarms per 10,000 samples | of the first %d | after them | most in one series |\n",
+		syntheticLearned)
 	w.print("| --- | ---: | ---: | ---: | ---: |\n")
 	rows := make([][]outcome, len(noises()))
 	const per = 10_000.0
