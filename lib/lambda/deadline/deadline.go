@@ -9,8 +9,8 @@ import (
 
 // WithMargin returns a context that ends before ctx does: a tenth of the time that is left
 // at now is reserved for the response, or for saving what was done. The limit, unless it is
-// 0, bounds the work further. With neither a deadline nor a limit the context can only be
-// cancelled.
+// 0, bounds the work further. With neither a deadline nor a limit the context is ctx, and
+// nothing is allocated.
 func WithMargin(ctx context.Context, now time.Time, limit time.Duration) (context.Context, context.CancelFunc) {
 	if deadline, ok := ctx.Deadline(); ok {
 		left := deadline.Sub(now)
@@ -20,7 +20,7 @@ func WithMargin(ctx context.Context, now time.Time, limit time.Duration) (contex
 		}
 	}
 	if limit == 0 {
-		return context.WithCancel(ctx)
+		return ctx, func() {}
 	}
 	return context.WithDeadline(ctx, now.Add(limit))
 }
