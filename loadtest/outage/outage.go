@@ -14,8 +14,8 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/loadtest/bench"
 	"github.com/insighthub/insighthub/loadtest/drive"
-	"github.com/insighthub/insighthub/loadtest/figures"
 	"github.com/insighthub/insighthub/loadtest/fleet"
+	"github.com/insighthub/insighthub/loadtest/kpicheck"
 )
 
 // Config of a run.
@@ -43,7 +43,7 @@ type run struct {
 	cfg      Config
 	plug     plug
 	stack    stackfile.Info
-	server   figures.Server
+	server   kpicheck.Server
 	gateways []string
 	report   Report
 }
@@ -91,7 +91,7 @@ func (r *run) underLoad(ctx context.Context, state string) error {
 	if r.stack, err = stackfile.Read(state); err != nil {
 		return err
 	}
-	r.server = figures.Server(r.stack.Prometheus)
+	r.server = kpicheck.Server(r.stack.Prometheus)
 	fc := r.cfg.Fleet
 	fc.Prefix, fc.Start, fc.Horizon = "outage", time.Now(), 24*time.Hour
 	gateways, err := fleet.New(fc)
@@ -206,7 +206,7 @@ func (r *run) age(ctx context.Context) (time.Duration, error) {
 
 // newest is the end of the newest window that every gateway has.
 func (r *run) newest(ctx context.Context) (int64, error) {
-	all, err := figures.Newest(ctx, r.server, r.gateways)
+	all, err := kpicheck.Newest(ctx, r.server, r.gateways)
 	if err != nil {
 		return 0, err
 	}
@@ -241,11 +241,11 @@ func (r *run) compare(ctx context.Context) error {
 		return err
 	}
 	r.say("Recomputing the figures of the windows of %v ...", window)
-	database, err := figures.FromDatabase(ctx, conn, r.gateways, window, until)
+	database, err := kpicheck.FromDatabase(ctx, conn, r.gateways, window, until)
 	if err != nil {
 		return err
 	}
-	prometheus, err := figures.FromPrometheus(ctx, r.server, r.gateways, until)
+	prometheus, err := kpicheck.FromPrometheus(ctx, r.server, r.gateways, until)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/insighthub/insighthub/loadtest/figures"
+	"github.com/insighthub/insighthub/loadtest/kpicheck"
 )
 
 // plug is a folder with a link to a Prometheus, which can be pulled.
@@ -41,7 +41,7 @@ func (p plug) link() string { return filepath.Join(p.dir, "bin", "prometheus") }
 func (p plug) push() error { return os.Symlink(p.server, p.link()) }
 
 // pull ends the process and lets no other start. It returns when nobody answers.
-func (p plug) pull(ctx context.Context, pid int, server figures.Server) error {
+func (p plug) pull(ctx context.Context, pid int, server kpicheck.Server) error {
 	if err := os.Remove(p.link()); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (p plug) pull(ctx context.Context, pid int, server figures.Server) error {
 }
 
 // answers reports whether the server takes writes and answers queries.
-func (plug) answers(ctx context.Context, server figures.Server) bool {
+func (plug) answers(ctx context.Context, server kpicheck.Server) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, string(server)+"/-/ready", http.NoBody)

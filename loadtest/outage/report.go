@@ -18,7 +18,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/insighthub/insighthub/loadtest/figures"
+	"github.com/insighthub/insighthub/loadtest/kpicheck"
 )
 
 // Phase counts the figures of the windows that end in one stretch of the run.
@@ -62,11 +62,11 @@ type Report struct {
 	Failed      int `json:"bridge_invocations_failed"`
 	Rejected    int `json:"samples_rejected"`
 
-	differences []figures.Difference
+	differences []kpicheck.Difference
 }
 
 // count sorts the figures into the phases.
-func (r *Report) count(database, prometheus figures.Set) {
+func (r *Report) count(database, prometheus kpicheck.Samples) {
 	r.Phases = []Phase{{Name: "before"}, {Name: "in the outage"}, {Name: "after"}}
 	phase := func(end int64) *Phase {
 		switch {
@@ -89,24 +89,24 @@ func (r *Report) count(database, prometheus figures.Set) {
 			p.Windows++
 		}
 	}
-	r.differences = figures.Compare(database, prometheus)
+	r.differences = kpicheck.Compare(database, prometheus)
 	for _, d := range r.differences {
 		p := phase(d.End)
 		switch d.Kind {
-		case figures.Missing:
+		case kpicheck.Missing:
 			p.Missing++
-		case figures.Differing:
+		case kpicheck.Differing:
 			p.Differing++
-		case figures.Surplus:
+		case kpicheck.Surplus:
 			p.Surplus++
-		case figures.LeftOut:
+		case kpicheck.LeftOut:
 			p.LeftOut++
 		}
 	}
 }
 
 // readServer reads what the server counts about itself since its start.
-func (r *Report) readServer(ctx context.Context, server figures.Server) error {
+func (r *Report) readServer(ctx context.Context, server kpicheck.Server) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, string(server)+"/metrics", http.NoBody)
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ func (r *Report) print(w io.Writer) error {
 		return err
 	}
 	for _, d := range r.differences[:min(10, len(r.differences))] {
-		fmt.Fprintf(w, "%s: %+v is %v, the database makes it %v\n", d.Kind, d.Figure, d.Prometheus, d.Database)
+		fmt.Fprintf(w, "%s: %+v is %v, the database makes it %v\n", d.Kind, d.Key, d.Prometheus, d.Database)
 	}
 	_, err := fmt.Fprintf(w, `
 Prometheus away         %.1f s

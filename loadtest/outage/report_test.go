@@ -10,15 +10,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/insighthub/insighthub/loadtest/figures"
+	"github.com/insighthub/insighthub/loadtest/kpicheck"
 )
 
 func TestCountByPhase(t *testing.T) {
-	at := func(end int64, name string) figures.Figure {
-		return figures.Figure{Name: name, Gateway: "gw", End: end}
+	at := func(end int64, name string) kpicheck.Key {
+		return kpicheck.Key{Name: name, Gateway: "gw", End: end}
 	}
-	database := figures.Set{at(95, "a"): 1, at(100, "a"): 1, at(105, "a"): 1, at(105, "b"): 1, at(110, "a"): 1, at(115, "a"): 1}
-	prometheus := figures.Set{at(95, "a"): 1, at(100, "a"): 2, at(105, "a"): 1, at(110, "a"): 1, at(110, "c"): 1, at(115, "window_late_events"): 3}
+	database := kpicheck.Samples{at(95, "a"): 1, at(100, "a"): 1, at(105, "a"): 1, at(105, "b"): 1, at(110, "a"): 1, at(115, "a"): 1}
+	prometheus := kpicheck.Samples{at(95, "a"): 1, at(100, "a"): 2, at(105, "a"): 1, at(110, "a"): 1, at(110, "c"): 1, at(115, "window_late_events"): 3}
 	r := Report{Down: 100, Up: 110}
 	r.count(database, prometheus)
 	want := []Phase{
@@ -37,7 +37,7 @@ func TestCountByPhase(t *testing.T) {
 func TestProblem(t *testing.T) {
 	good := func() *Report {
 		r := &Report{Down: 0, Up: 10}
-		set := figures.Set{figures.Figure{Name: "a", End: 5}: 1}
+		set := kpicheck.Samples{kpicheck.Key{Name: "a", End: 5}: 1}
 		r.count(set, set)
 		return r
 	}
@@ -70,11 +70,11 @@ prometheus_tsdb_head_samples_appended_total{type="float"} 1e+06
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(page)) }))
 	defer server.Close()
 	var r Report
-	if err := r.readServer(t.Context(), figures.Server(server.URL)); err != nil || r.OutOfOrder != 3 || r.Refused != 15 || r.Server != "3.16.0" {
+	if err := r.readServer(t.Context(), kpicheck.Server(server.URL)); err != nil || r.OutOfOrder != 3 || r.Refused != 15 || r.Server != "3.16.0" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	page = "up 1\n"
-	if err := r.readServer(t.Context(), figures.Server(server.URL)); err == nil {
+	if err := r.readServer(t.Context(), kpicheck.Server(server.URL)); err == nil {
 		t.Error("no counter, and no error")
 	}
 }

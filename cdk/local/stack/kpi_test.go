@@ -18,7 +18,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
-	"github.com/insighthub/insighthub/loadtest/figures"
+	"github.com/insighthub/insighthub/loadtest/kpicheck"
 )
 
 // windowLength is that of the test's assembly.
@@ -219,7 +219,7 @@ func closeWindows(t *testing.T, s *Stack, names []string, until int64) {
 			}
 		}
 		time.Sleep(300 * time.Millisecond)
-		newest, err := figures.Newest(t.Context(), figures.Server(s.Info().Prometheus), names)
+		newest, err := kpicheck.Newest(t.Context(), kpicheck.Server(s.Info().Prometheus), names)
 		if err == nil && len(newest) != len(names) {
 			err = fmt.Errorf("windows of %d gateways, want %d", len(newest), len(names))
 		}
@@ -236,28 +236,28 @@ func closeWindows(t *testing.T, s *Stack, names []string, until int64) {
 
 // bothSides returns the KPIs of all windows until then: as the database computes them, and
 // as Prometheus stores them.
-func bothSides(t *testing.T, s *Stack, gateways []string, until int64) (database, prometheus figures.Set) {
+func bothSides(t *testing.T, s *Stack, gateways []string, until int64) (database, prometheus kpicheck.Samples) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), s.cfg.Database)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	if database, err = figures.FromDatabase(t.Context(), conn, gateways, windowLength, until); err != nil {
+	if database, err = kpicheck.FromDatabase(t.Context(), conn, gateways, windowLength, until); err != nil {
 		t.Fatal(err)
 	}
-	if prometheus, err = figures.FromPrometheus(t.Context(), figures.Server(s.Info().Prometheus), gateways, until); err != nil {
+	if prometheus, err = kpicheck.FromPrometheus(t.Context(), kpicheck.Server(s.Info().Prometheus), gateways, until); err != nil {
 		t.Fatal(err)
 	}
 	return database, prometheus
 }
 
 // same reports the KPIs that differ.
-func same(t *testing.T, database, prometheus figures.Set) {
+func same(t *testing.T, database, prometheus kpicheck.Samples) {
 	t.Helper()
-	differences := figures.Compare(database, prometheus)
+	differences := kpicheck.Compare(database, prometheus)
 	for _, d := range differences[:min(20, len(differences))] {
-		t.Errorf("%s: %+v: Prometheus has %v, the database %v", d.Kind, d.Figure, d.Prometheus, d.Database)
+		t.Errorf("%s: %+v: Prometheus has %v, the database %v", d.Kind, d.Key, d.Prometheus, d.Database)
 	}
 	t.Logf("%d samples compared, %d differ", len(database), len(differences))
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/prometheus/prometheustest"
 	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
-	"github.com/insighthub/insighthub/loadtest/figures"
+	"github.com/insighthub/insighthub/loadtest/kpicheck"
 )
 
 // outageLength is the shortest; the outage continues until it has as many windows.
@@ -96,7 +96,7 @@ func outage(t *testing.T, server, lags string) {
 	exported := func(what string, since int64) {
 		t.Helper()
 		eventually.True(t, what, func() bool {
-			newest, err := figures.Newest(t.Context(), figures.Server(s.Info().Prometheus), gateways)
+			newest, err := kpicheck.Newest(t.Context(), kpicheck.Server(s.Info().Prometheus), gateways)
 			for _, end := range newest {
 				if end <= since {
 					return false

@@ -1,5 +1,5 @@
--- The figures of windows of $3 s, from the readings alone: for the gateways $1, of all
--- windows that end by $2 (s). Of a window [begin, finish), finish is its name.
+-- The KPI samples of the gateways $1, computed from their readings, for all windows of
+-- $3 s that end by $2 (s). A window [begin, finish) is identified by finish.
 WITH reading_of AS MATERIALIZED (
 	SELECT gateway, device, metric, value, quality, extract(epoch FROM time) AS t, (floor(extract(epoch FROM time) / $3::bigint) + 1) * $3::bigint AS finish
 	FROM reading WHERE gateway = ANY ($1::text[])
@@ -10,7 +10,7 @@ WITH reading_of AS MATERIALIZED (
 ), device_window AS (
 	SELECT gateway, device, generate_series(min(finish), $2::bigint, $3::bigint) AS finish FROM usable GROUP BY gateway, device
 ), state_of AS (
-	-- A state lasts until the next; one that comes again is the same.
+	-- A state lasts until the next one; a repeated report continues it.
 	SELECT gateway, device, finish, value, t,
 		lead(t, 1, $2::numeric) OVER line AS until, lag(value) OVER line AS before
 	FROM usable WHERE metric = 'state'
@@ -32,7 +32,7 @@ WITH reading_of AS MATERIALIZED (
 ), failed AS (
 	SELECT gateway, device, finish, count(*) AS failures FROM state_of WHERE value = 3 AND before <> 3 GROUP BY gateway, device, finish
 ), grown AS (
-	-- A counter that is less than before was set to zero.
+	-- A counter that decreased was reset to zero.
 	SELECT gateway, device, metric, finish, CASE WHEN value >= before THEN value - before WHEN value < before THEN value ELSE 0 END AS growth
 	FROM (
 		SELECT *, lag(value) OVER (PARTITION BY gateway, device, metric ORDER BY t) AS before
@@ -51,7 +51,7 @@ WITH reading_of AS MATERIALIZED (
 ), newest AS (
 	SELECT w.gateway, w.finish, max(u.t) OVER (PARTITION BY w.gateway ORDER BY w.finish) AS t
 	FROM gateway_window w LEFT JOIN (SELECT gateway, finish, max(t) AS t FROM usable GROUP BY gateway, finish) u USING (gateway, finish)
-), figure AS (
+), sample AS (
 	SELECT name, gateway, '' AS device, '' AS metric, '' AS reason, finish, value
 	FROM gateway_window w LEFT JOIN (
 		SELECT gateway, finish, count(*) AS events, count(*) FILTER (WHERE quality = 'bad') AS bad FROM reading_of GROUP BY gateway, finish
@@ -70,7 +70,7 @@ WITH reading_of AS MATERIALIZED (
 	SELECT 'window_failures', gateway, device, '', '', finish, coalesce(failures, 0)
 	FROM device_window LEFT JOIN failed USING (gateway, device, finish)
 	UNION ALL
-	-- The ideal cycle of the configuration that the database begins with is 2 s.
+	-- The ideal cycle in the configuration of a new database is 2 s.
 	SELECT name, gateway, device, '', '', finish, value
 	FROM counts
 	CROSS JOIN LATERAL (VALUES ('window_produced', produced), ('window_good', good), ('window_ideal_seconds', 2 * produced)) AS v (name, value)
@@ -79,4 +79,4 @@ WITH reading_of AS MATERIALIZED (
 	FROM series_window
 	CROSS JOIN LATERAL (VALUES ('series_samples', samples::float8), ('series_min', least), ('series_max', most), ('series_mean', mean), ('series_last', last)) AS v (name, value)
 )
-SELECT name, gateway, device, metric, reason, finish::bigint, value::float8 FROM figure WHERE finish <= $2::bigint
+SELECT name, gateway, device, metric, reason, finish::bigint, value::float8 FROM sample WHERE finish <= $2::bigint

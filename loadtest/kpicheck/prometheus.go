@@ -1,4 +1,4 @@
-package figures
+package kpicheck
 
 import (
 	"context"
@@ -12,17 +12,17 @@ import (
 	"strings"
 )
 
-// Server is a Prometheus; its value is the address, without a slash at the end.
+// Server is the URL of a Prometheus server, without a trailing slash.
 type Server string
 
-// Series is one series of an answer, with its samples by their time in ms.
+// Series is one series of a query's result, with its samples by their time in ms.
 type Series struct {
 	Labels  map[string]string
 	Samples map[int64]float64
 }
 
-// Query asks for an expression at the server's present. A range selector, as
-// x[1h], returns all samples in it.
+// Query evaluates an expression at the server's current time. A range selector such as
+// x[1h] returns all samples of the range.
 func (s Server) Query(ctx context.Context, expr string) ([]Series, error) {
 	all, err := s.query(ctx, expr)
 	if err != nil {
@@ -32,7 +32,8 @@ func (s Server) Query(ctx context.Context, expr string) ([]Series, error) {
 }
 
 func (s Server) query(ctx context.Context, expr string) ([]Series, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, string(s)+"/api/v1/query?"+url.Values{"query": {expr}}.Encode(), http.NoBody)
+	target := string(s) + "/api/v1/query?" + url.Values{"query": {expr}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +42,7 @@ func (s Server) query(ctx context.Context, expr string) ([]Series, error) {
 		return nil, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // read only
-	var answer struct {
+	var response struct {
 		Error string
 		Data  struct {
 			Result []struct {
@@ -51,14 +52,14 @@ func (s Server) query(ctx context.Context, expr string) ([]Series, error) {
 			}
 		}
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(&response); err != nil {
 		return nil, err
 	}
-	if answer.Error != "" {
-		return nil, errors.New(answer.Error)
+	if response.Error != "" {
+		return nil, errors.New(response.Error)
 	}
-	out := make([]Series, 0, len(answer.Data.Result))
-	for _, r := range answer.Data.Result {
+	out := make([]Series, 0, len(response.Data.Result))
+	for _, r := range response.Data.Result {
 		one := Series{Labels: r.Metric, Samples: make(map[int64]float64, len(r.Values))}
 		if r.Value != nil {
 			r.Values = append(r.Values, *r.Value)
@@ -92,30 +93,32 @@ func (s *sample) UnmarshalJSON(raw []byte) error {
 	return err
 }
 
-// FromPrometheus returns the figures that the server has of the gateways' windows
-// that ended in the last hour, by until (s) at the latest.
-func FromPrometheus(ctx context.Context, server Server, gateways []string, until int64) (Set, error) {
-	all, err := server.Query(ctx, fmt.Sprintf(`{__name__=~"insighthub_(window_.*|series_.*|freshness_seconds)",gateway=~%q}[1h]`, strings.Join(gateways, "|")))
+// FromPrometheus returns the samples that the server has for the gateways' windows that
+// ended in the last hour and by until (s).
+func FromPrometheus(ctx context.Context, server Server, gateways []string, until int64) (Samples, error) {
+	all, err := server.Query(ctx, fmt.Sprintf(`{__name__=~"insighthub_(window_.*|series_.*|freshness_seconds)",gateway=~%q}[1h]`,
+		strings.Join(gateways, "|")))
 	if err != nil {
 		return nil, err
 	}
-	out := make(Set)
+	out := make(Samples)
 	for _, one := range all {
 		l := one.Labels
 		for at, value := range one.Samples {
 			if at%1000 != 0 {
-				return nil, fmt.Errorf("%v has a sample at %d ms, which ends no window", l, at)
+				return nil, fmt.Errorf("%v has a sample at %d ms, want whole seconds as windows end on them", l, at)
 			}
 			if at/1000 <= until {
-				out[Figure{strings.TrimPrefix(l["__name__"], "insighthub_"), l["gateway"], l["device"], l["metric"], l["reason"], at / 1000}] = value
+				name := strings.TrimPrefix(l["__name__"], "insighthub_")
+				out[Key{name, l["gateway"], l["device"], l["metric"], l["reason"], at / 1000}] = value
 			}
 		}
 	}
 	return out, nil
 }
 
-// Newest returns the end (s) of the newest window of each gateway of which the
-// server has a figure of the last five minutes.
+// Newest returns, by gateway, the end (s) of the newest window that the server has a
+// sample of, within the last five minutes.
 func Newest(ctx context.Context, server Server, gateways []string) (map[string]int64, error) {
 	all, err := server.Query(ctx, fmt.Sprintf(`timestamp(insighthub_window_events{gateway=~%q})`, strings.Join(gateways, "|")))
 	if err != nil {
