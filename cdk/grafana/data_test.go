@@ -132,10 +132,10 @@ func (f *fleet) detector(now float64) {
 	f.add("insighthub_detect_state_bytes", constant(150_000), detect...)
 	f.add("insighthub_detect_poison_records_total", counter(0), detect...)
 	for name, outcomes := range map[string]map[string]float64{
-		"invocations":   {"done": 1.6, "failed": 0},
-		"events":        {"scored": 3800, "unscored": 150, "late": 40, "bad": 10, "refused": 0},
-		"notifications": {"sent": 0.5, "failed": 0, "left_out": 0},
-		"figures":       {"written": 0.5, "failed": 0, "left_out": 0},
+		"invocations":     {"done": 1.6, "failed": 0},
+		"events":          {"scored": 3800, "unscored": 150, "late": 40, "bad": 10, "refused": 0},
+		"notifications":   {"sent": 0.5, "failed": 0, "left_out": 0},
+		"scores_exported": {"written": 0.5, "failed": 0, "left_out": 0},
 	} {
 		for outcome, per := range outcomes {
 			f.add("insighthub_detect_"+name+"_total", counter(per), slices.Concat(detect, []string{"outcome", outcome})...)

@@ -156,7 +156,10 @@ func pipelineHealth() spec {
 							`sum by (outcome) (rate(insighthub_detect_notifications_total{outcome!="sent"}[5m]))`,
 							"not published: {{outcome}}",
 						},
-						{`sum by (outcome) (rate(insighthub_detect_figures_total{outcome!="written"}[5m]))`, "not exported: {{outcome}}"},
+						{
+							`sum by (outcome) (rate(insighthub_detect_scores_exported_total{outcome!="written"}[5m]))`,
+							"not exported: {{outcome}}",
+						},
 					},
 				},
 				{

@@ -52,8 +52,8 @@ func TestMetrics(t *testing.T) {
 	}
 	defer instance.Shutdown(t.Context())
 	metricstest.Check(t, instance, "insighthub_invocations_total", "insighthub_anomalies_total", "insighthub_detect_events_total",
-		"insighthub_detect_invocations_total", "insighthub_detect_notifications_total", "insighthub_detect_figures_total", "insighthub_detect_poison_records_total",
-		"insighthub_detect_refused_anomalies_total", "insighthub_detect_phase_seconds_total", "insighthub_detect_state_bytes")
+		"insighthub_detect_invocations_total", "insighthub_detect_notifications_total", "insighthub_detect_scores_exported_total", "insighthub_detect_poison_records_total",
+		"insighthub_detect_rejected_anomalies_total", "insighthub_detect_phase_seconds_total", "insighthub_detect_state_bytes")
 }
 
 // TestEventsOnTheBus reads back what the local bus has got.

@@ -39,14 +39,14 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 		return lambdahost.Function{}, err
 	}
 	lineage := kinesis.NewShards(awskinesis.NewFromConfig(h.AWS), s.stream)
-	drawn, err := newFigures(h)
+	exporter, err := newScores(h)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
 	handler, err := assemble(parts{
 		settings: s, objects: objects, lineage: lineage, configurations: configuration{pool},
 		config: detect.Config{
-			Anomalies: anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, h.Log}, Notifier: notifier{bus}, Figures: drawn,
+			Anomalies: anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, h.Log}, Notifier: notifier{bus}, Scores: exporter,
 			Metrics: h.Registry, Log: h.Log, Now: time.Now,
 		},
 	})

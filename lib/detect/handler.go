@@ -32,12 +32,12 @@ type Config struct {
 	// MaxNotified bounds the notifications of one invocation, the most severe anomalies
 	// first: default 200. A plant that starts up has thousands, and nobody reads them.
 	MaxNotified int
-	// Figures exports the scores for dashboards; nil: nowhere. FiguresTimeout bounds the
-	// export of one invocation: default 1 s. MaxFigures bounds the anomalies of one
+	// Scores exports the scores for dashboards; nil: nowhere. ScoresTimeout bounds the
+	// export of one invocation: default 1 s. MaxScores bounds the anomalies of one
 	// invocation that are exported, the most severe first: default 1,000.
-	Figures        Notifier
-	FiguresTimeout time.Duration
-	MaxFigures     int
+	Scores        Notifier
+	ScoresTimeout time.Duration
+	MaxScores     int
 }
 
 // Handler handles the detector's invocations.
@@ -57,8 +57,8 @@ var _ stream.Consumer[*State] = (*consumer)(nil)
 func New(config Config) (*Handler, error) {
 	config.NotifyTimeout = cmp.Or(config.NotifyTimeout, 2*time.Second)
 	config.MaxNotified = cmp.Or(config.MaxNotified, 200)
-	config.FiguresTimeout = cmp.Or(config.FiguresTimeout, time.Second)
-	config.MaxFigures = cmp.Or(config.MaxFigures, 1000)
+	config.ScoresTimeout = cmp.Or(config.ScoresTimeout, time.Second)
+	config.MaxScores = cmp.Or(config.MaxScores, 1000)
 	m, err := newMetrics(config.Metrics)
 	if err != nil {
 		return nil, err
@@ -115,8 +115,8 @@ func (c *consumer) perform(ctx context.Context, shard shardstate.ShardID) error 
 		return err
 	}
 	c.counts.notified = c.notify(ctx, shard, "anomaly notifications failed", c.config.Notifier, c.config.NotifyTimeout, c.config.MaxNotified)
-	if c.config.Figures != nil {
-		c.counts.exported = c.notify(ctx, shard, "anomaly scores not exported", c.config.Figures, c.config.FiguresTimeout, c.config.MaxFigures)
+	if c.config.Scores != nil {
+		c.counts.exported = c.notify(ctx, shard, "anomaly scores not exported", c.config.Scores, c.config.ScoresTimeout, c.config.MaxScores)
 	}
 	return nil
 }

@@ -73,26 +73,26 @@ func TestNobodyReadsThousands(t *testing.T) {
 	}
 }
 
-// TestFiguresAreDrawn wants the scores where they are drawn, the severe ones first, and
+// TestScoresAreExported wants the scores where they are drawn, the severe ones first, and
 // the stream to go on without.
-func TestFiguresAreDrawn(t *testing.T) {
+func TestScoresAreExported(t *testing.T) {
 	p, rule := jumpy(100)
 	b, drawn := newBench(t, p, rule), &told{}
-	b.config.Figures, b.config.MaxFigures = drawn, 20
+	b.config.Scores, b.config.MaxScores = drawn, 20
 	b.configure(b.config)
 	b.all(50)
 	if len(b.book.kept) != 50 || len(b.told.ids) != 50 || !slices.Equal(drawn.ids, slices.Concat(b.told.ids[:20], b.told.ids[25:45])) {
 		t.Errorf("%d kept, %d told, %d drawn", len(b.book.kept), len(b.told.ids), len(drawn.ids))
 	}
-	if written, left := b.counter("insighthub_detect_figures_total", "written"), b.counter("insighthub_detect_figures_total", "left_out"); written != 40 || left != 10 {
+	if written, left := b.counter("insighthub_detect_scores_exported_total", "written"), b.counter("insighthub_detect_scores_exported_total", "left_out"); written != 40 || left != 10 {
 		t.Errorf("%v written, %v left out", written, left)
 	}
 
 	b = newBench(t, p, rule)
-	b.config.Figures = &told{err: errors.New("no screen today"), cut: 10}
+	b.config.Scores = &told{err: errors.New("no screen today"), cut: 10}
 	b.configure(b.config)
 	b.all(100)
-	if written, failed := b.counter("insighthub_detect_figures_total", "written"), b.counter("insighthub_detect_figures_total", "failed"); written != 10 || failed != 40 {
+	if written, failed := b.counter("insighthub_detect_scores_exported_total", "written"), b.counter("insighthub_detect_scores_exported_total", "failed"); written != 10 || failed != 40 {
 		t.Errorf("%v written, %v failed", written, failed)
 	}
 	if log := b.log.String(); !strings.Contains(log, "no screen today") || len(b.book.kept) != 50 {

@@ -14,31 +14,30 @@ import (
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 )
 
-// scoreFigure is the metric of which an anomaly is a sample: its score, at the time of
-// its event, with the labels site, gateway, device, metric (of a machine's none) and
-// kind. Counts and rates of anomalies are those of its samples, which come out the same
-// however often the function finds them; counters of its processes could not say of
-// whose machine they are, and would be too many.
-const scoreFigure = "insighthub_anomaly_score"
+// scoreMetric is the metric that has a sample for each anomaly: its score at the time
+// of its event, with the labels site, gateway, device, kind, and metric unless the
+// anomaly is of a whole machine. Operators count these samples: a redelivered record
+// writes the same ones. A counter per machine would be too many series per environment.
+const scoreMetric = "insighthub_anomaly_score"
 
-// figures are the scores in Prometheus.
-type figures struct{ client metrics.Writer }
+// scores exports anomaly scores to Prometheus.
+type scores struct{ client metrics.Writer }
 
-var _ detect.Notifier = figures{}
+var _ detect.Notifier = scores{}
 
-// newFigures returns nil without a Prometheus to write to.
-func newFigures(h *lambdahost.Host) (detect.Notifier, error) {
+// newScores returns nil if no remote write URL is configured.
+func newScores(h *lambdahost.Host) (detect.Notifier, error) {
 	// One attempt: the stream does not wait for scores.
 	client, err := h.RemoteWrite(remotewrite.Config{MaxAttempts: 1, MaxBisections: 16})
 	if client == nil || err != nil {
 		return nil, err
 	}
-	return figures{client}, nil
+	return scores{client}, nil
 }
 
-func (f figures) Notify(ctx context.Context, found []directory.Anomaly) (int, error) {
+func (s scores) Notify(ctx context.Context, found []directory.Anomaly) (int, error) {
 	series, anomalies := seriesOf(found)
-	result, err := f.client.Write(ctx, series)
+	result, err := s.client.Write(ctx, series)
 	if err != nil {
 		settled := 0
 		for _, n := range anomalies[:result.Settled] {
@@ -47,15 +46,15 @@ func (f figures) Notify(ctx context.Context, found []directory.Anomaly) (int, er
 		return max(settled-lost(&result), 0), err
 	}
 	if n := lost(&result); n > 0 {
-		return max(len(found)-n, 0), fmt.Errorf("%w: %s", errRefused, result.Rejected[0].Reason)
+		return max(len(found)-n, 0), fmt.Errorf("%w: %s", errRejected, result.Rejected[0].Reason)
 	}
 	return len(found), nil
 }
 
-var errRefused = errors.New("samples refused")
+var errRejected = errors.New("samples rejected")
 
-// lost counts the samples that are rejected and not duplicates, such as those of an
-// invocation that is repeated.
+// lost counts the rejected samples, without the duplicates that a repeated invocation
+// writes.
 func lost(result *remotewrite.Result) (n int) {
 	for i := range result.Rejected {
 		if !result.Rejected[i].Duplicate {
@@ -65,9 +64,9 @@ func lost(result *remotewrite.Result) (n int) {
 	return n
 }
 
-// seriesOf returns the samples by series, and how many anomalies each series stands
-// for. Of two within a millisecond, which is as fine as Prometheus's clock is, the
-// greater score stays.
+// seriesOf returns the samples by series, and the number of anomalies in each series.
+// Of two anomalies in one millisecond, the resolution of Prometheus, it exports the
+// greater score.
 func seriesOf(found []directory.Anomaly) (series []remotewrite.Series, anomalies []int) {
 	order := make([]*directory.Anomaly, len(found))
 	for i := range found {
@@ -85,14 +84,16 @@ func seriesOf(found []directory.Anomaly) (series []remotewrite.Series, anomalies
 		if i == 0 || same(order[i-1], a) != 0 {
 			series = append(series, remotewrite.Series{
 				Labels: []remotewrite.Label{
-					{Name: remotewrite.NameLabel, Value: scoreFigure},
+					{Name: remotewrite.NameLabel, Value: scoreMetric},
 					{Name: "device", Value: string(a.Device)},
 					{Name: "gateway", Value: string(a.Gateway)},
 					{Name: "kind", Value: string(a.Kind)},
 					{Name: "metric", Value: string(a.Metric)},
 					{Name: "site", Value: string(a.Site)},
 				},
-				Metadata: remotewrite.Metadata{Type: remotewrite.Gauge, Help: "Score of an anomaly, at the time of its event; a rule's is 1."},
+				Metadata: remotewrite.Metadata{
+					Type: remotewrite.Gauge, Help: "Score of an anomaly at the time of its event; 1 for alarms of rules.",
+				},
 			})
 			anomalies = append(anomalies, 0)
 		}
