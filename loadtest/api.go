@@ -14,10 +14,7 @@ func readAPI(ctx context.Context, args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("api", flag.ContinueOnError)
 	cfg := bench.APIConfig{Config: bench.Config{Stdout: stdout}}
 	fs.StringVar(&cfg.State, "state", "", "state folder of a running stack; empty starts one")
-	fs.StringVar(&cfg.Local, "local", "build/local/insighthub-local", "program of the local stack")
-	fs.StringVar(&cfg.Assembly, "assembly", "cdk.out", "synthesised CDK app")
-	fs.StringVar(&cfg.Timescale, "timescale", ".local/timescale", "unpacked database server")
-	fs.StringVar(&cfg.Prometheus, "prometheus", ".local/prometheus", "unpacked Prometheus")
+	cfg.Stack.Flags(fs)
 	fs.StringVar(&cfg.Out, "out", "build/bench/api", "folder for api.json")
 	fs.IntVar(&cfg.Events, "events", 10_000_000, "events to read from, at one a second in each of 100 series")
 	fs.Float64Var(&cfg.Rate, "rate", 200, "requests per second")

@@ -26,13 +26,13 @@ import (
 )
 
 // fleetFlags are shared by all commands that simulate a fleet.
-func fleetFlags(fs *flag.FlagSet, gateways int) *fleet.Config {
+func fleetFlags(fs *flag.FlagSet, gateways, samples int) *fleet.Config {
 	var c fleet.Config
 	fs.StringVar(&c.Site, "site", "plant-1", "site that the gateways belong to")
 	fs.Uint64Var(&c.Seed, "seed", 1, "seed of the fleet: the same seed gives the same machines and faults")
 	fs.IntVar(&c.Gateways, "gateways", gateways, "number of gateways")
 	fs.IntVar(&c.Machines, "machines", 10, "machines behind each gateway, 10 metrics each")
-	fs.IntVar(&c.Samples, "samples", 10, "samples of each series in one batch")
+	fs.IntVar(&c.Samples, "samples", samples, "samples of each series in one batch")
 	return &c
 }
 
@@ -47,7 +47,7 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 	check := fs.Bool("verify", false, "afterwards compare what was acknowledged with what is stored; fails when an event is lost or doubled")
 	truth := fs.String("truth", "", "file to write the faults to, as JSON")
 	described := fs.Bool("describe", true, "make the site and give the metrics their units, by the API, as the first account")
-	fc := fleetFlags(fs, 2)
+	fc := fleetFlags(fs, 2, 10)
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -278,11 +278,8 @@ func replayFile(ctx context.Context, stdout io.Writer, sender *replay.Sender, pa
 func benchmark(ctx context.Context, args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	cfg := bench.Config{Stdout: stdout}
-	fs.StringVar(&cfg.Local, "local", "build/local/insighthub-local", "program of the local stack")
+	cfg.Stack.Flags(fs)
 	fs.StringVar(&cfg.Yardstick, "yardstick", "build/local/yardstick", "program of the yardstick")
-	fs.StringVar(&cfg.Assembly, "assembly", "cdk.out", "synthesised CDK app")
-	fs.StringVar(&cfg.Timescale, "timescale", ".local/timescale", "unpacked database server")
-	fs.StringVar(&cfg.Prometheus, "prometheus", ".local/prometheus", "unpacked Prometheus")
 	fs.StringVar(&cfg.Out, "out", "build/bench", "folder for pipeline.json")
 	fs.Float64Var(&cfg.FixedRate, "rate", 100_000, "fixed rate in events/s")
 	fs.Float64Var(&cfg.StartRate, "start-rate", 0, "where the search for the held rate begins; 0 measures it")
@@ -290,7 +287,7 @@ func benchmark(ctx context.Context, args []string, stdout io.Writer) error {
 	fs.BoolVar(&cfg.KPIs, "kpis", false, "let the bridge run beside the store, and measure when its figures become visible")
 	fs.BoolVar(&cfg.SkipYardstick, "skip-yardstick", false, "measure the pipeline alone")
 	fs.BoolVar(&cfg.FixedOnly, "fixed-only", false, "measure at the fixed rate alone")
-	fc := fleetFlags(fs, 50)
+	fc := fleetFlags(fs, 50, 10)
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

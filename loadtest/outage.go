@@ -13,18 +13,15 @@ import (
 func withoutPrometheus(ctx context.Context, args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("outage", flag.ContinueOnError)
 	cfg := outage.Config{Stdout: stdout}
-	fs.StringVar(&cfg.Local, "local", "build/local/insighthub-local", "program of the local stack")
-	fs.StringVar(&cfg.Assembly, "assembly", "cdk.out", "synthesised CDK app")
-	fs.StringVar(&cfg.Timescale, "timescale", ".local/timescale", "unpacked database server")
-	fs.StringVar(&cfg.Prometheus, "prometheus", ".local/prometheus", "unpacked Prometheus that is taken away; .local/prometheus3 after make prometheus3")
+	cfg.Stack.Flags(fs)
+	fs.Lookup("prometheus").Usage = "folder of the Prometheus that is stopped; .local/prometheus3 after make prometheus3"
 	fs.StringVar(&cfg.Out, "out", "build/outage", "folder for outage.json")
 	fs.Float64Var(&cfg.Rate, "rate", 1000, "events per second of the whole fleet")
 	fs.DurationVar(&cfg.Before, "before", 40*time.Second, "how long all goes well first")
 	fs.DurationVar(&cfg.Length, "length", 5*time.Minute, "how long Prometheus is away")
 	fs.DurationVar(&cfg.CatchUp, "catch-up", time.Minute, "how long Prometheus may take to catch up")
 	fs.DurationVar(&cfg.After, "after", 15*time.Second, "how long all goes well afterwards")
-	fc := fleetFlags(fs, 2)
-	fs.Lookup("samples").DefValue, fc.Samples = "2", 2
+	fc := fleetFlags(fs, 2, 2)
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,9 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
+	"github.com/insighthub/insighthub/loadtest/benchfile"
 	"github.com/insighthub/insighthub/loadtest/drive"
+	"github.com/insighthub/insighthub/loadtest/localstack"
 )
 
 // APIConfig of a run against the API's reads.
@@ -72,14 +73,10 @@ func RunAPI(ctx context.Context, cfg APIConfig) (err error) {
 	if cfg.State != "" {
 		stack, err = stackfile.Read(cfg.State)
 	} else {
-		state := filepath.Join(cfg.Out, "state")
-		if err := os.RemoveAll(state); err != nil {
-			return err
-		}
-		var proc *child
+		var proc *localstack.Process
 		fmt.Fprintln(cfg.Stdout, "Starting the local stack on an empty state folder ...")
-		if proc, stack, err = startStack(ctx, cfg.Config, state); err == nil {
-			defer func() { err = errors.Join(err, proc.stop()) }()
+		if proc, stack, err = startStack(ctx, cfg.Config); err == nil {
+			defer func() { err = errors.Join(err, proc.Stop()) }()
 		}
 	}
 	if err != nil {
@@ -95,12 +92,7 @@ func RunAPI(ctx context.Context, cfg APIConfig) (err error) {
 	if err := readAPI(ctx, cfg, stack, &report); err != nil {
 		return err
 	}
-	raw, err := json.MarshalIndent(report, "", "  ")
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(cfg.Out, "api.json")
-	if err := os.WriteFile(path, append(raw, '\n'), 0o644); err != nil { //nolint:gosec // a report
+	if err := benchfile.Write(filepath.Join(cfg.Out, "api.json"), report); err != nil {
 		return err
 	}
 	report.print(cfg.Stdout)

@@ -5,7 +5,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,16 +13,17 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/insighthub/insighthub/loadtest/benchfile"
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/fleet"
+	"github.com/insighthub/insighthub/loadtest/localstack"
 )
 
 // Config of a run.
 type Config struct {
-	// Local, Yardstick: the programs. Assembly: the synthesised CDK app.
-	// Timescale, Prometheus: the unpacked servers.
-	Local, Yardstick, Assembly, Timescale, Prometheus string
-	// Out takes pipeline.json, the logs and, while it runs, the stack's state.
+	Stack     localstack.Config
+	Yardstick string // program
+	// Out is the folder of pipeline.json, the logs and, during the run, the stack's state.
 	Out string
 	// FixedRate in events/s; Duration of the fixed and the held phase.
 	FixedRate float64
@@ -69,17 +69,13 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := os.MkdirAll(cfg.Out, 0o755); err != nil { //nolint:gosec // the database's user must pass through
 		return err
 	}
-	state := filepath.Join(cfg.Out, "state")
-	if err := os.RemoveAll(state); err != nil {
-		return err
-	}
 	fmt.Fprintln(cfg.Stdout, "Starting the local stack on an empty state folder ...")
 	started := time.Now()
-	stackProc, stack, err := startStack(ctx, cfg, state)
+	stackProc, stack, err := startStack(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	stop := stackProc.stop
+	stop := stackProc.Stop
 	tokens, err := NewTokens(stack, cfg.Fleet.Site)
 	if err != nil {
 		return errors.Join(err, stop())
@@ -88,10 +84,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if !cfg.SkipYardstick {
 		proc, url, dsn, err := startYardstick(ctx, cfg, stack)
 		if err != nil {
-			return errors.Join(err, stackProc.stop())
+			return errors.Join(err, stop())
 		}
-		systems = append(systems, newYardstick(cfg, stack, url, dsn, proc.cmd.Process.Pid))
-		stop = func() error { return errors.Join(proc.stop(), stackProc.stop()) }
+		systems = append(systems, newYardstick(cfg, stack, url, dsn, proc.PID()))
+		stop = func() error { return errors.Join(proc.Stop(), stackProc.Stop()) }
 	}
 	first, err := systems[0].firstStored(ctx)
 	if err != nil {
@@ -102,16 +98,12 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(state); err != nil {
+	if err := os.RemoveAll(localstack.State(cfg.Out)); err != nil {
 		return err
 	}
 	report.StartSeconds = first.Sub(started).Seconds()
-	raw, err := json.MarshalIndent(report, "", "  ")
-	if err != nil {
-		return err
-	}
 	path := filepath.Join(cfg.Out, "pipeline.json")
-	if err := os.WriteFile(path, append(raw, '\n'), 0o644); err != nil { //nolint:gosec // a report
+	if err := benchfile.Write(path, report); err != nil {
 		return err
 	}
 	report.Print(cfg.Stdout)
@@ -125,9 +117,10 @@ func Run(ctx context.Context, cfg Config) error {
 // measure runs the fixed rate on each system in turn, then the held rate.
 func measure(ctx context.Context, cfg Config, systems []*system) (*Report, error) {
 	report := &Report{
-		Machine: machine(), Commit: commit(ctx), Cores: runtime.NumCPU(), Date: time.Now().UTC().Format(time.DateOnly),
-		EventsPerBatch: cfg.Fleet.EventsPerBatch(), Gateways: cfg.Fleet.Gateways, SeriesPerGateway: cfg.Fleet.Machines * len(fleet.MetricNames()),
-		Seconds: cfg.Duration.Seconds(), KPIs: cfg.KPIs,
+		Machine: benchfile.Machine(), Commit: benchfile.Commit(ctx), Cores: runtime.NumCPU(), Date: time.Now().UTC().Format(time.DateOnly),
+		EventsPerBatch: cfg.Fleet.EventsPerBatch(), Gateways: cfg.Fleet.Gateways,
+		SeriesPerGateway: cfg.Fleet.Machines * len(fleet.MetricNames()),
+		Seconds:          cfg.Duration.Seconds(), KPIs: cfg.KPIs,
 	}
 	warm := 2 * time.Second
 	if cfg.KPIs { // a window has closed, and Prometheus knows all series

@@ -1,12 +1,8 @@
 package bench
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -123,24 +119,4 @@ func cpuLine(cpu map[string]float64) string {
 	}
 	slices.Sort(parts)
 	return fmt.Sprintf("total %.2f\t%s", cpu["total"], strings.Join(parts, ", "))
-}
-
-func machine() string {
-	raw, err := os.ReadFile("/proc/cpuinfo")
-	if err == nil {
-		for line := range strings.SplitSeq(string(raw), "\n") {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				return strings.TrimSpace(value)
-			}
-		}
-	}
-	return runtime.GOOS + "/" + runtime.GOARCH
-}
-
-func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
 }

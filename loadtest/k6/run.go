@@ -16,12 +16,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/benchfile"
+	"github.com/insighthub/insighthub/loadtest/localstack"
 )
 
 // Config says what to run, and against what.
@@ -38,8 +39,8 @@ type Config struct {
 
 	// State is the folder in which a running local stack is looked for.
 	State string
-	// The parts of a local stack, to start one when none runs.
-	Local, Assembly, Functions, Timescale, Prometheus string
+	// Stack is started when none runs.
+	Stack localstack.Config
 	// Events are stored before the scripts run; local stacks only.
 	Events int64
 
@@ -199,9 +200,9 @@ type fact struct{ name, value string }
 func (c Config) facts(ctx context.Context, t target) []fact {
 	all := []fact{{"date", time.Now().UTC().Format(time.DateTime) + " UTC"}, {"target", t.what}}
 	if t.local {
-		all = append(all, fact{"machine", machine() + ", " + strconv.Itoa(runtime.NumCPU()) + " cores, shared by the platform, its database and k6"})
+		all = append(all, fact{"machine", fmt.Sprintf("%s, %d cores, shared by the platform, its database and k6", benchfile.Machine(), runtime.NumCPU())})
 	}
-	all = append(all, fact{"commit", commit(ctx)})
+	all = append(all, fact{"commit", benchfile.Commit(ctx)})
 	if version, err := exec.CommandContext(ctx, c.Program, "version").Output(); err == nil { //nolint:gosec // the user named it
 		all = append(all, fact{"k6", strings.TrimSpace(string(version))})
 	}
@@ -229,24 +230,4 @@ func quoted(s string) []byte {
 		return []byte(`""`)
 	}
 	return raw
-}
-
-func machine() string {
-	raw, err := os.ReadFile("/proc/cpuinfo")
-	if err == nil {
-		for line := range strings.SplitSeq(string(raw), "\n") {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				return strings.TrimSpace(value)
-			}
-		}
-	}
-	return runtime.GOOS + "/" + runtime.GOARCH
-}
-
-func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
 }

@@ -7,15 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/localstack"
 )
 
 // target is what is put under load.
@@ -62,9 +60,11 @@ func (c Config) target(ctx context.Context) (t target, stop func() error, err er
 	if !running {
 		what = "a local stack of its own, empty at first"
 		fmt.Fprintln(c.Stdout, "starting a local stack")
-		if stack, stop, err = c.startStack(ctx); err != nil {
+		var proc *localstack.Process
+		if proc, stack, err = c.Stack.Start(ctx, c.Out); err != nil {
 			return target{}, nil, err
 		}
+		stop = proc.Stop
 	}
 	_, err = checkTarget(stack.HTTP, "")
 	if err == nil && (stack.AdminName == "" || stack.AdminPassword == "") {
@@ -74,13 +74,6 @@ func (c Config) target(ctx context.Context) (t target, stop func() error, err er
 		return target{}, nil, errors.Join(err, stop())
 	}
 	return target{url: stack.HTTP, admin: stack.AdminName, password: stack.AdminPassword, what: what, local: true, stack: stack}, stop, nil
-}
-
-func (c Config) stateOf(running bool) string {
-	if running {
-		return c.State
-	}
-	return filepath.Join(c.Out, "state")
 }
 
 // running reports whether a stack answers that has its addresses in the folder: one
@@ -102,56 +95,4 @@ func running(ctx context.Context, state string) (stackfile.Info, bool) {
 		return stackfile.Info{}, false
 	}
 	return stack, answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
-}
-
-// startStack starts a stack on an empty state folder, so that each run finds the same.
-func (c Config) startStack(ctx context.Context) (stackfile.Info, func() error, error) {
-	state := c.stateOf(false)
-	log, err := os.Create(filepath.Join(c.Out, "local.log"))
-	if err != nil {
-		return stackfile.Info{}, nil, err
-	}
-	defer log.Close() //nolint:errcheck // the process has its own
-	// Not with ctx: the stack goes on while k6 ends what was interrupted.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), c.Local, "-assembly", c.Assembly, "-stage", "dev", "-state", state, "-http", "127.0.0.1:0", //nolint:gosec // the project's own program
-		"-functions", c.Functions, "-timescale", c.Timescale, "-prometheus", c.Prometheus, "-prometheus-http", "127.0.0.1:0")
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		return stackfile.Info{}, nil, fmt.Errorf("start the local stack: %w", err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
-	stop := func() error { return stopStack(cmd, done) }
-	deadline := time.After(time.Minute)
-	for {
-		if stack, err := stackfile.Read(state); err == nil {
-			return stack, stop, nil
-		}
-		select {
-		case err := <-done:
-			return stackfile.Info{}, nil, fmt.Errorf("the local stack ended at its start, see %s: %w", log.Name(), err)
-		case <-ctx.Done():
-			return stackfile.Info{}, nil, errors.Join(ctx.Err(), stop())
-		case <-deadline:
-			return stackfile.Info{}, nil, errors.Join(fmt.Errorf("the local stack does not answer, see %s", log.Name()), stop())
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// stopStack asks the stack to end and waits for it.
-func stopStack(cmd *exec.Cmd, done <-chan error) error {
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	select {
-	case err := <-done:
-		if _, ok := errors.AsType[*exec.ExitError](err); ok { // it was told to end
-			return nil
-		}
-		return err
-	case <-time.After(time.Minute):
-		return errors.Join(errors.New("the local stack does not stop"), cmd.Process.Kill())
-	}
 }

@@ -16,14 +16,13 @@ import (
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/fleet"
 	"github.com/insighthub/insighthub/loadtest/kpicheck"
+	"github.com/insighthub/insighthub/loadtest/localstack"
 )
 
 // Config of a run.
 type Config struct {
-	// Local: the program of the local stack. Assembly: the synthesised CDK app, of
-	// which stage dev runs. Timescale, Prometheus: the unpacked servers.
-	Local, Assembly, Timescale, Prometheus string
-	// Out takes outage.json, the logs and, while it runs, the stack's state.
+	Stack localstack.Config
+	// Out is the folder of outage.json, the logs and, during the run, the stack's state.
 	Out string
 	// Rate in events/s.
 	Rate float64
@@ -51,27 +50,29 @@ type run struct {
 // Run does it all, prints the report and writes outage.json. It fails when a
 // figure is missing or another, or did not come in order.
 func Run(ctx context.Context, cfg Config) (err error) {
-	state := filepath.Join(cfg.Out, "state")
-	if err := os.RemoveAll(state); err != nil {
-		return err
-	}
+	state := localstack.State(cfg.Out)
 	if err := os.MkdirAll(cfg.Out, 0o755); err != nil { //nolint:gosec // the database's user must pass through
 		return err
 	}
 	r := &run{cfg: cfg}
-	if r.plug, err = newPlug(cfg.Prometheus, filepath.Join(cfg.Out, "prometheus")); err != nil {
+	if r.plug, err = newPlug(cfg.Stack.Prometheus, filepath.Join(cfg.Out, "prometheus")); err != nil {
 		return err
 	}
 	fmt.Fprintln(cfg.Stdout, "Starting the local stack on an empty state folder ...")
-	local, err := startStack(ctx, cfg, state, r.plug.dir)
+	cfg.Stack.Prometheus = r.plug.dir
+	local, stack, err := cfg.Stack.Start(ctx, cfg.Out)
 	if err != nil {
 		return err
 	}
+	r.stack = stack
 	if err = r.underLoad(ctx, state); err == nil {
 		err = r.compare(ctx)
 	}
-	if err = errors.Join(err, local.stop()); err != nil {
+	if err = errors.Join(err, local.Stop()); err != nil {
 		return err
+	}
+	if code := local.ExitCode(); code != 0 {
+		return fmt.Errorf("the local stack ended with exit code %d", code)
 	}
 	if err := r.report.readLog(filepath.Join(state, "logs", "bridge.log")); err != nil {
 		return err
@@ -87,10 +88,6 @@ func Run(ctx context.Context, cfg Config) (err error) {
 
 // underLoad runs the fleet and the outage.
 func (r *run) underLoad(ctx context.Context, state string) error {
-	var err error
-	if r.stack, err = stackfile.Read(state); err != nil {
-		return err
-	}
 	r.server = kpicheck.Server(r.stack.Prometheus)
 	fc := r.cfg.Fleet
 	fc.Prefix, fc.Start, fc.Horizon = "outage", time.Now(), 24*time.Hour

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/insighthub/insighthub/loadtest/benchfile"
 	"github.com/insighthub/insighthub/loadtest/kpicheck"
 )
 
@@ -188,19 +188,16 @@ func (r *Report) problem() error {
 
 // write prints the report and writes outage.json.
 func (r *Report) write(ctx context.Context, cfg Config) error {
-	r.Machine, r.Commit, r.Date, r.Rate = machine(), commit(ctx), time.Now().UTC().Format(time.DateOnly), cfg.Rate
-	raw, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
+	r.Machine = fmt.Sprintf("%s, %d cores", benchfile.Machine(), runtime.NumCPU())
+	r.Commit, r.Date, r.Rate = benchfile.Commit(ctx), time.Now().UTC().Format(time.DateOnly), cfg.Rate
 	path := filepath.Join(cfg.Out, "outage.json")
-	if err := os.WriteFile(path, append(raw, '\n'), 0o644); err != nil { //nolint:gosec // a report
+	if err := benchfile.Write(path, r); err != nil {
 		return err
 	}
 	if err := r.print(cfg.Stdout); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(cfg.Stdout, "\nWritten to", path)
+	_, err := fmt.Fprintln(cfg.Stdout, "\nWritten to", path)
 	return err
 }
 
@@ -229,27 +226,4 @@ samples refused         %g by the server, %d by the bridge's account
 bridge's invocations    %d, %d of them failed and repeated
 `, r.OutageSeconds, r.CaughtUpSeconds, r.OutOfOrder, r.Refused, r.Rejected, r.Invocations, r.Failed)
 	return err
-}
-
-func machine() string {
-	name := runtime.GOOS + "/" + runtime.GOARCH
-	raw, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		raw = nil
-	}
-	for line := range strings.SplitSeq(string(raw), "\n") {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			name = strings.TrimSpace(value)
-			break
-		}
-	}
-	return fmt.Sprintf("%s, %d cores", name, runtime.NumCPU())
-}
-
-func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--short", "HEAD").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
 }
