@@ -82,13 +82,14 @@ func (c *consumer) Fold(ctx context.Context, a *stream.Attempt[*State]) error {
 	if w.err != nil {
 		return w.err
 	}
+	add := w.add // evaluated once: as an argument it would be allocated for each record
 	err := a.Each(ctx, func(b *telemetry.Batch, arrival telemetry.Micros) {
 		c.counts.add(b, state.shard.Observe(b, arrival))
 	}, func(r *telemetry.Record) error {
 		if !r.Arrival.IsZero() {
 			state.shard.Advance(telemetry.MicrosOf(r.Arrival))
 		}
-		state.shard.EmitClosed(w.add)
+		state.shard.EmitClosed(add)
 		return w.err
 	})
 	if c.counts.atLimit > 0 {
@@ -102,7 +103,7 @@ func (c *consumer) Fold(ctx context.Context, a *stream.Attempt[*State]) error {
 }
 
 // Report implements stream.Consumer.
-func (c *consumer) Report(a *stream.Attempt[*State], err error) []slog.Attr {
+func (c *consumer) Report(attrs []slog.Attr, a *stream.Attempt[*State], err error) []slog.Attr {
 	if c.writer.attempt != nil { // it came as far as Fold
 		delete(c.settled, a.Shard)
 		if err != nil { // the next attempt leaves out the windows that are written
@@ -114,7 +115,11 @@ func (c *consumer) Report(a *stream.Attempt[*State], err error) []slog.Attr {
 	if a.State != nil {
 		series = a.State.shard.Series()
 	}
-	return append(c.counts.attrs(),
+	return append(attrs,
+		slog.Int("duplicates", c.counts.report.Duplicates),
+		slog.Int("late", c.counts.report.Late),
+		slog.Int("early", c.counts.report.Early),
+		slog.Int("refused", c.counts.report.Refused),
 		slog.Int("samples", c.writer.written),
 		slog.Int("rejected", c.writer.rejected),
 		slog.Int("duplicate_samples", c.writer.duplicates),
@@ -142,14 +147,5 @@ func (c *counts) add(b *telemetry.Batch, r kpi.Report) {
 	if r.AtLimit() {
 		c.atLimit += r.Refused + r.Unverified + r.Crowded
 		c.limited = b.Gateway
-	}
-}
-
-func (c *counts) attrs() []slog.Attr {
-	return []slog.Attr{
-		slog.Int("duplicates", c.report.Duplicates),
-		slog.Int("late", c.report.Late),
-		slog.Int("early", c.report.Early),
-		slog.Int("refused", c.report.Refused),
 	}
 }

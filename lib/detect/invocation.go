@@ -47,14 +47,14 @@ func (c *counts) add(b *telemetry.Batch, r Report) {
 }
 
 // Report implements stream.Consumer.
-func (c *consumer) Report(a *stream.Attempt[*State], err error) []slog.Attr {
+func (c *consumer) Report(attrs []slog.Attr, a *stream.Attempt[*State], err error) []slog.Attr {
 	series := 0
 	if a.State != nil {
 		series = a.State.series
 	}
 	c.metrics.add(string(a.Shard), &c.counts, c.folder.found, series, err)
 	n := &c.counts
-	return []slog.Attr{
+	return append(attrs,
 		slog.Int("scored", n.report.Scored),
 		slog.Int("late", n.report.Late),
 		slog.Int("bad", n.report.Bad),
@@ -65,5 +65,5 @@ func (c *consumer) Report(a *stream.Attempt[*State], err error) []slog.Attr {
 		slog.Int("notified", n.notified.sent),
 		slog.Int("exported", n.exported.sent),
 		slog.Int("series", series),
-	}
+	)
 }

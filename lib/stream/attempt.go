@@ -65,9 +65,9 @@ func (a *Attempt[S]) Perform(ctx context.Context, effect func(context.Context) e
 	return err
 }
 
-// attrs are the attributes that the log lines of all consumers have.
-func (a *Attempt[S]) attrs() []slog.Attr {
-	return []slog.Attr{
+// appendAttrs appends the attributes that the log lines of all consumers have.
+func (a *Attempt[S]) appendAttrs(dst []slog.Attr) []slog.Attr {
+	return append(dst,
 		slog.String("shard", string(a.Shard)),
 		slog.Int("records", a.records),
 		slog.Int("skipped", a.skipped),
@@ -75,10 +75,10 @@ func (a *Attempt[S]) attrs() []slog.Attr {
 		slog.Int("events", a.events),
 		slog.Bool("stale", a.stale),
 		slog.Int("state_bytes", a.stateBytes),
-		slog.Int64("load_us", (a.load + a.confirm).Microseconds()),
+		slog.Int64("load_us", (a.load+a.confirm).Microseconds()),
 		slog.Int64("fold_us", a.fold.Microseconds()),
 		slog.Int64("write_us", a.write.Microseconds()),
 		slog.Int64("save_us", a.save.Microseconds()),
 		slog.String("watermark", string(a.watermark)),
-	}
+	)
 }

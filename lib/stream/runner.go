@@ -34,9 +34,9 @@ type Consumer[S any] interface {
 	// ctx ends early enough for the state to be saved. It is not called when all
 	// records are in the state already.
 	Fold(ctx context.Context, a *Attempt[S]) error
-	// Report counts what became of the invocation's last attempt, which failed with
-	// err unless that is nil, and returns it as attributes of the invocation's log line.
-	Report(a *Attempt[S], err error) []slog.Attr
+	// Report counts the outcome of the invocation's last attempt, which failed with err
+	// unless that is nil, and appends it to the attributes of the invocation's log line.
+	Report(attrs []slog.Attr, a *Attempt[S], err error) []slog.Attr
 }
 
 // RunnerConfig is what a Runner is made of. Every field is needed.
@@ -68,6 +68,7 @@ type Runner[S any] struct {
 	mu      sync.Mutex
 	reader  Reader
 	attempt Attempt[S]
+	attrs   []slog.Attr // memory for the next log line: handlers copy the attributes
 }
 
 // NewRunner returns a runner. The error is that of registering its metrics.
@@ -98,13 +99,13 @@ func (r *Runner[S]) Invoke(ctx context.Context, payload []byte) ([]byte, error) 
 	err = r.run(ctx, records)
 	a := &r.attempt
 	r.metrics.add(&a.progress, records, r.config.Now(), err)
-	attrs := append(a.attrs(), r.config.Consumer.Report(a, err)...)
+	r.attrs = r.config.Consumer.Report(a.appendAttrs(r.attrs[:0]), a, err)
 	*a = Attempt[S]{} // the state is not this invocation's any longer
 	if err != nil {
-		r.config.Log.LogAttrs(ctx, LevelOf(err), "not "+r.config.Done, append(attrs, slog.String("error", err.Error()))...)
+		r.config.Log.LogAttrs(ctx, LevelOf(err), "not "+r.config.Done, append(r.attrs, slog.String("error", err.Error()))...)
 		return nil, fmt.Errorf("%s: %d records of shard %s: %w", r.config.Name, len(records), records[0].Shard, err)
 	}
-	r.config.Log.LogAttrs(ctx, slog.LevelInfo, r.config.Done, attrs...)
+	r.config.Log.LogAttrs(ctx, slog.LevelInfo, r.config.Done, r.attrs...)
 	return r.reader.Done(), nil
 }
 

@@ -67,12 +67,12 @@ func (a *archive) write(ctx context.Context, file string) error {
 	return nil
 }
 
-func (a *archive) Report(at *stream.Attempt[*files], _ error) []slog.Attr {
+func (a *archive) Report(attrs []slog.Attr, at *stream.Attempt[*files], _ error) []slog.Attr {
 	open := -1
 	if at.State != nil {
 		open = len(at.State.open)
 	}
-	return []slog.Attr{slog.Int("files", a.written), slog.Int("open", open)}
+	return append(attrs, slog.Int("files", a.written), slog.Int("open", open))
 }
 
 type filesCodec struct{}

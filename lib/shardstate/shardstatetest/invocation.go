@@ -135,11 +135,11 @@ func (w *worker) apply(effects []effect) error {
 }
 
 // Report implements stream.Consumer.
-func (w *worker) Report(_ *consumers.Attempt[*sums], err error) []slog.Attr {
+func (w *worker) Report(attrs []slog.Attr, _ *consumers.Attempt[*sums], err error) []slog.Attr {
 	if err == nil {
 		_ = w.apply(w.late)
 	}
-	return nil
+	return attrs
 }
 
 // invocation is one delivery of records of a shard to a process.
