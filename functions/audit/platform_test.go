@@ -46,7 +46,7 @@ const (
 )
 
 // platform is the real functions over a real database behind the local HTTP API, with
-// local buckets and keys, and a Prometheus that the test scripts.
+// local buckets and keys, and a fake Prometheus.
 type platform struct {
 	pool    *timescale.Pool
 	dsn     string
@@ -54,13 +54,13 @@ type platform struct {
 	objects *s3.Store
 
 	mu sync.Mutex
-	// front stands before the API when it is not nil.
+	// front, if set, intercepts the API's requests.
 	front func(next http.Handler, w http.ResponseWriter, r *http.Request)
-	// figure answers queries; nil says 0 to all but alerts, of which there are none.
-	figure func(query string) string
+	// sample returns the result of a query, or "" for the default: one sample of 0, and no alerts.
+	sample func(query string) string
 }
 
-// handled is a handler as the local front wants it.
+// handled adapts a handler to the local HTTP API.
 type handled struct{ awslambda.Handler }
 
 func (h handled) Invoke(ctx context.Context, payload []byte) (lambda.Result, error) {
@@ -83,11 +83,14 @@ func newPlatform(t *testing.T) *platform {
 	p := &platform{state: t.TempDir()}
 	p.pool, p.dsn = timescaletest.Open(t)
 	apitest.FirstAdministrator(t, p.pool, adminName)
-	must(p.pool.CreateSite(t.Context(), directory.Site{Name: "plant-1", TimeZone: "UTC"}, trail.Entry{Action: "site.create", Site: "plant-1", Detail: "{}"}))(t)
+	site := directory.Site{Name: "plant-1", TimeZone: "UTC"}
+	must(p.pool.CreateSite(t.Context(), site, trail.Entry{Action: "site.create", Site: "plant-1", Detail: "{}"}))(t)
 
 	info := stackfile.Info{Audience: "insighthub", AdminName: adminName, AdminPassword: adminPassword}
 	info.Buckets = map[string]string{"AUDIT_BUCKET": "audits", "FAILURE_BUCKET": "failures", "STATE_BUCKET": "states"}
-	keys := must(localkms.New(localkms.Config{File: filepath.Join(p.state, "kms.json"), Region: "eu-central-1", AccountID: "000000000000", Now: time.Now}))(t)
+	keys := must(localkms.New(localkms.Config{
+		File: filepath.Join(p.state, "kms.json"), Region: "eu-central-1", AccountID: "000000000000", Now: time.Now,
+	}))(t)
 	if err := keys.Ensure(keyID); err != nil {
 		t.Fatal(err)
 	}
@@ -128,17 +131,22 @@ func listen(t *testing.T, h http.Handler) string {
 	return server.URL
 }
 
-// api is the front with the functions behind it.
+// api returns the local HTTP API with the functions.
 func (p *platform) api(t *testing.T, info stackfile.Info) http.Handler {
 	t.Helper()
 	signer := kms.New(aws.Config{
-		Region: "eu-central-1", BaseEndpoint: aws.String(info.KMS), Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
+		Region: "eu-central-1", BaseEndpoint: aws.String(info.KMS),
+		Credentials: credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
 	set := must(token.NewKeySet(token.KeySetConfig{Source: signer, Keys: []token.SigningKey{{Key: info.SigningKey}}, Now: time.Now}))(t)
-	verifier := must(token.NewVerifier(token.VerifierConfig{Issuer: info.Issuer, Audience: info.Audience, Keys: set, HTTP: token.NewHTTPClient(), Now: time.Now}))(t)
+	verifier := must(token.NewVerifier(token.VerifierConfig{
+		Issuer: info.Issuer, Audience: info.Audience, Keys: set, HTTP: token.NewHTTPClient(), Now: time.Now,
+	}))(t)
 	log := slog.New(slog.DiscardHandler)
 	authorizer := token.NewAuthorizer(token.AuthorizerConfig{Verifier: verifier, Log: log})
-	minter := must(token.NewMinter(token.MinterConfig{Signer: signer, Key: info.SigningKey, Issuer: info.Issuer, Audience: info.Audience, Now: time.Now, Random: rand.Reader}))(t)
+	minter := must(token.NewMinter(token.MinterConfig{
+		Signer: signer, Key: info.SigningKey, Issuer: info.Issuer, Audience: info.Audience, Now: time.Now, Random: rand.Reader,
+	}))(t)
 	logins := must(access.New(access.Config{
 		Accounts: p.pool, Attempts: p.pool, Sessions: p.pool, Gateways: p.pool, Trail: p.pool,
 		Minter: minter, Keys: set, Log: log, Now: time.Now, Random: rand.Reader, Issuer: info.Issuer,
@@ -152,7 +160,8 @@ func (p *platform) api(t *testing.T, info stackfile.Info) http.Handler {
 		return handled{lambdahttp.New(lambdahttp.Config{Handler: h, Now: time.Now})}
 	}
 	guard := &httpapi.Authorizer{
-		Function: handled{authorizer}, IdentitySources: []string{"$request.header.Authorization"}, ResultTTL: 5 * time.Minute, SimpleResponses: true,
+		Function: handled{authorizer}, IdentitySources: []string{"$request.header.Authorization"},
+		ResultTTL: 5 * time.Minute, SimpleResponses: true,
 	}
 	config := httpapi.Config{Now: time.Now, Log: log, Routes: []httpapi.Route{
 		{Method: "POST", Path: "/v1/telemetry", Function: behind(http.HandlerFunc(serveIngest)), Authorizer: guard},
@@ -170,8 +179,8 @@ func (p *platform) api(t *testing.T, info stackfile.Info) http.Handler {
 	return must(httpapi.New(config))(t)
 }
 
-// serveIngest stands in for functions/ingest, which needs a stream: who may, and that
-// the body is not valid JSON.
+// serveIngest replaces functions/ingest, which needs a stream: it checks the role and
+// rejects the body.
 func serveIngest(w http.ResponseWriter, r *http.Request) {
 	if caller, ok := lambdahttp.CallerOf(r.Context()); !ok || caller.Role != directory.GatewayRole {
 		w.WriteHeader(http.StatusForbidden)
@@ -189,8 +198,8 @@ func (p *platform) servePrometheus(w http.ResponseWriter, r *http.Request) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.figure != nil {
-		if other := p.figure(query); other != "" {
+	if p.sample != nil {
+		if other := p.sample(query); other != "" {
 			result = other
 		}
 	}

@@ -21,7 +21,7 @@ func decoded(part string) string {
 	return string(raw)
 }
 
-// exported is the trail as the API gives it.
+// exported returns the trail as the API exports it.
 func exported(t *testing.T, p *platform) (string, error) {
 	t.Helper()
 	info := must(stackfile.Read(p.state))(t)

@@ -119,7 +119,7 @@ func (a *selfCheck) checks(tokens map[audit.Identity]string) []audit.Check {
 	administrator, minter := tokens[audit.AsAdministrator], a.minter()
 	const day = 24 * time.Hour
 	return []audit.Check{
-		audit.HealthCheck(a.prometheus, audit.Figures()),
+		audit.HealthCheck(a.prometheus, audit.Indicators()),
 		audit.RightsCheck(a.api, audit.Rights(), tokens),
 		audit.TokensCheck(a.api, audit.Forgeries{Good: tokens[audit.AsViewer], Mint: &minter, Now: a.now}),
 		audit.KeysCheck(audit.KeysConfig{API: a.api, Records: a.audits, Now: a.now, MaxAge: a.settings.keyMaxAge}),

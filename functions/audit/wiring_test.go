@@ -11,7 +11,8 @@ import (
 func TestOneBucketForAll(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{
-		"API_URL": "https://a.example", "PROMETHEUS_URL": "http://127.0.0.1:1", "AUDIT_BUCKET": "one", "FAILURE_BUCKET": "one", "STATE_BUCKET": "one",
+		"API_URL": "https://a.example", "PROMETHEUS_URL": "http://127.0.0.1:1",
+		"AUDIT_BUCKET": "one", "FAILURE_BUCKET": "one", "STATE_BUCKET": "one",
 		"TOKEN_ISSUER": "https://a.example", "TOKEN_AUDIENCE": "insighthub", "SIGNING_KEYS": `[{"key":"arn:aws:kms:eu-west-1:1:key/k"}]`,
 		"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
 	}

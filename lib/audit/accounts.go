@@ -12,33 +12,33 @@ import (
 	"strings"
 )
 
-// Accounts are tokens of accounts that an administrator makes for the purpose, with
-// passwords that nobody sees, and disables at the end. An account can not be deleted,
-// so their names are fixed: each audit takes them up again, and two at once are in
-// each other's way. Gateways are none of them: Gateway, if set, gives that token.
+// Accounts gets tokens by logging in with accounts that an administrator creates, with
+// random passwords, and disables at the end. An account cannot be deleted, so the names
+// are fixed: each self-check enables the same accounts, and two must not run at once.
+// A gateway has no account: Gateway, if set, returns its token.
 type Accounts struct {
 	API            API
 	Name, Password string // of the administrator
-	// NewPassword returns one that can not be guessed.
+	// NewPassword returns a random password.
 	NewPassword func() string
-	// Gateway returns the gateway's token; nil leaves the gateway out.
+	// Gateway returns the gateway's token; nil skips the gateway.
 	Gateway func(ctx context.Context) (string, error)
 
 	token   string            // of the administrator
 	refresh string            // of the administrator
-	made    map[string]string // ids of the accounts by name
+	ids     map[string]string // of the accounts, by name
 }
 
 var _ Tokens = (*Accounts)(nil)
 
-// accountName of an identity.
+// accountName returns the name of an identity's account.
 func accountName(id Identity) string {
 	return "audit-" + strings.ReplaceAll(string(id), " ", "-")
 }
 
 // Open implements Tokens.
 func (a *Accounts) Open(ctx context.Context) (map[Identity]string, error) {
-	a.made = make(map[string]string)
+	a.ids = make(map[string]string)
 	var err error
 	if a.token, a.refresh, err = a.login(ctx, a.Name, a.Password); err != nil {
 		return nil, fmt.Errorf("log in as %q: %w", a.Name, err)
@@ -60,38 +60,38 @@ func (a *Accounts) Open(ctx context.Context) (map[Identity]string, error) {
 	return tokens, nil
 }
 
-// account makes an account or takes it up again, and logs in with it.
+// account creates or enables an account, and logs in with it.
 func (a *Accounts) account(ctx context.Context, id Identity) (string, error) {
 	name, password := accountName(id), a.NewPassword()
-	made, err := a.send(ctx, http.MethodPost, "/v1/users", map[string]any{"name": name, "password": password, "grants": id.grants()})
+	created, err := a.send(ctx, http.MethodPost, "/v1/users", map[string]any{"name": name, "password": password, "grants": id.grants()})
 	if err != nil {
 		return "", err
 	}
-	switch made.status {
+	switch created.status {
 	case http.StatusCreated:
 		var document struct{ ID string }
-		if err := json.Unmarshal(made.body, &document); err != nil {
-			return "", fmt.Errorf("make %s: %w", name, err)
+		if err := json.Unmarshal(created.body, &document); err != nil {
+			return "", fmt.Errorf("create %s: %w", name, err)
 		}
-		a.made[name] = document.ID
+		a.ids[name] = document.ID
 	case http.StatusConflict:
-		if err := a.takeUp(ctx, id, name, password); err != nil {
+		if err := a.enable(ctx, id, name, password); err != nil {
 			return "", err
 		}
 	default:
-		return "", fmt.Errorf("make %s: %v", name, made)
+		return "", fmt.Errorf("create %s: %v", name, created)
 	}
 	text, _, err := a.login(ctx, name, password)
 	return text, err
 }
 
-// takeUp enables an account of an earlier audit, with another password.
-func (a *Accounts) takeUp(ctx context.Context, id Identity, name, password string) error {
+// enable enables an account of an earlier self-check, with a new password.
+func (a *Accounts) enable(ctx context.Context, id Identity, name, password string) error {
 	account, err := a.find(ctx, name)
 	if err != nil {
 		return err
 	}
-	a.made[name] = account
+	a.ids[name] = account
 	reset, err := a.send(ctx, http.MethodPut, "/v1/users/"+url.PathEscape(account)+"/password", map[string]any{"password": password})
 	if err == nil && reset.status != http.StatusNoContent {
 		err = fmt.Errorf("set the password of %s: %v", name, reset)
@@ -122,7 +122,7 @@ func (a *Accounts) find(ctx context.Context, name string) (string, error) {
 			}
 		}
 		if cursor = list.Next; cursor == "" {
-			return "", fmt.Errorf("the account %s is there and is not listed", name)
+			return "", fmt.Errorf("the account %s exists and is not listed", name)
 		}
 	}
 }
@@ -139,12 +139,14 @@ func (a *Accounts) set(ctx context.Context, name, account string, disabled bool,
 	return err
 }
 
-func (a *Accounts) send(ctx context.Context, method, path string, body any) (answer, error) {
+func (a *Accounts) send(ctx context.Context, method, path string, body any) (response, error) {
 	raw, err := json.Marshal(body)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	return a.API.ask(ctx, request{method: method, path: path, token: a.token, body: string(raw), header: map[string]string{"If-Match": "*"}})
+	return a.API.do(ctx, request{
+		method: method, path: path, token: a.token, body: string(raw), header: map[string]string{"If-Match": "*"},
+	})
 }
 
 func (a *Accounts) login(ctx context.Context, name, password string) (access, refresh string, err error) {
@@ -152,7 +154,7 @@ func (a *Accounts) login(ctx context.Context, name, password string) (access, re
 	if err != nil {
 		return "", "", err
 	}
-	got, err := a.API.ask(ctx, request{method: http.MethodPost, path: "/v1/login", body: string(raw)})
+	got, err := a.API.do(ctx, request{method: http.MethodPost, path: "/v1/login", body: string(raw)})
 	if err != nil {
 		return "", "", err
 	}
@@ -161,21 +163,21 @@ func (a *Accounts) login(ctx context.Context, name, password string) (access, re
 		Refresh string `json:"refresh_token"`
 	}
 	if got.status != http.StatusOK {
-		return "", "", fmt.Errorf("the login answers %v", got)
+		return "", "", fmt.Errorf("the response of the login is %v", got)
 	}
 	if err := json.Unmarshal(got.body, &pair); err != nil || pair.Access == "" {
-		return "", "", fmt.Errorf("the login answers without a token: %w", err)
+		return "", "", fmt.Errorf("the response of the login has no token: %w", err)
 	}
 	return pair.Access, pair.Refresh, nil
 }
 
-// Close implements Tokens. Disabling an account ends its sessions and takes its
-// grants; the tokens that are out lapse within ten minutes.
+// Close implements Tokens. Disabling an account ends its sessions and removes its grants;
+// its access tokens expire within ten minutes.
 func (a *Accounts) Close(ctx context.Context) (string, error) {
 	var problems []error
-	names := slices.Sorted(maps.Keys(a.made))
+	names := slices.Sorted(maps.Keys(a.ids))
 	for _, name := range names {
-		if err := a.set(ctx, name, a.made[name], true, Nobody); err != nil {
+		if err := a.set(ctx, name, a.ids[name], true, Nobody); err != nil {
 			problems = append(problems, err)
 		}
 	}
@@ -187,7 +189,7 @@ func (a *Accounts) Close(ctx context.Context) (string, error) {
 		problems = append(problems, err)
 	}
 	if len(names) == 0 {
-		return "no account was made", errors.Join(problems...)
+		return "no account was created", errors.Join(problems...)
 	}
-	return fmt.Sprintf("the accounts %s are disabled and without grants", strings.Join(names, ", ")), errors.Join(problems...)
+	return fmt.Sprintf("the accounts %s are disabled and have no grants", strings.Join(names, ", ")), errors.Join(problems...)
 }

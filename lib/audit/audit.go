@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// Result is what a check came to.
+// Result is the outcome of a check.
 type Result string
 
-// The results, from good to bad.
+// The results, from best to worst.
 const (
 	Pass Result = "pass"
 	Warn Result = "warn"
@@ -37,7 +37,7 @@ func worse(a, b Result) Result {
 	return a
 }
 
-// Finding is one line of a report.
+// Finding is what one check found: a line of the report.
 type Finding struct {
 	Check  string `json:"check"` // "<group>: <what>", such as "tokens: expired"
 	Result Result `json:"result"`
@@ -46,22 +46,22 @@ type Finding struct {
 	Todo string `json:"todo,omitempty"`
 }
 
-// Check looks at one thing. It reports also what kept it from looking.
+// Check performs one group of checks. What prevented a check is a finding too.
 type Check func(ctx context.Context) []Finding
 
-// Report is what an audit came to.
+// Report is the outcome of a self-check.
 type Report struct {
 	Target  string         `json:"target"`
 	Started time.Time      `json:"started"`
 	Seconds float64        `json:"seconds"`
 	Result  Result         `json:"result"`
 	Counts  map[Result]int `json:"counts"`
-	// Findings stand in the order of the checks.
+	// Findings are in the order of the checks.
 	Findings []Finding `json:"findings"`
 }
 
-// Run makes the checks one after the other: they measure latencies, and would be in
-// each other's way. When ctx ends, what is left is reported as not looked at.
+// Run performs the checks one after the other, since some measure latencies. When ctx
+// ends it reports how many were not performed.
 func Run(ctx context.Context, target string, now func() time.Time, checks []Check) Report {
 	r := Report{Target: target, Started: now().UTC(), Result: Pass, Counts: make(map[Result]int)}
 	for _, result := range Results() {
@@ -69,7 +69,10 @@ func Run(ctx context.Context, target string, now func() time.Time, checks []Chec
 	}
 	for i, check := range checks {
 		if ctx.Err() != nil {
-			r.Add(Finding{"audit: time", Fail, fmt.Sprintf("it ended before %d of %d groups of checks", len(checks)-i, len(checks)), "give it more time, or look why the platform answers slowly"})
+			r.Add(Finding{
+				"audit: time", Fail, fmt.Sprintf("timeout: %d of %d groups of checks were not performed", len(checks)-i, len(checks)),
+				"raise the function's timeout, or find out why the platform responds slowly",
+			})
 			break
 		}
 		for _, f := range check(ctx) {

@@ -14,22 +14,22 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// AnchorsPrefix begins the objects that keep heads of the audit trail.
+// AnchorsPrefix is the key prefix of the stored heads of the audit trail.
 const AnchorsPrefix = "audit-anchors/"
 
-// Anchors keeps heads of the audit trail where who writes the trail can not write.
+// Anchors stores heads of the audit trail where the writers of the trail have no access.
 type Anchors interface {
 	Keys(ctx context.Context, prefix, after string, limit int) ([]string, error)
 	PutIfAbsent(ctx context.Context, key string, body []byte, contentType string) error
 }
 
-// ChainConfig sets a ChainCheck up.
+// ChainConfig configures a ChainCheck.
 type ChainConfig struct {
 	API API
-	// Token is an administrator's of every site: others see a part of the chain.
+	// Token is that of an administrator of every site: others see a part of the chain.
 	Token string
-	// Anchors is nil where there is no bucket for them: then a trail that was cut off at
-	// its end, or written anew, looks whole, and the check warns.
+	// Anchors is nil without a bucket: then a trail that was truncated or rewritten looks
+	// intact, and the check warns.
 	Anchors Anchors
 	Now     func() time.Time
 }
@@ -39,8 +39,8 @@ const (
 	anchorsPage = 1000
 )
 
-// ChainCheck reads the whole audit trail, follows its hashes, compares it with the
-// heads that earlier audits kept, and keeps its own.
+// ChainCheck reads the whole audit trail, verifies its hash chain and the heads that
+// earlier self-checks stored, and stores its own.
 func ChainCheck(c ChainConfig) Check {
 	return func(ctx context.Context) []Finding {
 		var v trail.Verifier
@@ -58,18 +58,21 @@ func ChainCheck(c ChainConfig) Check {
 			return []Finding{broken("trail: chain", err)}
 		}
 		seq, hash := v.Head()
-		chain := Finding{Check: "trail: chain", Result: Pass, Found: fmt.Sprintf("%d entries, none changed, missing or put in between; the head is %.12s…", seq, hash)}
-		return []Finding{chain, c.keep(ctx, trail.Anchor{Seq: seq, Hash: hash, Time: c.Now().UTC()}, anchors, last)}
+		chain := Finding{
+			Check: "trail: chain", Result: Pass,
+			Found: fmt.Sprintf("%d entries, none changed, missing or inserted; the head is %.12s…", seq, hash),
+		}
+		return []Finding{chain, c.store(ctx, trail.Anchor{Seq: seq, Hash: hash, Time: c.Now().UTC()}, anchors, last)}
 	}
 }
 
-// broken is the finding of a chain that does not hold, or that could not be read.
+// broken is the finding of a chain that is broken or that could not be read.
 func broken(check string, err error) Finding {
 	f := Finding{Check: check, Result: Fail, Found: err.Error()}
 	if _, ok := errors.AsType[*trail.BrokenError](err); ok {
-		f.Todo = "somebody wrote to the trail past the platform: keep the database as it is, compare with a backup, find who could"
+		f.Todo = "the trail was changed bypassing the platform: preserve the database, compare it with a backup, find out who had access"
 	} else {
-		f.Todo = "it could not be looked at: see that the API and the bucket can be read"
+		f.Todo = "the trail was not checked: check that the API and the bucket can be read"
 	}
 	return f
 }
@@ -122,16 +125,16 @@ func (c ChainConfig) follow(ctx context.Context, v *trail.Verifier) (last time.T
 	}
 }
 
-// keep stores the head, unless it is kept already.
-func (c ChainConfig) keep(ctx context.Context, head trail.Anchor, earlier int, last time.Time) Finding {
+// store stores the head, unless it is stored already.
+func (c ChainConfig) store(ctx context.Context, head trail.Anchor, earlier int, last time.Time) Finding {
 	f := Finding{Check: "trail: anchors", Result: Pass}
 	if c.Anchors == nil {
-		f.Result, f.Found = Warn, "none: a trail cut off at its end, or written anew, would look whole"
-		f.Todo = "give the audit a bucket for them"
+		f.Result, f.Found = Warn, "none: a truncated or rewritten trail would look intact"
+		f.Todo = "configure a bucket for them"
 		return f
 	}
 	if head.Seq == 0 {
-		f.Found = "the trail is empty: nothing to keep"
+		f.Found = "the trail is empty: nothing to store"
 		return f
 	}
 	raw, err := json.Marshal(head)
@@ -139,8 +142,8 @@ func (c ChainConfig) keep(ctx context.Context, head trail.Anchor, earlier int, l
 		err = c.Anchors.PutIfAbsent(ctx, AnchorsPrefix+head.Name(), append(raw, '\n'), "application/json")
 	}
 	if err != nil && !errors.Is(err, telemetry.ErrConflict) {
-		return Finding{f.Check, Fail, "the head can not be kept: " + err.Error(), "see that the audit may write to its bucket"}
+		return Finding{f.Check, Fail, "the head cannot be stored: " + err.Error(), "check that the self-check may write to its bucket"}
 	}
-	f.Found = fmt.Sprintf("%d earlier heads agree; entry %d of %s is kept", earlier, head.Seq, last.UTC().Format(time.RFC3339))
+	f.Found = fmt.Sprintf("%d earlier heads match; entry %d of %s is stored", earlier, head.Seq, last.UTC().Format(time.RFC3339))
 	return f
 }

@@ -1,13 +1,13 @@
-// Package audit looks at a running platform from outside and says what is well and
-// what is not: its figures, its API as each role, its tokens and keys, its
-// certificate and headers, how fast it reads, what consumers gave up, and whether
-// its audit trail is whole.
+// Package audit checks a running platform from outside: its metrics and alerts, its API as
+// each role, its tokens and keys, its certificate and headers, its read latencies, the
+// records that consumers could not store, and the hash chain of its audit trail. In other
+// texts it is called the self-check.
 //
-// A check never changes what it looks at. Reads are made as they are; a change is
-// asked for in a way that everybody is refused, and whoever may make it otherwise
-// than who may not: without If-Match (428), with a member that nothing knows (400),
-// of a thing that does not exist (404). A change that goes through is a failure.
+// A check changes nothing that it checks. Reads are real reads; a write is requested in
+// a form that the API rejects for every caller, with another status for callers who have
+// the right: without If-Match (428), with an unknown member (400), or of an object that
+// does not exist (404). A write that succeeds is a failed check.
 //
-// Each finding is pass, warn or fail, with what was found and what to do. What could
-// not be looked at is never a pass.
+// Each finding is pass, warn or fail, with what was found and what to do. A check that
+// could not be performed never passes.
 package audit

@@ -9,92 +9,97 @@ import (
 	"strings"
 )
 
-// Sample is one series of an instant query's answer.
+// Sample is one series of the result of an instant query.
 type Sample struct {
 	Labels map[string]string
 	Value  float64
 }
 
-// Prometheus answers instant queries.
+// Prometheus evaluates instant queries.
 type Prometheus interface {
 	Query(ctx context.Context, expression string) ([]Sample, error)
 }
 
-// Figure is a figure of the platform's health with its thresholds. The worst of a
-// query's series counts.
-type Figure struct {
-	Name  string // what the report calls it
+// Indicator is a PromQL expression with its thresholds. Its series with the highest value
+// counts.
+type Indicator struct {
+	Name  string // in the report
 	Query string
 	// Show is a format for the value, such as "%.0f s".
 	Show string
-	// Warn and Fail are the values above which it does.
+	// Warn and Fail are the thresholds: the result if the value is above.
 	Warn, Fail float64
 	Todo       string
 }
 
-// AlertName is that of the alert about audits themselves; it is no reason to fail the
-// next one.
+// AlertName is the name of the alert about a failed self-check: it must not fail the next one.
 const AlertName = "AuditFailed"
 
-// Figures is what the platform's health is judged by.
-func Figures() []Figure {
+// Indicators returns the indicators of the platform's health.
+func Indicators() []Indicator {
 	never := math.Inf(1)
-	return []Figure{
+	return []Indicator{
 		{
 			"newest figures", `time() - max(timestamp(insighthub_window_events))`, "%.0f s old", 60, 180,
-			"see that gateways send, and that the bridge keeps up",
+			"check that gateways send and that the bridge has no backlog",
 		},
 		{
-			"ingest errors", `sum(increase(insighthub_ingest_requests_total{status=~"5.."}[15m]) or vector(0)) / (sum(increase(insighthub_ingest_requests_total[15m])) > 0)`,
+			"ingest errors", `sum(increase(insighthub_ingest_requests_total{status=~"5.."}[15m]) or vector(0)) ` +
+				`/ (sum(increase(insighthub_ingest_requests_total[15m])) > 0)`,
 			"%.4f of the requests of 15 minutes", 0.001, 0.01, "read the log of functions/ingest; is the stream throttled?",
 		},
 		{
-			"store behind", `1 - clamp_max(insighthub:stored_events_per_second:rate5m * 300 / (sum(insighthub:events:sum5m{level="site"}) > 0), 1)`,
-			"%.2f of the events of 5 minutes not stored yet", 0.5, 0.8, "read the log of functions/store; is the database slow or away?",
+			"store behind", `1 - clamp_max(insighthub:stored_events_per_second:rate5m * 300 ` +
+				`/ (sum(insighthub:events:sum5m{level="site"}) > 0), 1)`,
+			"%.2f of the events of 5 minutes not stored yet", 0.5, 0.8,
+			"read the log of functions/store; is the database slow or unavailable?",
 		},
 		{
 			"bridge behind", `max(insighthub:bridge_behind_seconds:max)`, "%.1f s", 10, 30,
-			"read the log of functions/bridge; does Prometheus refuse its writes?",
+			"read the log of functions/bridge; does Prometheus reject its writes?",
 		},
 		{
 			"poison records", `sum(increase(insighthub_store_poison_records_total[1h]))`, "%.0f in an hour", 0, never,
-			"the failure bucket has them and their reasons",
+			"read them and their reasons in the failure bucket",
 		},
 		{
 			"conflicting events", `sum(increase(insighthub_store_conflicts_total[1h]))`, "%.0f in an hour", 0, never,
-			"table conflict has them; do two machines send under one name?",
+			"read them in table conflict; do two machines send under one name?",
 		},
 		{
 			"late events", `max(insighthub:late:ratio5m{level="gateway"})`, "%.4f of the events of 5 minutes", 0.01, 0.2,
-			"a gateway that empties its spool, or a clock that is slow",
+			"find out whether a gateway uploads its spool or its clock is slow",
 		},
 		{
-			"function errors", `sum by (function) (increase(insighthub_invocation_errors_total[15m])) / (sum by (function) (increase(insighthub_invocations_total[15m])) > 0)`,
+			"function errors", `sum by (function) (increase(insighthub_invocation_errors_total[15m])) ` +
+				`/ (sum by (function) (increase(insighthub_invocations_total[15m])) > 0)`,
 			"%.4f of the invocations of 15 minutes", 0, 0.05, "read the function's log",
 		},
 		{
 			"refused samples", `sum(increase(insighthub_bridge_samples_total{outcome="rejected"}[1h]))`, "%.0f in an hour", 0, never,
-			"the log of functions/bridge says why Prometheus refused them",
+			"read in the log of functions/bridge why Prometheus rejected them",
 		},
 	}
 }
 
-// HealthCheck reads the figures, and the alerts that fire. A figure that is not there
-// warns: nobody knows.
-func HealthCheck(p Prometheus, figures []Figure) Check {
+// HealthCheck evaluates the indicators and reads the firing alerts. An indicator without a
+// sample warns.
+func HealthCheck(p Prometheus, indicators []Indicator) Check {
 	return func(ctx context.Context) []Finding {
 		if _, err := p.Query(ctx, "vector(1)"); err != nil {
-			return []Finding{{"health: prometheus", Fail, err.Error(), "see that Prometheus runs and can be asked from here: without it nobody is alarmed"}}
+			return []Finding{{
+				"health: prometheus", Fail, err.Error(), "check that Prometheus runs and is reachable from here: without it no alert fires",
+			}}
 		}
-		findings := []Finding{{Check: "health: prometheus", Result: Pass, Found: "it answers"}}
-		for _, f := range figures {
+		findings := []Finding{{Check: "health: prometheus", Result: Pass, Found: "it responds"}}
+		for _, f := range indicators {
 			findings = append(findings, f.judge(p.Query(ctx, f.Query)))
 		}
 		return append(findings, alerts(p.Query(ctx, `ALERTS{alertstate="firing",alertname!="`+AlertName+`"}`)))
 	}
 }
 
-func (f Figure) judge(samples []Sample, err error) Finding {
+func (f Indicator) judge(samples []Sample, err error) Finding {
 	out := Finding{Check: "health: " + f.Name, Result: Pass, Todo: f.Todo}
 	if err != nil {
 		out.Result, out.Found = Fail, err.Error()
@@ -107,11 +112,11 @@ func (f Figure) judge(samples []Sample, err error) Finding {
 		}
 	}
 	if worst == nil {
-		out.Result, out.Found = Warn, "no such figure in the last minutes"
+		out.Result, out.Found = Warn, "no sample in the last minutes"
 		return out
 	}
 	out.Found = fmt.Sprintf(f.Show, worst.Value)
-	// What a rate extrapolates from nothing is nothing.
+	// Less than this is a rounding error of increase().
 	const noise = 1e-9
 	switch {
 	case worst.Value > f.Fail+noise:
@@ -135,9 +140,10 @@ func labels(set map[string]string) string {
 	return strings.Join(parts, ", ")
 }
 
-// alerts judges those that fire by their severity: critical fails, others warn.
+// alerts returns the finding of the firing alerts: critical ones fail, others warn.
 func alerts(samples []Sample, err error) Finding {
-	f := Finding{Check: "health: alerts", Result: Pass, Found: "none fires", Todo: "docs/DASHBOARDS.md says what each alert asks for"}
+	f := Finding{Check: "health: alerts", Result: Pass, Found: "none is firing"}
+	f.Todo = "docs/DASHBOARDS.md describes what to do for each alert"
 	if err != nil {
 		f.Result, f.Found = Fail, err.Error()
 		return f

@@ -9,11 +9,11 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// Identity is one of those as whom the API is called.
+// Identity is one of the callers as which the API is checked.
 type Identity string
 
-// Those with roles have them at every site; Stranger is an administrator of another
-// site than the one that is asked for, and so the strongest of those who may nothing there.
+// The identities. Roles are at every site; Stranger is an administrator of another site
+// than the requested one, the most powerful caller without rights there.
 const (
 	Nobody          Identity = "nobody"
 	AsViewer        Identity = "viewer"
@@ -28,10 +28,10 @@ func Identities() []Identity {
 	return []Identity{Nobody, AsViewer, AsOperator, AsAdministrator, AsGateway, Stranger}
 }
 
-// Site that is nobody's: gateways of the audit and the stranger belong to it.
+// ownSite does not exist. The self-check's gateway and the Stranger belong to it.
 const ownSite telemetry.SiteID = "audit-elsewhere"
 
-// grants of an identity; nil for those that are no person.
+// grants returns the grants of an identity; nil unless it is a person.
 func (i Identity) grants() map[telemetry.SiteID]token.Role {
 	switch i {
 	case AsViewer:
@@ -54,28 +54,28 @@ func (i Identity) claims() token.Identity {
 	return token.Identity{Subject: "audit", Grants: i.grants()}
 }
 
-// Tokens gives a token to each identity, and takes back what it made for that.
+// Tokens gets a token for each identity, and removes what it created for that.
 type Tokens interface {
 	// Open returns a token of each identity for which it can get one.
 	Open(ctx context.Context) (map[Identity]string, error)
-	// Close takes back what Open made, and says in one sentence what that was and what
-	// is left of it.
+	// Close removes or disables what Open created, and returns a sentence about what
+	// remains.
 	Close(ctx context.Context) (string, error)
 }
 
-// MinterConfig says how tokens are minted.
+// MinterConfig configures the minting of tokens.
 type MinterConfig struct {
 	Signer           token.Signer
-	Key              string // the one that signs
+	Key              string // the signing key
 	Issuer, Audience string
 	Now              func() time.Time
 	Random           interface{ Read(p []byte) (int, error) }
 }
 
-// mintedLifetime is that of the audit's own tokens.
+// mintedLifetime is the lifetime of the self-check's own tokens.
 const mintedLifetime = 5 * time.Minute
 
-// mint returns a token of an identity as the platform would make it at a time.
+// mint returns a token as the platform would issue it at a time.
 func (c MinterConfig) mint(ctx context.Context, who token.Identity, at time.Time) (string, error) {
 	m, err := token.NewMinter(token.MinterConfig{
 		Signer: c.Signer, Key: c.Key, Issuer: c.Issuer, Audience: c.Audience, Random: c.Random,
@@ -88,13 +88,13 @@ func (c MinterConfig) mint(ctx context.Context, who token.Identity, at time.Time
 	return text, err
 }
 
-// GatewayToken returns a token of the audit's gateway.
+// GatewayToken returns a token of the self-check's gateway.
 func (c MinterConfig) GatewayToken(ctx context.Context) (string, error) {
 	return c.mint(ctx, AsGateway.claims(), c.Now())
 }
 
-// Minted are tokens that the audit signs itself with the platform's key: nothing is
-// made for them, and they lapse within five minutes.
+// Minted gets tokens by signing them with the platform's key: it creates nothing, and they
+// expire within five minutes.
 type Minted struct{ MinterConfig }
 
 var _ Tokens = Minted{}
@@ -117,5 +117,5 @@ func (m Minted) Open(ctx context.Context) (map[Identity]string, error) {
 
 // Close implements Tokens.
 func (m Minted) Close(context.Context) (string, error) {
-	return fmt.Sprintf("nothing was made: tokens were signed here, and lapse within %v", mintedLifetime), nil
+	return fmt.Sprintf("nothing was created: tokens were signed, and expire within %v", mintedLifetime), nil
 }

@@ -12,52 +12,57 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// Records are the audit's own objects.
+// Records stores the self-check's own objects.
 type Records interface {
 	// Get returns an object, or an error that wraps telemetry.ErrNotFound.
 	Get(ctx context.Context, key string) ([]byte, error)
-	// PutIfAbsent writes an object unless there is one: telemetry.ErrConflict.
+	// PutIfAbsent writes an object. The error wraps telemetry.ErrConflict if there is one.
 	PutIfAbsent(ctx context.Context, key string, body []byte, contentType string) error
 }
 
-// keysPrefix begins the objects that tell when a key was seen first.
+// keysPrefix is the key prefix of the objects with the time of a key's first sighting.
 const keysPrefix = "audit-keys/"
 
-// KeysConfig sets a KeysCheck up.
+// KeysConfig configures a KeysCheck.
 type KeysConfig struct {
 	API API
-	// Records tell how long each key has been seen; nil leaves ages out.
+	// Records stores when each key was first seen; if nil, ages are not checked.
 	Records Records
 	Now     func() time.Time
-	// MaxAge is how long a key should sign at most.
+	// MaxAge is the longest that a key should be used.
 	MaxAge time.Duration
 }
 
-// KeysCheck reads the published keys. A key set does not say how old its keys are, so
-// the time at which each was seen first is kept.
+// KeysCheck checks the published keys. A key set does not contain the age of its keys, so
+// the time at which each was first seen is stored.
 func KeysCheck(c KeysConfig) Check {
 	return func(ctx context.Context) []Finding {
 		got, err := c.API.get(ctx, "/.well-known/jwks.json", "")
 		if err != nil {
-			return []Finding{notAsked("keys: published", err)}
+			return []Finding{noResponse("keys: published", err)}
 		}
 		ids, problem := readKeys(got)
 		if problem != "" {
-			return []Finding{{"keys: published", Fail, problem, "nobody can verify tokens by it: look at functions/access and at the signing keys"}}
+			return []Finding{{
+				"keys: published", Fail, problem, "clients cannot verify tokens with it: check functions/access and the signing keys",
+			}}
 		}
-		published := Finding{Check: "keys: published", Result: Pass, Found: fmt.Sprintf("%d of P-256 for ES256, named by their thumbprints", len(ids))}
+		published := Finding{
+			Check: "keys: published", Result: Pass,
+			Found: fmt.Sprintf("%d P-256 keys for ES256, identified by their thumbprints", len(ids)),
+		}
 		return []Finding{published, c.ages(ctx, ids)}
 	}
 }
 
-// readKeys returns the ids of a key set's keys, or what is wrong with it.
-func readKeys(got answer) (ids []string, problem string) {
+// readKeys returns the ids of a key set's keys, or the problem with it.
+func readKeys(got response) (ids []string, problem string) {
 	if got.status != http.StatusOK {
-		return nil, "the key set is answered with " + got.String()
+		return nil, "the response is " + got.String()
 	}
 	var set struct{ Keys []json.RawMessage }
 	if err := json.Unmarshal(got.body, &set); err != nil || len(set.Keys) == 0 {
-		return nil, "the key set holds no keys"
+		return nil, "the key set has no keys"
 	}
 	for i, raw := range set.Keys {
 		var named struct {
@@ -84,18 +89,18 @@ func readKeys(got answer) (ids []string, problem string) {
 func (c KeysConfig) ages(ctx context.Context, ids []string) Finding {
 	f := Finding{Check: "keys: age", Result: Pass}
 	if c.Records == nil {
-		f.Result, f.Found, f.Todo = Warn, "not looked at: there is no bucket for the audit's records", "name the bucket"
+		f.Result, f.Found, f.Todo = Warn, "not checked: there is no bucket for first sightings", "configure a bucket"
 		return f
 	}
 	var oldest time.Duration
 	for _, id := range ids {
 		seen, err := c.firstSeen(ctx, id)
 		if err != nil {
-			return Finding{f.Check, Fail, err.Error(), "see that the audit can read and write its bucket"}
+			return Finding{f.Check, Fail, err.Error(), "check that the self-check may read and write its bucket"}
 		}
 		oldest = max(oldest, c.Now().Sub(seen))
 	}
-	f.Found = fmt.Sprintf("the oldest was seen first %s ago", days(oldest))
+	f.Found = fmt.Sprintf("the oldest was first seen %s ago", days(oldest))
 	if oldest > c.MaxAge {
 		f.Result = Warn
 		f.Found += ", more than " + days(c.MaxAge)
@@ -119,7 +124,7 @@ func (c KeysConfig) firstSeen(ctx context.Context, id string) (time.Time, error)
 		if raw, err = json.Marshal(document); err == nil {
 			err = c.Records.PutIfAbsent(ctx, key, raw, "application/json")
 		}
-		if errors.Is(err, telemetry.ErrConflict) { // another audit saw it too
+		if errors.Is(err, telemetry.ErrConflict) { // stored by another self-check
 			err = nil
 		}
 		return document.FirstSeen, err
@@ -128,7 +133,7 @@ func (c KeysConfig) firstSeen(ctx context.Context, id string) (time.Time, error)
 		return time.Time{}, err
 	}
 	if err := json.Unmarshal(raw, &document); err != nil || document.FirstSeen.IsZero() {
-		return time.Time{}, fmt.Errorf("%s: %w: no time in it", key, telemetry.ErrInvalid)
+		return time.Time{}, fmt.Errorf("%s: %w: no first_seen", key, telemetry.ErrInvalid)
 	}
 	return document.FirstSeen, nil
 }

@@ -10,28 +10,28 @@ import (
 	"time"
 )
 
-// LatencyConfig sets a LatencyCheck up.
+// LatencyConfig configures a LatencyCheck.
 type LatencyConfig struct {
 	API   API
 	Token string
-	// Paths are read, each Reads times after a few that are not counted: a function
-	// may have to start. {site} in them is a site; without one they are passed over.
+	// Paths are read, each Reads times after warmUps reads, which hide cold starts.
+	// {site} in them is a site; if there is none they are skipped.
 	Paths []string
 	Reads int
-	// Budget is for the 99th percentile.
+	// Budget is the limit of the 99th percentile.
 	Budget time.Duration
 }
 
 const warmUps = 3
 
-// LatencyCheck reads sequentially, as one client sees it. A slow answer is no fault
-// of its own: above the budget it warns.
+// LatencyCheck measures sequential reads, as one client does. Latencies above the budget
+// warn and do not fail.
 func LatencyCheck(c LatencyConfig) Check {
 	return func(ctx context.Context) []Finding {
 		var findings []Finding
-		at, err := aSite(ctx, c.API, c.Token)
+		at, err := findSite(ctx, c.API, c.Token)
 		if err != nil {
-			return []Finding{notAsked("latency", err)}
+			return []Finding{noResponse("latency", err)}
 		}
 		for _, path := range c.Paths {
 			if strings.Contains(path, "{site}") && !at.exists {
@@ -49,10 +49,10 @@ func (c LatencyConfig) measure(ctx context.Context, name, path string) Finding {
 	for i := range warmUps + c.Reads {
 		got, err := c.API.get(ctx, path, c.Token)
 		if err != nil {
-			return notAsked(f.Check, err)
+			return noResponse(f.Check, err)
 		}
 		if got.status != http.StatusOK {
-			return Finding{f.Check, Fail, "answered with " + got.String(), "look at the function's log"}
+			return Finding{f.Check, Fail, "the response is " + got.String(), "read the function's log"}
 		}
 		if i >= warmUps {
 			took = append(took, got.took)
@@ -63,14 +63,14 @@ func (c LatencyConfig) measure(ctx context.Context, name, path string) Finding {
 	if p99 > c.Budget {
 		f.Result = Warn
 		f.Found += ", above " + milliseconds(c.Budget)
-		f.Todo = "see what is slow: the network from here, the database, a cold start"
+		f.Todo = "find the cause: the network to here, the database, a cold start"
 	}
 	return f
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
 
-// quantile is by the nearest rank.
+// quantile uses the nearest-rank method.
 func quantile(took []time.Duration, q float64) time.Duration {
 	if len(took) == 0 {
 		return 0

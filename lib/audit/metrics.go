@@ -7,9 +7,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Metrics tell of the last audit: insighthub_audit_checks{result} and
+// Metrics are the metrics of the last self-check: insighthub_audit_checks{result} and
 // insighthub_audit_last_run_timestamp_seconds. They are registered with the first
-// report, for before that there is nothing to tell.
+// report: without one there is no value to export.
 type Metrics struct {
 	Registry prometheus.Registerer
 
@@ -19,11 +19,11 @@ type Metrics struct {
 	lastRun prometheus.Gauge
 }
 
-// Set tells of a report.
+// Set sets the metrics to a report.
 func (m *Metrics) Set(r Report) error {
 	m.once.Do(func() { m.failed = m.register() })
 	if m.failed != nil {
-		return fmt.Errorf("metrics of the audit: %w", m.failed)
+		return fmt.Errorf("metrics of the self-check: %w", m.failed)
 	}
 	for result, n := range r.Counts {
 		m.checks.WithLabelValues(string(result)).Set(float64(n))
@@ -34,10 +34,10 @@ func (m *Metrics) Set(r Report) error {
 
 func (m *Metrics) register() error {
 	m.checks = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "insighthub_audit_checks", Help: "Findings of the last audit, by their result.",
+		Name: "insighthub_audit_checks", Help: "Findings of the last self-check, by result.",
 	}, []string{"result"})
 	m.lastRun = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "insighthub_audit_last_run_timestamp_seconds", Help: "When the last audit began.",
+		Name: "insighthub_audit_last_run_timestamp_seconds", Help: "Time at which the last self-check started.",
 	})
 	if err := m.Registry.Register(m.checks); err != nil {
 		return err

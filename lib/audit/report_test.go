@@ -45,18 +45,22 @@ func sample() Report {
 	return Run(context.Background(), "http://127.0.0.1:8080", clock, []Check{
 		func(context.Context) []Finding {
 			return []Finding{
-				{"health: prometheus", Pass, "it answers", "never shown for a pass"},
-				{"health: late events", Warn, "0.0312 of the events of 5 minutes", "a gateway that empties its spool, or a clock that is slow"},
+				{"health: prometheus", Pass, "it responds", "not shown for a pass"},
+				{
+					"health: late events", Warn, "0.0312 of the events of 5 minutes",
+					"find out whether a gateway uploads its spool or its clock is slow",
+				},
 			}
 		},
 		func(context.Context) []Finding {
 			return []Finding{{
-				"rights: viewer", Fail, "1 of 53 endpoints answer otherwise than written down: POST /v1/sites/{site}/alarm-rules: 422, it may not do this, want 403",
-				"look who may do this: the code, or the table of rights, is wrong",
+				"rights: viewer", Fail,
+				"1 of 53 endpoints differ from the table of rights: POST /v1/sites/{site}/alarm-rules: 422, not allowed, want 403",
+				"decide who may do this: either the code or lib/audit/rights.go is wrong",
 			}}
 		},
 		func(context.Context) []Finding {
-			return []Finding{{"headers: an answer", Fail, "Server: \x1b[31mevil\n" + strings.Repeat("x", 70), "take banners away"}}
+			return []Finding{{"headers: an answer", Fail, "Server: \x1b[31mevil\n" + strings.Repeat("x", 70), "remove banners"}}
 		},
 	})
 }
@@ -75,19 +79,19 @@ func TestReport(t *testing.T) {
 	golden(t, "report.json", append(raw, '\n'))
 }
 
-// When the time is over, what was not looked at does not look well.
+// When the context ends, checks that were not performed fail.
 func TestRunOutOfTime(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := Run(ctx, "x", time.Now, []Check{func(context.Context) []Finding { return nil }})
 	if r.Result != Fail || !strings.Contains(r.Findings[0].Found, "1 of 1 groups") {
-		t.Errorf("got %+v", r)
+		t.Errorf("got %+v, want one failure that counts the groups", r)
 	}
 }
 
-// TestRightsAreComplete holds the table of rights beside the contract: an endpoint
-// that is in one of them only is one that nobody looks at.
+// TestRightsAreComplete compares the table of rights with the contract: an endpoint that
+// is in one of them only is not checked.
 func TestRightsAreComplete(t *testing.T) {
 	t.Parallel()
 	file, err := os.Open(filepath.Join("..", "..", "docs", "openapi.yaml"))
@@ -111,6 +115,6 @@ func TestRightsAreComplete(t *testing.T) {
 	slices.Sort(contract)
 	slices.Sort(table)
 	if diff := cmp.Diff(contract, table); diff != "" {
-		t.Errorf("the contract and the table of rights (-contract +table):\n%s", diff)
+		t.Errorf("contract and table of rights differ (-contract +table):\n%s", diff)
 	}
 }

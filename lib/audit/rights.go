@@ -2,11 +2,11 @@ package audit
 
 import "net/http"
 
-// Need is what an endpoint asks of its caller.
+// Need is the permission that an endpoint requires.
 type Need string
 
-// The needs. Those of people name the least role; where a path names a site, there,
-// and otherwise at any. Platform is an administrator of every site.
+// The needs. A role is the least that is sufficient: at the site, if the path names one,
+// and at any site otherwise. Platform is an administrator of every site.
 const (
 	Open     Need = "nobody"
 	Viewer   Need = "viewer"
@@ -16,83 +16,80 @@ const (
 	Gateway  Need = "gateway"
 )
 
-// Right is a line of the table of rights: who may do what. Paths are those of the
-// API's documentation, in which {site} is a site that exists, and every other name is
-// of something that does not.
+// Right is one endpoint and who may use it. In Path, as in the API's documentation, {site}
+// is a site that exists, and every other parameter names an object that does not.
 type Right struct {
 	Method, Path string
 	Needs        Need
-	// Query is added to the path; {site} in it is the site too.
-	Query string
-	// Whole says that who may read gets 200 and nothing else.
-	Whole bool
+	// Found is set if a permitted read always returns 200: nothing in it can be missing.
+	Found bool
 }
 
-// Rights is the table of rights, the one place where they are written down for the
-// audit. It is made from what the platform promises, not from its code.
+// Rights returns the table of rights. It states what the platform promises and is not
+// derived from its code.
 func Rights() []Right {
 	const (
-		get, post, put, remove = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
-
 		site    = "/v1/sites/{site}"
 		gateway = site + "/gateways/{gateway}"
 	)
-	return []Right{
-		{Method: get, Path: "/.well-known/jwks.json", Needs: Open, Whole: true},
-		{Method: get, Path: "/.well-known/oauth-authorization-server", Needs: Open, Whole: true},
-		{Method: get, Path: "/openapi.yaml", Needs: Open, Whole: true},
-		{Method: get, Path: "/docs", Needs: Open, Whole: true},
-		{Method: post, Path: "/v1/login", Needs: Open},
-		{Method: post, Path: "/v1/refresh", Needs: Open},
-		{Method: post, Path: "/v1/logout", Needs: Open},
-		{Method: post, Path: "/v1/token", Needs: Open},
+	var rights []Right
+	for _, e := range []struct {
+		path                         string
+		list, read, create, set, del Need // GET that returns 200, GET, POST, PUT, DELETE
+	}{
+		{path: "/.well-known/jwks.json", list: Open},
+		{path: "/.well-known/oauth-authorization-server", list: Open},
+		{path: "/openapi.yaml", list: Open},
+		{path: "/docs", list: Open},
+		{path: "/v1/login", create: Open},
+		{path: "/v1/refresh", create: Open},
+		{path: "/v1/logout", create: Open},
+		{path: "/v1/token", create: Open},
 
-		{Method: post, Path: "/v1/telemetry", Needs: Gateway},
+		{path: "/v1/telemetry", create: Gateway},
 
-		{Method: get, Path: "/v1/sites", Needs: Viewer, Whole: true},
-		{Method: post, Path: "/v1/sites", Needs: Platform},
-		{Method: get, Path: site, Needs: Viewer},
-		{Method: put, Path: site, Needs: Admin},
-		{Method: get, Path: site + "/gateways", Needs: Viewer, Whole: true},
-		{Method: post, Path: site + "/gateways", Needs: Admin},
-		{Method: get, Path: gateway, Needs: Viewer},
-		{Method: put, Path: gateway, Needs: Admin},
-		{Method: remove, Path: gateway, Needs: Admin},
-		{Method: get, Path: gateway + "/keys", Needs: Viewer},
-		{Method: post, Path: gateway + "/keys", Needs: Admin},
-		{Method: remove, Path: gateway + "/keys/{key}", Needs: Admin},
-		{Method: get, Path: gateway + "/devices", Needs: Viewer},
-		{Method: get, Path: gateway + "/devices/{device}", Needs: Viewer},
-		{Method: put, Path: gateway + "/devices/{device}", Needs: Operator},
-		{Method: get, Path: gateway + "/metrics", Needs: Viewer},
-		{Method: get, Path: gateway + "/metrics/{metric}", Needs: Viewer},
-		{Method: put, Path: gateway + "/metrics/{metric}", Needs: Operator},
-		{Method: get, Path: gateway + "/devices/{device}/kpi-config", Needs: Viewer},
-		{Method: put, Path: gateway + "/devices/{device}/kpi-config", Needs: Operator},
-		{Method: remove, Path: gateway + "/devices/{device}/kpi-config", Needs: Operator},
-		{Method: get, Path: site + "/readings", Needs: Viewer},
-		{Method: get, Path: site + "/latest", Needs: Viewer},
-		{Method: get, Path: site + "/kpis", Needs: Viewer},
-		{Method: post, Path: site + "/exports", Needs: Viewer},
-		{Method: get, Path: site + "/anomalies", Needs: Viewer, Whole: true},
-		{Method: get, Path: site + "/anomalies/{anomaly}", Needs: Viewer},
-		{Method: post, Path: site + "/anomalies/{anomaly}/acknowledge", Needs: Operator},
-		{Method: post, Path: site + "/anomalies/{anomaly}/comments", Needs: Operator},
-		{Method: get, Path: site + "/alarm-rules", Needs: Viewer, Whole: true},
-		{Method: post, Path: site + "/alarm-rules", Needs: Operator},
-		{Method: get, Path: site + "/alarm-rules/{rule}", Needs: Viewer},
-		{Method: put, Path: site + "/alarm-rules/{rule}", Needs: Operator},
-		{Method: remove, Path: site + "/alarm-rules/{rule}", Needs: Operator},
-		{Method: post, Path: site + "/client-reports", Needs: Viewer},
-		{Method: get, Path: site + "/ice-servers", Needs: Viewer, Whole: true},
+		{path: "/v1/sites", list: Viewer, create: Platform},
+		{path: site, read: Viewer, set: Admin},
+		{path: site + "/gateways", list: Viewer, create: Admin},
+		{path: gateway, read: Viewer, set: Admin, del: Admin},
+		{path: gateway + "/keys", read: Viewer, create: Admin},
+		{path: gateway + "/keys/{key}", del: Admin},
+		{path: gateway + "/devices", read: Viewer},
+		{path: gateway + "/devices/{device}", read: Viewer, set: Operator},
+		{path: gateway + "/metrics", read: Viewer},
+		{path: gateway + "/metrics/{metric}", read: Viewer, set: Operator},
+		{path: gateway + "/devices/{device}/kpi-config", read: Viewer, set: Operator, del: Operator},
+		{path: site + "/readings", read: Viewer},
+		{path: site + "/latest", read: Viewer},
+		{path: site + "/kpis", read: Viewer},
+		{path: site + "/exports", create: Viewer},
+		{path: site + "/anomalies", list: Viewer},
+		{path: site + "/anomalies/{anomaly}", read: Viewer},
+		{path: site + "/anomalies/{anomaly}/acknowledge", create: Operator},
+		{path: site + "/anomalies/{anomaly}/comments", create: Operator},
+		{path: site + "/alarm-rules", list: Viewer, create: Operator},
+		{path: site + "/alarm-rules/{rule}", read: Viewer, set: Operator, del: Operator},
+		{path: site + "/client-reports", create: Viewer},
+		{path: site + "/ice-servers", list: Viewer},
 
-		{Method: get, Path: "/v1/users", Needs: Platform, Whole: true},
-		{Method: post, Path: "/v1/users", Needs: Platform},
-		{Method: get, Path: "/v1/users/{user}", Needs: Platform},
-		{Method: put, Path: "/v1/users/{user}", Needs: Platform},
-		{Method: put, Path: "/v1/users/{user}/password", Needs: Platform},
-		{Method: get, Path: "/v1/me", Needs: Viewer},
-		{Method: put, Path: "/v1/me/password", Needs: Viewer},
-		{Method: get, Path: "/v1/audit", Needs: Admin, Whole: true},
+		{path: "/v1/users", list: Platform, create: Platform},
+		{path: "/v1/users/{user}", read: Platform, set: Platform},
+		{path: "/v1/users/{user}/password", set: Platform},
+		{path: "/v1/me", read: Viewer},
+		{path: "/v1/me/password", set: Viewer},
+		{path: "/v1/audit", list: Admin},
+	} {
+		for _, r := range []Right{
+			{http.MethodGet, e.path, e.list, true},
+			{http.MethodGet, e.path, e.read, false},
+			{http.MethodPost, e.path, e.create, false},
+			{http.MethodPut, e.path, e.set, false},
+			{http.MethodDelete, e.path, e.del, false},
+		} {
+			if r.Needs != "" {
+				rights = append(rights, r)
+			}
+		}
 	}
+	return rights
 }

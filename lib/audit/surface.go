@@ -14,31 +14,30 @@ import (
 	"time"
 )
 
-// TLSConfig sets a TLSCheck up.
+// TLSConfig configures a TLSCheck.
 type TLSConfig struct {
-	// Base is the API's address.
+	// Base is the API's URL.
 	Base string
 	Now  func() time.Time
-	// Roots are trusted; nil means the system's.
+	// Roots are the trusted CAs; nil means the system's.
 	Roots *x509.CertPool
-	// Warn and Fail are the least that the certificate has to last.
+	// Warn and Fail are the thresholds of the time until the certificate expires.
 	Warn, Fail time.Duration
 }
 
-// TLSCheck looks at the certificate's chain, at how long it lasts, and at the
-// versions of the protocol. Plain HTTP has neither: that is as it should be on one
-// machine, and nowhere else.
+// TLSCheck checks the certificate chain, when it expires, and the protocol versions.
+// Plain HTTP passes on the loopback interface and warns elsewhere.
 func TLSCheck(c TLSConfig) Check {
 	return func(ctx context.Context) []Finding {
 		const name = "tls"
 		u, err := url.Parse(c.Base)
 		switch {
 		case err != nil || u.Host == "":
-			return []Finding{{name, Fail, fmt.Sprintf("%q is no address", c.Base), "name the API's address"}}
+			return []Finding{{name, Fail, fmt.Sprintf("%q is not a valid URL", c.Base), "set the API's URL"}}
 		case u.Scheme == "http" && loopback(u.Hostname()):
-			return []Finding{{Check: name, Result: Pass, Found: "skipped: http on this machine"}}
+			return []Finding{{Check: name, Result: Pass, Found: "skipped: http on the loopback interface"}}
 		case u.Scheme != "https":
-			return []Finding{{name, Warn, "skipped: http to another machine", "serve the API by https only: tokens travel in the clear"}}
+			return []Finding{{name, Warn, "skipped: http to another host", "serve the API over https only: tokens are sent in cleartext"}}
 		}
 		host := u.Host
 		if u.Port() == "" {
@@ -57,7 +56,7 @@ func loopback(host string) bool {
 }
 
 func (c TLSConfig) dial(ctx context.Context, host string, least, most uint16) (*tls.ConnectionState, error) {
-	// An old version is offered to see it refused.
+	// Old versions are offered on purpose, to check that they are rejected.
 	d := tls.Dialer{Config: &tls.Config{MinVersion: least, MaxVersion: most, RootCAs: c.Roots, Time: c.Now}}
 	conn, err := d.DialContext(ctx, "tcp", host)
 	if err != nil {
@@ -72,14 +71,15 @@ func (c TLSConfig) certificate(ctx context.Context, host string) Finding {
 	f := Finding{Check: "tls: certificate", Result: Pass}
 	state, err := c.dial(ctx, host, tls.VersionTLS12, tls.VersionTLS13)
 	if invalid, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return Finding{f.Check, Fail, invalid.Err.Error(), "put a certificate in place that its clients trust; see why it was not renewed"}
+		return Finding{f.Check, Fail, invalid.Err.Error(), "install a certificate that clients trust; find out why it was not renewed"}
 	}
 	if err != nil {
-		return notAsked(f.Check, err)
+		return noResponse(f.Check, err)
 	}
 	leaf := state.PeerCertificates[0]
 	left := leaf.NotAfter.Sub(c.Now())
-	f.Found = fmt.Sprintf("%s by %s, good for %s, %s", leaf.Subject.CommonName, leaf.Issuer.CommonName, days(left), tls.VersionName(state.Version))
+	f.Found = fmt.Sprintf("%s, issued by %s, expires in %s, %s",
+		leaf.Subject.CommonName, leaf.Issuer.CommonName, days(left), tls.VersionName(state.Version))
 	switch {
 	case left < c.Fail:
 		f.Result = Fail
@@ -90,24 +90,24 @@ func (c TLSConfig) certificate(ctx context.Context, host string) Finding {
 	return f
 }
 
-// versions wants TLS 1.1 refused (RFC 8996).
+// versions requires that TLS 1.1 and older are rejected (RFC 8996).
 func (c TLSConfig) versions(ctx context.Context, host string) Finding {
 	const name = "tls: versions"
 	state, err := c.dial(ctx, host, tls.VersionTLS10, tls.VersionTLS11)
 	if err == nil {
-		return Finding{name, Fail, tls.VersionName(state.Version) + " is spoken", "allow TLS 1.2 and 1.3 only"}
+		return Finding{name, Fail, tls.VersionName(state.Version) + " is accepted", "allow TLS 1.2 and 1.3 only"}
 	}
 	if _, ok := errors.AsType[*net.OpError](err); ok && !strings.Contains(err.Error(), "remote error") {
-		return notAsked(name, err)
+		return noResponse(name, err)
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return Finding{name, Fail, "TLS 1.1 or older is spoken", "allow TLS 1.2 and 1.3 only"}
+		return Finding{name, Fail, "TLS 1.1 or older is accepted", "allow TLS 1.2 and 1.3 only"}
 	}
-	return Finding{Check: name, Result: Pass, Found: "TLS 1.1 and older are refused"}
+	return Finding{Check: name, Result: Pass, Found: "TLS 1.1 and older are rejected"}
 }
 
-// HeadersCheck looks at the headers of answers of each kind: what browsers are told,
-// what caches are told, and that the server does not name its software.
+// HeadersCheck checks the security and cache headers of each kind of response, and that
+// the server does not disclose its software.
 func HeadersCheck(api API, token string) Check {
 	return func(ctx context.Context) []Finding {
 		secure := strings.HasPrefix(api.Base, "https:")
@@ -120,7 +120,7 @@ func HeadersCheck(api API, token string) Check {
 			name := "headers: " + of.name
 			got, err := api.get(ctx, of.path, of.token)
 			if err != nil {
-				findings = append(findings, notAsked(name, err))
+				findings = append(findings, noResponse(name, err))
 				continue
 			}
 			findings = append(findings, judgeHeaders(name, got, secure, of.token != ""))
@@ -129,8 +129,8 @@ func HeadersCheck(api API, token string) Check {
 	}
 }
 
-func judgeHeaders(name string, got answer, secure, private bool) Finding {
-	f := Finding{Check: name, Result: Pass, Found: "all there; the server does not name itself"}
+func judgeHeaders(name string, got response, secure, private bool) Finding {
+	f := Finding{Check: name, Result: Pass, Found: "complete; the server does not disclose its software"}
 	var wrong []string
 	want := func(ok bool, what string) {
 		if !ok {
@@ -140,14 +140,14 @@ func judgeHeaders(name string, got answer, secure, private bool) Finding {
 	h := got.header
 	want(h.Get("Content-Type") != "", "no Content-Type")
 	want(strings.EqualFold(h.Get("X-Content-Type-Options"), "nosniff"), "X-Content-Type-Options is not nosniff")
-	want(!private || strings.Contains(h.Get("Cache-Control"), "no-store"), "Cache-Control lets caches keep it")
+	want(!private || strings.Contains(h.Get("Cache-Control"), "no-store"), "Cache-Control lets caches store it")
 	want(!secure || strings.Contains(h.Get("Strict-Transport-Security"), "max-age="), "no Strict-Transport-Security")
 	for _, banner := range []string{"Server", "X-Powered-By", "X-Aspnet-Version"} {
 		want(h.Get(banner) == "", fmt.Sprintf("%s: %s", http.CanonicalHeaderKey(banner), h.Get(banner)))
 	}
 	if len(wrong) > 0 {
 		f.Result, f.Found = Fail, strings.Join(wrong, "; ")
-		f.Todo = "set them where all answers are made (lib/lambda/http), and take banners away"
+		f.Todo = "set them in lib/lambda/http, which writes all responses, and remove banners"
 	}
 	return f
 }

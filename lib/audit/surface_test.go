@@ -20,7 +20,7 @@ import (
 
 const day = 24 * time.Hour
 
-// secure serves https with a certificate that is good for that long from now on.
+// secure serves https with a certificate that expires after lasts.
 func secure(t *testing.T, lasts time.Duration, versions *tls.Config) (string, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -61,12 +61,14 @@ func TestTLS(t *testing.T) {
 		protocol    Result
 		found       string
 	}{
-		"good":      {lasts: 90*day + time.Hour, versions: modern(), certificate: Pass, protocol: Pass, found: "good for 90 days"},
-		"soon":      {lasts: 20 * day, versions: modern(), certificate: Warn, protocol: Pass, found: "good for 20 days"},
-		"very soon": {lasts: 2 * day, versions: modern(), certificate: Fail, protocol: Pass, found: "good for 2 days"},
+		"good":      {lasts: 90*day + time.Hour, versions: modern(), certificate: Pass, protocol: Pass, found: "expires in 90 days"},
+		"soon":      {lasts: 20 * day, versions: modern(), certificate: Warn, protocol: Pass, found: "expires in 20 days"},
+		"very soon": {lasts: 2 * day, versions: modern(), certificate: Fail, protocol: Pass, found: "expires in 2 days"},
 		"expired":   {lasts: -day, versions: modern(), certificate: Fail, protocol: Pass, found: "expired"},
 		"untrusted": {lasts: 90 * day, versions: modern(), untrusted: true, certificate: Fail, protocol: Pass, found: "unknown authority"},
-		"old ones":  {lasts: 90 * day, versions: &tls.Config{MinVersion: tls.VersionTLS10}, certificate: Pass, protocol: Fail, found: "90 days"},
+		"TLS 1.0": {
+			lasts: 90 * day, versions: &tls.Config{MinVersion: tls.VersionTLS10}, certificate: Pass, protocol: Fail, found: "90 days",
+		},
 	} {
 		url, roots := secure(t, c.lasts, c.versions)
 		if c.untrusted {
@@ -74,7 +76,7 @@ func TestTLS(t *testing.T) {
 		}
 		got := TLSCheck(TLSConfig{Base: url, Now: time.Now, Roots: roots, Warn: 30 * day, Fail: 7 * day})(t.Context())
 		if len(got) != 2 || got[0].Result != c.certificate || !strings.Contains(got[0].Found, c.found) || got[1].Result != c.protocol {
-			t.Errorf("%s: %+v", name, got)
+			t.Errorf("%s: got %+v, want %+v", name, got, c)
 		}
 	}
 	for base, want := range map[string]Result{
@@ -82,10 +84,10 @@ func TestTLS(t *testing.T) {
 	} {
 		got := TLSCheck(TLSConfig{Base: base, Now: time.Now})(t.Context())
 		if len(got) != 1 || got[0].Result != want {
-			t.Errorf("%s: %+v", base, got)
+			t.Errorf("%s: got %+v, want %s", base, got, want)
 		}
 	}
 	if got := TLSCheck(TLSConfig{Base: "https://127.0.0.1:1", Now: time.Now})(t.Context()); got[0].Result != Fail || got[1].Result != Fail {
-		t.Errorf("nobody there: %+v", got)
+		t.Errorf("without a server: got %+v, want two failures", got)
 	}
 }

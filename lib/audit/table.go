@@ -9,17 +9,16 @@ import (
 	"unicode/utf8"
 )
 
-// widths of the table's columns, in characters; the last is as wide as it needs.
+// Widths of the table's columns, in characters.
 const (
 	checkWidth = 34
 	foundWidth = 62
 )
 
-// WriteTable writes the report for people: a line for each finding with check,
-// result, what was found and what to do, and a line with the sum.
+// WriteTable writes the report as a table: a line for each finding, and a summary.
 func (r Report) WriteTable(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Audit of %s, %s\n\n", printable(r.Target), r.Started.UTC().Format(time.RFC3339))
+	fmt.Fprintf(&b, "Self-check of %s, %s\n\n", printable(r.Target), r.Started.UTC().Format(time.RFC3339))
 	row(&b, "CHECK", "RESULT", "FOUND", "WHAT TO DO")
 	for _, f := range r.Findings {
 		row(&b, printable(f.Check), string(f.Result), printable(f.Found), printable(f.Todo))
@@ -29,11 +28,11 @@ func (r Report) WriteTable(w io.Writer) error {
 	return err
 }
 
-// row writes cells; a text that is too wide for its column goes on below.
+// row writes cells; a text that is too wide for its column is wrapped.
 func row(b *strings.Builder, check, result, found, todo string) {
 	checks, founds, todos := wrap(check, checkWidth), wrap(found, foundWidth), wrap(todo, foundWidth)
 	for i := range max(len(checks), len(founds), len(todos)) {
-		line := fmt.Sprintf("%s  %s  %s  %s", pad(at(checks, i), checkWidth), pad(at([]string{result}, i), 6), pad(at(founds, i), foundWidth), at(todos, i))
+		line := pad(at(checks, i), checkWidth) + pad(at([]string{result}, i), 6) + pad(at(founds, i), foundWidth) + at(todos, i)
 		b.WriteString(strings.TrimRight(line, " "))
 		b.WriteByte('\n')
 	}
@@ -46,11 +45,12 @@ func at(list []string, i int) string {
 	return ""
 }
 
+// pad pads s to the width of its column and the gap behind it.
 func pad(s string, width int) string {
-	return s + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
+	return s + strings.Repeat(" ", 2+max(0, width-utf8.RuneCountInString(s)))
 }
 
-// wrap breaks a text at spaces, and words that are too long anywhere.
+// wrap breaks a text at spaces, and a word that is too long at the width.
 func wrap(s string, width int) []string {
 	var lines []string
 	line := ""
@@ -70,7 +70,7 @@ func wrap(s string, width int) []string {
 	return append(lines, line)
 }
 
-// printable keeps what a server said from writing to the terminal.
+// printable replaces control characters: the text comes from a server and goes to a terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {

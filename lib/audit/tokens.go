@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -17,78 +18,78 @@ import (
 	"time"
 )
 
-// Forgeries makes tokens that have to be refused.
+// Forgeries makes tokens that must be rejected.
 type Forgeries struct {
-	// Good is a token that is accepted.
+	// Good is a valid token.
 	Good string
-	// Mint signs with the platform's key; nil where it is out of reach: then what is
-	// expired and of another issuer is signed with a key of the audit, and so refused
-	// for that already.
+	// Mint signs with the platform's key. If it is nil, the expired token and that of
+	// another issuer are signed with a random key, and so rejected for that already.
 	Mint *MinterConfig
 	Now  func() time.Time
 }
 
-// forgery is a token and why it must not be good.
+// forgery is a token that must be rejected, and its name.
 type forgery struct{ name, token string }
 
-// probePath is what a token opens: everybody with a grant may read it.
+// probePath is the endpoint that is requested: everybody with a grant may read it.
 const probePath = "/v1/sites?limit=1"
 
-// TokensCheck sends tokens that are wrong in one way each, and one that is right:
-// without that, a refusal would say nothing.
+// TokensCheck sends tokens with one fault each, and first a valid one: without that, a
+// rejection would prove nothing.
 func TokensCheck(api API, f Forgeries) Check {
 	return func(ctx context.Context) []Finding {
 		control, err := api.get(ctx, probePath, f.Good)
 		if err == nil && control.status != http.StatusOK {
-			err = fmt.Errorf("a good token is answered with %v", control)
+			err = fmt.Errorf("the response to a valid token is %v", control)
 		}
 		if err != nil {
-			return []Finding{notAsked("tokens", err)}
+			return []Finding{noResponse("tokens", err)}
 		}
 		list, err := f.list(ctx)
 		if err != nil {
-			return []Finding{{"tokens", Fail, "they could not be made: " + err.Error(), "see that the signing key can be used"}}
+			return []Finding{{"tokens", Fail, "the tokens could not be signed: " + err.Error(), "check that the signing key can be used"}}
 		}
 		var findings []Finding
 		for _, bad := range list {
-			findings = append(findings, refused(ctx, api, bad))
+			findings = append(findings, rejected(ctx, api, bad))
 		}
 		return findings
 	}
 }
 
-func refused(ctx context.Context, api API, bad forgery) Finding {
+func rejected(ctx context.Context, api API, bad forgery) Finding {
 	name := "tokens: " + bad.name
 	got, err := api.get(ctx, probePath, bad.token)
 	switch {
 	case err != nil:
-		return notAsked(name, err)
+		return noResponse(name, err)
 	case got.status == http.StatusUnauthorized, got.status == http.StatusForbidden && bad.token != "":
-		return Finding{Check: name, Result: Pass, Found: fmt.Sprintf("refused with %d", got.status)}
+		return Finding{Check: name, Result: Pass, Found: fmt.Sprintf("rejected with %d", got.status)}
 	default:
-		return Finding{name, Fail, "answered with " + got.String(), "take the API off the network until the authorizer refuses this"}
+		return Finding{name, Fail, "the response is " + got.String(), "take the API off the network until the authorizer rejects this"}
 	}
 }
 
 func (f Forgeries) list(ctx context.Context) ([]forgery, error) {
 	parts := strings.Split(f.Good, ".")
 	if len(parts) != 3 {
-		return nil, fmt.Errorf("a good token has %d parts, want 3", len(parts))
+		return nil, fmt.Errorf("a valid token has %d parts, want 3", len(parts))
 	}
-	header, err1 := unpack(parts[0])
-	claims, err2 := unpack(parts[1])
+	header, err1 := decode(parts[0])
+	claims, err2 := decode(parts[1])
 	if err1 != nil || err2 != nil {
-		return nil, fmt.Errorf("a good token can not be read: %v, %v", err1, err2) //nolint:errorlint // nobody asks for them
+		return nil, fmt.Errorf("a valid token cannot be decoded: %w", errors.Join(err1, err2))
 	}
 	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
+	altered := with(claims, "grants", map[string]string{"*": "admin"}, "sub", "somebody-else")
 	list := []forgery{
 		{"none", ""},
 		{"altered signature", parts[0] + "." + parts[1] + "." + flip(parts[2])},
-		{"altered claims", parts[0] + "." + pack(with(claims, "grants", map[string]string{"*": "admin"}, "sub", "somebody-else")) + "." + parts[2]},
-		{"algorithm none", pack(with(header, "alg", "none")) + "." + parts[1] + "."},
+		{"altered claims", parts[0] + "." + encode(altered) + "." + parts[2]},
+		{"algorithm none", encode(with(header, "alg", "none")) + "." + parts[1] + "."},
 		{"algorithm HS256", hs256(with(header, "alg", "HS256"), parts[1], parts[0])},
 		{"another key", es256(own, header, claims)},
 		{"a key of its own", es256(own, with(header, "jwk", publicJWK(own), "kid", "own"), claims)},
@@ -100,7 +101,7 @@ func (f Forgeries) list(ctx context.Context) ([]forgery, error) {
 	return append(list, expired, stranger), nil
 }
 
-// dated are those whose signature is right, where the key is within reach.
+// dated returns the forgeries whose signature is valid, if there is a key.
 func (f Forgeries) dated(ctx context.Context, own *ecdsa.PrivateKey, header, claims map[string]any) (expired, stranger forgery, err error) {
 	expired.name, stranger.name = "expired", "another issuer"
 	past := f.Now().Add(-time.Hour)
@@ -119,7 +120,7 @@ func (f Forgeries) dated(ctx context.Context, own *ecdsa.PrivateKey, header, cla
 	return expired, stranger, err
 }
 
-func unpack(part string) (members map[string]any, err error) {
+func decode(part string) (members map[string]any, err error) {
 	raw, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
 		return nil, err
@@ -128,7 +129,7 @@ func unpack(part string) (members map[string]any, err error) {
 	return members, err
 }
 
-func pack(members map[string]any) string {
+func encode(members map[string]any) string {
 	raw, err := json.Marshal(members)
 	if err != nil {
 		return ""
@@ -136,7 +137,7 @@ func pack(members map[string]any) string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// with returns members with others: name, value, name, value.
+// with returns a copy of members with others set: name, value, name, value.
 func with(members map[string]any, others ...any) map[string]any {
 	out := make(map[string]any, len(members)+len(others)/2)
 	maps.Copy(out, members)
@@ -158,7 +159,7 @@ func flip(part string) string {
 }
 
 func es256(key *ecdsa.PrivateKey, header, claims map[string]any) string {
-	text := pack(header) + "." + pack(claims)
+	text := encode(header) + "." + encode(claims)
 	digest := sha256.Sum256([]byte(text))
 	r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
 	if err != nil {
@@ -170,9 +171,9 @@ func es256(key *ecdsa.PrivateKey, header, claims map[string]any) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// hs256 signs with what everybody knows, as if it were a shared secret.
+// hs256 signs with a public text as if it were a shared secret.
 func hs256(header map[string]any, claims, secret string) string {
-	text := pack(header) + "." + claims
+	text := encode(header) + "." + claims
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(text))
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
