@@ -26,18 +26,18 @@ import (
 	"github.com/insighthub/insighthub/loadtest/localstack"
 )
 
-// APIConfig of a run against the API's reads.
+// APIConfig configures RunAPI.
 type APIConfig struct {
 	Config
-	// State is the folder of a running stack; empty starts one, which ends with the run.
+	// State is the state folder of a running stack; if empty, RunAPI starts one and stops it.
 	State string
-	// Events are there before the reads begin: 100 series of one gateway, one event a second.
+	// Events to store before the reads: 100 series of one gateway, one event per second.
 	Events int
-	// Rate is of all kinds of requests together, in requests/s.
+	// Rate of all kinds of requests together, in requests/s.
 	Rate float64
 }
 
-// APIResult is what came of one kind of request.
+// APIResult is the result of one kind of request.
 type APIResult struct {
 	Kind     string            `json:"kind"`
 	Requests int               `json:"requests"`
@@ -46,7 +46,7 @@ type APIResult struct {
 	Latency  drive.Percentiles `json:"latency_ms"`
 }
 
-// APIReport is what api.json holds.
+// APIReport is the content of api.json.
 type APIReport struct {
 	Events  int64       `json:"events"`
 	Minutes int64       `json:"minutes"`
@@ -64,7 +64,7 @@ const (
 	rollupWait            = 5 * time.Minute
 )
 
-// RunAPI fills the database, puts reads on the API and writes api.json.
+// RunAPI fills the database, measures reads of the API and writes api.json.
 func RunAPI(ctx context.Context, cfg APIConfig) (err error) {
 	if err := os.MkdirAll(cfg.Out, 0o755); err != nil { //nolint:gosec // the database's user must pass through
 		return err
@@ -104,8 +104,8 @@ func RunAPI(ctx context.Context, cfg APIConfig) (err error) {
 	return nil
 }
 
-// fill makes the events unless they are there, in the order in which they would have
-// come, and waits until the scheduled function has made minutes of them.
+// fill inserts the events unless they exist, in the order of their times, and waits until
+// the scheduled roll-up has downsampled them to minutes.
 func fill(ctx context.Context, cfg APIConfig, dsn string, report *APIReport) error {
 	db, err := pgx.Connect(ctx, dsn)
 	if err != nil {
@@ -113,7 +113,9 @@ func fill(ctx context.Context, cfg APIConfig, dsn string, report *APIReport) err
 	}
 	defer db.Close(ctx) //nolint:errcheck // nothing to lose
 	var have int64
-	if err := db.QueryRow(ctx, "SELECT count(*) FROM series JOIN device ON device.id = device_id JOIN gateway ON gateway.id = gateway_id WHERE gateway.name = $1", apiGateway).Scan(&have); err != nil {
+	if err := db.QueryRow(ctx, `
+SELECT count(*) FROM series JOIN device ON device.id = device_id JOIN gateway ON gateway.id = gateway_id
+WHERE gateway.name = $1`, apiGateway).Scan(&have); err != nil {
 		return err
 	}
 	if have == 0 {
@@ -131,7 +133,7 @@ func fill(ctx context.Context, cfg APIConfig, dsn string, report *APIReport) err
 			break
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d hours of series are not rolled up after %v", stale, rollupWait)
+			return fmt.Errorf("%d stale roll-ups after %v", stale, rollupWait)
 		}
 	}
 	if have == 0 {
@@ -139,7 +141,8 @@ func fill(ctx context.Context, cfg APIConfig, dsn string, report *APIReport) err
 			return err
 		}
 	}
-	return db.QueryRow(ctx, "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM event_minute)").Scan(&report.Events, &report.Minutes)
+	return db.QueryRow(ctx, "SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM event_minute)").
+		Scan(&report.Events, &report.Minutes)
 }
 
 func fillEvents(ctx context.Context, db *pgx.Conn, seconds int) error {
@@ -149,11 +152,20 @@ func fillEvents(ctx context.Context, db *pgx.Conn, seconds int) error {
 	}{
 		{"INSERT INTO site (name) VALUES ($1) ON CONFLICT DO NOTHING", []any{apiSite}},
 		{"INSERT INTO gateway (name, site, site_since) VALUES ($1, $2, now())", []any{apiGateway, apiSite}},
-		{"INSERT INTO device (gateway_id, name) SELECT id, 'device-' || n FROM gateway, generate_series(0, $2::int - 1) n WHERE name = $1", []any{apiGateway, apiDevices}},
-		{"INSERT INTO metric (gateway_id, name, unit) SELECT id, 'metric-' || n, 'Cel' FROM gateway, generate_series(0, $2::int - 1) n WHERE name = $1", []any{apiGateway, apiMetric}},
-		{"INSERT INTO event SELECT date_trunc('second', now()) - n * interval '1 s', d.id, m.id, sin(n / 100.0) * 10 + d.id, 0 FROM generate_series($2::int, 1, -1) n, device d, metric m, gateway g WHERE g.name = $1 AND d.gateway_id = g.id AND m.gateway_id = g.id", []any{apiGateway, seconds}},
-		{"INSERT INTO rollup_stale SELECT d.id, m.id, h FROM device d, metric m, gateway g, generate_series(date_trunc('hour', now() - $2::int * interval '1 s'), now(), interval '1 hour') h WHERE g.name = $1 AND d.gateway_id = g.id AND m.gateway_id = g.id", []any{apiGateway, seconds}},
-		{"INSERT INTO series SELECT d.id, m.id FROM device d, metric m, gateway g WHERE g.name = $1 AND d.gateway_id = g.id AND m.gateway_id = g.id", []any{apiGateway}},
+		{`INSERT INTO device (gateway_id, name)
+SELECT id, 'device-' || n FROM gateway, generate_series(0, $2::int - 1) n WHERE name = $1`, []any{apiGateway, apiDevices}},
+		{`INSERT INTO metric (gateway_id, name, unit)
+SELECT id, 'metric-' || n, 'Cel' FROM gateway, generate_series(0, $2::int - 1) n WHERE name = $1`, []any{apiGateway, apiMetric}},
+		{`INSERT INTO event
+SELECT date_trunc('second', now()) - n * interval '1 s', d.id, m.id, sin(n / 100.0) * 10 + d.id, 0
+FROM generate_series($2::int, 1, -1) n, device d, metric m, gateway g
+WHERE g.name = $1 AND d.gateway_id = g.id AND m.gateway_id = g.id`, []any{apiGateway, seconds}},
+		{`INSERT INTO rollup_stale
+SELECT d.id, m.id, h FROM device d, metric m, gateway g,
+     generate_series(date_trunc('hour', now() - $2::int * interval '1 s'), now(), interval '1 hour') h
+WHERE g.name = $1 AND d.gateway_id = g.id AND m.gateway_id = g.id`, []any{apiGateway, seconds}},
+		{`INSERT INTO series SELECT d.id, m.id FROM device d, metric m, gateway g
+WHERE g.name = $1 AND d.gateway_id = g.id AND m.gateway_id = g.id`, []any{apiGateway}},
 	} {
 		if _, err := db.Exec(ctx, statement.sql, statement.args...); err != nil {
 			return fmt.Errorf("%.60s…: %w", statement.sql, err)
@@ -162,7 +174,7 @@ func fillEvents(ctx context.Context, db *pgx.Conn, seconds int) error {
 	return nil
 }
 
-// readKinds are the requests, each made for a random series.
+// readKinds returns the requests; each reads a random series.
 func readKinds() map[string]func(v url.Values) string {
 	ago := func(v url.Values, d time.Duration) {
 		now := time.Now()
@@ -178,14 +190,15 @@ func readKinds() map[string]func(v url.Values) string {
 	}
 }
 
-// readAPI sends requests at a fixed rate, the kinds in turn. A latency counts from when
-// its request was due.
+// readAPI sends requests at a fixed rate, the kinds in turn. The latency of a request
+// counts from the time at which it was due.
 func readAPI(ctx context.Context, cfg APIConfig, stack stackfile.Info, report *APIReport) error {
 	tokens, err := NewTokens(stack, apiSite)
 	if err != nil {
 		return err
 	}
-	bearer, _, err := tokens.minter.Mint(ctx, token.Identity{Subject: "bench", Grants: map[telemetry.SiteID]token.Role{apiSite: token.Viewer}}, token.MaxLifetime)
+	viewer := token.Identity{Subject: "bench", Grants: map[telemetry.SiteID]token.Role{apiSite: token.Viewer}}
+	bearer, _, err := tokens.minter.Mint(ctx, viewer, token.MaxLifetime)
 	if err != nil {
 		return err
 	}
@@ -214,7 +227,9 @@ func readAPI(ctx context.Context, cfg APIConfig, stack stackfile.Info, report *A
 	if err := warmReads(names, one); err != nil {
 		return err
 	}
-	roots := map[int]string{stack.PIDs.Local: "local", stack.PIDs.Postgres: "database", stack.PIDs.Prometheus: "prometheus", os.Getpid(): "load"}
+	roots := map[int]string{
+		stack.PIDs.Local: "local", stack.PIDs.Postgres: "database", stack.PIDs.Prometheus: "prometheus", os.Getpid(): "load",
+	}
 	before, err := cpuByPart(roots)
 	if err != nil {
 		return err
@@ -233,12 +248,12 @@ func readAPI(ctx context.Context, cfg APIConfig, stack stackfile.Info, report *A
 		group.Go(func() {
 			kind := i % len(names)
 			n, err := one(names[kind])
-			took := time.Since(due)
+			elapsed := time.Since(due)
 			mu.Lock()
 			defer mu.Unlock()
 			r := &results[kind]
 			r.Requests, r.Bytes = r.Requests+1, r.Bytes+n
-			if samples[kind] = append(samples[kind], drive.Sample{Latency: took, Weight: 1}); err != nil {
+			if samples[kind] = append(samples[kind], drive.Sample{Latency: elapsed, Weight: 1}); err != nil {
 				r.Errors++
 			}
 		})
@@ -262,9 +277,9 @@ func readAPI(ctx context.Context, cfg APIConfig, stack stackfile.Info, report *A
 	return ctx.Err()
 }
 
-// warmReads asks for everything from several sides at once: one after the other a single
-// process of the function would answer it all, and the others would start, connect and
-// fill their caches under the reads that are measured.
+// warmReads sends all kinds from several clients at once. Sequential requests would all be
+// served by one process of the function; the others would start, connect and fill their
+// caches during the measurement.
 func warmReads(kinds []string, one func(kind string) (int64, error)) error {
 	const clients, rounds = 8, 10
 	failed := make([]error, clients)
@@ -286,9 +301,11 @@ func warmReads(kinds []string, one func(kind string) (int64, error)) error {
 
 func (r APIReport) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%d events, %d minutes of series; %.0f requests/s for %.0f s\n\n", r.Events, r.Minutes, r.Rate, r.Seconds)
-	fmt.Fprintln(w, "| request | requests | errors | bytes | p50 ms | p95 ms | p99 ms | max ms |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+	fmt.Fprintln(w, "| request | requests | errors | bytes | p50 ms | p95 ms | p99 ms | max ms |\n"+
+		"| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 	for _, k := range r.Kinds {
-		fmt.Fprintf(w, "| %s | %d | %d | %d | %.2f | %.2f | %.2f | %.1f |\n", k.Kind, k.Requests, k.Errors, k.Bytes, k.Latency.P50, k.Latency.P95, k.Latency.P99, k.Latency.Max)
+		fmt.Fprintf(w, "| %s | %d | %d | %d | %.2f | %.2f | %.2f | %.1f |\n",
+			k.Kind, k.Requests, k.Errors, k.Bytes, k.Latency.P50, k.Latency.P95, k.Latency.P99, k.Latency.Max)
 	}
 	fmt.Fprintln(w, "\n| part | processors |\n| --- | ---: |")
 	for _, part := range slices.Sorted(maps.Keys(r.CPU)) {

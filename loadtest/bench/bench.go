@@ -1,6 +1,6 @@
-// Package bench runs the whole local stack under a fleet and says what it did:
-// at a fixed rate, and at the highest rate that it holds, in alternation with
-// the yardstick, a plain server on the same database server.
+// Package bench measures the local stack under the load of a simulated fleet, at a fixed
+// rate and at the highest rate that it holds. It alternates with the yardstick, a plain
+// server on the same database server.
 package bench
 
 import (
@@ -25,35 +25,35 @@ type Config struct {
 	Yardstick string // program
 	// Out is the folder of pipeline.json, the logs and, during the run, the stack's state.
 	Out string
-	// FixedRate in events/s; Duration of the fixed and the held phase.
+	// FixedRate is in events/s; Duration is that of the fixed and of the held phase.
 	FixedRate float64
 	Duration  time.Duration
-	// StartRate is where the search for the held rate begins; zero measures it first.
+	// StartRate is where the search for the held rate begins; zero finds it in a closed loop.
 	StartRate float64
-	// Fleet is the shape; its Prefix and Start are set for each phase.
+	// Fleet is the shape of the fleet; its Prefix, Start and Horizon are set for each phase.
 	Fleet         fleet.Config
 	SkipYardstick bool
-	// KPIs lets the bridge run beside the store.
+	// KPIs also runs the bridge.
 	KPIs bool
-	// FixedOnly leaves out the search for the held rate.
+	// FixedOnly skips the search for the held rate.
 	FixedOnly bool
 	Stdout    io.Writer
 }
 
-// Phase is one measured stretch of load on one system.
+// Phase is the result of one phase of load on one system.
 type Phase struct {
 	System      string  `json:"system"`
 	Name        string  `json:"phase"`
 	OfferedRate float64 `json:"offered_eps"`
 	drive.Result
 	Stored drive.Percentiles `json:"stored_ms"`
-	// KPIVisible is from the end of a window to its figures being read in Prometheus.
+	// KPIVisible is from the end of a window to its KPIs being readable in Prometheus.
 	KPIVisible *drive.Percentiles `json:"kpi_visible_ms,omitempty"`
-	// KPIAfterEvent is from an event to the figures of its window being read there.
+	// KPIAfterEvent is from an event to the KPIs of its window being readable there.
 	KPIAfterEvent *drive.Percentiles `json:"kpi_after_event_ms,omitempty"`
 	// CPU is by part, in seconds per million accepted events, and "total".
 	CPU map[string]float64 `json:"cpu_s_per_million"`
-	// BytesPerEvent on the stream.
+	// BytesPerEvent is the size on the stream.
 	BytesPerEvent float64 `json:"bytes_per_event"`
 	// DrainSeconds is from the last acknowledgement to the last row committed.
 	DrainSeconds float64 `json:"drain_seconds"`
@@ -64,7 +64,7 @@ type Phase struct {
 	NotHeld string `json:"not_held,omitempty"`
 }
 
-// Run measures and writes pipeline.json. It fails when an event was lost or doubled.
+// Run measures and writes pipeline.json. It fails if an event was lost or duplicated.
 func Run(ctx context.Context, cfg Config) error {
 	if err := os.MkdirAll(cfg.Out, 0o755); err != nil { //nolint:gosec // the database's user must pass through
 		return err
@@ -109,7 +109,7 @@ func Run(ctx context.Context, cfg Config) error {
 	report.Print(cfg.Stdout)
 	fmt.Fprintln(cfg.Stdout, "\nWritten to", path)
 	if report.Lost+report.Doubled > 0 {
-		return fmt.Errorf("%d events lost, %d doubled", report.Lost, report.Doubled)
+		return fmt.Errorf("%d events lost, %d duplicated", report.Lost, report.Doubled)
 	}
 	return nil
 }
@@ -123,11 +123,11 @@ func measure(ctx context.Context, cfg Config, systems []*system) (*Report, error
 		Seconds:          cfg.Duration.Seconds(), KPIs: cfg.KPIs,
 	}
 	warm := 2 * time.Second
-	if cfg.KPIs { // a window has closed, and Prometheus knows all series
-		warm = 2*figuresWindow + figuresLateness
+	if cfg.KPIs { // a window has closed, and Prometheus has all series
+		warm = 2*kpiWindow + kpiLateness
 	}
 	for _, s := range systems {
-		// A first second fills dictionaries, connections and caches.
+		// Opens connections and fills caches.
 		if _, err := s.phase(ctx, warmUp, cfg.FixedRate/2, warm, false); err != nil {
 			return nil, err
 		}
@@ -150,14 +150,14 @@ func measure(ctx context.Context, cfg Config, systems []*system) (*Report, error
 	return report, nil
 }
 
-// warmUp is the name of the first phase, which is not looked at.
+// warmUp is the name of the first phase, which is not reported.
 const warmUp = "warm-up"
 
-// hold searches for the highest rate that the system holds for the whole
-// duration: short trials first, then the full length, stepping down until it holds.
+// hold searches for the highest rate that the system holds for the whole duration: first
+// with short trials, then with phases of full length, reducing the rate until it is held.
 func (s *system) hold(ctx context.Context) (Phase, error) {
 	trial := 15 * time.Second
-	if s.cfg.KPIs { // at least two windows are seen
+	if s.cfg.KPIs { // at least two windows
 		trial = 20 * time.Second
 	}
 	rate := s.cfg.StartRate
@@ -166,17 +166,17 @@ func (s *system) hold(ctx context.Context) (Phase, error) {
 		if err != nil {
 			return p, err
 		}
-		// What was stored by the end, not only acknowledged: the stream takes more than the database for a while.
+		// The rate of storing, not of acknowledging: the stream buffers more than the database stores.
 		rate = float64(p.Accepted) / (p.Seconds + p.DrainSeconds)
 	}
 	rate, err := search(rate, func(rate float64) (bool, error) {
 		p, err := s.phase(ctx, "trial", rate, trial, false)
-		return p.NotHeld == "" && p.Stored.P99 <= 1000, err // behind after a few seconds is far behind after a minute
+		return p.NotHeld == "" && p.Stored.P99 <= 1000, err // a backlog after seconds is a large one after a minute
 	})
 	if err != nil {
 		return Phase{}, err
 	}
-	// On a shared machine a minute has slower seconds than a trial.
+	// A minute on a shared machine has slower seconds than a trial.
 	for rate *= 0.95; ; rate *= 0.93 {
 		p, err := s.phase(ctx, "held", rate, s.cfg.Duration, true)
 		if err != nil || p.NotHeld == "" || rate < 1000 {
@@ -185,8 +185,8 @@ func (s *system) hold(ctx context.Context) (Phase, error) {
 	}
 }
 
-// search goes up from rate for as long as it is held, or down until it is, and
-// returns the highest rate that was; after eight trials the one that is next.
+// search raises the rate while it is held, or lowers it until it is, and returns the highest
+// rate that was held; after eight trials, the next one to try.
 func search(rate float64, holds func(rate float64) (bool, error)) (float64, error) {
 	const up, down = 1.1, 0.88
 	held, failed := 0.0, false

@@ -21,11 +21,11 @@ func TestParseStat(t *testing.T) {
 		t.Errorf("got %+v, %v", p, ok)
 	}
 	if _, ok := parseStat(7, "7 a"); ok {
-		t.Error("a line without a name was taken")
+		t.Error("got a process from a line without a name, want none")
 	}
 }
 
-// TestCPUByPart lets a child burn CPU and expects to find it under its root.
+// TestCPUByPart finds the CPU time of a child process under its root.
 func TestCPUByPart(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "while :; do :; done")
 	cmd.Env = []string{"INSIGHTHUB_FUNCTION=spin", "PATH=/usr/bin:/bin"}
@@ -39,7 +39,7 @@ func TestCPUByPart(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got["spin"] == 0 {
-			return fmt.Errorf("not in %v", got)
+			return fmt.Errorf("got %v, want time of spin", got)
 		}
 		return nil
 	})
@@ -53,7 +53,7 @@ func TestSearch(t *testing.T) {
 			return rate <= 108, nil
 		})
 		if err != nil || math.Abs(got-want) > 1e-9 || trials > 4 {
-			t.Errorf("from %v: %v after %d trials, %v; want %v", start, got, trials, err, want)
+			t.Errorf("from %v: got %v after %d trials, error %v; want %v", start, got, trials, err, want)
 		}
 	}
 	if _, err := search(1, func(float64) (bool, error) { return false, os.ErrClosed }); !errors.Is(err, os.ErrClosed) {
@@ -79,29 +79,31 @@ func TestReadStored(t *testing.T) {
 		t.Errorf("got %+v", st)
 	}
 	if want := (drive.Percentiles{P50: 10, P95: 10, P99: 10, Max: 10}); st.latency() != want {
-		t.Errorf("latencies %+v, want %+v", st.latency(), want)
+		t.Errorf("got latencies %+v, want %+v", st.latency(), want)
 	}
 	if offset != int64(bytes.LastIndexByte([]byte(lines), '\n')+1) {
-		t.Errorf("offset %d is not the start of the unfinished line", offset)
+		t.Errorf("got offset %d, want the start of the unfinished line", offset)
 	}
 }
 
 func TestReport(t *testing.T) {
 	var r Report
-	r.add(Phase{System: "pipeline", Name: "fixed", Result: drive.Result{EventsPerSecond: 100_000, Ack: drive.Percentiles{P99: 7}}, Lost: 1})
-	r.add(Phase{System: "pipeline", Name: "held", Result: drive.Result{EventsPerSecond: 300_000}, CPU: map[string]float64{"postgres": 3, "total": 4}})
-	r.add(Phase{System: "yardstick", Name: "held", Result: drive.Result{EventsPerSecond: 200_000}, CPU: map[string]float64{"total": 8}})
+	rate := func(eventsPerSecond float64) drive.Result { return drive.Result{EventsPerSecond: eventsPerSecond} }
+	fixed := drive.Result{EventsPerSecond: 100_000, Ack: drive.Percentiles{P99: 7}}
+	r.add(Phase{System: "pipeline", Name: "fixed", Result: fixed, Lost: 1})
+	r.add(Phase{System: "pipeline", Name: "held", Result: rate(300_000), CPU: map[string]float64{"postgres": 3, "total": 4}})
+	r.add(Phase{System: "yardstick", Name: "held", Result: rate(200_000), CPU: map[string]float64{"total": 8}})
 	if r.RateHeld != 300_000 || r.Lost != 1 || r.Ack.P99 != 7 || r.Yardstick.RateHeld != 200_000 {
 		t.Errorf("got %+v", r)
 	}
 	var out strings.Builder
 	r.Print(&out)
-	if !strings.Contains(out.String(), "1.50 × the rate held, 0.50 × the CPU") {
-		t.Errorf("the ratios are not in\n%s", out.String())
+	if !strings.Contains(out.String(), "1.50 × the held rate, 0.50 × the CPU time") {
+		t.Errorf("got\n%s\nwant the ratios in it", out.String())
 	}
 	r = Report{}
 	r.add(Phase{System: "pipeline", Name: "held", Result: drive.Result{EventsPerSecond: 1}, NotHeld: "late"})
 	if r.RateHeld != 0 {
-		t.Error("a rate that was not held is reported as held")
+		t.Errorf("got held rate %v, want 0 as it was not held", r.RateHeld)
 	}
 }

@@ -19,8 +19,8 @@ type process struct {
 	own, reaped float64 // CPU-seconds of itself and of the children it has waited for
 }
 
-// cpuByPart sums the CPU-seconds of all processes below the given roots, by part
-// of the pipeline. Children that have ended count with whoever waited for them.
+// cpuByPart sums the CPU-seconds of all processes below the given roots, by part of the
+// pipeline. Children that have ended count with the process that waited for them.
 func cpuByPart(roots map[int]string) (map[string]float64, error) {
 	all, err := processes()
 	if err != nil {
@@ -49,7 +49,7 @@ func partOf(all map[int]process, p process, roots map[int]string) string {
 	return ""
 }
 
-// functionName returns which function a process is an execution environment of, or "".
+// functionName returns the function whose execution environment the process is, or "".
 func functionName(pid int) string {
 	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "environ"))
 	if err != nil {
@@ -66,7 +66,7 @@ func functionName(pid int) string {
 func processes() (map[int]process, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return nil, fmt.Errorf("CPU times are read from /proc: %w", err)
+		return nil, fmt.Errorf("read CPU times: %w", err)
 	}
 	out := map[int]process{}
 	for _, e := range entries {
@@ -76,7 +76,7 @@ func processes() (map[int]process, error) {
 		}
 		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
 		if err != nil {
-			continue // it ended meanwhile
+			continue // it has ended
 		}
 		if p, ok := parseStat(pid, string(stat)); ok {
 			out[pid] = p
@@ -85,7 +85,7 @@ func processes() (map[int]process, error) {
 	return out, nil
 }
 
-// parseStat reads the fields of proc(5) that matter here; the name may hold spaces and parentheses.
+// parseStat reads a line of proc_pid_stat(5); the name may contain spaces and parentheses.
 func parseStat(pid int, stat string) (process, bool) {
 	open, end := strings.IndexByte(stat, '('), strings.LastIndexByte(stat, ')')
 	if open < 0 || end < open {

@@ -15,14 +15,15 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/fleet"
+	"github.com/insighthub/insighthub/loadtest/kpicheck"
 	"github.com/insighthub/insighthub/loadtest/verify"
 )
 
-// heldBound is how late an answer or a row may be at p99, and how long the rest
-// may take after the end, for a rate to count as held.
-const heldBound = 2 * time.Second
+// heldLimit is the longest latency of a response or a row at p99, and the longest time to
+// store the backlog at the end, at which a rate counts as held.
+const heldLimit = 2 * time.Second
 
-// system is one of the two that are measured.
+// system is the pipeline or the yardstick.
 type system struct {
 	cfg   Config
 	name  string
@@ -31,16 +32,16 @@ type system struct {
 	dsn   string
 	roots map[int]string // processes whose CPU counts, by part
 	log   string         // the store function's log; empty where a 202 means stored
-	// prometheus is its address; empty where no figures are made.
-	prometheus string
+	// prometheus is empty where no KPIs are computed.
+	prometheus kpicheck.Server
 }
 
 func newPipeline(cfg Config, s stackfile.Info, tokens *Tokens) *system {
 	p := &system{
-		cfg: cfg, name: "pipeline", prometheus: s.Prometheus, url: s.HTTP + "/v1/telemetry", dsn: s.Database,
-		token: tokens.Get,
-		roots: map[int]string{s.PIDs.Local: "local", s.PIDs.Postgres: "postgres"},
-		log:   filepath.Join(s.Logs, "store.log"),
+		cfg: cfg, name: "pipeline", url: s.HTTP + "/v1/telemetry", token: tokens.Get, dsn: s.Database,
+		prometheus: kpicheck.Server(s.Prometheus),
+		roots:      map[int]string{s.PIDs.Local: "local", s.PIDs.Postgres: "postgres"},
+		log:        filepath.Join(s.Logs, "store.log"),
 	}
 	if s.PIDs.Prometheus != 0 {
 		p.roots[s.PIDs.Prometheus] = "prometheus"
@@ -56,12 +57,12 @@ func newYardstick(cfg Config, s stackfile.Info, url, dsn string, pid int) *syste
 	}
 }
 
-// phase drives the system once. A verified phase compares what was acknowledged
-// with what is stored; all empty the table afterwards so that each starts alike.
+// phase puts load on the system once. With check it compares the events acknowledged with
+// those stored. Afterwards it empties the table, so that all phases start alike.
 func (s *system) phase(ctx context.Context, name string, rate float64, d time.Duration, check bool) (Phase, error) {
 	fc := s.cfg.Fleet
-	// The plant is the same in all phases, as plants are: nobody waits for names to
-	// become known, and the bridge does not go on reporting on those that have left.
+	// All phases have the same gateways, as a plant does: their names are in the caches, and
+	// the bridge does not go on reporting on gateways of an earlier phase.
 	fc.Prefix, fc.Start, fc.Horizon = "run", time.Now().Truncate(time.Microsecond), d+time.Minute
 	gateways, err := fleet.New(fc)
 	if err != nil {
@@ -70,7 +71,7 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 	if rate > 0 {
 		fmt.Fprintf(s.cfg.Stdout, "%s, %s: %.0f events/s for %.0f s\n", s.name, name, rate, d.Seconds())
 	} else {
-		fmt.Fprintf(s.cfg.Stdout, "%s, %s: as fast as it answers, for %.0f s\n", s.name, name, d.Seconds())
+		fmt.Fprintf(s.cfg.Stdout, "%s, %s: closed loop for %.0f s\n", s.name, name, d.Seconds())
 	}
 	var st stored
 	offset, err := s.logEnd()
@@ -83,7 +84,7 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 	}
 	var visible *visibility
 	if name != warmUp && rate > 0 && s.prometheus != "" && s.cfg.KPIs {
-		visible = watchFigures(ctx, s.prometheus, gateways, fc.Start)
+		visible = watchKPIs(ctx, s.prometheus, gateways, fc.Start)
 	}
 	self := ownCPU()
 	res, err := drive.Run(ctx, drive.Config{
@@ -121,15 +122,15 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 		fmt.Fprintln(s.cfg.Stdout, "  first error:", res.FirstError)
 	}
 	fmt.Fprintf(s.cfg.Stdout, "  %.0f events/s; ack p99 %.1f ms, stored p99 %.1f ms; %.2f CPU-s per million; %s\n",
-		res.EventsPerSecond, p.Ack.P99, p.Stored.P99, p.CPU["total"], heldWord(p.NotHeld))
+		res.EventsPerSecond, p.Ack.P99, p.Stored.P99, p.CPU["total"], heldText(p.NotHeld))
 	if v := p.KPIVisible; v != nil {
-		fmt.Fprintf(s.cfg.Stdout, "  figures visible p50 %.0f, p95 %.0f, p99 %.0f, max %.0f ms after their window's end; p99 %.0f ms after the event\n",
+		fmt.Fprintf(s.cfg.Stdout, "  KPIs visible p50 %.0f, p95 %.0f, p99 %.0f, max %.0f ms after the window's end; p99 %.0f ms after the event\n",
 			v.P50, v.P95, v.P99, v.Max, p.KPIAfterEvent.P99)
 	}
 	return p, s.settle(ctx, &p, gateways, fc, check)
 }
 
-// firstStored sends as little as it can and returns when its first event was stored.
+// firstStored sends one batch and returns when its first event was stored.
 func (s *system) firstStored(ctx context.Context) (time.Time, error) {
 	fc := s.cfg.Fleet
 	fc.Prefix, fc.Gateways, fc.Start, fc.Horizon = "first", 1, time.Now().Truncate(time.Microsecond), time.Minute
@@ -137,7 +138,8 @@ func (s *system) firstStored(ctx context.Context) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	res, err := drive.Run(ctx, drive.Config{URL: s.url, Token: s.token, Duration: time.Millisecond, Grace: 20 * time.Second}, gateways, fc.EventsPerBatch())
+	once := drive.Config{URL: s.url, Token: s.token, Duration: time.Millisecond, Grace: 20 * time.Second}
+	res, err := drive.Run(ctx, once, gateways, fc.EventsPerBatch())
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -149,14 +151,14 @@ func (s *system) firstStored(ctx context.Context) (time.Time, error) {
 	return st.First, err
 }
 
-func heldWord(why string) string {
+func heldText(why string) string {
 	if why == "" {
 		return "held"
 	}
 	return "not held: " + why
 }
 
-// settle verifies, empties the table and lets the database write out what is dirty.
+// settle verifies if check is set, empties the table and writes dirty pages by a checkpoint.
 func (s *system) settle(ctx context.Context, p *Phase, gateways []*fleet.Gateway, fc fleet.Config, check bool) error {
 	db, err := pgx.Connect(ctx, s.dsn)
 	if err != nil {
@@ -173,7 +175,7 @@ func (s *system) settle(ctx context.Context, p *Phase, gateways []*fleet.Gateway
 			return err
 		}
 		p.Lost, p.Verified = f.Lost+f.Different, true
-		fmt.Fprintf(s.cfg.Stdout, "  %d events acknowledged, %d stored, %d lost, %d doubled, %d series compared, %d of them different\n",
+		fmt.Fprintf(s.cfg.Stdout, "  %d events acknowledged, %d stored, %d lost, %d duplicated; %d series compared, %d differ\n",
 			f.Acknowledged, f.Stored, f.Lost, p.Doubled, f.Series, f.Different)
 	}
 	for _, q := range []string{"TRUNCATE event", "CHECKPOINT"} {
@@ -184,7 +186,7 @@ func (s *system) settle(ctx context.Context, p *Phase, gateways []*fleet.Gateway
 	return nil
 }
 
-// waitStored reads the store's log until it accounts for the accepted events.
+// waitStored reads the store's log until all accepted events are in it.
 func (s *system) waitStored(ctx context.Context, offset int64, st *stored, accepted int64) error {
 	deadline := time.Now().Add(time.Minute)
 	for {
@@ -196,7 +198,7 @@ func (s *system) waitStored(ctx context.Context, offset int64, st *stored, accep
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("a minute after the last answer %d of %d accepted events are stored", st.Events, accepted)
+			return fmt.Errorf("only %d of %d accepted events are stored a minute after the last response", st.Events, accepted)
 		}
 		select {
 		case <-ctx.Done():
@@ -220,20 +222,20 @@ func (s *system) logEnd() (int64, error) {
 	return info.Size(), nil
 }
 
-// notHeld says why a rate was not held, or nothing.
+// notHeld says why a rate was not held; empty if it was.
 func notHeld(p *Phase) string {
-	bound := float64(heldBound.Milliseconds())
+	limit := float64(heldLimit.Milliseconds())
 	switch {
 	case p.Rejected+p.Unknown > 0:
-		return fmt.Sprintf("%d events rejected, %d unanswered", p.Rejected, p.Unknown)
-	case p.Ack.P99 > bound:
+		return fmt.Sprintf("%d events rejected, %d without a response", p.Rejected, p.Unknown)
+	case p.Ack.P99 > limit:
 		return fmt.Sprintf("acknowledgement p99 %.0f ms", p.Ack.P99)
-	case p.Stored.P99 > bound:
+	case p.Stored.P99 > limit:
 		return fmt.Sprintf("stored p99 %.0f ms", p.Stored.P99)
-	case p.DrainSeconds > heldBound.Seconds():
-		return fmt.Sprintf("%.1f s behind at the end", p.DrainSeconds)
-	case p.KPIAfterEvent != nil && p.KPIAfterEvent.P99 > float64(figuresBound.Milliseconds()):
-		return fmt.Sprintf("figures visible at p99 %.0f ms after the event", p.KPIAfterEvent.P99)
+	case p.DrainSeconds > heldLimit.Seconds():
+		return fmt.Sprintf("backlog of %.1f s at the end", p.DrainSeconds)
+	case p.KPIAfterEvent != nil && p.KPIAfterEvent.P99 > float64(kpiLimit.Milliseconds()):
+		return fmt.Sprintf("KPIs visible at p99 %.0f ms after the event", p.KPIAfterEvent.P99)
 	default:
 		return ""
 	}
@@ -254,7 +256,7 @@ func perMillion(before, after map[string]float64, generator float64, events int6
 	return out
 }
 
-// ownCPU returns the CPU-seconds of this process, which is the generator.
+// ownCPU returns the CPU-seconds of this process, the load generator.
 func ownCPU() float64 {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

@@ -10,18 +10,18 @@ import (
 	"github.com/insighthub/insighthub/loadtest/drive"
 )
 
-// Figures are the numbers of one system: the latencies at the fixed rate, the
-// CPU at the held rate, losses over both.
-type Figures struct {
+// Summary is the result of one system: the latencies at the fixed rate, the CPU time at
+// the held rate, and the losses of both.
+type Summary struct {
 	RateHeld  float64           `json:"rate_held_eps"`
 	FixedRate float64           `json:"fixed_rate_eps"`
 	Lost      int64             `json:"lost"`
 	Doubled   int64             `json:"doubled"`
 	Ack       drive.Percentiles `json:"ack_ms"`
 	Stored    drive.Percentiles `json:"stored_ms"`
-	// KPIVisible is from the end of a window to its figures in Prometheus.
+	// KPIVisible is from the end of a window to its KPIs in Prometheus.
 	KPIVisible *drive.Percentiles `json:"kpi_visible_ms,omitempty"`
-	// KPIAfterEvent is from an event to the figures of its window.
+	// KPIAfterEvent is from an event to the KPIs of its window.
 	KPIAfterEvent *drive.Percentiles `json:"kpi_after_event_ms,omitempty"`
 	CPU           map[string]float64 `json:"cpu_s_per_million"`
 	BytesPerEvent float64            `json:"bytes_per_event"`
@@ -29,8 +29,8 @@ type Figures struct {
 
 // Report is the content of pipeline.json.
 type Report struct {
-	Figures
-	Yardstick        *Figures `json:"yardstick,omitempty"`
+	Summary
+	Yardstick        *Summary `json:"yardstick,omitempty"`
 	Machine          string   `json:"machine"`
 	Cores            int      `json:"cores"`
 	Commit           string   `json:"commit"`
@@ -39,18 +39,18 @@ type Report struct {
 	SeriesPerGateway int      `json:"series_per_gateway"`
 	EventsPerBatch   int      `json:"events_per_batch"`
 	Seconds          float64  `json:"seconds"`
-	// StartSeconds is from the start of the stack, everything built, to the first stored event.
+	// StartSeconds is from the start of the stack to the first stored event.
 	StartSeconds float64 `json:"start_to_first_stored_s"`
-	// KPIs says whether the bridge ran beside the store.
+	// KPIs says whether the bridge ran too.
 	KPIs   bool    `json:"kpis"`
 	Phases []Phase `json:"phases"`
 }
 
 func (r *Report) add(p Phase) {
-	f := &r.Figures
+	f := &r.Summary
 	if p.System == "yardstick" {
 		if r.Yardstick == nil {
-			r.Yardstick = &Figures{}
+			r.Yardstick = &Summary{}
 		}
 		f = r.Yardstick
 	}
@@ -70,29 +70,34 @@ func (r *Report) add(p Phase) {
 
 // Print writes the report as a table.
 func (r *Report) Print(w io.Writer) {
-	fmt.Fprintf(w, "\n%s, %d cores, commit %s, %s\n%d gateways of %d series, batches of %d events, phases of %.0f s; generator and database on the same machine\n",
-		r.Machine, r.Cores, r.Commit, r.Date, r.Gateways, r.SeriesPerGateway, r.EventsPerBatch, r.Seconds)
-	consumers := "the store alone"
+	consumers := "the store only"
 	if r.KPIs {
-		consumers = "the store, and the bridge to Prometheus"
+		consumers = "the store and the bridge"
 	}
-	fmt.Fprintf(w, "the stream's consumers: %s; %.1f s from the stack's start to the first stored event\n\n", consumers, r.StartSeconds)
+	fmt.Fprintf(w, `
+%s, %d cores, commit %s, %s
+%d gateways of %d series, batches of %d events, phases of %.0f s; generator and database on the same machine
+consumers of the stream: %s; %.1f s from the stack's start to the first stored event
+
+`, r.Machine, r.Cores, r.Commit, r.Date, r.Gateways, r.SeriesPerGateway, r.EventsPerBatch, r.Seconds, consumers, r.StartSeconds)
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "system\tphase\tevents/s\tack ms p50\tp95\tp99\tmax\tstored ms p50\tp95\tp99\tmax\tB/event\tlost\tdoubled\tretries")
+	fmt.Fprintln(t, "system\tphase\tevents/s\tack ms p50\tp95\tp99\tmax\tstored ms p50\tp95\tp99\tmax\tB/event\tlost\tduplicated\tretries")
 	for _, p := range r.Phases {
-		fmt.Fprintf(t, "%s\t%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.1f\t%.2f\t%.2f\t%.2f\t%.1f\t%.2f\t%d\t%d\t%d\n", p.System, p.Name, p.EventsPerSecond,
-			p.Ack.P50, p.Ack.P95, p.Ack.P99, p.Ack.Max, p.Stored.P50, p.Stored.P95, p.Stored.P99, p.Stored.Max, p.BytesPerEvent, p.Lost, p.Doubled, p.Retries)
+		fmt.Fprintf(t, "%s\t%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.1f\t%.2f\t%.2f\t%.2f\t%.1f\t%.2f\t%d\t%d\t%d\n",
+			p.System, p.Name, p.EventsPerSecond, p.Ack.P50, p.Ack.P95, p.Ack.P99, p.Ack.Max,
+			p.Stored.P50, p.Stored.P95, p.Stored.P99, p.Stored.Max, p.BytesPerEvent, p.Lost, p.Doubled, p.Retries)
 	}
 	flush(t)
 	if r.KPIs {
-		fmt.Fprintln(w, "\nfigures visible in Prometheus, ms after")
+		fmt.Fprintln(w, "\nKPIs visible in Prometheus, ms after")
 		for _, p := range r.Phases {
 			for _, from := range []struct {
 				name string
 				p    *drive.Percentiles
-			}{{"their window's end", p.KPIVisible}, {"the event", p.KPIAfterEvent}} {
+			}{{"the window's end", p.KPIVisible}, {"the event", p.KPIAfterEvent}} {
 				if from.p != nil {
-					fmt.Fprintf(t, "%s\t%s\t%s\tp50 %.0f\tp95 %.0f\tp99 %.0f\tmax %.0f\n", p.System, p.Name, from.name, from.p.P50, from.p.P95, from.p.P99, from.p.Max)
+					fmt.Fprintf(t, "%s\t%s\t%s\tp50 %.0f\tp95 %.0f\tp99 %.0f\tmax %.0f\n",
+						p.System, p.Name, from.name, from.p.P50, from.p.P95, from.p.P99, from.p.Max)
 				}
 			}
 		}
@@ -104,7 +109,8 @@ func (r *Report) Print(w io.Writer) {
 	}
 	flush(t)
 	if y := r.Yardstick; y != nil && y.RateHeld > 0 && y.CPU["total"] > 0 {
-		fmt.Fprintf(w, "\npipeline / yardstick: %.2f × the rate held, %.2f × the CPU\n", r.RateHeld/y.RateHeld, r.CPU["total"]/y.CPU["total"])
+		fmt.Fprintf(w, "\npipeline / yardstick: %.2f × the held rate, %.2f × the CPU time\n",
+			r.RateHeld/y.RateHeld, r.CPU["total"]/y.CPU["total"])
 	}
 }
 

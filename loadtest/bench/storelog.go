@@ -12,7 +12,7 @@ import (
 	"github.com/insighthub/insighthub/loadtest/drive"
 )
 
-// storedLine is what the store function logs once for each invocation.
+// storedLine is the store function's log line of an invocation.
 type storedLine struct {
 	Msg        string `json:"msg"`
 	Events     int    `json:"events"`
@@ -21,10 +21,10 @@ type storedLine struct {
 	Conflicts  int    `json:"conflicts"`
 	Poison     int    `json:"poison"`
 	Oldest     int64  `json:"oldest"`    // µs: the newest event of the invocation's oldest record
-	Committed  int64  `json:"committed"` // µs: after the database had answered COMMIT
+	Committed  int64  `json:"committed"` // µs: after COMMIT returned
 }
 
-// stored sums up the store function's lines.
+// stored sums up the store function's log lines.
 type stored struct {
 	Events, Bytes                 int64
 	Duplicates, Conflicts, Poison int64
@@ -32,9 +32,8 @@ type stored struct {
 	samples                       []drive.Sample
 }
 
-// latency is from the moment at which a batch was complete to its rows being
-// committed. An invocation that stored several batches is counted as if all of
-// them had waited as long as the oldest: the figure is an upper bound.
+// latency is from the completion of a batch to the commit of its rows. All batches of an
+// invocation count with the latency of the oldest: the result is an upper bound.
 func (s *stored) latency() drive.Percentiles { return drive.PercentilesOf(s.samples) }
 
 // readStored reads the lines from the given offset to the end of the log and
@@ -55,7 +54,7 @@ func readStored(path string, offset int64, into *stored) (int64, error) {
 	for {
 		line, err := r.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return offset, nil // a line without its end is read next time
+			return offset, nil // an incomplete line is read next time
 		}
 		if err != nil {
 			return offset, err
@@ -69,7 +68,7 @@ func readStored(path string, offset int64, into *stored) (int64, error) {
 			continue
 		}
 		if l.Committed == 0 || l.Oldest == 0 {
-			return offset, fmt.Errorf("%s: a line without times: %s", path, line)
+			return offset, fmt.Errorf("%s: a line without oldest or committed: %s", path, line)
 		}
 		into.Events += int64(l.Events)
 		into.Bytes += l.Bytes

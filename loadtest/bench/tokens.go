@@ -11,9 +11,8 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// Tokens mints the tokens of a simulated fleet with the stack's own key: a test
-// bench's short cut around the registration of gateways and the token endpoint. It
-// is safe for concurrent use.
+// Tokens mints the tokens of a simulated fleet with the stack's own key, without registering
+// gateways or calling the token endpoint. It is safe for concurrent use.
 type Tokens struct {
 	minter *token.Minter
 	site   telemetry.SiteID
@@ -27,10 +26,9 @@ type bearer struct {
 	until time.Time
 }
 
-// mintTimeout bounds one signature.
 const mintTimeout = 10 * time.Second
 
-// NewTokens returns the tokens of the gateways of a site.
+// NewTokens returns Tokens for the gateways of a site.
 func NewTokens(stack stackfile.Info, site string) (*Tokens, error) {
 	minter, err := stack.Minter(time.Now)
 	if err != nil {
@@ -39,8 +37,7 @@ func NewTokens(stack stackfile.Info, site string) (*Tokens, error) {
 	return &Tokens{minter: minter, site: telemetry.SiteID(site), minted: make(map[string]bearer)}, nil
 }
 
-// Get returns a token of a gateway that is valid for some minutes: a new one when
-// the last is two thirds through its life.
+// Get returns a token of a gateway. It is replaced after two thirds of its lifetime.
 func (t *Tokens) Get(ctx context.Context, gateway string) (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -12,10 +12,11 @@ import (
 
 	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/loadtest/fleet"
+	"github.com/insighthub/insighthub/loadtest/kpicheck"
 )
 
-// A window is counted once, at the first answer that holds it, also when two come
-// at once; those before the start do not count, and those that never come do.
+// A window counts once, at the first response that contains it, even if two become visible
+// together. Windows before the start do not count; those that never become visible do.
 func TestVisible(t *testing.T) {
 	const window = 5000
 	first := windowBefore(time.Now().Add(-time.Minute).UnixMilli()) // the last window before the start
@@ -44,19 +45,19 @@ func TestVisible(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := watchFigures(t.Context(), server.URL, gateways, time.UnixMilli(first+1))
+	v := watchKPIs(t.Context(), kpicheck.Server(server.URL), gateways, time.UnixMilli(first+1))
 	eventually.True(t, "four queries", func() bool { return asked.Load() >= 4 })
 	v.cancel()
 	<-v.ended
 	if len(v.after) != 3*3 {
-		t.Errorf("%d windows were seen, want 3 of each gateway", len(v.after))
+		t.Errorf("got %d windows, want 3 of each gateway", len(v.after))
 	}
 	p, events, err := v.stop()
 	if err != nil || len(v.after) <= 3*10 || len(v.after)%3 != 0 {
-		t.Errorf("%d windows, %v; want those that never came, too", len(v.after), err)
+		t.Errorf("got %d windows and error %v, want also those that never became visible", len(v.after), err)
 	}
 	if p.Max < 55_000 || p.Max > 120_000 || events.Max < p.Max+4_000 || events.Max > p.Max+window || events.P50 > p.Max {
-		t.Errorf("after the window %+v, after the event %+v", p, events)
+		t.Errorf("got %+v after the window and %+v after the event, want about a minute", p, events)
 	}
 }
 
@@ -71,9 +72,9 @@ func TestVisibleNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := watchFigures(t.Context(), server.URL, gateways, time.Now().Add(-time.Minute))
+	v := watchKPIs(t.Context(), kpicheck.Server(server.URL), gateways, time.Now().Add(-time.Minute))
 	eventually.True(t, "two queries", func() bool { return asked.Load() >= 2 })
-	if _, _, err := v.stop(); !errors.Is(err, errNoFigures) || !strings.Contains(err.Error(), "parse error") {
-		t.Errorf("%v, want Prometheus's words", err)
+	if _, _, err := v.stop(); !errors.Is(err, errNoKPIs) || !strings.Contains(err.Error(), "parse error") {
+		t.Errorf("got %v, want Prometheus's error text", err)
 	}
 }
