@@ -30,7 +30,7 @@ type anomalies struct {
 
 var _ detect.Anomalies = anomalies{}
 
-func (a anomalies) Add(ctx context.Context, found []directory.Anomaly) (detect.Kept, error) {
+func (a anomalies) Add(ctx context.Context, found []directory.Anomaly) (detect.AddResult, error) {
 	added, unknown, err := a.database.AddAnomalies(ctx, found)
 	if err == nil && unknown > 0 {
 		if err = a.addNames(ctx, found); err == nil {
@@ -46,13 +46,13 @@ func (a anomalies) Add(ctx context.Context, found []directory.Anomaly) (detect.K
 		if unknown > 0 {
 			a.log.LogAttrs(ctx, slog.LevelWarn, "anomalies of devices or metrics that can not be stored", slog.Int("anomalies", unknown))
 		}
-		return detect.Kept{Added: added, Known: len(found) - added - unknown, Refused: unknown}, nil
+		return detect.AddResult{Added: added, Duplicates: len(found) - added - unknown, Rejected: unknown}, nil
 	case !errors.Is(err, telemetry.ErrInvalid):
-		return detect.Kept{Added: added}, err
+		return detect.AddResult{Added: added}, err
 	case len(found) == 1:
 		a.log.LogAttrs(ctx, slog.LevelError, "the database refuses an anomaly", slog.String("gateway", string(found[0].Gateway)),
 			slog.String("kind", string(found[0].Kind)), slog.String("error", err.Error()))
-		return detect.Kept{Refused: 1}, nil
+		return detect.AddResult{Rejected: 1}, nil
 	}
 	// One of them is refused, and must not keep the others, or the shard, from going on.
 	half := len(found) / 2
@@ -61,8 +61,8 @@ func (a anomalies) Add(ctx context.Context, found []directory.Anomaly) (detect.K
 		return first, err
 	}
 	second, err := a.Add(ctx, found[half:])
-	return detect.Kept{
-		Added: added + first.Added + second.Added, Known: first.Known + second.Known - added, Refused: first.Refused + second.Refused,
+	return detect.AddResult{
+		Added: added + first.Added + second.Added, Duplicates: first.Duplicates + second.Duplicates - added, Rejected: first.Rejected + second.Rejected,
 	}, err
 }
 

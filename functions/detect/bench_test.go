@@ -16,9 +16,9 @@ import (
 // nowhere keeps nothing.
 type nowhere struct{ found int }
 
-func (n *nowhere) Add(_ context.Context, found []directory.Anomaly) (detect.Kept, error) {
+func (n *nowhere) Add(_ context.Context, found []directory.Anomaly) (detect.AddResult, error) {
 	n.found += len(found)
-	return detect.Kept{Added: len(found)}, nil
+	return detect.AddResult{Added: len(found)}, nil
 }
 
 // BenchmarkHandler is the function without database and bus, at 10 Hz of each of

@@ -105,7 +105,7 @@ func TestDevicesPastTheBound(t *testing.T) {
 	}
 	for range 2 {
 		kept, err := keep.Add(t.Context(), append(of("large", 3), of("small", 2)...))
-		if err != nil || kept.Refused != 3 || kept.Added+kept.Known != 2 {
+		if err != nil || kept.Rejected != 3 || kept.Added+kept.Duplicates != 2 {
 			t.Errorf("%+v, %v", kept, err)
 		}
 	}
@@ -114,7 +114,7 @@ func TestDevicesPastTheBound(t *testing.T) {
 	wrong = append(wrong, directory.Anomaly{Gateway: "small", Device: "d0", Time: 2, Kind: "phase of the moon", Severity: directory.Info})
 	wrong = append(wrong, directory.Anomaly{Gateway: "small", Device: "d1", Time: 2, Kind: directory.ByMachine, Severity: directory.Info})
 	kept, err := keep.Add(t.Context(), wrong)
-	if want := (detect.Kept{Added: 1, Known: 2, Refused: 1}); err != nil || kept != want {
+	if want := (detect.AddResult{Added: 1, Duplicates: 2, Rejected: 1}); err != nil || kept != want {
 		t.Errorf("%+v, %v; want %+v", kept, err, want)
 	}
 }

@@ -84,7 +84,7 @@ func BenchmarkObserve(b *testing.B) {
 	random := rand.New(rand.NewPCG(3, 4))
 	s := newState(Limits{}.withDefaults())
 	bench := newBench(b, &tape{})
-	s.describe(bench.config.Settings.now)
+	s.configure(bench.config.Settings.current)
 	f := &folder{state: s}
 	own := &telemetry.Batch{Gateway: "a", Site: "plant"}
 	metrics := []string{"a", "b", "c", "d", "e", "f", "g", "state", "cycle_count", "good_count"}

@@ -10,48 +10,48 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// reader reads a serialised state. After an error it reads zeros.
+// reader reads a serialised state. After the first failure every read returns zero.
 type reader struct {
-	left []byte
-	what string // what could not be read; empty: all is well
-	// scratch is a detector's state with its zeros.
+	rest   []byte
+	failed string // the field that could not be read; empty if none
+	// scratch is the buffer of sparse.
 	scratch []byte
 }
 
 func (r *reader) fail(what string) {
-	if r.what == "" {
-		r.what = what
+	if r.failed == "" {
+		r.failed = what
 	}
-	r.left = nil
+	r.rest = nil
 }
 
 func (r *reader) uvarint(what string) uint64 {
-	v, n := binary.Uvarint(r.left)
+	v, n := binary.Uvarint(r.rest)
 	if n <= 0 {
 		r.fail(what)
 		return 0
 	}
-	r.left = r.left[n:]
+	r.rest = r.rest[n:]
 	return v
 }
 
 func (r *reader) micros(what string) telemetry.Micros {
-	v, n := binary.Varint(r.left)
+	v, n := binary.Varint(r.rest)
 	if n <= 0 {
 		r.fail(what)
 		return 0
 	}
-	r.left = r.left[n:]
+	r.rest = r.rest[n:]
 	return telemetry.Micros(v)
 }
 
 func (r *reader) bytes(n uint64, what string) []byte {
-	if n > uint64(len(r.left)) {
+	if n > uint64(len(r.rest)) {
 		r.fail(what)
 		return nil
 	}
-	out := r.left[:n]
-	r.left = r.left[n:]
+	out := r.rest[:n]
+	r.rest = r.rest[n:]
 	return out
 }
 
@@ -71,21 +71,21 @@ func (r *reader) float(what string) float64 {
 	return 0
 }
 
-// count reads how many follow, each of at least so many bytes.
-func (r *reader) count(least int, what string) int {
+// count reads the length of a list whose items have at least minBytes bytes each.
+func (r *reader) count(minBytes int, what string) int {
 	n := r.uvarint(what)
-	if n > uint64(len(r.left)/least) {
+	if n > uint64(len(r.rest)/minBytes) {
 		r.fail(what)
 		return 0
 	}
 	return int(n)
 }
 
-// decode is the inverse of append. Errors wrap telemetry.ErrInvalid. Series past the
-// limits, which may have been lowered, are left out.
+// decode is the inverse of append. Errors wrap telemetry.ErrInvalid. Series above the
+// limits, which may have been lowered since the state was saved, are left out.
 func (s *State) decode(encoded []byte) error {
-	r := &reader{left: encoded}
-	if v := r.byte("version"); r.what == "" && v != Version {
+	r := &reader{rest: encoded}
+	if v := r.byte("version"); r.failed == "" && v != Version {
 		return fmt.Errorf("%w: version %d, want %d", telemetry.ErrInvalid, v, Version)
 	}
 	s.clock, s.swept = r.micros("clock"), r.micros("swept")
@@ -93,20 +93,20 @@ func (s *State) decode(encoded []byte) error {
 	for i := range r.count(3, "gateways") {
 		g := &gateway{name: telemetry.GatewayID(r.text("gateway")), site: telemetry.SiteID(r.text("site"))}
 		s.gateway(r, g)
-		if r.what == "" && i > 0 && string(g.name) <= last {
+		if r.failed == "" && i > 0 && string(g.name) <= last {
 			r.fail("order of gateways")
 		}
-		if r.what != "" {
+		if r.failed != "" {
 			break
 		}
 		last = string(g.name)
 		s.add(g)
 	}
-	if r.what == "" && len(r.left) > 0 {
+	if r.failed == "" && len(r.rest) > 0 {
 		r.fail("end")
 	}
-	if r.what != "" {
-		return fmt.Errorf("%w: %s", telemetry.ErrInvalid, r.what)
+	if r.failed != "" {
+		return fmt.Errorf("%w: %s", telemetry.ErrInvalid, r.failed)
 	}
 	return nil
 }
@@ -117,33 +117,33 @@ func (s *State) gateway(r *reader, g *gateway) {
 		if i > 0 && d.name <= g.devices[len(g.devices)-1].name {
 			r.fail("order of devices")
 		}
-		whole := s.steps(r, &d.steps)
+		usable := s.steps(r, &d.steps)
 		for range r.count(5, "series") {
 			sr := s.readSeries(r, d)
 			sr.gateway, sr.device = g, d
 			if n := len(d.series); n > 0 && sr.metric <= d.series[n-1].metric {
 				r.fail("order of series")
 			}
-			if r.what != "" {
+			if r.failed != "" {
 				return
 			}
 			if s.series+g.series >= s.limits.Series || g.series >= s.limits.GatewaySeries {
 				s.dropped++
-				whole = false
+				usable = false
 				continue
 			}
 			d.series = append(d.series, sr)
 			g.series++
 		}
-		if !whole || !d.sensible() {
-			d.unstep()
+		if !usable || !d.consistent() {
+			d.resetMachine()
 		}
 		g.devices = append(g.devices, d)
 	}
 }
 
-// sensible reports whether the sensors of a Machine are all there.
-func (d *device) sensible() bool {
+// consistent reports whether each sensor of the Machine has its series.
+func (d *device) consistent() bool {
 	var seen uint32
 	for _, sr := range d.series {
 		if sr.sensor > 0 {
@@ -153,7 +153,8 @@ func (d *device) sensible() bool {
 	return seen == (1<<(d.sensors+1))-2 && (d.machine != nil) == (d.sensors > 0)
 }
 
-// steps reads what a device knows of its moments; false: it begins anew.
+// steps reads a device's steps, and reports whether they can be used; if not, the
+// caller resets them.
 func (s *State) steps(r *reader, d *steps) bool {
 	switch r.byte("steps") {
 	case 0:
@@ -164,7 +165,7 @@ func (s *State) steps(r *reader, d *steps) bool {
 		return true
 	}
 	d.at = r.micros("moment")
-	for _, n := range [...]*int{&d.count, &d.last, &d.alike, &d.sensors} {
+	for _, n := range [...]*int{&d.count, &d.last, &d.inARow, &d.sensors} {
 		v := r.uvarint("counts of a moment")
 		if v > math.MaxInt32 {
 			r.fail("counts of a moment")
@@ -192,12 +193,12 @@ func (s *State) steps(r *reader, d *steps) bool {
 		}
 	}
 	saved := r.sparse("machine")
-	if r.what != "" {
+	if r.failed != "" {
 		return true
 	}
 	d.machine = new(anomaly.Machine)
 	if err := d.machine.Restore(saved); err != nil {
-		s.begun++
+		s.resets++
 		return false
 	}
 	return true
@@ -216,27 +217,27 @@ func (s *State) readSeries(r *reader, d *device) *series {
 		sr.valued, sr.valueAt, sr.value = true, r.micros("time of the value"), r.float("value")
 	}
 	for range r.count(1, "alarms") {
-		// The rule itself comes from the configuration.
+		// configure replaces the rule by that of the configuration.
 		id := directory.RuleID(r.text("alarm"))
 		sr.alarms = append(sr.alarms, alarm{rule: &rule{id: id}, raised: true})
 	}
 	if flags&flagScored != 0 {
 		saved := r.sparse("detector")
-		if r.what != "" {
+		if r.failed != "" {
 			return sr
 		}
 		sr.detector = new(anomaly.Detector)
 		if err := sr.detector.Restore(saved); err != nil {
-			s.begun++ // it is the zero Detector still
+			s.resets++ // the Detector still has its zero value
 		}
 	}
 	return sr
 }
 
-// sparse reads a state with its zeros; it is valid until the next call.
+// sparse is the inverse of appendSparse. The result is valid until the next call.
 func (r *reader) sparse(what string) []byte {
 	size := r.uvarint(what)
-	if r.what != "" || size == 0 || size > maxSparse {
+	if r.failed != "" || size == 0 || size > maxSparse {
 		r.fail(what)
 		return nil
 	}
@@ -244,7 +245,7 @@ func (r *reader) sparse(what string) []byte {
 	r.scratch = append(r.scratch[:0], r.byte(what))
 	bits := r.bytes(uint64(words+7)/8, what)
 	for i := range words {
-		if r.what != "" {
+		if r.failed != "" {
 			return nil
 		}
 		if bits[i/8]&(1<<(i%8)) == 0 {

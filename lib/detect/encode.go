@@ -10,7 +10,7 @@ import (
 // Version is the first byte of a serialised State.
 const Version = 1
 
-// Flags of a serialised series; the number of its sensor stands above them.
+// Flags of a serialised series; the number of its sensor is in the bits above them.
 const (
 	flagValued = 1 << iota
 	flagScored
@@ -46,7 +46,7 @@ func (s *steps) append(dst, scratch []byte) (out, memory []byte) {
 	}
 	dst = append(dst, 1)
 	dst = binary.AppendVarint(dst, int64(s.at))
-	for _, n := range [...]int{s.count, s.last, s.alike, s.sensors} {
+	for _, n := range [...]int{s.count, s.last, s.inARow, s.sensors} {
 		dst = binary.AppendUvarint(dst, uint64(n))
 	}
 	if s.machine == nil {
@@ -107,11 +107,11 @@ func appendText[S ~string](dst []byte, s S) []byte {
 	return append(dst, s...)
 }
 
-// maxSparse bounds what a sparse state grows to: twice the longest there is now.
+// maxSparse limits the size of a decoded sparse state: twice the largest of this version.
 const maxSparse = 2 * max(anomaly.StateSize, anomaly.MachineStateSize)
 
-// appendSparse appends a state of a byte and words of eight bytes without the words
-// that are zero: most hours of the week are of a series that is young.
+// appendSparse appends a state, a byte and 8-byte words, without the words that are
+// zero: a new series has seen few hours of the week, and the others are zero.
 func appendSparse(dst, state []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(state)))
 	dst = append(dst, state[0])

@@ -10,31 +10,31 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Report says what became of events.
+// Report counts events by outcome.
 type Report struct {
-	// Scored were given to a Detector, and Watched only to rules, or to nothing.
-	Scored, Watched int
-	// Late are not newer than what their series has seen, repetitions among them; Bad
-	// are of bad quality or no number; Refused are of series past a limit.
+	// Scored events went to a Detector; Unscored ones to rules only, or were ignored.
+	Scored, Unscored int
+	// Late events, duplicates among them, are not newer than the newest of their series;
+	// Bad ones have bad quality, NaN or infinity; Refused ones are of series above a limit.
 	Late, Bad, Refused int
 }
 
 func (r *Report) add(o Report) {
 	r.Scored += o.Scored
-	r.Watched += o.Watched
+	r.Unscored += o.Unscored
 	r.Late += o.Late
 	r.Bad += o.Bad
 	r.Refused += o.Refused
 }
 
-// folder folds records into a state. It is reused and keeps its memory.
+// folder folds records into a state. It is reused, to reuse its buffers.
 type folder struct {
 	state *State
 	found []directory.Anomaly
 	order []int32
 }
 
-// advance moves the arrival clock and raises the alarms of silence that it passes.
+// advance moves the arrival clock and raises the no_data alarms that become due.
 func (f *folder) advance(arrival telemetry.Micros) {
 	s := f.state
 	if arrival <= s.clock {
@@ -42,14 +42,13 @@ func (f *folder) advance(arrival telemetry.Micros) {
 	}
 	s.clock = arrival
 	if len(s.watched) > 0 && s.clock > s.due {
-		f.silences()
+		f.checkSilence()
 	}
-	s.forget()
+	s.removeIdle()
 }
 
-// silences looks for series that are silent for too long, and for when the next
-// one will be.
-func (f *folder) silences() {
+// checkSilence raises the no_data alarms that are due, and finds out when the next one is.
+func (f *folder) checkSilence() {
 	s := f.state
 	s.due = math.MaxInt64
 	for _, sr := range s.watched {
@@ -64,19 +63,19 @@ func (f *folder) silences() {
 				continue
 			}
 			a.raise()
-			f.found = append(f.found, sr.alarm(a, end, nil, 0))
+			f.found = append(f.found, sr.ruleAnomaly(a, end, nil, 0))
 		}
 	}
 }
 
-// observe takes a batch, whose columns are as a telemetry.Decoder leaves them;
-// arrival is when the stream took its record. It does not keep b.
+// observe folds a batch, as a telemetry.Decoder decodes it; arrival is the time at which
+// the stream stored its record. It does not retain b.
 func (f *folder) observe(b *telemetry.Batch, arrival telemetry.Micros) (r Report) {
 	s := f.state
 	f.advance(arrival)
 	g := s.byName[b.Gateway]
 	if g == nil {
-		if len(s.gateways) >= s.limits.Series { // each holds a series, or is given up within the hour
+		if len(s.gateways) >= s.limits.Series { // each gateway has a series, or is removed within the hour
 			r.Refused = b.Len()
 			return r
 		}
@@ -84,15 +83,15 @@ func (f *folder) observe(b *telemetry.Batch, arrival telemetry.Micros) (r Report
 		s.add(g)
 	}
 	if g.site != b.Site && b.Site != "" {
-		g.site, g.layoutOf = b.Site, nil
+		g.site, g.tableOf = b.Site, nil
 		for _, d := range g.devices {
 			for _, sr := range d.series {
-				sr.describe(s.described)
+				sr.configure(s.config)
 			}
 		}
-		s.rewatch()
+		s.collectWatched()
 	}
-	table := s.layout(g, b)
+	table := s.table(g, b)
 	metrics := uint32(len(b.Metrics))
 	if slices.IsSorted(b.Time) {
 		for i := range b.Time {
@@ -111,7 +110,7 @@ func (f *folder) observe(b *telemetry.Batch, arrival telemetry.Micros) (r Report
 	return r
 }
 
-// event takes event i of a batch.
+// event folds event i of a batch.
 func (f *folder) event(r *Report, g *gateway, table []*series, metrics uint32, b *telemetry.Batch, i int) {
 	s := f.state
 	at := b.Device[i]*metrics + b.Metric[i]
@@ -126,21 +125,21 @@ func (f *folder) event(r *Report, g *gateway, table []*series, metrics uint32, b
 		}
 	}
 	switch sr {
-	case &s.unwatched:
-		r.Watched++
+	case &s.ignored:
+		r.Unscored++
 		return
-	case &s.refused:
+	case &s.overLimit:
 		r.Refused++
 		return
 	}
 	t, value := b.Time[i], b.Value[i]
 	if t <= sr.newest {
 		r.Late++
-		// It was sent, whatever it is: the series is not silent.
-		f.heard(sr)
+		// Late or not, the series is not silent.
+		f.arrived(sr)
 		return
 	}
-	f.heard(sr)
+	f.arrived(sr)
 	if b.Quality[i] == telemetry.Bad || math.IsNaN(value) || math.IsInf(value, 0) {
 		r.Bad++
 		sr.newest = t
@@ -150,24 +149,24 @@ func (f *folder) event(r *Report, g *gateway, table []*series, metrics uint32, b
 		f.rules(sr, t, value)
 	}
 	if sr.detector == nil {
-		r.Watched++
+		r.Unscored++
 		sr.newest = t
 	} else {
 		r.Scored++
 		d := sr.device
-		if moment, score, raised := d.step(sr, t, value); raised {
+		if moment, score, raised := d.observe(sr, t, value); raised {
 			f.found = append(f.found, machineAnomaly(g, d, moment, score))
 		}
 		sr.newest = t
 		if score, anomalous := sr.detector.Push(int64(t), value); anomalous {
-			f.found = append(f.found, sr.scored(t, value, score))
+			f.found = append(f.found, sr.scoreAnomaly(t, value, score))
 		}
 	}
 	sr.value, sr.valueAt, sr.valued = value, t, true
 }
 
-// heard ends a series' silence.
-func (f *folder) heard(sr *series) {
+// arrived clears the no_data alarms of a series.
+func (f *folder) arrived(sr *series) {
 	if sr.arrival = f.state.clock; len(sr.alarms) == 0 {
 		return
 	}
@@ -185,14 +184,14 @@ func (f *folder) rules(sr *series, t telemetry.Micros, value float64) {
 		change = math.Abs(value-sr.value) / (float64(t-sr.valueAt) / 1e6)
 	}
 	for i := range sr.alarms {
-		if a := &sr.alarms[i]; a.value(value, change) {
-			f.found = append(f.found, sr.alarm(a, t, &value, change))
+		if a := &sr.alarms[i]; a.evaluate(value, change) {
+			f.found = append(f.found, sr.ruleAnomaly(a, t, &value, change))
 		}
 	}
 }
 
-// alarm is what a rule has raised; value is nil for silence.
-func (sr *series) alarm(a *alarm, at telemetry.Micros, value *float64, change float64) directory.Anomaly {
+// ruleAnomaly returns the anomaly of a raised alarm; value is nil for no_data.
+func (sr *series) ruleAnomaly(a *alarm, at telemetry.Micros, value *float64, change float64) directory.Anomaly {
 	out := directory.Anomaly{
 		Site: sr.gateway.site, Gateway: sr.gateway.name, Device: sr.device.name, Metric: sr.metric,
 		Time: at, Kind: a.kind, Rule: a.id, Score: 1, Severity: a.severity,
@@ -206,12 +205,12 @@ func (sr *series) alarm(a *alarm, at telemetry.Micros, value *float64, change fl
 	return out
 }
 
-// warningScore is from where a score is more than information. A series of noise
-// passes anomaly.Threshold a few times in its first hours, as each new extreme is new.
+// warningScore is the least score of severity warning; below it is info. A series of
+// noise exceeds anomaly.Threshold a few times in its first hours, with each new extreme.
 const warningScore = 0.8
 
-// scored is what the Detector has found.
-func (sr *series) scored(at telemetry.Micros, value, score float64) directory.Anomaly {
+// scoreAnomaly returns the anomaly of a value that the series' Detector found anomalous.
+func (sr *series) scoreAnomaly(at telemetry.Micros, value, score float64) directory.Anomaly {
 	severity := directory.Info
 	if score >= warningScore {
 		severity = directory.Warning
@@ -219,26 +218,26 @@ func (sr *series) scored(at telemetry.Micros, value, score float64) directory.An
 	return directory.Anomaly{
 		Site: sr.gateway.site, Gateway: sr.gateway.name, Device: sr.device.name, Metric: sr.metric,
 		Time: at, Kind: directory.ByScore, Score: score, Value: &value, Severity: severity,
-		Message: "value " + number(value) + " is new to the series, score " + number(score),
+		Message: "value " + number(value) + " is unusual for the series, score " + number(score),
 	}
 }
 
-// maxTable bounds the table of a batch's pairs; a batch that has more names looks
-// each event's series up.
+// maxTable limits the table of a batch's pairs of device and metric. With more
+// pairs, the series of each event is searched.
 const maxTable = 1 << 16
 
-// layout returns the series of each pair of the batch's dictionaries, nil where
-// there is none (yet), or nil where the table would be too large. A sender's
-// dictionaries hardly change, so most often the last batch's table will do.
-func (s *State) layout(g *gateway, b *telemetry.Batch) []*series {
+// table returns the series of each pair of the batch's dictionaries, with nil for a
+// series that does not exist yet, or a nil table above maxTable. It reuses the table of
+// the gateway's last batch if the dictionaries are the same, as they mostly are.
+func (s *State) table(g *gateway, b *telemetry.Batch) []*series {
 	n := len(b.Devices) * len(b.Metrics)
 	if n > maxTable {
 		return nil
 	}
-	if g.layoutOf == s.described && slices.Equal(g.metricNames, b.Metrics) && slices.Equal(g.deviceNames, b.Devices) {
+	if g.tableOf == s.config && slices.Equal(g.metricNames, b.Metrics) && slices.Equal(g.deviceNames, b.Devices) {
 		return g.table
 	}
-	g.layoutOf = s.described
+	g.tableOf = s.config
 	g.metricNames = append(g.metricNames[:0], b.Metrics...)
 	g.deviceNames = append(g.deviceNames[:0], b.Devices...)
 	g.table = slices.Grow(g.table[:0], n)[:n]
@@ -257,8 +256,8 @@ func (s *State) layout(g *gateway, b *telemetry.Batch) []*series {
 	return g.table
 }
 
-// admit returns the series, which is made where it is not there, or s.unwatched for
-// what is neither scored nor watched by a rule, or s.refused past a limit.
+// admit returns the series, creating it if need be: s.ignored if it is neither scored
+// nor watched by a rule, s.overLimit if that would exceed a limit.
 func (s *State) admit(g *gateway, name telemetry.DeviceName, metric telemetry.MetricName) *series {
 	at, known := g.device(name)
 	if known {
@@ -270,12 +269,12 @@ func (s *State) admit(g *gateway, name telemetry.DeviceName, metric telemetry.Me
 	if known {
 		sr.device = g.devices[at]
 	}
-	sr.describe(s.described)
+	sr.configure(s.config)
 	switch {
 	case sr.detector == nil && len(sr.alarms) == 0:
-		return &s.unwatched
+		return &s.ignored
 	case s.series >= s.limits.Series || g.series >= s.limits.GatewaySeries:
-		return &s.refused
+		return &s.overLimit
 	}
 	if !known {
 		g.devices = slices.Insert(g.devices, at, sr.device)
@@ -283,7 +282,7 @@ func (s *State) admit(g *gateway, name telemetry.DeviceName, metric telemetry.Me
 	sr.device.insert(sr)
 	g.series++
 	s.series++
-	if sr.silences() {
+	if sr.watchesSilence() {
 		s.watched = append(s.watched, sr)
 	}
 	return sr

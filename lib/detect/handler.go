@@ -15,7 +15,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Config is what a Handler is made of. Every field without a default is needed.
+// Config configures a Handler. Fields without a default are required, but for Scores.
 type Config struct {
 	Source    stream.Source
 	Decoder   stream.Decoder
@@ -26,15 +26,15 @@ type Config struct {
 	Metrics   prometheus.Registerer
 	Log       *slog.Logger
 	Now       func() time.Time
-	// NotifyTimeout bounds the notifications of one invocation: default 2 s. What is not
-	// sent by then is in the database only.
+	// NotifyTimeout limits the notifications of one invocation: default 2 s. Anomalies not
+	// sent by then are in the database only.
 	NotifyTimeout time.Duration
-	// MaxNotified bounds the notifications of one invocation, the most severe anomalies
+	// MaxNotified limits the notifications of one invocation, the most severe anomalies
 	// first: default 200. A plant that starts up has thousands, and nobody reads them.
 	MaxNotified int
-	// Scores exports the scores for dashboards; nil: nowhere. ScoresTimeout bounds the
-	// export of one invocation: default 1 s. MaxScores bounds the anomalies of one
-	// invocation that are exported, the most severe first: default 1,000.
+	// Scores exports the scores for dashboards; nil disables that. ScoresTimeout limits
+	// the export of one invocation: default 1 s. MaxScores limits the number of scores,
+	// the most severe anomalies first: default 1,000.
 	Scores        Notifier
 	ScoresTimeout time.Duration
 	MaxScores     int
@@ -43,7 +43,7 @@ type Config struct {
 // Handler handles the detector's invocations.
 type Handler = stream.Runner[*State]
 
-// consumer is the detector's fold and its effects: anomalies.
+// consumer folds records into the state, and stores and publishes the anomalies.
 type consumer struct {
 	config  Config
 	metrics *metrics
@@ -81,9 +81,9 @@ func (c *consumer) Begin(ctx context.Context, _ shardstate.ShardID) {
 func (c *consumer) Fold(ctx context.Context, a *stream.Attempt[*State]) error {
 	f, state := &c.folder, a.State
 	f.state = state
-	state.describe(c.config.Settings.now)
-	c.counts.begun, c.counts.dropped = state.begun, state.dropped
-	state.begun, state.dropped = 0, 0
+	state.configure(c.config.Settings.current)
+	c.counts.resets, c.counts.dropped = state.resets, state.dropped
+	state.resets, state.dropped = 0, 0
 	err := a.Each(ctx, func(b *telemetry.Batch, arrival telemetry.Micros) {
 		c.counts.add(b, f.observe(b, arrival))
 	}, func(r *telemetry.Record) error {
@@ -96,45 +96,48 @@ func (c *consumer) Fold(ctx context.Context, a *stream.Attempt[*State]) error {
 	if err != nil {
 		return err
 	}
-	if n := &c.counts; n.report.Refused+n.dropped+n.begun > 0 {
+	if n := &c.counts; n.report.Refused+n.dropped+n.resets > 0 {
 		c.config.Log.LogAttrs(ctx, slog.LevelWarn, "not all series are scored", slog.String("shard", string(a.Shard)),
 			slog.String("gateway", string(n.limited)), slog.Int("refused", n.report.Refused), slog.Int("dropped", n.dropped),
-			slog.Int("detectors_reset", n.begun))
+			slog.Int("detectors_reset", n.resets))
 	}
 	if len(f.found) == 0 {
 		return nil
 	}
-	return a.Perform(ctx, func(ctx context.Context) error { return c.perform(ctx, a.Shard) })
+	return a.Perform(ctx, func(ctx context.Context) error { return c.storeAndNotify(ctx, a.Shard) })
 }
 
-// perform stores what was found, and then notifies of it.
-func (c *consumer) perform(ctx context.Context, shard shardstate.ShardID) error {
-	kept, err := c.config.Anomalies.Add(ctx, c.folder.found)
-	c.counts.kept = kept
+// storeAndNotify stores the anomalies, then notifies and exports their scores.
+func (c *consumer) storeAndNotify(ctx context.Context, shard shardstate.ShardID) error {
+	added, err := c.config.Anomalies.Add(ctx, c.folder.found)
+	c.counts.stored = added
 	if err != nil {
 		return err
 	}
-	c.counts.notified = c.notify(ctx, shard, "anomaly notifications failed", c.config.Notifier, c.config.NotifyTimeout, c.config.MaxNotified)
-	if c.config.Scores != nil {
-		c.counts.exported = c.notify(ctx, shard, "anomaly scores not exported", c.config.Scores, c.config.ScoresTimeout, c.config.MaxScores)
+	config := &c.config
+	c.counts.notified = c.notify(ctx, shard, "anomaly notifications failed", config.Notifier, config.NotifyTimeout, config.MaxNotified)
+	if config.Scores != nil {
+		c.counts.exported = c.notify(ctx, shard, "anomaly scores not exported", config.Scores, config.ScoresTimeout, config.MaxScores)
 	}
 	return nil
 }
 
-// notify sends the most severe anomalies, at most so many, within timeout. The rest is
-// in the database only.
-func (c *consumer) notify(ctx context.Context, shard shardstate.ShardID, failure string, to Notifier, timeout time.Duration, most int) (d delivery) {
+// notify sends the most severe anomalies, at most limit, within timeout. The others are
+// in the database only. The text failure is logged for those that could not be sent.
+func (c *consumer) notify(
+	ctx context.Context, shard shardstate.ShardID, failure string, to Notifier, timeout time.Duration, limit int,
+) (d delivery) {
 	found := c.folder.found
-	if len(found) > most {
+	if len(found) > limit {
 		found = slices.Clone(found)
 		slices.SortStableFunc(found, func(a, b directory.Anomaly) int { return rank(a.Severity) - rank(b.Severity) })
-		found = found[:most]
+		found = found[:limit]
 	}
-	d.left = len(c.folder.found) - len(found)
-	soon, stop := context.WithTimeout(ctx, timeout)
-	defer stop()
+	d.leftOut = len(c.folder.found) - len(found)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	var err error
-	d.sent, err = to.Notify(soon, found)
+	d.sent, err = to.Notify(ctx, found)
 	d.failed = len(found) - d.sent
 	if err != nil {
 		c.config.Log.LogAttrs(ctx, slog.LevelWarn, failure, slog.String("shard", string(shard)),
@@ -143,14 +146,14 @@ func (c *consumer) notify(ctx context.Context, shard shardstate.ShardID, failure
 	return d
 }
 
-// rank is 0 for the most severe.
+// rank is the sort order of a severity, 0 for the most severe.
 func rank(s directory.Severity) int {
 	switch s {
 	case directory.Critical:
 		return 0
 	case directory.Warning:
 		return 1
-	case directory.Info:
+	default:
+		return 2
 	}
-	return 2
 }

@@ -103,9 +103,9 @@ func TestScoresAreExported(t *testing.T) {
 // deadline notes how long it may take.
 type deadline struct{ add, notify time.Time }
 
-func (d *deadline) Add(ctx context.Context, _ []directory.Anomaly) (Kept, error) {
+func (d *deadline) Add(ctx context.Context, _ []directory.Anomaly) (AddResult, error) {
 	d.add, _ = ctx.Deadline()
-	return Kept{}, nil
+	return AddResult{}, nil
 }
 
 func (d *deadline) Notify(ctx context.Context, found []directory.Anomaly) (int, error) {

@@ -106,7 +106,7 @@ type book struct {
 	contradiction string
 }
 
-func (k *book) Add(_ context.Context, found []directory.Anomaly) (out Kept, err error) {
+func (k *book) Add(_ context.Context, found []directory.Anomaly) (out AddResult, err error) {
 	if k.err != nil {
 		return out, k.err
 	}
@@ -114,7 +114,7 @@ func (k *book) Add(_ context.Context, found []directory.Anomaly) (out Kept, err 
 	for _, a := range found {
 		id := ID(&a)
 		if was, ok := k.kept[id]; ok {
-			out.Known++
+			out.Duplicates++
 			if describe(was) != describe(a) && k.contradiction == "" {
 				k.contradiction = describe(was) + " and then " + describe(a)
 			}

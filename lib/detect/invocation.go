@@ -11,7 +11,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// ID names an anomaly by its identity, the same whenever and wherever it is found.
+// ID returns a hash of the anomaly's identity, which is the same after each redelivery.
 func ID(a *directory.Anomaly) string {
 	sum := sha256.New()
 	for _, part := range []string{
@@ -25,17 +25,16 @@ func ID(a *directory.Anomaly) string {
 	return hex.EncodeToString(sum.Sum(nil)[:size])
 }
 
-// delivery is how many anomalies were sent, how many failed, and how many were left
-// out because they were too many.
-type delivery struct{ sent, failed, left int }
+// delivery counts the anomalies that were sent, that failed, and that were left out
+// above the limit of an invocation.
+type delivery struct{ sent, failed, leftOut int }
 
-// counts is what became of an attempt's events, and of what was found in them.
+// counts are the outcomes of an attempt's events and anomalies.
 type counts struct {
-	report         Report
-	limited        telemetry.GatewayID
-	begun, dropped int // series
-	kept           Kept
-	// notified is of notifications, exported of scores for dashboards.
+	report             Report
+	limited            telemetry.GatewayID
+	resets, dropped    int // series
+	stored             AddResult
 	notified, exported delivery
 }
 
@@ -60,8 +59,8 @@ func (c *consumer) Report(attrs []slog.Attr, a *stream.Attempt[*State], err erro
 		slog.Int("bad", n.report.Bad),
 		slog.Int("refused", n.report.Refused),
 		slog.Int("anomalies", len(c.folder.found)),
-		slog.Int("added", n.kept.Added),
-		slog.Int("anomalies_rejected", n.kept.Refused),
+		slog.Int("added", n.stored.Added),
+		slog.Int("anomalies_rejected", n.stored.Rejected),
 		slog.Int("notified", n.notified.sent),
 		slog.Int("exported", n.exported.sent),
 		slog.Int("series", series),

@@ -47,10 +47,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		directory.ByScore, directory.ByMachine, directory.ByThreshold, directory.ByRate, directory.ByNoData,
 	} {
 		m.anomalies.WithLabelValues(string(kind), string(directory.Warning))
-		if kind == directory.ByScore {
-			m.anomalies.WithLabelValues(string(kind), string(directory.Info))
-		}
 	}
+	m.anomalies.WithLabelValues(string(directory.ByScore), string(directory.Info))
 	for _, c := range []prometheus.Collector{m.events, m.anomalies, m.notifications, m.exports, m.rejected, m.series} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics of the detector: %w", err)
@@ -62,20 +60,20 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 func (m *metrics) add(shard string, c *counts, found []directory.Anomaly, series int, err error) {
 	r := &c.report
 	for outcome, n := range map[string]int{
-		"scored": r.Scored, "unscored": r.Watched, "late": r.Late, "bad": r.Bad, "refused": r.Refused,
+		"scored": r.Scored, "unscored": r.Unscored, "late": r.Late, "bad": r.Bad, "refused": r.Refused,
 	} {
 		m.events.WithLabelValues(outcome).Add(float64(n))
 	}
-	for outcome, n := range map[string]int{"sent": c.notified.sent, "failed": c.notified.failed, "left_out": c.notified.left} {
+	for outcome, n := range map[string]int{"sent": c.notified.sent, "failed": c.notified.failed, "left_out": c.notified.leftOut} {
 		m.notifications.WithLabelValues(outcome).Add(float64(n))
 	}
-	for outcome, n := range map[string]int{"written": c.exported.sent, "failed": c.exported.failed, "left_out": c.exported.left} {
+	for outcome, n := range map[string]int{"written": c.exported.sent, "failed": c.exported.failed, "left_out": c.exported.leftOut} {
 		m.exports.WithLabelValues(outcome).Add(float64(n))
 	}
 	if err != nil { // a retry finds the same anomalies
 		return
 	}
-	m.rejected.Add(float64(c.kept.Refused))
+	m.rejected.Add(float64(c.stored.Rejected))
 	m.series.WithLabelValues(shard).Set(float64(series))
 	for i := range found {
 		m.anomalies.WithLabelValues(string(found[i].Kind), string(found[i].Severity)).Inc()

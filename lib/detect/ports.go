@@ -7,30 +7,31 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Anomalies stores what was found.
+// Anomalies stores anomalies.
 type Anomalies interface {
-	// Add inserts anomalies; one that is stored already stays as it is. It returns when
-	// all are durable or rejected for good, or with an error after which any part may
-	// be durable, and the same are to be added again. It does not retain the slice.
-	Add(ctx context.Context, found []directory.Anomaly) (Kept, error)
+	// Add inserts anomalies; those that are stored already do not change. It returns
+	// when each is durable or rejected permanently. After an error any part may be
+	// durable, and the caller must retry all. It does not retain the slice.
+	Add(ctx context.Context, found []directory.Anomaly) (AddResult, error)
 }
 
-// Kept says what became of anomalies: those that are new, those that were there
-// already, and those that will never be taken.
-type Kept struct{ Added, Known, Refused int }
+// AddResult counts anomalies that were added, that were stored already, and that were
+// rejected permanently.
+type AddResult struct{ Added, Duplicates, Rejected int }
 
 // Notifier publishes anomalies.
 type Notifier interface {
 	// Notify returns how many it has published; the error says why the others were not,
-	// and they are not retried. It may publish the same one twice. It ends when ctx does.
+	// and the caller does not retry them. It may publish an anomaly twice. It returns when
+	// ctx is done.
 	Notify(ctx context.Context, found []directory.Anomaly) (sent int, err error)
 }
 
-// Configuration is what operators say about alarms and machines.
+// Configuration is the alarm rules and machines that operators configure.
 type Configuration struct {
 	// Rules are the alarm rules that are enabled.
 	Rules []directory.AlarmRule
-	// Machines says which metrics are not scored, the entry that wins first.
+	// Machines says which metrics are not scored; the first entry that matches applies.
 	Machines []Machine
 }
 
@@ -38,14 +39,14 @@ type Configuration struct {
 // a pattern stands for any text, of any length.
 type Machine struct {
 	Gateway, Device string
-	// Unscored are states and counters: what is anomalous about them no range of
-	// values tells.
+	// Unscored are states and counters, whose anomalies the range of their values does
+	// not show.
 	Unscored []telemetry.MetricName
 }
 
-// Configurations is where the configuration is kept.
+// Configurations reads the configuration.
 type Configurations interface {
-	// Configuration returns all of it; what is wrong in parts is in the error, which
-	// then wraps telemetry.ErrInvalid, and the other parts are returned beside it.
+	// Configuration returns all of it. If parts are not valid, it returns the other
+	// parts and an error that wraps telemetry.ErrInvalid.
 	Configuration(ctx context.Context) (Configuration, error)
 }

@@ -106,7 +106,7 @@ func TestMachinesAreThoseOfTheDetectorAlone(t *testing.T) {
 		events = append(events, event("press", "state", at, 1))
 		p.add(at+1000, batch("a", events...))
 		// It is made once thirty moments had as many as the one before, and given the next ones.
-		if n > stepsWanted && n < 2000-1 {
+		if n > minMoments && n < 2000-1 {
 			_, anomalous := machine.Push(int64(at), values)
 			if anomalous && !raised {
 				want = append(want, at)

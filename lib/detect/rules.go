@@ -8,7 +8,7 @@ import (
 	"github.com/insighthub/insighthub/lib/directory"
 )
 
-// newRule returns nil for a rule that says nothing.
+// newRule returns nil for a rule without a condition.
 func newRule(r directory.AlarmRule) *rule {
 	out := &rule{id: r.ID, kind: r.Kind, severity: r.Severity}
 	switch r.Kind {
@@ -23,10 +23,10 @@ func newRule(r directory.AlarmRule) *rule {
 		if r.High != nil {
 			out.high = *r.High
 		}
-		out.backLow, out.backHigh = out.low+r.Hysteresis, out.high-r.Hysteresis
-		if out.backLow > out.backHigh { // nothing is that far inside: the middle half is then
+		out.clearLow, out.clearHigh = out.low+r.Hysteresis, out.high-r.Hysteresis
+		if out.clearLow > out.clearHigh { // no value is that far inside: clear in the middle half
 			quarter := out.high/4 - out.low/4
-			out.backLow, out.backHigh = out.low+quarter, out.high-quarter
+			out.clearLow, out.clearHigh = out.low+quarter, out.high-quarter
 		}
 	case directory.ByRate:
 		if r.PerSecond == nil {
@@ -38,9 +38,7 @@ func newRule(r directory.AlarmRule) *rule {
 			return nil
 		}
 		out.silence = micros(r.Silence)
-	case directory.ByScore, directory.ByMachine:
-		return nil
-	default:
+	default: // the kind of a rule is one of the above
 		return nil
 	}
 	return out
@@ -52,16 +50,15 @@ type alarm struct {
 	raised bool
 }
 
-// value takes a series' next value, which is a number, and reports whether the
-// alarm is raised by it. The change is that from the value before in a second; NaN
-// when there was none.
-func (a *alarm) value(value, change float64) bool {
+// evaluate reports whether a series' next value, which is finite, raises the alarm.
+// The change is that since the value before, per second; NaN if there was none.
+func (a *alarm) evaluate(value, change float64) bool {
 	switch a.kind {
 	case directory.ByThreshold:
 		if value < a.low || value > a.high {
 			return a.raise()
 		}
-		if value >= a.backLow && value <= a.backHigh {
+		if value >= a.clearLow && value <= a.clearHigh {
 			a.raised = false
 		}
 	case directory.ByRate:
@@ -74,14 +71,14 @@ func (a *alarm) value(value, change float64) bool {
 	return false
 }
 
-// raise reports whether the alarm was not raised before.
+// raise raises the alarm, and reports whether it was not raised before.
 func (a *alarm) raise() bool {
 	was := a.raised
 	a.raised = true
 	return !was
 }
 
-// message says what an alarm is about, without any name: names are the callers'.
+// message describes an alarm without names: an anomaly has them in its own fields.
 func (a *alarm) message(value, change float64) string {
 	switch a.kind {
 	case directory.ByThreshold:

@@ -42,7 +42,7 @@ func TestRulesOnValues(t *testing.T) {
 		"rate without a rate":           {directory.AlarmRule{Kind: directory.ByRate}, []float64{0, 1e300}, "[]"},
 		"silence of nothing":            {directory.AlarmRule{Kind: directory.ByNoData}, []float64{0, 1}, "[]"},
 		"not a rule's kind":             {directory.AlarmRule{Kind: directory.ByScore}, []float64{0, 1e300}, "[]"},
-		"a kind that nobody has heard":  {directory.AlarmRule{Kind: "phase of the moon"}, []float64{0, 1e300}, "[]"},
+		"a kind that is unknown":        {directory.AlarmRule{Kind: "phase of the moon"}, []float64{0, 1e300}, "[]"},
 		"silence does not mind a value": {directory.AlarmRule{Kind: directory.ByNoData, Silence: time.Minute}, []float64{0, 1e300}, "[]"},
 	} {
 		t.Run(name, func(t *testing.T) {

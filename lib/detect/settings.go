@@ -15,35 +15,35 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// SettingsConfig is what Settings are made of. A zero duration means its default.
+// SettingsConfig configures Settings. A zero duration means its default.
 type SettingsConfig struct {
 	Configurations Configurations
 	Log            *slog.Logger
 	Now            func() time.Time
-	// Interval is the time between two readings: default 30 s.
+	// Interval is the time between two reads: default 30 s.
 	Interval time.Duration
-	// Timeout bounds one reading, for an invocation waits for it: default 2 s.
+	// Timeout limits one read, for which an invocation waits: default 2 s.
 	Timeout time.Duration
 }
 
-// Settings know the configuration as it was read last. They are not safe for concurrent use.
+// Settings cache the configuration. They are not safe for concurrent use.
 type Settings struct {
 	config    SettingsConfig
 	refresher stream.Refresher
 	raw       Configuration
-	// now is replaced whenever the configuration changes, so that its address says
-	// which one a state was described by.
-	now *compiled
+	// current is a new pointer whenever the configuration changes; State.configure
+	// compares it.
+	current *compiled
 }
 
-// compiled is a configuration in the form in which it is asked.
+// compiled is a configuration prepared for lookup.
 type compiled struct {
 	rules    map[ruleKey][]*rule
 	machines []Machine
 }
 
-// ruleKey names what a rule watches. The site is part of it: a gateway that moves
-// leaves its old site's rules behind.
+// ruleKey names the series that a rule watches. The site is part of it: rules of the
+// old site do not apply to a gateway that moved.
 type ruleKey struct {
 	site    telemetry.SiteID
 	gateway telemetry.GatewayID
@@ -51,8 +51,8 @@ type ruleKey struct {
 	metric  telemetry.MetricName
 }
 
-// DefaultMachines is what holds until the configuration has been read for the first
-// time; it is also what the database begins with.
+// DefaultMachines applies until the configuration has been read for the first time; the
+// database schema inserts the same.
 func DefaultMachines() []Machine {
 	return []Machine{{Gateway: "*", Device: "*", Unscored: []telemetry.MetricName{"state", "cycle_count", "good_count"}}}
 }
@@ -66,7 +66,7 @@ func NewSettings(config SettingsConfig) *Settings {
 	return s
 }
 
-// Refresh reads the configuration when it is time. When it cannot be read, the last
+// Refresh reads the configuration if the interval has passed. If that fails, the last
 // one stays; parts that are not valid are left out.
 func (s *Settings) Refresh(ctx context.Context) {
 	s.refresher.Refresh(ctx, func(ctx context.Context) error {
@@ -87,17 +87,15 @@ func (s *Settings) Refresh(ctx context.Context) {
 func (s *Settings) set(c Configuration) {
 	next := &compiled{rules: make(map[ruleKey][]*rule), machines: c.Machines}
 	for _, r := range c.Rules {
-		own := newRule(r)
-		if own == nil {
-			continue
+		if prepared := newRule(r); prepared != nil {
+			key := ruleKey{r.Site, r.Gateway, r.Device, r.Metric}
+			next.rules[key] = append(next.rules[key], prepared)
 		}
-		key := ruleKey{r.Site, r.Gateway, r.Device, r.Metric}
-		next.rules[key] = append(next.rules[key], own)
 	}
 	for _, rules := range next.rules {
 		slices.SortFunc(rules, func(a, b *rule) int { return strings.Compare(string(a.id), string(b.id)) })
 	}
-	s.raw, s.now = c, next
+	s.raw, s.current = c, next
 }
 
 // unscored returns the metrics of a device that are not scored.
@@ -110,14 +108,14 @@ func (c *compiled) unscored(gateway telemetry.GatewayID, device telemetry.Device
 	return nil
 }
 
-// rule is an alarm rule in the form in which it is asked.
+// rule is an alarm rule prepared for evaluation.
 type rule struct {
 	id       directory.RuleID
 	kind     directory.AnomalyKind
 	severity directory.Severity
-	// A threshold's: outside of low to high it is raised, within back.
-	low, high         float64
-	backLow, backHigh float64
-	perSecond         float64
-	silence           telemetry.Micros
+	// A threshold is raised below low or above high, and cleared from clearLow to clearHigh.
+	low, high           float64
+	clearLow, clearHigh float64
+	perSecond           float64
+	silence             telemetry.Micros
 }

@@ -2,6 +2,7 @@ package detect
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,62 +16,62 @@ import (
 // ConsumerName is the name under which states are stored.
 const ConsumerName = "detect"
 
-// Limits bound what a shard's state holds. What comes past one is counted and
-// visible, and everything else goes on.
+// Limits bound a shard's state. Series above a limit are counted and logged, and do
+// not affect the others.
 type Limits struct {
 	// Series of the shard and of one gateway: default 20,000 and 5,000.
 	Series, GatewaySeries int
-	// Forget is the silence, by the arrival clock, after which a series is given up:
-	// default 14 days.
-	Forget time.Duration
+	// MaxIdle is the time without an event, by the arrival clock, after which a series
+	// is removed: default 14 days.
+	MaxIdle time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
 	l.Series = cmp.Or(l.Series, 20_000)
 	l.GatewaySeries = cmp.Or(l.GatewaySeries, 5_000)
-	l.Forget = cmp.Or(l.Forget, 14*24*time.Hour)
+	l.MaxIdle = cmp.Or(l.MaxIdle, 14*24*time.Hour)
 	return l
 }
 
-// State is what is remembered of a shard. It is not safe for concurrent use.
+// State is the state of a shard. It is not safe for concurrent use.
 type State struct {
 	limits Limits
-	// clock is the greatest arrival so far.
+	// clock is the greatest arrival time so far.
 	clock telemetry.Micros
-	// swept is until when silent series were given up.
+	// swept is the hour in which idle series were last removed.
 	swept telemetry.Micros
 
 	gateways []*gateway // in order of name
 	byName   map[telemetry.GatewayID]*gateway
 	series   int
 
-	// What stands in a layout for series that are neither scored nor watched, and for
-	// those past a limit.
-	unwatched, refused series
+	// Placeholders in a table for series that are neither scored nor watched, and for
+	// series above a limit.
+	ignored, overLimit series
 
-	// described is the configuration that the series know; nil: none yet.
-	described *compiled
-	// watched are the series with a rule on silence, and due is when the first of them
-	// will have been silent for too long.
+	// config is the configuration that configure has applied; nil before the first.
+	config *compiled
+	// watched are the series with a no_data rule, and due is the earliest time at which
+	// such a rule may raise its alarm.
 	watched []*series
 	due     telemetry.Micros
 
-	// begun is how many detectors begin anew since what was saved of them can not be
+	// resets counts the detectors that were reset because their saved state cannot be
 	// read: another version of the detector wrote it.
-	begun int
-	// dropped is how many series were past the limits when the state was made.
+	resets int
+	// dropped counts the series above the limits in a decoded or inherited state.
 	dropped int
 }
 
-// gateway is what is kept of a gateway.
+// gateway is the state of a gateway.
 type gateway struct {
 	name    telemetry.GatewayID
 	site    telemetry.SiteID
 	devices []*device // in order of name
 	series  int
 
-	// The dictionaries of the last batch and the series that each pair means.
-	layoutOf    *compiled
+	// The configuration and dictionaries of the last batch, and the series of each pair.
+	tableOf     *compiled
 	deviceNames []telemetry.DeviceName
 	metricNames []telemetry.MetricName
 	table       []*series
@@ -82,21 +83,21 @@ type device struct {
 	steps
 }
 
-// series is what is kept of one.
+// series is the state of a series.
 type series struct {
 	gateway *gateway
 	device  *device
 	metric  telemetry.MetricName
-	// newest is the time of its newest event, arrival that of the record which
-	// brought it.
+	// newest is the time of the newest event, arrival the arrival time of the last record
+	// with an event of the series.
 	newest, arrival telemetry.Micros
-	// value is the newest usable reading, of valueAt; valued says that there is one.
+	// value is the newest usable value, of time valueAt, if valued.
 	value    float64
 	valueAt  telemetry.Micros
 	valued   bool
 	detector *anomaly.Detector // nil: not scored
 	alarms   []alarm
-	// sensor is its number, from 1, in the device's Machine; 0: it is not in it.
+	// sensor is its number in the device's Machine, from 1; 0 if it is not in one.
 	sensor uint8
 }
 
@@ -104,19 +105,26 @@ func newState(limits Limits) *State {
 	return &State{limits: limits, byName: make(map[telemetry.GatewayID]*gateway)}
 }
 
-// Codec turns states into bytes and makes those of new shards. The partition
-// key of a gateway's records must be its name: by that a shard that was split off
-// knows which gateways are its own.
+// Codec encodes and decodes states, and makes the states of new shards. The partition
+// key of a gateway's records must be the gateway's name: by its hash Inherit finds the
+// gateways of a child shard.
 type Codec struct{ limits Limits }
 
 var _ shardstate.Codec[*State] = (*Codec)(nil)
 
-// NewCodec returns the codec of states within limits; zero ones are the defaults.
-// The error wraps telemetry.ErrInvalid.
+// NewCodec returns the codec of states within limits; zero means a default. The error
+// wraps telemetry.ErrInvalid and names each limit that is not valid.
 func NewCodec(limits Limits) (*Codec, error) {
 	limits = limits.withDefaults()
-	if limits.Series < 1 || limits.GatewaySeries < 1 || limits.Forget < time.Hour {
-		return nil, fmt.Errorf("%w: limits %+v: want series, and an hour at least", telemetry.ErrInvalid, limits)
+	var problems []error
+	if min(limits.Series, limits.GatewaySeries) < 1 {
+		problems = append(problems, fmt.Errorf("series %d, of a gateway %d: less than 1", limits.Series, limits.GatewaySeries))
+	}
+	if limits.MaxIdle < time.Hour {
+		problems = append(problems, fmt.Errorf("idle time %v: less than an hour", limits.MaxIdle))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, fmt.Errorf("%w: limits of the detector: %w", telemetry.ErrInvalid, err)
 	}
 	return &Codec{limits}, nil
 }
@@ -135,24 +143,24 @@ func (c *Codec) Decode(encoded []byte) (*State, error) {
 	return s, nil
 }
 
-// Inherit gives a shard the gateways of its parents that are in its range. Where
-// those of two parents are more than the limits allow, the last ones by name are
-// left out.
+// Inherit returns the state of a new shard: the gateways of its parents that are in its
+// hash range. If two parents have more series than the limits allow, the last gateways
+// by name are left out.
 func (c *Codec) Inherit(shard shardstate.Shard, parents []shardstate.Parent[*State]) (*State, error) {
 	s := newState(c.limits)
-	var own []*gateway
+	var gateways []*gateway
 	for _, p := range parents {
 		s.clock = max(s.clock, p.State.clock)
 		s.swept = max(s.swept, p.State.swept)
 		for _, g := range p.State.gateways {
 			if shard.Hashes.Contains(string(g.name)) {
-				own = append(own, g)
+				gateways = append(gateways, g)
 			}
 		}
 	}
-	slices.SortStableFunc(own, func(a, b *gateway) int { return strings.Compare(string(a.name), string(b.name)) })
-	for i, g := range own {
-		if i > 0 && own[i-1].name == g.name {
+	slices.SortStableFunc(gateways, func(a, b *gateway) int { return strings.Compare(string(a.name), string(b.name)) })
+	for i, g := range gateways {
+		if i > 0 && gateways[i-1].name == g.name {
 			return nil, fmt.Errorf("%w: gateway %q is in both parents", telemetry.ErrInvalid, g.name)
 		}
 		if s.series+g.series > c.limits.Series {
@@ -188,36 +196,36 @@ func (s *State) each(f func(*series)) {
 	}
 }
 
-// describe tells the series what the configuration says of them.
-func (s *State) describe(c *compiled) {
-	if s.described == c {
+// configure applies the configuration to all series.
+func (s *State) configure(c *compiled) {
+	if s.config == c {
 		return
 	}
-	s.described = c
-	s.each(func(sr *series) { sr.describe(c) })
-	s.rewatch()
+	s.config = c
+	s.each(func(sr *series) { sr.configure(c) })
+	s.collectWatched()
 }
 
-// rewatch collects the series with a rule on silence.
-func (s *State) rewatch() {
+// collectWatched collects the series with a no_data rule.
+func (s *State) collectWatched() {
 	s.watched = s.watched[:0]
 	s.each(func(sr *series) {
-		if sr.silences() {
+		if sr.watchesSilence() {
 			s.watched = append(s.watched, sr)
 		}
 	})
-	s.due = 0 // looked up at the next record
+	s.due = 0 // checkSilence finds the next one
 }
 
-// describe tells a series what the configuration says of it. A rule that it
-// already knows stays raised if it is.
-func (sr *series) describe(c *compiled) {
+// configure applies the configuration to a series. The alarm of a rule that the series
+// has already stays raised.
+func (sr *series) configure(c *compiled) {
 	rules := c.rules[ruleKey{sr.gateway.site, sr.gateway.name, sr.device.name, sr.metric}]
 	var alarms []alarm
 	for _, r := range rules {
 		a := alarm{rule: r}
 		for _, known := range sr.alarms {
-			// Of one that was decoded only the name is known.
+			// A decoded rule has no kind yet.
 			if known.id == r.id && (known.kind == r.kind || known.kind == "") {
 				a.raised = known.raised
 			}
@@ -227,7 +235,7 @@ func (sr *series) describe(c *compiled) {
 	sr.alarms = alarms
 	if slices.Contains(c.unscored(sr.gateway.name, sr.device.name), sr.metric) {
 		if sr.detector != nil {
-			sr.device.unstep()
+			sr.device.resetMachine()
 		}
 		sr.detector = nil
 	} else if sr.detector == nil {
@@ -235,12 +243,12 @@ func (sr *series) describe(c *compiled) {
 	}
 }
 
-// silences reports whether a rule watches the series' silence.
-func (sr *series) silences() bool {
+// watchesSilence reports whether the series has a no_data rule.
+func (sr *series) watchesSilence() bool {
 	return slices.ContainsFunc(sr.alarms, func(a alarm) bool { return a.silence > 0 })
 }
 
-// device returns a gateway's device, and where it is or would be.
+// device returns the index at which a device is, or would be inserted.
 func (g *gateway) device(name telemetry.DeviceName) (at int, found bool) {
 	return slices.BinarySearchFunc(g.devices, name, func(d *device, name telemetry.DeviceName) int {
 		return strings.Compare(string(d.name), string(name))
@@ -258,41 +266,38 @@ func (d *device) insert(sr *series) {
 	d.series = slices.Insert(d.series, i, sr)
 }
 
-// forget gives up the series that have been silent for long, at the first record of
-// an hour, so that which they are does not depend on where a batch ends.
-func (s *State) forget() {
+// removeIdle removes the series that have been idle for longer than the limit, at the
+// first record of an hour, so that the result does not depend on where a batch ends.
+func (s *State) removeIdle() {
 	const hour = telemetry.Micros(time.Hour / time.Microsecond)
 	if s.clock-s.swept < hour {
 		return
 	}
 	s.swept = s.clock - s.clock%hour
-	before := s.clock - micros(s.limits.Forget)
-	gone := 0
+	cutoff := s.clock - micros(s.limits.MaxIdle)
+	removed := 0
 	s.gateways = slices.DeleteFunc(s.gateways, func(g *gateway) bool {
-		was := g.series
 		g.devices = slices.DeleteFunc(g.devices, func(d *device) bool {
 			n := len(d.series)
-			d.series = slices.DeleteFunc(d.series, func(sr *series) bool { return sr.arrival < before })
-			if len(d.series) < n {
-				g.series -= n - len(d.series)
-				d.unstep()
+			d.series = slices.DeleteFunc(d.series, func(sr *series) bool { return sr.arrival < cutoff })
+			if n -= len(d.series); n > 0 {
+				g.series -= n
+				removed += n
+				d.resetMachine()
 			}
 			return len(d.series) == 0
 		})
-		if g.series < was {
-			gone += was - g.series
-		}
 		if len(g.devices) == 0 {
 			delete(s.byName, g.name)
 			return true
 		}
 		return false
 	})
-	if gone > 0 {
-		s.series -= gone
-		s.rewatch()
-		for _, g := range s.gateways { // there is room again for what was refused
-			g.layoutOf = nil
+	if removed > 0 {
+		s.series -= removed
+		s.collectWatched()
+		for _, g := range s.gateways { // there is room for series that were above a limit
+			g.tableOf = nil
 		}
 	}
 }

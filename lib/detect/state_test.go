@@ -88,8 +88,8 @@ func TestDetectorsOfAnotherVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.begun != 16+4 || s.series != 17 {
-		t.Errorf("%d begin anew, %d series", s.begun, s.series)
+	if s.resets != 16+4 || s.series != 17 {
+		t.Errorf("%d begin anew, %d series", s.resets, s.series)
 	}
 	for _, g := range s.gateways {
 		for _, d := range g.devices {
@@ -183,7 +183,7 @@ func TestMergeWithinLimits(t *testing.T) {
 }
 
 func TestCodecWantsSense(t *testing.T) {
-	for _, l := range []Limits{{Series: -1}, {GatewaySeries: -1}, {Forget: time.Second}} {
+	for _, l := range []Limits{{Series: -1}, {GatewaySeries: -1}, {MaxIdle: time.Second}} {
 		if _, err := NewCodec(l); !errors.Is(err, telemetry.ErrInvalid) {
 			t.Errorf("%+v: %v", l, err)
 		}

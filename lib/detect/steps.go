@@ -9,41 +9,42 @@ import (
 )
 
 const (
-	// leastSensors is how many scored metrics a device has to report in step for a Machine.
-	leastSensors = 3
-	// stepsWanted is how many moments in a row have to have the same number of metrics.
-	stepsWanted = 30
+	// minSensors is the number of scored metrics in step from which a device has a Machine.
+	minSensors = 3
+	// minMoments is the number of moments in a row with equally many metrics before that.
+	minMoments = 30
 )
 
-// steps is what a device knows of its moments: the times at which it reports.
+// steps is the state of a device's moments, which are the times of its events, and of its
+// Machine.
 type steps struct {
-	// at is the time of the moment that is being collected, count how many of the
-	// device's scored series have it, last that of the moment before, and alike how
-	// many moments in a row had as many.
-	at                 telemetry.Micros
-	count, last, alike int
+	// at is the time of the current moment, count the number of scored series with an
+	// event in it, last the count of the moment before, and inARow the number of
+	// successive moments with that count.
+	at                  telemetry.Micros
+	count, last, inARow int
 
-	machine *anomaly.Machine // nil: none yet
+	machine *anomaly.Machine // nil before findMachine has made one
 	sensors int
 	present uint32 // a bit for each sensor that has a value in this moment
 	values  [anomaly.MaxSensors]float64
 	alarmed bool
 }
 
-// unstep gives the device's Machine up.
-func (d *device) unstep() {
+// resetMachine removes the device's Machine and its moments.
+func (d *device) resetMachine() {
 	d.steps = steps{}
 	for _, sr := range d.series {
 		sr.sensor = 0
 	}
 }
 
-// step takes an event of a scored series that is newer than the series' last. What
-// came too late for its moment is missing there. It reports an alarm of the moment
-// that this event ends.
-func (d *device) step(sr *series, at telemetry.Micros, value float64) (moment telemetry.Micros, score float64, raised bool) {
+// observe adds an event of a scored series, newer than the series' last, to its moment.
+// An event of an earlier moment is dropped, and counts as missing there. If the event
+// starts a new moment, observe returns the Machine's result for the one before.
+func (d *device) observe(sr *series, at telemetry.Micros, value float64) (moment telemetry.Micros, score float64, raised bool) {
 	if at > d.at {
-		moment, score, raised = d.complete()
+		moment, score, raised = d.closeMoment()
 		d.at, d.count = at, 0
 	} else if at < d.at {
 		return 0, 0, false
@@ -56,10 +57,10 @@ func (d *device) step(sr *series, at telemetry.Micros, value float64) (moment te
 	return moment, score, raised
 }
 
-// complete gives the moment to the Machine, or sees whether there can be one.
-func (d *device) complete() (at telemetry.Micros, score float64, raised bool) {
+// closeMoment scores the moment with the Machine, or tries to find one.
+func (d *device) closeMoment() (at telemetry.Micros, score float64, raised bool) {
 	if d.machine == nil {
-		d.look()
+		d.findMachine()
 		return 0, 0, false
 	}
 	if d.present == 0 {
@@ -77,16 +78,16 @@ func (d *device) complete() (at telemetry.Micros, score float64, raised bool) {
 	return d.at, score, raised
 }
 
-// look makes a Machine of the series that are in step.
-func (d *device) look() {
-	if d.count != d.last || d.count < leastSensors {
-		d.last, d.alike = d.count, 0
+// findMachine makes a Machine of the series that were in step for minMoments.
+func (d *device) findMachine() {
+	if d.count != d.last || d.count < minSensors {
+		d.last, d.inARow = d.count, 0
 		return
 	}
-	if d.alike++; d.alike < stepsWanted {
+	if d.inARow++; d.inARow < minMoments {
 		return
 	}
-	d.alike = 0
+	d.inARow = 0
 	var sensors uint8
 	for _, sr := range d.series {
 		if sr.detector != nil && sr.newest == d.at && sensors < anomaly.MaxSensors {
@@ -95,7 +96,7 @@ func (d *device) look() {
 		}
 	}
 	machine := new(anomaly.Machine)
-	if sensors < leastSensors || machine.Reset(int(sensors)) != nil {
+	if sensors < minSensors || machine.Reset(int(sensors)) != nil {
 		for _, sr := range d.series {
 			sr.sensor = 0
 		}
@@ -104,14 +105,9 @@ func (d *device) look() {
 	d.machine, d.sensors = machine, int(sensors)
 }
 
-// machineMessage says what a Machine's alarm is about.
-func machineMessage(score float64) string {
-	return "the sensors together run otherwise than before, score " + number(score)
-}
-
 func machineAnomaly(g *gateway, d *device, at telemetry.Micros, score float64) directory.Anomaly {
 	return directory.Anomaly{
 		Site: g.site, Gateway: g.name, Device: d.name, Time: at, Kind: directory.ByMachine, Score: score,
-		Severity: directory.Warning, Message: machineMessage(score),
+		Severity: directory.Warning, Message: "combination of sensor values is unusual for the device, score " + number(score),
 	}
 }
