@@ -10,18 +10,21 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// BenchmarkInvoke is one invocation of the whole function, its metrics and the counting
-// of refusals included, and the reports to a bus that answers.
+// BenchmarkInvoke is one invocation of the whole function, with its metrics and reports to
+// a bus.
 func BenchmarkInvoke(b *testing.B) {
 	s := newService(b)
 	s.withBus(b)
 	good := s.mint(b, token.Identity{Subject: "gw-1", Gateway: "gw-1", Site: "plant-1", Role: token.Gateway})
 	another := good[:len(good)-20] + "00000000" + good[len(good)-12:]
 	for name, c := range map[string]struct{ text, want string }{
-		"good": {good, `"isAuthorized":true`}, "another key": {another, `"isAuthorized":false`}, "no token": {"a.b.c", `"isAuthorized":false`},
+		"good":        {good, `"isAuthorized":true`},
+		"another key": {another, `"isAuthorized":false`},
+		"no token":    {"a.b.c", `"isAuthorized":false`},
 	} {
 		b.Run(name, func(b *testing.B) {
-			f, err := lambdahost.New(b.Context(), s.getenv, slog.New(slog.NewJSONHandler(io.Discard, nil)), build) //nolint:sloglint // a line costs what it costs
+			log := slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // the cost of logging counts
+			f, err := lambdahost.New(b.Context(), s.getenv, log, build)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -18,8 +18,8 @@ type bus struct{ *eventbridge.Bus }
 
 var _ refusals.Publisher = bus{}
 
-// newBus returns a bus that makes one attempt: the collector keeps a report that was not
-// published for the next time.
+// newBus returns a bus that makes one attempt: the collector retries a failed report in its
+// next interval.
 func newBus(cfg aws.Config, name string) (bus, error) {
 	client := awseventbridge.NewFromConfig(cfg, func(o *awseventbridge.Options) { o.Retryer = aws.NopRetryer{} })
 	b, err := eventbridge.New(eventbridge.Config{Client: client, Name: name, Source: refusals.Source, Attempts: 1})
@@ -31,7 +31,7 @@ func (b bus) Publish(ctx context.Context, reports []refusals.Report) error {
 	for i := range reports {
 		detail, err := json.Marshal(&reports[i])
 		if err != nil {
-			return fmt.Errorf("report of refusals: %w", err)
+			return fmt.Errorf("report of rejected tokens: %w", err)
 		}
 		events[i] = eventbridge.Event{Type: refusals.EventType, Time: reports[i].Last, Detail: detail}
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// service is a KMS with one key, and the environment of a function that uses it.
+// service is a local KMS with one key, and the environment of a function that uses it.
 type service struct {
 	*httptest.Server
 	env map[string]string
@@ -29,7 +29,8 @@ type service struct {
 
 func newService(tb testing.TB) *service {
 	tb.Helper()
-	store, err := local.New(local.Config{File: filepath.Join(tb.TempDir(), "kms.json"), Region: "eu-west-1", AccountID: "1", Now: time.Now})
+	file := filepath.Join(tb.TempDir(), "kms.json")
+	store, err := local.New(local.Config{File: file, Region: "eu-west-1", AccountID: "1", Now: time.Now})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -64,7 +65,8 @@ func (s *service) mint(tb testing.TB, who token.Identity) string {
 		tb.Fatal(err)
 	}
 	minter, err := token.NewMinter(token.MinterConfig{
-		Signer: kms.New(aws), Key: s.arn, Issuer: s.env["TOKEN_ISSUER"], Audience: s.env["TOKEN_AUDIENCE"], Now: time.Now, Random: rand.Reader,
+		Signer: kms.New(aws), Key: s.arn, Issuer: s.env["TOKEN_ISSUER"], Audience: s.env["TOKEN_AUDIENCE"],
+		Now: time.Now, Random: rand.Reader,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -77,12 +79,11 @@ func (s *service) mint(tb testing.TB, who token.Identity) string {
 }
 
 func payload(authorization string) []byte {
-	raw, _ := json.Marshal(authorization) // a text always is JSON
+	raw, _ := json.Marshal(authorization) // a string is always valid
 	return []byte(`{"version":"2.0","type":"REQUEST","identitySource":[` + string(raw) + `],"requestContext":{"requestId":"r-1"}}`)
 }
 
-// TestFunction builds the function from its environment and lets it read its key
-// through the SDK's client.
+// TestFunction builds the function from its environment; it reads its key with the AWS SDK.
 func TestFunction(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -93,16 +94,18 @@ func TestFunction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var answer struct {
+	var response struct {
 		IsAuthorized bool           `json:"isAuthorized"`
 		Context      map[string]any `json:"context"`
 	}
-	if err := json.Unmarshal(got, &answer); err != nil || !answer.IsAuthorized || answer.Context["gateway"] != "gw-1" || answer.Context["role"] != "gateway" {
-		t.Errorf("got %s, %v", got, err)
+	err = json.Unmarshal(got, &response)
+	if err != nil || !response.IsAuthorized || response.Context["gateway"] != "gw-1" || response.Context["role"] != "gateway" {
+		t.Errorf("got %s, %v; want the gateway authorized", got, err)
 	}
 	person := s.mint(t, token.Identity{Subject: "u-1", Grants: map[telemetry.SiteID]token.Role{"plant-1": token.Viewer}})
-	if got, err := f.Invoke(t.Context(), payload("Bearer "+person)); err != nil || !strings.Contains(string(got), `"grants":{"plant-1":"viewer"}`) {
-		t.Errorf("got %s, %v", got, err)
+	got, err = f.Invoke(t.Context(), payload("Bearer "+person))
+	if want := `"grants":{"plant-1":"viewer"}`; err != nil || !strings.Contains(string(got), want) {
+		t.Errorf("got %s, %v; want %s", got, err, want)
 	}
 	for _, header := range []string{"Bearer " + text + "x", "Bearer " + text[:len(text)-4], "Bearer", "Basic " + text, text} {
 		if got, err := f.Invoke(t.Context(), payload(header)); err != nil || string(got) != `{"isAuthorized":false}` {
@@ -139,8 +142,9 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE", "SIGNING_KEYS", "AWS_REGION", "EVENT_BUS"} {
 		s := newService(t)
 		delete(s.env, name)
-		if _, err := lambdahost.New(t.Context(), s.getenv, slog.New(slog.DiscardHandler), build); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("without %s: got %v", name, err)
+		_, err := lambdahost.New(t.Context(), s.getenv, slog.New(slog.DiscardHandler), build)
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("without %s: got %v, want an error that names it", name, err)
 		}
 	}
 	for name, value := range map[string]string{"SIGNING_KEYS": "[]", "TRUSTED_ISSUERS": `[{"issuer":"i"}]`} {

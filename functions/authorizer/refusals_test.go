@@ -32,7 +32,7 @@ func (l *busLog) Write(p []byte) (int, error) {
 	return l.lines.Write(p)
 }
 
-// reports reads them as the function behind the rule does.
+// reports parses them as functions/refusals does.
 func (l *busLog) reports(t *testing.T) []refusals.Report {
 	t.Helper()
 	l.mu.Lock()
@@ -44,8 +44,9 @@ func (l *busLog) reports(t *testing.T) []refusals.Report {
 			DetailType string          `json:"detail-type"`
 			Detail     json.RawMessage `json:"detail"`
 		}
-		if err := json.Unmarshal([]byte(line), &event); err != nil || event.Source != refusals.Source || event.DetailType != refusals.EventType {
-			t.Fatalf("%s: %v", line, err)
+		err := json.Unmarshal([]byte(line), &event)
+		if err != nil || event.Source != refusals.Source || event.DetailType != refusals.EventType {
+			t.Fatalf("got %s, %v; want an event of the type %s", line, err, refusals.EventType)
 		}
 		r, err := refusals.ParseReport(event.Detail)
 		if err != nil {
@@ -56,7 +57,7 @@ func (l *busLog) reports(t *testing.T) []refusals.Report {
 	return out
 }
 
-// withBus gives the service's functions a bus.
+// withBus adds a bus to the environment.
 func (s *service) withBus(tb testing.TB) *busLog {
 	tb.Helper()
 	log := &busLog{}
@@ -73,8 +74,10 @@ func (s *service) withBus(tb testing.TB) *busLog {
 	return log
 }
 
+const notAuthorized = `{"isAuthorized":false}`
+
 func request(authorization, source string) []byte {
-	raw, _ := json.Marshal(map[string]any{ // texts always are JSON
+	raw, _ := json.Marshal(map[string]any{ // strings are always valid
 		"version": "2.0", "type": "REQUEST", "identitySource": []string{authorization}, "routeKey": "POST /v1/telemetry",
 		"requestContext": map[string]any{"requestId": "r-1", "http": map[string]any{"sourceIp": source}},
 	})
@@ -91,23 +94,26 @@ func TestRefusalsReachTheBus(t *testing.T) {
 	good := s.mint(t, token.Identity{Subject: "gw-1", Gateway: "gw-1", Site: "plant-1", Role: token.Gateway})
 	for i := range 10_000 {
 		text := good[:len(good)-20] + fmt.Sprintf("%08d", i) + good[len(good)-12:] // in the signature
-		if got, err := f.Invoke(t.Context(), request("Bearer "+text, fmt.Sprintf("10.%d.%d.9", i%2500/250, i%250))); err != nil || string(got) != `{"isAuthorized":false}` {
-			t.Fatalf("%s, %v", got, err)
+		got, err := f.Invoke(t.Context(), request("Bearer "+text, fmt.Sprintf("10.%d.%d.9", i%2500/250, i%250)))
+		if err != nil || string(got) != notAuthorized {
+			t.Fatalf("got %s, %v; want %s", got, err, notAuthorized)
 		}
 	}
-	if got, err := f.Invoke(t.Context(), request("Bearer "+good, "10.0.0.9")); err != nil || !strings.Contains(string(got), `"isAuthorized":true`) {
-		t.Errorf("the good token: %s, %v", got, err)
+	got, err := f.Invoke(t.Context(), request("Bearer "+good, "10.0.0.9"))
+	if err != nil || !strings.Contains(string(got), `"isAuthorized":true`) {
+		t.Errorf("valid token: got %s, %v; want it authorized", got, err)
 	}
 	f.Shutdown(t.Context())
 	sum := int64(0)
 	reports := bus.reports(t)
 	for _, r := range reports {
 		sum += r.Number
-		if l := r.Lines[0]; l.Route != "POST /v1/telemetry" || l.Subject != "gw-1" || len(l.KeyID) != 43 || l.Reason != "the signature does not verify" {
-			t.Errorf("%+v", l)
+		const reason = "the signature does not verify"
+		if l := r.Lines[0]; l.Route != "POST /v1/telemetry" || l.Subject != "gw-1" || len(l.KeyID) != 43 || l.Reason != reason {
+			t.Errorf("got %+v, want the reason %q", l, reason)
 		}
 	}
-	// One in 10 s, and the last.
+	// One in 10 s, and one at the shutdown.
 	if sum != 10_000 || len(reports) > 10 {
 		t.Errorf("got %d refusals in %d reports, want 10,000 in 10 at most", sum, len(reports))
 	}
@@ -128,12 +134,13 @@ func TestWithoutBus(t *testing.T) {
 	f := s.function(t, io.Discard)
 	text := s.mint(t, token.Identity{Subject: "u-1", Grants: map[telemetry.SiteID]token.Role{"plant-1": token.Viewer}})
 	for range 3 {
-		if got, err := f.Invoke(t.Context(), request("Bearer "+text+"x", "192.0.2.1")); err != nil || string(got) != `{"isAuthorized":false}` {
-			t.Errorf("%s, %v", got, err)
+		if got, err := f.Invoke(t.Context(), request("Bearer "+text+"x", "192.0.2.1")); err != nil || string(got) != notAuthorized {
+			t.Errorf("got %s, %v; want %s", got, err, notAuthorized)
 		}
 	}
-	if got, err := f.Invoke(t.Context(), request("Bearer "+text, "192.0.2.1")); err != nil || !strings.Contains(string(got), `"isAuthorized":true`) {
-		t.Errorf("%s, %v", got, err)
+	got, err := f.Invoke(t.Context(), request("Bearer "+text, "192.0.2.1"))
+	if err != nil || !strings.Contains(string(got), `"isAuthorized":true`) {
+		t.Errorf("got %s, %v; want it authorized", got, err)
 	}
 	bus.down.Store(false)
 	f.Shutdown(t.Context())
@@ -146,7 +153,7 @@ func TestWithoutBus(t *testing.T) {
 	}
 }
 
-func TestRefusalsAreOfTheToken(t *testing.T) {
+func TestReasons(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	bus := s.withBus(t)
@@ -155,8 +162,8 @@ func TestRefusalsAreOfTheToken(t *testing.T) {
 	for header, reason := range map[string]string{
 		"Basic " + text: "no bearer token", "Bearer " + text[:30]: "not three parts", "Bearer a.b.c": "not base64url",
 	} {
-		if got, err := f.Invoke(t.Context(), request(header, "2001:DB8::1")); err != nil || string(got) != `{"isAuthorized":false}` {
-			t.Errorf("%s: %s, %v", reason, got, err)
+		if got, err := f.Invoke(t.Context(), request(header, "2001:DB8::1")); err != nil || string(got) != notAuthorized {
+			t.Errorf("%s: got %s, %v; want %s", reason, got, err, notAuthorized)
 		}
 	}
 	f.Shutdown(t.Context())
@@ -167,6 +174,6 @@ func TestRefusalsAreOfTheToken(t *testing.T) {
 		}
 	}
 	if len(got) != 3 || !got["no bearer token"] || !got["not three parts"] || !got["not base64url"] {
-		t.Errorf("%v", got)
+		t.Errorf("got %v, want the three reasons", got)
 	}
 }

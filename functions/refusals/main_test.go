@@ -22,16 +22,14 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 
 const event = `{"version":"0","id":"e-1","detail-type":"refusals","source":"insighthub.authorizer","detail":{"id":"R1","number":3,
 	"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z","refusals":[
-	{"reason":"expired","source":"192.0.2.1","route":"ANY /v1/{path+}","number":3,"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z"}]}}`
+	{"reason":"expired","source":"192.0.2.1","route":"ANY /v1/{path+}","number":3,
+	"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z"}]}}`
 
 // TestDeliveredTwice: an event that is delivered several times, concurrently and with other
 // ids of the bus, is one entry, and the chain is intact.
 func TestDeliveredTwice(t *testing.T) {
 	pool, _ := timescaletest.Open(t)
-	recorder, err := refusals.NewRecorder(refusals.RecorderConfig{Trail: pool, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	recorder := refusals.NewRecorder(refusals.RecorderConfig{Trail: pool, Log: slog.New(slog.DiscardHandler)})
 	var added atomic.Int64
 	var all sync.WaitGroup
 	for i := range 12 {
@@ -52,7 +50,7 @@ func TestDeliveredTwice(t *testing.T) {
 	all.Wait()
 	entries, err := pool.TrailAfter(t.Context(), 0, 100)
 	if err != nil || len(entries) != 2 || added.Load() != 2 {
-		t.Fatalf("%d entries, %d added, want one of each report: %v", len(entries), added.Load(), err)
+		t.Fatalf("got %d entries, %d added, %v; want one of each report", len(entries), added.Load(), err)
 	}
 	var v trail.Verifier
 	for _, e := range entries {

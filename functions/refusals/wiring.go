@@ -23,6 +23,6 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	recorder, err := refusals.NewRecorder(refusals.RecorderConfig{Trail: pool, Log: h.Log})
-	return lambdahost.Function{Handler: recorder, Close: pool.Close}, err
+	recorder := refusals.NewRecorder(refusals.RecorderConfig{Trail: pool, Log: h.Log})
+	return lambdahost.Function{Handler: recorder, Close: pool.Close}, nil
 }

@@ -1,6 +1,7 @@
 package refusals
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -9,39 +10,38 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/lambda/background"
-	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Publisher takes reports. It must return when ctx ends; a repetition is safe, since a
-// report's ID makes the second one harmless. It must not keep the reports' lines.
+// Publisher publishes reports. It must return when ctx ends, and must not retain the
+// reports' lines. A retry is safe: the recorder ignores a repeated ID.
 type Publisher interface {
 	Publish(ctx context.Context, reports []Report) error
 }
 
-// Handler is a function's code; it is the interface lambda.Handler.
+// Handler is the interface lambda.Handler.
 type Handler interface {
 	Invoke(ctx context.Context, payload []byte) ([]byte, error)
 }
 
-// Config is a Collector's. All but the durations is required.
+// Config configures a Collector. The durations have defaults.
 type Config struct {
 	Publisher Publisher
-	// Registerer takes the collector's own metrics.
+	// Registerer registers the collector's own metrics.
 	Registerer prometheus.Registerer
 	Now        func() time.Time
-	// NewID returns an id that no other report has: up to 64 letters and digits.
+	// NewID returns a unique id of up to 64 letters and digits.
 	NewID func() string
-	// Interval is the least time between the beginnings of two publications. Default 10 s.
+	// Interval is the least time between the starts of two publications. Default 10 s.
 	Interval time.Duration
-	// Timeout bounds a publication. Default 1 s.
+	// Timeout limits a publication. Default 1 s.
 	Timeout time.Duration
-	// Linger bounds how long an invocation waits for the publication that it began. Default 25 ms.
+	// Linger limits how long an invocation waits for the publication that it started. Default 25 ms.
 	Linger time.Duration
-	// ShutdownTimeout bounds Shutdown. Default 250 ms: Lambda allows about 300.
+	// ShutdownTimeout limits Shutdown. Default 250 ms: Lambda allows about 300.
 	ShutdownTimeout time.Duration
 }
 
-// Collector adds refusals up and publishes the sums. It is safe for concurrent use.
+// Collector counts rejected tokens and publishes the counts. It is safe for concurrent use.
 type Collector struct {
 	cfg      Config
 	refused  prometheus.Counter
@@ -49,8 +49,8 @@ type Collector struct {
 
 	mu           sync.Mutex
 	open         tally
-	sealed       *Report   // to be published next, as it is
-	due          time.Time // when the next publication may begin
+	pending      *Report   // to be published next, unchanged until it succeeds
+	due          time.Time // when the next publication may start
 	publications background.Work
 	ended        bool // Shutdown was called
 }
@@ -61,25 +61,19 @@ const (
 	failed    = "failed"
 )
 
-// New returns a Collector. The error wraps telemetry.ErrInvalid when something is missing.
+// New returns a Collector. The error is that of registering its metrics.
 func New(cfg Config) (*Collector, error) {
-	if cfg.Publisher == nil || cfg.Registerer == nil || cfg.Now == nil || cfg.NewID == nil {
-		return nil, fmt.Errorf("refusals: %w: want a publisher, a registerer, a clock and ids", telemetry.ErrInvalid)
-	}
-	for to, fallback := range map[*time.Duration]time.Duration{
-		&cfg.Interval: 10 * time.Second, &cfg.Timeout: time.Second, &cfg.Linger: 25 * time.Millisecond, &cfg.ShutdownTimeout: 250 * time.Millisecond,
-	} {
-		if *to <= 0 {
-			*to = fallback
-		}
-	}
+	cfg.Interval = cmp.Or(cfg.Interval, 10*time.Second)
+	cfg.Timeout = cmp.Or(cfg.Timeout, time.Second)
+	cfg.Linger = cmp.Or(cfg.Linger, 25*time.Millisecond)
+	cfg.ShutdownTimeout = cmp.Or(cfg.ShutdownTimeout, 250*time.Millisecond)
 	c := &Collector{
 		cfg: cfg,
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "insighthub_refused_tokens_total", Help: "Requests whose token was refused.",
+			Name: "insighthub_refused_tokens_total", Help: "Requests whose token was rejected.",
 		}),
 		reported: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "insighthub_refusal_reports_total", Help: "Attempts to publish a report of refused tokens, by how they ended.",
+			Name: "insighthub_refusal_reports_total", Help: "Attempts to publish a report of rejected tokens, by outcome.",
 		}, []string{"outcome"}),
 	}
 	for _, outcome := range []string{published, failed} {
@@ -93,16 +87,16 @@ func New(cfg Config) (*Collector, error) {
 	return c, nil
 }
 
-// Refused counts a refusal.
+// Refused counts a rejected token.
 func (c *Collector) Refused(r Refusal) {
 	c.refused.Inc()
-	now := c.cfg.Now().UTC().Truncate(time.Microsecond) // as the trail keeps times
+	now := c.cfg.Now().UTC().Truncate(time.Microsecond) // the trail's precision
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.open.add(r, now)
 }
 
-// Observe returns the handler with the reports published inside its invocations.
+// Observe returns a handler that publishes reports in the invocations of h.
 func (c *Collector) Observe(h Handler) Handler { return &observed{h, c} }
 
 type observed struct {
@@ -110,31 +104,30 @@ type observed struct {
 	c       *Collector
 }
 
-// Invoke invokes the handler. A panic passes through: it ends the process, so what was
-// counted is published first.
-func (o *observed) Invoke(ctx context.Context, payload []byte) (answer []byte, err error) {
+// Invoke invokes the handler. A panic ends the process, so the counts are published first.
+func (o *observed) Invoke(ctx context.Context, payload []byte) (response []byte, err error) {
 	returned := false
 	defer func() {
 		if !returned {
 			o.c.Shutdown(ctx)
 		}
 	}()
-	answer, err = o.handler.Invoke(ctx, payload)
+	response, err = o.handler.Invoke(ctx, payload)
 	returned = true
-	if publication := o.c.begin(ctx); publication != nil {
+	if publication := o.c.start(ctx); publication != nil {
 		ctx, cancel := context.WithTimeout(ctx, o.c.cfg.Linger)
 		defer cancel()
 		publication.Wait(ctx)
 	}
-	return answer, err
+	return response, err
 }
 
-// begin begins a publication if there is something to publish, one is due and none is
-// under way; nil if none was begun. The publication may outlast the invocation.
-func (c *Collector) begin(ctx context.Context) background.Task {
+// start starts a publication if there is something to publish, one is due and none is in
+// progress; otherwise it returns nil. The publication may outlast the invocation.
+func (c *Collector) start(ctx context.Context) background.Task {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.sealed == nil && c.open.number == 0 || c.ended || c.publications.Busy() {
+	if c.pending == nil && c.open.number == 0 || c.ended || c.publications.Busy() {
 		return nil
 	}
 	now := c.cfg.Now()
@@ -142,30 +135,30 @@ func (c *Collector) begin(ctx context.Context) background.Task {
 		return nil
 	}
 	c.due = now.Add(c.cfg.Interval)
-	if c.sealed == nil {
+	if c.pending == nil {
 		r := c.open.report(c.cfg.NewID())
-		c.sealed = &r
+		c.pending = &r
 	}
-	return c.publish(context.WithoutCancel(ctx), c.cfg.Timeout, []Report{*c.sealed})
+	return c.publish(context.WithoutCancel(ctx), c.cfg.Timeout, []Report{*c.pending})
 }
 
-// publish begins a publication. Callers hold mu, and none is under way.
+// publish starts a publication. Callers hold mu, and none is in progress.
 func (c *Collector) publish(ctx context.Context, timeout time.Duration, reports []Report) background.Task {
 	return c.publications.Begin(ctx, timeout, func(ctx context.Context) {
 		if err := c.cfg.Publisher.Publish(ctx, reports); err != nil {
-			// Nobody but the operator can do anything about it: it is counted.
+			// The caller can do nothing about it: the metric shows it to the operator.
 			c.reported.WithLabelValues(failed).Inc()
 			return
 		}
 		c.reported.WithLabelValues(published).Inc()
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.sealed = nil
+		c.pending = nil
 	})
 }
 
-// Shutdown publishes what is left, in one attempt. It waits for a publication that is
-// under way, and returns within the shutdown timeout in all.
+// Shutdown publishes the remaining counts, in one attempt, after a publication in
+// progress has ended. It returns within the shutdown timeout.
 func (c *Collector) Shutdown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.ShutdownTimeout)
 	defer cancel()
@@ -178,8 +171,8 @@ func (c *Collector) Shutdown(ctx context.Context) {
 	}
 	c.mu.Lock()
 	var left []Report
-	if c.sealed != nil {
-		left = append(left, *c.sealed)
+	if c.pending != nil {
+		left = append(left, *c.pending)
 	}
 	if c.open.number > 0 {
 		left = append(left, c.open.report(c.cfg.NewID()))

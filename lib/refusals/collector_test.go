@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/refusals"
-	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // world is a collector, what it publishes and what invokes it.
@@ -24,10 +23,10 @@ type world struct {
 
 	mu      sync.Mutex
 	fail    error
-	takes   time.Duration // of a publication
+	takes   time.Duration // how long a publication takes
 	calls   [][]refusals.Report
 	arrived []refusals.Report
-	refuse  []refusals.Refusal // by the next invocation
+	refuse  []refusals.Refusal // rejected by the next invocation
 }
 
 func newWorld(t *testing.T) *world {
@@ -65,16 +64,16 @@ func (w *world) Invoke(context.Context, []byte) ([]byte, error) {
 		w.Refused(r)
 	}
 	w.refuse = nil
-	return []byte("answer"), nil
+	return []byte("response"), nil
 }
 
-// request is an invocation that refuses the tokens; it returns how long it took.
+// request is an invocation that rejects the tokens; it returns how long it took.
 func (w *world) request(t *testing.T, refuse ...refusals.Refusal) time.Duration {
 	t.Helper()
 	w.refuse = refuse
 	start := time.Now()
-	if got, err := w.handler.Invoke(t.Context(), nil); string(got) != "answer" || err != nil {
-		t.Errorf("got %s, %v", got, err)
+	if got, err := w.handler.Invoke(t.Context(), nil); string(got) != "response" || err != nil {
+		t.Errorf("got %s, %v; want the handler's response", got, err)
 	}
 	return time.Since(start)
 }
@@ -91,54 +90,55 @@ func bad(source string) refusals.Refusal {
 	return refusals.Refusal{Reason: "expired", Source: source, Route: "ANY /v1/{path+}", KeyID: "k-1", Subject: "gw-1"}
 }
 
-func TestAtOnceAfterAQuietTimeThenAtIntervals(t *testing.T) {
+func TestPublishesAtOnceAndThenAtIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.takes = 3 * time.Millisecond
 		w.request(t)
 		if len(w.calls) != 0 {
-			t.Fatal("published although nothing was refused")
+			t.Fatal("published although nothing was rejected")
 		}
 		start := time.Now().UTC()
 		if took := w.request(t, bad("192.0.2.1")); took != w.takes {
-			t.Errorf("the first waits %v, want the publication's %v", took, w.takes)
+			t.Errorf("the first invocation waits %v, want %v, the time of the publication", took, w.takes)
 		}
 		want := refusals.Report{ID: "r1", Number: 1, First: start, Last: start, Lines: []refusals.Line{{
-			Reason: "expired", Source: "192.0.2.1", Route: "ANY /v1/{path+}", KeyID: "k-1", Subject: "gw-1", Number: 1, First: start, Last: start,
+			Reason: "expired", Source: "192.0.2.1", Route: "ANY /v1/{path+}", KeyID: "k-1", Subject: "gw-1",
+			Number: 1, First: start, Last: start,
 		}}}
 		if diff := cmp.Diff([]refusals.Report{want}, w.arrived); diff != "" {
 			t.Error(diff)
 		}
 		for range 99 { // for 9.9 s
 			if took := w.request(t, bad("192.0.2.1"), bad("192.0.2.2")); took != 0 {
-				t.Errorf("waits %v inside the interval", took)
+				t.Errorf("waits %v inside the interval, want 0", took)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		if len(w.calls) != 1 {
-			t.Errorf("%d publications in an interval", len(w.calls))
+			t.Errorf("got %d publications in an interval, want 1", len(w.calls))
 		}
 		time.Sleep(100 * time.Millisecond)
-		w.request(t) // a good token takes along what is left
+		w.request(t) // an invocation with a valid token publishes too
 		if len(w.calls) != 2 || w.numbers() != "[1 198]" || len(w.arrived[1].Lines) != 2 || w.arrived[1].Lines[0].Number != 99 {
-			t.Errorf("%d publications, %+v", len(w.calls), w.arrived)
+			t.Errorf("got %d publications, %+v; want 2, of 1 and 198 rejections", len(w.calls), w.arrived)
 		}
 		if n := metric(t, w.registry, "insighthub_refused_tokens_total", ""); n != 199 {
-			t.Errorf("%v refused by the metric", n)
+			t.Errorf("metric: got %v, want 199", n)
 		}
 		time.Sleep(time.Hour)
 		w.request(t)
 		if len(w.calls) != 2 {
-			t.Error("an empty report")
+			t.Error("an empty report was published")
 		}
 		w.request(t, bad("192.0.2.1"))
 		if w.numbers() != "[1 198 1]" {
-			t.Errorf("not at once after an hour: %s", w.numbers())
+			t.Errorf("after an hour: got %s, want it published at once", w.numbers())
 		}
 	})
 }
 
-// metric is the value of a counter, of that outcome if it has outcomes.
+// metric returns the value of a counter, of one outcome if it has that label.
 func metric(t *testing.T, from prometheus.Gatherer, name, outcome string) float64 {
 	t.Helper()
 	families, err := from.Gather()
@@ -156,9 +156,9 @@ func metric(t *testing.T, from prometheus.Gatherer, name, outcome string) float6
 	return 0
 }
 
-// TestFailureKeepsTheReport: what could not be published comes again as it was, with
-// its id, and what is refused meanwhile comes after it. Nothing is lost or counted twice.
-func TestFailureKeepsTheReport(t *testing.T) {
+// TestRetry: a report that could not be published is retried unchanged, with its id, and
+// later rejections follow in the next. Nothing is lost or counted twice.
+func TestRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.fail = errors.New("no bus")
@@ -168,11 +168,11 @@ func TestFailureKeepsTheReport(t *testing.T) {
 			w.request(t, bad("192.0.2.9"))
 		}
 		if len(w.calls) != 6 || len(w.arrived) != 0 {
-			t.Fatalf("%d attempts, %d arrived", len(w.calls), len(w.arrived))
+			t.Fatalf("got %d attempts and %d reports, want 6 and 0", len(w.calls), len(w.arrived))
 		}
 		for i, c := range w.calls {
 			if diff := cmp.Diff(w.calls[0], c); diff != "" {
-				t.Errorf("attempt %d is of another report:\n%s", i, diff)
+				t.Errorf("attempt %d publishes another report (-want +got):\n%s", i, diff)
 			}
 		}
 		w.fail = nil
@@ -181,19 +181,19 @@ func TestFailureKeepsTheReport(t *testing.T) {
 			w.request(t)
 		}
 		if w.numbers() != "[2 5]" || w.arrived[0].ID == w.arrived[1].ID {
-			t.Errorf("arrived %s", w.numbers())
+			t.Errorf("got %s, want [2 5] with two ids", w.numbers())
 		}
 		for outcome, want := range map[string]float64{"failed": 6, "published": 2} {
 			if n := metric(t, w.registry, "insighthub_refusal_reports_total", outcome); n != want {
-				t.Errorf("%v %s, want %v", n, outcome, want)
+				t.Errorf("%s: got %v, want %v", outcome, n, want)
 			}
 		}
 	})
 }
 
-// TestBusThatHangs: one invocation in an interval waits, for 25 ms, and one attempt is
-// under way at most.
-func TestBusThatHangs(t *testing.T) {
+// TestSlowBus: one invocation per interval waits, for 25 ms, and at most one attempt is in
+// progress.
+func TestSlowBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.takes = time.Hour
@@ -202,18 +202,18 @@ func TestBusThatHangs(t *testing.T) {
 		}
 		for range 200 {
 			if took := w.request(t, bad("192.0.2.1")); took != 0 {
-				t.Errorf("waits %v behind another's attempt", took)
+				t.Errorf("waits %v during another's attempt, want 0", took)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		// The attempt has ended by its own bound.
+		// The attempt has reached its timeout.
 		w.takes = 0
 		time.Sleep(8 * time.Second)
 		w.request(t)
 		time.Sleep(10 * time.Second)
 		w.request(t)
 		if w.numbers() != "[1 200]" {
-			t.Errorf("arrived %s", w.numbers())
+			t.Errorf("got %s, want [1 200]", w.numbers())
 		}
 	})
 }
@@ -227,11 +227,11 @@ func TestShutdown(t *testing.T) {
 		w.fail = nil
 		w.Shutdown(t.Context())
 		if w.numbers() != "[1 1]" || len(w.calls) != 2 {
-			t.Errorf("arrived %s with %d calls, want the one kept and what is left in one", w.numbers(), len(w.calls))
+			t.Errorf("got %s in %d calls, want the pending and the remaining report in one", w.numbers(), len(w.calls))
 		}
 		w.Shutdown(t.Context())
 		if len(w.calls) != 2 {
-			t.Error("a second shutdown publishes")
+			t.Error("a second shutdown publishes again")
 		}
 
 		hangs := newWorld(t)
@@ -240,7 +240,7 @@ func TestShutdown(t *testing.T) {
 		start := time.Now()
 		hangs.Shutdown(t.Context())
 		if took := time.Since(start); took != 250*time.Millisecond {
-			t.Errorf("the shutdown takes %v", took)
+			t.Errorf("the shutdown takes %v, want 250ms", took)
 		}
 		synctest.Wait()
 		time.Sleep(2 * time.Second)
@@ -258,7 +258,7 @@ func TestPanicPublishesFirst(t *testing.T) {
 	w := newWorld(t)
 	defer func() {
 		if recover() == nil || w.numbers() != "[1]" {
-			t.Errorf("arrived %s", w.numbers())
+			t.Errorf("got %s, want [1] and the panic", w.numbers())
 		}
 	}()
 	_, _ = w.Observe(panics{w}).Invoke(t.Context(), nil)
@@ -282,15 +282,6 @@ func TestManyAtOnce(t *testing.T) {
 		sum += r.Number
 	}
 	if sum != 8000 {
-		t.Errorf("%d arrived", sum)
-	}
-}
-
-func TestNewWantsItsParts(t *testing.T) {
-	if _, err := refusals.New(refusals.Config{}); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("got %v", err)
-	}
-	if _, err := refusals.NewRecorder(refusals.RecorderConfig{}); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("got %v", err)
+		t.Errorf("got %d rejections, want 8000", sum)
 	}
 }

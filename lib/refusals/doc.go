@@ -1,39 +1,38 @@
-// Package refusals brings the tokens that the authorizer refuses into the audit trail.
+// Package refusals records the tokens that the authorizer rejects in the audit trail.
 //
-// The authorizer has no database and must not wait for one, so it counts: a Collector
-// adds refusals up in memory and publishes the sums as a Report beside an invocation.
-// An event bus leads reports to the function with the database, whose Recorder appends
-// each as one entry of the trail.
+// The authorizer has no database and must not wait for one. So a Collector counts
+// rejections in memory and publishes the counts as a Report in the background of an
+// invocation. An EventBridge rule routes reports to the function with the database, whose
+// Recorder appends each as one entry of the trail.
 //
-// # What is bounded
+// # Limits
 //
-// Whoever sends bad tokens decides how many there are, from where and what they claim.
-// Everything else is fixed:
+// The senders of bad tokens decide how many there are, where they come from and what they
+// claim. Everything else is limited:
 //
 //   - A report has at most MaxLines lines. A line is a reason, an address, a route, a
-//     key's id and a claimed subject. An address has at most MaxLinesOfSource; what else
-//     comes from it is added up under the reason Other, and what has no line left under
-//     Other without an address. Nothing goes uncounted: the numbers of a report's lines
-//     sum to the refusals.
-//   - A process publishes a report at once after a quiet time and then at most one in an
-//     interval (10 s), so the trail grows by an entry of at most MaxReportBytes in 10 s and
-//     environment, whatever is sent.
-//   - An invocation waits for the report that it began at most Linger (25 ms); see package
-//     metrics for why it waits at all.
+//     key id and a claimed subject. An address has at most MaxLinesOfSource; its other
+//     rejections are counted under the reason Other, and those that find no free line
+//     under Other without an address. Every rejection is counted: the numbers of a
+//     report's lines sum to the number of rejections.
+//   - A process publishes a report at once after an idle interval, and then at most one
+//     per interval (10 s). So an environment adds at most one entry of MaxReportBytes to
+//     the trail in 10 s, whatever is sent.
+//   - An invocation waits at most Linger (25 ms) for the publication that it started; see
+//     package metrics for why it waits at all.
 //
-// # What may be lost, and what not
+// # What may be lost
 //
-// A report that could not be published is kept as it is, with its id, and is published
-// again in the next interval; what is refused meanwhile is added up for the report after
-// it. A report whose publication ended in doubt may thus arrive twice, and an event bus
-// delivers at least once anyway: the id makes the second one harmless. When the
-// environment ends (SIGTERM) what is left is published within the 300 ms that Lambda
-// gives. A process that is killed takes what it has not published with it; the function's
-// log still has a line for each refusal.
+// A report that could not be published is retried unchanged, with its id, in the next
+// interval; later rejections are counted for the next report. If the outcome of a
+// publication is unknown the report may thus arrive twice, as EventBridge delivers at least
+// once anyway: the recorder ignores an id that is recorded already. On SIGTERM the rest is
+// published within the 300 ms that Lambda grants. A process that is killed loses what it
+// has not published; the function's log still has a line for each rejection.
 //
 // # What is not counted
 //
-// API Gateway answers a request without an Authorization header itself (401), and keeps
-// the authorizer's answer to a header for some minutes: the same bad token is counted
-// once in that time. The access log has every request.
+// API Gateway responds to a request without an Authorization header itself (401), and
+// caches the authorizer's response to a header for some minutes: the same bad token is
+// counted once in that time. The access log has every request.
 package refusals

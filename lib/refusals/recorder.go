@@ -10,40 +10,36 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// Source and EventType are what the rule on the bus goes by.
+// Source and EventType are the source and the detail type of the events: the EventBridge rule
+// matches them.
 const (
 	Source    = "insighthub.authorizer"
 	EventType = "refusals"
 )
 
-// Trail keeps entries.
+// Trail is the audit trail.
 type Trail interface {
-	// AppendTrailOnce appends an entry, unless one of that delivery is there already:
-	// then added is false. It can be repeated.
+	// AppendTrailOnce appends an entry, unless the delivery has one already: then added
+	// is false. A retry is safe.
 	AppendTrailOnce(ctx context.Context, delivery string, entry trail.Entry) (added bool, err error)
 }
 
-// RecorderConfig is a Recorder's; all of it is required.
+// RecorderConfig configures a Recorder.
 type RecorderConfig struct {
 	Trail Trail
 	Log   *slog.Logger
 }
 
-// Recorder is the function behind the bus: it appends reports to the trail. It is a
-// lambda.Handler, safe for concurrent use.
+// Recorder appends reports to the audit trail. It is a lambda.Handler, safe for concurrent
+// use.
 type Recorder struct{ cfg RecorderConfig }
 
-// NewRecorder returns a Recorder. The error wraps telemetry.ErrInvalid.
-func NewRecorder(cfg RecorderConfig) (*Recorder, error) {
-	if cfg.Trail == nil || cfg.Log == nil {
-		return nil, fmt.Errorf("recorder of refusals: %w: want a trail and a log", telemetry.ErrInvalid)
-	}
-	return &Recorder{cfg}, nil
-}
+// NewRecorder returns a Recorder.
+func NewRecorder(cfg RecorderConfig) *Recorder { return &Recorder{cfg} }
 
-// Invoke takes one event of EventBridge and answers {"added":true}, or false for a
-// report that was there already. An error has Lambda deliver the event again, and put
-// it aside after the last attempt.
+// Invoke handles one EventBridge event and returns {"added":true}, or false for a report
+// that is recorded already. After an error Lambda retries the event, and sends it to the
+// dead-letter queue after the last attempt.
 func (r *Recorder) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	report, err := parseEvent(payload)
 	if err != nil {
@@ -55,9 +51,10 @@ func (r *Recorder) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	added, err := r.cfg.Trail.AppendTrailOnce(ctx, "refusals/"+report.ID, entry)
 	if err != nil {
-		return nil, fmt.Errorf("report %s of %d refusals: %w", report.ID, report.Number, err)
+		return nil, fmt.Errorf("report %s of %d rejected tokens: %w", report.ID, report.Number, err)
 	}
-	r.cfg.Log.InfoContext(ctx, "refusals recorded", "report", report.ID, "number", report.Number, "lines", len(report.Lines), "added", added)
+	r.cfg.Log.InfoContext(ctx, "report of rejected tokens recorded",
+		"report", report.ID, "number", report.Number, "lines", len(report.Lines), "added", added)
 	return json.Marshal(struct {
 		Added bool `json:"added"`
 	}{added})
@@ -74,7 +71,8 @@ func parseEvent(payload []byte) (Report, error) {
 		return Report{}, fmt.Errorf("event: %w: %w", telemetry.ErrInvalid, err)
 	}
 	if event.Source != Source || event.DetailType != EventType {
-		return Report{}, fmt.Errorf("event: %w: of source %.64q and type %.64q, want %s and %s", telemetry.ErrInvalid, event.Source, event.DetailType, Source, EventType)
+		return Report{}, fmt.Errorf("event: %w: source %.64q and detail-type %.64q, want %s and %s",
+			telemetry.ErrInvalid, event.Source, event.DetailType, Source, EventType)
 	}
 	return ParseReport(event.Detail)
 }

@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	// MaxLines is the most lines of a report, those under Other included.
+	// MaxLines limits the lines of a report, those under Other included.
 	MaxLines = 33
-	// MaxLinesOfSource is the most of an address, before Other.
+	// MaxLinesOfSource limits the lines of an address, not counting Other.
 	MaxLinesOfSource = 4
-	// MaxReportBytes is the most that an encoded report has.
+	// MaxReportBytes limits an encoded report.
 	MaxReportBytes = 24 << 10
-	// Other is the reason of a line that adds up what found no line of its own.
+	// Other is the reason of a line for rejections without a line of their own.
 	Other = "other"
-	// Action is that of the entries.
+	// Action is the action of the entries.
 	Action trail.Action = "access_token.refuse"
-	// object is that of the entries.
+	// object is the object of the entries.
 	object = "access_tokens"
 
 	maxReasonBytes = 96
@@ -30,17 +30,17 @@ const (
 	maxIDBytes     = 64
 )
 
-// Refusal is one refused token: why, the address and the route of the request, and
-// what it claimed about its key and its subject; both may be empty.
+// Refusal is one rejected token: the reason, the address and the route of the request, and
+// the claimed key id and subject, which may be empty.
 type Refusal struct{ Reason, Source, Route, KeyID, Subject string }
 
-// Line is a sum of like refusals.
+// Line counts the rejections that have the same attributes.
 type Line struct {
 	Reason string `json:"reason"`
-	// Source is an IP address, or empty where it is not known or there are several.
+	// Source is an IP address; empty if it is unknown or there are several.
 	Source string `json:"source,omitempty"`
 	Route  string `json:"route,omitempty"`
-	// KeyID and Subject are claims that nothing proves.
+	// KeyID and Subject are unverified claims.
 	KeyID   string `json:"kid,omitempty"`
 	Subject string `json:"claimed_subject,omitempty"`
 	// Number is at least 1.
@@ -49,10 +49,10 @@ type Line struct {
 	Last   time.Time `json:"last"`
 }
 
-// Report is what was refused in a time. It is the detail of an event, and of its entry
-// in the trail.
+// Report counts the rejected tokens of a period. It is the detail of an event, and of its
+// entry in the trail.
 type Report struct {
-	// ID is the same when a report comes again.
+	// ID identifies the report: a redelivery has the same.
 	ID string `json:"id"`
 	// Number is the sum of the lines' numbers.
 	Number int64     `json:"number"`
@@ -61,15 +61,15 @@ type Report struct {
 	Lines  []Line    `json:"refusals"`
 }
 
-// ParseReport reads a report. The error wraps telemetry.ErrInvalid when it is none that
-// a Collector makes: the trail takes no other texts.
+// ParseReport reads a report. The error wraps telemetry.ErrInvalid unless it is one that a
+// Collector could make: nothing else is written to the trail.
 func ParseReport(raw []byte) (Report, error) {
 	if len(raw) > MaxReportBytes {
 		return Report{}, invalid("%d bytes, want at most %d", len(raw), MaxReportBytes)
 	}
 	var r Report
 	if err := json.Unmarshal(raw, &r); err != nil {
-		return Report{}, fmt.Errorf("report of refusals: %w: %w", telemetry.ErrInvalid, err)
+		return Report{}, fmt.Errorf("report of rejected tokens: %w: %w", telemetry.ErrInvalid, err)
 	}
 	return r, r.check()
 }
@@ -91,7 +91,7 @@ func (r *Report) check() error {
 			return fmt.Errorf("line %d: %w", i, err)
 		}
 		if l.First.Before(r.First) || l.Last.After(r.Last) {
-			return invalid("line %d is of another time", i)
+			return invalid("line %d is outside the period of the report", i)
 		}
 		if l.Number > left {
 			return invalid("the lines sum to more than %d", r.Number)
@@ -122,26 +122,26 @@ func (l *Line) check() error {
 	return nil
 }
 
-// Entry is the report's place in the trail: of the time of the last refusal, and of
-// nobody, since nothing was proved.
+// Entry returns the report as an entry of the trail, with the time of the last rejection.
+// It has no actor, since nobody was authenticated.
 func (r *Report) Entry() (trail.Entry, error) {
 	detail, err := json.Marshal(r)
 	if err != nil {
-		return trail.Entry{}, fmt.Errorf("report of refusals: %w", err)
+		return trail.Entry{}, fmt.Errorf("report of rejected tokens: %w", err)
 	}
 	return trail.Entry{Time: telemetry.MicrosOf(r.Last), Action: Action, Object: object, Detail: string(detail)}, nil
 }
 
-// ordered holds for times of this age that the trail can hold.
+// ordered reports whether first is not after last and both are plausible.
 func ordered(first, last time.Time) bool {
 	const from, to = 2000, 3000
 	return first.Year() >= from && last.Year() < to && !last.Before(first)
 }
 
-// plain holds for up to most printable characters of ASCII without those that quote or
-// mark up.
-func plain(s string, most int) bool {
-	if len(s) > most {
+// plain reports whether s has at most limit characters, all of them printable ASCII and
+// none of them used for quoting or markup.
+func plain(s string, limit int) bool {
+	if len(s) > limit {
 		return false
 	}
 	for i := range len(s) {
@@ -157,7 +157,7 @@ func plain(s string, most int) bool {
 	return true
 }
 
-// addressOf returns the address in its one spelling, or nothing if it is none.
+// addressOf returns the canonical form of an IP address, or "" if s is not one.
 func addressOf(s string) string {
 	a, err := netip.ParseAddr(s)
 	if err != nil {
@@ -167,5 +167,5 @@ func addressOf(s string) string {
 }
 
 func invalid(format string, args ...any) error {
-	return fmt.Errorf("report of refusals: %w: %s", telemetry.ErrInvalid, fmt.Sprintf(format, args...))
+	return fmt.Errorf("report of rejected tokens: %w: %s", telemetry.ErrInvalid, fmt.Sprintf(format, args...))
 }

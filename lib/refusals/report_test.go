@@ -17,13 +17,14 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// reported has a collector publish the refusals as one report.
+// reported returns the report that a collector publishes of the refusals.
 func reported(tb testing.TB, list []refusals.Refusal) refusals.Report {
 	tb.Helper()
 	w := &world{}
 	var err error
 	w.Collector, err = refusals.New(refusals.Config{
-		Publisher: w, Registerer: discard{}, Now: func() time.Time { return time.Unix(1_800_000_000, 123_456_789) }, NewID: func() string { return "r1" },
+		Publisher: w, Registerer: discard{}, NewID: func() string { return "r1" },
+		Now: func() time.Time { return time.Unix(1_800_000_000, 123_456_789) },
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -33,14 +34,14 @@ func reported(tb testing.TB, list []refusals.Refusal) refusals.Report {
 	}
 	w.Shutdown(tb.Context())
 	if len(w.arrived) != 1 {
-		tb.Fatalf("%d reports", len(w.arrived))
+		tb.Fatalf("got %d reports, want 1", len(w.arrived))
 	}
 	return w.arrived[0]
 }
 
-// TestReportIsBounded: whatever is sent, a report has so many lines and bytes, the
-// reader takes it, and its numbers sum to what was refused.
-func TestReportIsBounded(t *testing.T) {
+// TestReportLimits: whatever is sent, a report stays within its limits, can be parsed, and
+// its numbers sum to the number of rejections.
+func TestReportLimits(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	for name, c := range map[string]struct {
 		refusal func(i int) refusals.Refusal
@@ -67,14 +68,16 @@ func TestReportIsBounded(t *testing.T) {
 			refusals.Line{Reason: "expired", Source: "2001:db8::1", Subject: "gw-0", Number: 1},
 			refusals.Line{Reason: refusals.Other, Source: "2001:db8::1", Number: 10_000 - 4},
 		},
-		"nothing that is right": {
+		"nothing valid": {
 			func(i int) refusals.Refusal {
-				return refusals.Refusal{Reason: "a\x00\"<\n" + long, Source: "evil" + long, Route: "é" + long, KeyID: "\"" + long, Subject: "a\nb"}
+				return refusals.Refusal{
+					Reason: "a\x00\"<\n" + long, Source: "evil" + long, Route: "é" + long, KeyID: "\"" + long, Subject: "a\nb",
+				}
 			}, 1,
 			refusals.Line{Reason: "a????" + long[:91], Route: "??" + long[:126], Number: 10_000},
 			refusals.Line{Reason: "a????" + long[:91], Route: "??" + long[:126], Number: 10_000},
 		},
-		"nothing at all": {
+		"empty": {
 			func(int) refusals.Refusal { return refusals.Refusal{} }, 1,
 			refusals.Line{Reason: refusals.Other, Number: 10_000},
 			refusals.Line{Reason: refusals.Other, Number: 10_000},
@@ -86,7 +89,10 @@ func TestReportIsBounded(t *testing.T) {
 					KeyID: long[:64], Subject: long[:64],
 				}
 			}, 33,
-			refusals.Line{Reason: long[:96], Source: "2001:db8:1111:2222:3333:4444:5555:1000", Route: long[:128], KeyID: long[:64], Subject: long[:64], Number: 1},
+			refusals.Line{
+				Reason: long[:96], Source: "2001:db8:1111:2222:3333:4444:5555:1000", Route: long[:128],
+				KeyID: long[:64], Subject: long[:64], Number: 1,
+			},
 			refusals.Line{Reason: refusals.Other, Number: 10_000 - 32},
 		},
 	} {
@@ -108,7 +114,7 @@ func TestReportIsBounded(t *testing.T) {
 				t.Errorf("written and read (-want +got):\n%s", diff)
 			}
 			if r.Number != 10_000 || len(r.Lines) != c.lines || len(raw) > refusals.MaxReportBytes {
-				t.Errorf("%d refusals in %d lines and %d bytes, want %d lines", r.Number, len(r.Lines), len(raw), c.lines)
+				t.Errorf("got %d rejections in %d lines and %d bytes, want 10,000 in %d lines", r.Number, len(r.Lines), len(raw), c.lines)
 			}
 			for i, want := range map[int]refusals.Line{0: c.first, len(r.Lines) - 1: c.last} {
 				got := r.Lines[i]
@@ -125,7 +131,7 @@ const goodReport = `{"id":"r1","number":3,"first":"2026-01-02T03:04:05Z","last":
 	{"reason":"expired","source":"192.0.2.1","number":2,"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:05Z"},
 	{"reason":"other","number":1,"first":"2026-01-02T03:04:06.5Z","last":"2026-01-02T03:04:06.5Z"}]}`
 
-// badReports are changes of the good one after which it is none.
+// badReports returns changes that make goodReport invalid.
 func badReports() map[string][2]string {
 	return map[string][2]string{
 		"no id":             {`"id":"r1"`, `"id":""`},
@@ -133,8 +139,8 @@ func badReports() map[string][2]string {
 		"another sum":       {`"number":3`, `"number":4`},
 		"a smaller sum":     {`"number":3`, `"number":2`},
 		"a sum by overflow": {`"number":2`, `"number":9223372036854775807`},
-		"nothing counted":   {`"number":1,"first"`, `"number":0,"first"`},
-		"below nothing":     {`"number":2`, `"number":-2`},
+		"a count of 0":      {`"number":1,"first"`, `"number":0,"first"`},
+		"a negative count":  {`"number":2`, `"number":-2`},
 		"no reason":         {`"reason":"expired"`, `"reason":""`},
 		"markup":            {`"reason":"expired"`, `"reason":"<b>"`},
 		"a long reason":     {`"reason":"expired"`, `"reason":"` + strings.Repeat("x", 97) + `"`},
@@ -144,9 +150,9 @@ func badReports() map[string][2]string {
 		"a long route":      {`"source"`, `"route":"` + strings.Repeat("x", 129) + `","source"`},
 		"a quoting kid":     {`"source"`, `"kid":"\"","source"`},
 		"a long subject":    {`"source"`, `"claimed_subject":"` + strings.Repeat("x", 65) + `","source"`},
-		"backwards":         {`"last":"2026-01-02T03:04:06.5Z","refusals"`, `"last":"2026-01-02T03:04:04Z","refusals"`},
-		"a line before":     {`"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:05Z"`, `"first":"2026-01-02T03:04:04Z","last":"2026-01-02T03:04:05Z"`},
-		"before all times":  {`"first":"2026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z"`, `"first":"0026-01-02T03:04:05Z","last":"2026-01-02T03:04:06.5Z"`},
+		"last before first": {`"last":"2026-01-02T03:04:06.5Z","refusals"`, `"last":"2026-01-02T03:04:04Z","refusals"`},
+		"a line before":     {`05Z","last":"2026-01-02T03:04:05Z"`, `04Z","last":"2026-01-02T03:04:05Z"`},
+		"year 26":           {`"number":3,"first":"2026`, `"number":3,"first":"0026`},
 		"too large":         {`"id":"r1"`, `"id":"r1","x":"` + strings.Repeat("x", refusals.MaxReportBytes) + `"`},
 		"no list":           {`"refusals":[`, `"refusals":{"a":[`},
 		"too many lines":    {`"refusals":[`, `"refusals":[` + strings.Repeat(`{},`, 33)},
@@ -165,12 +171,12 @@ func TestParseReport(t *testing.T) {
 			t.Fatalf("%s: changes nothing", name)
 		}
 		if _, err := refusals.ParseReport([]byte(text)); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%s: got %v", name, err)
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
 		}
 	}
 }
 
-// chain is a trail in memory.
+// chain is an audit trail in memory.
 type chain struct {
 	entries    []trail.Entry
 	deliveries map[string]bool
@@ -189,15 +195,12 @@ func (c *chain) AppendTrailOnce(_ context.Context, delivery string, e trail.Entr
 func recorder(tb testing.TB, c *chain) *refusals.Recorder {
 	tb.Helper()
 	c.deliveries = make(map[string]bool)
-	r, err := refusals.NewRecorder(refusals.RecorderConfig{Trail: c, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return r
+	return refusals.NewRecorder(refusals.RecorderConfig{Trail: c, Log: slog.New(slog.DiscardHandler)})
 }
 
 func eventOf(detail string) []byte {
-	return []byte(`{"version":"0","id":"e-1","detail-type":"refusals","source":"insighthub.authorizer","account":"1","time":"2026-01-02T03:04:06Z","region":"eu-west-1","resources":[],"detail":` + detail + `}`)
+	return []byte(`{"version":"0","id":"e-1","detail-type":"refusals","source":"insighthub.authorizer","account":"1",` +
+		`"time":"2026-01-02T03:04:06Z","region":"eu-west-1","resources":[],"detail":` + detail + `}`)
 }
 
 func TestRecorder(t *testing.T) {
@@ -212,28 +215,30 @@ func TestRecorder(t *testing.T) {
 		t.Fatalf("%d entries", len(c.entries))
 	}
 	e := c.entries[0]
-	if e.Actor != "" || e.Site != "" || e.Action != "access_token.refuse" || e.Object != "access_tokens" || e.Time.Time().Format(time.RFC3339Nano) != "2026-01-02T03:04:06.5Z" {
-		t.Errorf("%+v", e)
+	if e.Actor != "" || e.Site != "" || e.Action != "access_token.refuse" || e.Object != "access_tokens" ||
+		e.Time.Time().Format(time.RFC3339Nano) != "2026-01-02T03:04:06.5Z" {
+		t.Errorf("got %+v, want access_token.refuse of access_tokens without actor and site", e)
 	}
 	if detail, err := refusals.ParseReport([]byte(e.Detail)); err != nil || detail.Number != 3 {
 		t.Errorf("detail %s: %v", e.Detail, err)
 	}
 	for name, payload := range map[string]string{
-		"nothing": "", "no event": `{}`, "another source": strings.Replace(string(eventOf(goodReport)), "insighthub.authorizer", "insighthub.detect", 1),
-		"another type": strings.Replace(string(eventOf(goodReport)), "refusals", "anomaly", 1), "no report": string(eventOf(`{"id":"x"}`)),
+		"empty": "", "not an event": `{}`,
+		"another source": strings.Replace(string(eventOf(goodReport)), "insighthub.authorizer", "insighthub.detect", 1),
+		"another type":   strings.Replace(string(eventOf(goodReport)), "refusals", "anomaly", 1),
+		"not a report":   string(eventOf(`{"id":"x"}`)),
 	} {
 		if got, err := r.Invoke(t.Context(), []byte(payload)); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%s: %s, %v", name, got, err)
+			t.Errorf("%s: got %s, %v; want ErrInvalid", name, got, err)
 		}
 	}
 	c.err = telemetry.ErrUnavailable
 	if _, err := r.Invoke(t.Context(), eventOf(goodReport)); !errors.Is(err, telemetry.ErrUnavailable) {
-		t.Errorf("without a database: %v", err)
+		t.Errorf("without a database: got %v, want ErrUnavailable", err)
 	}
 }
 
-// FuzzRecorder: whatever the event, what comes into the trail is bounded, plain, and
-// reads as what was counted.
+// FuzzRecorder: whatever the event, the entry is a valid report of printable ASCII.
 func FuzzRecorder(f *testing.F) {
 	f.Add(eventOf(goodReport))
 	for _, c := range badReports() {
@@ -243,7 +248,7 @@ func FuzzRecorder(f *testing.F) {
 		c := &chain{}
 		if _, err := recorder(t, c).Invoke(t.Context(), payload); err != nil {
 			if len(c.entries) > 0 {
-				t.Error("an entry and an error")
+				t.Error("got an entry and an error")
 			}
 			return
 		}
@@ -257,11 +262,11 @@ func FuzzRecorder(f *testing.F) {
 			sum += l.Number
 		}
 		if sum != r.Number || len(r.Lines) > refusals.MaxLines {
-			t.Errorf("%d lines, %d of %d", len(r.Lines), sum, r.Number)
+			t.Errorf("got %d lines that sum to %d, want %d", len(r.Lines), sum, r.Number)
 		}
 		for _, b := range []byte(detail) {
 			if b < ' ' || b > '~' {
-				t.Fatalf("%q", detail)
+				t.Fatalf("got %q, want printable ASCII", detail)
 			}
 		}
 	})
@@ -270,7 +275,9 @@ func FuzzRecorder(f *testing.F) {
 func BenchmarkRefused(b *testing.B) {
 	for name, addresses := range map[string]int{"one address": 1, "a full table": 1000} {
 		b.Run(name, func(b *testing.B) {
-			c, err := refusals.New(refusals.Config{Publisher: &world{}, Registerer: discard{}, Now: time.Now, NewID: func() string { return "r" }})
+			c, err := refusals.New(refusals.Config{
+				Publisher: &world{}, Registerer: discard{}, Now: time.Now, NewID: func() string { return "r" },
+			})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -286,8 +293,8 @@ func BenchmarkRefused(b *testing.B) {
 	}
 }
 
-// BenchmarkNothing is what an invocation with a good token pays.
-func BenchmarkNothing(b *testing.B) {
+// BenchmarkNothingRejected is the cost of an invocation with a valid token.
+func BenchmarkNothingRejected(b *testing.B) {
 	w := &world{}
 	c, err := refusals.New(refusals.Config{Publisher: w, Registerer: discard{}, Now: time.Now, NewID: func() string { return "r" }})
 	if err != nil {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// tally adds refusals up. It is read from one end to the other: 33 lines are compared
-// faster than a key of five texts is hashed.
+// tally counts rejections. A linear search of 33 lines is faster than hashing a key of five
+// strings.
 type tally struct {
 	number int64
-	// lines has room for one line less than MaxLines: the last is that of no address.
+	// lines has at most MaxLines-1 lines: the last is other.
 	lines []Line
 	other Line
 }
@@ -34,7 +34,7 @@ func (t *tally) add(r Refusal, now time.Time) {
 			return
 		}
 		if ofSource++; l.Reason == Other && l.Route == "" {
-			l.count(now) // the last that an address gets
+			l.count(now) // the last line of an address
 			return
 		}
 	}
@@ -62,7 +62,7 @@ func (l *Line) count(now time.Time) {
 	}
 }
 
-// report empties t into a report.
+// report returns the counts and resets t.
 func (t *tally) report(id string) Report {
 	r := Report{ID: id, Number: t.number, Lines: t.lines}
 	if t.other.Number > 0 {
@@ -81,13 +81,14 @@ func (t *tally) report(id string) Report {
 	return r
 }
 
-// printable is s with a question mark for each byte that is not plain, cut to most.
-func printable(s string, most int) string {
-	if plain(s, most) {
+// printable returns s with each byte that is not plain replaced by a question mark, cut to
+// limit bytes.
+func printable(s string, limit int) string {
+	if plain(s, limit) {
 		return s
 	}
 	var b strings.Builder
-	for i := range min(len(s), most) {
+	for i := range min(len(s), limit) {
 		if c := s[i : i+1]; plain(c, 1) {
 			b.WriteString(c)
 		} else {
@@ -97,7 +98,7 @@ func printable(s string, most int) string {
 	return b.String()
 }
 
-// onlyPlain is s, or nothing if it is not plain.
+// onlyPlain returns s, or "" if it is not plain.
 func onlyPlain(s string) string {
 	if plain(s, maxClaimBytes) {
 		return s
