@@ -20,7 +20,7 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
-// subject is an implementation of store.Writer and a look at what it stored.
+// subject is an implementation of store.Writer and a function that reads what it stored.
 type subject struct {
 	writer   store.Writer
 	contents func(*testing.T) contents
@@ -39,23 +39,23 @@ func TestWriterConformance(t *testing.T) {
 	}
 }
 
-// conformance is what every store.Writer has to do.
+// conformance tests the contract of store.Writer.
 func conformance(t *testing.T, make func(*testing.T) subject) {
 	t.Helper()
 	t.Run("nothing", func(t *testing.T) {
 		o, err := make(t).writer.Write(t.Context(), nil)
 		if err != nil || o.Stored+o.Duplicates+o.Conflicts != 0 {
-			t.Errorf("Write(nothing) = %+v, %v", o, err)
+			t.Errorf("Write(nil): got %+v, %v, want no events", o, err)
 		}
 	})
 	t.Run("invalid", func(t *testing.T) {
 		b := &telemetry.Batch{Gateway: "g", Site: "s"}
 		b.Append(telemetry.Event{Device: "d", Metric: "m", Time: -1 << 62})
 		if _, err := make(t).writer.Write(t.Context(), []*telemetry.Batch{b}); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("error = %v, want ErrInvalid", err)
+			t.Errorf("got error %v, want ErrInvalid", err)
 		}
 	})
-	t.Run("like the model", func(t *testing.T) {
+	t.Run("equals the model", func(t *testing.T) {
 		s, model := make(t), newMemoryWriter()
 		r := mathrand.New(mathrand.NewPCG(3, 4))
 		for round := range 60 {
@@ -72,11 +72,11 @@ func conformance(t *testing.T, make func(*testing.T) subject) {
 		}
 		compareContents(t, model.contents, s.contents(t))
 	})
-	t.Run("at once", func(t *testing.T) {
+	t.Run("concurrent", func(t *testing.T) {
 		s := make(t)
 		r := mathrand.New(mathrand.NewPCG(5, 6))
-		// Without contradictions, so that the end does not depend on who is first.
-		offered, model := [][]*telemetry.Batch{}, newMemoryWriter()
+		// Without conflicts, so that the result does not depend on which write is first.
+		all, model := [][]*telemetry.Batch{}, newMemoryWriter()
 		for range 24 {
 			batches := randomBatches(r)
 			for _, b := range batches {
@@ -85,17 +85,17 @@ func conformance(t *testing.T, make func(*testing.T) subject) {
 				}
 			}
 			_, _ = model.Write(t.Context(), batches)
-			offered = append(offered, batches)
+			all = append(all, batches)
 		}
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		var stored int
-		for part := range slices.Chunk(offered, 6) {
+		for part := range slices.Chunk(all, 6) {
 			wg.Go(func() {
 				for _, batches := range part {
 					o, err := s.writer.Write(t.Context(), batches)
 					if err != nil || o.Conflicts != 0 {
-						t.Errorf("Write = %+v, %v", o, err)
+						t.Errorf("Write: got %+v, %v, want no conflicts", o, err)
 					}
 					mu.Lock()
 					stored += o.Stored
@@ -105,7 +105,7 @@ func conformance(t *testing.T, make func(*testing.T) subject) {
 		}
 		wg.Wait()
 		if stored != len(model.stored) {
-			t.Errorf("%d claimed as stored, want %d", stored, len(model.stored))
+			t.Errorf("got %d events reported as stored, want %d", stored, len(model.stored))
 		}
 		compareContents(t, model.contents, s.contents(t))
 	})
@@ -119,7 +119,7 @@ func compareContents(t *testing.T, want, got contents) {
 	}
 }
 
-// randomBatches meet in a few identities over three days.
+// randomBatches returns batches of which many events have the same identity, over three days.
 func randomBatches(r *mathrand.Rand) []*telemetry.Batch {
 	const noon, day = 1795435200_000_000, 86400_000_000
 	batches := make([]*telemetry.Batch, 1+r.IntN(4))
@@ -148,7 +148,7 @@ func onDatabase(t *testing.T, flavour timescale.Flavour) subject {
 	}}
 }
 
-// readBack reads all tables by another way than the one under test.
+// readBack reads all tables with psql, not with the adapter under test.
 func readBack(t *testing.T, dsn string) contents {
 	t.Helper()
 	c := newMemoryWriter().contents
@@ -167,7 +167,7 @@ func readBack(t *testing.T, dsn string) contents {
 	}
 	each("event", func(id identity, r reading) {
 		if _, twice := c.stored[id]; twice {
-			t.Errorf("%v is there twice", id)
+			t.Errorf("%v is stored twice", id)
 		}
 		c.stored[id] = r
 	})
@@ -175,8 +175,8 @@ func readBack(t *testing.T, dsn string) contents {
 	return c
 }
 
-// psql runs a statement by the command-line client, so that the tests see the
-// database with other eyes than the adapter's.
+// psql runs a statement with the command-line client, so that a fault of the adapter
+// cannot hide in both the write and the check.
 func psql(tb testing.TB, dsn, statement string) string {
 	tb.Helper()
 	program := "../../.local/timescale/bin/psql"

@@ -7,24 +7,23 @@ import (
 )
 
 // FuzzInvoke delivers any bytes as an invocation and any bytes as a record: the
-// function answers or fails, and never asks for a record again that nothing but
-// its content is wrong with.
+// function never asks for redelivery because of a record's content.
 func FuzzInvoke(f *testing.F) {
 	good := record(f, "gw-1", noon, 2, 2, 2)
 	f.Add(payload(good), []byte("rubbish"))
 	f.Add(payload(good, nil, good[:len(good)/2]), good)
 	f.Add([]byte(`{"Records":[]}`), good[1:])
-	h := newHandler(f, nullWriter{}, noLetters{})
+	h := newHandler(f, nullWriter{}, discardDeadLetters{})
 	f.Fuzz(func(t *testing.T, in, data []byte) {
 		for _, in := range [][]byte{in, payload(data, good)} {
-			answer, err := h.Invoke(t.Context(), in)
-			if err == nil && !strings.HasPrefix(string(answer), `{"batchItemFailures":[]`) {
-				t.Errorf("answer %s, want none to retry", answer)
+			response, err := h.Invoke(t.Context(), in)
+			if err == nil && !strings.HasPrefix(string(response), `{"batchItemFailures":[]`) {
+				t.Errorf("got response %s, want none to retry", response)
 			}
 		}
 	})
 }
 
-type noLetters struct{}
+type discardDeadLetters struct{}
 
-func (noLetters) Put(context.Context, string, []byte, string) error { return nil }
+func (discardDeadLetters) Put(context.Context, string, []byte, string) error { return nil }

@@ -1,4 +1,4 @@
-// Command store is the function that reads the stream and writes the database.
+// Command store is the function that writes the records of the stream to the database.
 // Its environment is read in settings.go, and by lambdahost.NewHost.
 package main
 

@@ -26,7 +26,7 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// payload is what Lambda delivers for the given records' data.
+// payload is the payload that Lambda delivers for records with that data.
 func payload(records ...[]byte) []byte {
 	all := make([]telemetry.Record, len(records))
 	for i, data := range records {
@@ -62,9 +62,9 @@ func record(tb testing.TB, gateway telemetry.GatewayID, start time.Time, devices
 	return data
 }
 
-type letters map[string]string
+type deadLetters map[string]string
 
-func (l letters) Put(_ context.Context, key string, body []byte, _ string) error {
+func (l deadLetters) Put(_ context.Context, key string, body []byte, _ string) error {
 	l[key] = string(body)
 	return nil
 }
@@ -87,8 +87,8 @@ func newHandler(tb testing.TB, w store.Writer, l store.DeadLetters) *store.Handl
 
 func TestRecordsBecomeRows(t *testing.T) {
 	pool, dsn := timescaletest.Open(t)
-	l := letters{}
-	h := newHandler(t, writer{timescale.NewWriter(pool, timescale.WriterConfig{DevicesPerGateway: 3})}, l)
+	saved := deadLetters{}
+	h := newHandler(t, writer{timescale.NewWriter(pool, timescale.WriterConfig{DevicesPerGateway: 3})}, saved)
 	aggregated := kinesis.AppendAggregate(nil, []kinesis.UserRecord{
 		{PartitionKey: "gw-2", Data: record(t, "gw-2", noon, 1, 1, 5)},
 		{PartitionKey: "gw-2", Data: []byte("rubbish")},
@@ -96,32 +96,32 @@ func TestRecordsBecomeRows(t *testing.T) {
 	})
 	in := payload(record(t, "gw-1", noon, 3, 4, 10), []byte{9, 9, 9}, aggregated, record(t, "gw-1", noon.Add(time.Second), 3, 4, 10),
 		record(t, "gw-4", noon, 4, 1, 1))
-	for range 2 { // delivered again whole, as after a lost answer
-		answer, err := h.Invoke(t.Context(), in)
-		if err != nil || string(answer) != `{"batchItemFailures":[]}` {
-			t.Fatalf("answer = %s, %v", answer, err)
+	for range 2 { // delivered again whole, as after a lost response
+		response, err := h.Invoke(t.Context(), in)
+		if err != nil || string(response) != `{"batchItemFailures":[]}` {
+			t.Fatalf("response: got %s, %v, want none to retry", response, err)
 		}
 		got := psql(t, dsn, "SELECT gateway, count(*), count(DISTINCT (device, metric)) FROM reading GROUP BY 1 ORDER BY 1")
 		if diff := cmp.Diff("gw-1|240|12\ngw-2|5|1\ngw-3|7|1\n", got); diff != "" {
 			t.Errorf("rows differ (-want +got):\n%s", diff)
 		}
-		if len(l) != 3 {
-			t.Errorf("dead letters %v, want those of the garbage, the aggregated rubbish and the gateway with too many devices", l)
+		if len(saved) != 3 {
+			t.Errorf("got dead letters %v, want those of the garbage, the aggregated rubbish and the gateway with too many devices", saved)
 		}
 	}
 }
 
-func TestDatabaseAway(t *testing.T) {
+func TestDatabaseUnavailable(t *testing.T) {
 	pool, err := timescale.Open(t.Context(), timescale.PoolConfig{DSN: "postgres://u@127.0.0.1:1/d", MaxAttempts: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	h := newHandler(t, writer{timescale.NewWriter(pool, timescale.WriterConfig{})}, letters{})
-	answer, err := h.Invoke(t.Context(), payload([]byte("rubbish"), record(t, "gw-1", noon, 1, 1, 1), record(t, "gw-1", noon, 1, 1, 2)))
+	h := newHandler(t, writer{timescale.NewWriter(pool, timescale.WriterConfig{})}, deadLetters{})
+	response, err := h.Invoke(t.Context(), payload([]byte("rubbish"), record(t, "gw-1", noon, 1, 1, 1), record(t, "gw-1", noon, 1, 1, 2)))
 	want := fmt.Sprintf(`{"batchItemFailures":[{"itemIdentifier":"49%054d"}]}`, 1)
-	if err != nil || string(answer) != want {
-		t.Errorf("answer = %s, %v, want %s", answer, err, want)
+	if err != nil || string(response) != want {
+		t.Errorf("response: got %s, %v, want %s", response, err, want)
 	}
 }
 
@@ -129,7 +129,7 @@ func TestBuildNamesWhatIsMissing(t *testing.T) {
 	_, err := lambdahost.New(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler), build)
 	for _, name := range []string{"DATABASE_SECRET_ARN", "FAILURE_BUCKET"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("error %v does not name %s", err, name)
+			t.Errorf("got error %v, want one that names %s", err, name)
 		}
 	}
 }
@@ -164,9 +164,9 @@ func (nullWriter) Write(context.Context, []*telemetry.Batch) (store.Outcome, err
 	return store.Outcome{}, nil
 }
 
-// BenchmarkHandler is the function without the database: 10 records of 1,000 events.
+// BenchmarkHandler measures the function without the database: 10 records of 1,000 events.
 func BenchmarkHandler(b *testing.B) {
-	h := newHandler(b, nullWriter{}, letters{})
+	h := newHandler(b, nullWriter{}, deadLetters{})
 	var records [][]byte
 	for i := range 10 {
 		records = append(records, record(b, "gw-1", noon.Add(time.Duration(i)*time.Second), 10, 10, 10))

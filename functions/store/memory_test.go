@@ -27,8 +27,8 @@ type contents struct {
 	conflicts map[identity]map[reading]bool
 }
 
-// memoryWriter is the writer's contract over maps: the fake, and the model that
-// the real one is held against.
+// memoryWriter implements store.Writer over maps: the fake, and the model that the
+// real one is compared with.
 type memoryWriter struct {
 	mu sync.Mutex
 	contents
@@ -55,27 +55,27 @@ func (w *memoryWriter) Write(_ context.Context, batches []*telemetry.Batch) (sto
 	for _, b := range batches {
 		for i := range b.Time {
 			e := b.Event(i)
-			id, offer := identity{b.Gateway, e.Device, e.Metric, e.Time}, reading{e.Value, e.Quality}
+			id, next := identity{b.Gateway, e.Device, e.Metric, e.Time}, reading{e.Value, e.Quality}
 			first, ok := w.stored[id]
 			switch {
 			case !ok:
-				w.stored[id] = offer
+				w.stored[id] = next
 				outcome.Stored++
-			case first == offer || seen[id][offer]:
+			case first == next || seen[id][next]:
 				outcome.Duplicates++
 			default:
 				outcome.Conflicts++
-				note(w.conflicts, id, offer)
-				note(seen, id, offer)
+				note(w.conflicts, id, next)
+				note(seen, id, next)
 			}
 		}
 	}
 	return outcome, nil
 }
 
-func note(m map[identity]map[reading]bool, id identity, offer reading) {
+func note(m map[identity]map[reading]bool, id identity, next reading) {
 	if m[id] == nil {
 		m[id] = map[reading]bool{}
 	}
-	m[id][offer] = true
+	m[id][next] = true
 }

@@ -48,7 +48,7 @@ func (textSource) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 	return append(dst, bytes.Split(data, []byte("+"))...), nil
 }
 
-func (textSource) Answer(telemetry.Sequence) []byte { return []byte("done") }
+func (textSource) Response(telemetry.Sequence) []byte { return []byte("done") }
 
 // textDecoder reads "gateway:second:value".
 type textDecoder struct{}

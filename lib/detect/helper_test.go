@@ -80,7 +80,7 @@ func (s tapeSource) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 	return dst, nil
 }
 
-func (tapeSource) Answer(telemetry.Sequence) []byte { return []byte("done") }
+func (tapeSource) Response(telemetry.Sequence) []byte { return []byte("done") }
 
 func (s tapeSource) Decode(message []byte, into *telemetry.Batch) error {
 	var i, k int

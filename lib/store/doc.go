@@ -1,22 +1,22 @@
 // Package store writes the records of the stream to the database, each event exactly
-// once, and dead-letters what can never be stored.
+// once, and dead-letters records that cannot be stored.
 //
-// # What becomes of a record
+// # Outcome of a record
 //
 // Every record ends in one of three ways.
 //
-//   - ok: all of its events are durable, or were already.
-//   - poison: it cannot be decoded, breaks a bound, or the database can never
-//     take it. It goes to the dead letters with the reason, and counts as ok.
-//   - retry: the database or the dead letters could not be reached, or time ran
-//     out. The response names the first such record, and the event source delivers
-//     again from there; what was stored after it is stored again, to no effect.
+//   - ok: all of its events are durable, or were before.
+//   - poison: it cannot be decoded, exceeds a limit, or the database rejects it for
+//     good. It is dead-lettered with the reason, and counts as ok.
+//   - retry: the database or the dead letters were unavailable, or time ran out. The
+//     response names the first such record, and the event source mapping delivers
+//     from there on again; storing the records after it a second time changes nothing.
 //
 // # Dead letters
 //
 // A dead letter is a JSON object under the key
-// poison/<yyyy>/<mm>/<dd>/<shard>-<sequence number>.json, the day being that of
-// the record's arrival in UTC; a part of an aggregated record has its place
+// poison/<yyyy>/<mm>/<dd>/<shard>-<sequence number>.json, where the day is that of
+// the record's arrival in UTC. For a part of an aggregated record its index is
 // appended to the sequence number, as in …-3.json. The same record always has
 // the same key:
 //

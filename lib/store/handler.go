@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,10 +27,10 @@ type Config struct {
 	Log         *slog.Logger
 	Now         func() time.Time
 
-	// Retention and MaxFuture bound an event's time, seen from its record's
-	// arrival. They keep a gateway with a broken clock that writes to the stream
-	// directly from filling the database with chunks of days that never were.
-	// The API's own bounds are tighter. Zero means ten years and a day, and a day.
+	// Retention and MaxFuture limit how far an event's time may be before and after
+	// its record's arrival, so that a gateway with a broken clock that writes to the
+	// stream directly cannot fill the database with chunks far in the past or future.
+	// The API's own limits are tighter. Zero means ten years and a day, and a day.
 	Retention time.Duration
 	MaxFuture time.Duration
 }
@@ -40,8 +41,8 @@ const (
 	defaultMaxFuture = day
 )
 
-// Handler handles the invocations of one execution environment, one at a time;
-// it keeps its memory between them.
+// Handler handles the invocations of one execution environment, one at a time, and
+// reuses its memory for the next one.
 type Handler struct {
 	config  Config
 	metrics *metrics
@@ -50,26 +51,10 @@ type Handler struct {
 	invocation invocation
 }
 
-// New returns a handler. Its error wraps telemetry.ErrInvalid and names what is missing.
+// New returns a handler. The error is that of registering its metrics.
 func New(config Config) (*Handler, error) {
-	var missing []error
-	for name, absent := range map[string]bool{
-		"Source": config.Source == nil, "Decoder": config.Decoder == nil, "Writer": config.Writer == nil,
-		"DeadLetters": config.DeadLetters == nil, "Metrics": config.Metrics == nil, "Log": config.Log == nil, "Now": config.Now == nil,
-	} {
-		if absent {
-			missing = append(missing, fmt.Errorf("%w: store handler without %s", telemetry.ErrInvalid, name))
-		}
-	}
-	if err := errors.Join(missing...); err != nil {
-		return nil, err
-	}
-	if config.Retention == 0 {
-		config.Retention = defaultRetention
-	}
-	if config.MaxFuture == 0 {
-		config.MaxFuture = defaultMaxFuture
-	}
+	config.Retention = cmp.Or(config.Retention, defaultRetention)
+	config.MaxFuture = cmp.Or(config.MaxFuture, defaultMaxFuture)
 	m, err := newMetrics(config.Metrics)
 	if err != nil {
 		return nil, err
@@ -77,9 +62,8 @@ func New(config Config) (*Handler, error) {
 	return &Handler{config: config, metrics: m}, nil
 }
 
-// Invoke stores the payload's records and answers with the first that is to be
-// delivered again, if any. An error means that the payload itself could not be
-// read.
+// Invoke stores the payload's records. The response names the first record to
+// deliver again, if any. An error means that the payload itself could not be read.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -97,25 +81,25 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		h.decode(run, i)
 	}
 	outcome := h.write(ctx, run)
-	h.bury(ctx, run)
-	h.metrics.add(outcome, run.buried)
+	h.deadLetter(ctx, run)
+	h.metrics.add(outcome, run.deadLettered)
 	h.report(ctx, run, outcome)
 	if run.failed == len(run.records) {
-		return h.config.Source.Answer(""), nil
+		return h.config.Source.Response(""), nil
 	}
-	return h.config.Source.Answer(run.records[run.failed].SequenceNumber), nil
+	return h.config.Source.Response(run.records[run.failed].SequenceNumber), nil
 }
 
-// decode turns record i into batches, or into poison.
+// decode decodes record i; what cannot be decoded, or has times out of range, is poison.
 func (h *Handler) decode(run *invocation, i int) {
 	r := &run.records[i]
 	var err error
 	if run.messages, err = h.config.Source.Messages(run.messages[:0], r.Data); err != nil {
-		run.poison = append(run.poison, poison{record: i, part: noPart, data: r.Data, reason: err})
+		run.poison = append(run.poison, poison{piece: piece{record: i, part: noPart, data: r.Data}, reason: err})
 		return
 	}
 	for part, message := range run.messages {
-		b := run.next()
+		b := run.nextBatch()
 		err := h.config.Decoder.Decode(message, b)
 		if err == nil {
 			err = h.checkTimes(r, b)
@@ -125,10 +109,10 @@ func (h *Handler) decode(run *invocation, i int) {
 		}
 		p := piece{record: i, part: part, data: message}
 		if err != nil {
-			run.poison = append(run.poison, poison{record: i, part: part, data: message, reason: err})
+			run.poison = append(run.poison, poison{piece: p, reason: err})
 			continue
 		}
-		run.keep(p)
+		run.addBatch(p)
 	}
 }
 
@@ -141,17 +125,17 @@ func (h *Handler) checkTimes(r *telemetry.Record, b *telemetry.Batch) error {
 	newest := telemetry.MicrosOf(arrival.Add(h.config.MaxFuture))
 	for i, t := range b.Time {
 		if t < oldest {
-			return fmt.Errorf("%w: event %d: time %d is before the retention, which began at %d", telemetry.ErrInvalid, i, t, oldest)
+			return fmt.Errorf("%w: event %d: time %d is too old, the earliest is %d", telemetry.ErrInvalid, i, t, oldest)
 		}
 		if t > newest {
-			return fmt.Errorf("%w: event %d: time %d is too far in the future, the bound was %d", telemetry.ErrInvalid, i, t, newest)
+			return fmt.Errorf("%w: event %d: time %d is too far in the future, the latest is %d", telemetry.ErrInvalid, i, t, newest)
 		}
 	}
 	return nil
 }
 
-// write stores all batches together, and one by one when one of them can not be
-// stored, which then becomes poison.
+// write stores all batches together. If one of them cannot be stored, it stores them
+// one by one, and those that cannot be stored are poison.
 func (h *Handler) write(ctx context.Context, run *invocation) Outcome {
 	if len(run.pieces) == 0 {
 		return Outcome{}
@@ -174,9 +158,9 @@ func (h *Handler) write(ctx context.Context, run *invocation) Outcome {
 			total.Conflicts += outcome.Conflicts
 			total.Committed = outcome.Committed
 		case errors.Is(err, telemetry.ErrInvalid):
-			run.poison = append(run.poison, poison{record: p.record, part: p.part, data: p.data, reason: err})
+			run.poison = append(run.poison, poison{piece: p, reason: err})
 		default:
-			// Delivery starts again here, so the rest need not be tried now.
+			// The record and all after it are delivered again.
 			run.retry(p.record, err)
 			return total
 		}
@@ -184,24 +168,24 @@ func (h *Handler) write(ctx context.Context, run *invocation) Outcome {
 	return total
 }
 
-// bury puts the poison among the dead letters.
-func (h *Handler) bury(ctx context.Context, run *invocation) {
+// deadLetter saves the poison as dead letters.
+func (h *Handler) deadLetter(ctx context.Context, run *invocation) {
 	for _, p := range run.poison {
 		if p.record >= run.failed {
-			continue // delivered again, and buried then
+			continue // delivered again, and dead-lettered then
 		}
 		r := &run.records[p.record]
-		if err := h.config.DeadLetters.Put(ctx, p.key(r), p.letter(r), "application/json"); err != nil {
+		if err := h.config.DeadLetters.Put(ctx, p.key(r), p.body(r), "application/json"); err != nil {
 			run.retry(p.record, fmt.Errorf("dead letter: %w", err))
 			continue
 		}
-		run.buried++
-		h.config.Log.LogAttrs(ctx, slog.LevelWarn, "poison", slog.String("sequence", string(r.SequenceNumber)), slog.String("shard", string(r.Shard)),
-			slog.String("key", p.key(r)), slog.String("reason", p.reason.Error()))
+		run.deadLettered++
+		h.config.Log.LogAttrs(ctx, slog.LevelWarn, "record dead-lettered", slog.String("shard", string(r.Shard)),
+			slog.String("sequence", string(r.SequenceNumber)), slog.String("key", p.key(r)), slog.String("reason", p.reason.Error()))
 	}
 }
 
-// report writes the invocation's line.
+// report writes the invocation's log line.
 func (h *Handler) report(ctx context.Context, run *invocation, o Outcome) {
 	received, oldest := run.ages()
 	attrs := []slog.Attr{
@@ -219,10 +203,6 @@ func (h *Handler) report(ctx context.Context, run *invocation, o Outcome) {
 		h.config.Log.LogAttrs(ctx, slog.LevelInfo, "stored", attrs...)
 		return
 	}
-	level := slog.LevelError
-	if errors.Is(run.reason, telemetry.ErrUnavailable) {
-		level = slog.LevelWarn
-	}
 	attrs = append(attrs, slog.String("retry_from", string(run.records[run.failed].SequenceNumber)), slog.String("error", run.reason.Error()))
-	h.config.Log.LogAttrs(ctx, level, "stored in part", attrs...)
+	h.config.Log.LogAttrs(ctx, stream.LevelOf(run.reason), "stored in part", attrs...)
 }

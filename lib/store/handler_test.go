@@ -22,8 +22,8 @@ import (
 
 var arrival = time.Date(2026, 11, 23, 9, 8, 33, 123_000_000, time.UTC)
 
-// textSource reads payloads of lines: one record a line, its messages separated
-// by "+". A line "unpackable" is an aggregated record that is broken.
+// textSource decodes payloads of lines: one record a line, its messages separated
+// by "+". A line "unpackable" is an aggregated record that cannot be decoded.
 type textSource struct{}
 
 func (textSource) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error) {
@@ -32,7 +32,8 @@ func (textSource) Records(dst []telemetry.Record, payload []byte) ([]telemetry.R
 	}
 	for i, line := range bytes.Split(payload, []byte("\n")) {
 		dst = append(dst, telemetry.Record{
-			Stream: "arn:stream", Shard: "shard-0", SequenceNumber: telemetry.Sequence(fmt.Sprint(100 + i)), PartitionKey: "g", Arrival: arrival, Data: line,
+			Stream: "arn:stream", Shard: "shard-0", SequenceNumber: telemetry.Sequence(fmt.Sprint(100 + i)), PartitionKey: "g",
+			Arrival: arrival, Data: line,
 		})
 	}
 	return dst, nil
@@ -45,7 +46,7 @@ func (textSource) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 	return append(dst, bytes.Split(data, []byte("+"))...), nil
 }
 
-func (textSource) Answer(from telemetry.Sequence) []byte { return []byte(from) }
+func (textSource) Response(from telemetry.Sequence) []byte { return []byte(from) }
 
 // textDecoder makes a message's text the batch's gateway, with one event.
 type textDecoder struct{}
@@ -68,8 +69,8 @@ func (textDecoder) Decode(message []byte, into *telemetry.Batch) error {
 	return nil
 }
 
-// scriptedWriter stores what it is given, except that batches named in invalid
-// are, that a write with one named in down fails, and one in odd oddly.
+// scriptedWriter remembers the gateways of the batches that it stored. A write fails if
+// one of its batches is of the gateway invalid, down (unavailable) or odd (unknown error).
 type scriptedWriter struct {
 	stored             []string
 	invalid, down, odd string
@@ -93,18 +94,18 @@ func (w *scriptedWriter) Write(ctx context.Context, batches []*telemetry.Batch) 
 	case slices.Contains(names, w.odd):
 		return store.Outcome{}, errors.New("odd")
 	case slices.Contains(names, w.invalid):
-		return store.Outcome{}, fmt.Errorf("%w: refused", telemetry.ErrInvalid)
+		return store.Outcome{}, fmt.Errorf("%w: rejected", telemetry.ErrInvalid)
 	}
 	w.stored = append(w.stored, names...)
 	return store.Outcome{Stored: len(names), Committed: 7}, nil
 }
 
-type letters struct {
+type deadLetters struct {
 	put  map[string]string
 	down bool
 }
 
-func (l *letters) Put(_ context.Context, key string, body []byte, contentType string) error {
+func (l *deadLetters) Put(_ context.Context, key string, body []byte, contentType string) error {
 	if l.down {
 		return telemetry.ErrUnavailable
 	}
@@ -115,95 +116,96 @@ func (l *letters) Put(_ context.Context, key string, body []byte, contentType st
 	return nil
 }
 
-type bench struct {
-	handler *store.Handler
-	writer  *scriptedWriter
-	letters *letters
-	log     bytes.Buffer
+type fixture struct {
+	handler     *store.Handler
+	writer      *scriptedWriter
+	deadLetters *deadLetters
+	log         bytes.Buffer
 }
 
-func newBench(t *testing.T) *bench {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	b := &bench{writer: &scriptedWriter{}, letters: &letters{put: map[string]string{}}}
-	var err error
-	b.handler, err = store.New(store.Config{
-		Source: textSource{}, Decoder: textDecoder{}, Writer: b.writer, DeadLetters: b.letters,
-		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewJSONHandler(&b.log, nil)), Now: time.Now,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	f := &fixture{writer: &scriptedWriter{}, deadLetters: &deadLetters{put: map[string]string{}}}
+	f.handler = newHandler(t, f, f.writer)
+	return f
 }
 
 func TestInvoke(t *testing.T) {
 	const prefix = "poison/2026/11/23/shard-0-"
 	for name, c := range map[string]struct {
-		payload string
-		arrange func(*bench)
-		answer  string
-		stored  []string
-		buried  []string
+		payload      string
+		arrange      func(*fixture)
+		response     string
+		stored       []string
+		deadLettered []string
 	}{
-		"all good":                    {payload: "a\nb+c\nd", stored: []string{"a", "b", "c", "d"}},
-		"poison beside good":          {payload: "a\ngarbage\nc", stored: []string{"a", "c"}, buried: []string{"101"}},
-		"poison part of an aggregate": {payload: "a+garbage+c\nd", stored: []string{"a", "c", "d"}, buried: []string{"100-1"}},
-		"broken aggregate":            {payload: "unpackable\nb", stored: []string{"b"}, buried: []string{"100"}},
-		"nothing but poison":          {payload: "garbage\ngarbage", buried: []string{"100", "101"}},
-		"future and past":             {payload: "future\npast\nc", stored: []string{"c"}, buried: []string{"100", "101"}},
-		"refused by the database":     {payload: "a\nbad\nc+bad+d", arrange: func(b *bench) { b.writer.invalid = "bad" }, stored: []string{"a", "c", "d"}, buried: []string{"101", "102-1"}},
-		"database down":               {payload: "a\nb", arrange: func(b *bench) { b.writer.down = "b" }, answer: "100"},
-		"database down, poison first": {payload: "garbage\nb\ngarbage", arrange: func(b *bench) { b.writer.down = "b" }, answer: "101", buried: []string{"100"}},
-		"database goes down while one by one": {
-			payload: "a\nbad\nc\nd", arrange: func(b *bench) { b.writer.invalid, b.writer.down = "bad", "c" }, answer: "100",
+		"all good":                           {payload: "a\nb+c\nd", stored: []string{"a", "b", "c", "d"}},
+		"poison between good records":        {payload: "a\ngarbage\nc", stored: []string{"a", "c"}, deadLettered: []string{"101"}},
+		"poison part of an aggregate":        {payload: "a+garbage+c\nd", stored: []string{"a", "c", "d"}, deadLettered: []string{"100-1"}},
+		"aggregate that cannot be decoded":   {payload: "unpackable\nb", stored: []string{"b"}, deadLettered: []string{"100"}},
+		"nothing but poison":                 {payload: "garbage\ngarbage", deadLettered: []string{"100", "101"}},
+		"event times too late and too early": {payload: "future\npast\nc", stored: []string{"c"}, deadLettered: []string{"100", "101"}},
+		"rejected by the database": {
+			payload: "a\nbad\nc+bad+d", arrange: func(f *fixture) { f.writer.invalid = "bad" },
+			stored: []string{"a", "c", "d"}, deadLettered: []string{"101", "102-1"},
 		},
-		"unknown failure":         {payload: "a\nb", arrange: func(b *bench) { b.writer.odd = "a" }, answer: "100"},
-		"dead letters down":       {payload: "a\ngarbage\nc", arrange: func(b *bench) { b.letters.down = true }, answer: "101", stored: []string{"a", "c"}},
-		"no dead letters, no one": {payload: "garbage\ngarbage", arrange: func(b *bench) { b.letters.down = true }, answer: "100"},
+		"database unavailable": {payload: "a\nb", arrange: func(f *fixture) { f.writer.down = "b" }, response: "100"},
+		"database unavailable, poison first": {
+			payload: "garbage\nb\ngarbage", arrange: func(f *fixture) { f.writer.down = "b" }, response: "101", deadLettered: []string{"100"},
+		},
+		"database unavailable, invalid batch first": {
+			payload: "a\nbad\nc\nd", arrange: func(f *fixture) { f.writer.invalid, f.writer.down = "bad", "c" }, response: "100",
+		},
+		"unknown failure": {payload: "a\nb", arrange: func(f *fixture) { f.writer.odd = "a" }, response: "100"},
+		"dead letters unavailable": {
+			payload: "a\ngarbage\nc", arrange: func(f *fixture) { f.deadLetters.down = true },
+			response: "101", stored: []string{"a", "c"},
+		},
+		"dead letters unavailable, only poison": {payload: "garbage\ngarbage", arrange: func(f *fixture) { f.deadLetters.down = true }, response: "100"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := newBench(t)
+			f := newFixture(t)
 			if c.arrange != nil {
-				c.arrange(b)
+				c.arrange(f)
 			}
-			answer, err := b.handler.Invoke(t.Context(), []byte(c.payload))
+			response, err := f.handler.Invoke(t.Context(), []byte(c.payload))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if string(answer) != c.answer {
-				t.Errorf("retry from %q, want %q", answer, c.answer)
+			if string(response) != c.response {
+				t.Errorf("response: got retry from %q, want %q", response, c.response)
 			}
-			if diff := cmp.Diff(c.stored, b.writer.stored); diff != "" {
+			if diff := cmp.Diff(c.stored, f.writer.stored); diff != "" {
 				t.Errorf("stored differs (-want +got):\n%s", diff)
 			}
-			var buried []string
-			for key := range b.letters.put {
-				buried = append(buried, strings.TrimSuffix(strings.TrimPrefix(key, prefix), ".json"))
+			var deadLettered []string
+			for key := range f.deadLetters.put {
+				deadLettered = append(deadLettered, strings.TrimSuffix(strings.TrimPrefix(key, prefix), ".json"))
 			}
-			slices.Sort(buried)
-			if diff := cmp.Diff(c.buried, buried); diff != "" {
-				t.Errorf("buried differs (-want +got):\n%s", diff)
+			slices.Sort(deadLettered)
+			if diff := cmp.Diff(c.deadLettered, deadLettered); diff != "" {
+				t.Errorf("deadLettered differs (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestInvokeIsolatesOnlyUntilDown(t *testing.T) {
-	b := newBench(t)
-	b.writer.invalid = "bad"
+func TestInvokeStopsWhenUnavailable(t *testing.T) {
+	f := newFixture(t)
+	f.writer.invalid = "bad"
 	calls := 0
-	b.handler = remake(t, b, writerFunc(func(ctx context.Context, batches []*telemetry.Batch) (store.Outcome, error) {
+	f.handler = newHandler(t, f, writerFunc(func(ctx context.Context, batches []*telemetry.Batch) (store.Outcome, error) {
 		if calls++; calls == 4 {
 			return store.Outcome{}, telemetry.ErrUnavailable
 		}
-		return b.writer.Write(ctx, batches)
+		return f.writer.Write(ctx, batches)
 	}))
-	answer, err := b.handler.Invoke(t.Context(), []byte("a\nbad\nc\nd"))
-	if err != nil || string(answer) != "102" {
-		t.Errorf("answer = %q, %v, want a retry from 102", answer, err)
+	response, err := f.handler.Invoke(t.Context(), []byte("a\nbad\nc\nd"))
+	if err != nil || string(response) != "102" {
+		t.Errorf("response: got %q, %v, want a retry from 102", response, err)
 	}
-	if diff := cmp.Diff([]string{"a"}, b.writer.stored); diff != "" || len(b.letters.put) != 1 {
-		t.Errorf("stored %v and %d letters, want a and one", b.writer.stored, len(b.letters.put))
+	if diff := cmp.Diff([]string{"a"}, f.writer.stored); diff != "" || len(f.deadLetters.put) != 1 {
+		t.Errorf("got %v stored and %d dead letters, want [a] and 1", f.writer.stored, len(f.deadLetters.put))
 	}
 }
 
@@ -213,11 +215,11 @@ func (f writerFunc) Write(ctx context.Context, batches []*telemetry.Batch) (stor
 	return f(ctx, batches)
 }
 
-func remake(t *testing.T, b *bench, w store.Writer) *store.Handler {
+func newHandler(t *testing.T, f *fixture, w store.Writer) *store.Handler {
 	t.Helper()
 	h, err := store.New(store.Config{
-		Source: textSource{}, Decoder: textDecoder{}, Writer: w, DeadLetters: b.letters,
-		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewJSONHandler(&b.log, nil)), Now: time.Now,
+		Source: textSource{}, Decoder: textDecoder{}, Writer: w, DeadLetters: f.deadLetters,
+		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewJSONHandler(&f.log, nil)), Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -226,53 +228,54 @@ func remake(t *testing.T, b *bench, w store.Writer) *store.Handler {
 }
 
 func TestInvokeBrokenPayload(t *testing.T) {
-	if _, err := newBench(t).handler.Invoke(t.Context(), []byte("broken")); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("error = %v, want ErrInvalid", err)
+	if _, err := newFixture(t).handler.Invoke(t.Context(), []byte("broken")); !errors.Is(err, telemetry.ErrInvalid) {
+		t.Errorf("got error %v, want ErrInvalid", err)
 	}
 }
 
-func TestInvokeLeavesTimeToAnswer(t *testing.T) {
+func TestInvokeLeavesTimeForTheResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		b.writer.block = true
+		f := newFixture(t)
+		f.writer.block = true
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
 		deadline, _ := ctx.Deadline()
-		answer, err := b.handler.Invoke(ctx, []byte("a"))
-		if err != nil || string(answer) != "100" {
-			t.Errorf("answer = %q, %v, want a retry from 100", answer, err)
+		response, err := f.handler.Invoke(ctx, []byte("a"))
+		if err != nil || string(response) != "100" {
+			t.Errorf("response: got %q, %v, want a retry from 100", response, err)
 		}
-		if left := deadline.Sub(b.writer.deadline); left != 20*time.Millisecond {
-			t.Errorf("%v left to answer, want a tenth of what there was", left)
+		if left := deadline.Sub(f.writer.deadline); left != 20*time.Millisecond {
+			t.Errorf("got %v left for the response, want 20ms, a tenth of the time", left)
 		}
 	})
 }
 
 func TestInvokeReusesMemory(t *testing.T) {
-	b := newBench(t)
+	f := newFixture(t)
 	for range 3 {
-		if answer, err := b.handler.Invoke(t.Context(), []byte("a\ngarbage\nb+garbage+c")); err != nil || len(answer) > 0 {
-			t.Fatalf("answer = %q, %v", answer, err)
+		if response, err := f.handler.Invoke(t.Context(), []byte("a\ngarbage\nb+garbage+c")); err != nil || len(response) > 0 {
+			t.Fatalf("response: got %q, %v, want none to retry", response, err)
 		}
 	}
-	if diff := cmp.Diff([]string{"a", "b", "c", "a", "b", "c", "a", "b", "c"}, b.writer.stored); diff != "" {
+	if diff := cmp.Diff([]string{"a", "b", "c", "a", "b", "c", "a", "b", "c"}, f.writer.stored); diff != "" {
 		t.Errorf("stored differs (-want +got):\n%s", diff)
 	}
-	if len(b.letters.put) != 2 {
-		t.Errorf("%d dead letters, want the same 2 each time", len(b.letters.put))
+	if len(f.deadLetters.put) != 2 {
+		t.Errorf("got %d dead letters, want the same 2 each time", len(f.deadLetters.put))
 	}
 }
 
-func TestLetterAndLogLine(t *testing.T) {
-	b := newBench(t)
-	if _, err := b.handler.Invoke(t.Context(), []byte("a\ngarbage")); err != nil {
+func TestDeadLetterAndLogLine(t *testing.T) {
+	f := newFixture(t)
+	if _, err := f.handler.Invoke(t.Context(), []byte("a\ngarbage")); err != nil {
 		t.Fatal(err)
 	}
-	want := `{"reason":"invalid: garbage","stream":"arn:stream","shard":"shard-0","sequence_number":"101","partition_key":"g","arrival":"2026-11-23T09:08:33.123Z","data":"Z2FyYmFnZQ=="}`
-	if got := b.letters.put["poison/2026/11/23/shard-0-101.json"]; got != want {
-		t.Errorf("letter = %s\nwant %s", got, want)
+	want := `{"reason":"invalid: garbage","stream":"arn:stream","shard":"shard-0","sequence_number":"101",` +
+		`"partition_key":"g","arrival":"2026-11-23T09:08:33.123Z","data":"Z2FyYmFnZQ=="}`
+	if got := f.deadLetters.put["poison/2026/11/23/shard-0-101.json"]; got != want {
+		t.Errorf("dead letter: got %s\nwant %s", got, want)
 	}
-	lines := strings.Split(strings.TrimSpace(b.log.String()), "\n")
+	lines := strings.Split(strings.TrimSpace(f.log.String()), "\n")
 	var line map[string]any
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &line); err != nil {
 		t.Fatal(err)
@@ -284,14 +287,5 @@ func TestLetterAndLogLine(t *testing.T) {
 		"oldest": at, "received": at - 10, "committed": 7.0,
 	}, line); diff != "" {
 		t.Errorf("line differs (-want +got):\n%s", diff)
-	}
-}
-
-func TestNewNamesWhatIsMissing(t *testing.T) {
-	_, err := store.New(store.Config{})
-	for _, name := range []string{"Source", "Decoder", "Writer", "DeadLetters", "Metrics", "Log", "Now"} {
-		if err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("error %v does not name %s", err, name)
-		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// maxKeptBatches bounds the batches whose memory outlives an invocation.
-const maxKeptBatches = 256
+// maxPooledBatches limits the batches whose memory is reused by the next invocation.
+const maxPooledBatches = 256
 
 // noPart stands for a record that is not aggregated.
 const noPart = -1
@@ -17,15 +17,14 @@ const noPart = -1
 // piece says where a batch came from.
 type piece struct {
 	record int // index into records
-	part   int // place in an aggregated record, or noPart
+	part   int // index in an aggregated record, or noPart
 	data   []byte
 }
 
 // poison is a piece, or a whole record, that can never be stored.
 type poison struct {
-	record int
-	part   int
-	data   []byte
+	piece
+
 	reason error
 }
 
@@ -35,51 +34,52 @@ type invocation struct {
 	messages [][]byte
 	poison   []poison
 
-	// pool are batches to use; the first len(pieces) of it are good and batches
-	// is the same as the writer wants them.
+	// batches are those to write, pieces their origins. They are the first of pool,
+	// whose batches are reused.
 	pool    []*telemetry.Batch
 	batches []*telemetry.Batch
 	pieces  []piece
 
-	buried int // of the poison, what is among the dead letters
+	deadLettered int // of the poison
 
-	failed int // index of the first record to be delivered again; len(records) if none is
+	failed int // index of the first record to be delivered again; len(records) if there is none
 	reason error
 }
 
 func (v *invocation) reset() {
-	if len(v.pool) > maxKeptBatches {
-		clear(v.pool[maxKeptBatches:])
-		v.pool = v.pool[:maxKeptBatches]
+	if len(v.pool) > maxPooledBatches {
+		clear(v.pool[maxPooledBatches:])
+		v.pool = v.pool[:maxPooledBatches]
 	}
 	clear(v.poison)
 	v.records, v.messages, v.poison = v.records[:0], v.messages[:0], v.poison[:0]
 	v.batches, v.pieces = v.batches[:0], v.pieces[:0]
-	v.buried, v.failed, v.reason = 0, 0, nil
+	v.deadLettered, v.failed, v.reason = 0, 0, nil
 }
 
-// next is a batch to decode into; it is given again until it is kept.
-func (v *invocation) next() *telemetry.Batch {
+// nextBatch returns a batch to decode into: the same one until addBatch is called.
+func (v *invocation) nextBatch() *telemetry.Batch {
 	if len(v.pool) == len(v.pieces) {
 		v.pool = append(v.pool, new(telemetry.Batch))
 	}
 	return v.pool[len(v.pieces)]
 }
 
-func (v *invocation) keep(p piece) {
-	v.batches = append(v.batches, v.next())
+// addBatch adds the batch that nextBatch has returned to those to write.
+func (v *invocation) addBatch(p piece) {
+	v.batches = append(v.batches, v.nextBatch())
 	v.pieces = append(v.pieces, p)
 }
 
-// retry notes that delivery has to start again at a record or before it.
+// retry makes delivery start again at a record, or before it.
 func (v *invocation) retry(record int, reason error) {
 	if record < v.failed {
 		v.failed, v.reason = record, reason
 	}
 }
 
-// ages returns when the first of the good batches was accepted, and the newest
-// event time in the oldest record: how long its last reading waited.
+// ages returns when the first of the batches was accepted by the API, and the newest
+// event time in the oldest record, from which the latency of that record follows.
 func (v *invocation) ages() (received, oldest telemetry.Micros) {
 	for i, b := range v.batches {
 		if b.Received != 0 && (received == 0 || b.Received < received) {
@@ -103,7 +103,8 @@ func (p poison) key(r *telemetry.Record) string {
 	return fmt.Sprintf("poison/%s/%s-%s%s.json", r.Arrival.UTC().Format("2006/01/02"), r.Shard, r.SequenceNumber, part)
 }
 
-func (p poison) letter(r *telemetry.Record) []byte {
+// body returns the dead letter.
+func (p poison) body(r *telemetry.Record) []byte {
 	body, err := json.Marshal(struct {
 		Reason         string             `json:"reason"`
 		Stream         string             `json:"stream"`
@@ -114,7 +115,7 @@ func (p poison) letter(r *telemetry.Record) []byte {
 		Data           []byte             `json:"data"`
 	}{p.reason.Error(), r.Stream, r.Shard, r.SequenceNumber, r.PartitionKey, r.Arrival.UTC(), p.data})
 	if err != nil {
-		// Only an arrival after the year 9999 can do that.
+		// Only an arrival after the year 9999 cannot be encoded.
 		return fmt.Appendf(nil, "{\"reason\":%q}", p.reason)
 	}
 	return body

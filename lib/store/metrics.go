@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics count what became of events and records. What is delivered again is
-// counted again: as duplicates, conflicts or poison.
+// metrics count the outcomes of events and records. A redelivered event or record is
+// counted again: as duplicate, conflict or poison.
 type metrics struct{ events, duplicates, conflicts, poison prometheus.Counter }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -17,8 +17,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		events:     counter("events_total", "Events that were new and are stored."),
 		duplicates: counter("duplicates_total", "Events that were stored already."),
-		conflicts:  counter("conflicts_total", "Events that contradict the stored one of the same identity."),
-		poison:     counter("poison_records_total", "Records, or parts of aggregated ones, that can never be stored and went to the dead letters."),
+		conflicts:  counter("conflicts_total", "Events with the identity of a stored event and another value or quality."),
+		poison:     counter("poison_records_total", "Records, or parts of aggregated ones, that cannot be stored and were dead-lettered."),
 	}
 	for _, c := range []prometheus.Collector{m.events, m.duplicates, m.conflicts, m.poison} {
 		if err := r.Register(c); err != nil {

@@ -13,11 +13,12 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// What is buried is counted, what is to be delivered again is not.
+// Dead-lettered records are counted as poison; those to deliver again are not.
 func TestMetrics(t *testing.T) {
-	registry, l := prometheus.NewRegistry(), &letters{put: map[string]string{}}
+	registry, l := prometheus.NewRegistry(), &deadLetters{put: map[string]string{}}
 	h, err := store.New(store.Config{
-		Source: textSource{}, Decoder: textDecoder{}, DeadLetters: l, Metrics: registry, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Source: textSource{}, Decoder: textDecoder{}, DeadLetters: l, Metrics: registry,
+		Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		Writer: writerFunc(func(context.Context, []*telemetry.Batch) (store.Outcome, error) {
 			return store.Outcome{Stored: 5, Duplicates: 3, Conflicts: 1}, nil
 		}),

@@ -6,30 +6,28 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Outcome says what became of the events of a write. Stored, Duplicates and
-// Conflicts add up to the events that were offered.
+// Outcome counts the events of a write by what was done with them. Stored,
+// Duplicates and Conflicts add up to the events of its batches.
 type Outcome struct {
 	Stored     int
-	Duplicates int // offered again, with the value and quality of another of them or of the stored one
-	Conflicts  int // different offers of another value or quality; the stored one stays
-	// Committed is when the database had confirmed the last of it.
+	Duplicates int // same identity, value and quality as another of them or the stored one
+	Conflicts  int // same identity, another value or quality; the stored one stays
+	// Committed is when the database had confirmed the last of them.
 	Committed telemetry.Micros
 }
 
-// Writer stores batches of events. On return without error all of them are
-// durable: the first offer of each identity is stored, earlier batches first,
-// and later offers change nothing. It does not keep the batches.
+// Writer stores batches of events. When it returns without an error all of them are
+// durable: of events with the same identity the first is stored, earlier batches
+// first, and the others change nothing. It does not retain the batches.
 //
 // After an error any part may be stored, and the same call is safe to repeat. An
 // error that wraps telemetry.ErrInvalid says that one of the batches can never
-// be stored, and not which; telemetry.ErrUnavailable that the call may succeed
-// later.
+// be stored, but not which; telemetry.ErrUnavailable that a retry may succeed.
 type Writer interface {
 	Write(ctx context.Context, batches []*telemetry.Batch) (Outcome, error)
 }
 
-// DeadLetters keeps what could not be stored. Putting the same key again
-// replaces it.
+// DeadLetters saves what could not be stored. Put replaces an object of the same key.
 type DeadLetters interface {
 	Put(ctx context.Context, key string, body []byte, contentType string) error
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// BenchmarkReaderOfKinesis is what it costs to read an invocation of a hundred records, each a
-// batch of a hundred events, from Lambda's payload to the last batch.
+// BenchmarkReaderOfKinesis reads a hundred records, each a batch of a hundred events,
+// from Lambda's payload to the last batch.
 func BenchmarkReaderOfKinesis(b *testing.B) {
 	batch := &telemetry.Batch{Gateway: "gw", Site: "plant-1", Received: 1}
 	for i := range 100 {
@@ -50,6 +50,6 @@ func BenchmarkReaderOfKinesis(b *testing.B) {
 		}
 	}
 	if events != invocations*100*100 {
-		b.Errorf("%d events in %d invocations", events, invocations)
+		b.Errorf("got %d events in %d invocations, want 10000 in each", events, invocations)
 	}
 }

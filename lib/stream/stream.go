@@ -1,5 +1,5 @@
 // Package stream decodes the batches of a Kinesis event source mapping and runs the
-// consumers that remember their shards.
+// consumers that keep state for each shard.
 package stream
 
 import (
@@ -11,17 +11,17 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Source is the form in which records come and answers go. It is not called
-// concurrently.
+// Source decodes an event source mapping's payloads and encodes the responses. It is
+// not called concurrently.
 type Source interface {
 	// Records appends the payload's records to dst, in stream order.
 	Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error)
 	// Messages appends the encoded batches in a record's data to dst: the data
 	// itself, or the parts of an aggregated record. An error makes the record poison.
 	Messages(dst [][]byte, data []byte) ([][]byte, error)
-	// Answer is the response that asks for delivery from the record with that
-	// sequence number on, or for none when it is empty.
-	Answer(from telemetry.Sequence) []byte
+	// Response returns the response that asks for redelivery from the record with
+	// that sequence number on, or for none if it is empty.
+	Response(from telemetry.Sequence) []byte
 }
 
 // Decoder decodes one encoded batch; errors wrap telemetry.ErrInvalid.
@@ -31,7 +31,7 @@ type Decoder interface {
 
 var _ Decoder = (*telemetry.Decoder)(nil)
 
-// Reader reads the invocations of a consumer that remembers its shards and skips
+// Reader decodes the payloads of a consumer that keeps state for each shard, and skips
 // what it cannot decode. It reuses its memory from one invocation to the next and
 // is not safe for concurrent use.
 type Reader struct {
@@ -68,10 +68,10 @@ func Records(source Source, dst []telemetry.Record, payload []byte) ([]telemetry
 	return out, nil
 }
 
-// Batches gives each batch of a record to take, with when it arrived: on the stream
-// or, when that is not known, at its gateway's request. The batch is valid until take
-// returns. What cannot be decoded is logged, and its parts are counted as poison.
-func (r *Reader) Batches(ctx context.Context, record *telemetry.Record, take func(b *telemetry.Batch, arrival telemetry.Micros)) (poison int) {
+// Batches calls yield for each batch of a record, with the time of its arrival: on the
+// stream or, where that is not known, at the API. The batch is valid until yield
+// returns. Batches logs what it cannot decode and returns the number of such parts.
+func (r *Reader) Batches(ctx context.Context, record *telemetry.Record, yield func(b *telemetry.Batch, arrival telemetry.Micros)) (poison int) {
 	var err error
 	if r.messages, err = r.Source.Messages(r.messages[:0], record.Data); err != nil {
 		r.skip(ctx, record, err)
@@ -87,7 +87,7 @@ func (r *Reader) Batches(ctx context.Context, record *telemetry.Record, take fun
 		if record.Arrival.IsZero() {
 			arrival = r.batch.Received
 		}
-		take(&r.batch, arrival)
+		yield(&r.batch, arrival)
 	}
 	return poison
 }
@@ -97,11 +97,11 @@ func (r *Reader) skip(ctx context.Context, record *telemetry.Record, reason erro
 		slog.String("sequence", string(record.SequenceNumber)), slog.String("reason", reason.Error()))
 }
 
-// Done is the answer when no record is to be delivered again.
-func (r *Reader) Done() []byte { return r.Source.Answer("") }
+// Done is the response when no record is to be delivered again.
+func (r *Reader) Done() []byte { return r.Source.Response("") }
 
-// LevelOf is how loud a failed invocation is: a delivery that comes again may well
-// succeed when something was away, or another was faster.
+// LevelOf returns the log level for a failed invocation: a warning where redelivery may
+// succeed, as a dependency was unavailable or another process had saved the state.
 func LevelOf(err error) slog.Level {
 	if errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrConflict) {
 		return slog.LevelWarn

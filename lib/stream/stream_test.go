@@ -17,15 +17,15 @@ import (
 )
 
 // words reads payloads of records "shard/messages" and messages that are gateways'
-// names, joined by "+". Sequence numbers count from 1, unless "=number" is behind the
-// messages; "@second" behind both is the arrival.
+// names, joined by "+". Sequence numbers count from 1, unless "=number" follows the
+// messages; "@second" after both is the arrival.
 type words struct{}
 
 func (words) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error) {
 	for i, f := range strings.Fields(string(payload)) {
 		shard, data, ok := strings.Cut(f, "/")
 		if !ok {
-			return dst, fmt.Errorf("%w: no record", telemetry.ErrInvalid)
+			return dst, fmt.Errorf("%w: not a record", telemetry.ErrInvalid)
 		}
 		var arrival time.Time
 		data, second, ok := strings.Cut(data, "@")
@@ -54,7 +54,7 @@ func (words) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 	return append(dst, bytes.Split(data, []byte("+"))...), nil
 }
 
-func (words) Answer(from telemetry.Sequence) []byte { return []byte("from " + from) }
+func (words) Response(from telemetry.Sequence) []byte { return []byte("from " + from) }
 
 func (words) Decode(message []byte, into *telemetry.Batch) error {
 	into.Reset()
@@ -89,19 +89,20 @@ func TestReader(t *testing.T) {
 	if diff := cmp.Diff([]string{"a7", "b7", "c9", "d9"}, got); diff != "" {
 		t.Errorf("batches differ (-want +got):\n%s", diff)
 	}
-	if text := log.String(); poison != 2 || strings.Count(text, "record skipped") != 2 || !strings.Contains(text, "shard=s sequence=2") || !strings.Contains(text, "sequence=3") {
-		t.Errorf("%d are poison, and the log says %s", poison, text)
+	if text := log.String(); poison != 2 || strings.Count(text, "record skipped") != 2 ||
+		!strings.Contains(text, "shard=s sequence=2") || !strings.Contains(text, "sequence=3") {
+		t.Errorf("got %d poison parts, want 2, and the log %s", poison, text)
 	}
 	if got := string(r.Done()); got != "from " {
-		t.Errorf("the answer is %q", got)
+		t.Errorf("response: got %q, want %q", got, "from ")
 	}
 	for _, payload := range []string{"s/a t/b", "no-record"} {
 		if records, err := r.Records([]byte(payload)); !errors.Is(err, telemetry.ErrInvalid) || len(records) > 0 {
-			t.Errorf("%s: %v, %v", payload, records, err)
+			t.Errorf("%s: got %v, %v, want telemetry.ErrInvalid", payload, records, err)
 		}
 	}
 	if records, err := r.Records(nil); err != nil || len(records) > 0 {
-		t.Errorf("an empty payload: %v, %v", records, err)
+		t.Errorf("empty payload: got %v, %v, want no records", records, err)
 	}
 }
 
@@ -111,8 +112,8 @@ func TestLevelOf(t *testing.T) {
 		telemetry.ErrUnavailable: slog.LevelWarn, telemetry.ErrConflict: slog.LevelWarn,
 		telemetry.ErrInvalid: slog.LevelError, errors.New("a bug"): slog.LevelError,
 	} {
-		if got := stream.LevelOf(fmt.Errorf("it: %w", err)); got != want {
-			t.Errorf("%v is %v, want %v", err, got, want)
+		if got := stream.LevelOf(fmt.Errorf("wrapped: %w", err)); got != want {
+			t.Errorf("%v: got %v, want %v", err, got, want)
 		}
 	}
 }
@@ -127,10 +128,10 @@ func (*fixed) Records(dst []telemetry.Record, _ []byte) ([]telemetry.Record, err
 func (f *fixed) Messages(dst [][]byte, _ []byte) ([][]byte, error) {
 	return append(dst, f.message[:]...), nil
 }
-func (*fixed) Answer(telemetry.Sequence) []byte      { return nil }
+func (*fixed) Response(telemetry.Sequence) []byte    { return nil }
 func (*fixed) Decode([]byte, *telemetry.Batch) error { return nil }
 
-// BenchmarkReader is what reading costs beside delivery and decoding: no allocation.
+// BenchmarkReader measures the reader without decoding: it makes no allocation.
 func BenchmarkReader(b *testing.B) {
 	f := &fixed{}
 	r := stream.Reader{Source: f, Decoder: f, Log: slog.New(slog.DiscardHandler)}

@@ -31,9 +31,9 @@ func (s *Source) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 	return dst, nil
 }
 
-// Answer encodes the response after which Lambda delivers the records from that sequence
+// Response encodes the response after which Lambda delivers the records from that sequence
 // number on again, or none if it is empty.
-func (s *Source) Answer(from telemetry.Sequence) []byte {
+func (s *Source) Response(from telemetry.Sequence) []byte {
 	var response Response
 	if from != "" {
 		response.BatchItemFailures = append(response.BatchItemFailures, string(from))

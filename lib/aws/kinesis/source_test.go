@@ -40,7 +40,7 @@ func TestSource(t *testing.T) {
 	for from, want := range map[telemetry.Sequence]string{
 		"": `{"batchItemFailures":[]}`, "495": `{"batchItemFailures":[{"itemIdentifier":"495"}]}`,
 	} {
-		if got := string(s.Answer(from)); got != want {
+		if got := string(s.Response(from)); got != want {
 			t.Errorf("from %q: got %s, want %s", from, got, want)
 		}
 	}

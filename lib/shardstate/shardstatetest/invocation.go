@@ -266,7 +266,7 @@ func (s source) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Rec
 
 func (source) Messages(dst [][]byte, data []byte) ([][]byte, error) { return append(dst, data), nil }
 
-func (source) Answer(telemetry.Sequence) []byte { return nil }
+func (source) Response(telemetry.Sequence) []byte { return nil }
 
 func (s source) Decode(message []byte, into *telemetry.Batch) error {
 	r := &s.shards[numberAt(message, 0)].records[numberAt(message, 1)]
