@@ -14,13 +14,13 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// conditionalType is the content type of what PutIf writes.
+// conditionalType is the content type of the objects that PutIf writes.
 const conditionalType = "application/octet-stream"
 
-// GetTagged returns an object's content and its ETag. When the object still has
-// the ETag known, the body is nil and nothing but headers was transferred; an
-// empty known always fetches. Errors are those of Get. Neither this nor PutIf uses
-// the SDK's client for what succeeds at once, see direct.
+// GetTagged returns an object's content and its ETag. If the object still has the ETag
+// known, the body is nil and only headers were transferred; an empty known always
+// fetches. Errors are those of Get. The first attempt of GetTagged and of PutIf does not
+// use the SDK's client, see direct.
 func (s *Store) GetTagged(ctx context.Context, key, known string) (body []byte, etag string, err error) {
 	var ifNoneMatch *string
 	if known != "" {
@@ -37,16 +37,16 @@ func (s *Store) GetTagged(ctx context.Context, key, known string) (body []byte, 
 	return body, etag, err
 }
 
-// PutIf replaces an object if it still has that ETag, or creates it if there is
-// none where etag is empty, and returns the new ETag. S3 compares and writes in
-// one step. Otherwise nothing changes and the error wraps telemetry.ErrConflict,
-// also when the object is gone. As with PutIfAbsent, a retry inside this call
-// meets what its own first attempt has written and reports the conflict too: to
-// know its write, the caller puts something into the body that nobody else writes.
+// PutIf replaces the object atomically if it still has the given ETag, and returns the
+// new ETag. With an empty etag it creates the object if the key does not exist.
+// Otherwise nothing changes and the error wraps telemetry.ErrConflict, also when the
+// object was deleted. As with PutIfAbsent, a retry inside this call can conflict with
+// its own first attempt: a caller that has to recognise its own write puts something
+// into the body that no other writer does.
 //
-// The signature does not cover the body, over plain http either: over https TLS
-// does, and the hash of a body that is written each second costs more than the
-// rest of the call. The caller that writes over plain http puts a checksum into the body.
+// The signature does not cover the body, not even over plain http: hashing a body that
+// is written each second costs more than the rest of the call, and over https TLS
+// protects it. A caller that writes over plain http puts a checksum into the body.
 func (s *Store) PutIf(ctx context.Context, key string, body []byte, etag string) (string, error) {
 	if key != "" {
 		header, condition := "If-Match", etag
@@ -63,12 +63,12 @@ func (s *Store) PutIf(ctx context.Context, key string, body []byte, etag string)
 	const op = "put if unchanged"
 	next, err := s.put(ctx, op, key, body, conditionalType, &etag, nil, unsigned)
 	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "NoSuchKey" {
-		return "", fmt.Errorf("%s s3://%s/%s: gone: %w", op, s.bucket, key, telemetry.ErrConflict)
+		return "", fmt.Errorf("%s s3://%s/%s: no such key: %w", op, s.bucket, key, telemetry.ErrConflict)
 	}
 	return next, err
 }
 
-// unsigned leaves the body out of the signature and computes no checksum of it.
+// unsigned excludes the body from the signature, and omits its checksum.
 func unsigned(o *s3.Options) {
 	o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired

@@ -14,7 +14,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// local opens a store over the local body of S3.
+// local opens a store over the emulator of S3.
 func local(t *testing.T, seen func(*http.Request)) *s3.Store {
 	t.Helper()
 	return localBy(t, nil, seen)
@@ -59,22 +59,23 @@ func TestPutIf(t *testing.T) {
 func testPutIf(t *testing.T, wire *s3.Wire) {
 	t.Helper()
 	s := localBy(t, wire, nil)
-	if _, err := s.PutIf(t.Context(), "k", []byte("x"), `"0123"`); !errors.Is(err, telemetry.ErrConflict) || errors.Is(err, telemetry.ErrNotFound) {
-		t.Errorf("replacing what is not there: %v", err)
+	_, err := s.PutIf(t.Context(), "k", []byte("x"), `"0123"`)
+	if !errors.Is(err, telemetry.ErrConflict) || errors.Is(err, telemetry.ErrNotFound) {
+		t.Errorf("replace an object that does not exist: got %v, want a conflict", err)
 	}
 	first, err := s.PutIf(t.Context(), "k", []byte("one"), "")
 	if err != nil || first == "" {
 		t.Fatalf("got %q, %v", first, err)
 	}
 	if _, err := s.PutIf(t.Context(), "k", []byte("again"), ""); !errors.Is(err, telemetry.ErrConflict) {
-		t.Errorf("creating what is there: %v", err)
+		t.Errorf("create an object that exists: got %v, want a conflict", err)
 	}
 	second, err := s.PutIf(t.Context(), "k", []byte("two"), first)
 	if err != nil || second == first {
 		t.Fatalf("got %q, %v", second, err)
 	}
 	if _, err := s.PutIf(t.Context(), "k", []byte("late"), first); !errors.Is(err, telemetry.ErrConflict) {
-		t.Errorf("replacing what has changed: %v", err)
+		t.Errorf("replace an object that has changed: got %v, want a conflict", err)
 	}
 	body, etag, err := s.GetTagged(t.Context(), "k", first)
 	if err != nil || string(body) != "two" || etag != second {
@@ -85,7 +86,7 @@ func testPutIf(t *testing.T, wire *s3.Wire) {
 	}
 }
 
-func TestGetTaggedSparesTheBody(t *testing.T) {
+func TestGetTaggedUnchanged(t *testing.T) {
 	s := local(t, nil)
 	content := bytes.Repeat([]byte("0123456789"), 100_000)
 	etag, err := s.PutIf(t.Context(), "k", content, "")
@@ -98,10 +99,10 @@ func TestGetTaggedSparesTheBody(t *testing.T) {
 	}
 	body, got, err = s.GetTagged(t.Context(), "k", etag)
 	if err != nil || got != etag || body != nil {
-		t.Errorf("known: got %d bytes under %q, %v", len(body), got, err)
+		t.Errorf("unchanged: got %d bytes under %q, %v", len(body), got, err)
 	}
 	if _, _, err := s.GetTagged(t.Context(), "none", etag); !errors.Is(err, telemetry.ErrNotFound) {
-		t.Errorf("gone: %v", err)
+		t.Errorf("no such key: got %v, want not found", err)
 	}
 }
 

@@ -22,11 +22,11 @@ const unsignedPayload = "UNSIGNED-PAYLOAD"
 
 var errAnonymous = errors.New("no credentials")
 
-// direct makes plain requests of one bucket with the SDK's signer and transport,
-// past the rest of the SDK: that builds some forty steps for each call, 400
-// allocations, which is more than signing and sending cost. It knows success only.
-// For any other answer ok is false, and the caller asks again through the SDK,
-// which retries and tells failures apart.
+// direct sends requests to one bucket with the SDK's signer and transport but without
+// its middleware, whose forty steps and 400 allocations for each call cost more than
+// signing and sending. It only recognises success. After any other response ok is
+// false, and the caller repeats the request through the SDK, which classifies errors
+// and retries.
 type direct struct {
 	options s3.Options
 	now     func() time.Time
@@ -49,40 +49,40 @@ func (d *direct) putIf(ctx context.Context, key string, body []byte, header, con
 	if body == nil {
 		body = []byte{}
 	}
-	a, err := d.do(ctx, http.MethodPut, key, body, header, condition)
-	return a.etag, err == nil && a.status == http.StatusOK && a.etag != ""
+	r, err := d.do(ctx, http.MethodPut, key, body, header, condition)
+	return r.etag, err == nil && r.status == http.StatusOK && r.etag != ""
 }
 
-// unchanged reports whether an object still has that ETag.
+// unchanged reports whether the object still has the ETag.
 func (d *direct) unchanged(ctx context.Context, key, etag string) bool {
-	a, err := d.do(ctx, http.MethodGet, key, nil, "If-None-Match", etag)
-	return err == nil && a.status == http.StatusNotModified
+	r, err := d.do(ctx, http.MethodGet, key, nil, "If-None-Match", etag)
+	return err == nil && r.status == http.StatusNotModified
 }
 
-// answer is what is looked at of a response.
-type answer struct {
+// result is the part of a response that putIf and unchanged need.
+type result struct {
 	status int
 	etag   string
 }
 
-func answerOf(r *http.Response) answer { return answer{r.StatusCode, r.Header.Get("ETag")} }
+func resultOf(r *http.Response) result { return result{r.StatusCode, r.Header.Get("ETag")} }
 
-func (d *direct) do(ctx context.Context, method, key string, body []byte, header, condition string) (answer, error) {
+func (d *direct) do(ctx context.Context, method, key string, body []byte, header, condition string) (result, error) {
 	request, err := d.request(ctx, method, key, body, header, condition)
 	if err != nil {
-		return answer{}, err
+		return result{}, err
 	}
 	if d.wire != nil {
 		return d.wire.do(ctx, request, body)
 	}
 	response, err := d.options.HTTPClient.Do(request)
 	if err != nil {
-		return answer{}, err
+		return result{}, err
 	}
-	// What is read leaves the connection to the next request.
-	_, _ = io.CopyN(io.Discard, response.Body, maxAnswer)
+	// The transport reuses a connection only if the body was read to its end.
+	_, _ = io.CopyN(io.Discard, response.Body, maxResponseBytes)
 	_ = response.Body.Close()
-	return answerOf(response), nil
+	return resultOf(response), nil
 }
 
 // request returns a signed request.
@@ -117,7 +117,7 @@ func (d *direct) request(ctx context.Context, method, key string, body []byte, h
 	return request, d.options.HTTPSignerV4.SignHTTP(ctx, credentials, request, unsignedPayload, "s3", d.options.Region, d.now())
 }
 
-// bucketURL asks the SDK where the bucket is, once.
+// bucketURL returns the bucket's URL, which the SDK resolves once.
 func (d *direct) bucketURL(ctx context.Context) (*url.URL, error) {
 	if base := d.base.Load(); base != nil {
 		return base, nil

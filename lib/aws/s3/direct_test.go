@@ -17,14 +17,14 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// TestDirectRequests holds the requests that go past the SDK's client against what S3 checks of them.
+// TestDirectRequests checks the conditions and signatures of the requests that bypass the SDK's client.
 func TestDirectRequests(t *testing.T) {
 	var seen []*http.Request
-	var answer int
+	var status int
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		seen = append(seen, r.Clone(t.Context()))
 		w.Header().Set("ETag", `"2"`)
-		w.WriteHeader(answer)
+		w.WriteHeader(status)
 	}))
 	defer server.Close()
 	at := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
@@ -41,20 +41,20 @@ func TestDirectRequests(t *testing.T) {
 			cfg.Now = func() time.Time { return at }
 			cfg.Wire = test.wire
 			s := open(t, cfg)
-			seen, answer = nil, http.StatusOK
+			seen, status = nil, http.StatusOK
 			if etag, err := s.PutIf(t.Context(), key, []byte("body"), `"1"`); err != nil || etag != `"2"` {
 				t.Fatalf("got %q, %v", etag, err)
 			}
 			if _, err := s.PutIf(t.Context(), key, []byte("body"), ""); err != nil {
 				t.Fatal(err)
 			}
-			answer = http.StatusNotModified
+			status = http.StatusNotModified
 			if body, etag, err := s.GetTagged(t.Context(), key, `"2"`); err != nil || body != nil || etag != `"2"` {
 				t.Fatalf("got %q under %q, %v", body, etag, err)
 			}
 			want := []string{`PUT If-Match "1"`, "PUT If-None-Match *", `GET If-None-Match "2"`}
 			if len(seen) != len(want) {
-				t.Fatalf("%d requests", len(seen))
+				t.Fatalf("got %d requests, want %d", len(seen), len(want))
 			}
 			for i, r := range seen {
 				method, condition, _ := strings.Cut(want[i], " ")
@@ -73,25 +73,26 @@ func TestDirectRequests(t *testing.T) {
 // wire makes connections for direct requests.
 func wire() *s3.Wire { return &s3.Wire{Dial: new(net.Dialer).DialContext} }
 
-// signed returns the header of authorization that the request must have.
+// signed returns the Authorization header that the request must have.
 func signed(t *testing.T, r *http.Request, at time.Time) string {
 	t.Helper()
-	again := r.Clone(t.Context())
-	again.URL.Host, again.URL.Scheme = r.Host, "http"
+	unsigned := r.Clone(t.Context())
+	unsigned.URL.Host, unsigned.URL.Scheme = r.Host, "http"
 	for _, name := range []string{"Authorization", "Accept-Encoding", "User-Agent", "Content-Length"} {
-		again.Header.Del(name)
+		unsigned.Header.Del(name)
 	}
 	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true })
 	credentials := aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "a-test"}
-	if err := signer.SignHTTP(t.Context(), credentials, again, "UNSIGNED-PAYLOAD", "s3", "eu-west-1", at); err != nil {
+	if err := signer.SignHTTP(t.Context(), credentials, unsigned, "UNSIGNED-PAYLOAD", "s3", "eu-west-1", at); err != nil {
 		t.Fatal(err)
 	}
-	return again.Header.Get("Authorization")
+	return unsigned.Header.Get("Authorization")
 }
 
-// TestDirectFailuresAreAskedAgain finds that a direct request's failure says nothing by itself.
-func TestDirectFailuresAreAskedAgain(t *testing.T) {
-	for _, first := range []int{http.StatusForbidden, http.StatusPreconditionFailed, http.StatusInternalServerError, http.StatusServiceUnavailable, 0} {
+// TestDirectFailuresAreRetried: after a failed direct request the SDK's response decides.
+func TestDirectFailuresAreRetried(t *testing.T) {
+	const aborted = 0
+	for _, first := range []int{403, 412, 500, 503, aborted} {
 		for _, second := range []int{http.StatusOK, http.StatusPreconditionFailed} {
 			for _, over := range []*s3.Wire{nil, wire()} {
 				t.Run(fmt.Sprintf("%d, %d, by wire %t", first, second, over != nil), func(t *testing.T) {
@@ -102,7 +103,7 @@ func TestDirectFailuresAreAskedAgain(t *testing.T) {
 						if calls == 1 {
 							status = first
 						}
-						if status == 0 {
+						if status == aborted {
 							panic(http.ErrAbortHandler)
 						}
 						w.Header().Set("ETag", `"2"`)
@@ -113,10 +114,12 @@ func TestDirectFailuresAreAskedAgain(t *testing.T) {
 					cfg.Wire = over
 					etag, err := open(t, cfg).PutIf(t.Context(), "k", []byte("x"), `"1"`)
 					if calls != 2 {
-						t.Errorf("%d requests", calls)
+						t.Errorf("got %d requests, want 2", calls)
 					}
-					if second == http.StatusOK && (err != nil || etag != `"2"`) || second != http.StatusOK && !errors.Is(err, telemetry.ErrConflict) {
-						t.Errorf("got %q, %v", etag, err)
+					if second == http.StatusOK && (err != nil || etag != `"2"`) {
+						t.Errorf("got %q, %v; want the new ETag", etag, err)
+					} else if second != http.StatusOK && !errors.Is(err, telemetry.ErrConflict) {
+						t.Errorf("got %q, %v; want a conflict", etag, err)
 					}
 				})
 			}

@@ -7,8 +7,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// Keys returns up to limit keys, at most 1,000, that begin with prefix and stand
-// behind after, in the order of their bytes. A bucket without any gives none.
+// Keys returns the keys that begin with prefix and sort after after, by their bytes: at
+// most limit, and at most 1,000.
 func (s *Store) Keys(ctx context.Context, prefix, after string, limit int) ([]string, error) {
 	input := &s3.ListObjectsV2Input{Bucket: &s.bucket, MaxKeys: aws.Int32(int32(min(limit, 1000)))}
 	if prefix != "" {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestPutSendsAChecksum: S3 refuses an object without one in a bucket with Object Lock, as
-// the audit's is.
+// TestPutSendsAChecksum: a bucket with Object Lock, as that of the audit trail's anchors,
+// rejects an object without a checksum.
 func TestPutSendsAChecksum(t *testing.T) {
 	var sums []string
 	s := open(t, configured(serve(t, func(r *http.Request) {

@@ -1,8 +1,9 @@
-// Package s3 keeps objects in Amazon S3.
+// Package s3 reads and writes objects in Amazon S3.
 package s3
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -18,31 +19,31 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Config says where the objects are.
+// Config of a Store. AWS and Bucket are required.
 type Config struct {
 	// AWS is the SDK's configuration.
 	AWS    aws.Config
 	Bucket string
 	// PathStyle puts the bucket's name into the path instead of the host name,
-	// as S3-compatible servers on one machine want it.
+	// as S3-compatible servers on one machine require.
 	PathStyle bool
-	// MaxBytes bounds what Get reads; 0 means DefaultMaxBytes.
+	// MaxBytes is the size of the largest object that Get reads; default DefaultMaxBytes.
 	MaxBytes int64
 	// Now is the clock by which GetTagged and PutIf sign; default time.Now.
 	Now func() time.Time
-	// Wire, where it is set, gives GetTagged and PutIf connections of their own
-	// for what succeeds at once; the rest goes over the SDK's.
+	// Wire, if set, makes the first attempt of GetTagged and PutIf over connections of
+	// its own. Retries go through the SDK.
 	Wire *Wire
 }
 
-// DefaultMaxBytes bounds what Get reads when Config names no bound.
+// DefaultMaxBytes is the default of Config.MaxBytes.
 const DefaultMaxBytes = 64 << 20
 
 // Store reads and writes the objects of one bucket. It is safe for concurrent
 // use. Every error wraps one of telemetry's sentinels where one fits:
-// ErrUnavailable when S3 can not be reached in time, throttles or fails inside;
-// ErrNotFound when the bucket or the key does not exist. The SDK has retried by
-// then. A write that failed may have been applied.
+// ErrUnavailable when S3 cannot be reached in time, throttles or has an internal error;
+// ErrNotFound when the bucket or the key does not exist. The SDK has retried before an
+// error is returned. A write that failed may have been applied.
 type Store struct {
 	client   *s3.Client
 	direct   *direct
@@ -55,9 +56,7 @@ func New(cfg Config) (*Store, error) {
 	if cfg.Bucket == "" {
 		return nil, fmt.Errorf("object store: bucket: empty: %w", telemetry.ErrInvalid)
 	}
-	if cfg.MaxBytes == 0 {
-		cfg.MaxBytes = DefaultMaxBytes
-	}
+	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, DefaultMaxBytes)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -65,22 +64,23 @@ func New(cfg Config) (*Store, error) {
 	return &Store{client: client, direct: newDirect(client, cfg), bucket: cfg.Bucket, maxBytes: cfg.MaxBytes}, nil
 }
 
-// Put writes an object and replaces one that is there.
+// Put creates or replaces an object.
 func (s *Store) Put(ctx context.Context, key string, body []byte, contentType string) error {
 	_, err := s.put(ctx, "put", key, body, contentType, nil, nil)
 	return err
 }
 
-// PutIfAbsent writes an object unless there is one under that key: then nothing
-// changes and the error wraps telemetry.ErrConflict. When a first attempt was
-// applied and its answer lost, the retry meets the object that this very call
-// has written and reports the conflict too.
+// PutIfAbsent creates an object. If the key exists, nothing changes and the error
+// wraps telemetry.ErrConflict. That is also the error when S3 applied the first
+// attempt of this call but its response was lost: the retry finds the object.
 func (s *Store) PutIfAbsent(ctx context.Context, key string, body []byte, contentType string) error {
 	_, err := s.put(ctx, "put if absent", key, body, contentType, nil, aws.String("*"))
 	return err
 }
 
-func (s *Store) put(ctx context.Context, op, key string, body []byte, contentType string, ifMatch, ifNoneMatch *string, options ...func(*s3.Options)) (etag string, err error) {
+func (s *Store) put(
+	ctx context.Context, op, key string, body []byte, contentType string, ifMatch, ifNoneMatch *string, options ...func(*s3.Options),
+) (etag string, err error) {
 	if key == "" {
 		return "", fmt.Errorf("%s s3://%s/: key: empty: %w", op, s.bucket, telemetry.ErrInvalid)
 	}
@@ -102,8 +102,8 @@ func (s *Store) put(ctx context.Context, op, key string, body []byte, contentTyp
 	return aws.ToString(out.ETag), nil
 }
 
-// checksum is what S3 compares a body with, and does not take an object without in a
-// bucket with Object Lock: the CRC-32 in base64.
+// checksum returns the body's CRC-32 in base64. S3 verifies it, and requires a checksum
+// in a bucket with Object Lock.
 func checksum(body []byte) string {
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(body)))
 }
@@ -123,7 +123,7 @@ func (s *Store) get(ctx context.Context, key string, ifNoneMatch *string) (body 
 	if err != nil {
 		return nil, "", s.wrap(err, "get", key)
 	}
-	defer out.Body.Close() //nolint:errcheck // read to its end or given up
+	defer out.Body.Close() //nolint:errcheck // read to its end, or the read has failed
 	if body, err = s.read(out); err != nil {
 		return nil, "", s.wrap(err, "get", key)
 	}
@@ -133,7 +133,7 @@ func (s *Store) get(ctx context.Context, key string, ifNoneMatch *string) (body 
 	return body, aws.ToString(out.ETag), nil
 }
 
-// read reads a body up to one byte more than is allowed, at once where its length is known.
+// read reads a body, at most one byte more than maxBytes, into one allocation if its length is known.
 func (s *Store) read(out *s3.GetObjectOutput) ([]byte, error) {
 	limited := io.LimitReader(out.Body, s.maxBytes+1)
 	n := aws.ToInt64(out.ContentLength)
@@ -155,7 +155,7 @@ func (s *Store) wrap(err error, op, key string) error {
 	return fmt.Errorf("%s s3://%s/%s: %w", op, s.bucket, key, failure.Wrap(err, map[string]error{
 		"NoSuchKey": telemetry.ErrNotFound, "NoSuchBucket": telemetry.ErrNotFound,
 		"PreconditionFailed": telemetry.ErrConflict,
-		// Another conditional write of the same key is under way.
+		// Another conditional write of the same key is in progress.
 		"ConditionalRequestConflict": telemetry.ErrUnavailable, "OperationAborted": telemetry.ErrUnavailable,
 		"RequestTimeout":  telemetry.ErrUnavailable,
 		"KeyTooLongError": telemetry.ErrInvalid, "EntityTooLarge": telemetry.ErrInvalid,

@@ -133,7 +133,7 @@ func TestPutIfAbsentHasOneWinner(t *testing.T) {
 	}
 }
 
-func TestGetWhatIsNotThere(t *testing.T) {
+func TestGetNotFound(t *testing.T) {
 	url := serve(t, nil)
 	if _, err := open(t, configured(url)).Get(t.Context(), "none"); !errors.Is(err, telemetry.ErrNotFound) {
 		t.Errorf("no such key: %v", err)
@@ -162,7 +162,7 @@ func TestGetIsBounded(t *testing.T) {
 	}
 }
 
-func TestWrongUse(t *testing.T) {
+func TestInvalidArguments(t *testing.T) {
 	if _, err := s3.New(s3.Config{}); !errors.Is(err, telemetry.ErrInvalid) {
 		t.Errorf("no bucket: %v", err)
 	}
@@ -175,7 +175,7 @@ func TestWrongUse(t *testing.T) {
 	}
 }
 
-func TestFailuresAreToldApart(t *testing.T) {
+func TestClassifiesErrors(t *testing.T) {
 	sentinels := []error{telemetry.ErrInvalid, telemetry.ErrNotFound, telemetry.ErrConflict, telemetry.ErrUnavailable}
 	code := func(c string) string { return `<?xml version="1.0"?><Error><Code>` + c + `</Code></Error>` }
 	for name, tc := range map[string]struct {
@@ -183,14 +183,14 @@ func TestFailuresAreToldApart(t *testing.T) {
 		body   string
 		want   error // nil: none of the sentinels
 	}{
-		"failure inside":     {500, code("InternalError"), telemetry.ErrUnavailable},
+		"internal error":     {500, code("InternalError"), telemetry.ErrUnavailable},
 		"slow down":          {503, code("SlowDown"), telemetry.ErrUnavailable},
 		"throttled":          {400, code("ThrottlingException"), telemetry.ErrUnavailable},
 		"too many":           {429, ``, telemetry.ErrUnavailable},
-		"another under way":  {409, code("ConditionalRequestConflict"), telemetry.ErrUnavailable},
+		"concurrent write":   {409, code("ConditionalRequestConflict"), telemetry.ErrUnavailable},
 		"precondition":       {412, code("PreconditionFailed"), telemetry.ErrConflict},
 		"bare precondition":  {412, ``, telemetry.ErrConflict},
-		"too long a key":     {400, code("KeyTooLongError"), telemetry.ErrInvalid},
+		"key too long":       {400, code("KeyTooLongError"), telemetry.ErrInvalid},
 		"access denied":      {403, code("AccessDenied"), nil},
 		"signature mismatch": {403, code("SignatureDoesNotMatch"), nil},
 	} {
@@ -213,7 +213,7 @@ func TestFailuresAreToldApart(t *testing.T) {
 	}
 }
 
-func TestNothingListens(t *testing.T) {
+func TestConnectionRefused(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	s := open(t, configured(server.URL))

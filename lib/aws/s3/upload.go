@@ -14,16 +14,16 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// partBytes is the length of a part but the last. S3 takes 10,000 parts of 5 MiB and
-// more: 78 GiB at this length.
+// partBytes is the size of each part but the last. S3 accepts up to 10,000 parts of at
+// least 5 MiB: 78 GiB at this size.
 const partBytes = 8 << 20
 
-// Upload writes an object whose length is not known beforehand, in the memory of one
-// part. The object is there after Complete, whole, or never. It is not safe for
-// concurrent use. Every Upload ends in Complete or Abort.
+// Upload is a multipart upload of an object whose size is not known beforehand. It
+// buffers one part. The object exists only after Complete. An Upload is not safe for
+// concurrent use, and ends with Complete or Abort.
 type Upload struct {
 	store       *Store
-	ctx         context.Context //nolint:containedctx // of the whole upload: io.Writer takes none
+	ctx         context.Context //nolint:containedctx // of the whole upload: io.Writer has no parameter for it
 	key         string
 	contentType string
 	buffer      []byte
@@ -33,7 +33,7 @@ type Upload struct {
 	err         error
 }
 
-// Create begins an object. Nothing is sent before there is a whole part.
+// Create starts an upload. It sends nothing until the first part is full.
 func (s *Store) Create(ctx context.Context, key, contentType string) (*Upload, error) {
 	if key == "" {
 		return nil, fmt.Errorf("create s3://%s/: key: empty: %w", s.bucket, telemetry.ErrInvalid)
@@ -41,7 +41,7 @@ func (s *Store) Create(ctx context.Context, key, contentType string) (*Upload, e
 	return &Upload{store: s, ctx: ctx, key: key, contentType: contentType}, nil
 }
 
-// Write implements io.Writer. After an error it returns that error again.
+// Write implements io.Writer. After an error it always returns that error.
 func (u *Upload) Write(p []byte) (written int, err error) {
 	for len(p) > 0 && u.err == nil {
 		if u.buffer == nil {
@@ -57,14 +57,16 @@ func (u *Upload) Write(p []byte) (written int, err error) {
 	return written, u.err
 }
 
-// Bytes is the object's length so far.
+// Bytes returns how many bytes were written so far.
 func (u *Upload) Bytes() int64 { return u.bytes }
 
 // send uploads the buffer as the next part.
 func (u *Upload) send() error {
 	s := u.store
 	if u.id == "" {
-		out, err := s.client.CreateMultipartUpload(u.ctx, &s3.CreateMultipartUploadInput{Bucket: &s.bucket, Key: &u.key, ContentType: &u.contentType})
+		out, err := s.client.CreateMultipartUpload(u.ctx, &s3.CreateMultipartUploadInput{
+			Bucket: &s.bucket, Key: &u.key, ContentType: &u.contentType,
+		})
 		if err != nil {
 			return s.wrap(err, "create", u.key)
 		}
@@ -82,8 +84,9 @@ func (u *Upload) send() error {
 	return nil
 }
 
-// Complete makes the object. With an error there is none, and the parts are gone, or
-// go with the bucket's rule for uploads that were not completed.
+// Complete creates the object from the parts. After an error the object does not exist,
+// and the parts are deleted, at the latest by the bucket's lifecycle rule for incomplete
+// multipart uploads.
 func (u *Upload) Complete() error {
 	if u.err != nil {
 		return errors.Join(u.err, u.Abort())
@@ -109,13 +112,13 @@ func (u *Upload) Complete() error {
 	return nil
 }
 
-// abortTimeout bounds the clean-up, which has to go on after the upload's context ended.
+// abortTimeout is the timeout of Abort, which has to work after the upload's context ended.
 const abortTimeout = 2 * time.Second
 
-// Abort takes back what was sent. After Complete it does nothing.
+// Abort deletes the parts that were sent. After Complete it does nothing.
 func (u *Upload) Abort() error {
 	if u.err == nil {
-		u.err = fmt.Errorf("create s3://%s/%s: given up", u.store.bucket, u.key)
+		u.err = fmt.Errorf("create s3://%s/%s: aborted", u.store.bucket, u.key)
 	}
 	if u.id == "" {
 		return nil
@@ -128,8 +131,8 @@ func (u *Upload) Abort() error {
 	return u.store.wrap(err, "abort", u.key)
 }
 
-// PresignGet returns a URL under which anyone who has it can read the object for that
-// long, as a file of that name. Whether the object exists is not looked at.
+// PresignGet returns a URL with which anyone can read the object until ttl has elapsed,
+// as an attachment named fileName. It does not check that the object exists.
 func (s *Store) PresignGet(ctx context.Context, key, fileName string, ttl time.Duration) (string, error) {
 	disposition := `attachment; filename="` + fileName + `"`
 	request, err := s3.NewPresignClient(s.client).PresignGetObject(ctx,

@@ -33,8 +33,8 @@ func fetch(t *testing.T, url string) ([]byte, *http.Response) {
 	return body, response
 }
 
-// TestUpload writes objects of no, one and several parts and reads them by a presigned
-// address from the local body of S3.
+// TestUpload uploads objects of no, one and several parts and reads them from the emulator
+// of S3 by a presigned URL.
 func TestUpload(t *testing.T) {
 	var parts atomic.Int32
 	s := local(t, func(r *http.Request) {
@@ -57,20 +57,20 @@ func TestUpload(t *testing.T) {
 				t.Fatalf("wrote %d, %v", n, err)
 			}
 			if _, err := s.Get(t.Context(), key); !errors.Is(err, telemetry.ErrNotFound) {
-				t.Errorf("the object is there before it is complete: %v", err)
+				t.Errorf("before Complete: got %v, want not found", err)
 			}
 			if err := u.Complete(); err != nil {
 				t.Fatal(err)
 			}
 			if err := u.Abort(); err != nil {
-				t.Errorf("after the end: %v", err)
+				t.Errorf("abort after Complete: %v", err)
 			}
 			url, err := s.PresignGet(t.Context(), key, "readings.csv", 15*time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !strings.Contains(url, "X-Amz-Expires=900") || !strings.Contains(url, "X-Amz-Signature=") {
-				t.Errorf("address %s", url)
+				t.Errorf("got the URL %s, want it signed for 900 s", url)
 			}
 			body, response := fetch(t, url)
 			if response.StatusCode != http.StatusOK || !bytes.Equal(body, content) || u.Bytes() != int64(c.bytes) {
@@ -83,8 +83,8 @@ func TestUpload(t *testing.T) {
 	}
 }
 
-// TestUploadGivenUp: no object comes of an upload that was aborted or whose context ended.
-func TestUploadGivenUp(t *testing.T) {
+// TestUploadAborted: an upload that was aborted or whose context ended creates no object.
+func TestUploadAborted(t *testing.T) {
 	var aborted atomic.Int32
 	s := local(t, func(r *http.Request) {
 		if r.Method == http.MethodDelete {
@@ -111,7 +111,7 @@ func TestUploadGivenUp(t *testing.T) {
 			t.Errorf("%v, %d uploads aborted", err, aborted.Load())
 		}
 		if _, err := s.Get(t.Context(), "k"); !errors.Is(err, telemetry.ErrNotFound) {
-			t.Errorf("the object is there: %v", err)
+			t.Errorf("got %v, want not found", err)
 		}
 	}
 	if _, err := s.Create(t.Context(), "", "text/csv"); !errors.Is(err, telemetry.ErrInvalid) {

@@ -15,43 +15,43 @@ import (
 	"time"
 )
 
-// Wire says how GetTagged and PutIf make connections of their own. They speak
-// HTTP/1.1 there without a transport, which hands each request from the caller to
-// one goroutine and its answer back from another: with small requests that is
-// most of what they cost.
+// Wire configures the connections over which GetTagged and PutIf speak HTTP/1.1
+// without net/http's Transport. A Transport passes each request to one goroutine and
+// the response back from another, which is most of the cost of a small request.
 type Wire struct {
 	// Dial opens a connection.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// TLS is used for https; nil is the system's roots. The name of the server is set.
+	// TLS is the configuration for https; default the system's roots. ServerName is
+	// set from the URL.
 	TLS *tls.Config
 }
 
 const (
-	// A connection that was used within fresh is taken to be open, one that was
-	// not is looked at, and one that was not used within stale is closed.
-	fresh, stale = 2 * time.Second, time.Minute
-	// lookFor is how long an idle connection is listened to for its end.
-	lookFor = time.Millisecond
-	// maxIdle bounds how many connections are kept.
+	// A connection that was idle for less than probeAfter is reused at once, one that
+	// was idle for longer is probed first, and closed after closeAfter.
+	probeAfter, closeAfter = 2 * time.Second, time.Minute
+	// probeTimeout is how long a probe waits for the connection's end.
+	probeTimeout = time.Millisecond
+	// maxIdle limits the pool.
 	maxIdle = 4
-	// maxAnswer bounds what is read of an answer's body: an error's text is a few hundred bytes.
-	maxAnswer = 64 << 10
+	// maxResponseBytes limits a response's body: an error document is a few hundred bytes.
+	maxResponseBytes = 64 << 10
 )
 
-var errNotOne = errors.New("not one whole answer")
+var errResponse = errors.New("not exactly one complete response")
 
-// wire keeps connections to one host. It tries each request once, and does not
-// say whether one that has failed was received.
+// wire is a pool of connections to one host. It sends each request once; a request
+// that failed may have been received.
 type wire struct {
 	Wire
 
 	now  func() time.Time
 	mu   sync.Mutex
-	idle []*line // the one used last is the last
+	idle []*wireConn // the most recently used is the last
 }
 
-// line is a connection in the hands of one request.
-type line struct {
+// wireConn is a connection, which one request uses at a time.
+type wireConn struct {
 	conn   net.Conn
 	reader *bufio.Reader
 	head   bytes.Buffer
@@ -59,26 +59,26 @@ type line struct {
 }
 
 // do sends a signed request whose ContentLength is the body's length.
-func (w *wire) do(ctx context.Context, request *http.Request, body []byte) (answer, error) {
-	l := w.take()
-	if l == nil {
+func (w *wire) do(ctx context.Context, request *http.Request, body []byte) (result, error) {
+	c := w.idleConn()
+	if c == nil {
 		var err error
-		if l, err = w.open(ctx, request.URL.Scheme == "https", request.URL.Hostname(), request.URL.Port()); err != nil {
-			return answer{}, err
+		if c, err = w.dial(ctx, request.URL.Scheme == "https", request.URL.Hostname(), request.URL.Port()); err != nil {
+			return result{}, err
 		}
 	}
-	stop := context.AfterFunc(ctx, func() { _ = l.conn.SetDeadline(time.Unix(1, 0)) })
-	a, goesOn, err := l.exchange(request, body)
-	if !stop() || err != nil || !goesOn {
-		_ = l.conn.Close()
-		return a, err
+	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetDeadline(time.Unix(1, 0)) })
+	r, reusable, err := c.roundTrip(request, body)
+	if !stop() || err != nil || !reusable {
+		_ = c.conn.Close()
+		return r, err
 	}
-	w.keep(l)
-	return a, nil
+	w.release(c)
+	return r, nil
 }
 
-// take returns a connection that seems to be open, or nil.
-func (w *wire) take() *line {
+// idleConn removes a connection from the pool that seems to be open; nil if there is none.
+func (w *wire) idleConn() *wireConn {
 	for {
 		w.mu.Lock()
 		n := len(w.idle)
@@ -86,29 +86,30 @@ func (w *wire) take() *line {
 			w.mu.Unlock()
 			return nil
 		}
-		l := w.idle[n-1]
+		c := w.idle[n-1]
 		w.idle = w.idle[:n-1]
 		w.mu.Unlock()
-		if age := w.now().Sub(l.used); age < fresh || age < stale && l.open() {
-			return l
+		if idle := w.now().Sub(c.used); idle < probeAfter || idle < closeAfter && c.open() {
+			return c
 		}
-		_ = l.conn.Close()
+		_ = c.conn.Close()
 	}
 }
 
-func (w *wire) keep(l *line) {
-	l.used = w.now()
+// release returns a connection to the pool.
+func (w *wire) release(c *wireConn) {
+	c.used = w.now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.idle) == maxIdle {
 		_ = w.idle[0].conn.Close()
 		w.idle = append(w.idle[:0], w.idle[1:]...)
 	}
-	w.idle = append(w.idle, l)
+	w.idle = append(w.idle, c)
 }
 
-// open makes a connection.
-func (w *wire) open(ctx context.Context, secure bool, host, port string) (*line, error) {
+// dial opens a connection.
+func (w *wire) dial(ctx context.Context, secure bool, host, port string) (*wireConn, error) {
 	if port == "" {
 		port = "80"
 		if secure {
@@ -131,47 +132,48 @@ func (w *wire) open(ctx context.Context, secure bool, host, port string) (*line,
 		}
 		conn = over
 	}
-	return &line{conn: conn, reader: bufio.NewReader(conn)}, nil
+	return &wireConn{conn: conn, reader: bufio.NewReader(conn)}, nil
 }
 
-// open reports whether an idle connection has been neither closed nor spoken on.
-func (l *line) open() bool {
-	if err := l.conn.SetReadDeadline(time.Now().Add(lookFor)); err != nil {
+// open probes an idle connection: it reports false if the server has closed it or sent
+// anything.
+func (c *wireConn) open() bool {
+	if err := c.conn.SetReadDeadline(time.Now().Add(probeTimeout)); err != nil {
 		return false
 	}
-	_, err := l.reader.Peek(1)
-	late, ok := errors.AsType[net.Error](err)
-	return ok && late.Timeout() && l.conn.SetReadDeadline(time.Time{}) == nil
+	_, err := c.reader.Peek(1)
+	netErr, ok := errors.AsType[net.Error](err)
+	return ok && netErr.Timeout() && c.conn.SetReadDeadline(time.Time{}) == nil
 }
 
-// exchange writes a request, reads its answer, and says whether the connection
-// can take another.
-func (l *line) exchange(request *http.Request, body []byte) (a answer, goesOn bool, err error) {
-	h := &l.head
+// roundTrip writes a request, reads its response, and reports whether the connection
+// can be reused.
+func (c *wireConn) roundTrip(request *http.Request, body []byte) (r result, reusable bool, err error) {
+	h := &c.head
 	h.Reset()
 	h.WriteString(request.Method + " " + request.URL.RequestURI() + " HTTP/1.1\r\nHost: " + request.Host + "\r\n")
 	if body != nil {
 		h.WriteString("Content-Length: " + strconv.Itoa(len(body)) + "\r\n")
 	}
 	if err := request.Header.Write(h); err != nil {
-		return a, false, err
+		return r, false, err
 	}
 	h.WriteString("\r\n")
 	parts := net.Buffers{h.Bytes(), body}
-	if _, err := parts.WriteTo(l.conn); err != nil {
-		return a, false, fmt.Errorf("send: %w", err)
+	if _, err := parts.WriteTo(c.conn); err != nil {
+		return r, false, fmt.Errorf("send the request: %w", err)
 	}
-	response, err := http.ReadResponse(l.reader, request)
+	response, err := http.ReadResponse(c.reader, request)
 	if err != nil {
-		return a, false, fmt.Errorf("read the answer: %w", err)
+		return r, false, fmt.Errorf("read the response: %w", err)
 	}
 	defer response.Body.Close() //nolint:errcheck // read to its end
-	n, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswer+1))
+	n, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxResponseBytes+1))
 	if err != nil {
-		return a, false, fmt.Errorf("read the answer: %w", err)
+		return r, false, fmt.Errorf("read the response: %w", err)
 	}
-	if n > maxAnswer || response.StatusCode < http.StatusOK || l.reader.Buffered() > 0 {
-		return a, false, errNotOne
+	if n > maxResponseBytes || response.StatusCode < http.StatusOK || c.reader.Buffered() > 0 {
+		return r, false, errResponse
 	}
-	return answerOf(response), !response.Close, nil
+	return resultOf(response), !response.Close, nil
 }

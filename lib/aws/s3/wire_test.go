@@ -32,24 +32,24 @@ func (d *dialed) dial(ctx context.Context, network, address string) (net.Conn, e
 	return d.last, err
 }
 
-// refusing is the transport of a client that is not to be used.
-type refusing struct{ calls atomic.Int64 }
+// broken is a transport that counts requests and sends none.
+type broken struct{ calls atomic.Int64 }
 
-func (r *refusing) Do(*http.Request) (*http.Response, error) {
+func (r *broken) Do(*http.Request) (*http.Response, error) {
 	r.calls.Add(1)
 	return nil, errors.New("not over the transport")
 }
 
-// wired returns a store with connections of its own, and what it has to do with them.
-func wired(t *testing.T, cfg s3.Config) (*s3.Store, *dialed, *refusing) {
+// wired returns a store with connections of its own, their counter, and the SDK's transport.
+func wired(t *testing.T, cfg s3.Config) (*s3.Store, *dialed, *broken) {
 	t.Helper()
-	d, other := &dialed{}, &refusing{}
+	d, other := &dialed{}, &broken{}
 	cfg.Wire = &s3.Wire{Dial: d.dial}
 	cfg.AWS.HTTPClient = other
 	return open(t, cfg), d, other
 }
 
-func TestWireKeepsItsConnection(t *testing.T) {
+func TestWireReusesConnections(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	cfg := configured(localURL(t, nil))
 	cfg.Now = func() time.Time { return now }
@@ -69,7 +69,7 @@ func TestWireKeepsItsConnection(t *testing.T) {
 	if n := d.n.Load(); n != 2 || other.calls.Load() != 0 { // another after two minutes
 		t.Errorf("%d connections, %d requests over the transport", n, other.calls.Load())
 	}
-	// A connection that has ended is left, at once or when it is looked at.
+	// A closed connection is dropped: by the failed request, or by the probe before the request.
 	for _, wait := range []time.Duration{0, 3 * time.Second} {
 		if err := d.last.Close(); err != nil {
 			t.Fatal(err)
@@ -84,7 +84,7 @@ func TestWireKeepsItsConnection(t *testing.T) {
 		}
 	}
 	if other.calls.Load() != 1 {
-		t.Errorf("%d requests were asked again, want 1", other.calls.Load())
+		t.Errorf("got %d requests over the transport, want 1", other.calls.Load())
 	}
 }
 
@@ -104,12 +104,14 @@ func TestWireOverTLS(t *testing.T) {
 		calls int64
 	}{"known": {roots, 0}, "unknown": {x509.NewCertPool(), 2}} {
 		t.Run(name, func(t *testing.T) {
-			d, other := &dialed{}, &refusing{}
+			d, other := &dialed{}, &broken{}
 			cfg := configured(server.URL)
-			cfg.AWS.HTTPClient, cfg.Wire = other, &s3.Wire{Dial: d.dial, TLS: &tls.Config{RootCAs: test.roots, MinVersion: tls.VersionTLS13}}
+			cfg.AWS.HTTPClient = other
+			cfg.Wire = &s3.Wire{Dial: d.dial, TLS: &tls.Config{RootCAs: test.roots, MinVersion: tls.VersionTLS13}}
 			s := open(t, cfg)
 			for range 2 {
-				if etag, err := s.PutIf(t.Context(), "k", make([]byte, 200_000), `"1"`); (err == nil && etag == `"2"`) != (test.calls == 0) {
+				etag, err := s.PutIf(t.Context(), "k", make([]byte, 200_000), `"1"`)
+				if (err == nil && etag == `"2"`) != (test.calls == 0) {
 					t.Errorf("got %q, %v", etag, err)
 				}
 			}
@@ -120,10 +122,10 @@ func TestWireOverTLS(t *testing.T) {
 	}
 }
 
-// TestWireDoubtsAnswers holds it against servers that do not answer as they should:
-// what is not one whole success is asked again over the transport.
-func TestWireDoubtsAnswers(t *testing.T) {
-	for name, answer := range map[string]string{
+// TestWireRejectsBadResponses: a request is repeated over the transport unless its
+// response was exactly one complete success.
+func TestWireRejectsBadResponses(t *testing.T) {
+	for name, response := range map[string]string{
 		"nothing":        "",
 		"not HTTP":       "hello\r\n\r\n",
 		"cut off":        "HTTP/1.1 200 OK\r\nETag: \"2\"\r\nContent-Length: 9\r\n\r\nabc",
@@ -146,7 +148,7 @@ func TestWireDoubtsAnswers(t *testing.T) {
 						return
 					}
 					_, _ = conn.Read(make([]byte, 4096))
-					_, _ = io.WriteString(conn, answer)
+					_, _ = io.WriteString(conn, response)
 					_ = conn.Close()
 				}
 			}()
@@ -155,14 +157,14 @@ func TestWireDoubtsAnswers(t *testing.T) {
 				t.Errorf("got %q, %v", etag, err)
 			}
 			if other.calls.Load() != 1 {
-				t.Errorf("asked again %d times", other.calls.Load())
+				t.Errorf("got %d requests over the transport, want 1", other.calls.Load())
 			}
 		})
 	}
 }
 
 func TestWireEndsWithItsContext(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // nobody answers
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and never responds
 	if err != nil {
 		t.Fatal(err)
 	}
