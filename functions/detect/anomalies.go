@@ -10,19 +10,19 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// database is the part of the pool and its writer that keeps anomalies.
+// database is what anomalies needs of a timescale.Pool and its Writer.
 type database interface {
-	// AddAnomalies keeps what was found, except of devices and metrics that are not
-	// known, which it counts.
+	// AddAnomalies inserts anomalies. It leaves out and counts those whose device or
+	// metric the database does not have.
 	AddAnomalies(ctx context.Context, found []directory.Anomaly) (added, unknown int, err error)
-	// AddNames adds names that have no event yet; telemetry.ErrInvalid when
-	// that will never be.
+	// AddNames inserts the batch's devices and metrics, before their first event. It
+	// returns telemetry.ErrInvalid if they are rejected permanently.
 	AddNames(ctx context.Context, names *telemetry.Batch) error
 }
 
-// anomalies is the database as the use-case wants it. Detector and store read the
-// stream on their own, so an anomaly may come before the event that it is about:
-// then its names are added, as the store would.
+// anomalies implements detect.Anomalies over the database. Detector and store read the
+// stream independently, so an anomaly may be inserted before its event: then anomalies
+// adds the names of its device and metric, as the store would.
 type anomalies struct {
 	database database
 	log      *slog.Logger
@@ -41,20 +41,20 @@ func (a anomalies) Add(ctx context.Context, found []directory.Anomaly) (detect.A
 	}
 	switch {
 	case err == nil:
-		// What is unknown still is past the gateway's bound on names: its events are not
+		// Those that are left exceed the gateway's limit of names: their events are not
 		// stored either.
 		if unknown > 0 {
-			a.log.LogAttrs(ctx, slog.LevelWarn, "anomalies of devices or metrics that can not be stored", slog.Int("anomalies", unknown))
+			a.log.LogAttrs(ctx, slog.LevelWarn, "anomalies rejected: too many devices or metrics", slog.Int("anomalies", unknown))
 		}
 		return detect.AddResult{Added: added, Duplicates: len(found) - added - unknown, Rejected: unknown}, nil
 	case !errors.Is(err, telemetry.ErrInvalid):
 		return detect.AddResult{Added: added}, err
 	case len(found) == 1:
-		a.log.LogAttrs(ctx, slog.LevelError, "the database refuses an anomaly", slog.String("gateway", string(found[0].Gateway)),
+		a.log.LogAttrs(ctx, slog.LevelError, "the database rejected an anomaly", slog.String("gateway", string(found[0].Gateway)),
 			slog.String("kind", string(found[0].Kind)), slog.String("error", err.Error()))
 		return detect.AddResult{Rejected: 1}, nil
 	}
-	// One of them is refused, and must not keep the others, or the shard, from going on.
+	// Bisect: a rejected anomaly must block neither the others nor the shard.
 	half := len(found) / 2
 	first, err := a.Add(ctx, found[:half])
 	if err != nil {
@@ -62,12 +62,13 @@ func (a anomalies) Add(ctx context.Context, found []directory.Anomaly) (detect.A
 	}
 	second, err := a.Add(ctx, found[half:])
 	return detect.AddResult{
-		Added: added + first.Added + second.Added, Duplicates: first.Duplicates + second.Duplicates - added, Rejected: first.Rejected + second.Rejected,
+		Added:      added + first.Added + second.Added,
+		Duplicates: first.Duplicates + second.Duplicates - added, Rejected: first.Rejected + second.Rejected,
 	}, err
 }
 
-// addNames adds the names, gateway by gateway, so that one at its limit does
-// not keep another from it.
+// addNames adds the names gateway by gateway, so that one at its limit does not affect
+// the others.
 func (a anomalies) addNames(ctx context.Context, found []directory.Anomaly) error {
 	byGateway := make(map[telemetry.GatewayID]*telemetry.Batch)
 	for i := range found {
@@ -85,7 +86,8 @@ func (a anomalies) addNames(ctx context.Context, found []directory.Anomaly) erro
 	for gateway, b := range byGateway {
 		err := a.database.AddNames(ctx, b)
 		if errors.Is(err, telemetry.ErrInvalid) {
-			a.log.LogAttrs(ctx, slog.LevelWarn, "names cannot be added", slog.String("gateway", string(gateway)), slog.String("error", err.Error()))
+			a.log.LogAttrs(ctx, slog.LevelWarn, "names of devices or metrics rejected",
+				slog.String("gateway", string(gateway)), slog.String("error", err.Error()))
 			continue
 		}
 		if err != nil {

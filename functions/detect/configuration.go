@@ -9,7 +9,7 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-// configuration is the database's tables as the use-case wants them.
+// configuration implements detect.Configurations over the database.
 type configuration struct{ pool *timescale.Pool }
 
 var _ detect.Configurations = configuration{}
@@ -25,13 +25,13 @@ func (c configuration) Configuration(ctx context.Context) (detect.Configuration,
 	}
 	out := detect.Configuration{Rules: rules}
 	for _, m := range machines {
-		own := detect.Machine{Gateway: m.GatewayPattern, Device: m.DevicePattern}
+		machine := detect.Machine{Gateway: m.GatewayPattern, Device: m.DevicePattern}
 		for _, metric := range []telemetry.MetricName{m.StateMetric, m.CountMetric, m.GoodMetric} {
 			if metric != "" {
-				own.Unscored = append(own.Unscored, metric)
+				machine.Unscored = append(machine.Unscored, metric)
 			}
 		}
-		out.Machines = append(out.Machines, own)
+		out.Machines = append(out.Machines, machine)
 	}
 	return out, err
 }

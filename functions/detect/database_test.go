@@ -18,11 +18,11 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
-// TestTheDatabaseHasWhatTheDetectorFinds runs the function over a real database whose
-// store has not stored anything yet: a fault of a machine's temperature, and rules.
-func TestTheDatabaseHasWhatTheDetectorFinds(t *testing.T) {
+// TestAnomaliesInDatabase runs the function over a real database that has no events
+// yet. A machine's temperature has a fault, which a rule watches as well.
+func TestAnomaliesInDatabase(t *testing.T) {
 	pool, _ := timescaletest.Open(t)
-	p, to := fleettest.New(t, 2, 2, 2, noon), &posted{}
+	p, bus := fleettest.New(t, 2, 2, 2, noon), &fakeBus{}
 	device := p.Gateways[0].Machines[0].Name()
 	high := 500.0
 	entry := trail.Entry{Time: 1, Actor: "test", Action: "alarm-rule.create", Object: "alarm-rules/", Site: "plant-1", Detail: "{}"}
@@ -34,8 +34,8 @@ func TestTheDatabaseHasWhatTheDetectorFinds(t *testing.T) {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	keep := anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, log}
-	h, _ := newHandler(t, keep, to, configuration{pool}, nil)
+	a := anomalies{poolWriter{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, log}
+	h, _ := newHandler(t, a, bus, configuration{pool}, nil)
 	var all []fleettest.Record
 	for s := range 150 {
 		if s == 140 {
@@ -44,9 +44,9 @@ func TestTheDatabaseHasWhatTheDetectorFinds(t *testing.T) {
 		all = append(all, p.Run(noon.Add(time.Duration(s)*time.Second), 1)...)
 	}
 	for part := range slices.Chunk(all, 7) {
-		answer, err := h.Invoke(t.Context(), fleettest.Payload(part))
-		if err != nil || string(answer) != `{"batchItemFailures":[]}` {
-			t.Fatalf("%s, %v", answer, err)
+		response, err := h.Invoke(t.Context(), fleettest.Payload(part))
+		if want := `{"batchItemFailures":[]}`; err != nil || string(response) != want {
+			t.Fatalf("got response %s, %v, want %s", response, err, want)
 		}
 	}
 	found, err := pool.Anomalies(t.Context(), directory.AnomalyFilter{Site: "plant-1", Limit: 10000})
@@ -56,44 +56,48 @@ func TestTheDatabaseHasWhatTheDetectorFinds(t *testing.T) {
 	at := telemetry.MicrosOf(noon.Add(140 * time.Second))
 	for kind, want := range map[directory.AnomalyKind]directory.RuleID{directory.ByScore: "", directory.ByThreshold: rule.ID} {
 		if !slices.ContainsFunc(found, func(a directory.Anomaly) bool {
-			return a.Kind == kind && a.Rule == want && string(a.Device) == device && a.Metric == "temperature" && a.Time == at && *a.Value > 500
+			return a.Kind == kind && a.Rule == want && string(a.Device) == device && a.Metric == "temperature" &&
+				a.Time == at && *a.Value > 500
 		}) {
-			t.Errorf("none by %s in %d", kind, len(found))
+			t.Errorf("got no anomaly of kind %s among %d, want the fault", kind, len(found))
 		}
 	}
-	if len(to.events) != len(found) {
-		t.Errorf("told of %d, found %d", len(to.events), len(found))
+	if len(bus.events) != len(found) {
+		t.Errorf("got %d events on the bus, want %d", len(bus.events), len(found))
 	}
 	ids := map[string]bool{}
-	for _, e := range to.events {
+	for _, e := range bus.events {
 		var d detail
-		if err := json.Unmarshal(e.Detail, &d); err != nil || d.ID == "" || ids[d.ID] || d.Site != "plant-1" || d.Kind == "" || e.Type != "anomaly" {
-			t.Errorf("%s, %v", e.Detail, err)
+		if err := json.Unmarshal(e.Detail, &d); err != nil || d.ID == "" || ids[d.ID] || d.Site != "plant-1" || d.Kind == "" ||
+			e.Type != "anomaly" {
+			t.Errorf("got event of type %s: %s, %v; want an anomaly of plant-1 with an id of its own", e.Type, e.Detail, err)
 		}
 		ids[d.ID] = true
 	}
 
-	// Another process, which knows nothing, finds the same and adds none.
-	again, _ := newHandler(t, keep, &posted{}, configuration{pool}, nil)
-	if _, err := again.Invoke(t.Context(), fleettest.Payload(all)); err != nil {
+	// Another process without a saved state finds the same anomalies and adds none.
+	other, _ := newHandler(t, a, &fakeBus{}, configuration{pool}, nil)
+	if _, err := other.Invoke(t.Context(), fleettest.Payload(all)); err != nil {
 		t.Fatal(err)
 	}
 	same, err := pool.Anomalies(t.Context(), directory.AnomalyFilter{Site: "plant-1", Limit: 10000})
 	if err != nil || len(same) != len(found) {
-		t.Errorf("%d after all came again, want %d, %v", len(same), len(found), err)
+		t.Errorf("after all records were processed twice: got %d anomalies, %v, want %d", len(same), err, len(found))
 	}
 	// States and counters are not scored.
 	for _, a := range found {
 		if slices.Contains([]telemetry.MetricName{"state", "cycle_count", "good_count"}, a.Metric) {
-			t.Errorf("%s is scored", a.Metric)
+			t.Errorf("got an anomaly of %s, want none of states and counters", a.Metric)
 		}
 	}
 }
 
-// TestDevicesPastTheBound has anomalies of names that the database will not take.
-func TestDevicesPastTheBound(t *testing.T) {
+// TestRejectedAnomalies adds anomalies of devices above the limit of their gateway, and
+// one that violates a constraint.
+func TestRejectedAnomalies(t *testing.T) {
 	pool, _ := timescaletest.Open(t)
-	keep := anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{DevicesPerGateway: 2})}, slog.New(slog.DiscardHandler)}
+	writer := timescale.NewWriter(pool, timescale.WriterConfig{DevicesPerGateway: 2})
+	a := anomalies{poolWriter{pool, writer}, slog.New(slog.DiscardHandler)}
 	of := func(gateway string, n int) (out []directory.Anomaly) {
 		for i := range n {
 			out = append(out, directory.Anomaly{
@@ -104,32 +108,32 @@ func TestDevicesPastTheBound(t *testing.T) {
 		return out
 	}
 	for range 2 {
-		kept, err := keep.Add(t.Context(), append(of("large", 3), of("small", 2)...))
-		if err != nil || kept.Rejected != 3 || kept.Added+kept.Duplicates != 2 {
-			t.Errorf("%+v, %v", kept, err)
+		got, err := a.Add(t.Context(), append(of("large", 3), of("small", 2)...))
+		if err != nil || got.Rejected != 3 || got.Added+got.Duplicates != 2 {
+			t.Errorf("got %+v, %v, want 3 rejected and 2 others", got, err)
 		}
 	}
-	// One that the database refuses does not keep the others from it.
+	// A rejected anomaly does not affect the others.
 	wrong := of("small", 2)
 	wrong = append(wrong, directory.Anomaly{Gateway: "small", Device: "d0", Time: 2, Kind: "phase of the moon", Severity: directory.Info})
 	wrong = append(wrong, directory.Anomaly{Gateway: "small", Device: "d1", Time: 2, Kind: directory.ByMachine, Severity: directory.Info})
-	kept, err := keep.Add(t.Context(), wrong)
-	if want := (detect.AddResult{Added: 1, Duplicates: 2, Rejected: 1}); err != nil || kept != want {
-		t.Errorf("%+v, %v; want %+v", kept, err, want)
+	got, err := a.Add(t.Context(), wrong)
+	if want := (detect.AddResult{Added: 1, Duplicates: 2, Rejected: 1}); err != nil || got != want {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 }
 
-func TestDatabaseAway(t *testing.T) {
+func TestDatabaseUnavailable(t *testing.T) {
 	pool, err := timescale.Open(t.Context(), timescale.PoolConfig{DSN: "postgres://u@127.0.0.1:1/d", MaxAttempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	keep := anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, slog.New(slog.DiscardHandler)}
-	if _, err := keep.Add(t.Context(), []directory.Anomaly{{Gateway: "g"}}); !errors.Is(err, telemetry.ErrUnavailable) {
-		t.Errorf("got %v", err)
+	a := anomalies{poolWriter{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, slog.New(slog.DiscardHandler)}
+	if _, err := a.Add(t.Context(), []directory.Anomaly{{Gateway: "g"}}); !errors.Is(err, telemetry.ErrUnavailable) {
+		t.Errorf("Add: got %v, want an error that wraps telemetry.ErrUnavailable", err)
 	}
 	if _, err := (configuration{pool}).Configuration(t.Context()); !errors.Is(err, telemetry.ErrUnavailable) {
-		t.Errorf("got %v", err)
+		t.Errorf("Configuration: got %v, want an error that wraps telemetry.ErrUnavailable", err)
 	}
 }

@@ -17,11 +17,11 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// posted is a bus in memory.
-type posted struct{ events []eventbridge.Event }
+// fakeBus records the events that it accepts.
+type fakeBus struct{ events []eventbridge.Event }
 
-func (p *posted) Put(_ context.Context, events []eventbridge.Event) (int, error) {
-	p.events = append(p.events, events...)
+func (f *fakeBus) Put(_ context.Context, events []eventbridge.Event) (int, error) {
+	f.events = append(f.events, events...)
 	return len(events), nil
 }
 
@@ -32,8 +32,11 @@ func (machines) Configuration(context.Context) (detect.Configuration, error) {
 	return detect.Configuration{Machines: detect.DefaultMachines()}, nil
 }
 
-// newHandler is the function over what a test has; nil objects are memory.
-func newHandler(tb testing.TB, a detect.Anomalies, to bus, c detect.Configurations, objects shardstate.Objects) (*detect.Handler, *prometheus.Registry) {
+// newHandler returns the function's handler over a test's dependencies, and its metrics.
+// If objects is nil, its states are in memory.
+func newHandler(
+	tb testing.TB, a detect.Anomalies, to bus, c detect.Configurations, objects shardstate.Objects,
+) (*detect.Handler, *prometheus.Registry) {
 	tb.Helper()
 	if objects == nil {
 		objects = &shardstatetest.Memory{}

@@ -1,5 +1,5 @@
-// Command detect is the function that reads the stream, finds anomalies and raises
-// alarms. Its environment is read in settings.go, and by lambdahost.NewHost.
+// Command detect is the Lambda function that finds anomalies in the stream and raises
+// alarms. settings.go and lambdahost.NewHost read its environment.
 package main
 
 import lambdahost "github.com/insighthub/insighthub/lib/lambda/host"

@@ -21,7 +21,7 @@ import (
 	"github.com/insighthub/insighthub/lib/lambda/metrics/metricstest"
 )
 
-func TestBuildNamesWhatIsMissing(t *testing.T) {
+func TestBuildNamesMissingVariables(t *testing.T) {
 	_, err := lambdahost.New(t.Context(), func(string) string { return "" }, slog.New(slog.DiscardHandler), build)
 	for _, name := range []string{"STREAM_NAME", "STATE_BUCKET", "DATABASE_SECRET_ARN", "EVENT_BUS"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
@@ -52,12 +52,13 @@ func TestMetrics(t *testing.T) {
 	}
 	defer instance.Shutdown(t.Context())
 	metricstest.Check(t, instance, "insighthub_invocations_total", "insighthub_anomalies_total", "insighthub_detect_events_total",
-		"insighthub_detect_invocations_total", "insighthub_detect_notifications_total", "insighthub_detect_scores_exported_total", "insighthub_detect_poison_records_total",
-		"insighthub_detect_rejected_anomalies_total", "insighthub_detect_phase_seconds_total", "insighthub_detect_state_bytes")
+		"insighthub_detect_invocations_total", "insighthub_detect_notifications_total", "insighthub_detect_scores_exported_total",
+		"insighthub_detect_poison_records_total", "insighthub_detect_rejected_anomalies_total", "insighthub_detect_phase_seconds_total",
+		"insighthub_detect_state_bytes")
 }
 
-// TestEventsOnTheBus reads back what the local bus has got.
-func TestEventsOnTheBus(t *testing.T) {
+// TestEventsOnBus publishes to the emulator of EventBridge.
+func TestEventsOnBus(t *testing.T) {
 	var lines bytes.Buffer
 	server := httptest.NewServer(events.New(t.Context(), events.Config{Buses: []string{"anomalies"}, Out: &lines, Now: time.Now}).Handler())
 	defer server.Close()
@@ -71,23 +72,27 @@ func TestEventsOnTheBus(t *testing.T) {
 		t.Fatal(err)
 	}
 	value := 1.5
-	told, err := notifier{to}.Notify(t.Context(), []directory.Anomaly{
-		{Site: "s", Gateway: "g", Device: "d", Metric: `m"`, Time: 1_500_000, Kind: directory.ByScore, Score: 0.5, Value: &value, Severity: directory.Warning, Message: "new"},
+	sent, err := notifier{to}.Notify(t.Context(), []directory.Anomaly{
+		{
+			Site: "s", Gateway: "g", Device: "d", Metric: `m"`, Time: 1_500_000, Kind: directory.ByScore,
+			Score: 0.5, Value: &value, Severity: directory.Warning, Message: "new",
+		},
 		{Site: "s", Gateway: "g", Device: "d", Kind: directory.ByMachine, Severity: directory.Warning},
 	})
-	if err != nil || told != 2 {
-		t.Fatalf("%d told, %v", told, err)
+	if err != nil || sent != 2 {
+		t.Fatalf("got %d sent, %v, want 2", sent, err)
 	}
 	first, second, _ := strings.Cut(lines.String(), "\n")
 	for _, want := range []string{
 		`"source":"insighthub.detect"`, `"detail-type":"anomaly"`, `"time":"1970-01-01T00:00:01Z"`,
-		`"site":"s","gateway":"g","device":"d","metric":"m\"","time":"1970-01-01T00:00:01.5Z","kind":"score","score":0.5,"value":1.5,"severity":"warning","message":"new"}`,
+		`"site":"s","gateway":"g","device":"d","metric":"m\"","time":"1970-01-01T00:00:01.5Z",` +
+			`"kind":"score","score":0.5,"value":1.5,"severity":"warning","message":"new"}`,
 	} {
 		if !strings.Contains(first, want) {
-			t.Errorf("%s lacks %s", first, want)
+			t.Errorf("got %s, want it to contain %s", first, want)
 		}
 	}
 	if !strings.Contains(second, `"kind":"machine"`) || strings.Contains(second, "metric") || strings.Contains(second, "value") {
-		t.Errorf("%s", second)
+		t.Errorf("got %s, want an event of kind machine without metric and value", second)
 	}
 }

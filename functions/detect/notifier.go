@@ -12,37 +12,37 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// eventSource and eventType are what rules on the bus go by.
+// eventSource and eventType are the source and detail-type that rules on the bus match.
 const (
 	eventSource = "insighthub.detect"
 	eventType   = "anomaly"
 )
 
-// detail is an event's detail. A repetition has the same id.
+// detail is the detail of an event. A duplicate event has the same id.
 type detail struct {
 	ID       string                `json:"id"`
 	Site     telemetry.SiteID      `json:"site"`
 	Gateway  telemetry.GatewayID   `json:"gateway"`
 	Device   telemetry.DeviceName  `json:"device"`
-	Metric   telemetry.MetricName  `json:"metric,omitempty"` // of a machine's none
+	Metric   telemetry.MetricName  `json:"metric,omitempty"` // not of a machine
 	Time     time.Time             `json:"time"`
 	Kind     directory.AnomalyKind `json:"kind"`
-	Rule     directory.RuleID      `json:"rule,omitempty"` // of the detector's none
+	Rule     directory.RuleID      `json:"rule,omitempty"` // not of a detector
 	Score    float64               `json:"score"`
 	Value    *float64              `json:"value,omitempty"`
 	Severity directory.Severity    `json:"severity"`
 	Message  string                `json:"message"`
 }
 
-// bus takes events.
+// bus publishes events.
 type bus interface {
-	// Put returns how many the bus has taken; the error says why not all.
-	Put(ctx context.Context, events []eventbridge.Event) (taken int, err error)
+	// Put returns how many the bus has accepted; the error says why not all.
+	Put(ctx context.Context, events []eventbridge.Event) (accepted int, err error)
 }
 
 var _ bus = (*eventbridge.Bus)(nil)
 
-// notifier is the bus as the use-case wants it.
+// notifier implements detect.Notifier over the bus.
 type notifier struct{ bus bus }
 
 var _ detect.Notifier = notifier{}

@@ -91,9 +91,7 @@ func seriesOf(found []directory.Anomaly) (series []remotewrite.Series, anomalies
 					{Name: "metric", Value: string(a.Metric)},
 					{Name: "site", Value: string(a.Site)},
 				},
-				Metadata: remotewrite.Metadata{
-					Type: remotewrite.Gauge, Help: "Score of an anomaly at the time of its event; 1 for alarms of rules.",
-				},
+				Metadata: remotewrite.Metadata{Type: remotewrite.Gauge, Help: "Score of an anomaly at the time of its event."},
 			})
 			anomalies = append(anomalies, 0)
 		}

@@ -16,7 +16,7 @@ type settings struct {
 }
 
 func parse(env *lambdahost.Env) settings {
-	const most = 30_000 // series of a shard, which maxStateBytes limits
+	const maxSeries = 30_000 // of a shard, so that its state is below maxStateBytes
 	return settings{
 		stream:    env.Required("STREAM_NAME"),
 		bucket:    env.Required("STATE_BUCKET"),
@@ -24,8 +24,8 @@ func parse(env *lambdahost.Env) settings {
 		secretARN: env.Required("DATABASE_SECRET_ARN"),
 		bus:       env.Required("EVENT_BUS"),
 		limits: detect.Limits{
-			Series:        env.Int("MAX_SERIES", 20_000, 1, most),
-			GatewaySeries: env.Int("MAX_GATEWAY_SERIES", 5_000, 1, most),
+			Series:        env.Int("MAX_SERIES", 20_000, 1, maxSeries),
+			GatewaySeries: env.Int("MAX_GATEWAY_SERIES", 5_000, 1, maxSeries),
 		},
 	}
 }

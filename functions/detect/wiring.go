@@ -18,7 +18,7 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-// build makes the function from its environment.
+// build builds the function from its environment.
 func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	s := parse(h.Env)
 	if err := h.Env.Err(); err != nil {
@@ -46,36 +46,36 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	handler, err := assemble(parts{
 		settings: s, objects: objects, lineage: lineage, configurations: configuration{pool},
 		config: detect.Config{
-			Anomalies: anomalies{keeper{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, h.Log}, Notifier: notifier{bus}, Scores: exporter,
-			Metrics: h.Registry, Log: h.Log, Now: time.Now,
+			Anomalies: anomalies{poolWriter{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, h.Log},
+			Notifier:  notifier{bus}, Scores: exporter, Metrics: h.Registry, Log: h.Log, Now: time.Now,
 		},
 	})
 	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
 }
 
-// keeper is the database with its names.
-type keeper struct {
+// poolWriter implements database.
+type poolWriter struct {
 	*timescale.Pool
 	*timescale.Writer
 }
 
-var _ database = keeper{}
+var _ database = poolWriter{}
 
-// A state of 30,000 series that have been known for weeks has 60 MB. It is neither
-// compressed, which would cost five times as much as writing it, nor held for more
-// shards than a process is likely to meet.
+// A state of 30,000 series has 60 MB after some weeks. It is not compressed, which would
+// take five times the CPU time of encoding it, and not cached for more shards than an
+// environment is likely to process.
 const (
 	maxStateBytes = 96 << 20
 	cacheShards   = 2
 )
 
-// parts are what the use-case is assembled from.
+// parts are the dependencies of assemble.
 type parts struct {
 	settings       settings
 	objects        shardstate.Objects
 	lineage        shardstate.Lineage
 	configurations detect.Configurations
-	config         detect.Config // the rest
+	config         detect.Config // assemble sets the fields that depend on the others
 }
 
 func assemble(p parts) (*detect.Handler, error) {

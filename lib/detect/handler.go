@@ -126,19 +126,17 @@ func (c *consumer) storeAndNotify(ctx context.Context, shard shardstate.ShardID)
 // in the database only. The text failure is logged for those that could not be sent.
 func (c *consumer) notify(
 	ctx context.Context, shard shardstate.ShardID, failure string, to Notifier, timeout time.Duration, limit int,
-) (d delivery) {
+) delivery {
 	found := c.folder.found
 	if len(found) > limit {
 		found = slices.Clone(found)
 		slices.SortStableFunc(found, func(a, b directory.Anomaly) int { return rank(a.Severity) - rank(b.Severity) })
 		found = found[:limit]
 	}
-	d.leftOut = len(c.folder.found) - len(found)
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	var err error
-	d.sent, err = to.Notify(ctx, found)
-	d.failed = len(found) - d.sent
+	sent, err := to.Notify(ctx, found)
+	d := delivery{sent: sent, failed: len(found) - sent, leftOut: len(c.folder.found) - len(found)}
 	if err != nil {
 		c.config.Log.LogAttrs(ctx, slog.LevelWarn, failure, slog.String("shard", string(shard)),
 			slog.Int("anomalies", d.failed), slog.String("error", err.Error()))

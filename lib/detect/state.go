@@ -289,9 +289,8 @@ func (s *State) removeIdle() {
 		})
 		if len(g.devices) == 0 {
 			delete(s.byName, g.name)
-			return true
 		}
-		return false
+		return len(g.devices) == 0
 	})
 	if removed > 0 {
 		s.series -= removed
