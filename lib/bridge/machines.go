@@ -15,16 +15,16 @@ import (
 )
 
 // Rule describes the machines whose gateway and device match its patterns. A *
-// in a pattern stands for any text, of any length.
+// in a pattern matches any text, of any length.
 type Rule struct {
 	Gateway, Device string
-	// Config without any metric says that the devices are no machines.
+	// Config without any metric says that the devices are not machines.
 	Config kpi.MachineConfig
 }
 
-// DefaultRules is what holds until the configuration has been read for the first
-// time: every device that reports state, cycle_count and good_count is a
-// machine with an ideal cycle of 2 s. It is also what the database begins with.
+// DefaultRules returns the rules that apply until the configuration has been read for
+// the first time: every device that reports state, cycle_count and good_count is a
+// machine with an ideal cycle of 2 s. A new database has the same rules.
 func DefaultRules() []Rule {
 	return []Rule{{Gateway: "*", Device: "*", Config: kpi.MachineConfig{
 		StateMetric: "state",
@@ -36,30 +36,30 @@ func DefaultRules() []Rule {
 	}}}
 }
 
-// MachinesConfig is what Machines are made of. A zero duration means its default.
+// MachinesConfig configures Machines. A zero duration means its default.
 type MachinesConfig struct {
 	Rules Rules
 	Log   *slog.Logger
 	Now   func() time.Time
 	// Interval is the time between two readings of the rules: default 1 min.
 	Interval time.Duration
-	// Timeout bounds one reading, for an invocation waits for it: default 2 s.
+	// Timeout limits one reading, since an invocation waits for it: default 2 s.
 	Timeout time.Duration
 }
 
-// Machines knows which devices are machines. It is not safe for concurrent use.
+// Machines tells which devices are machines, by the rules. It is not safe for concurrent use.
 type Machines struct {
 	config    MachinesConfig
 	refresher stream.Refresher
 	rules     []compiled
-	known     map[machineKey]*kpi.Machine
+	cache     map[machineKey]*kpi.Machine // nil: not a machine
 }
 
 var _ kpi.Machines = (*Machines)(nil)
 
 type compiled struct {
 	Rule
-	machine *kpi.Machine // nil: no machine
+	machine *kpi.Machine // nil: not a machine
 }
 
 type machineKey struct {
@@ -67,8 +67,8 @@ type machineKey struct {
 	device  telemetry.DeviceName
 }
 
-// maxKnown bounds how many devices' rules are remembered.
-const maxKnown = 1 << 17
+// maxCached limits how many devices' machines are cached.
+const maxCached = 1 << 17
 
 // NewMachines returns Machines with the default rules. The error wraps
 // telemetry.ErrInvalid.
@@ -79,10 +79,10 @@ func NewMachines(config MachinesConfig) (*Machines, error) {
 	return m, m.set(DefaultRules())
 }
 
-// Machine returns the configuration of a device, or nil where it is no machine.
+// Machine returns the configuration of a device, or nil if it is not a machine.
 func (m *Machines) Machine(gateway telemetry.GatewayID, device telemetry.DeviceName) *kpi.Machine {
 	key := machineKey{gateway, device}
-	if machine, ok := m.known[key]; ok {
+	if machine, ok := m.cache[key]; ok {
 		return machine
 	}
 	var machine *kpi.Machine
@@ -92,31 +92,32 @@ func (m *Machines) Machine(gateway telemetry.GatewayID, device telemetry.DeviceN
 			break
 		}
 	}
-	if len(m.known) >= maxKnown {
-		clear(m.known)
+	if len(m.cache) >= maxCached {
+		clear(m.cache)
 	}
-	m.known[key] = machine
+	m.cache[key] = machine
 	return machine
 }
 
-// Refresh reads the rules when it is time. When they cannot be read, the last ones stay.
+// Refresh reads the rules if the interval has passed. If that fails, the last ones
+// stay; rules that are not valid are left out.
 func (m *Machines) Refresh(ctx context.Context) {
 	m.refresher.Refresh(ctx, func(ctx context.Context) error {
 		rules, err := m.config.Rules.Rules(ctx)
-		if err != nil {
+		if err != nil && !errors.Is(err, telemetry.ErrInvalid) {
 			return err
 		}
-		if err := m.set(rules); err != nil {
+		if err := errors.Join(err, m.set(rules)); err != nil {
 			m.config.Log.LogAttrs(ctx, slog.LevelError, "rules of machines left out", slog.String("error", err.Error()))
 		}
 		return nil
 	})
 }
 
-// set takes the rules over and leaves out those that are wrong, which it
-// returns. A rule that has not changed keeps its *kpi.Machine, as kpi.Machines asks.
+// set replaces the rules. It leaves out those that are not valid, which the error
+// names. A rule that has not changed keeps its *kpi.Machine, as kpi.Machines requires.
 func (m *Machines) set(rules []Rule) error {
-	var wrong []error
+	var invalid []error
 	var next []compiled
 	for _, r := range rules {
 		c := compiled{Rule: r}
@@ -125,15 +126,15 @@ func (m *Machines) set(rules []Rule) error {
 		} else if r.Config.StateMetric != "" || r.Config.CountMetric != "" || r.Config.GoodMetric != "" {
 			machine, err := kpi.NewMachine(r.Config)
 			if err != nil {
-				wrong = append(wrong, fmt.Errorf("gateway %q, device %q: %w", r.Gateway, r.Device, err))
+				invalid = append(invalid, fmt.Errorf("gateway %q, device %q: %w", r.Gateway, r.Device, err))
 				continue
 			}
 			c.machine = machine
 		}
 		next = append(next, c)
 	}
-	m.rules, m.known = next, make(map[machineKey]*kpi.Machine)
-	return errors.Join(wrong...)
+	m.rules, m.cache = next, make(map[machineKey]*kpi.Machine)
+	return errors.Join(invalid...)
 }
 
 func (m *Machines) find(r *Rule) int {

@@ -6,34 +6,36 @@ import (
 	"github.com/insighthub/insighthub/lib/kpi"
 )
 
-// Receiver keeps samples.
+// Receiver stores samples.
 type Receiver interface {
-	// Write writes samples of one window, each figure and labels once. It returns
-	// when all are durable or refused for good, or with an error after which any
-	// part may be durable, and the same samples are to be written again. It may
-	// try again by itself for as long as ctx allows. It does not keep the samples.
+	// Write writes samples of one window, each name and labels once. It returns
+	// when all are durable or rejected for good, or with an error after which any
+	// part may be durable and the same samples are to be written again. It may
+	// retry by itself until ctx ends. It does not retain the samples.
 	Write(ctx context.Context, samples []kpi.Sample) (Written, error)
 }
 
-// Written says what became of the samples of a write.
+// Written is the outcome of a write.
 type Written struct {
-	Samples  int // that the receiver took
+	Samples  int // that the receiver accepted
 	Requests int
 	Rejected []Rejection
 }
 
-// Rejection is samples of one series that the receiver refused for good.
+// Rejection is samples of one series that the receiver rejected for good.
 type Rejection struct {
-	// Series names it as the receiver would.
+	// Series is its name and labels, as the receiver writes them.
 	Series, Reason string
 	Samples        int
-	// Duplicate: the receiver says that it has this sample or a newer one of the
-	// series, as after a repetition.
+	// Duplicate: the receiver has this sample or a newer one of the series, as after
+	// a repeated write.
 	Duplicate bool
 }
 
-// Rules is where the configuration of the machines is kept.
+// Rules reads the configuration of the machines.
 type Rules interface {
-	// Rules returns all rules, the one that wins first.
+	// Rules returns all rules in order of precedence: the first that matches a device
+	// applies. An error that wraps telemetry.ErrInvalid names the rules that are not
+	// valid; the others are returned with it.
 	Rules(ctx context.Context) ([]Rule, error)
 }
