@@ -13,13 +13,13 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Config is what a Handler is made of. Every field is needed.
+// Config configures a Handler. Every field is required.
 type Config struct {
 	Source   stream.Source
 	Decoder  stream.Decoder
 	States   stream.States[*State]
 	Receiver Receiver
-	// Machines is the same as the states' codec has.
+	// Machines is the value that the states' codec uses, too.
 	Machines *Machines
 	Metrics  prometheus.Registerer
 	Log      *slog.Logger
@@ -29,13 +29,13 @@ type Config struct {
 // Handler handles the bridge's invocations.
 type Handler = stream.Runner[*State]
 
-// consumer is the bridge's fold and its effects: samples of closed windows.
+// consumer implements the bridge's fold, and its effects: samples of closed windows.
 type consumer struct {
 	machines *Machines
 	log      *slog.Logger
 	metrics  *metrics
 	writer   writer
-	counts   counts // of this attempt
+	counts   counts // of the current attempt
 	// settled is, for shards whose last invocation here failed, the end of the last
 	// window that the receiver has stored.
 	settled map[shardstate.ShardID]telemetry.Micros
@@ -104,9 +104,9 @@ func (c *consumer) Fold(ctx context.Context, a *stream.Attempt[*State]) error {
 
 // Report implements stream.Consumer.
 func (c *consumer) Report(attrs []slog.Attr, a *stream.Attempt[*State], err error) []slog.Attr {
-	if c.writer.attempt != nil { // it came as far as Fold
+	if c.writer.attempt != nil { // Fold was called
 		delete(c.settled, a.Shard)
-		if err != nil { // the next attempt leaves out the windows that are written
+		if err != nil { // the next attempt omits the windows that are written
 			c.settled[a.Shard] = c.writer.settled
 		}
 	}
@@ -128,7 +128,7 @@ func (c *consumer) Report(attrs []slog.Attr, a *stream.Attempt[*State], err erro
 	)
 }
 
-// counts is what became of an attempt's events.
+// counts counts an attempt's events by their outcome.
 type counts struct {
 	report  kpi.Report // of all batches
 	atLimit int        // events

@@ -19,8 +19,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// textSource reads payloads of lines "shard sequence second messages", where
-// messages are values joined by "+".
+// textSource decodes payloads of lines "shard sequence second messages", where
+// messages are those of textDecoder, joined by "+".
 type textSource struct{}
 
 func (textSource) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error) {
@@ -50,7 +50,7 @@ func (textSource) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 
 func (textSource) Response(telemetry.Sequence) []byte { return []byte("done") }
 
-// textDecoder reads "gateway:second:value".
+// textDecoder decodes "gateway:second:value".
 type textDecoder struct{}
 
 func (textDecoder) Decode(message []byte, into *telemetry.Batch) error {
@@ -66,8 +66,8 @@ func (textDecoder) Decode(message []byte, into *telemetry.Batch) error {
 	return nil
 }
 
-// notes is a receiver that notes the last values of series.
-type notes struct {
+// recorder is a receiver that records the last values of series.
+type recorder struct {
 	got      []string
 	err      error
 	left     int // writes before err, unless that is nil
@@ -76,7 +76,7 @@ type notes struct {
 	deadline time.Time
 }
 
-func (n *notes) Write(ctx context.Context, samples []kpi.Sample) (Written, error) {
+func (n *recorder) Write(ctx context.Context, samples []kpi.Sample) (Written, error) {
 	n.deadline, _ = ctx.Deadline()
 	if n.left--; n.err != nil && n.left < 0 {
 		return Written{}, n.err
@@ -88,7 +88,7 @@ func (n *notes) Write(ctx context.Context, samples []kpi.Sample) (Written, error
 		if s.Lags != nil {
 			n.lags += s.Lags.Count
 			if uint64(s.Value) != s.Lags.Count {
-				return Written{}, errors.New("a histogram of another window")
+				return Written{}, errors.New("histogram of another window")
 			}
 		}
 	}
@@ -108,123 +108,126 @@ func (l lineage) Shard(_ context.Context, id string) (parents []string, firstHas
 	return l[id], "0", "340282366920938463463374607431768211455", nil
 }
 
-type bench struct {
+type fixture struct {
 	*Handler
 	t        *testing.T
-	receiver *notes
+	receiver *recorder
 	objects  shardstate.Objects
 	states   *shardstate.Store[*State]
 	log      bytes.Buffer
 }
 
-func newBench(t *testing.T, family lineage) *bench {
+func newFixture(t *testing.T, family lineage) *fixture {
 	t.Helper()
-	b := &bench{t: t, receiver: &notes{}, objects: &shardstatetest.Memory{}}
-	b.cold(family)
-	return b
+	f := &fixture{t: t, receiver: &recorder{}, objects: &shardstatetest.Memory{}}
+	f.restart(family)
+	return f
 }
 
-func (b *bench) cold(family lineage) {
-	b.t.Helper()
-	log := slog.New(slog.NewTextHandler(&b.log, nil))
+func (f *fixture) restart(family lineage) {
+	f.t.Helper()
+	log := slog.New(slog.NewTextHandler(&f.log, nil))
 	machines, err := NewMachines(MachinesConfig{Rules: &table{rules: DefaultRules()}, Log: log, Now: time.Now})
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	codec, err := NewCodec(kpi.Config{Machines: machines, Limits: kpi.Limits{Gateways: 4}})
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	b.states, err = shardstate.New(shardstate.Config[*State]{Objects: b.objects, Lineage: family, Codec: codec, Consumer: "bridge", Stream: "s"})
+	f.states, err = shardstate.New(shardstate.Config[*State]{
+		Objects: f.objects, Lineage: family, Codec: codec, Consumer: "bridge", Stream: "s",
+	})
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	b.Handler, err = New(Config{
-		Source: textSource{}, Decoder: textDecoder{}, States: b.states, Receiver: b.receiver, Machines: machines,
+	f.Handler, err = New(Config{
+		Source: textSource{}, Decoder: textDecoder{}, States: f.states, Receiver: f.receiver, Machines: machines,
 		Metrics: prometheus.NewRegistry(), Log: log, Now: time.Now,
 	})
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 }
 
-// invoke expects that the invocation ends well, and that the values are written in it.
-func (b *bench) invoke(payload string, want ...string) {
-	b.t.Helper()
-	b.receiver.got = nil
-	answer, err := b.Invoke(b.t.Context(), []byte(payload))
-	if err != nil || string(answer) != "done" {
-		b.t.Errorf("%s: %s, %v", payload, answer, err)
+// invoke expects that the invocation succeeds and writes the values.
+func (f *fixture) invoke(payload string, want ...string) {
+	f.t.Helper()
+	f.receiver.got = nil
+	response, err := f.Invoke(f.t.Context(), []byte(payload))
+	if err != nil || string(response) != "done" {
+		f.t.Errorf("%s: got response %q, %v", payload, response, err)
 	}
-	if got := fmt.Sprint(b.receiver.got); got != fmt.Sprint(want) {
-		b.t.Errorf("%s: wrote %s, want %s", payload, got, want)
+	if got := fmt.Sprint(f.receiver.got); got != fmt.Sprint(want) {
+		f.t.Errorf("%s: got written %s, want %s", payload, got, want)
 	}
 }
 
-func (b *bench) fail(payload string, want error) {
-	b.t.Helper()
-	if _, err := b.Invoke(b.t.Context(), []byte(payload)); !errors.Is(err, want) {
-		b.t.Errorf("%s: error %v, want %v", payload, err, want)
+func (f *fixture) fail(payload string, want error) {
+	f.t.Helper()
+	if _, err := f.Invoke(f.t.Context(), []byte(payload)); !errors.Is(err, want) {
+		f.t.Errorf("%s: got error %v, want %v", payload, err, want)
 	}
 }
 
 func TestWindowsAreWrittenOnce(t *testing.T) {
-	b := newBench(t, nil)
-	b.invoke("s 1 101 a:101:1")
-	b.invoke("s 2 102 a:102:2+b:103:9")
-	b.invoke("s 2 102 a:102:2\ns 3 107 a:106:3", "a@105=2", "b@105=9")
-	b.invoke("s 3 107 a:106:3") // all of it again
-	b.invoke("")
-	b.cold(nil)
-	b.invoke("s 4 112 a:111:4", "a@110=3")
-	if b.receiver.lags != 4 { // those of the three events before 105, and of the one before 110
-		t.Errorf("%d lags, want 4", b.receiver.lags)
+	f := newFixture(t, nil)
+	f.invoke("s 1 101 a:101:1")
+	f.invoke("s 2 102 a:102:2+b:103:9")
+	f.invoke("s 2 102 a:102:2\ns 3 107 a:106:3", "a@105=2", "b@105=9")
+	f.invoke("s 3 107 a:106:3") // a redelivery
+	f.invoke("")
+	f.restart(nil)
+	f.invoke("s 4 112 a:111:4", "a@110=3")
+	if f.receiver.lags != 4 { // those of the three events before 105, and of the one before 110
+		t.Errorf("got %d lags, want 4", f.receiver.lags)
 	}
 }
 
-func TestRubbishMovesTheClock(t *testing.T) {
-	b := newBench(t, nil)
-	b.invoke("s 1 101 a:101:1\ns 2 106 rubbish+a:104:5\ns 3 107 unpackable", "a@105=5")
-	if log := b.log.String(); strings.Count(log, "record skipped") != 2 || !strings.Contains(log, "poison=2") || !strings.Contains(log, "sequence=3") {
-		t.Errorf("log %s", log)
+func TestPoisonRecordAdvancesTheClock(t *testing.T) {
+	f := newFixture(t, nil)
+	f.invoke("s 1 101 a:101:1\ns 2 106 rubbish+a:104:5\ns 3 107 unpackable", "a@105=5")
+	if log := f.log.String(); strings.Count(log, "record skipped") != 2 ||
+		!strings.Contains(log, "poison=2") || !strings.Contains(log, "sequence=3") {
+		t.Errorf("log lacks 2 skipped records, poison=2 or sequence=3: %s", log)
 	}
 }
 
-func TestReceiverAway(t *testing.T) {
-	b := newBench(t, nil)
-	b.invoke("s 1 101 a:101:1")
-	b.receiver.err = telemetry.ErrUnavailable
+func TestReceiverUnavailable(t *testing.T) {
+	f := newFixture(t, nil)
+	f.invoke("s 1 101 a:101:1")
+	f.receiver.err = telemetry.ErrUnavailable
 	for range 3 {
-		b.fail("s 2 107 a:106:2\ns 3 112 a:111:3", telemetry.ErrUnavailable)
+		f.fail("s 2 107 a:106:2\ns 3 112 a:111:3", telemetry.ErrUnavailable)
 	}
-	b.receiver.err = nil
-	b.invoke("s 2 107 a:106:2", "a@105=1")
-	b.invoke("s 3 112 a:111:3\ns 4 117 a:116:4", "a@110=2", "a@115=3")
+	f.receiver.err = nil
+	f.invoke("s 2 107 a:106:2", "a@105=1")
+	f.invoke("s 3 112 a:111:3\ns 4 117 a:116:4", "a@110=2", "a@115=3")
 }
 
-// TestWindowsBeforeAFailedWriteAreNotWrittenAgain fails the third write of an
+// TestWindowsBeforeAFailedWriteAreNotRepeated fails the third write of an
 // invocation that closes three windows.
-func TestWindowsBeforeAFailedWriteAreNotWrittenAgain(t *testing.T) {
+func TestWindowsBeforeAFailedWriteAreNotRepeated(t *testing.T) {
 	const three = "s 2 107 a:106:2\ns 3 112 a:111:3\ns 4 117 a:116:4"
-	b := newBench(t, nil)
-	b.invoke("s 1 101 a:101:1")
-	b.receiver.err, b.receiver.left = telemetry.ErrUnavailable, 2 // the window of 100 is without events
-	b.receiver.got = nil
-	b.fail(three, telemetry.ErrUnavailable)
-	if got := fmt.Sprint(b.receiver.got); got != "[a@105=1]" {
-		t.Errorf("before the failure: wrote %s, want [a@105=1]", got)
+	f := newFixture(t, nil)
+	f.invoke("s 1 101 a:101:1")
+	f.receiver.err, f.receiver.left = telemetry.ErrUnavailable, 2 // the window that ends at 100 has no events
+	f.receiver.got = nil
+	f.fail(three, telemetry.ErrUnavailable)
+	if got := fmt.Sprint(f.receiver.got); got != "[a@105=1]" {
+		t.Errorf("before the failure: got written %s, want [a@105=1]", got)
 	}
-	b.receiver.got = nil
-	b.fail(three, telemetry.ErrUnavailable) // what the attempts before have written is not forgotten
-	if got := fmt.Sprint(b.receiver.got); got != "[]" {
-		t.Errorf("while the receiver is unavailable: wrote %s", got)
+	f.receiver.got = nil
+	f.fail(three, telemetry.ErrUnavailable) // the process remembers what the previous attempt has written
+	if got := fmt.Sprint(f.receiver.got); got != "[]" {
+		t.Errorf("while the receiver is unavailable: got written %s, want []", got)
 	}
-	b.receiver.err = nil
-	b.invoke("s 2 107 a:106:2\ns 3 112 a:111:3", "a@110=2")
-	b.invoke("s 4 117 a:116:4\ns 5 122 a:121:5", "a@115=3", "a@120=4")
+	f.receiver.err = nil
+	f.invoke("s 2 107 a:106:2\ns 3 112 a:111:3", "a@110=2")
+	f.invoke("s 4 117 a:116:4\ns 5 122 a:121:5", "a@115=3", "a@120=4")
 }
 
-// flaky is objects whose next write fails, before or after it was applied.
+// flaky is objects whose next write fails and is not applied.
 type flaky struct {
 	shardstatetest.Memory
 	fail bool
@@ -238,27 +241,27 @@ func (f *flaky) PutIf(ctx context.Context, key string, body []byte, etag string)
 	return f.Memory.PutIf(ctx, key, body, etag)
 }
 
-func TestWhatWasWrittenIsNotWrittenAgainByTheSameProcess(t *testing.T) {
-	b := newBench(t, nil)
+func TestSameProcessDoesNotRepeatWrittenWindows(t *testing.T) {
+	f := newFixture(t, nil)
 	objects := &flaky{}
-	b.objects = objects
-	b.cold(nil)
-	b.invoke("s 1 101 a:101:1")
+	f.objects = objects
+	f.restart(nil)
+	f.invoke("s 1 101 a:101:1")
 	objects.fail = true
-	b.fail("s 2 107 a:106:2\ns 3 112 a:111:3", telemetry.ErrUnavailable)
-	b.invoke("s 2 107 a:106:2") // written, and not saved
-	b.invoke("s 3 112 a:111:3\ns 4 117 a:116:4", "a@110=2", "a@115=3")
+	f.fail("s 2 107 a:106:2\ns 3 112 a:111:3", telemetry.ErrUnavailable)
+	f.invoke("s 2 107 a:106:2") // the samples are written already, but the state was not saved
+	f.invoke("s 3 112 a:111:3\ns 4 117 a:116:4", "a@110=2", "a@115=3")
 	objects.fail = true
-	b.fail("s 5 122 a:121:5", telemetry.ErrUnavailable)
-	b.cold(nil)
-	b.invoke("s 5 122 a:121:5", "a@120=4") // another process does not know
+	f.fail("s 5 122 a:121:5", telemetry.ErrUnavailable)
+	f.restart(nil)
+	f.invoke("s 5 122 a:121:5", "a@120=4") // another process repeats them
 }
 
 func TestZombie(t *testing.T) {
-	one := newBench(t, nil)
-	two := newBench(t, nil)
+	one := newFixture(t, nil)
+	two := newFixture(t, nil)
 	two.objects = one.objects
-	two.cold(nil)
+	two.restart(nil)
 	one.invoke("s 1 101 a:101:1")
 	lease, err := two.states.Load(t.Context(), "s")
 	if err != nil {
@@ -266,74 +269,77 @@ func TestZombie(t *testing.T) {
 	}
 	one.invoke("s 2 107 a:106:2", "a@105=1")
 	if err := lease.Save(t.Context(), "2"); !errors.Is(err, telemetry.ErrConflict) {
-		t.Errorf("the zombie has saved: %v", err)
+		t.Errorf("save of the zombie: got %v, want telemetry.ErrConflict", err)
 	}
 	two.invoke("s 2 107 a:106:2\ns 3 112 a:111:3", "a@110=2")
 	one.invoke("s 4 117 a:116:4", "a@115=3")
 }
 
-func TestOneBadSeries(t *testing.T) {
-	b := newBench(t, nil)
-	b.receiver.rejected = []Rejection{{Series: "{bad}", Reason: "not to my taste", Samples: 2}, {Series: "{old}", Reason: "out of order", Samples: 3, Duplicate: true}}
-	b.invoke("s 1 101 a:101:1\ns 2 107 a:107:2", "a@105=1") // in two writes: the window of 100 was empty
-	log := b.log.String()
-	for _, want := range []string{"series={bad}", "not to my taste", "rejected=4", "duplicate_samples=6"} {
+func TestRejectedSeries(t *testing.T) {
+	f := newFixture(t, nil)
+	f.receiver.rejected = []Rejection{
+		{Series: "{bad}", Reason: "label too long", Samples: 2},
+		{Series: "{old}", Reason: "out of order", Samples: 3, Duplicate: true},
+	}
+	f.invoke("s 1 101 a:101:1\ns 2 107 a:107:2", "a@105=1") // in two writes: the window that ends at 100 is empty
+	log := f.log.String()
+	for _, want := range []string{"series={bad}", "label too long", "rejected=4", "duplicate_samples=6"} {
 		if !strings.Contains(log, want) {
-			t.Errorf("log without %s: %s", want, log)
+			t.Errorf("log lacks %s: %s", want, log)
 		}
 	}
 	if strings.Contains(log, "series={old}") {
-		t.Error("what is known is named as if it were a fault")
+		t.Error("duplicate samples are logged as rejected")
 	}
-	b.receiver.rejected = make([]Rejection, 3*maxNamed)
-	b.log.Reset()
-	b.invoke("s 3 112 a:112:2", "a@110=2")
-	if n := strings.Count(b.log.String(), "sample rejected"); n != maxNamed {
-		t.Errorf("%d lines for %d refused series", n, 3*maxNamed)
+	f.receiver.rejected = make([]Rejection, 3*maxLogged)
+	f.log.Reset()
+	f.invoke("s 3 112 a:112:2", "a@110=2")
+	if n := strings.Count(f.log.String(), "sample rejected"); n != maxLogged {
+		t.Errorf("got %d log lines for %d rejected series, want %d", n, 3*maxLogged, maxLogged)
 	}
 }
 
-func TestPayloads(t *testing.T) {
-	b := newBench(t, nil)
-	b.fail("broken", telemetry.ErrInvalid)
-	b.fail("s 1 101 a:101:1\nz 2 101 a:101:1", telemetry.ErrInvalid)
-	b.fail("s 2 101 a:101:1\ns 1 101 a:101:1", telemetry.ErrInvalid)
+func TestInvalidPayloads(t *testing.T) {
+	f := newFixture(t, nil)
+	f.fail("broken", telemetry.ErrInvalid)
+	f.fail("s 1 101 a:101:1\nz 2 101 a:101:1", telemetry.ErrInvalid)
+	f.fail("s 2 101 a:101:1\ns 1 101 a:101:1", telemetry.ErrInvalid)
 }
 
 func TestLimits(t *testing.T) {
-	b := newBench(t, nil)
-	b.invoke("s 1 101 a:101:1+b:101:1+c:101:1+d:101:1+e:101:1+f:101:1")
-	if log := b.log.String(); !strings.Contains(log, "at a limit of the state") || !strings.Contains(log, "refused=2") {
-		t.Errorf("log %s", log)
+	f := newFixture(t, nil)
+	f.invoke("s 1 101 a:101:1+b:101:1+c:101:1+d:101:1+e:101:1+f:101:1")
+	if log := f.log.String(); !strings.Contains(log, "at a limit of the state") || !strings.Contains(log, "refused=2") {
+		t.Errorf("log lacks the warning or refused=2: %s", log)
 	}
 }
 
-func TestTimeIsLeftForTheState(t *testing.T) {
-	b := newBench(t, nil)
+func TestInvokeLeavesTimeForTheState(t *testing.T) {
+	f := newFixture(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
-	if _, err := b.Invoke(ctx, []byte("s 1 101 a:101:1\ns 2 107 a:107:2")); err != nil {
+	if _, err := f.Invoke(ctx, []byte("s 1 101 a:101:1\ns 2 107 a:107:2")); err != nil {
 		t.Fatal(err)
 	}
 	end, _ := ctx.Deadline()
-	if left := end.Sub(b.receiver.deadline); left < 5*time.Minute || left > 7*time.Minute {
-		t.Errorf("%s are left for the state, want a tenth of the hour", left)
+	if left := end.Sub(f.receiver.deadline); left < 5*time.Minute || left > 7*time.Minute {
+		t.Errorf("got %s left for the state, want about 6m, a tenth of the hour", left)
 	}
 }
 
 func TestSplit(t *testing.T) {
 	family := lineage{"low": {"s"}, "high": {"s"}}
-	b := newBench(t, family)
-	b.invoke("s 1 101 a:101:1+b:101:2")
-	b.invoke("low 2 107 a:107:3", "a@105=1")
-	b.invoke("high 3 108 b:108:4", "b@105=2")
+	f := newFixture(t, family)
+	f.invoke("s 1 101 a:101:1+b:101:2")
+	f.invoke("low 2 107 a:107:3", "a@105=1")
+	f.invoke("high 3 108 b:108:4", "b@105=2")
 }
 
 func TestMerge(t *testing.T) {
-	b := newBench(t, lineage{"s": {"low", "high"}})
-	b.invoke("low 1 101 a:101:1\nlow 2 108 a:108:2", "a@105=1")
-	b.invoke("high 3 103 b:103:7")
-	// high stands before the end of the window that low has closed.
-	b.invoke("s 5 109 a:109:3", "b@105=7")
-	b.invoke("s 6 112 b:112:8", "a@110=3")
+	f := newFixture(t, lineage{"s": {"low", "high"}})
+	f.invoke("low 1 101 a:101:1\nlow 2 108 a:108:2", "a@105=1")
+	f.invoke("high 3 103 b:103:7")
+	// The clock of high is before the end of the window that low has closed.
+	f.invoke("s 5 109 a:109:3", "b@105=7")
+	f.invoke("s 6 112 b:112:8", "a@110=3")
 }

@@ -6,17 +6,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics count what became of events and samples.
+// metrics count events and samples by their outcome.
 type metrics struct{ events, samples *prometheus.CounterVec }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "insighthub_bridge_events_total",
-			Help: "Events that the bridge has read, by what became of them; those of failed invocations are read again.",
+			Help: "Events that the bridge has read, by outcome; those of failed invocations are counted again.",
 		}, []string{"outcome"}),
 		samples: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "insighthub_bridge_samples_total", Help: "Samples sent, by the receiver's response; a duplicate is one that it has, or has a newer one of.",
+			Name: "insighthub_bridge_samples_total",
+			Help: "Samples sent, by the receiver's response; of a duplicate it has the same or a newer sample.",
 		}, []string{"outcome"}),
 	}
 	for _, outcome := range []string{"written", "rejected", "duplicate"} {

@@ -11,30 +11,31 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// State is what is remembered of a shard.
+// State is the bridge's state of a shard.
 type State struct {
 	shard *kpi.Shard
-	// inherited are samples that closed when the parents of a merged shard were
-	// brought to one point; the first invocation writes them, so none are ever saved.
+	// inherited are samples of windows that closed when the clocks of a merged
+	// shard's parents were advanced to the same time. The first invocation writes
+	// them before it saves the state, so none are ever saved.
 	inherited []kpi.Sample
 }
 
-// ConsumerName is the name under which states with windows of that length are
-// stored. A state is read only under the window length that it was written with,
-// so another length begins with other states.
+// ConsumerName returns the name under which states with windows of that length are
+// stored. A state can be read only with the window length that it was written with,
+// so each length has states of its own.
 func ConsumerName(window time.Duration) string {
 	return fmt.Sprintf("bridge-%ds", int(window.Seconds()))
 }
 
-// Codec turns states into bytes and makes those of new shards. The partition
-// key of a gateway's records must be its name: by that a shard that was split off
-// knows which gateways are its own.
+// Codec encodes and decodes states and creates those of new shards. The partition
+// key of a gateway's records must be its name: it decides which gateways a shard
+// inherits after a split.
 type Codec struct{ config kpi.Config }
 
 var _ shardstate.Codec[*State] = (*Codec)(nil)
 
-// NewCodec returns the codec of states that reduce as config says. A state is
-// read only under the window length that it was written with. The error wraps
+// NewCodec returns the codec of states that reduce as config says. A state can be
+// read only with the window length that it was written with. The error wraps
 // telemetry.ErrInvalid.
 func NewCodec(config kpi.Config) (*Codec, error) {
 	if _, err := kpi.NewShard(config); err != nil {
@@ -63,15 +64,15 @@ func (c *Codec) Decode(encoded []byte) (*State, error) {
 	return &State{shard: shard}, nil
 }
 
-// Inherit gives a shard the gateways of its parents that are in its range.
+// Inherit returns a state with the parents' gateways that are in the shard's range.
 func (c *Codec) Inherit(shard shardstate.Shard, parents []shardstate.Parent[*State]) (*State, error) {
 	merged, err := kpi.NewShard(c.config)
 	if err != nil {
 		return nil, err
 	}
 	s := &State{shard: merged}
-	// Parents stopped at arrivals of their own. Each is brought to the latest,
-	// which closes what its next record would have closed.
+	// Each parent's clock is its last arrival. All are advanced to the latest, which
+	// closes the windows that the parent's next record would have closed.
 	var latest telemetry.Micros
 	for _, p := range parents {
 		clock, _ := p.State.shard.Clock()
@@ -87,7 +88,7 @@ func (c *Codec) Inherit(shard shardstate.Shard, parents []shardstate.Parent[*Sta
 		}
 		if _, started := own.Clock(); started {
 			own.Advance(latest)
-			own.EmitClosed(func(sample *kpi.Sample) { s.inherited = append(s.inherited, keep(sample)) })
+			own.EmitClosed(func(sample *kpi.Sample) { s.inherited = append(s.inherited, clone(sample)) })
 		}
 		if err := s.shard.Merge(own); err != nil {
 			return nil, fmt.Errorf("state of %s: %w", p.Shard, err)
@@ -97,8 +98,8 @@ func (c *Codec) Inherit(shard shardstate.Shard, parents []shardstate.Parent[*Sta
 	return s, nil
 }
 
-// keep returns a copy of a sample that outlives the call that handed it over.
-func keep(sample *kpi.Sample) kpi.Sample {
+// clone returns a copy of a sample that stays valid after the callback that received it.
+func clone(sample *kpi.Sample) kpi.Sample {
 	out := *sample
 	if sample.Lags != nil {
 		lags := *sample.Lags

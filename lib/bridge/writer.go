@@ -9,12 +9,12 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// maxSamples is how many samples are written at once: a request of about 100 KB
-// once it is compressed, and a few megabytes of memory, however much a window holds.
+// maxSamples limits the samples of one write, whatever the size of a window: a request
+// of about 100 KB once it is compressed, and a few megabytes of memory.
 const maxSamples = 4000
 
-// maxNamed bounds the rejections that one invocation names in the log.
-const maxNamed = 20
+// maxLogged limits the rejections that one invocation logs.
+const maxLogged = 20
 
 // writer collects the samples of one attempt and writes them in parts, each of
 // one window.
@@ -22,10 +22,10 @@ type writer struct {
 	receiver Receiver
 	log      *slog.Logger
 
-	// Of the attempt, which these do not outlive.
+	// ctx and attempt are those of the current call of Fold.
 	ctx     context.Context
 	attempt *stream.Attempt[*State]
-	// settled is the end of the last window that is written as a whole.
+	// settled is the end of the last window that is written completely.
 	settled telemetry.Micros
 
 	samples []kpi.Sample
@@ -35,12 +35,12 @@ type writer struct {
 	err        error
 	written    int
 	requests   int
-	rejected   int // for good
+	rejected   int
 	duplicates int
-	named      int
+	logged     int
 }
 
-// reset forgets the attempt before; samples up to settled are written already.
+// reset drops what the previous attempt has left; samples up to settled are written already.
 func (w *writer) reset(settled telemetry.Micros) {
 	*w = writer{receiver: w.receiver, log: w.log, settled: settled, samples: w.samples[:0], lags: w.lags}
 }
@@ -76,7 +76,7 @@ func (w *writer) add(s *kpi.Sample) {
 	}
 }
 
-// finish writes what is left; with it the last window is complete.
+// finish writes the samples that are left, which completes the last window.
 func (w *writer) finish() error {
 	if n := len(w.samples); w.err == nil && n > 0 {
 		last := w.samples[n-1].Time
@@ -106,7 +106,7 @@ func (w *writer) reject(r *Rejection) {
 		return
 	}
 	w.rejected += r.Samples
-	if w.named++; w.named <= maxNamed {
+	if w.logged++; w.logged <= maxLogged {
 		w.log.LogAttrs(w.ctx, slog.LevelWarn, "sample rejected",
 			slog.String("series", r.Series), slog.Int("samples", r.Samples), slog.String("reason", r.Reason))
 	}
