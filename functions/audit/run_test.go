@@ -275,10 +275,10 @@ func TestTrail(t *testing.T) {
 		t.Fatalf("%+v", report.Findings)
 	}
 	superuser(`UPDATE trail SET actor = 'mallory' WHERE seq = 2`)
-	chain("entry 2: its content does not have its hash")
+	chain("entry 2: the hash does not match the content")
 	superuser(`UPDATE trail SET actor = '' WHERE seq = 2;
 		CREATE TABLE cut AS SELECT * FROM trail WHERE seq > 3; DELETE FROM trail WHERE seq > 3`)
-	chain("entry 4: is missing: entry")
+	chain("entry 4: is missing: there is an anchor")
 	superuser(`INSERT INTO trail SELECT * FROM cut; DELETE FROM trail WHERE seq = 4`)
 	chain("entry 4: is missing: the next is entry 5")
 	superuser(`INSERT INTO trail SELECT * FROM cut WHERE seq = 4`)
@@ -408,7 +408,7 @@ func TestVerify(t *testing.T) {
 	}{
 		"intact":  {raw, exitGood, "1 anchors, the head is"},
 		"changed": {strings.Replace(raw, `"account.create"`, `"account.change"`, 1), exitFailed, "broken at entry 1:"},
-		"cut":     {strings.Join(lines[:len(lines)/2], ""), exitFailed, "is missing: entry"},
+		"cut":     {strings.Join(lines[:len(lines)/2], ""), exitFailed, "is missing: there is an anchor"},
 		"removed": {strings.Join(slices.Delete(slices.Clone(lines), 2, 3), ""), exitFailed, "broken at entry 3:"},
 		"no file": {"{", exitNotRun, "line 1"},
 	} {

@@ -12,8 +12,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Anchor is the head that a chain had at a time, kept where who can write the chain
-// can not write. It is stored as {"seq":…,"hash":"…","time":"…"}.
+// Anchor is the head of a chain at a time, stored where the writers of the chain have no
+// access. Its JSON form is {"seq":…,"hash":"…","time":"…"}.
 type Anchor struct {
 	Seq  int64
 	Hash Hash
@@ -31,8 +31,8 @@ func (a Anchor) MarshalJSON() ([]byte, error) {
 	return json.Marshal(anchorDocument{a.Seq, a.Hash.String(), a.Time.UTC()})
 }
 
-// UnmarshalJSON implements json.Unmarshaler. The error wraps telemetry.ErrInvalid
-// when the document is no anchor.
+// UnmarshalJSON implements json.Unmarshaler. The error wraps telemetry.ErrInvalid if the
+// document is not a valid anchor.
 func (a *Anchor) UnmarshalJSON(raw []byte) error {
 	var d anchorDocument
 	if err := json.Unmarshal(raw, &d); err != nil {
@@ -49,14 +49,14 @@ func (a *Anchor) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// seqDigits makes names sort as numbers do.
+// seqDigits is the width of the number in a name, so that names sort by number.
 const seqDigits = 19
 
-// Name says seq and hash, so that a list of names is all that is needed to verify:
-// "0000000000000000042-5a0f….json".
+// Name returns a name with seq and hash, such as "0000000000000000042-5a0f….json": a list
+// of names is sufficient to verify a chain.
 func (a Anchor) Name() string { return fmt.Sprintf("%0*d-%s.json", seqDigits, a.Seq, a.Hash) }
 
-// ParseAnchorName reads what Name writes. The error wraps telemetry.ErrInvalid.
+// ParseAnchorName is the inverse of Name. The error wraps telemetry.ErrInvalid.
 func ParseAnchorName(name string) (Anchor, error) {
 	stem, ok1 := strings.CutSuffix(name, ".json")
 	digits, hex, ok2 := strings.Cut(stem, "-")
@@ -71,7 +71,7 @@ func ParseAnchorName(name string) (Anchor, error) {
 	return Anchor{Seq: seq, Hash: hash}, nil
 }
 
-// ReadAnchors reads the anchors' documents from r, one after the other.
+// ReadAnchors reads a sequence of JSON anchors from r.
 func ReadAnchors(r io.Reader) ([]Anchor, error) {
 	var anchors []Anchor
 	for d := json.NewDecoder(r); ; {
@@ -86,11 +86,11 @@ func ReadAnchors(r io.Reader) ([]Anchor, error) {
 	}
 }
 
-// AddAnchor has v compare an entry with a hash that is known from elsewhere. Two
-// hashes of one entry are a *BrokenError: no chain can have both.
+// AddAnchor adds a hash that the chain must have at an entry. Two hashes of one entry are a
+// *BrokenError: no chain can have both.
 func (v *Verifier) AddAnchor(a Anchor) error {
 	if known, ok := v.Anchors[a.Seq]; ok && known != a.Hash {
-		return &BrokenError{a.Seq, fmt.Sprintf("was kept elsewhere with two hashes, %s and %s: the trail was written anew between", known, a.Hash)}
+		return &BrokenError{a.Seq, fmt.Sprintf("two anchors have the hashes %s and %s: the trail was rewritten in between", known, a.Hash)}
 	}
 	if v.Anchors == nil {
 		v.Anchors = make(map[int64]Hash)

@@ -13,10 +13,10 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// maxLineBytes bounds a line: an entry's texts are bounded where they are written.
+// maxLineBytes limits a line; the limits of an entry's texts are checked on writing.
 const maxLineBytes = 4 << 20
 
-// line is an entry as GET /v1/audit?format=ndjson gives it.
+// line is an entry in the form of GET /v1/audit?format=ndjson.
 type line struct {
 	Seq      int64            `json:"seq"`
 	Time     time.Time        `json:"time"`
@@ -29,14 +29,14 @@ type line struct {
 	Hash     string           `json:"hash"`
 }
 
-// ParseLine reads one entry as GET /v1/audit?format=ndjson gives it: a JSON object
+// ParseLine reads one entry in the form of GET /v1/audit?format=ndjson: a JSON object
 // with the members seq, time (RFC 3339, whole microseconds), actor, action, object,
-// site, detail, previous and hash (hexadecimal). Other members are passed over, for
-// the hash does not cover them. The error wraps telemetry.ErrInvalid.
+// site, detail, previous and hash (hexadecimal). Other members are ignored: the
+// hash does not cover them. The error wraps telemetry.ErrInvalid.
 func ParseLine(text []byte) (Entry, error) {
 	var l line
 	if err := json.Unmarshal(text, &l); err != nil {
-		return Entry{}, fmt.Errorf("audit trail: %w: no entry: %w", telemetry.ErrInvalid, err)
+		return Entry{}, fmt.Errorf("audit trail: %w: not a valid entry: %w", telemetry.ErrInvalid, err)
 	}
 	e := Entry{
 		Seq: l.Seq, Time: telemetry.MicrosOf(l.Time), Actor: l.Actor, Action: l.Action, Object: l.Object, Site: l.Site, Detail: l.Detail,
@@ -46,7 +46,7 @@ func ParseLine(text []byte) (Entry, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return Entry{}, fmt.Errorf("audit trail: entry %d: %w", l.Seq, err)
 	}
-	// What is finer than the hash sees could be changed at will.
+	// The hash covers whole microseconds: a finer part could be changed unnoticed.
 	if !e.Time.Time().Equal(l.Time) {
 		return Entry{}, fmt.Errorf("audit trail: entry %d: %w: time %s: want whole microseconds", l.Seq, telemetry.ErrInvalid, l.Time)
 	}
@@ -54,16 +54,16 @@ func ParseLine(text []byte) (Entry, error) {
 	return e, nil
 }
 
-// ParseHash reads 64 digits of hexadecimal. The error wraps telemetry.ErrInvalid.
+// ParseHash reads 64 hexadecimal digits. The error wraps telemetry.ErrInvalid.
 func ParseHash(text string) (h Hash, err error) {
 	if n, err := hex.Decode(h[:], []byte(text[:min(len(text), 2*len(h))])); err != nil || n != len(h) || len(text) != 2*len(h) {
-		return Hash{}, fmt.Errorf("hash %.80q: %w: want %d digits of hexadecimal", text, telemetry.ErrInvalid, 2*len(h))
+		return Hash{}, fmt.Errorf("hash %.80q: %w: want %d hexadecimal digits", text, telemetry.ErrInvalid, 2*len(h))
 	}
 	return h, nil
 }
 
-// ReadLines gives each the entries of r, one on a line; empty lines are passed over.
-// It stops at the first error, of r, of a line (which names its number) or of each.
+// ReadLines calls each with the entries of r, one per line; empty lines are skipped. It
+// stops at the first error: of r, of a line, whose number it names, or of each.
 func ReadLines(r io.Reader, each func(Entry) error) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxLineBytes)

@@ -13,7 +13,7 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// lines is a chain in the API's form.
+// lines returns a chain in the API's form.
 func lines(entries []trail.Entry) string {
 	var b bytes.Buffer
 	for _, e := range entries {
@@ -29,7 +29,7 @@ func lines(entries []trail.Entry) string {
 	return b.String()
 }
 
-func TestLinesHoldTheChain(t *testing.T) {
+func TestReadLines(t *testing.T) {
 	t.Parallel()
 	text := lines(chain(5))
 	var v trail.Verifier
@@ -37,7 +37,7 @@ func TestLinesHoldTheChain(t *testing.T) {
 		t.Fatal(err)
 	}
 	if seq, hash := v.Head(); seq != 5 || hash != chain(5)[4].Hash {
-		t.Errorf("head %d %s", seq, hash)
+		t.Errorf("got head %d %s, want entry 5", seq, hash)
 	}
 	broken := strings.Replace(text, `"ada"`, `"eve"`, 1)
 	var link *trail.BrokenError
@@ -46,25 +46,25 @@ func TestLinesHoldTheChain(t *testing.T) {
 	}
 }
 
-func TestLinesThatAreNone(t *testing.T) {
+func TestInvalidLines(t *testing.T) {
 	t.Parallel()
 	good := strings.TrimSpace(lines(chain(1)))
 	for name, text := range map[string]string{
-		"no JSON":          "{",
+		"not JSON":         "{",
 		"short hash":       strings.Replace(good, chain(1)[0].Hash.String(), "5a0f", 1),
 		"long hash":        strings.Replace(good, chain(1)[0].Hash.String(), chain(1)[0].Hash.String()+"00", 1),
-		"no hexadecimal":   strings.Replace(good, chain(1)[0].Hash.String(), strings.Repeat("z", 64), 1),
+		"not hexadecimal":  strings.Replace(good, chain(1)[0].Hash.String(), strings.Repeat("z", 64), 1),
 		"nanoseconds":      strings.Replace(good, "1970-01-01T00:00:01Z", "1970-01-01T00:00:01.000000001Z", 1),
 		"text as a number": strings.Replace(good, `"seq":1`, `"seq":"1"`, 1),
 	} {
 		err := trail.ReadLines(strings.NewReader("\n"+text), func(trail.Entry) error { return nil })
 		if !errors.Is(err, telemetry.ErrInvalid) || !strings.Contains(err.Error(), "line 2") {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want ErrInvalid that names line 2", name, err)
 		}
 	}
 }
 
-func TestAnchorForms(t *testing.T) {
+func TestParseAnchors(t *testing.T) {
 	t.Parallel()
 	a := trail.Anchor{Seq: 42, Hash: chain(1)[0].Hash, Time: time.Unix(1_700_000_000, 0).UTC()}
 	raw, err := json.Marshal(a)
@@ -73,7 +73,7 @@ func TestAnchorForms(t *testing.T) {
 	}
 	list, err := trail.ReadAnchors(strings.NewReader(string(raw) + "\n" + string(raw)))
 	if err != nil || len(list) != 2 || list[1] != a {
-		t.Errorf("got %v, %v", list, err)
+		t.Errorf("got %v, %v; want the anchor twice", list, err)
 	}
 	named, err := trail.ParseAnchorName(a.Name())
 	if err != nil || named.Seq != a.Seq || named.Hash != a.Hash {
@@ -81,12 +81,12 @@ func TestAnchorForms(t *testing.T) {
 	}
 	for _, name := range []string{"", "42.json", a.Name()[1:], a.Name() + "x", strings.Replace(a.Name(), "5a", "zz", 1)} {
 		if _, err := trail.ParseAnchorName(name); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%q: %v", name, err)
+			t.Errorf("%q: got %v, want ErrInvalid", name, err)
 		}
 	}
 	for _, text := range []string{`{"seq":0,"hash":"` + a.Hash.String() + `"}`, `{"seq":1,"hash":"12"}`, `[`} {
 		if _, err := trail.ReadAnchors(strings.NewReader(text)); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%s: got %v, want ErrInvalid", text, err)
 		}
 	}
 	var v trail.Verifier
@@ -96,11 +96,11 @@ func TestAnchorForms(t *testing.T) {
 	a.Hash[0]++
 	var broken *trail.BrokenError
 	if err := v.AddAnchor(a); !errors.As(err, &broken) || broken.Seq != 42 {
-		t.Errorf("two hashes of one entry: %v", err)
+		t.Errorf("two hashes of one entry: got %v, want a BrokenError", err)
 	}
 }
 
-// Whatever a file holds, reading it ends, and what is read hashes to itself or not.
+// Reading any input returns, and a chain of entries is never found in a text without JSON strings.
 func FuzzReadLines(f *testing.F) {
 	f.Add(lines(chain(3)))
 	f.Add("{}\n")

@@ -1,5 +1,5 @@
-// Package trail is the audit trail: entries that are chained by their hashes, so
-// that one that was changed, removed or put in between is found.
+// Package trail chains the entries of the audit trail by their hashes, so that a changed,
+// removed or inserted entry is detected.
 //
 // # The hash
 //
@@ -8,49 +8,50 @@
 // microseconds since the Unix epoch), and actor, action, object, site and detail,
 // each as its length in bytes (4 bytes, big endian) and its UTF-8 text.
 //
-// A chain proves that what stands before an entry is what stood there when its
-// hash was made. It does not prove that the last entries are all there: for that
-// a hash has to be kept elsewhere, and Verify takes it as an anchor.
+// A chain proves that the entries before one are those from which its hash was computed.
+// It does not prove that no entries are missing at the end, or that the chain was not
+// rewritten as a whole: that takes a hash that is stored elsewhere, an Anchor.
 package trail
 
 import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Hash is a SHA-256.
+// Hash is a SHA-256 digest.
 type Hash [sha256.Size]byte
 
 // String returns h in hexadecimal.
 func (h Hash) String() string { return hex.EncodeToString(h[:]) }
 
-// Action says what was done, as "<kind of object>.<verb>", such as "gateway.register".
+// Action is what was done, as "<kind of object>.<verb>", such as "gateway.register".
 type Action string
 
-// Entry is one fact: who did what to what.
+// Entry records who did what to which object.
 type Entry struct {
-	// Seq counts from 1 without a gap. The store sets it, and the hashes.
+	// Seq counts from 1 without gaps. The store sets it and the hashes.
 	Seq  int64
 	Time telemetry.Micros
-	// Actor is the subject of the caller's token, or "" when nobody was authenticated.
+	// Actor is the subject of the caller's token, or "" if nobody was authenticated.
 	Actor  string
 	Action Action
-	// Object is what it was done to: a path such as "sites/plant-1/gateways/gw-1".
+	// Object is a path such as "sites/plant-1/gateways/gw-1".
 	Object string
-	// Site is the plant that it concerns, or "" for the platform.
+	// Site is the site of the object, or "" for the platform.
 	Site telemetry.SiteID
-	// Detail is a JSON object with what changed. It never holds a secret.
+	// Detail is a JSON object with the change. It never contains a secret.
 	Detail   string
 	Previous Hash
 	Hash     Hash
 }
 
-// Seal sets e's place in the chain, after the entry with that number and hash.
+// Seal sets e's number and hashes: e is entry seq and follows the entry with the hash previous.
 func (e *Entry) Seal(seq int64, previous Hash) {
 	e.Seq, e.Previous = seq, previous
 	e.Hash = e.digest()
@@ -68,7 +69,7 @@ func (e *Entry) digest() Hash {
 	return sha256.Sum256(b)
 }
 
-// BrokenError names the first entry at which the chain does not hold.
+// BrokenError names the first entry at which the chain is broken.
 type BrokenError struct {
 	Seq    int64
 	Reason string
@@ -83,12 +84,12 @@ func (e *BrokenError) Error() string {
 type Verifier struct {
 	seq  int64
 	hash Hash
-	// Anchors are hashes known from elsewhere, by their entries' numbers.
+	// Anchors are the hashes that the chain must have, by entry.
 	Anchors map[int64]Hash
 }
 
-// Next checks the entry that follows. The error is a *BrokenError; the chain
-// can not be followed beyond it.
+// Next verifies the next entry. The error is a *BrokenError; the entries after it cannot
+// be verified.
 func (v *Verifier) Next(e Entry) error {
 	switch {
 	case e.Seq != v.seq+1:
@@ -96,25 +97,24 @@ func (v *Verifier) Next(e Entry) error {
 	case e.Previous != v.hash:
 		return &BrokenError{e.Seq, fmt.Sprintf("follows %s, but entry %d has the hash %s", e.Previous, v.seq, v.hash)}
 	case e.digest() != e.Hash:
-		return &BrokenError{e.Seq, "its content does not have its hash: it was changed"}
+		return &BrokenError{e.Seq, "the hash does not match the content: the entry was changed"}
 	}
 	if anchor, ok := v.Anchors[e.Seq]; ok && anchor != e.Hash {
-		return &BrokenError{e.Seq, fmt.Sprintf("has the hash %s, but %s was kept elsewhere: the trail was written anew", e.Hash, anchor)}
+		return &BrokenError{e.Seq, fmt.Sprintf("has the hash %s, but its anchor has %s: the trail was rewritten", e.Hash, anchor)}
 	}
 	v.seq, v.hash = e.Seq, e.Hash
 	return nil
 }
 
-// Head returns the number and the hash of the last entry that was checked.
+// Head returns the number and the hash of the last verified entry.
 func (v *Verifier) Head() (int64, Hash) { return v.seq, v.hash }
 
-// End reports an anchor beyond the last entry: entries were cut off.
+// End returns a *BrokenError if there are anchors after the last entry: the trail was
+// truncated.
 func (v *Verifier) End() error {
-	var missing []error
-	for seq := range v.Anchors {
-		if seq > v.seq {
-			missing = append(missing, &BrokenError{v.seq + 1, fmt.Sprintf("is missing: entry %d was kept elsewhere", seq)})
-		}
+	last := slices.Max(slices.AppendSeq([]int64{v.seq}, maps.Keys(v.Anchors)))
+	if last > v.seq {
+		return &BrokenError{v.seq + 1, fmt.Sprintf("is missing: there is an anchor of entry %d", last)}
 	}
-	return errors.Join(missing...)
+	return nil
 }
