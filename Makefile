@@ -30,7 +30,7 @@ ASSEMBLY   := build/local/assembly
 export CGO_ENABLED := 0
 export GOFLAGS     := -trimpath -buildvcs=false
 
-# What takes long says so, with the seconds since make was started. What is independent runs side by side.
+# Slow steps print a line with the seconds since make was started. Independent steps run in parallel.
 export STARTED ?= $(shell date +%s)
 SAY      = @printf '[%4d s] %s\n' "$$(($$(date +%s) - $(STARTED)))"
 JOBS     = --no-print-directory --jobs 4
@@ -75,11 +75,11 @@ test-needs: local build/lambda/.built cdk.out/manifest.json $(WASM) $(QEMU)/.sta
 TESTDB := go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE)
 
 .PHONY: ci-needs
-ci-needs: ## Build and install all that .ci/run needs
+ci-needs: ## Build and install what .ci/run needs
 	@$(MAKE) $(JOBS) test-needs prometheus3 $(GOLANGCI)
 
 .PHONY: test-web
-test-web: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Test the browser's parts, in Node.js and in Chromium
+test-web: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Run the browser's tests, in Node.js and in Chromium
 	$(SAY) "Testing the browser's parts"
 	@cd web && npm run --silent check && INSIGHTHUB_TEST_REQUIRED=1 npm run --silent test
 
@@ -96,7 +96,7 @@ COUNT     ?= 50
 busy       = loops=; for i in $$(seq $(BUSY)); do while :; do :; done & loops="$$loops $$!"; done; trap 'kill $$loops' EXIT
 
 .PHONY: test-busy
-test-busy: ## Run all tests beside BUSY=3 busy loops
+test-busy: ## Run all tests while BUSY=3 busy loops use the processor
 	@$(busy); $(MAKE) --no-print-directory test TEST_ARGS=-count=1
 
 .PHONY: test-pinned
@@ -104,8 +104,8 @@ test-pinned: ## Run all tests on one core
 	@taskset -c 0 $(MAKE) --no-print-directory test TEST_ARGS=-count=1
 
 .PHONY: test-repeat
-test-repeat: $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Run the tests of concurrent packages COUNT=50 times beside BUSY=3 busy loops, and as often on one core
-	$(SAY) "Testing $(COUNT) times beside $(BUSY) busy loops"
+test-repeat: $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed ## Run the tests of concurrent packages COUNT=50 times with BUSY=3 busy loops, and COUNT times on one core
+	$(SAY) "Testing $(COUNT) times with $(BUSY) busy loops"
 	@$(busy); INSIGHTHUB_TEST_REQUIRED=1 $(TESTDB) -- go test -timeout 3h -count $(COUNT) $(CONCURRENT)
 	$(SAY) "Testing $(COUNT) times on one core"
 	@INSIGHTHUB_TEST_REQUIRED=1 taskset -c 0 $(TESTDB) -- go test -timeout 3h -count $(COUNT) $(CONCURRENT)
@@ -132,42 +132,42 @@ bench: ## Run the micro-benchmarks
 BENCH := build/local/loadtest bench -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS)
 
 .PHONY: score
-score: ## Score the files of NAB's form below IN=… into OUT=…: timestamp,value,anomaly_score
+score: ## Score the files in NAB's format below IN=… into OUT=…: timestamp,value,anomaly_score
 	@test -n "$(IN)" -a -n "$(OUT)" || { echo 'make score: want IN=folder OUT=folder' >&2; exit 2; }
 	@go run ./lib/anomaly/judge/cmd/judge score "$(IN)" "$(OUT)"
 
 .PHONY: score-nab
-score-nab: ## Judge the detector on the Numenta Anomaly Benchmark in IN=…, a copy of its repository
+score-nab: ## Evaluate the detector on the Numenta Anomaly Benchmark in IN=…, a copy of its repository
 	@test -n "$(IN)" || { echo 'make score-nab: want IN=folder' >&2; exit 2; }
 	@go run ./lib/anomaly/judge/cmd/judge nab "$(IN)"
 
 .PHONY: score-synthetic
-score-synthetic: ## Judge the detector on generated noise, and on faults in it
+score-synthetic: ## Evaluate the detector on generated noise with and without faults
 	@go run ./lib/anomaly/judge/cmd/judge synthetic
 
 .PHONY: score-skab
-score-skab: ## Judge the detector of machines on the files of SKAB's form below IN=…
+score-skab: ## Evaluate the detector of machines on the files in SKAB's format below IN=…
 	@test -n "$(IN)" || { echo 'make score-skab: want IN=folder' >&2; exit 2; }
 	@go run ./lib/anomaly/judge/cmd/judge skab "$(IN)"
 
 .PHONY: bench-pipeline
-bench-pipeline: local build/local/yardstick ## Run gateway to database under load, in alternation with a plain server (about 9 minutes)
+bench-pipeline: local build/local/yardstick ## Measure the throughput from gateway to database, and that of a plain server (about 9 minutes)
 	@$(BENCH) $(BENCH_ARGS)
 
 .PHONY: bench-kpi
-bench-kpi: local ## The same with the bridge and Prometheus beside it, without the plain server (about 3 minutes)
+bench-kpi: local ## Measure the throughput with the bridge and Prometheus running (about 3 minutes)
 	@$(BENCH) -kpis -skip-yardstick -out build/bench/kpi -duration 30s -start-rate 350000 $(BENCH_ARGS)
 
 .PHONY: bench-api
-bench-api: local ## Read from the API at 200 requests/s over ten million events (about 4 minutes)
+bench-api: local ## Measure the API's latency at 200 reads/s over ten million events (about 4 minutes)
 	@build/local/loadtest api -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(API_BENCH_ARGS)
 
 .PHONY: outage
-outage: local ## Take Prometheus away from the running stack for five minutes, and look for its figures (about 7 minutes)
+outage: local ## Stop Prometheus under load for five minutes, and check that no sample is lost (about 7 minutes)
 	@build/local/loadtest outage -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(OUTAGE_ARGS)
 
 .PHONY: load
-load: local $(K6)/.stamp ## Put the running stack, or one of its own, under load with k6, and report (about 3 minutes; LOAD_ARGS='-events 10000000')
+load: local $(K6)/.stamp ## Run the k6 load test on the running stack, or on one of its own (about 3 minutes; LOAD_ARGS='-events 10000000')
 	@build/local/loadtest k6 -assembly $(ASSEMBLY) -k6 $(K6)/bin/k6 -state $(STATE) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(LOAD_ARGS)
 
 .PHONY: bench-wasm
@@ -184,7 +184,7 @@ replay-csv: build/local/loadtest ## Send FILE=…, a sensor file, through the ru
 	@build/local/loadtest replay -state $(STATE) $(FILE)
 
 .PHONY: audit
-audit: build/local/functions/.built ## Audit the running stack: print what is well and what is not (AUDIT_ARGS=-json)
+audit: build/local/functions/.built ## Run the self-check on the running stack (AUDIT_ARGS=-json)
 	@build/local/functions/audit/bootstrap run -state $(STATE) $(AUDIT_ARGS)
 
 .PHONY: token
@@ -204,7 +204,7 @@ build: ## Build the functions (arm64 for Lambda, and for this machine) and the t
 	@$(MAKE) $(JOBS) build/lambda/.built build/local/functions/.built build/local/insighthub-local build/local/loadtest
 
 # One go build for all functions: what they share is compiled once. bin/ keeps the programs that
-# the next build compares with; each function has a folder of its own, as the CDK wants it.
+# the next build compares with; the CDK requires a folder for each function.
 FUNCTION_FILES = $(LIB_FILES) $(call sources,functions docs) docs/openapi.yaml docs/api.html
 place = cd $(1) && for program in bin/*; do mkdir -p "$${program\#bin/}" && ln -f "$$program" "$${program\#bin/}/bootstrap"; done
 
@@ -254,7 +254,7 @@ cdk.out/manifest.json: $(SYNTH_FILES) build/lambda/.built
 	$(SAY) "Synthesising the CDK app into cdk.out"
 	$(call synthesise,cdk.out,build/lambda)
 
-# The same templates around the programs of this machine: to run them here, nothing is compiled for Lambda.
+# The same templates with the programs of this machine, so that running them compiles nothing for Lambda.
 $(ASSEMBLY)/manifest.json: $(SYNTH_FILES) build/local/functions/.built
 	$(SAY) "Synthesising the CDK app for this machine"
 	$(call synthesise,$(ASSEMBLY),build/local/functions)
@@ -267,7 +267,7 @@ tools: ## Install what the tests and linters need
 $(TIMESCALE)/.stamp: cdk/local/postgres/install.sh
 	@cdk/local/postgres/install.sh $(TIMESCALE) && touch $@
 
-# Asked each time: a newer server may have come to the PATH.
+# Checked each time: a newer server may be on the PATH.
 .PHONY: FORCE
 $(PROMETHEUS)/.stamp: FORCE
 	@cdk/local/prometheus/install.sh $(PROMETHEUS)
@@ -281,7 +281,7 @@ test-prometheus3: prometheus3 ## Test remote write 2.0, the bridge's histograms 
 	@INSIGHTHUB_TEST_PROMETHEUS3=$(CURDIR)/$(PROMETHEUS3)/bin/prometheus \
 		go test -count 1 ./lib/prometheus/remotewrite ./functions/bridge ./cdk/local/prometheus/... ./cdk/grafana
 
-# Asked each time: a k6 may have come to the PATH.
+# Checked each time: a k6 may be on the PATH.
 $(K6)/.stamp: FORCE
 	@loadtest/k6/install.sh $(K6)
 
@@ -314,5 +314,5 @@ $(GOLANGCI):
 	@GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_V)
 
 .PHONY: clean
-clean: ## Remove what was built; the data in .local stays
+clean: ## Remove what was built, but not the data in .local
 	@rm -rf build cdk.out

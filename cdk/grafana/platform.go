@@ -46,7 +46,7 @@ func pipelineHealth() spec {
 				},
 				{
 					kind: number, title: "Conflicts", unit: "cps", decimals: 2, width: 4, steps: rising(0.001, 0.1),
-					help:    "Per second; readings that were received again with another value.",
+					help:    "Per second; readings whose value differs from the stored one.",
 					queries: []query{{"insighthub:conflicts_per_second:rate5m", "conflicts"}},
 				},
 			}},

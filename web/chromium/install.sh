@@ -4,7 +4,7 @@
 #
 #   web/chromium/install.sh DIR     afterwards DIR/bin/chromium
 #
-# A chromium or google-chrome on the PATH is taken instead: DIR/bin then links to it.
+# If a chromium or google-chrome is on the PATH, DIR/bin links to it instead.
 set -eu
 
 [ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
@@ -35,7 +35,7 @@ for name in chromium chromium-browser google-chrome google-chrome-stable; do
 	if [ -n "$found" ] && "$found" --version >/dev/null 2>&1; then
 		echo "using $found from the PATH"
 		ln -s "$(readlink -f "$found")" "$work/tree/bin/chromium"
-		keep "$stamp"
+		finish "$stamp"
 		exit 0
 	fi
 done
@@ -72,4 +72,4 @@ chmod 755 bin/chromium
 bin/chromium --version >/dev/null || instead 'Chromium does not run here'
 rm -rf root/usr/share/doc root/usr/share/man root/usr/share/locale root/var
 chmod -R go+rX .
-keep "$stamp"
+finish "$stamp"

@@ -2,11 +2,10 @@
 # Unpacks packages of Debian into a folder of their own. Nothing is installed into
 # the system, root is not needed. An install.sh sources this file under set -e. It
 # has defined instead MESSAGE, which says what else the user can do and exits, and
-# dir, the folder to make; and calls in this order: stage, debian_unpack, keep.
+# dir, the folder to make; and calls in this order: stage, debian_unpack, finish.
 
-# stage NAME makes dir absolute and $work/tree, where everything is put together,
-# beside it. keep renames at the end, so that an interrupted run is never taken for
-# a whole one.
+# stage NAME makes dir absolute, and makes the staging folder $work/tree on the same
+# file system. finish renames it, so that dir never holds an incomplete tree.
 stage() {
 	mkdir -p "$(dirname "$dir")"
 	parent=$(cd "$(dirname "$dir")" && pwd)
@@ -17,8 +16,8 @@ stage() {
 	mkdir "$work/tree"
 }
 
-# keep STAMP makes the tree the folder. Its .stamp says what it was made by.
-keep() {
+# finish STAMP renames the tree to dir. Its .stamp identifies the version.
+finish() {
 	echo "$1" >"$work/tree/.stamp"
 	rm -rf "$dir"
 	mv "$work/tree" "$dir"

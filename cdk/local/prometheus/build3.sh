@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds Prometheus 3 from its source into a folder of its own, for the tests of
-# remote write 2.0 and for whoever wants a newer server than Debian's:
+# remote write 2.0 and for a newer server than Debian's:
 #
 #   cdk/local/prometheus/build3.sh DIR     afterwards DIR/bin/{prometheus,promtool}
 #

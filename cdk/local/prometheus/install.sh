@@ -4,9 +4,8 @@
 #
 #   cdk/local/prometheus/install.sh DIR     afterwards DIR/bin/{prometheus,promtool}
 #
-# A prometheus and promtool on the PATH that are at least as new are taken
-# instead, also later, in place of older ones that are in DIR: DIR/bin then links to
-# them. A folder that build3.sh has made is left as it is.
+# If a prometheus and promtool on the PATH are at least as new, DIR/bin links to them
+# instead, also if DIR holds older ones. A folder that build3.sh has made is not changed.
 set -eu
 
 [ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
@@ -67,7 +66,7 @@ finish() {
 		new_enough "$work/tree/bin/$program" || instead "$program does not run here, or is older than $least"
 	done
 	chmod -R go+rX "$work/tree" 2>/dev/null || true
-	keep "$stamp"
+	finish "$stamp"
 	exit 0
 }
 

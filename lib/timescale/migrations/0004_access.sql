@@ -64,7 +64,7 @@ CREATE TABLE account_grant (
 );
 
 -- Attempts to log in, by name and by address, whether or not there is such an
--- account: what is locked tells nothing about who exists.
+-- account: a lock does not reveal whether the account exists.
 CREATE TABLE login_attempt (
 	-- SHA-256 of what the attempts have in common.
 	key bytea PRIMARY KEY CHECK (octet_length(key) = 32),
@@ -74,8 +74,8 @@ CREATE TABLE login_attempt (
 );
 CREATE INDEX login_attempt_last ON login_attempt (last_at);
 
--- Refresh tokens are kept as SHA-256 only. Each is used once; a second use
--- revokes its family, all that came of one login.
+-- Refresh tokens are stored as SHA-256 only. Each is used once; a second use
+-- revokes its family, which is all tokens of one login.
 CREATE TABLE refresh_token (
 	hash bytea PRIMARY KEY CHECK (octet_length(hash) = 32),
 	family uuid NOT NULL,
@@ -91,7 +91,7 @@ CREATE INDEX refresh_token_family ON refresh_token (family);
 CREATE INDEX refresh_token_account ON refresh_token (account_id);
 CREATE INDEX refresh_token_expires ON refresh_token (expires_at);
 
--- Assertions that were accepted, until they lapse by themselves (RFC 7523, 3: jti).
+-- Assertions that were accepted, until they expire (RFC 7523, 3: jti).
 CREATE TABLE assertion (
 	issuer text NOT NULL,
 	jti text NOT NULL,
@@ -100,7 +100,7 @@ CREATE TABLE assertion (
 );
 CREATE INDEX assertion_expires ON assertion (expires_at);
 
--- Answers to POSTs that carried an Idempotency-Key.
+-- Responses to POSTs with an Idempotency-Key.
 CREATE TABLE idempotency (
 	subject text NOT NULL,
 	key text NOT NULL,

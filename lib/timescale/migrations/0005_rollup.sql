@@ -1,5 +1,5 @@
--- The series that there are, and their events by minute: what lists of latest readings
--- and long ranges are answered from. See rollup.go for how it is kept true.
+-- All series, and their events by minute, for queries of latest readings and of long
+-- ranges. rollup.go keeps them up to date.
 
 CREATE TABLE series (
 	device_id int NOT NULL,
@@ -8,8 +8,8 @@ CREATE TABLE series (
 );
 INSERT INTO series SELECT DISTINCT device_id, metric_id FROM event;
 
--- One row for each minute and quality of a series, of events only that are in the
--- table event. Values beyond 1e290 count as that in sum, which then can not overflow.
+-- One row for each minute and quality of a series, computed from the rows of the table
+-- event. sum limits values to 1e290, so that it cannot overflow.
 CREATE TABLE event_minute (
 	device_id int NOT NULL,
 	metric_id int NOT NULL,
@@ -35,9 +35,9 @@ $$;
 
 CREATE UNIQUE INDEX event_minute_identity ON event_minute (device_id, metric_id, minute, quality);
 
--- event_minute holds every minute before the watermark, but for the hours that are
--- stale: those wait to be made again. Stale rows are only ever added and taken away
--- as a whole, so that writers do not wait for each other.
+-- event_minute holds every minute before the watermark except those of stale hours,
+-- which the next roll-up recomputes. Stale rows are inserted and deleted, never updated,
+-- so that writers do not wait for each other.
 CREATE TABLE rollup_watermark (
 	only_row bool PRIMARY KEY DEFAULT true CHECK (only_row),
 	watermark timestamptz NOT NULL

@@ -1,7 +1,7 @@
 -- The events by hour, for ranges of months and years, and how far back each
--- table reaches. See rolluphours.go and retention.go for how they are kept true.
+-- table reaches. rolluphours.go and retention.go keep them up to date.
 
--- As event_minute, made of its rows.
+-- As event_minute, computed from its rows.
 CREATE TABLE event_hour (
 	device_id int NOT NULL,
 	metric_id int NOT NULL,
@@ -28,15 +28,15 @@ $$;
 CREATE UNIQUE INDEX event_hour_identity ON event_hour (device_id, metric_id, hour, quality);
 
 -- event_hour holds every hour before the hour watermark, which follows the watermark,
--- but for those that are stale. What is before a since is dropped, or may be at any time:
--- it is not made again.
+-- except the stale ones. Rows before events_since, minutes_since and hours_since were
+-- dropped or may be dropped at any time: they are not recomputed.
 ALTER TABLE rollup_watermark
 	ADD COLUMN hour_watermark timestamptz,
 	ADD COLUMN events_since timestamptz NOT NULL DEFAULT '0001-01-01T00:00:00Z',
 	ADD COLUMN minutes_since timestamptz NOT NULL DEFAULT '0001-01-01T00:00:00Z',
 	ADD COLUMN hours_since timestamptz NOT NULL DEFAULT '0001-01-01T00:00:00Z';
 
--- The hours of the minutes that there are already are made by the roll-up, from the oldest on.
+-- The roll-up computes the hours of existing minutes, from the oldest on.
 UPDATE rollup_watermark SET hour_watermark = date_bin('1 hour', least(watermark, (
 	SELECT min(oldest.minute) FROM series CROSS JOIN LATERAL (
 		SELECT minute FROM event_minute
@@ -44,9 +44,9 @@ UPDATE rollup_watermark SET hour_watermark = date_bin('1 hour', least(watermark,
 		ORDER BY minute LIMIT 1) AS oldest)), 'epoch');
 ALTER TABLE rollup_watermark ALTER COLUMN hour_watermark SET NOT NULL;
 
--- A roll-up of an earlier version, as after a deployment that was rolled back, would make
--- the minutes of a stale hour again and forget the hour. Better that it fails: what is
--- stale is answered from events until the newer one is there.
+-- A roll-up of an earlier version, as after a deployment that was rolled back, would
+-- recompute the minutes of a stale hour but not the hour. It fails instead: stale hours
+-- are read from events until the newer version runs.
 CREATE FUNCTION rollup_knows_hours() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	IF current_setting('insighthub.rollup', true) IS DISTINCT FROM 'hours' THEN
@@ -58,8 +58,8 @@ $$;
 CREATE TRIGGER rollup_stale_taken BEFORE DELETE ON rollup_stale
 	FOR EACH STATEMENT EXECUTE FUNCTION rollup_knows_hours();
 
--- With the Timescale licence the roll-up keeps the retention policies as they are
--- configured, of all three tables; and minutes and hours become columnar like events.
+-- With the Timescale licence the roll-up updates the retention policies of all three
+-- tables as configured, and minutes and hours become columnar like events.
 DO $$
 BEGIN
 	IF current_setting('insighthub.flavour') = 'timescale' AND current_setting('insighthub.licence') = 'timescale' THEN

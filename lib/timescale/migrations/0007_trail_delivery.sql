@@ -1,5 +1,6 @@
--- What was delivered to the audit trail by an event bus, which delivers at least
--- once, and sometimes again after weeks: a delivery is one entry, for ever.
+-- Events that an event bus delivered to the audit trail. The bus delivers at least
+-- once, and may redeliver after weeks: the ids are stored for ever, so that each event
+-- is one entry.
 CREATE TABLE trail_delivery (
 	id text PRIMARY KEY CHECK (id <> '' AND length(id) <= 128)
 );
