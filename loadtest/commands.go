@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -25,40 +26,52 @@ import (
 	"github.com/insighthub/insighthub/loadtest/verify"
 )
 
-// fleetFlags are shared by all commands that simulate a fleet.
+// fleetFlags declares the flags of all commands that simulate a fleet.
 func fleetFlags(fs *flag.FlagSet, gateways, samples int) *fleet.Config {
 	var c fleet.Config
-	fs.StringVar(&c.Site, "site", "plant-1", "site that the gateways belong to")
-	fs.Uint64Var(&c.Seed, "seed", 1, "seed of the fleet: the same seed gives the same machines and faults")
+	fs.StringVar(&c.Site, "site", "plant-1", "site of the gateways")
+	fs.Uint64Var(&c.Seed, "seed", 1, "seed of the machines and their faults")
 	fs.IntVar(&c.Gateways, "gateways", gateways, "number of gateways")
 	fs.IntVar(&c.Machines, "machines", 10, "machines behind each gateway, 10 metrics each")
 	fs.IntVar(&c.Samples, "samples", samples, "samples of each series in one batch")
 	return &c
 }
 
+// targetFlags declares -state. After parsing, target returns the running stack, with the
+// tokens of the gateways of -site.
+func targetFlags(fs *flag.FlagSet) (target func() (stackfile.Info, *bench.Tokens, error)) {
+	state := fs.String("state", ".local", "state folder of the running stack")
+	return func() (stackfile.Info, *bench.Tokens, error) {
+		stack, err := stackfile.Read(*state)
+		if err != nil {
+			return stack, nil, err
+		}
+		tokens, err := bench.NewTokens(stack, fs.Lookup("site").Value.String())
+		return stack, tokens, err
+	}
+}
+
 func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("simulate", flag.ContinueOnError)
-	state := fs.String("state", ".local", "state folder of the running stack")
-	rate := fs.Float64("rate", 1000, "events per second of the whole fleet; 0 sends as fast as the answers come")
-	duration := fs.Duration("duration", 0, "how long to send; 0 means until stopped")
-	prefix := fs.String("prefix", "gw", "what the gateways' names begin with")
+	target := targetFlags(fs)
+	rate := fs.Float64("rate", 1000, "events per second of the whole fleet; 0 sends each batch after the response to the one before")
+	duration := fs.Duration("duration", 0, "how long to send; 0 means until interrupted")
+	prefix := fs.String("prefix", "gw", "prefix of the gateways' names")
 	asJSON := fs.Bool("json", false, "print the result as JSON")
-	quiet := fs.Bool("quiet", false, "print nothing on the way")
-	check := fs.Bool("verify", false, "afterwards compare what was acknowledged with what is stored; fails when an event is lost or doubled")
-	truth := fs.String("truth", "", "file to write the faults to, as JSON")
-	described := fs.Bool("describe", true, "make the site and give the metrics their units, by the API, as the first account")
+	quiet := fs.Bool("quiet", false, "do not print the progress")
+	check := fs.Bool("verify", false,
+		"afterwards compare the acknowledged events with the stored ones; fails if an event is lost or duplicated")
+	truth := fs.String("truth", "", "file to write the faults of the machines to, as JSON")
+	described := fs.Bool("describe", true, "create the site and set the metrics' units through the API, as the first account")
 	fc := fleetFlags(fs, 2, 10)
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	stack, err := stackfile.Read(*state)
+	stack, tokens, err := target()
 	if err != nil {
 		return err
 	}
-	length := *duration
-	if length == 0 {
-		length = 24 * time.Hour
-	}
+	length := cmp.Or(*duration, 24*time.Hour)
 	fc.Prefix, fc.Start, fc.Horizon = *prefix, time.Now(), length
 	gateways, err := fleet.New(*fc)
 	if err != nil {
@@ -69,10 +82,6 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 			return err
 		}
 	}
-	tokens, err := bench.NewTokens(stack, fc.Site)
-	if err != nil {
-		return err
-	}
 	fmt.Fprintf(stdout, "%d gateways of %d machines send %.0f events/s to %s\n", fc.Gateways, fc.Machines, *rate, stack.HTTP)
 	cfg := drive.Config{
 		URL: stack.HTTP + "/v1/telemetry", Rate: *rate, Duration: length, Grace: 10 * time.Second,
@@ -81,16 +90,16 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 	if !*quiet {
 		cfg.Progress = func(elapsed time.Duration, c drive.Counts) {
 			if s := int(elapsed.Seconds()); s <= 3 || s%10 == 0 {
-				fmt.Fprintf(stdout, "%6d s: %d events accepted, %d rejected, %d requests repeated\n", s, c.Accepted, c.Rejected, c.Retries)
+				fmt.Fprintf(stdout, "%6d s: %d events accepted, %d rejected, %d retries\n", s, c.Accepted, c.Rejected, c.Retries)
 			}
 		}
 	}
 	var describing sync.WaitGroup
-	beside, stop := context.WithCancel(ctx)
+	background, stop := context.WithCancel(ctx)
 	if *described {
 		describing.Go(func() {
-			if err := describeFleet(beside, stack, fc.Site, gateways); err != nil && beside.Err() == nil {
-				fmt.Fprintf(stdout, "The API does not know what the fleet is: %v\n", err)
+			if err := describeFleet(background, stack, fc.Site, gateways); err != nil && background.Err() == nil {
+				fmt.Fprintf(stdout, "The site and the units of the fleet are not complete: %v\n", err)
 			}
 		})
 	}
@@ -108,13 +117,13 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 		printResult(stdout, res)
 	}
 	if !*check {
-		return nil // stopped, as it was to be
+		return nil
 	}
 	return verifyStored(context.WithoutCancel(ctx), stdout, stack.Database, fc, gateways)
 }
 
-// describeFleet makes the fleet's site, and gives its metrics their units once
-// their first events are stored.
+// describeFleet creates the fleet's site, and sets the units of its metrics once their
+// first events are stored.
 func describeFleet(ctx context.Context, stack stackfile.Info, site string, gateways []*fleet.Gateway) error {
 	d, err := describe.LogIn(ctx, describe.Config{
 		URL: stack.HTTP, Name: stack.AdminName, Password: stack.AdminPassword,
@@ -134,8 +143,8 @@ func describeFleet(ctx context.Context, stack stackfile.Info, site string, gatew
 	return nil
 }
 
-// verifyStored waits until as many events are stored as were acknowledged, or
-// until no more arrive, and reports the comparison.
+// verifyStored waits until all acknowledged events are stored, or the number of stored
+// events no longer grows, and prints the comparison.
 func verifyStored(ctx context.Context, stdout io.Writer, database string, fc *fleet.Config, gateways []*fleet.Gateway) error {
 	db, err := pgx.Connect(ctx, database)
 	if err != nil {
@@ -162,13 +171,13 @@ func verifyStored(ctx context.Context, stdout io.Writer, database string, fc *fl
 		return err
 	}
 	fmt.Fprintf(stdout, `events acknowledged  %d in %d series
-events stored        %d, %d of them never acknowledged
+events stored        %d, %d of them not acknowledged
 events lost          %d
-events doubled       %d
+events duplicated    %d
 series that differ   %d
 `, f.Acknowledged, f.Series, f.Stored, f.Unacknowledged, f.Lost, f.Doubled, f.Different)
 	if f.Lost+f.Doubled+f.Different > 0 {
-		return fmt.Errorf("%w: what is stored is not what was acknowledged", telemetry.ErrConflict)
+		return fmt.Errorf("%w: the stored events differ from the acknowledged ones", telemetry.ErrConflict)
 	}
 	return nil
 }
@@ -177,18 +186,18 @@ func printResult(w io.Writer, r drive.Result) {
 	fmt.Fprintf(w, `
 events accepted      %d
 events rejected      %d
-events unanswered    %d
+events in doubt      %d (no response)
 requests             %d
-requests repeated    %d
+retries              %d
 events per second    %.0f
-acknowledgement ms   p50 %.2f  p95 %.2f  p99 %.2f  max %.1f   (from when each batch was due)
+acknowledgement ms   p50 %.2f  p95 %.2f  p99 %.2f  max %.1f   (from the time at which each batch was due)
 `, r.Accepted, r.Rejected, r.Unknown, r.Requests, r.Retries, r.EventsPerSecond, r.Ack.P50, r.Ack.P95, r.Ack.P99, r.Ack.Max)
 	if r.FirstError != "" {
 		fmt.Fprintln(w, "first error          ", r.FirstError)
 	}
 }
 
-// writeTruth writes the faults that are coming, by gateway and device.
+// writeTruth writes the faults to come, by gateway and device.
 func writeTruth(path string, start time.Time, gateways []*fleet.Gateway) error {
 	type fault struct {
 		Gateway string          `json:"gateway"`
@@ -214,26 +223,23 @@ func writeTruth(path string, start time.Time, gateways []*fleet.Gateway) error {
 
 func replayFiles(ctx context.Context, args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("replay", flag.ContinueOnError)
-	state := fs.String("state", ".local", "state folder of the running stack")
+	target := targetFlags(fs)
+	fs.String("site", "plant-1", "site of the gateway")
 	gateway := fs.String("gateway", "replay", "gateway to send as")
-	site := fs.String("site", "plant-1", "site of the gateway")
 	device := fs.String("device", "", "device name; by default the file's folder and name")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	if fs.NArg() == 0 {
-		return errors.New("want at least one file: loadtest replay FILE …")
+		return errors.New("got no file, want at least one: loadtest replay FILE …")
 	}
-	stack, err := stackfile.Read(*state)
-	if err != nil {
-		return err
-	}
-	tokens, err := bench.NewTokens(stack, *site)
+	stack, tokens, err := target()
 	if err != nil {
 		return err
 	}
 	sender := replay.Sender{
-		URL: stack.HTTP + "/v1/telemetry", Token: func(ctx context.Context) (string, error) { return tokens.Get(ctx, *gateway) }, Client: &http.Client{Timeout: 30 * time.Second},
+		URL:   stack.HTTP + "/v1/telemetry",
+		Token: func(ctx context.Context) (string, error) { return tokens.Get(ctx, *gateway) }, Client: &http.Client{Timeout: 30 * time.Second},
 		BatchEvents: 1000, Attempts: 10,
 	}
 	for _, path := range fs.Args() {
@@ -275,18 +281,18 @@ func replayFile(ctx context.Context, stdout io.Writer, sender *replay.Sender, pa
 	return nil
 }
 
-func benchmark(ctx context.Context, args []string, stdout io.Writer) error {
+func benchPipeline(ctx context.Context, args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	cfg := bench.Config{Stdout: stdout}
 	cfg.Stack.Flags(fs)
 	fs.StringVar(&cfg.Yardstick, "yardstick", "build/local/yardstick", "program of the yardstick")
 	fs.StringVar(&cfg.Out, "out", "build/bench", "folder for pipeline.json")
 	fs.Float64Var(&cfg.FixedRate, "rate", 100_000, "fixed rate in events/s")
-	fs.Float64Var(&cfg.StartRate, "start-rate", 0, "where the search for the held rate begins; 0 measures it")
+	fs.Float64Var(&cfg.StartRate, "start-rate", 0, "rate at which the search for the held rate begins; 0 finds it in a closed loop")
 	fs.DurationVar(&cfg.Duration, "duration", time.Minute, "length of the fixed and the held phase")
-	fs.BoolVar(&cfg.KPIs, "kpis", false, "let the bridge run beside the store, and measure when its figures become visible")
-	fs.BoolVar(&cfg.SkipYardstick, "skip-yardstick", false, "measure the pipeline alone")
-	fs.BoolVar(&cfg.FixedOnly, "fixed-only", false, "measure at the fixed rate alone")
+	fs.BoolVar(&cfg.KPIs, "kpis", false, "also run the bridge, and measure when its KPIs become visible")
+	fs.BoolVar(&cfg.SkipYardstick, "skip-yardstick", false, "measure the pipeline only")
+	fs.BoolVar(&cfg.FixedOnly, "fixed-only", false, "measure at the fixed rate only")
 	fc := fleetFlags(fs, 50, 10)
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -297,17 +303,13 @@ func benchmark(ctx context.Context, args []string, stdout io.Writer) error {
 
 func printToken(ctx context.Context, args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("token", flag.ContinueOnError)
-	state := fs.String("state", ".local", "state folder of the running stack")
+	target := targetFlags(fs)
+	fs.String("site", "plant-1", "site of the gateway")
 	gateway := fs.String("gateway", "demo", "gateway that the token is for")
-	site := fs.String("site", "plant-1", "site of the gateway")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	stack, err := stackfile.Read(*state)
-	if err != nil {
-		return err
-	}
-	tokens, err := bench.NewTokens(stack, *site)
+	_, tokens, err := target()
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,12 @@
-// Command loadtest puts load on a running stack and measures it.
+// Command loadtest sends load to a stack and measures the response.
 //
-//	loadtest simulate   a simulated fleet sends until it is stopped (or -duration)
+//	loadtest simulate   sends the events of a simulated fleet, until interrupted or for -duration
 //	loadtest replay     sends recorded sensor files
-//	loadtest bench      runs the whole stack and the yardstick, and compares
-//	loadtest api        reads from the API over a database of ten million events
-//	loadtest outage     runs the whole stack, without its Prometheus for five minutes
-//	loadtest starts     prints how long the running stack's functions took to start
-//	loadtest k6         runs the k6 scripts against the stack, and reports
+//	loadtest bench      measures a stack of its own against the yardstick
+//	loadtest api        measures reads of the API with ten million stored events
+//	loadtest outage     stops the Prometheus of a stack of its own for five minutes
+//	loadtest starts     prints the start times of the running stack's functions
+//	loadtest k6         runs the k6 scripts against a stack
 //	loadtest token      prints a development token of a gateway
 //
 // Each has its own flags: loadtest <command> -h.
@@ -36,14 +36,15 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
-	underLoad := func(ctx context.Context, args []string, stdout io.Writer) error {
-		return underLoad(ctx, args, stdout, os.Stderr, os.Getenv)
-	}
 	commands := map[string]func(context.Context, []string, io.Writer) error{
-		"simulate": simulate, "replay": replayFiles, "bench": benchmark, "api": readAPI, "outage": withoutPrometheus, "k6": underLoad, "token": printToken, "starts": printStarts,
+		"simulate": simulate, "replay": replayFiles, "bench": benchPipeline, "api": benchAPI, "outage": testOutage, "starts": printStarts,
+		"token": printToken,
+		"k6": func(ctx context.Context, args []string, stdout io.Writer) error {
+			return runK6(ctx, args, stdout, os.Getenv)
+		},
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return fmt.Errorf("want a command: simulate, replay, bench, api, outage, k6, starts or token; have %q", args)
+		return fmt.Errorf("got arguments %q, want a command: simulate, replay, bench, api, outage, starts, k6 or token", args)
 	}
 	return commands[args[0]](ctx, args[1:], stdout)
 }

@@ -15,11 +15,10 @@ import (
 	"text/tabwriter"
 )
 
-// printStarts prints how long the processes of each function took from their start
-// to their first request for work, as the stack's logs say.
+// printStarts prints the init durations of each function, from the stack's logs.
 func printStarts(_ context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("starts", flag.ContinueOnError)
-	state := flags.String("state", ".local", "the stack's `folder`")
+	state := flags.String("state", ".local", "state `folder` of the stack")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -44,12 +43,12 @@ func printStarts(_ context.Context, args []string, stdout io.Writer) error {
 		_, _ = fmt.Fprintf(w, "%s\t%d\t%.1f\t%.1f\t\n", name, len(starts), starts[len(starts)/2], starts[len(starts)-1])
 	}
 	if !found {
-		return fmt.Errorf("no function has started yet, or no stack ran in %s: make run starts one", *state)
+		return fmt.Errorf("no logs of started functions in %s; make run starts a stack", *state)
 	}
 	return w.Flush()
 }
 
-// readStarts returns the durations in a function's log, in milliseconds.
+// readStarts returns the init durations in a function's log, in milliseconds.
 func readStarts(file string) ([]float64, error) {
 	f, err := os.Open(file) //nolint:gosec // the stack's own log
 	if err != nil {

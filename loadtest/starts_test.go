@@ -12,7 +12,7 @@ func TestStarts(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	if err := printStarts(t.Context(), []string{"-state", state}, &bytes.Buffer{}); err == nil {
-		t.Error("want an error without logs")
+		t.Error("got no error without logs, want one")
 	}
 	if err := os.MkdirAll(filepath.Join(state, "logs"), 0o750); err != nil {
 		t.Fatal(err)
@@ -30,6 +30,6 @@ func TestStarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := strings.Join(strings.Fields(out.String()), " "); !strings.Contains(got, "api| 3| 10.2| 30.0|") {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want a row of api with 3 starts", got)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// program finds a program that tests need. k6 is not among those that make test
-// installs: building it takes minutes.
+// program finds a program that a test needs, or skips the test. make test does not install
+// k6, which takes minutes to build.
 func program(t *testing.T, name string, places ...string) string {
 	t.Helper()
 	for _, place := range append(places, name) {
@@ -30,7 +30,7 @@ func program(t *testing.T, name string, places ...string) string {
 	if name == "node" && (os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1") {
 		t.Fatalf("%s is not on the PATH", name)
 	}
-	t.Skipf("%s is not there", name)
+	t.Skipf("%s is not installed", name)
 	return ""
 }
 
@@ -38,18 +38,18 @@ func scripts(t *testing.T) []string {
 	t.Helper()
 	all, err := filepath.Glob("*.js")
 	if err != nil || len(all) != 2 {
-		t.Fatalf("scripts: %v, %v", all, err)
+		t.Fatalf("got scripts %v and error %v, want two", all, err)
 	}
 	return all
 }
 
-// The parts of the scripts that need no k6 have tests in JavaScript: the report against
-// its golden files, the machines, the choice of a target.
+// The modules of the scripts that need no k6 have tests in JavaScript: the report, the
+// machines and the target.
 func TestPartsInJavaScript(t *testing.T) {
 	node := program(t, "node")
 	files, err := filepath.Glob("lib/*.test.js")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("tests: %v, %v", files, err)
+		t.Fatalf("got tests %v and error %v, want some", files, err)
 	}
 	if out, err := exec.CommandContext(t.Context(), node, append([]string{"--test"}, files...)...).CombinedOutput(); err != nil {
 		t.Errorf("node --test: %v\n%s", err, out)
@@ -65,8 +65,8 @@ func TestPartsInJavaScript(t *testing.T) {
 	}
 }
 
-// k6 reads the scripts, finds a limit for each scenario's requests, and nothing else
-// than this machine as their target.
+// k6 accepts the scripts, they have thresholds, and they reject another target than this
+// machine.
 func TestScriptsInK6(t *testing.T) {
 	k6 := program(t, "k6", "../../.local/k6/bin/k6")
 	for _, script := range scripts(t) {
@@ -89,18 +89,18 @@ func TestScriptsInK6(t *testing.T) {
 			t.Fatalf("%s: %v\n%s", script, err, raw)
 		}
 		if len(options.Scenarios) < 2 || len(options.Thresholds) < 5 || options.MaxRedirects != 0 {
-			t.Errorf("%s: %s", script, raw)
+			t.Errorf("%s: got options %s, want scenarios, thresholds and no redirects", script, raw)
 		}
 		for _, name := range []string{"http_req_failed", "checks"} {
 			if len(options.Thresholds[name]) == 0 {
-				t.Errorf("%s has no limit on %s", script, name)
+				t.Errorf("%s: got no threshold of %s, want one", script, name)
 			}
 		}
 		if out, err := inspect("TARGET=https://example.org"); err == nil || !bytes.Contains(out, []byte("not this machine")) {
-			t.Errorf("%s with another target: %v\n%s", script, err, out)
+			t.Errorf("%s: got error %v with another target, want one\n%s", script, err, out)
 		}
 		if out, err := inspect("SECONDS=x"); err == nil {
-			t.Errorf("%s for x seconds: %s", script, out)
+			t.Errorf("%s: got no error for SECONDS=x, want one\n%s", script, out)
 		}
 	}
 }
@@ -128,15 +128,15 @@ func TestCheckTarget(t *testing.T) {
 	} {
 		host, err := checkTarget(c.address, c.allowed)
 		if (err == nil) != c.ok || host != c.host {
-			t.Errorf("checkTarget(%q, %q) = %q, %v", c.address, c.allowed, host, err)
+			t.Errorf("checkTarget(%q, %q): got %q and error %v, want %q and success %v", c.address, c.allowed, host, err, c.host, c.ok)
 		}
 		if err != nil && !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("checkTarget(%q, %q): %v is not invalid", c.address, c.allowed, err)
+			t.Errorf("checkTarget(%q, %q): got %v, want an error that wraps ErrInvalid", c.address, c.allowed, err)
 		}
 	}
 }
 
-// fake is a Config whose k6 is a shell script.
+// fake returns a Config whose k6 is a shell script.
 func fake(t *testing.T, script string) Config {
 	t.Helper()
 	dir := t.TempDir()
@@ -166,17 +166,17 @@ func TestConfigIsChecked(t *testing.T) {
 		c := fake(t, "echo started >&2\nexit 1")
 		spoil(&c)
 		if err := Run(t.Context(), c); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: got %v, want an error that wraps ErrInvalid", name, err)
 		}
 		if out := c.Stderr.(*bytes.Buffer).String(); out != "" {
-			t.Errorf("%s: k6 was %s", name, out)
+			t.Errorf("%s: got output %q of k6, want none", name, out)
 		}
 	}
 }
 
-// Both scripts run although the first misses a limit; the second one's report is told
-// of the first's; and k6 gets nothing of this process's environment.
-func TestRunReportsLimitsThatAreNotMet(t *testing.T) {
+// Both scripts run although the first misses a threshold, the second report includes the
+// first, and k6 does not inherit the environment.
+func TestRunReportsMissedThresholds(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "not for k6")
 	c := fake(t, `case "$*" in version) echo k6 v1; exit;; esac
 env >"$OUT/env"
@@ -189,13 +189,15 @@ esac
 `)
 	c.Settings = []string{"READS=7"}
 	err := Run(t.Context(), c)
-	if !errors.Is(err, ErrLimits) || !strings.HasSuffix(err.Error(), ": ingest") {
-		t.Errorf("error: %v", err)
+	if !errors.Is(err, ErrThresholds) || !strings.HasSuffix(err.Error(), ": ingest") {
+		t.Errorf("got error %v, want one that names ingest", err)
 	}
 	printed := c.Stdout.(*bytes.Buffer).String()
-	for _, want := range []string{"with " + filepath.Join(c.Out, "ingest.json") + ",", `facts {"date":"`, `"target":"127.0.0.1"`, "reads 7", "report.html"} {
+	for _, want := range []string{
+		"with " + filepath.Join(c.Out, "ingest.json") + ",", `facts {"date":"`, `"target":"127.0.0.1"`, "reads 7", "report.html",
+	} {
 		if !strings.Contains(printed, want) {
-			t.Errorf("printed %q lacks %q", printed, want)
+			t.Errorf("got output %q, want %q in it", printed, want)
 		}
 	}
 	env, err := os.ReadFile(filepath.Join(c.Out, "env"))
@@ -203,29 +205,29 @@ esac
 		t.Fatal(err)
 	}
 	if strings.Contains(string(env), "AWS_") || !strings.Contains(string(env), "ADMIN_PASSWORD=a secret\n") {
-		t.Errorf("environment of k6:\n%s", env)
+		t.Errorf("got environment\n%s\nwant the administrator and nothing of this process", env)
 	}
 	arguments, err := os.ReadFile(filepath.Join(c.Out, "arguments"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(string(arguments), "secret") || !strings.Contains(string(arguments), "--no-usage-report") {
-		t.Errorf("arguments of k6: %s", arguments)
+		t.Errorf("got arguments %s, want no password and no usage report", arguments)
 	}
 }
 
 func TestRunEndsWithAScriptThatFails(t *testing.T) {
 	c := fake(t, `echo "$*" >&2; exit 107`)
 	err := Run(t.Context(), c)
-	if err == nil || errors.Is(err, ErrLimits) || !strings.Contains(err.Error(), "ingest.js") {
-		t.Errorf("error: %v", err)
+	if err == nil || errors.Is(err, ErrThresholds) || !strings.Contains(err.Error(), "ingest.js") {
+		t.Errorf("got error %v, want one that names ingest.js", err)
 	}
 	if ran := c.Stderr.(*bytes.Buffer).String(); strings.Contains(ran, "api.js") {
-		t.Errorf("ran %s", ran)
+		t.Errorf("got runs %s, want no run of api.js after the failure", ran)
 	}
 }
 
-// An interrupted run lets k6 take back what it made.
+// An interrupted run lets k6 run its teardown.
 func TestRunIsInterrupted(t *testing.T) {
 	c := fake(t, `case "$*" in version) exit;; esac
 trap 'echo taken back >"$OUT/back"; exit 105' INT
@@ -242,17 +244,17 @@ while :; do sleep 0.01; done
 		}
 	}()
 	if err := Run(ctx, c); !errors.Is(err, context.Canceled) {
-		t.Errorf("error: %v", err)
+		t.Errorf("got error %v, want %v", err, context.Canceled)
 	}
 	if _, err := os.Stat(filepath.Join(c.Out, "back")); err != nil {
 		t.Error(err)
 	}
 }
 
-// A description that a stack left behind is not a running stack.
-func TestStackThatIsGoneDoesNotRun(t *testing.T) {
+// The stack.json of a stack that was killed is not a running stack.
+func TestKilledStackIsNotRunning(t *testing.T) {
 	if _, ok := running(t.Context(), t.TempDir()); ok {
-		t.Error("nothing runs")
+		t.Error("got a running stack in an empty folder, want none")
 	}
 	state := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "true")
@@ -267,6 +269,6 @@ func TestStackThatIsGoneDoesNotRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := running(t.Context(), state); ok {
-		t.Error("its process has ended")
+		t.Error("got a running stack whose process has ended, want none")
 	}
 }

@@ -1,8 +1,7 @@
-// Package k6 runs the project's k6 scripts, which are in this folder, against a running
-// stack and keeps the report.
+// Package k6 runs the k6 scripts of this folder against a stack and writes the report.
 //
-// It starts the local stack when none runs. Load goes to this machine only, unless
-// another host is named twice: in the address and as allowed.
+// It starts a local stack if none runs. Load goes to this machine only, unless another
+// host is named twice: in the URL and as the allowed host.
 package k6
 
 import (
@@ -25,39 +24,39 @@ import (
 	"github.com/insighthub/insighthub/loadtest/localstack"
 )
 
-// Config says what to run, and against what.
+// Config configures Run.
 type Config struct {
-	Program string   // k6
+	Program string   // of k6
 	Folder  string   // of the scripts
 	Scripts []string // their names, without .js
-	// Settings of the scripts, such as RATE=50; each script says which it has.
+	// Settings of the scripts, such as RATE=50; each script documents its own.
 	Settings []string
-	// Out is the folder for the reports; what is in it from an earlier run is replaced.
+	// Out is the folder of the reports; its content is removed first.
 	Out string
-	// Limit is the most that the scripts may take together.
+	// Limit is the timeout of all scripts together.
 	Limit time.Duration
 
-	// State is the folder in which a running local stack is looked for.
+	// State is the state folder of a running local stack.
 	State string
-	// Stack is started when none runs.
+	// Stack is started if none runs.
 	Stack localstack.Config
 	// Events are stored before the scripts run; local stacks only.
 	Events int64
 
-	// URL is another stage than the local stack, AllowHost its host once more. There
-	// AdminName and AdminPassword are an administrator of the whole platform.
+	// URL is that of a deployed stage, AllowHost its host. AdminName and AdminPassword are
+	// those of an administrator of that whole stage.
 	URL, AllowHost           string
 	AdminName, AdminPassword string
 
 	Stdout, Stderr io.Writer
 }
 
-// settings that the launcher makes itself.
+// reserved returns the settings that Run sets itself.
 func reserved() []string {
 	return []string{"TARGET", "ALLOW_HOST", "ADMIN_NAME", "ADMIN_PASSWORD", "OUT", "FACTS", "REPORT_WITH"}
 }
 
-// check reports everything that is wrong with a Config.
+// check reports every problem of a Config.
 func (c Config) check() error {
 	var problems []error
 	expect := func(ok bool, format string, arguments ...any) {
@@ -65,47 +64,47 @@ func (c Config) check() error {
 			problems = append(problems, fmt.Errorf(format, arguments...))
 		}
 	}
-	expect(len(c.Scripts) > 0, "no script")
+	expect(len(c.Scripts) > 0, "scripts: want at least one")
 	for _, name := range c.Scripts {
 		_, err := os.Stat(filepath.Join(c.Folder, name+".js"))
-		expect(err == nil && name == filepath.Base(name), "script %q: want one of %s", name, c.Folder)
+		expect(err == nil && name == filepath.Base(name), "script %q: want the name of a script in %s", name, c.Folder)
 	}
 	for _, setting := range c.Settings {
 		name, _, ok := strings.Cut(setting, "=")
 		expect(ok && name != "" && strings.ToUpper(name) == name, "setting %q: want NAME=value", setting)
-		expect(!slices.Contains(reserved(), name), "setting %s: there is a flag for it", name)
+		expect(!slices.Contains(reserved(), name), "setting %s: use the flag for it", name)
 	}
-	expect(c.Limit > 0, "limit: want a time")
-	expect(c.Events >= 0, "events: want a number")
+	expect(c.Limit > 0, "limit %v: want a positive duration", c.Limit)
+	expect(c.Events >= 0, "events %d: want 0 or more", c.Events)
 	if c.URL != "" {
 		_, err := checkTarget(c.URL, c.AllowHost)
 		expect(err == nil, "%w", err)
-		expect(c.Events == 0, "events: only a local stack is filled")
-		expect(c.AdminName != "" && c.AdminPassword != "", "want an administrator's name and password in the environment")
+		expect(c.Events == 0, "events %d: want 0, because events are stored in local stacks only", c.Events)
+		expect(c.AdminName != "" && c.AdminPassword != "", "want INSIGHTHUB_ADMIN_NAME and INSIGHTHUB_ADMIN_PASSWORD in the environment")
 	}
-	if len(problems) == 0 {
-		return nil
+	if err := errors.Join(problems...); err != nil {
+		return fmt.Errorf("%w: %w", telemetry.ErrInvalid, err)
 	}
-	return fmt.Errorf("%w: %w", telemetry.ErrInvalid, errors.Join(problems...))
+	return nil
 }
 
-// ErrLimits says that the scripts ran to their ends, and limits are not met.
-var ErrLimits = errors.New("limits are not met")
+// ErrThresholds says that all scripts ended and that some missed a threshold.
+var ErrThresholds = errors.New("thresholds are not met")
 
-// Run runs the scripts one after the other. The error wraps ErrLimits when one of them
-// misses a threshold; the others run all the same.
+// Run runs the scripts in turn. If one of them misses a threshold, it runs the others too
+// and returns an error that wraps ErrThresholds.
 func Run(ctx context.Context, cfg Config) (err error) {
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	// k6 writes next to its script otherwise.
+	// k6 resolves relative paths in the script's folder.
 	if cfg.Out, err = filepath.Abs(cfg.Out); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(cfg.Out); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(cfg.Out, 0o755); err != nil { //nolint:gosec // a report is for everybody
+	if err := os.MkdirAll(cfg.Out, 0o755); err != nil { //nolint:gosec // reports are for everybody
 		return err
 	}
 	t, stop, err := cfg.target(ctx)
@@ -120,7 +119,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		if err != nil {
 			return err
 		}
-		facts = append(facts, fact{"before", filled})
+		facts = append(facts, fact{"stored before", filled})
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.Limit)
 	defer cancel()
@@ -129,7 +128,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		fmt.Fprintf(cfg.Stdout, "k6 runs %s.js against %s\n", name, t.url)
 		err := cfg.runScript(ctx, name, t, facts, reports)
 		switch {
-		case errors.Is(err, ErrLimits):
+		case errors.Is(err, ErrThresholds):
 			missed = append(missed, name)
 		case err != nil:
 			return err
@@ -142,50 +141,49 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		}
 		if stored != "" {
 			fmt.Fprintf(cfg.Stdout, "%s: %s\n\n", name, stored)
-			facts = append(facts, fact{"stored of " + name, stored})
+			facts = append(facts, fact{"events of " + name, stored})
 		}
 	}
 	fmt.Fprintf(cfg.Stdout, "report: %s\n        %s\n", filepath.Join(cfg.Out, "report.html"), filepath.Join(cfg.Out, "report.md"))
 	if len(missed) > 0 {
-		return fmt.Errorf("%w: %s", ErrLimits, strings.Join(missed, ", "))
+		return fmt.Errorf("%w: %s", ErrThresholds, strings.Join(missed, ", "))
 	}
 	return nil
 }
 
-// thresholdsMissed is k6's exit code for it.
+// thresholdsMissed is k6's exit code for missed thresholds.
 const thresholdsMissed = 99
 
-// stopAfter is how long k6 has to end a run that was interrupted.
-const stopAfter = 90 * time.Second
+// stopTimeout bounds the teardown of an interrupted run.
+const stopTimeout = 90 * time.Second
 
-// runScript runs one script. What k6 knows comes from the arguments alone: neither a
-// configuration of its own nor the environment of this process is read, nothing is
-// reported to k6's makers, and no port is opened.
+// runScript runs one script. k6 reads neither a configuration file nor the environment of
+// this process, sends no usage report and opens no port.
 func (c Config) runScript(ctx context.Context, name string, t target, facts []fact, earlier []string) error {
 	cmd := exec.CommandContext(ctx, c.Program, "run", "--quiet", "--no-usage-report", "--address", "", //nolint:gosec // the user named it
 		"--config", filepath.Join(c.Out, "none.json"), filepath.Join(c.Folder, name+".js"))
-	if err := os.WriteFile(filepath.Join(c.Out, "none.json"), []byte("{}\n"), 0o644); err != nil { //nolint:gosec // nothing is in it
+	if err := os.WriteFile(filepath.Join(c.Out, "none.json"), []byte("{}\n"), 0o644); err != nil { //nolint:gosec // not a secret
 		return err
 	}
-	// k6 shares its processors with what it measures here: it collects its memory a quarter as
-	// often, up to a bound.
+	// k6 shares the processors with what it measures: it collects garbage a quarter as often,
+	// up to a memory limit.
 	cmd.Env = append([]string{"GOGC=400", "GOMEMLIMIT=2GiB"}, c.Settings...)
 	cmd.Env = append(cmd.Env,
 		"HOME="+c.Out, "K6_AUTO_EXTENSION_RESOLUTION=false",
 		"TARGET="+t.url, "ALLOW_HOST="+c.AllowHost, "ADMIN_NAME="+t.admin, "ADMIN_PASSWORD="+t.password,
 		"OUT="+c.Out, "FACTS="+object(facts), "REPORT_WITH="+strings.Join(earlier, ","))
 	cmd.Stdout, cmd.Stderr = c.Stdout, c.Stderr
-	// A group of its own: Ctrl-C comes from here, once. On a second one k6 gives up
-	// what it made and the report.
+	// In a process group of its own, k6 gets one SIGINT, from here. At a second one it would
+	// skip the teardown and the report.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = stopAfter
+	cmd.WaitDelay = stopTimeout
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return fmt.Errorf("%s.js: %w", name, ctx.Err())
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == thresholdsMissed {
-		return ErrLimits
+		return ErrThresholds
 	}
 	if err != nil {
 		return fmt.Errorf("%s.js: %w", name, err)
@@ -193,12 +191,12 @@ func (c Config) runScript(ctx context.Context, name string, t target, facts []fa
 	return nil
 }
 
-// fact is a line at the head of the report.
+// fact is a line of the report's header.
 type fact struct{ name, value string }
 
-// facts says what was measured where.
+// facts returns the header: what was measured, and where.
 func (c Config) facts(ctx context.Context, t target) []fact {
-	all := []fact{{"date", time.Now().UTC().Format(time.DateTime) + " UTC"}, {"target", t.what}}
+	all := []fact{{"date", time.Now().UTC().Format(time.DateTime) + " UTC"}, {"target", t.description}}
 	if t.local {
 		all = append(all, fact{"machine", fmt.Sprintf("%s, %d cores, shared by the platform, its database and k6", benchfile.Machine(), runtime.NumCPU())})
 	}
@@ -212,7 +210,7 @@ func (c Config) facts(ctx context.Context, t target) []fact {
 	return all
 }
 
-// object writes facts as a JSON object that keeps their order.
+// object encodes facts as a JSON object in their order.
 func object(facts []fact) string {
 	var b strings.Builder
 	for i, f := range facts {

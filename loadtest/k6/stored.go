@@ -16,11 +16,11 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
 
-// waitStored is how long what was accepted may take to be stored.
-const waitStored = time.Minute
+// storeTimeout bounds the time until accepted events are stored.
+const storeTimeout = time.Minute
 
-// compareStored compares what a script saw accepted with what the database holds of the
-// script's site, where the target is local and the script counts.
+// compareStored compares the number of events that a script's requests had accepted with
+// the number stored for the script's site, if the target is local and the script counts.
 func compareStored(ctx context.Context, t target, report string) (string, error) {
 	var run struct {
 		Site     string `json:"site"`
@@ -47,20 +47,20 @@ func compareStored(ctx context.Context, t target, report string) (string, error)
 	return text, nil
 }
 
-// untilStored waits until a count is as due, or no longer grows, and returns it.
-func untilStored(ctx context.Context, t target, due int64, query string, arguments ...any) (count int64, err error) {
+// untilStored waits until a count is as wanted, or no longer grows, and returns it.
+func untilStored(ctx context.Context, t target, want int64, query string, arguments ...any) (count int64, err error) {
 	db, err := pgx.Connect(ctx, t.stack.Database)
 	if err != nil {
 		return 0, err
 	}
 	defer db.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing to lose
 	const idle = 5
-	for same, begin := 0, time.Now(); same < idle && time.Since(begin) < waitStored; time.Sleep(time.Second) {
+	for same, begin := 0, time.Now(); same < idle && time.Since(begin) < storeTimeout; time.Sleep(time.Second) {
 		last := count
 		if err := db.QueryRow(ctx, query, arguments...).Scan(&count); err != nil {
-			return 0, fmt.Errorf("count what is stored: %w", err)
+			return 0, fmt.Errorf("count stored events: %w", err)
 		}
-		if count == due {
+		if count == want {
 			return count, nil
 		}
 		if same++; count != last {
@@ -70,14 +70,15 @@ func untilStored(ctx context.Context, t target, due int64, query string, argumen
 	return count, nil
 }
 
-// fillGateways send what is stored beforehand, each 100 series.
+// fillGateways is the number of gateways that fill sends as, each with 100 series.
 const fillGateways = 50
 
-// fill has a simulated fleet send events as fast as they are taken, and waits until
-// they are stored.
+// fill sends events of a simulated fleet in a closed loop, and waits until they are stored.
 func fill(ctx context.Context, cfg Config, t target) (string, error) {
-	fmt.Fprintf(cfg.Stdout, "storing %d events beforehand\n", cfg.Events)
-	shape := fleet.Config{Prefix: "before", Site: "plant-1", Seed: 1, Gateways: fillGateways, Machines: 10, Samples: 10, Start: time.Now(), Horizon: time.Hour}
+	fmt.Fprintf(cfg.Stdout, "storing %d events first\n", cfg.Events)
+	shape := fleet.Config{
+		Prefix: "before", Site: "plant-1", Seed: 1, Gateways: fillGateways, Machines: 10, Samples: 10, Start: time.Now(), Horizon: time.Hour,
+	}
 	gateways, err := fleet.New(shape)
 	if err != nil {
 		return "", err
@@ -97,15 +98,15 @@ func fill(ctx context.Context, cfg Config, t target) (string, error) {
 		},
 	}, gateways, shape.EventsPerBatch())
 	if err != nil && (ctx.Err() != nil || !errors.Is(err, context.Canceled)) {
-		return "", fmt.Errorf("store %d events beforehand: %w", cfg.Events, err)
+		return "", fmt.Errorf("store %d events first: %w", cfg.Events, err)
 	}
-	// Requests that were cut off may be stored or not.
+	// Events of requests that were cancelled may be stored or not.
 	stored, err := untilStored(ctx, t, -1, "SELECT count(*) FROM event")
 	if err != nil {
 		return "", err
 	}
 	if stored < result.Accepted {
-		return "", fmt.Errorf("%w: %d events accepted beforehand, %d stored", telemetry.ErrConflict, result.Accepted, stored)
+		return "", fmt.Errorf("%w: %d events accepted, %d stored", telemetry.ErrConflict, result.Accepted, stored)
 	}
 	return fmt.Sprintf("%d events stored, in %d series", stored, fillGateways*100), nil
 }

@@ -16,49 +16,50 @@ import (
 	"github.com/insighthub/insighthub/loadtest/localstack"
 )
 
-// target is what is put under load.
+// target is the stack that receives the load.
 type target struct {
 	url             string
 	admin, password string
-	what            string // for the report
+	description     string // for the report
 	local           bool
-	stack           stackfile.Info // if it is local
+	stack           stackfile.Info // if local
 }
 
-// checkTarget returns the host of an address that may be put under load: one of this
-// machine, or one that is named once more as allowed, over https.
+// checkTarget returns the host of a URL to which load may be sent: this machine, or the
+// allowed host over https.
 func checkTarget(address, allowed string) (host string, err error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" ||
 		(u.Scheme != "http" && u.Scheme != "https") {
-		return "", fmt.Errorf("target %q: %w: want https://host", address, telemetry.ErrInvalid)
+		return "", fmt.Errorf("target %q: %w: want https://host[:port]", address, telemetry.ErrInvalid)
 	}
 	host = u.Hostname()
 	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
 		return host, nil
 	}
 	if !strings.EqualFold(host, allowed) {
-		return "", fmt.Errorf("target %s: %w: it is not this machine; to put load on it name it with -allow-host too", host, telemetry.ErrInvalid)
+		return "", fmt.Errorf("target %s: %w: not this machine; to send load to it, repeat the host in -allow-host", host, telemetry.ErrInvalid)
 	}
 	if u.Scheme != "https" {
-		return "", fmt.Errorf("target %s: %w: passwords and tokens go to another machine over https only", host, telemetry.ErrInvalid)
+		return "", fmt.Errorf("target %s: %w: want https, because passwords and tokens are sent", host, telemetry.ErrInvalid)
 	}
 	return host, nil
 }
 
-// target finds what to put under load, and starts it when it is not there. stop ends
-// what was started.
+// target returns the stack that receives the load. It starts a local one if none runs;
+// stop stops it.
 func (c Config) target(ctx context.Context) (t target, stop func() error, err error) {
 	nothing := func() error { return nil }
 	if c.URL != "" {
 		host, err := checkTarget(c.URL, c.AllowHost)
-		return target{url: strings.TrimRight(c.URL, "/"), admin: c.AdminName, password: c.AdminPassword, what: host}, nothing, err
+		url := strings.TrimRight(c.URL, "/")
+		return target{url: url, admin: c.AdminName, password: c.AdminPassword, description: host}, nothing, err
 	}
 	stack, running := running(ctx, c.State)
-	what := "the local stack that was running"
+	description := "a running local stack"
 	stop = nothing
 	if !running {
-		what = "a local stack of its own, empty at first"
+		description = "a new local stack"
 		fmt.Fprintln(c.Stdout, "starting a local stack")
 		var proc *localstack.Process
 		if proc, stack, err = c.Stack.Start(ctx, c.Out); err != nil {
@@ -73,11 +74,13 @@ func (c Config) target(ctx context.Context) (t target, stop func() error, err er
 	if err != nil {
 		return target{}, nil, errors.Join(err, stop())
 	}
-	return target{url: stack.HTTP, admin: stack.AdminName, password: stack.AdminPassword, what: what, local: true, stack: stack}, stop, nil
+	return target{
+		url: stack.HTTP, admin: stack.AdminName, password: stack.AdminPassword, description: description, local: true, stack: stack,
+	}, stop, nil
 }
 
-// running reports whether a stack answers that has its addresses in the folder: one
-// that was killed leaves them behind.
+// running returns the stack of a state folder if it responds: a killed stack leaves its
+// stack.json behind.
 func running(ctx context.Context, state string) (stackfile.Info, bool) {
 	stack, err := stackfile.Read(state)
 	if err != nil || syscall.Kill(stack.PIDs.Local, 0) != nil {
@@ -90,9 +93,9 @@ func running(ctx context.Context, state string) (stackfile.Info, bool) {
 	if err != nil {
 		return stackfile.Info{}, false
 	}
-	answer, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return stackfile.Info{}, false
 	}
-	return stack, answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
+	return stack, response.Body.Close() == nil && response.StatusCode == http.StatusOK
 }

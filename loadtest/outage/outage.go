@@ -23,43 +23,42 @@ import (
 type Config struct {
 	Stack localstack.Config
 	// Out is the folder of outage.json, the logs and, during the run, the stack's state.
-	Out string
-	// Rate in events/s.
-	Rate float64
-	// Before is how long all goes well first, Length how long Prometheus is away, After
-	// how long all goes well again. Prometheus has CatchUp to catch up.
+	Out  string
+	Rate float64 // events/s
+	// Before, Length and After are the times before, in and after the outage. Prometheus
+	// must catch up within CatchUp.
 	Before, Length, After, CatchUp time.Duration
-	// Fleet is the shape; its Prefix, Start and Horizon are set.
+	// Fleet is the shape of the fleet; its Prefix, Start and Horizon are set.
 	Fleet  fleet.Config
 	Stdout io.Writer
 }
 
-// pollEvery is how often Prometheus is asked, and so how coarse the times are.
-const pollEvery = 100 * time.Millisecond
+// pollInterval is the resolution of the measured times.
+const pollInterval = 100 * time.Millisecond
 
-// run is one run's parts and what it has found out.
+// run is the state of Run.
 type run struct {
 	cfg      Config
-	plug     plug
+	link     serverLink
 	stack    stackfile.Info
 	server   kpicheck.Server
 	gateways []string
 	report   Report
 }
 
-// Run does it all, prints the report and writes outage.json. It fails when a
-// figure is missing or another, or did not come in order.
+// Run runs the test, prints the report and writes outage.json. It fails if a sample is
+// missing, different or out of order.
 func Run(ctx context.Context, cfg Config) (err error) {
 	state := localstack.State(cfg.Out)
 	if err := os.MkdirAll(cfg.Out, 0o755); err != nil { //nolint:gosec // the database's user must pass through
 		return err
 	}
 	r := &run{cfg: cfg}
-	if r.plug, err = newPlug(cfg.Stack.Prometheus, filepath.Join(cfg.Out, "prometheus")); err != nil {
+	if r.link, err = newServerLink(cfg.Stack.Prometheus, filepath.Join(cfg.Out, "prometheus")); err != nil {
 		return err
 	}
 	fmt.Fprintln(cfg.Stdout, "Starting the local stack on an empty state folder ...")
-	cfg.Stack.Prometheus = r.plug.dir
+	cfg.Stack.Prometheus = r.link.dir
 	local, stack, err := cfg.Stack.Start(ctx, cfg.Out)
 	if err != nil {
 		return err
@@ -81,7 +80,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	if err := r.report.problem(); err != nil {
-		return fmt.Errorf("%w; %s has all of it", err, state)
+		return fmt.Errorf("%w; the stack's state and logs are in %s", err, state)
 	}
 	return os.RemoveAll(state)
 }
@@ -121,66 +120,66 @@ func (r *run) underLoad(ctx context.Context, state string) error {
 	return err
 }
 
-// outage waits, takes the server away, waits, gives it back and waits.
+// outage waits, stops the server, waits, starts it again and waits.
 func (r *run) outage(ctx context.Context, state string) error {
-	r.say("%.0f events/s for %v ...", r.cfg.Rate, r.cfg.Before)
-	usual, err := r.usualAge(ctx)
+	r.logf("%.0f events/s for %v ...", r.cfg.Rate, r.cfg.Before)
+	normal, err := r.normalAge(ctx)
 	if err != nil {
 		return err
 	}
-	running, err := stackfile.Read(state) // the server's process may be another by now
+	running, err := stackfile.Read(state) // the stack may have restarted the server
 	if err != nil {
 		return err
 	}
-	if err := r.plug.pull(ctx, running.PIDs.Prometheus, r.server); err != nil {
+	if err := r.link.stopServer(ctx, running.PIDs.Prometheus, r.server); err != nil {
 		return err
 	}
 	down := time.Now()
 	r.report.Down = down.Unix()
-	r.say("Prometheus is down for %v ...", r.cfg.Length)
+	r.logf("Prometheus is down for %v ...", r.cfg.Length)
 	for time.Since(down) < r.cfg.Length {
 		if err := sleep(ctx, min(time.Second, r.cfg.Length)); err != nil {
 			return err
 		}
-		if r.plug.answers(ctx, r.server) {
-			return errors.New("prometheus answers while it should be down")
+		if isReady(ctx, r.server) {
+			return errors.New("prometheus is ready while it should be down")
 		}
 	}
-	if err := r.plug.push(); err != nil {
+	if err := r.link.restore(); err != nil {
 		return err
 	}
-	for !r.plug.answers(ctx, r.server) {
-		if err := sleep(ctx, pollEvery); err != nil {
+	for !isReady(ctx, r.server) {
+		if err := sleep(ctx, pollInterval); err != nil {
 			return err
 		}
 	}
 	up := time.Now()
 	r.report.Up, r.report.OutageSeconds = up.Unix(), up.Sub(down).Seconds()
-	r.say("Prometheus is back after %.1f s ...", r.report.OutageSeconds)
+	r.logf("Prometheus is ready after %.1f s ...", r.report.OutageSeconds)
 	for {
 		age, err := r.age(ctx)
-		if err == nil && age <= usual {
+		if err == nil && age <= normal {
 			break
 		}
 		if time.Since(up) > r.cfg.CatchUp {
 			return fmt.Errorf("not caught up %v after the outage: the newest window ended %v ago (%w)", r.cfg.CatchUp, age, err)
 		}
-		if err := sleep(ctx, pollEvery); err != nil {
+		if err := sleep(ctx, pollInterval); err != nil {
 			return err
 		}
 	}
 	r.report.CaughtUpSeconds = time.Since(up).Seconds()
-	r.say("Caught up after %.1f s; %v more ...", r.report.CaughtUpSeconds, r.cfg.After)
+	r.logf("Caught up after %.1f s; continuing for %v ...", r.report.CaughtUpSeconds, r.cfg.After)
 	return sleep(ctx, r.cfg.After)
 }
 
-// usualAge is how old the newest windows get while all is well, at most.
-func (r *run) usualAge(ctx context.Context) (time.Duration, error) {
+// normalAge returns the greatest age of the newest windows before the outage.
+func (r *run) normalAge(ctx context.Context) (time.Duration, error) {
 	var most time.Duration
-	// The first windows come when the machines have been there for a while.
+	// Without the first half, in which no window may have closed yet.
 	begin := time.Now()
 	for half := begin.Add(r.cfg.Before / 2); time.Since(begin) < r.cfg.Before; {
-		if err := sleep(ctx, pollEvery); err != nil {
+		if err := sleep(ctx, pollInterval); err != nil {
 			return 0, err
 		}
 		if time.Now().Before(half) {
@@ -195,13 +194,14 @@ func (r *run) usualAge(ctx context.Context) (time.Duration, error) {
 	return most, nil
 }
 
-// age is how long ago the newest window ended of the gateway that is furthest behind.
+// age returns the time since the end of the newest window, of the gateway with the
+// greatest delay.
 func (r *run) age(ctx context.Context) (time.Duration, error) {
 	newest, err := r.newest(ctx)
 	return time.Since(time.Unix(newest, 0)), err
 }
 
-// newest is the end of the newest window that every gateway has.
+// newest returns the end (s) of the newest window that every gateway has.
 func (r *run) newest(ctx context.Context) (int64, error) {
 	all, err := kpicheck.Newest(ctx, r.server, r.gateways)
 	if err != nil {
@@ -219,7 +219,7 @@ func (r *run) newest(ctx context.Context) (int64, error) {
 	return least, nil
 }
 
-// compare holds Prometheus against the database.
+// compare compares the samples in Prometheus with those computed by the database.
 func (r *run) compare(ctx context.Context) error {
 	until, err := r.newest(ctx)
 	if err != nil {
@@ -234,10 +234,10 @@ func (r *run) compare(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(ctx) //nolint:errcheck // nothing to lose
-	if err := settled(ctx, conn); err != nil {
+	if err := waitStored(ctx, conn); err != nil {
 		return err
 	}
-	r.say("Recomputing the figures of the windows of %v ...", window)
+	r.logf("Recomputing the KPIs of the windows of %v ...", window)
 	database, err := kpicheck.FromDatabase(ctx, conn, r.gateways, window, until)
 	if err != nil {
 		return err
@@ -251,7 +251,7 @@ func (r *run) compare(ctx context.Context) error {
 	return r.report.readServer(ctx, r.server)
 }
 
-// window asks how long the windows are.
+// window returns the length of the windows.
 func (r *run) window(ctx context.Context) (time.Duration, error) {
 	all, err := r.server.Query(ctx, "max(insighthub_window_calendar_seconds)")
 	if err != nil {
@@ -262,11 +262,11 @@ func (r *run) window(ctx context.Context) (time.Duration, error) {
 			return time.Duration(seconds * float64(time.Second)), nil
 		}
 	}
-	return 0, errors.New("prometheus does not say how long a window is")
+	return 0, errors.New("prometheus has no sample of insighthub_window_calendar_seconds")
 }
 
-// settled waits until the store has nothing more to write.
-func settled(ctx context.Context, conn *pgx.Conn) error {
+// waitStored waits until the number of stored events no longer grows.
+func waitStored(ctx context.Context, conn *pgx.Conn) error {
 	for before := int64(-1); ; {
 		var events int64
 		if err := conn.QueryRow(ctx, "SELECT count(*) FROM event").Scan(&events); err != nil {
@@ -282,7 +282,7 @@ func settled(ctx context.Context, conn *pgx.Conn) error {
 	}
 }
 
-func (r *run) say(format string, args ...any) { fmt.Fprintf(r.cfg.Stdout, format+"\n", args...) }
+func (r *run) logf(format string, args ...any) { fmt.Fprintf(r.cfg.Stdout, format+"\n", args...) }
 
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

@@ -21,18 +21,18 @@ import (
 	"github.com/insighthub/insighthub/loadtest/kpicheck"
 )
 
-// Phase counts the figures of the windows that end in one stretch of the run.
+// Phase counts the samples of the windows that end in one phase of the run.
 type Phase struct {
 	Name    string `json:"name"`
 	Windows int    `json:"windows"`
-	// Expected are the figures that the database makes, Present those of them that
-	// Prometheus has too.
+	// Expected are the samples computed by the database, Present those of them that
+	// Prometheus has.
 	Expected  int `json:"expected"`
 	Present   int `json:"present"`
 	Missing   int `json:"missing"`
 	Differing int `json:"differing"`
-	// Surplus are those that Prometheus alone has; LeftOut those that count events
-	// that are in no other figure, such as late ones.
+	// Surplus are those that only Prometheus has; LeftOut those that count events which no
+	// KPI includes, such as late ones.
 	Surplus int `json:"surplus"`
 	LeftOut int `json:"left_out"`
 }
@@ -47,17 +47,18 @@ type Report struct {
 	Window   float64 `json:"window_s"`
 	Accepted int64   `json:"accepted_events"`
 	Repeated int64   `json:"repeated_requests"`
-	// Down and Up are when the server ended and was ready again, in s since the epoch.
+	// Down and Up are the times at which the server ended and was ready again, in s since the epoch.
 	Down            int64   `json:"down"`
 	Up              int64   `json:"up"`
 	OutageSeconds   float64 `json:"outage_s"`
 	CaughtUpSeconds float64 `json:"caught_up_s"`
 	Phases          []Phase `json:"phases"`
-	// OutOfOrder are samples that were older than the newest of their series, and
-	// Refused those that the server did not take, since it is back.
+	// OutOfOrder are samples older than the newest of their series, and Refused those that
+	// the server rejected, since it is ready again.
 	OutOfOrder float64 `json:"samples_out_of_order"`
 	Refused    float64 `json:"samples_refused"`
-	// Invocations of the bridge; Failed are those that were repeated.
+	// Invocations of the bridge; Failed are those that Lambda retried. Rejected are the
+	// samples that the bridge logged as rejected.
 	Invocations int `json:"bridge_invocations"`
 	Failed      int `json:"bridge_invocations_failed"`
 	Rejected    int `json:"samples_rejected"`
@@ -65,7 +66,7 @@ type Report struct {
 	differences []kpicheck.Difference
 }
 
-// count sorts the figures into the phases.
+// count counts the samples by phase.
 func (r *Report) count(database, prometheus kpicheck.Samples) {
 	r.Phases = []Phase{{Name: "before"}, {Name: "in the outage"}, {Name: "after"}}
 	phase := func(end int64) *Phase {
@@ -105,7 +106,7 @@ func (r *Report) count(database, prometheus kpicheck.Samples) {
 	}
 }
 
-// readServer reads what the server counts about itself since its start.
+// readServer reads the server's own metrics, which count since its start.
 func (r *Report) readServer(ctx context.Context, server kpicheck.Server) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, string(server)+"/metrics", http.NoBody)
 	if err != nil {
@@ -137,12 +138,12 @@ func (r *Report) readServer(ctx context.Context, server kpicheck.Server) error {
 		}
 	}
 	if !seen {
-		return errors.New("prometheus does not count the samples out of order")
+		return errors.New("prometheus has no metric of samples out of order")
 	}
 	return nil
 }
 
-// readLog reads the bridge's log: what failed, and what was rejected.
+// readLog counts failed invocations and rejected samples in the bridge's log.
 func (r *Report) readLog(path string) error {
 	f, err := os.Open(path) //nolint:gosec // the stack's own folder
 	if err != nil {
@@ -157,7 +158,7 @@ func (r *Report) readLog(path string) error {
 			Rejected   int
 			Duplicates int `json:"duplicate_samples"`
 		}
-		if json.Unmarshal(lines.Bytes(), &line) != nil { // the host's own lines
+		if json.Unmarshal(lines.Bytes(), &line) != nil { // a line of the Lambda emulator
 			continue
 		}
 		switch line.Msg {
@@ -172,16 +173,16 @@ func (r *Report) readLog(path string) error {
 	return lines.Err()
 }
 
-// problem says what is not as it has to be; nil when all is.
+// problem returns the reason for which the run failed, or nil.
 func (r *Report) problem() error {
 	if n := len(r.differences); n > 0 {
-		return fmt.Errorf("%d figures are not those of the database", n)
+		return fmt.Errorf("%d samples differ from those of the database", n)
 	}
 	if during := r.Phases[1]; during.Windows == 0 || during.Expected == 0 {
-		return errors.New("no window ended in the outage: nothing tested")
+		return errors.New("no window ended in the outage, so nothing was tested")
 	}
 	if r.OutOfOrder+r.Refused+float64(r.Rejected) > 0 {
-		return fmt.Errorf("%g samples came out of order, %g were refused, %d rejected", r.OutOfOrder, r.Refused, r.Rejected)
+		return fmt.Errorf("%g samples out of order, %g rejected by the server, %d rejected according to the bridge", r.OutOfOrder, r.Refused, r.Rejected)
 	}
 	return nil
 }
@@ -204,26 +205,27 @@ func (r *Report) write(ctx context.Context, cfg Config) error {
 func (r *Report) print(w io.Writer) error {
 	fmt.Fprintf(w, `
 %s, commit %s, %s, Prometheus %s
-%.0f events/s, windows of %g s; %d events accepted, %d requests repeated
+%.0f events/s, windows of %g s; %d events accepted, %d retries
 
 `, r.Machine, r.Commit, r.Date, r.Server, r.Rate, r.Window, r.Accepted, r.Repeated)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "windows that end\twindows\tfigures expected\tpresent\tmissing\tdiffering\tsurplus\tleft out\t")
+	fmt.Fprintln(t, "windows that end\twindows\tsamples expected\tpresent\tmissing\tdiffering\tsurplus\tleft out\t")
 	for _, p := range r.Phases {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", p.Name, p.Windows, p.Expected, p.Present, p.Missing, p.Differing, p.Surplus, p.LeftOut)
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n",
+			p.Name, p.Windows, p.Expected, p.Present, p.Missing, p.Differing, p.Surplus, p.LeftOut)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	for _, d := range r.differences[:min(10, len(r.differences))] {
-		fmt.Fprintf(w, "%s: %+v is %v, the database makes it %v\n", d.Kind, d.Key, d.Prometheus, d.Database)
+		fmt.Fprintf(w, "%s: %+v is %v in Prometheus, %v computed by the database\n", d.Kind, d.Key, d.Prometheus, d.Database)
 	}
 	_, err := fmt.Fprintf(w, `
-Prometheus away         %.1f s
-caught up               %.1f s after it was back
+Prometheus unavailable  %.1f s
+caught up               %.1f s after it was ready
 samples out of order    %g
-samples refused         %g by the server, %d by the bridge's account
-bridge's invocations    %d, %d of them failed and repeated
+samples rejected        %g by the server, %d according to the bridge
+bridge invocations      %d, %d of them failed and retried
 `, r.OutageSeconds, r.CaughtUpSeconds, r.OutOfOrder, r.Refused, r.Rejected, r.Invocations, r.Failed)
 	return err
 }

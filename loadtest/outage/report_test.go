@@ -18,7 +18,9 @@ func TestCountByPhase(t *testing.T) {
 		return kpicheck.Key{Name: name, Gateway: "gw", End: end}
 	}
 	database := kpicheck.Samples{at(95, "a"): 1, at(100, "a"): 1, at(105, "a"): 1, at(105, "b"): 1, at(110, "a"): 1, at(115, "a"): 1}
-	prometheus := kpicheck.Samples{at(95, "a"): 1, at(100, "a"): 2, at(105, "a"): 1, at(110, "a"): 1, at(110, "c"): 1, at(115, "window_late_events"): 3}
+	prometheus := kpicheck.Samples{
+		at(95, "a"): 1, at(100, "a"): 2, at(105, "a"): 1, at(110, "a"): 1, at(110, "c"): 1, at(115, "window_late_events"): 3,
+	}
 	r := Report{Down: 100, Up: 110}
 	r.count(database, prometheus)
 	want := []Phase{
@@ -29,8 +31,8 @@ func TestCountByPhase(t *testing.T) {
 	if diff := cmp.Diff(want, r.Phases); diff != "" {
 		t.Error(diff)
 	}
-	if err := r.problem(); err == nil || !strings.Contains(err.Error(), "5 figures") {
-		t.Errorf("problem: %v", err)
+	if err := r.problem(); err == nil || !strings.Contains(err.Error(), "5 samples") {
+		t.Errorf("got problem %v, want one that counts 5 samples", err)
 	}
 }
 
@@ -42,7 +44,7 @@ func TestProblem(t *testing.T) {
 		return r
 	}
 	if err := good().problem(); err != nil {
-		t.Errorf("of a good run: %v", err)
+		t.Errorf("got problem %v of a good run, want none", err)
 	}
 	for name, spoil := range map[string]func(*Report){
 		"out of order":   func(r *Report) { r.OutOfOrder = 1 },
@@ -52,7 +54,7 @@ func TestProblem(t *testing.T) {
 	} {
 		r := good()
 		if spoil(r); r.problem() == nil {
-			t.Errorf("%s is no problem", name)
+			t.Errorf("%s: got no problem, want one", name)
 		}
 	}
 }
@@ -70,12 +72,13 @@ prometheus_tsdb_head_samples_appended_total{type="float"} 1e+06
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(page)) }))
 	defer server.Close()
 	var r Report
-	if err := r.readServer(t.Context(), kpicheck.Server(server.URL)); err != nil || r.OutOfOrder != 3 || r.Refused != 15 || r.Server != "3.16.0" {
-		t.Errorf("%+v, %v", r, err)
+	err := r.readServer(t.Context(), kpicheck.Server(server.URL))
+	if err != nil || r.OutOfOrder != 3 || r.Refused != 15 || r.Server != "3.16.0" {
+		t.Errorf("got %+v and error %v, want 3 samples out of order, 15 rejected, version 3.16.0", r, err)
 	}
 	page = "up 1\n"
 	if err := r.readServer(t.Context(), kpicheck.Server(server.URL)); err == nil {
-		t.Error("no counter, and no error")
+		t.Error("got no error without the counters, want one")
 	}
 }
 
@@ -91,14 +94,14 @@ not JSON
 	}
 	var r Report
 	if err := r.readLog(path); err != nil || r.Invocations != 2 || r.Failed != 1 || r.Rejected != 3 {
-		t.Errorf("%+v, %v", r, err)
+		t.Errorf("got %+v and error %v, want 2 invocations, 1 failed, 3 samples rejected", r, err)
 	}
 }
 
-func TestPlug(t *testing.T) {
+func TestServerLink(t *testing.T) {
 	tree := t.TempDir()
-	if _, err := newPlug(tree, filepath.Join(t.TempDir(), "p")); err == nil {
-		t.Error("a plug without a server")
+	if _, err := newServerLink(tree, filepath.Join(t.TempDir(), "p")); err == nil {
+		t.Error("got a link without a server, want an error")
 	}
 	server := filepath.Join(tree, "bin", "prometheus")
 	if err := os.MkdirAll(filepath.Dir(server), 0o755); err != nil {
@@ -107,11 +110,11 @@ func TestPlug(t *testing.T) {
 	if err := os.WriteFile(server, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	p, err := newPlug(tree, filepath.Join(t.TempDir(), "p"))
+	l, err := newServerLink(tree, filepath.Join(t.TempDir(), "p"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if target, err := os.Readlink(p.link()); err != nil || target != server {
-		t.Errorf("the link leads to %q (%v)", target, err)
+	if target, err := os.Readlink(l.path()); err != nil || target != server {
+		t.Errorf("got link to %q and error %v, want %q", target, err, server)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build tools
 
-// Package tools names what is built here, so that go mod tidy keeps it.
+// Package tools imports k6, so that go mod tidy keeps it in go.mod.
 package tools
 
 import _ "go.k6.io/k6"
