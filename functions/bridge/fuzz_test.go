@@ -11,7 +11,7 @@ func FuzzInvoke(f *testing.F) {
 	p := fleettest.New(f, 1, 1, 1, noon)
 	records := p.Run(noon, 12)
 	f.Add(fleettest.Payload(records))
-	f.Add(fleettest.Payload(append(records[:1:1], p.Rubbish(noon))))
+	f.Add(fleettest.Payload(append(records[:1:1], p.Poison(noon))))
 	f.Add(fleettest.Payload([]fleettest.Record{records[3], records[1], records[1]}))
 	f.Add([]byte(`{"Records":[]}`))
 	f.Fuzz(func(t *testing.T, in []byte) {

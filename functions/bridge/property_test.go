@@ -69,7 +69,7 @@ func stream(tb testing.TB, t *rapid.T) []fleettest.Record {
 			case 0: // came too late, in part at least
 				b = late(b)
 			case 1:
-				out = append(out, p.Rubbish(arrival))
+				out = append(out, p.Poison(arrival))
 			case 2:
 				out = append(out, p.Record(b, arrival))
 			}

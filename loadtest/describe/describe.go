@@ -1,6 +1,5 @@
-// Package describe tells a stack's API what a simulated fleet is, as an
-// administrator of real machines would: that the site exists, and which unit each
-// metric has.
+// Package describe creates the site of a simulated fleet and sets the units of its metrics
+// through the API, as an administrator would.
 package describe
 
 import (
@@ -14,28 +13,28 @@ import (
 	"time"
 )
 
-// Config names the stack and the account to speak as.
+// Config configures LogIn.
 type Config struct {
 	URL            string // of the API
 	Name, Password string // of an administrator
 	Client         *http.Client
-	// Interval is how long to wait before asking again for what is not there yet.
+	// Interval is the time between two polls for metrics that do not exist yet.
 	Interval time.Duration
 }
 
-// Describer is logged in.
+// Describer is an API client with an access token.
 type Describer struct {
 	config Config
 	token  string
 }
 
-// LogIn logs in; the access token's life bounds the Describer's.
+// LogIn logs in. The Describer works until the access token expires.
 func LogIn(ctx context.Context, config Config) (*Describer, error) {
 	d := &Describer{config: config}
 	var session struct {
 		Token string `json:"access_token"`
 	}
-	status, err := d.ask(ctx, http.MethodPost, "/v1/login", map[string]string{"name": config.Name, "password": config.Password}, &session)
+	status, err := d.do(ctx, http.MethodPost, "/v1/login", map[string]string{"name": config.Name, "password": config.Password}, &session)
 	if err != nil {
 		return nil, err
 	}
@@ -46,18 +45,17 @@ func LogIn(ctx context.Context, config Config) (*Describer, error) {
 	return d, nil
 }
 
-// Site makes the site unless it is there.
+// Site creates the site unless it exists.
 func (d *Describer) Site(ctx context.Context, name, title string) error {
-	status, err := d.ask(ctx, http.MethodPost, "/v1/sites", map[string]string{"name": name, "title": title}, nil)
+	status, err := d.do(ctx, http.MethodPost, "/v1/sites", map[string]string{"name": name, "title": title}, nil)
 	if err == nil && status != http.StatusCreated && status != http.StatusConflict {
-		err = fmt.Errorf("make site %s: status %d", name, status)
+		err = fmt.Errorf("create site %s: status %d", name, status)
 	}
 	return err
 }
 
-// Units gives the metrics of a gateway their units, UCUM codes by metric. Metrics
-// come into being with their first event: it asks until all of them are there, or
-// ctx ends. A metric that has a unit keeps it.
+// Units sets the units of a gateway's metrics, UCUM codes by metric. A metric is created by
+// its first event: Units polls until all of them exist or ctx ends. It does not replace a unit.
 func (d *Describer) Units(ctx context.Context, site, gateway string, units map[string]string) error {
 	metrics := "/v1/sites/" + url.PathEscape(site) + "/gateways/" + url.PathEscape(gateway) + "/metrics"
 	missing := make(map[string]bool, len(units))
@@ -72,8 +70,8 @@ func (d *Describer) Units(ctx context.Context, site, gateway string, units map[s
 				Unit  string `json:"unit"`
 			} `json:"items"`
 		}
-		status, err := d.ask(ctx, http.MethodGet, metrics+"?limit=1000", nil, &page)
-		if err == nil && status != http.StatusOK && status != http.StatusNotFound { // not there before its first event
+		status, err := d.do(ctx, http.MethodGet, metrics+"?limit=1000", nil, &page)
+		if err == nil && status != http.StatusOK && status != http.StatusNotFound { // 404 before the gateway's first event
 			err = fmt.Errorf("metrics of %s: status %d", gateway, status)
 		}
 		if err != nil {
@@ -85,7 +83,8 @@ func (d *Describer) Units(ctx context.Context, site, gateway string, units map[s
 			}
 			if m.Unit == "" && units[m.Name] != "" {
 				change := map[string]string{"title": m.Title, "unit": units[m.Name]}
-				if status, err = d.ask(ctx, http.MethodPut, metrics+"/"+url.PathEscape(m.Name), change, nil); err == nil && status != http.StatusOK {
+				status, err = d.do(ctx, http.MethodPut, metrics+"/"+url.PathEscape(m.Name), change, nil)
+				if err == nil && status != http.StatusOK {
 					err = fmt.Errorf("unit of %s of %s: status %d", m.Name, gateway, status)
 				}
 				if err != nil {
@@ -105,17 +104,17 @@ func (d *Describer) Units(ctx context.Context, site, gateway string, units map[s
 	}
 }
 
-// ask sends a request and reads its answer into reply when that is a success.
-func (d *Describer) ask(ctx context.Context, method, path string, body, reply any) (int, error) {
-	var sent io.Reader
+// do sends a request and decodes the response into out if its status is 200.
+func (d *Describer) do(ctx context.Context, method, path string, body, out any) (int, error) {
+	var reader io.Reader
 	if body != nil {
 		raw, err := json.Marshal(body)
 		if err != nil {
 			return 0, err
 		}
-		sent = bytes.NewReader(raw)
+		reader = bytes.NewReader(raw)
 	}
-	request, err := http.NewRequestWithContext(ctx, method, d.config.URL+path, sent)
+	request, err := http.NewRequestWithContext(ctx, method, d.config.URL+path, reader)
 	if err != nil {
 		return 0, err
 	}
@@ -128,17 +127,17 @@ func (d *Describer) ask(ctx context.Context, method, path string, body, reply an
 	if d.token != "" {
 		request.Header.Set("Authorization", "Bearer "+d.token)
 	}
-	answer, err := d.config.Client.Do(request)
+	response, err := d.config.Client.Do(request)
 	if err != nil {
 		return 0, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	defer answer.Body.Close() //nolint:errcheck // read
-	raw, err := io.ReadAll(answer.Body)
-	if err == nil && reply != nil && answer.StatusCode == http.StatusOK {
-		err = json.Unmarshal(raw, reply)
+	defer response.Body.Close() //nolint:errcheck // read
+	raw, err := io.ReadAll(response.Body)
+	if err == nil && out != nil && response.StatusCode == http.StatusOK {
+		err = json.Unmarshal(raw, out)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	return answer.StatusCode, nil
+	return response.StatusCode, nil
 }

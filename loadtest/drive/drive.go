@@ -16,29 +16,29 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
 
-// Config says where and how to send.
+// Config configures Run.
 type Config struct {
-	// URL takes the batches by POST.
+	// URL to which batches are posted.
 	URL string
-	// Token returns the bearer token of a gateway. It is asked before each request,
-	// by several goroutines: a token lapses while the fleet goes on.
+	// Token returns the bearer token of a gateway. Several goroutines call it, before each
+	// request, because tokens expire during the run.
 	Token func(ctx context.Context, gateway string) (string, error)
 	// Rate is the events per second of the whole fleet, for the open loop; zero
-	// means the closed loop, in which each gateway sends when it was answered.
+	// means a closed loop, in which each gateway sends its next batch after a response.
 	Rate float64
-	// Duration is how long batches become due. Batches under way then are
-	// finished, for at most Grace more.
+	// Duration is the time in which batches become due. Batches in flight at its end have
+	// Grace to finish.
 	Duration, Grace time.Duration
-	// Progress is called about once a second; nil for none.
+	// Progress, if not nil, is called once a second.
 	Progress func(elapsed time.Duration, sofar Counts)
 }
 
 // Counts of events and requests.
 type Counts struct {
 	Sent     int64 `json:"sent_events"`     // events in batches that became due and were sent
-	Accepted int64 `json:"accepted_events"` // events answered with 202 as accepted
-	Rejected int64 `json:"rejected_events"` // events refused for good
-	Unknown  int64 `json:"unknown_events"`  // events that never got an answer
+	Accepted int64 `json:"accepted_events"` // events accepted by a response of status 202
+	Rejected int64 `json:"rejected_events"` // events rejected permanently
+	Unknown  int64 `json:"unknown_events"`  // events without a response
 	Requests int64 `json:"requests"`
 	Retries  int64 `json:"retries"`
 }
@@ -55,17 +55,17 @@ func (c *Counts) add(o Counts) {
 // Result of a run.
 type Result struct {
 	Counts
-	Seconds float64 `json:"seconds"` // from the first batch due to the last answer
+	Seconds float64 `json:"seconds"` // from the first batch due to the last response
 	// EventsPerSecond is Accepted over Seconds.
 	EventsPerSecond float64     `json:"events_per_second"`
 	Ack             Percentiles `json:"ack_ms"`
-	// FirstError is the first answer that was neither an acceptance nor a retry, if any.
+	// FirstError is the first error that was not retried, if any.
 	FirstError string `json:"first_error,omitempty"`
 }
 
-// Run drives the fleet and returns when every batch has its answer, or when
-// Grace is over, or when ctx ends. Each gateway has one request under way at a
-// time, as a real one that keeps its events in order.
+// Run sends the fleet's batches and returns when every batch has a response, Grace is over
+// or ctx ends. Each gateway has one request in flight at a time, as a real one that sends
+// its events in order.
 func Run(ctx context.Context, cfg Config, gateways []*fleet.Gateway, eventsPerBatch int) (Result, error) {
 	transport := &http.Transport{
 		MaxIdleConnsPerHost: len(gateways), MaxConnsPerHost: len(gateways),
@@ -89,7 +89,7 @@ func Run(ctx context.Context, cfg Config, gateways []*fleet.Gateway, eventsPerBa
 		}
 		s := &sender{
 			cfg: &cfg, client: client, gateway: g, period: period,
-			// Gateways take turns, so that the load is even within a period.
+			// The gateways start evenly over a period, so that the load is even.
 			first: start.Add(period * time.Duration(i) / time.Duration(len(gateways))),
 			end:   start.Add(cfg.Duration),
 		}
@@ -141,7 +141,7 @@ func progress(cfg *Config, start time.Time, senders []*sender) (stop func()) {
 	return func() { close(done); wg.Wait() }
 }
 
-// sender is one gateway with its connection.
+// sender sends the batches of one gateway.
 type sender struct {
 	cfg        *Config
 	client     *http.Client
@@ -174,7 +174,7 @@ func (s *sender) run(ctx context.Context) {
 		if !sleepUntil(ctx, due) {
 			return
 		}
-		// A batch holds what was sampled since the one before it.
+		// A batch holds the samples since the batch before it.
 		samplePeriod := s.period / time.Duration(s.gateway.Samples())
 		if s.period == 0 {
 			samplePeriod = time.Microsecond
@@ -189,27 +189,27 @@ func (s *sender) run(ctx context.Context) {
 	}
 }
 
-// send posts one batch until it is accepted, refused for good, or ctx ends.
+// send posts one batch until it is accepted or rejected permanently, or ctx ends.
 func (s *sender) send(ctx context.Context, b *fleet.Batch, due time.Time) {
 	s.count(func(c *Counts) { c.Sent += int64(b.Events) })
 	backoff := 20 * time.Millisecond
 	for {
 		s.count(func(c *Counts) { c.Requests++ })
-		ans, err := s.post(ctx, b)
+		res, err := s.post(ctx, b)
 		switch {
 		case err == nil:
-			s.samples = append(s.samples, Sample{Latency: time.Since(due), Weight: ans.Accepted})
-			if ans.Rejected == 0 {
+			s.samples = append(s.samples, Sample{Latency: time.Since(due), Weight: res.Accepted})
+			if res.Rejected == 0 {
 				s.gateway.Acknowledge(b)
 			}
-			s.count(func(c *Counts) { c.Accepted += int64(ans.Accepted); c.Rejected += int64(ans.Rejected) })
+			s.count(func(c *Counts) { c.Accepted += int64(res.Accepted); c.Rejected += int64(res.Rejected) })
 			return
-		case errors.Is(err, errRefused):
+		case errors.Is(err, errRejected):
 			s.fail(err)
 			s.count(func(c *Counts) { c.Rejected += int64(b.Events) })
 			return
 		}
-		wait := later(time.Now().Add(ans.retryAfter), time.Now().Add(time.Duration(rand.Int64N(int64(backoff))))) //nolint:gosec // jitter
+		wait := later(time.Now().Add(res.retryAfter), time.Now().Add(time.Duration(rand.Int64N(int64(backoff))))) //nolint:gosec // jitter
 		backoff = min(2*backoff, time.Second)
 		if !sleepUntil(ctx, wait) {
 			s.fail(err)
@@ -228,48 +228,48 @@ func (s *sender) fail(err error) {
 	}
 }
 
-// errRefused marks an answer that a repetition would not change.
-var errRefused = errors.New("refused")
+// errRejected marks a response that a retry would not change.
+var errRejected = errors.New("rejected")
 
-type answer struct {
+type response struct {
 	Accepted, Rejected int
 	retryAfter         time.Duration
 }
 
-func (s *sender) post(ctx context.Context, b *fleet.Batch) (answer, error) {
+func (s *sender) post(ctx context.Context, b *fleet.Batch) (response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.cfg.URL, bytes.NewReader(b.Body))
 	if err != nil {
-		return answer{}, fmt.Errorf("%w: %w", errRefused, err)
+		return response{}, fmt.Errorf("%w: %w", errRejected, err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	token, err := s.cfg.Token(ctx, s.gateway.ID)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	defer resp.Body.Close() //nolint:errcheck // read to its end below
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
-	var ans answer
+	var res response
 	switch {
 	case resp.StatusCode == http.StatusAccepted:
-		if err := json.Unmarshal(body, &ans); err != nil {
-			return answer{}, fmt.Errorf("%w: 202 with a body that is not understood: %w", errRefused, err)
+		if err := json.Unmarshal(body, &res); err != nil {
+			return response{}, fmt.Errorf("%w: decode response of status 202: %w", errRejected, err)
 		}
-		return ans, nil
+		return res, nil
 	case resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode >= 500:
 		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
-			ans.retryAfter = time.Duration(n) * time.Second
+			res.retryAfter = time.Duration(n) * time.Second
 		}
-		return ans, fmt.Errorf("status %d: %.200s", resp.StatusCode, body)
+		return res, fmt.Errorf("status %d: %.200s", resp.StatusCode, body)
 	default:
-		return answer{}, fmt.Errorf("%w: status %d: %.300s", errRefused, resp.StatusCode, body)
+		return response{}, fmt.Errorf("%w: status %d: %.300s", errRejected, resp.StatusCode, body)
 	}
 }
 
@@ -280,7 +280,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// sleepUntil reports whether the time came before ctx ended.
+// sleepUntil reports whether it slept until the time: false if ctx ended first.
 func sleepUntil(ctx context.Context, at time.Time) bool {
 	d := time.Until(at)
 	if d <= 0 {

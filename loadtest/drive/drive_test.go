@@ -68,7 +68,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"accepted":%d,"rejected":0}`, len(in.Events))
 }
 
-func TestOpenLoopRepeatsWhatFailed(t *testing.T) {
+func TestOpenLoopRetries(t *testing.T) {
 	srv := &server{seen: map[string]int{}, failEvery: 5}
 	ts := httptest.NewServer(srv)
 	defer ts.Close()
@@ -82,25 +82,25 @@ func TestOpenLoopRepeatsWhatFailed(t *testing.T) {
 		t.Errorf("got %+v, want 4000 accepted", res)
 	}
 	if res.Retries == 0 {
-		t.Error("no retries, although every fifth request failed")
+		t.Error("got no retries, want some as every fifth request failed")
 	}
 	if len(srv.seen) != 4000 {
-		t.Errorf("the server saw %d different events, want 4000", len(srv.seen))
+		t.Errorf("got %d different events at the server, want 4000", len(srv.seen))
 	}
 	var acked int64
 	for _, g := range gs {
-		for _, s := range g.Account() {
+		for _, s := range g.Acknowledged() {
 			acked += s.Count
 		}
 	}
 	if acked != 4000 {
-		t.Errorf("the accounts hold %d events, want 4000", acked)
+		t.Errorf("got %d acknowledged events, want 4000", acked)
 	}
 }
 
-// TestStallIsCharged is the test against coordinated omission: a server that
-// stands still once must show in more than one latency.
-func TestStallIsCharged(t *testing.T) {
+// TestStallIsInLatencies tests that there is no coordinated omission: one stall of the
+// server is in the latencies of all batches that were due meanwhile.
+func TestStallIsInLatencies(t *testing.T) {
 	srv := &server{seen: map[string]int{}, stall: func(n int64) {
 		if n == 10 {
 			time.Sleep(300 * time.Millisecond)
@@ -115,21 +115,22 @@ func TestStallIsCharged(t *testing.T) {
 	}
 	// 100 batches, one each 10 ms; thirty are due during the stall.
 	if res.Ack.P95 < 100 {
-		t.Errorf("p95 is %.1f ms, although a third of the batches waited for up to 300 ms", res.Ack.P95)
+		t.Errorf("got p95 %.1f ms, want 100 ms or more as a third of the batches waited for up to 300 ms", res.Ack.P95)
 	}
 }
 
-func TestRefusalIsNotRepeated(t *testing.T) {
+func TestRejectionIsNotRetried(t *testing.T) {
 	srv := &server{seen: map[string]int{}, status: http.StatusUnprocessableEntity}
 	ts := httptest.NewServer(srv)
 	defer ts.Close()
 	gs, per := gateways(t, 1)
-	res, err := Run(context.Background(), Config{URL: ts.URL, Token: token, Rate: 200, Duration: 200 * time.Millisecond, Grace: time.Minute}, gs, per)
+	cfg := Config{URL: ts.URL, Token: token, Rate: 200, Duration: 200 * time.Millisecond, Grace: time.Minute}
+	res, err := Run(context.Background(), cfg, gs, per)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if res.Retries != 0 || res.Accepted != 0 || res.Rejected == 0 || res.FirstError == "" {
-		t.Errorf("got %+v, want everything rejected, nothing repeated and the reason told", res)
+		t.Errorf("got %+v, want all events rejected, no retries and the first error", res)
 	}
 }
 
@@ -143,7 +144,7 @@ func TestClosedLoopIdentitiesAreDistinct(t *testing.T) {
 		t.Fatal(err)
 	}
 	if int64(len(srv.seen)) != res.Accepted || res.Accepted == 0 {
-		t.Errorf("%d identities for %d accepted events", len(srv.seen), res.Accepted)
+		t.Errorf("got %d identities for %d accepted events, want as many", len(srv.seen), res.Accepted)
 	}
 }
 
@@ -157,6 +158,6 @@ func TestPercentiles(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if got := PercentilesOf(nil); got != (Percentiles{}) {
-		t.Errorf("of nothing: got %+v", got)
+		t.Errorf("got %+v of no samples, want zeros", got)
 	}
 }

@@ -1,10 +1,9 @@
-// Package drive sends batches to the HTTP API as gateways do, at a fixed rate
-// (open loop) or as fast as the answers come (closed loop), and reports what
-// became of them.
+// Package drive sends batches to the HTTP API as gateways do, at a fixed rate (open loop)
+// or each after the response to the one before (closed loop), and measures the latencies.
 //
-// Latencies count from the moment at which a batch was due, not from when it was
-// sent: a server that stalls is charged for every batch that waited meanwhile
-// (no coordinated omission).
+// A latency counts from the time at which the batch was due, not from when it was sent:
+// if the server stalls, the latencies of all batches that wait include the stall (no
+// coordinated omission).
 package drive
 
 import (
@@ -20,7 +19,7 @@ type Percentiles struct {
 	Max float64 `json:"max"`
 }
 
-// Sample is a latency that Weight events had.
+// Sample is the latency of Weight events.
 type Sample struct {
 	Latency time.Duration
 	Weight  int

@@ -31,7 +31,7 @@ type body struct {
 	}
 }
 
-func TestBatchIsWhatItsSumsSay(t *testing.T) {
+func TestSumsOfBatches(t *testing.T) {
 	cfg := config()
 	g := newFleet(t, cfg)[0]
 	var b Batch
@@ -52,13 +52,13 @@ func TestBatchIsWhatItsSumsSay(t *testing.T) {
 	for _, e := range got.Events {
 		id := e.Device + e.Metric + e.Time.String()
 		if seen[id] {
-			t.Fatalf("%s is there twice", id)
+			t.Fatalf("got event %s twice, want distinct identities", id)
 		}
 		seen[id] = true
 	}
-	for _, s := range g.Account() {
+	for _, s := range g.Acknowledged() {
 		if s.Count != 30 {
-			t.Fatalf("%s %s: %d events acknowledged, want 30", s.Device, s.Metric, s.Count)
+			t.Fatalf("%s %s: got %d events acknowledged, want 30", s.Device, s.Metric, s.Count)
 		}
 	}
 	var sum float64
@@ -68,7 +68,7 @@ func TestBatchIsWhatItsSumsSay(t *testing.T) {
 		}
 	}
 	if want := float64(b.sums[Temperature].ValueSum) / 1000; math.Abs(sum-want) > 1e-6 {
-		t.Errorf("values sum to %v, the account says %v", sum, want)
+		t.Errorf("got values of sum %v, want %v", sum, want)
 	}
 }
 
@@ -79,20 +79,20 @@ func TestSameSeedSameFleet(t *testing.T) {
 	a.Fill(&x, cfg.Start.Add(time.Second), 10*time.Millisecond)
 	b.Fill(&y, cfg.Start.Add(time.Second), 10*time.Millisecond)
 	if string(x.Body) != string(y.Body) {
-		t.Error("the same seed gave two different batches")
+		t.Error("got two different batches of the same seed, want the same")
 	}
 	cfg.Seed++
 	c := newFleet(t, cfg)[1]
 	c.Fill(&y, cfg.Start.Add(time.Second), 10*time.Millisecond)
 	if string(x.Body) == string(y.Body) {
-		t.Error("another seed gave the same batch")
+		t.Error("got the same batch of another seed, want a different one")
 	}
 }
 
-// TestFaultsBendTheirSignals holds the signals inside each fault against those
-// just before it: the ground truth must be visible in the data.
-func TestFaultsBendTheirSignals(t *testing.T) {
-	bends := map[FaultKind]Metric{BearingWear: Vibration, Leak: Pressure, Overload: MotorCurrent, Breakdown: Speed}
+// TestFaultsChangeTheirSignals compares the signals in each fault with those just before
+// it: faults must be visible in the data.
+func TestFaultsChangeTheirSignals(t *testing.T) {
+	changed := map[FaultKind]Metric{BearingWear: Vibration, Leak: Pressure, Overload: MotorCurrent, Breakdown: Speed}
 	ratio := map[FaultKind][]float64{}
 	for stream := range uint64(40) {
 		m := newMachine("m", 1, stream, 2*time.Hour)
@@ -113,7 +113,7 @@ func TestFaultsBendTheirSignals(t *testing.T) {
 				add(&inside, &v)
 				ni++
 			case at >= f.End:
-				if metric, ok := bends[f.Kind]; ok && running && nb > 5 && ni > 5 {
+				if metric, ok := changed[f.Kind]; ok && running && nb > 5 && ni > 5 {
 					ratio[f.Kind] = append(ratio[f.Kind], inside[metric]/float64(ni)/(before[metric]/float64(nb)))
 				}
 				before, inside, nb, ni, running = [metricCount]float64{}, [metricCount]float64{}, 0, 0, true
@@ -124,11 +124,11 @@ func TestFaultsBendTheirSignals(t *testing.T) {
 	within := map[FaultKind][2]float64{BearingWear: {2, 5}, Leak: {0.3, 0.85}, Overload: {1.15, 2}, Breakdown: {-0.01, 0.01}}
 	for kind, want := range within {
 		if len(ratio[kind]) < 5 {
-			t.Errorf("%s: only %d clean examples", kind, len(ratio[kind]))
+			t.Errorf("%s: got %d faults without a change of state, want 5 or more", kind, len(ratio[kind]))
 		}
 		for _, r := range ratio[kind] {
 			if r < want[0] || r > want[1] {
-				t.Errorf("%s changes %s by a factor of %.2f, want %.2f to %.2f", kind, MetricNames()[bends[kind]], r, want[0], want[1])
+				t.Errorf("%s: got %s changed by a factor of %.2f, want %.2f to %.2f", kind, MetricNames()[changed[kind]], r, want[0], want[1])
 			}
 		}
 	}
@@ -141,7 +141,9 @@ func add(sum, v *[metricCount]float64) {
 }
 
 func TestAppendMilli(t *testing.T) {
-	for in, want := range map[int64]string{0: "0", 1: "0.001", -1: "-0.001", 1000: "1", 71250: "71.25", -12345: "-12.345", 100100: "100.1"} {
+	for in, want := range map[int64]string{
+		0: "0", 1: "0.001", -1: "-0.001", 1000: "1", 71250: "71.25", -12345: "-12.345", 100100: "100.1",
+	} {
 		if got := string(appendMilli(nil, in)); got != want {
 			t.Errorf("appendMilli(%d) = %s, want %s", in, got, want)
 		}

@@ -9,30 +9,29 @@ import (
 
 // Config is the shape of a fleet.
 type Config struct {
-	// Prefix begins each gateway's name, so that two runs can be told apart.
+	// Prefix of the gateways' names distinguishes runs.
 	Prefix string
 	Site   string
 	Seed   uint64
 	// Gateways, and machines behind each.
 	Gateways, Machines int
-	// Samples that one batch holds of each series. Events per batch are
-	// Machines × 10 metrics × Samples.
+	// Samples of each series in one batch, which has Machines × 10 metrics × Samples events.
 	Samples int
-	// Horizon is how long faults are drawn for.
+	// Horizon is the time for which faults are generated.
 	Horizon time.Duration
 	// Start is the time of offset zero.
 	Start time.Time
 }
 
-// Validate reports what can not be simulated.
+// Validate checks the numbers of gateways, machines and samples.
 func (c Config) Validate() error {
 	if c.Gateways < 1 || c.Machines < 1 || c.Samples < 1 {
-		return fmt.Errorf("fleet: want at least one gateway, machine and sample; have %d, %d and %d", c.Gateways, c.Machines, c.Samples)
+		return fmt.Errorf("fleet: got %d gateways, %d machines and %d samples, want at least one of each", c.Gateways, c.Machines, c.Samples)
 	}
 	return nil
 }
 
-// EventsPerBatch returns the events that each batch holds.
+// EventsPerBatch returns the number of events of each batch.
 func (c Config) EventsPerBatch() int { return c.Machines * int(metricCount) * c.Samples }
 
 // Gateway samples its machines and writes batches. It is not safe for
@@ -41,13 +40,12 @@ type Gateway struct {
 	ID       string
 	Machines []*Machine
 	cfg      Config
-	prefix   [][]byte // of each series: everything before the time
+	prefix   [][]byte // of each series: the JSON before the time
 	sums     []Series
 	stamp    []byte
 }
 
-// Series sums up what a gateway has sent of one series, in a form that the
-// database can compute too.
+// Series sums up the events of one series, in a form that the database can compute too.
 type Series struct {
 	Device, Metric string
 	Count          int64
@@ -57,7 +55,7 @@ type Series struct {
 	ValueSum int64
 }
 
-// New draws a fleet.
+// New generates a fleet.
 func New(cfg Config) ([]*Gateway, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -80,7 +78,7 @@ func New(cfg Config) ([]*Gateway, error) {
 	return out, nil
 }
 
-// Batch is one request's body and what it adds to each series' sums.
+// Batch is one request's body, with the sums of its events by series.
 type Batch struct {
 	Body   []byte
 	Events int
@@ -89,8 +87,8 @@ type Batch struct {
 	sums   []Series
 }
 
-// Fill writes the batch whose last sample is taken at newest and whose samples
-// are period apart. The sums go into the gateway's account only by Acknowledge.
+// Fill writes a batch whose last samples are of the time newest and whose samples are
+// period apart. Acknowledge adds its sums to those of the gateway.
 func (g *Gateway) Fill(b *Batch, newest time.Time, period time.Duration) {
 	if b.sums == nil {
 		b.sums = make([]Series, len(g.sums))
@@ -123,7 +121,7 @@ func (g *Gateway) Fill(b *Batch, newest time.Time, period time.Duration) {
 	b.Body = append(dst[:len(dst)-1], `]}`...)
 }
 
-// Acknowledge adds a batch that was answered with 202 to the gateway's account.
+// Acknowledge adds the sums of a batch that was accepted.
 func (g *Gateway) Acknowledge(b *Batch) {
 	for i := range g.sums {
 		g.sums[i].Count += b.sums[i].Count
@@ -132,8 +130,8 @@ func (g *Gateway) Acknowledge(b *Batch) {
 	}
 }
 
-// Account returns what was acknowledged, by series.
-func (g *Gateway) Account() []Series { return g.sums }
+// Acknowledged returns the sums of the acknowledged events by series.
+func (g *Gateway) Acknowledged() []Series { return g.sums }
 
 // appendMilli writes a number of thousandths as a decimal with at most three places.
 func appendMilli(dst []byte, milli int64) []byte {
@@ -153,5 +151,5 @@ func appendMilli(dst []byte, milli int64) []byte {
 	return dst
 }
 
-// Samples returns how many samples of each series a batch holds.
+// Samples returns the number of samples of each series in a batch.
 func (g *Gateway) Samples() int { return g.cfg.Samples }

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// State is what a machine is doing. Its number is the value of the metric "state".
+// State is the operating state of a machine, and the value of the metric "state".
 type State uint8
 
-// The states, numbered as they are reported.
+// The states of a machine.
 const (
 	Running State = iota
 	Idle
@@ -17,14 +17,14 @@ const (
 	Down
 )
 
-// Metric numbers the quantities that each machine reports.
+// Metric is the index of a metric.
 type Metric uint8
 
-// The metrics of a machine and their units.
+// The metrics of each machine and their units.
 const (
 	StateCode    Metric = iota // see State
 	CycleCount                 // finished cycles since the start
-	GoodCount                  // cycles whose part was good
+	GoodCount                  // cycles that made a good part
 	Temperature                // motor winding, °C
 	Vibration                  // bearing, mm/s RMS
 	Pressure                   // discharge, bar
@@ -35,7 +35,7 @@ const (
 	metricCount
 )
 
-// MetricNames returns the names under which the metrics are sent, in the order of Metric.
+// MetricNames returns the names of the metrics, in the order of Metric.
 func MetricNames() []string {
 	return []string{
 		"state", "cycle_count", "good_count", "temperature", "vibration",
@@ -51,14 +51,14 @@ func Units() map[string]string {
 	}
 }
 
-// FaultKind says which signals a fault bends, and how.
+// FaultKind says which signals a fault changes, and how.
 type FaultKind string
 
 // The kinds of fault.
 const (
 	// BearingWear raises vibration with time and warms the motor.
 	BearingWear FaultKind = "bearing_wear"
-	// Leak takes pressure and, less, flow.
+	// Leak lowers pressure and, less, flow.
 	Leak FaultKind = "leak"
 	// Overload raises current, and so temperature and power.
 	Overload FaultKind = "overload"
@@ -68,8 +68,7 @@ const (
 	Breakdown FaultKind = "breakdown"
 )
 
-// Fault is one piece of ground truth: what was wrong with which machine, and
-// from when to when, as offsets from the start of the simulation.
+// Fault is a fault of a machine. Begin and End are offsets from the start of the simulation.
 type Fault struct {
 	Device string        `json:"device"`
 	Kind   FaultKind     `json:"kind"`
@@ -77,8 +76,7 @@ type Fault struct {
 	End    time.Duration `json:"end_ns"`
 }
 
-// Machine is one simulated machine. Step moves it in time; it is not safe for
-// concurrent use.
+// Machine is one simulated machine. It is not safe for concurrent use.
 type Machine struct {
 	name   string
 	rng    *rand.Rand
@@ -96,7 +94,7 @@ type Machine struct {
 	values                          [metricCount]float64
 }
 
-// newMachine draws a machine and its faults over the horizon from the seed.
+// newMachine generates a machine and its faults within the horizon from the seed.
 func newMachine(name string, seed, stream uint64, horizon time.Duration) *Machine {
 	rng := rand.New(rand.NewPCG(seed, stream)) //nolint:gosec // a simulation wants a reproducible sequence, not a secret one
 	m := &Machine{
@@ -109,14 +107,14 @@ func newMachine(name string, seed, stream uint64, horizon time.Duration) *Machin
 		heat:         45,
 		frozen:       math.NaN(),
 	}
-	m.stateUntil = m.draw(Running)
-	m.faults = drawFaults(name, rng, horizon)
+	m.stateUntil = m.stateEnd(Running)
+	m.faults = newFaults(name, rng, horizon)
 	return m
 }
 
-// drawFaults spreads faults over the horizon: one every six minutes on average,
-// 20 to 90 s long, never two at once.
-func drawFaults(name string, rng *rand.Rand, horizon time.Duration) []Fault {
+// newFaults generates faults until the horizon: one every six minutes on average, 20 to
+// 90 s long, never two at once.
+func newFaults(name string, rng *rand.Rand, horizon time.Duration) []Fault {
 	kinds := [...]FaultKind{BearingWear, Leak, Overload, StuckSensor, Breakdown}
 	var out []Fault
 	at := time.Duration(0)
@@ -137,14 +135,14 @@ func (m *Machine) Faults() []Fault { return m.faults }
 // Name returns the device name.
 func (m *Machine) Name() string { return m.name }
 
-// draw returns when the state that starts now will end.
-func (m *Machine) draw(s State) time.Duration {
+// stateEnd returns a random end of a state that starts now.
+func (m *Machine) stateEnd(s State) time.Duration {
 	mean := [...]float64{Running: 240, Idle: 30, Setup: 45, Down: 40}[s]
 	return m.now + time.Duration(mean*(0.3+1.4*m.rng.Float64())*float64(time.Second))
 }
 
-// noise is a bell-shaped random number with mean 0 and standard deviation 1,
-// the sum of four uniform ones taken from one draw.
+// noise returns a random number with mean 0 and standard deviation 1, approximately normal:
+// the sum of four uniform ones from one 64-bit number.
 func (m *Machine) noise() float64 {
 	u := m.rng.Uint64()
 	sum := float64(u&0xffff) + float64(u>>16&0xffff) + float64(u>>32&0xffff) + float64(u>>48)
@@ -152,10 +150,10 @@ func (m *Machine) noise() float64 {
 	return (sum - 2*65535) / sd
 }
 
-// Step moves the machine to the given offset from the start and returns its
-// readings, which are valid until the next call.
+// Step advances the machine to an offset from the start and returns its readings, which
+// are valid until the next call.
 func (m *Machine) Step(to time.Duration) *[metricCount]float64 {
-	dt := max(0, (to - m.now).Seconds()) // a first batch may reach back before the start
+	dt := max(0, (to - m.now).Seconds()) // the first batch may begin before the start
 	m.now = to
 	fault, severity := m.fault()
 	m.advanceState(fault)
@@ -167,7 +165,7 @@ func (m *Machine) Step(to time.Duration) *[metricCount]float64 {
 	if fault == Overload {
 		target *= 1.45
 	}
-	// An Ornstein-Uhlenbeck walk around the load that the state asks for.
+	// An Ornstein-Uhlenbeck process around the state's load.
 	k := min(1, dt/3)
 	m.load += k*(target-m.load) + 0.02*math.Sqrt(min(dt, 1))*m.noise()
 	m.load = max(0, m.load)
@@ -228,7 +226,7 @@ func (m *Machine) Step(to time.Duration) *[metricCount]float64 {
 	return &m.values
 }
 
-// fault returns the fault in force and how far it has grown, 0 to 1.
+// fault returns the present fault and its severity, 0 to 1.
 func (m *Machine) fault() (FaultKind, float64) {
 	for m.next < len(m.faults) && m.faults[m.next].End <= m.now {
 		m.next++
@@ -237,11 +235,11 @@ func (m *Machine) fault() (FaultKind, float64) {
 		return "", 0
 	}
 	f := m.faults[m.next]
-	grown := float64(m.now-f.Begin) / float64(f.End-f.Begin)
-	return f.Kind, min(1, 2*grown)
+	elapsed := float64(m.now-f.Begin) / float64(f.End-f.Begin)
+	return f.Kind, min(1, 2*elapsed)
 }
 
-// advanceState walks running → idle or setup → running; a breakdown overrides.
+// advanceState goes from running to idle or setup and back; a breakdown overrides.
 func (m *Machine) advanceState(fault FaultKind) {
 	switch {
 	case fault == Breakdown:
@@ -252,9 +250,9 @@ func (m *Machine) advanceState(fault FaultKind) {
 		if m.rng.IntN(3) == 0 {
 			m.state = Setup
 		}
-		m.stateUntil = m.draw(m.state)
+		m.stateUntil = m.stateEnd(m.state)
 	default:
 		m.state = Running
-		m.stateUntil = m.draw(Running)
+		m.stateUntil = m.stateEnd(Running)
 	}
 }

@@ -1,10 +1,10 @@
-// Package replay turns recorded sensor files into telemetry.
+// Package replay reads recorded sensor files and sends them as telemetry.
 //
-// It reads the form of the Skoltech Anomaly Benchmark: a header line, columns
-// separated by semicolons (or commas), the first named "datetime" and holding
-// "2006-01-02 15:04:05" in UTC with an optional fraction, the others numbers.
-// Each cell becomes one event: the device is the file, the metric is the column,
-// label columns such as "anomaly" included. An empty cell is a gap and no event.
+// The format is that of the Skoltech Anomaly Benchmark: a header line, columns separated by
+// semicolons or commas, the first named "datetime" with times such as
+// "2006-01-02 15:04:05" in UTC and an optional fraction, the others with numbers. Each
+// cell becomes one event, whose device is the file and whose metric is the column, also in
+// label columns such as "anomaly". An empty cell is a gap, not an event.
 package replay
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// File is a recorded file, read whole.
+// File is the content of a recorded file.
 type File struct {
 	Device  telemetry.DeviceName
 	Columns []telemetry.MetricName
@@ -31,7 +31,8 @@ type File struct {
 	Events  []telemetry.Event
 }
 
-// DeviceOf names the device after the file: its folder's name and its own, without extension.
+// DeviceOf returns the device name of a file: the names of its folder and of the file,
+// without extension.
 func DeviceOf(path string) telemetry.DeviceName {
 	base := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	dir := filepath.Base(filepath.Dir(path))
@@ -41,10 +42,11 @@ func DeviceOf(path string) telemetry.DeviceName {
 	return telemetry.DeviceName(dir + "-" + base)
 }
 
-// layouts of the time column; Go's parser takes a fraction after the seconds by itself.
+// layouts of the time column; time.Parse accepts a fraction after the seconds.
 var layouts = [...]string{time.DateTime, "2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05"} //nolint:gochecknoglobals // a constant table
 
-// Read reads a file. An error names the line and the column and wraps telemetry.ErrInvalid.
+// Read reads a file. Errors of its content name the line and the column and wrap
+// telemetry.ErrInvalid.
 func Read(r io.Reader, device telemetry.DeviceName) (*File, error) {
 	br := bufio.NewReader(r)
 	head, err := br.Peek(4096)
@@ -63,7 +65,7 @@ func Read(r io.Reader, device telemetry.DeviceName) (*File, error) {
 		return nil, fmt.Errorf("%w: line 1: want a header line: %w", telemetry.ErrInvalid, err)
 	}
 	if len(header) < 2 || !strings.EqualFold(strings.TrimPrefix(strings.TrimSpace(header[0]), "\ufeff"), "datetime") {
-		return nil, fmt.Errorf("%w: line 1: want a first column \"datetime\" and at least one more, have %q", telemetry.ErrInvalid, header)
+		return nil, fmt.Errorf("%w: line 1: got header %q, want \"datetime\" and at least one more column", telemetry.ErrInvalid, header)
 	}
 	for _, name := range header[1:] {
 		f.Columns = append(f.Columns, telemetry.MetricName(strings.TrimSpace(name)))
@@ -86,7 +88,7 @@ func Read(r io.Reader, device telemetry.DeviceName) (*File, error) {
 func (f *File) add(row []string, line int) error {
 	at, err := parseTime(strings.TrimSpace(row[0]))
 	if err != nil {
-		return fmt.Errorf("%w: line %d, column datetime: want a time such as 2020-03-09 10:14:33, have %q", telemetry.ErrInvalid, line, row[0])
+		return fmt.Errorf("%w: line %d, column datetime: got %q, want a time such as 2020-03-09 10:14:33", telemetry.ErrInvalid, line, row[0])
 	}
 	f.Rows++
 	for i, cell := range row[1:] {
@@ -97,7 +99,7 @@ func (f *File) add(row []string, line int) error {
 		}
 		v, err := strconv.ParseFloat(cell, 64)
 		if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-			return fmt.Errorf("%w: line %d, column %s: want a finite number, have %q", telemetry.ErrInvalid, line, f.Columns[i], cell)
+			return fmt.Errorf("%w: line %d, column %s: got %q, want a finite number", telemetry.ErrInvalid, line, f.Columns[i], cell)
 		}
 		f.Events = append(f.Events, telemetry.Event{Device: f.Device, Metric: f.Columns[i], Time: telemetry.MicrosOf(at), Value: v})
 	}

@@ -27,7 +27,7 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f.Device != "valve1-1" || f.Rows != 3 || f.Gaps != 1 || len(f.Events) != 11 {
-		t.Errorf("device %s, %d rows, %d gaps, %d events; want valve1-1, 3, 1, 11", f.Device, f.Rows, f.Gaps, len(f.Events))
+		t.Errorf("got device %s, %d rows, %d gaps, %d events; want valve1-1, 3, 1, 11", f.Device, f.Rows, f.Gaps, len(f.Events))
 	}
 	want := telemetry.Event{Device: "valve1-1", Metric: "Pressure", Time: 1583077448500000, Value: 0.05}
 	if diff := cmp.Diff(want, f.Events[8]); diff != "" {
@@ -51,7 +51,7 @@ func TestReadNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestSendSplitsAndRepeats(t *testing.T) {
+func TestSendSplitsAndRetries(t *testing.T) {
 	var got []int64
 	calls := 0
 	ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -76,7 +76,8 @@ func TestSendSplitsAndRepeats(t *testing.T) {
 	for i := range events {
 		events[i] = telemetry.Event{Device: "d", Metric: `quo"te`, Time: telemetry.Micros(i), Value: 1}
 	}
-	s := Sender{URL: ts.URL, Token: func(context.Context) (string, error) { return "t", nil }, Client: ts.Client(), BatchEvents: 2, Attempts: 3}
+	token := func(context.Context) (string, error) { return "t", nil }
+	s := Sender{URL: ts.URL, Token: token, Client: ts.Client(), BatchEvents: 2, Attempts: 3}
 	sum, err := s.Send(context.Background(), events, nil)
 	if err != nil {
 		t.Fatal(err)

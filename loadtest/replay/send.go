@@ -16,21 +16,20 @@ import (
 // Sender posts events to the HTTP API.
 type Sender struct {
 	URL string
-	// Token returns a bearer token of the gateway; it is asked before each request.
+	// Token returns a bearer token of the gateway; it is called before each request.
 	Token  func(context.Context) (string, error)
 	Client *http.Client
-	// BatchEvents bounds the events of one request.
+	// BatchEvents is the most events of one request.
 	BatchEvents int
-	// Attempts bounds how often one request is tried when the answer says "later".
+	// Attempts is the most attempts of one request.
 	Attempts int
 }
 
-// Sum is what the platform answered in all.
+// Sum counts the requests, and the events accepted and rejected by all of them.
 type Sum struct{ Requests, Accepted, Rejected int }
 
-// Send posts the events in order and stops at the first request that is refused
-// or that is still unavailable after Attempts. Sending the same events again
-// stores nothing twice.
+// Send posts the events in order. It stops at the first request that is rejected, or that
+// fails Attempts times. Sending the same events again is safe: duplicates are not stored.
 func (s *Sender) Send(ctx context.Context, events []telemetry.Event, progress func(sent int)) (Sum, error) {
 	var sum Sum
 	for sent := 0; sent < len(events); {
@@ -65,7 +64,7 @@ func (s *Sender) post(ctx context.Context, body []byte) (accepted, rejected int,
 	}
 }
 
-// once posts the body; a wait above zero says that the same request may succeed later.
+// once posts the body. If wait is above zero, a retry after it may succeed.
 func (s *Sender) once(ctx context.Context, body []byte) (accepted, rejected int, wait time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, bytes.NewReader(body))
 	if err != nil {
@@ -81,15 +80,15 @@ func (s *Sender) once(ctx context.Context, body []byte) (accepted, rejected int,
 	if err != nil {
 		return 0, 0, time.Second, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // nothing to lose on a body that was read
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	defer resp.Body.Close() //nolint:errcheck // read only
+	response, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
 		return 0, 0, time.Second, err
 	}
 	if resp.StatusCode == http.StatusAccepted {
 		var a struct{ Accepted, Rejected int }
-		if err := json.Unmarshal(answer, &a); err != nil {
-			return 0, 0, 0, fmt.Errorf("answer 202 is not understood: %w", err)
+		if err := json.Unmarshal(response, &a); err != nil {
+			return 0, 0, 0, fmt.Errorf("decode response of status 202: %w", err)
 		}
 		return a.Accepted, a.Rejected, 0, nil
 	}
@@ -99,7 +98,7 @@ func (s *Sender) once(ctx context.Context, body []byte) (accepted, rejected int,
 			wait = time.Duration(n) * time.Second
 		}
 	}
-	return 0, 0, wait, fmt.Errorf("status %d: %.500s", resp.StatusCode, answer)
+	return 0, 0, wait, fmt.Errorf("status %d: %.500s", resp.StatusCode, response)
 }
 
 func appendJSON(dst []byte, events []telemetry.Event) []byte {
@@ -123,7 +122,7 @@ func appendJSON(dst []byte, events []telemetry.Event) []byte {
 
 func appendString(dst []byte, s string) []byte {
 	b, err := json.Marshal(s)
-	if err != nil { // a string always marshals
+	if err != nil { // never: a string can always be encoded
 		return append(dst, `""`...)
 	}
 	return append(dst, b...)

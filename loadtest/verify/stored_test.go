@@ -10,14 +10,14 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
-// TestStored: what other gateways sent does not count, however large it is.
+// TestStored checks that events of other gateways do not count, even if their sum overflows.
 func TestStored(t *testing.T) {
 	db, err := pgx.Connect(t.Context(), pgtest.NewDatabase(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close(t.Context())
-	// Tables of this connection, with the columns that are read.
+	// Temporary tables with the columns that Stored reads.
 	if _, err := db.Exec(t.Context(), `
 CREATE TEMP TABLE gateway (id int, name text);
 CREATE TEMP TABLE device (id int, gateway_id int, name text);
@@ -26,7 +26,8 @@ CREATE TEMP TABLE event (device_id int, metric_id int, time timestamptz, value f
 INSERT INTO gateway VALUES (1, 'mine-1'), (2, 'other');
 INSERT INTO device VALUES (1, 1, 'd'), (2, 2, 'd');
 INSERT INTO metric VALUES (1, 'm');
-INSERT INTO event VALUES (1, 1, '2026-01-01T00:00:01Z', 1.5), (1, 1, '2026-01-01T00:00:02Z', 2), (2, 1, '2026-01-01T00:00:01Z', 1e300);`); err != nil {
+INSERT INTO event VALUES
+	(1, 1, '2026-01-01T00:00:01Z', 1.5), (1, 1, '2026-01-01T00:00:02Z', 2), (2, 1, '2026-01-01T00:00:01Z', 1e300);`); err != nil {
 		t.Fatal(err)
 	}
 	got, err := Stored(t.Context(), db, "mine-", time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))

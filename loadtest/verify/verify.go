@@ -1,4 +1,4 @@
-// Package verify compares what was acknowledged with what is stored.
+// Package verify compares the acknowledged events of a fleet with the stored ones.
 package verify
 
 import (
@@ -11,14 +11,14 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
 
-// Key names a series.
+// Key identifies a series.
 type Key struct{ Gateway, Device, Metric string }
 
-// Sums are a series' number of events, the sum of their times in µs since the
-// start and the sum of their values in thousandths.
+// Sums are the number of events of a series, the sum of their times in µs since the start
+// and the sum of their values in thousandths.
 type Sums struct{ Count, TimeSum, ValueSum int64 }
 
-// Finding is the result of a comparison, in events unless said otherwise.
+// Finding is the result of a comparison; numbers are of events unless documented otherwise.
 type Finding struct {
 	Acknowledged int64 `json:"acknowledged"`
 	Stored       int64 `json:"stored"`
@@ -26,18 +26,18 @@ type Finding struct {
 	Lost int64 `json:"lost"`
 	// Doubled are stored more than once.
 	Doubled int64 `json:"doubled"`
-	// Unacknowledged are stored although no answer said so, as when an answer was cut off.
+	// Unacknowledged are stored without a response, as after a broken connection.
 	Unacknowledged int64 `json:"stored_unacknowledged"`
-	// Different counts series whose number of events is right and whose times or values are not.
+	// Different is the number of series with the right number of events and other times or values.
 	Different int64 `json:"different_series"`
 	Series    int   `json:"series"`
 }
 
-// Acknowledged collects the accounts of a fleet.
+// Acknowledged returns the sums of the acknowledged events of a fleet.
 func Acknowledged(gateways []*fleet.Gateway) map[Key]Sums {
 	out := map[Key]Sums{}
 	for _, g := range gateways {
-		for _, s := range g.Account() {
+		for _, s := range g.Acknowledged() {
 			if s.Count > 0 {
 				out[Key{g.ID, s.Device, s.Metric}] = Sums{s.Count, s.TimeSum, s.ValueSum}
 			}
@@ -46,7 +46,7 @@ func Acknowledged(gateways []*fleet.Gateway) map[Key]Sums {
 	return out
 }
 
-// Compare holds the acknowledged against the stored. Doubled is left to [Doubled].
+// Compare compares the acknowledged with the stored events. It leaves Doubled to [Doubled].
 func Compare(acked, stored map[Key]Sums) Finding {
 	f := Finding{Series: len(acked)}
 	for k, a := range acked {
@@ -66,8 +66,8 @@ func Compare(acked, stored map[Key]Sums) Finding {
 	return f
 }
 
-// Stored reads the sums of all gateways whose name begins with prefix from a
-// database with the platform's schema.
+// Stored reads the sums of all gateways whose names have the prefix from a database with
+// the platform's schema.
 func Stored(ctx context.Context, db *pgx.Conn, prefix string, start time.Time) (map[Key]Sums, error) {
 	const q = `
 SELECT g.name, d.name, m.name, s.n, s.t, s.v
@@ -82,7 +82,7 @@ JOIN gateway g ON g.id = d.gateway_id
 JOIN metric m ON m.id = s.metric_id`
 	rows, err := db.Query(ctx, q, prefix, start.UnixMicro())
 	if err != nil {
-		return nil, fmt.Errorf("sums of what is stored: %w", err)
+		return nil, fmt.Errorf("sum up stored events: %w", err)
 	}
 	out := map[Key]Sums{}
 	var k Key
@@ -92,21 +92,21 @@ JOIN metric m ON m.id = s.metric_id`
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("sums of what is stored: %w", err)
+		return nil, fmt.Errorf("sum up stored events: %w", err)
 	}
 	return out, nil
 }
 
-// Doubled counts rows whose identity another row has too. It sorts the rows and
-// does not trust the unique index to be there.
+// Doubled counts rows with the same identity as another row. It sorts the rows instead of
+// relying on the unique index.
 func Doubled(ctx context.Context, db *pgx.Conn) (int64, error) {
 	const q = `
 SELECT count(*) FROM (
-  SELECT time = lag(time) OVER (PARTITION BY device_id, metric_id ORDER BY time) AS again FROM event) s
-WHERE again`
+  SELECT time = lag(time) OVER (PARTITION BY device_id, metric_id ORDER BY time) AS duplicate FROM event) s
+WHERE duplicate`
 	var n int64
 	if err := db.QueryRow(ctx, q).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count of doubled events: %w", err)
+		return 0, fmt.Errorf("count duplicate events: %w", err)
 	}
 	return n, nil
 }

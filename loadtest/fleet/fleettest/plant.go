@@ -1,4 +1,4 @@
-// Package fleettest has a simulated fleet write the records of a stream, for tests.
+// Package fleettest generates the Kinesis records of a simulated fleet, for tests.
 package fleettest
 
 import (
@@ -11,13 +11,13 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
 
-// Record is one record of the stream, and what it holds.
+// Record is a record of the stream with the batch that it contains.
 type Record struct {
 	telemetry.Record
-	Batch *telemetry.Batch // nil for rubbish
+	Batch *telemetry.Batch // nil for a poison record
 }
 
-// Payload is what Lambda delivers for the records.
+// Payload returns the event with which Lambda delivers the records.
 func Payload(records []Record) []byte {
 	all := make([]telemetry.Record, len(records))
 	for i := range records {
@@ -26,7 +26,7 @@ func Payload(records []Record) []byte {
 	return kinesistest.Payload(all)
 }
 
-// Plant is a fleet at one site, whose gateways write to one shard.
+// Plant is a fleet at one site whose gateways write to one shard.
 type Plant struct {
 	Gateways []*fleet.Gateway
 	// Fault is added to the temperature of each gateway's first machine.
@@ -38,8 +38,8 @@ type Plant struct {
 	sequence int
 }
 
-// New returns a plant with that many machines behind each gateway, and samples a
-// second of each metric. It runs for an hour.
+// New returns a plant with so many machines per gateway and samples per second of each
+// metric. It can run for an hour.
 func New(tb testing.TB, gateways, machines, samples int, start time.Time) *Plant {
 	tb.Helper()
 	c := fleet.Config{
@@ -56,7 +56,7 @@ func New(tb testing.TB, gateways, machines, samples int, start time.Time) *Plant
 	return &Plant{tb: tb, config: c, Gateways: all, encoder: encoder}
 }
 
-// Batch is what gateway g sampled in the second before at.
+// Batch returns the samples of gateway g in the second before at.
 func (p *Plant) Batch(g int, at time.Time) *telemetry.Batch {
 	b := &telemetry.Batch{Gateway: telemetry.GatewayID(p.Gateways[g].ID), Site: "plant-1", Received: telemetry.MicrosOf(at)}
 	for i := range p.config.Samples {
@@ -77,7 +77,7 @@ func (p *Plant) Batch(g int, at time.Time) *telemetry.Batch {
 	return b
 }
 
-// Record puts a batch on the stream, after what was put before.
+// Record returns the next record of the stream, with a batch.
 func (p *Plant) Record(b *telemetry.Batch, arrival time.Time) Record {
 	p.tb.Helper()
 	data, err := p.encoder.AppendRecord(nil, b)
@@ -89,8 +89,8 @@ func (p *Plant) Record(b *telemetry.Batch, arrival time.Time) Record {
 	return r
 }
 
-// Rubbish puts a record on the stream that nobody can read.
-func (p *Plant) Rubbish(arrival time.Time) Record { return p.put([]byte("rubbish"), arrival) }
+// Poison returns the next record of the stream, which cannot be decoded.
+func (p *Plant) Poison(arrival time.Time) Record { return p.put([]byte("not a batch"), arrival) }
 
 func (p *Plant) put(data []byte, arrival time.Time) Record {
 	p.sequence++
@@ -99,7 +99,7 @@ func (p *Plant) put(data []byte, arrival time.Time) Record {
 	}}
 }
 
-// Run is the records of that many seconds, of each gateway one a second.
+// Run returns the records of so many seconds, one per second of each gateway.
 func (p *Plant) Run(from time.Time, seconds int) []Record {
 	var out []Record
 	for s := range seconds {
