@@ -1,15 +1,14 @@
 package shardstate
 
-// Inspect reads an object from outside: it reports how far the state under a key is
-// true, or what is wrong with the object. The state itself, which is its consumer's,
-// is inflated at most. Errors wrap telemetry.ErrInvalid.
+// Inspect checks an object outside its consumer and returns its watermark. It
+// decompresses the state but does not decode it. Errors wrap telemetry.ErrInvalid.
 func Inspect(key string, body []byte) (Sequence, error) {
 	o, err := parseObject(key, body)
 	if err != nil {
 		return "", err
 	}
-	const mostBytes = 64 << 20
-	c, err := newCompressor(mostBytes)
+	const maxStateBytes = 64 << 20
+	c, err := newCompressor(maxStateBytes)
 	if err != nil {
 		return "", err
 	}

@@ -9,31 +9,31 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Lease is a shard's state in the hands of one invocation, which may change
-// State in place. It ends with Save or Release; one that is dropped without
-// either costs the next Load a fetch. It is not safe for concurrent use.
+// Lease is a shard's state while one invocation uses it, which may change State in
+// place. It ends with Save or Release; after one that is dropped without either, the
+// next Load reads the object. It is not safe for concurrent use.
 type Lease[S any] struct {
-	// State is true up to the watermark that Watermark returns.
+	// State contains the records up to the one that Watermark returns.
 	State S
 
 	store *Store[S]
 	shard ShardID
 	entry *entry[S] // nil once the lease has ended
-	// unasked: State is this process's memory, and nobody has asked yet whether
-	// the object still is the one that it stands for.
-	unasked bool
-	size    int // of the encoded state, by Save
+	// unconfirmed: State is from this process's memory, and whether it is the stored
+	// one has not been checked.
+	unconfirmed bool
+	size        int // of the encoded state, by Save
 }
 
-// ErrStale says that the state of a lease from Recall is not the one that is
-// stored: another invocation has saved since. It wraps telemetry.ErrConflict. The
-// invocation begins again with Load, or fails.
-var ErrStale = fmt.Errorf("the state in memory is an old one: %w", telemetry.ErrConflict)
+// ErrStale says that the state of a lease from Recall is not the stored one: another
+// invocation has saved since. It wraps telemetry.ErrConflict. The invocation repeats
+// its attempt with Load, or fails.
+var ErrStale = fmt.Errorf("the state in memory is stale: %w", telemetry.ErrConflict)
 
 var errEnded = fmt.Errorf("the lease has ended: %w", telemetry.ErrInvalid)
 
-// Watermark returns the last record in the state as it was loaded, empty when
-// none of this shard's is.
+// Watermark returns the last record in the state as it was loaded; empty if no record
+// of this shard is in it.
 func (l *Lease[S]) Watermark() Sequence {
 	if l.entry == nil {
 		return ""
@@ -41,18 +41,18 @@ func (l *Lease[S]) Watermark() Sequence {
 	return l.entry.watermark
 }
 
-// StateBytes returns the size of the state that Save has encoded, before compression.
+// StateBytes returns the size of the state that Save encoded, before compression.
 func (l *Lease[S]) StateBytes() int { return l.size }
 
-// Confirm asks whether what Recall has returned is what is stored, unless that is
-// known; before the first effect of a lease it must have returned nil. The
-// error wraps ErrStale when it is not, and the lease has ended; after any other
-// error the lease is as it was.
+// Confirm checks that the state that Recall returned is the stored one; a repeated
+// call makes no request. It must return nil before the first effect. The error wraps
+// ErrStale if another state is stored, and ends the lease; any other error leaves the
+// lease as it was.
 func (l *Lease[S]) Confirm(ctx context.Context) error {
 	if l.entry == nil {
 		return errEnded
 	}
-	if !l.unasked {
+	if !l.unconfirmed {
 		return nil
 	}
 	known := l.entry.etag
@@ -60,34 +60,34 @@ func (l *Lease[S]) Confirm(ctx context.Context) error {
 	switch {
 	case errors.Is(err, telemetry.ErrNotFound), err == nil && (body != nil || etag != known):
 		l.entry = nil
-		l.store.outdated(l.shard)
+		l.store.markStale(l.shard)
 		err = ErrStale
 	case err == nil:
-		l.unasked = false
+		l.unconfirmed = false
 		return nil
 	}
 	return fmt.Errorf("confirm state of %s, shard %s: %w", l.store.cfg.Consumer, l.shard, err)
 }
 
-// Release ends a lease whose State was not changed and keeps it in memory.
+// Release ends a lease whose State was not changed and caches the state.
 func (l *Lease[S]) Release() {
 	if e := l.entry; e != nil && e.etag != "" {
-		l.store.keep(l.shard, e)
+		l.store.addToCache(l.shard, e)
 	}
 	l.entry = nil
 }
 
-// Save writes State as true up to watermark, which must be above the one that
-// was loaded, if nobody else has saved since the lease was loaded. All effects
-// of the records up to there must be durable by now. It ends the lease, and on
-// success keeps the state in memory.
+// Save writes State as that of watermark, which must be above the one that was
+// loaded, unless another invocation has saved since the lease was loaded. All effects
+// of the records up to watermark must be durable. It ends the lease, and on success
+// caches the state.
 //
 // An error that wraps telemetry.ErrConflict says that another invocation has
-// saved: the invocation fails, the records come again, and those that the other
-// one has done are skipped. After any other error the state may be saved now,
-// later or never; to fail is right there too. A write whose answer was lost is
-// looked up, and recognised by its nonce, before an error is returned. Where the
-// lease is from Recall and was not confirmed, a conflict wraps ErrStale.
+// saved: the invocation must fail; its records are delivered again, and those that
+// the other one has done are skipped. After any other error the state may be saved
+// now, later or never; the invocation must fail then, too. If the response to a write
+// was lost, Save reads the object and recognizes its nonce before it returns an
+// error. For a lease from Recall that was not confirmed, a conflict wraps ErrStale.
 func (l *Lease[S]) Save(ctx context.Context, watermark Sequence) error {
 	if err := l.save(ctx, watermark); err != nil {
 		return fmt.Errorf("save state of %s, shard %s, at %q: %w", l.store.cfg.Consumer, l.shard, watermark, err)
@@ -119,30 +119,31 @@ func (l *Lease[S]) save(ctx context.Context, watermark Sequence) error {
 	}
 	etag, err := l.store.cfg.Objects.PutIf(ctx, key, body, e.etag)
 	if err != nil {
-		// A transport may still be reading the body: it is not used again.
+		// A transport may still be reading the body, so the buffer is not reused.
 		body = nil
-		if l.unasked && errors.Is(err, telemetry.ErrConflict) {
-			// Be it this save's own repetition: who begins again finds it done.
-			l.store.outdated(l.shard)
+		if l.unconfirmed && errors.Is(err, telemetry.ErrConflict) {
+			// Even if the conflict is with this save's own retry: the next attempt
+			// then finds the records done.
+			l.store.markStale(l.shard)
 			return fmt.Errorf("%w: %w", ErrStale, err)
 		}
-		if etag, err = l.store.settle(ctx, key, mine, err); err != nil {
+		if etag, err = l.store.ownWrite(ctx, key, mine, err); err != nil {
 			return err
 		}
 	}
-	l.store.keep(l.shard, &entry[S]{etag: etag, watermark: watermark, state: l.State, buffer: body})
+	l.store.addToCache(l.shard, &entry[S]{etag: etag, watermark: watermark, state: l.State, buffer: body})
 	return nil
 }
 
-// settle returns the ETag of the object if it is the one that a failed put has
+// ownWrite returns the ETag of the object if it is the one that a failed put has
 // written, else the put's error.
-func (s *Store[S]) settle(ctx context.Context, key string, mine nonce, failure error) (string, error) {
+func (s *Store[S]) ownWrite(ctx context.Context, key string, mine nonce, failure error) (string, error) {
 	if errors.Is(failure, telemetry.ErrInvalid) || ctx.Err() != nil {
 		return "", failure
 	}
 	body, etag, err := s.cfg.Objects.GetTagged(ctx, key, "")
 	if err != nil {
-		return "", errors.Join(failure, fmt.Errorf("look up whether it was written: %w", err))
+		return "", errors.Join(failure, fmt.Errorf("read whether it was written: %w", err))
 	}
 	if o, err := parseObject(key, body); err != nil || o.nonce != mine {
 		return "", failure

@@ -11,7 +11,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// The object's form, see the package's comment.
+// The object's format; see the package comment.
 const (
 	magic       = "ISHS"
 	version     = 1
@@ -21,10 +21,10 @@ const (
 	crcBytes    = 4
 )
 
-// nonce is what only one save has written.
+// nonce identifies a save.
 type nonce [nonceBytes]byte
 
-// object is a decoded object. The state refers to the body that it was decoded from.
+// object is a decoded object. Its state refers to the body that it was decoded from.
 type object struct {
 	nonce     nonce
 	watermark Sequence
@@ -32,14 +32,14 @@ type object struct {
 	state     []byte // as in the body: compressed when zstd
 }
 
-// checksum covers the object's key, so that an object copied to another key does
-// not pass for that one's state.
+// checksum covers the object's key, so that an object copied to another key is not
+// valid there.
 func checksum(key string, body []byte) uint32 {
 	table := crc32.MakeTable(crc32.Castagnoli)
 	return crc32.Update(crc32.Checksum([]byte(key), table), table, body)
 }
 
-// appendHeader appends all that stands before the state.
+// appendHeader appends the part before the state.
 func appendHeader(dst []byte, n nonce, watermark Sequence, compressed bool) []byte {
 	var flags byte
 	if compressed {
@@ -57,7 +57,7 @@ func appendTrailer(dst []byte, key string) []byte {
 	return binary.BigEndian.AppendUint32(dst, checksum(key, dst))
 }
 
-// parseObject is the inverse. Errors wrap telemetry.ErrInvalid.
+// parseObject decodes an object. Errors wrap telemetry.ErrInvalid.
 func parseObject(key string, body []byte) (object, error) {
 	o, err := parse(key, body)
 	if err != nil {
@@ -79,7 +79,7 @@ func parse(key string, body []byte) (object, error) {
 	}
 	content, sum := body[:len(body)-crcBytes], binary.BigEndian.Uint32(body[len(body)-crcBytes:])
 	if checksum(key, content) != sum {
-		return o, errors.New("checksum: damaged, or not written under this key")
+		return o, errors.New("checksum does not match: damaged, or written under another key")
 	}
 	flags := body[len(magic)+1]
 	if flags&^flagZstd != 0 {
@@ -91,7 +91,7 @@ func parse(key string, body []byte) (object, error) {
 	digits := int(content[at])
 	at++
 	if digits > len(content)-at {
-		return o, errors.New("watermark: cut off")
+		return o, errors.New("watermark: truncated")
 	}
 	o.watermark = Sequence(content[at : at+digits])
 	if err := o.watermark.Validate(); err != nil {

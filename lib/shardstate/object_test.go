@@ -46,25 +46,25 @@ func TestObject(t *testing.T) {
 			t.Errorf("zstd %t: got %d bytes at %s, %x, %v", compress, len(got), o.watermark, o.nonce, err)
 		}
 		if overhead := len(body) - len(state); !compress && overhead != 83 {
-			t.Errorf("an object takes %d bytes beside the state", overhead)
+			t.Errorf("got %d bytes of overhead, want 83", overhead)
 		}
 		for i := range body {
 			damaged := bytes.Clone(body)
 			damaged[i] ^= 0x10
 			if _, err := parseObject(testKey, damaged); !errors.Is(err, telemetry.ErrInvalid) {
-				t.Fatalf("zstd %t: byte %d damaged: %v", compress, i, err)
+				t.Fatalf("zstd %t: byte %d damaged: got %v, want telemetry.ErrInvalid", compress, i, err)
 			}
 			if _, err := parseObject(testKey, body[:i]); !errors.Is(err, telemetry.ErrInvalid) {
-				t.Fatalf("zstd %t: cut at %d: %v", compress, i, err)
+				t.Fatalf("zstd %t: truncated at %d: got %v, want telemetry.ErrInvalid", compress, i, err)
 			}
 		}
 		if _, err := parseObject(testKey+"1", body); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("under another key: %v", err)
+			t.Errorf("under another key: got %v, want telemetry.ErrInvalid", err)
 		}
 	}
 }
 
-func TestInflatedStateIsBounded(t *testing.T) {
+func TestDecompressedStateIsLimited(t *testing.T) {
 	c, err := newCompressor(1 << 16)
 	if err != nil {
 		t.Fatal(err)
@@ -74,11 +74,12 @@ func TestInflatedStateIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.stateOf(o); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("1 MiB of zeros with a bound of 64 KiB: %v", err)
+		t.Errorf("1 MiB of zeros with a limit of 64 KiB: got %v, want telemetry.ErrInvalid", err)
 	}
 }
 
-// FuzzObject finds no body that panics, and each that is accepted is what its parts are written as.
+// FuzzObject: no body makes the parser panic, and each body that it accepts is equal to
+// the encoding of its parts.
 func FuzzObject(f *testing.F) {
 	for _, compress := range []bool{false, true} {
 		for _, state := range []string{"", "x", strings.Repeat("state ", 100)} {
@@ -94,7 +95,7 @@ func FuzzObject(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if len(body) >= crcBytes { // let it past the checksum
+		if len(body) >= crcBytes { // so that the checksum matches
 			body = appendTrailer(bytes.Clone(body[:len(body)-crcBytes]), testKey)
 		}
 		o, err := parseObject(testKey, body)
@@ -104,12 +105,12 @@ func FuzzObject(f *testing.F) {
 			}
 			return
 		}
-		again := append(appendHeader(nil, o.nonce, o.watermark, o.zstd), o.state...)
-		if !bytes.Equal(appendTrailer(again, testKey), body) {
-			t.Fatalf("%x is written as %x", body, again)
+		encoded := append(appendHeader(nil, o.nonce, o.watermark, o.zstd), o.state...)
+		if !bytes.Equal(appendTrailer(encoded, testKey), body) {
+			t.Fatalf("got %x, want %x", encoded, body)
 		}
 		if state, err := c.stateOf(o); err != nil && !errors.Is(err, telemetry.ErrInvalid) || len(state) > 1<<16 {
-			t.Fatalf("%d bytes, %v", len(state), err)
+			t.Fatalf("got %d bytes, %v, want at most 64 KiB or telemetry.ErrInvalid", len(state), err)
 		}
 	})
 }

@@ -23,8 +23,8 @@ var (
 
 const bucket = "state"
 
-// overS3 returns a function that opens empty buckets of one S3, through the SDK,
-// or by connections of the store's own.
+// overS3 returns a function that creates empty buckets in one local S3 and opens them
+// with the SDK, or, if wire is not nil, with the adapter's own connections.
 func overS3(t *testing.T, wire *s3.Wire) func(*testing.T) shardstate.Objects {
 	t.Helper()
 	store, err := locals3.New(locals3.Config{Dir: t.TempDir(), Now: time.Now})
@@ -62,19 +62,19 @@ func overS3(t *testing.T, wire *s3.Wire) func(*testing.T) shardstate.Objects {
 	}
 }
 
-// ways are those in which objectstore speaks to S3.
-func ways() map[string]*s3.Wire {
+// transports are the ways in which lib/aws/s3 sends its requests.
+func transports() map[string]*s3.Wire {
 	return map[string]*s3.Wire{"transport": nil, "wire": {Dial: new(net.Dialer).DialContext}}
 }
 
 func TestConformanceOverS3(t *testing.T) {
-	for name, wire := range ways() {
+	for name, wire := range transports() {
 		t.Run(name, func(t *testing.T) { shardstatetest.Run(t, overS3(t, wire)) })
 	}
 }
 
 func TestRandomOverS3(t *testing.T) {
-	for name, wire := range ways() {
+	for name, wire := range transports() {
 		open := overS3(t, wire)
 		for seed := range uint64(10) {
 			if err := shardstatetest.Random(t.Context(), open(t), 200, shardstatetest.Seeded(seed)); err != nil {

@@ -7,24 +7,24 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// ShardID is the stream's word, by which a state is found.
+// ShardID names the shard of a state.
 type ShardID = telemetry.ShardID
 
-// Sequence is the stream's word, by which a watermark is given.
+// Sequence is the sequence number of a record, such as a watermark.
 type Sequence = telemetry.Sequence
 
 // Fresh returns the records of a delivery that are above a watermark, each once,
-// in their order; sequence returns a record's number. The result shares the
-// memory of records when what it leaves out stands at their beginning.
+// in order; sequence returns a record's sequence number. The result shares the
+// memory of records if only records at their beginning or end are left out.
 //
-// A record may come twice, alone or with those around it. One that is above the
-// watermark, below its predecessor and has not been delivered before it
-// contradicts the order of a shard: an error that wraps telemetry.ErrInvalid,
-// since leaving it out would lose it and taking it would reorder the shard.
+// A record may be delivered twice, alone or with those around it. A record above the
+// watermark that is below its predecessor and not a duplicate violates the order of
+// the shard: that is an error that wraps telemetry.ErrInvalid, since skipping it
+// would lose it and folding it would reorder the shard.
 func Fresh[R any](watermark Sequence, records []R, sequence func(*R) Sequence) ([]R, error) {
 	last := watermark
-	start, kept := 0, 0 // records[start:start+kept] while nothing was left out in between
-	var out []R         // once something was
+	start, n := 0, 0 // the result is records[start:start+n] while no record in between is left out
+	var out []R      // the result once one is
 	for i := range records {
 		s := sequence(&records[i])
 		if err := s.Validate(); err != nil {
@@ -37,19 +37,19 @@ func Fresh[R any](watermark Sequence, records []R, sequence func(*R) Sequence) (
 				out = append(out, records[i])
 				break
 			}
-			if kept == 0 {
+			if n == 0 {
 				start = i
 			}
-			if start+kept != i {
-				out = append(slices.Clone(records[start:start+kept]), records[i])
+			if start+n != i {
+				out = append(slices.Clone(records[start:start+n]), records[i])
 				break
 			}
-			kept++
+			n++
 		case s.Compare(watermark) <= 0:
 		default:
 			seen := out
 			if out == nil {
-				seen = records[start : start+kept]
+				seen = records[start : start+n]
 			}
 			_, found := slices.BinarySearchFunc(seen, s, func(r R, s Sequence) int { return sequence(&r).Compare(s) })
 			if !found {
@@ -60,5 +60,5 @@ func Fresh[R any](watermark Sequence, records []R, sequence func(*R) Sequence) (
 	if out != nil {
 		return out, nil
 	}
-	return records[start : start+kept : start+kept], nil
+	return records[start : start+n : start+n], nil
 }

@@ -37,18 +37,19 @@ func TestFresh(t *testing.T) {
 		switch {
 		case tc.want == "error":
 			if !errors.Is(err, telemetry.ErrInvalid) {
-				t.Errorf("%q above %q: got %q, %v", tc.records, tc.watermark, got, err)
+				t.Errorf("%q above %q: got %q, %v; want telemetry.ErrInvalid", tc.records, tc.watermark, got, err)
 			}
 		case err != nil || strings.Join(got, " ") != tc.want:
 			t.Errorf("%q above %q: got %q, %v; want %q", tc.records, tc.watermark, got, err, tc.want)
 		}
 		if diff := cmp.Diff(before, records); diff != "" {
-			t.Errorf("%q: records have changed: %s", tc.records, diff)
+			t.Errorf("%q: records were changed (-want +got):\n%s", tc.records, diff)
 		}
 	}
 }
 
-// TestFreshOfAnyDelivery repeats parts of a run at random; what is new comes out once, in order.
+// TestFreshOfAnyDelivery repeats parts of a run at random: each record above the
+// watermark must be returned once, in order.
 func TestFreshOfAnyDelivery(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 30).Draw(t, "records")
@@ -71,7 +72,7 @@ func TestFreshOfAnyDelivery(t *testing.T) {
 		}
 		got, err := shardstate.Fresh(w, records, sequenceOf)
 		if err != nil || !slices.Equal(got, want) {
-			t.Fatalf("%q above %q: got %q, %v", records, w, got, err)
+			t.Fatalf("%q above %q: got %q, %v; want %q", records, w, got, err, want)
 		}
 	})
 }

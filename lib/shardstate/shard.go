@@ -2,26 +2,26 @@ package shardstate
 
 import (
 	"bytes"
-	"crypto/md5" //nolint:gosec // the hash by which Kinesis places a key, not a defence
+	"crypto/md5" //nolint:gosec // the hash by which Kinesis assigns keys to shards
 	"fmt"
 	"math/big"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Shard is a shard's place among the others.
+// Shard describes a shard of the stream.
 type Shard struct {
 	ID ShardID
-	// Parents are the shards that it was made from: none, one after a split, two after a merge.
+	// Parents: none, one after a split, two after a merge.
 	Parents []ShardID
 	Hashes  HashRange
 }
 
 // HashRange is a shard's range of hash keys, both ends included. The zero value
-// holds no more than the key 0; see WholeRange.
+// contains only the key 0; see WholeRange.
 type HashRange struct{ first, last [md5.Size]byte }
 
-// WholeRange is the range of the only shard of a stream.
+// WholeRange returns the range of the only shard of a stream.
 func WholeRange() HashRange {
 	var r HashRange
 	for i := range r.last {
@@ -30,7 +30,7 @@ func WholeRange() HashRange {
 	return r
 }
 
-// ParseHashRange reads a range from its ends in decimal, as ListShards gives
+// ParseHashRange parses the ends of a range in decimal, as ListShards returns
 // them. Errors wrap telemetry.ErrInvalid.
 func ParseHashRange(first, last string) (HashRange, error) {
 	var r HashRange

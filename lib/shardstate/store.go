@@ -15,26 +15,26 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Config is a Store's.
+// Config configures a Store.
 type Config[S any] struct {
 	Objects Objects
 	Lineage Lineage
 	Codec   Codec[S]
 
-	// Consumer and Stream name whose states these are; a slash is not allowed in
-	// them. A stream that is deleted and made again begins with the same shard ids:
-	// give it another name here, or delete the old states.
+	// Consumer and Stream are parts of the keys; they must not contain a slash. A
+	// stream that is deleted and created again has the same shard ids: give it
+	// another name here, or delete the old states.
 	Consumer, Stream string
-	// Prefix stands before all keys; default "shardstate/".
+	// Prefix begins all keys; default "shardstate/".
 	Prefix string
 	// Compress stores the states with zstd.
 	Compress bool
-	// MaxStateBytes bounds an encoded state, before compression; default 64 MiB.
+	// MaxStateBytes limits an encoded state, before compression; default 64 MiB.
 	MaxStateBytes int
-	// CacheShards bounds how many shards' states are held in memory; default 8.
+	// CacheShards limits how many shards' states are cached in memory; default 8.
 	CacheShards int
-	// Rand gives what marks a save as one's own; default crypto/rand. Two
-	// processes must never draw the same. Safe for concurrent use.
+	// Rand is the source of the nonces that identify saves; default crypto/rand. Two
+	// processes must never read the same bytes. Safe for concurrent use.
 	Rand io.Reader
 }
 
@@ -47,17 +47,17 @@ type Store[S any] struct {
 	mu    sync.Mutex
 	cache map[ShardID]*entry[S]
 	clock uint64 // counts uses of the cache
-	// doubts are how many calls of Recall are still to ask, by shards that others
-	// have saved lately.
-	doubts map[ShardID]int
+	// loads is how many of the next calls of Recall must load, for shards whose
+	// cached state was stale lately.
+	loads map[ShardID]int
 }
 
-// doubted is for how many calls of Recall a shard is asked for after what was
-// remembered was an old state: to find that out afterwards costs some ten times
-// what asking does, and shards that change their process often go on doing so.
-const doubted = 30
+// loadsAfterStale is how many calls of Recall load a shard after its cached state was
+// stale: detecting that later costs about ten times as much as a conditional request,
+// and a shard that moves between processes is likely to do so repeatedly.
+const loadsAfterStale = 30
 
-// entry is a state as it is stored under an ETag. Who takes it from the cache owns it.
+// entry is a state as it is stored under an ETag. The caller of uncache owns it.
 type entry[S any] struct {
 	etag      string // "": nothing is stored yet
 	watermark Sequence
@@ -92,7 +92,7 @@ func New[S any](cfg Config[S]) (*Store[S], error) {
 	if err != nil {
 		return nil, fmt.Errorf("shardstate: %w", err)
 	}
-	return &Store[S]{cfg: cfg, compress: compress, cache: make(map[ShardID]*entry[S]), doubts: make(map[ShardID]int)}, nil
+	return &Store[S]{cfg: cfg, compress: compress, cache: make(map[ShardID]*entry[S]), loads: make(map[ShardID]int)}, nil
 }
 
 // Key returns the key of a shard's object.
@@ -100,36 +100,36 @@ func (s *Store[S]) Key(shard ShardID) string {
 	return s.cfg.Prefix + s.cfg.Consumer + "/" + s.cfg.Stream + "/" + string(shard)
 }
 
-// Load returns the state of a shard: from memory when the object still is the
-// one that this process knows, else from the object, else, where there is none,
-// as Codec.Inherit makes it from the shard's parents. Nothing is written.
+// Load returns the state of a shard: the cached one if the object still has its ETag,
+// else the object's. If there is no object, Codec.Inherit makes the state from the
+// shard's parents. Nothing is written.
 //
-// Errors wrap telemetry.ErrInvalid when the object cannot be read, which stays
-// so until somebody repairs or deletes it; telemetry.ErrNotFound when the stream
-// does not know the shard; telemetry.ErrUnavailable when the call may succeed later.
+// Errors wrap telemetry.ErrInvalid if the object is not valid, which stays so until an
+// operator restores or deletes it; telemetry.ErrNotFound if the stream does not have
+// the shard; telemetry.ErrUnavailable if a retry may succeed.
 func (s *Store[S]) Load(ctx context.Context, shard ShardID) (*Lease[S], error) {
-	return s.load(ctx, shard, s.take(shard))
+	return s.load(ctx, shard, s.uncache(shard))
 }
 
-// Recall returns the state of a shard as this process remembers it, without
-// asking whether that is what is stored; where it remembers none, or has lately
-// remembered an old one, it is Load. The lease must be confirmed before the first effect. Without effects none is
-// needed: Save compares, and ErrStale then says that nothing has happened.
+// Recall returns the cached state of a shard without checking that it is the stored
+// one. If none is cached, or the cached one was stale lately, it calls Load. The lease
+// must be confirmed before the first effect. An invocation without effects need not
+// confirm: Save compares the ETag, and returns ErrStale if nothing was written.
 func (s *Store[S]) Recall(ctx context.Context, shard ShardID) (*Lease[S], error) {
-	known := s.take(shard)
-	if known == nil || s.doubt(shard) {
-		return s.load(ctx, shard, known)
+	cached := s.uncache(shard)
+	if cached == nil || s.mustLoad(shard) {
+		return s.load(ctx, shard, cached)
 	}
-	return &Lease[S]{store: s, shard: shard, entry: known, State: known.state, unasked: true}, nil
+	return &Lease[S]{store: s, shard: shard, entry: cached, State: cached.state, unconfirmed: true}, nil
 }
 
-func (s *Store[S]) load(ctx context.Context, shard ShardID, known *entry[S]) (*Lease[S], error) {
+func (s *Store[S]) load(ctx context.Context, shard ShardID, cached *entry[S]) (*Lease[S], error) {
 	if shard == "" || strings.Contains(string(shard), "/") {
 		return nil, fmt.Errorf("load state of shard %q: %w", shard, telemetry.ErrInvalid)
 	}
-	e, err := s.fetch(ctx, shard, known)
+	e, err := s.fetch(ctx, shard, cached)
 	if errors.Is(err, telemetry.ErrNotFound) {
-		e, err = s.begin(ctx, shard)
+		e, err = s.first(ctx, shard)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load state of %s, shard %s: %w", s.cfg.Consumer, shard, err)
@@ -137,22 +137,22 @@ func (s *Store[S]) load(ctx context.Context, shard ShardID, known *entry[S]) (*L
 	return &Lease[S]{store: s, shard: shard, entry: e, State: e.state}, nil
 }
 
-// fetch returns what is stored, known itself if that is it.
-func (s *Store[S]) fetch(ctx context.Context, shard ShardID, known *entry[S]) (*entry[S], error) {
+// fetch returns the stored state: cached itself if the object still has its ETag.
+func (s *Store[S]) fetch(ctx context.Context, shard ShardID, cached *entry[S]) (*entry[S], error) {
 	var etag string
-	if known != nil {
-		etag = known.etag
+	if cached != nil {
+		etag = cached.etag
 	}
 	key := s.Key(shard)
 	body, tag, err := s.cfg.Objects.GetTagged(ctx, key, etag)
 	if err != nil {
 		return nil, err
 	}
-	if body == nil && known != nil && tag == known.etag {
-		return known, nil
+	if body == nil && cached != nil && tag == cached.etag {
+		return cached, nil
 	}
-	if known != nil {
-		s.outdated(shard)
+	if cached != nil {
+		s.markStale(shard)
 	}
 	o, err := parseObject(key, body)
 	if err != nil {
@@ -169,8 +169,8 @@ func (s *Store[S]) fetch(ctx context.Context, shard ShardID, known *entry[S]) (*
 	return &entry[S]{etag: tag, watermark: o.watermark, state: state}, nil
 }
 
-// take removes a state from the cache.
-func (s *Store[S]) take(shard ShardID) *entry[S] {
+// uncache removes a state from the cache and returns it, or nil.
+func (s *Store[S]) uncache(shard ShardID) *entry[S] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.cache[shard]
@@ -178,28 +178,28 @@ func (s *Store[S]) take(shard ShardID) *entry[S] {
 	return e
 }
 
-// outdated notes that what was remembered of a shard was an old state.
-func (s *Store[S]) outdated(shard ShardID) {
+// markStale makes the next calls of Recall load, after a shard's cached state was stale.
+func (s *Store[S]) markStale(shard ShardID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.doubts[shard] = doubted
+	s.loads[shard] = loadsAfterStale
 }
 
-// doubt reports whether a shard is to be asked for, and counts down.
-func (s *Store[S]) doubt(shard ShardID) bool {
+// mustLoad reports whether this call of Recall must load, and counts down.
+func (s *Store[S]) mustLoad(shard ShardID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.doubts[shard]
+	n := s.loads[shard]
 	if n <= 1 {
-		delete(s.doubts, shard)
+		delete(s.loads, shard)
 	} else {
-		s.doubts[shard] = n - 1
+		s.loads[shard] = n - 1
 	}
 	return n > 0
 }
 
-// keep puts a state that is stored into the cache and drops those that were not used for longest.
-func (s *Store[S]) keep(shard ShardID, e *entry[S]) {
+// addToCache caches a stored state, and drops the least recently used ones above the limit.
+func (s *Store[S]) addToCache(shard ShardID, e *entry[S]) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clock++

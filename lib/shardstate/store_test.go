@@ -14,7 +14,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// raw is a codec of a state that is bytes; it counts what it decodes.
+// raw is a codec whose states are bytes; it counts the states that it decodes.
 type raw struct{ decoded int }
 
 func (*raw) Append(dst, state []byte) ([]byte, error) { return append(dst, state...), nil }
@@ -32,7 +32,7 @@ func (*raw) Inherit(shard shardstate.Shard, parents []shardstate.Parent[[]byte])
 	return out, nil
 }
 
-// tree is a lineage by name; what is not in it has been forgotten.
+// tree is a lineage: parents by shard. A shard that is not in it has expired.
 type tree map[string][]string
 
 func (l tree) Shard(_ context.Context, id string) (parents []string, first, last string, err error) {
@@ -43,7 +43,7 @@ func (l tree) Shard(_ context.Context, id string) (parents []string, first, last
 	return parents, "0", "9", nil
 }
 
-// counted counts the bodies that are fetched.
+// counted counts the responses to reads, with a body and without one.
 type counted struct {
 	shardstate.Objects
 
@@ -107,14 +107,14 @@ func recall(t *testing.T, s *shardstate.Store[[]byte]) *shardstate.Lease[[]byte]
 	return l
 }
 
-func TestRecallAsksNobody(t *testing.T) {
+func TestRecallMakesNoRequest(t *testing.T) {
 	objects := &counted{Objects: &shardstatetest.Memory{}}
 	a, b := open(t, config(objects, tree{"s": nil})), open(t, config(objects, tree{"s": nil}))
 	save(t, a, "s", "1", "one")
 	l := recall(t, a)
 	want(t, l, "1", "one")
 	if objects.bodies+objects.heads != 0 {
-		t.Errorf("%d requests", objects.bodies+objects.heads)
+		t.Errorf("got %d requests, want 0", objects.bodies+objects.heads)
 	}
 	for range 2 {
 		if err := l.Confirm(t.Context()); err != nil {
@@ -122,44 +122,44 @@ func TestRecallAsksNobody(t *testing.T) {
 		}
 	}
 	if objects.heads != 1 {
-		t.Errorf("asked %d times, want once", objects.heads)
+		t.Errorf("got %d requests, want 1", objects.heads)
 	}
 	l.Release()
 
-	// It is found out when the lease is confirmed, and then this shard is asked for.
+	// Confirm detects a stale state, and the next calls of Recall load.
 	save(t, b, "s", "2", "two")
 	l = recall(t, a)
 	want(t, l, "1", "one")
 	if err := l.Confirm(t.Context()); !errors.Is(err, shardstate.ErrStale) || !errors.Is(err, telemetry.ErrConflict) {
-		t.Errorf("got %v", err)
+		t.Errorf("confirm: got %v, want ErrStale", err)
 	}
 	if err := l.Save(t.Context(), "2"); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("a lease that has ended was saved: %v", err)
+		t.Errorf("save of an ended lease: got %v, want telemetry.ErrInvalid", err)
 	}
 	recall(t, a).Release()
 	objects.heads = 0
-	const doubted = 30
-	for range doubted + 5 {
+	const loads = 30
+	for range loads + 5 {
 		l := recall(t, a)
 		want(t, l, "2", "two")
 		l.Release()
 	}
-	if objects.heads != doubted {
-		t.Errorf("asked %d times, want %d", objects.heads, doubted)
+	if objects.heads != loads {
+		t.Errorf("got %d requests, want %d", objects.heads, loads)
 	}
 
-	// Or when it is saved, and nothing was written then.
+	// Save detects it, too, and writes nothing.
 	save(t, b, "s", "3", "three")
 	l = recall(t, a)
 	l.State = []byte("lost")
 	if err := l.Save(t.Context(), "4"); !errors.Is(err, shardstate.ErrStale) {
-		t.Errorf("got %v", err)
+		t.Errorf("save: got %v, want ErrStale", err)
 	}
 	want(t, load(t, b, "s"), "3", "three")
 	want(t, recall(t, a), "3", "three")
 }
 
-func TestTheStateStaysInMemoryUnderItsETag(t *testing.T) {
+func TestLoadUsesTheCachedState(t *testing.T) {
 	objects := &counted{Objects: &shardstatetest.Memory{}}
 	a, b := open(t, config(objects, tree{"s": nil})), open(t, config(objects, tree{"s": nil}))
 	save(t, a, "s", "1", "one")
@@ -168,34 +168,34 @@ func TestTheStateStaysInMemoryUnderItsETag(t *testing.T) {
 	l.Release()
 	want(t, load(t, a, "s"), "1", "one")
 	if objects.bodies != 0 || objects.heads != 2 {
-		t.Errorf("%d bodies and %d answers without were fetched, want 0 and 2", objects.bodies, objects.heads)
+		t.Errorf("got %d responses with a body and %d without, want 0 and 2", objects.bodies, objects.heads)
 	}
-	// That lease was dropped, changed perhaps: what is stored counts.
+	// That lease was dropped and may have been changed: the stored state is read.
 	want(t, load(t, a, "s"), "1", "one")
 	if objects.bodies != 1 {
-		t.Errorf("%d bodies were fetched, want 1", objects.bodies)
+		t.Errorf("got %d bodies, want 1", objects.bodies)
 	}
 	save(t, b, "s", "2", "two")
 	want(t, load(t, a, "s"), "2", "two")
 }
 
-func TestTheCacheIsBounded(t *testing.T) {
+func TestCacheIsLimited(t *testing.T) {
 	objects := &counted{Objects: &shardstatetest.Memory{}}
 	cfg := config(objects, tree{"a": nil, "b": nil, "c": nil})
 	cfg.CacheShards = 2
 	s := open(t, cfg)
-	for i, shard := range []shardstate.ShardID{"a", "b", "a", "c"} { // b is out
+	for i, shard := range []shardstate.ShardID{"a", "b", "a", "c"} { // b is dropped
 		save(t, s, shard, shardstate.Sequence(fmt.Sprint(i)), string(shard))
 	}
 	for _, shard := range []shardstate.ShardID{"a", "c"} {
 		load(t, s, shard).Release()
 	}
 	if objects.bodies != 0 {
-		t.Errorf("%d bodies of what should be in memory", objects.bodies)
+		t.Errorf("got %d bodies of cached states, want 0", objects.bodies)
 	}
 	load(t, s, "b").Release()
 	if objects.bodies != 1 {
-		t.Errorf("%d bodies, want one for what was dropped", objects.bodies)
+		t.Errorf("got %d bodies, want 1, of the dropped state", objects.bodies)
 	}
 }
 
@@ -206,7 +206,7 @@ func TestInherit(t *testing.T) {
 	l := load(t, s, "a")
 	want(t, l, "", "a")
 	l.Release()
-	want(t, load(t, s, "d"), "", "d") // nobody has a state
+	want(t, load(t, s, "d"), "", "d") // no ancestor has a state
 	save(t, s, "a", "5", "A")
 	want(t, load(t, s, "b"), "", "b(a@5=A)")
 	save(t, s, "b", "7", "B")
@@ -215,18 +215,18 @@ func TestInherit(t *testing.T) {
 	want(t, load(t, s, "g"), "", "g")
 	lineage["stored"] = nil
 	save(t, s, "stored", "3", "S")
-	delete(lineage, "stored") // the stream has forgotten it, its state is there
+	delete(lineage, "stored") // expired from the stream, but its state is stored
 	want(t, load(t, s, "f"), "", "f(stored@3=S)")
 	if _, err := s.Load(t.Context(), "unknown"); !errors.Is(err, telemetry.ErrNotFound) {
-		t.Errorf("unknown shard: %v", err)
+		t.Errorf("unknown shard: got %v, want telemetry.ErrNotFound", err)
 	}
 	lineage["x"], lineage["y"] = []string{"y"}, []string{"x"}
 	if _, err := s.Load(t.Context(), "x"); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("a shard that descends from itself: %v", err)
+		t.Errorf("shard that is its own ancestor: got %v, want telemetry.ErrInvalid", err)
 	}
 }
 
-func TestSaveRefuses(t *testing.T) {
+func TestSaveRejects(t *testing.T) {
 	cfg := config(&shardstatetest.Memory{}, tree{"s": nil})
 	cfg.MaxStateBytes = 10
 	s := open(t, cfg)
@@ -234,41 +234,41 @@ func TestSaveRefuses(t *testing.T) {
 	l := load(t, s, "s")
 	for _, watermark := range []shardstate.Sequence{"", "x", "8", "9"} {
 		if err := l.Save(t.Context(), watermark); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("at %q: %v", watermark, err)
+			t.Errorf("at %q: got %v, want telemetry.ErrInvalid", watermark, err)
 		}
 	}
 	if err := l.Save(t.Context(), "10"); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Save(t.Context(), "11"); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("a lease that has ended: %v", err)
+		t.Errorf("ended lease: got %v, want telemetry.ErrInvalid", err)
 	}
 	l = load(t, s, "s")
 	l.State = bytes.Repeat([]byte("x"), 11)
 	if err := l.Save(t.Context(), "12"); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("too large a state: %v", err)
+		t.Errorf("state too large: got %v, want telemetry.ErrInvalid", err)
 	}
 	l = load(t, s, "s")
 	want(t, l, "10", "nine")
 	cfg.Rand = strings.NewReader("")
 	save(t, s, "s", "13", "ok")
 	if err := load(t, open(t, cfg), "s").Save(t.Context(), "14"); err == nil {
-		t.Error("saved without a nonce")
+		t.Error("saved without a nonce, want an error")
 	}
 }
 
-func TestLoadRefuses(t *testing.T) {
+func TestLoadRejects(t *testing.T) {
 	objects := &shardstatetest.Memory{}
 	s := open(t, config(objects, tree{"s": nil}))
 	if _, err := objects.PutIf(t.Context(), s.Key("s"), []byte("not a state, but as long as one"), ""); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Load(t.Context(), "s"); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("a damaged object: %v", err)
+		t.Errorf("damaged object: got %v, want telemetry.ErrInvalid", err)
 	}
 	for _, shard := range []shardstate.ShardID{"", "a/b"} {
 		if _, err := s.Load(t.Context(), shard); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("shard %q: %v", shard, err)
+			t.Errorf("shard %q: got %v, want telemetry.ErrInvalid", shard, err)
 		}
 	}
 }
@@ -289,7 +289,7 @@ func TestHashRange(t *testing.T) {
 	whole := shardstate.WholeRange()
 	for _, key := range []string{"", "gw-1", "gw-2"} {
 		if !whole.Contains(key) {
-			t.Errorf("%q is not in the whole", key)
+			t.Errorf("%q is not in the whole range", key)
 		}
 	}
 	const half = "170141183460469231731687303715884105728"
@@ -303,43 +303,49 @@ func TestHashRange(t *testing.T) {
 	}
 	for i := range 100 {
 		if key := fmt.Sprint("gw-", i); low.Contains(key) == high.Contains(key) {
-			t.Errorf("%q is in both halves or in none", key)
+			t.Errorf("%q is in both halves or in neither", key)
 		}
 	}
 	// The empty key's MD5 is d41d8cd98f00b204e9800998ecf8427e, in decimal:
-	const empty, next, previous = "281949768489412648962353822266799178366", "281949768489412648962353822266799178367", "281949768489412648962353822266799178365"
+	const (
+		previous = "281949768489412648962353822266799178365"
+		empty    = "281949768489412648962353822266799178366"
+		next     = "281949768489412648962353822266799178367"
+	)
 	for _, tc := range []struct {
 		first, last string
 		want        bool
 	}{{empty, empty, true}, {"0", empty, true}, {"0", previous, false}, {empty, next, true}, {next, next, false}} {
 		r, err := shardstate.ParseHashRange(tc.first, tc.last)
 		if err != nil || r.Contains("") != tc.want {
-			t.Errorf("%s to %s: %t, %v", tc.first, tc.last, !tc.want, err)
+			t.Errorf("%s to %s: got error %v, or not %t", tc.first, tc.last, err, tc.want)
 		}
 	}
-	for _, bad := range [][2]string{{"", "1"}, {"-1", "1"}, {"2", "1"}, {"0", "340282366920938463463374607431768211456"}, {"0", strings.Repeat("9", 1000)}, {"0x1", "5"}} {
+	for _, bad := range [][2]string{
+		{"", "1"}, {"-1", "1"}, {"2", "1"}, {"0", "340282366920938463463374607431768211456"}, {"0", strings.Repeat("9", 1000)}, {"0x1", "5"},
+	} {
 		if _, err := shardstate.ParseHashRange(bad[0], bad[1]); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%q: %v", bad, err)
+			t.Errorf("%q: got %v, want telemetry.ErrInvalid", bad, err)
 		}
 	}
 }
 
-// still is objects that hold one body and take every put, at no cost of their own.
-type still struct{ body []byte }
+// free is objects of one body that accept every put and copy nothing.
+type free struct{ body []byte }
 
-func (o *still) GetTagged(_ context.Context, _, known string) (body []byte, etag string, err error) {
+func (o *free) GetTagged(_ context.Context, _, known string) (body []byte, etag string, err error) {
 	if known == "e" {
 		return nil, "e", nil
 	}
 	return o.body, "e", nil
 }
 
-func (o *still) PutIf(_ context.Context, _ string, body []byte, _ string) (string, error) {
+func (o *free) PutIf(_ context.Context, _ string, body []byte, _ string) (string, error) {
 	o.body = body
 	return "e", nil
 }
 
-// series is a state of 4 MB that compresses about as numbers do.
+// series returns a state of 4 MB that compresses about as well as floating-point numbers.
 func series() []byte {
 	r := rand.New(rand.NewPCG(1, 2))
 	state := make([]byte, 4<<20)
@@ -352,7 +358,7 @@ func series() []byte {
 func BenchmarkState(b *testing.B) {
 	state := series()
 	for _, compress := range []bool{false, true} {
-		cfg := config(&still{}, tree{"s": nil})
+		cfg := config(&free{}, tree{"s": nil})
 		cfg.Compress = compress
 		var watermark uint64 = 1e18
 		cycle := func(b *testing.B, s *shardstate.Store[[]byte]) {
@@ -370,7 +376,7 @@ func BenchmarkState(b *testing.B) {
 		var size int
 		prepare := func(b *testing.B) *shardstate.Store[[]byte] {
 			b.Helper()
-			cfg.Objects = &still{body: nil}
+			cfg.Objects = &free{body: nil}
 			first := config(&shardstatetest.Memory{}, tree{"s": nil})
 			first.Compress = compress
 			s, err := shardstate.New(first)
@@ -382,7 +388,7 @@ func BenchmarkState(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			cfg.Objects = &still{body: body}
+			cfg.Objects = &free{body: body}
 			if s, err = shardstate.New(cfg); err != nil {
 				b.Fatal(err)
 			}
