@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,18 +48,21 @@ func (b *builder) build() {
 	if b.dir, b.err = os.MkdirTemp("", "insighthub-stack-"); b.err != nil {
 		return
 	}
-	b.functions, b.local, b.loadtest = b.dir, filepath.Join(b.dir, "insighthub-local"), filepath.Join(b.dir, "loadtest")
-	outputs := map[string]string{b.local: "cdk/local", b.loadtest: "loadtest"}
-	for _, name := range []string{"access", "api", "audit", "authorizer", "bridge", "detect", "ingest", "migrate", "refusals", "store"} {
-		outputs[filepath.Join(b.dir, name, "bootstrap")] = "functions/" + name
+	bin := filepath.Join(b.dir, "bin")
+	b.functions, b.local, b.loadtest = b.dir, filepath.Join(bin, "local"), filepath.Join(bin, "loadtest")
+	const module = "github.com/insighthub/insighthub/"
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", "lambda.norpc", "-o", bin+"/",
+		module+"functions/...", module+"cdk/local", module+"loadtest")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.err = fmt.Errorf("build the programs: %w\n%s", err, out)
+		return
 	}
-	for path, source := range outputs {
-		cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", "lambda.norpc",
-			"-o", path, "github.com/insighthub/insighthub/"+source)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			b.err = fmt.Errorf("build %s: %w\n%s", source, err, out)
-			return
-		}
+	built, err := os.ReadDir(bin)
+	for _, program := range built {
+		// The host looks for NAME/bootstrap.
+		dir := filepath.Join(b.dir, program.Name())
+		err = errors.Join(err, os.Mkdir(dir, 0o700), os.Link(filepath.Join(bin, program.Name()), filepath.Join(dir, "bootstrap")))
 	}
+	b.err = err
 }
