@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// compact is a JWS in compact serialisation (RFC 7515, 7.1), taken apart and not verified.
+// compact is a JWS in compact serialization (RFC 7515, 7.1), parsed but not verified.
 type compact struct {
 	header, claims object
-	// signed is what the signature is of: the first two parts as they stand.
+	// signed is the signing input: the first two parts, unchanged.
 	signed    string
 	signature []byte
 }
 
-// parse takes a token apart.
+// parse parses a token.
 func parse(text string) (compact, error) {
 	c, claims, err := split(text)
 	if err != nil {
@@ -23,9 +23,9 @@ func parse(text string) (compact, error) {
 	return c, err
 }
 
-// split takes a JWS apart, whatever its payload is. Each part has one spelling only:
-// base64url without padding, white space or bits that are set and mean nothing. No
-// part is empty: the payload is the claims.
+// split parses a JWS with any payload. Each part has only one accepted encoding:
+// base64url without padding, white space or trailing bits that are not zero. No part may
+// be empty: the payload is the claims.
 func split(text string) (c compact, payload []byte, err error) {
 	if len(text) > MaxTokenBytes {
 		return compact{}, nil, reject(tooLong, MaxTokenBytes)
@@ -53,7 +53,7 @@ func split(text string) (c compact, payload []byte, err error) {
 // decode reads base64url (RFC 7515, 2), strictly.
 func decode(part string) ([]byte, error) {
 	for i := range len(part) {
-		// The standard decoder passes over line ends.
+		// The standard decoder ignores line ends.
 		if c := part[i]; c == '\r' || c == '\n' {
 			return nil, reject(notBase64URL)
 		}

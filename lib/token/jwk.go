@@ -12,20 +12,19 @@ import (
 )
 
 const (
-	// maxSetBytes and maxSetKeys bound what an issuer's key set may be.
+	// maxSetBytes and maxSetKeys limit an issuer's key set.
 	maxSetBytes = 128 << 10
 	maxSetKeys  = 100
 )
 
-// jwk is a key of an issuer, and what it may be used with.
+// jwk is a key of an issuer.
 type jwk struct {
 	key       any    // *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey
-	algorithm string // of the key itself; empty if it names none
+	algorithm string // its alg; empty if it has none
 }
 
-// parseJWKS reads a JWK set (RFC 7517, 5). Keys that are of no use here are passed
-// over: of another type, curve or purpose, too weak, without a kid. A kid that
-// stands there twice names no key.
+// parseJWKS parses a JWK set (RFC 7517, 5). It skips unusable keys: of another type, curve
+// or use, too weak, without a kid, or with a repeated kid.
 func parseJWKS(data []byte) (map[string]jwk, error) {
 	if len(data) > maxSetBytes {
 		return nil, invalid("key set: more than %d bytes", maxSetBytes)
@@ -63,7 +62,7 @@ func parseJWKS(data []byte) (map[string]jwk, error) {
 	return keys, nil
 }
 
-// validKeyID holds for 1 to 256 printable bytes of ASCII.
+// validKeyID reports whether kid is 1 to 256 printable ASCII characters.
 func validKeyID(kid string) bool {
 	for i := range len(kid) {
 		if kid[i] <= ' ' || kid[i] > '~' {
@@ -73,10 +72,9 @@ func validKeyID(kid string) bool {
 	return kid != "" && len(kid) <= maxKeyIDBytes
 }
 
-// ParsePublicKey reads one JWK (RFC 7517) that holds a public key of P-256, as a
-// gateway registers it, and returns it with its KeyID; the JWK's own kid and other
-// members decide nothing. The error wraps telemetry.ErrInvalid, also when the JWK holds
-// a private key: it is public now.
+// ParsePublicKey parses a JWK (RFC 7517) with a public key of P-256, as a gateway registers
+// it, and returns it with its KeyID; the JWK's own kid is ignored. The error wraps
+// telemetry.ErrInvalid, also for a private key: it is no longer secret.
 func ParsePublicKey(data []byte) (*ecdsa.PublicKey, string, error) {
 	if len(data) > MaxTokenBytes {
 		return nil, "", invalid("key: longer than %d bytes", MaxTokenBytes)
@@ -86,7 +84,7 @@ func ParsePublicKey(data []byte) (*ecdsa.PublicKey, string, error) {
 		return nil, "", err
 	}
 	if _, private := members["d"]; private {
-		return nil, "", invalid("key: a private key, which only its owner may know")
+		return nil, "", invalid("key: want a public key, got a private key")
 	}
 	parsed, _ := parseJWK(members)
 	key, ok := parsed.key.(*ecdsa.PublicKey)
@@ -99,7 +97,7 @@ func ParsePublicKey(data []byte) (*ecdsa.PublicKey, string, error) {
 
 func parseJWK(members object) (jwk, bool) {
 	if _, private := members["d"]; private {
-		return jwk{}, false // whoever reads the set can sign with it
+		return jwk{}, false // no longer secret: whoever reads the set can sign with it
 	}
 	if use, ok := members["use"]; ok && string(use) != `"sig"` {
 		return jwk{}, false
@@ -164,7 +162,7 @@ func parseEC(members object) any {
 	if size := (curve.Params().BitSize + 7) / 8; len(x) != size || len(y) != size {
 		return nil
 	}
-	// It checks that the point is on the curve.
+	// This checks that the point is on the curve.
 	key, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, x, y))
 	if err != nil {
 		return nil
@@ -180,8 +178,7 @@ func parseEd25519(members object) any {
 	return ed25519.PublicKey(x)
 }
 
-// algorithm returns a JWS algorithm with public keys by its name; false for none
-// and for those with shared secrets.
+// algorithm returns an asymmetric JWS algorithm by its name; false for "none" and HMAC.
 func algorithm(name string) (jwt.SigningMethod, bool) {
 	switch name {
 	case "RS256":
@@ -209,7 +206,7 @@ func algorithm(name string) (jwt.SigningMethod, bool) {
 	}
 }
 
-// fits reports whether the key is one that the algorithm works with.
+// fits reports whether the key is one for the algorithm.
 func (k jwk) fits(method jwt.SigningMethod) bool {
 	if k.algorithm != "" && k.algorithm != method.Alg() {
 		return false

@@ -6,9 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// object is a JSON object whose members' names are exact and unique. The standard
-// decoder lets the last of two members win and takes "ISS" for "iss"; then two
-// readers of one token can see two different tokens (RFC 8725, 2.4 and 3.1).
+// object is a JSON object whose member names are exact and unique. The standard decoder
+// accepts the last of two members and matches "ISS" to "iss"; then two parsers could read
+// one token differently (RFC 8725, 2.4 and 3.1).
 type object map[string]json.RawMessage
 
 const (
@@ -16,8 +16,8 @@ const (
 	maxMembers = 256 // of one object
 )
 
-// readObject reads an object; none in it, at any depth, has a member twice. The
-// values point into data.
+// readObject parses an object without repeated members at any depth. The values are slices
+// of data.
 func readObject(data []byte) (object, error) {
 	if !utf8.Valid(data) || !json.Valid(data) {
 		return nil, reject(notJSON)
@@ -34,7 +34,7 @@ func readObject(data []byte) (object, error) {
 	return members, nil
 }
 
-// walk is a cursor in valid JSON: it needs no bounds but those of nesting and number.
+// walk is a cursor in valid JSON: it only checks the depth and the number of members.
 type walk struct {
 	data []byte
 	at   int
@@ -85,7 +85,7 @@ func (w *walk) object(depth int, members object) error {
 	}
 }
 
-// name reads a member's name, its escapes resolved.
+// name reads a member's name and unescapes it.
 func (w *walk) name() (string, error) {
 	start := w.at
 	escaped := w.text()
@@ -112,7 +112,7 @@ func (w *walk) text() (escaped bool) {
 	return escaped
 }
 
-// value moves past the value at the cursor, which stands depth objects or arrays deep.
+// value moves past the value at the cursor, which is nested in depth objects or arrays.
 func (w *walk) value(depth int) error {
 	switch w.data[w.at] {
 	case '"':
@@ -152,7 +152,7 @@ func (w *walk) array(depth int) error {
 	}
 }
 
-// ends holds for what follows a number, true, false or null.
+// ends reports whether c ends a number, true, false or null.
 func ends(c byte) bool {
 	switch c {
 	case ',', '}', ']', ' ', '\t', '\r', '\n':
@@ -162,7 +162,7 @@ func ends(c byte) bool {
 	}
 }
 
-// text returns the member, which must be there and a string.
+// text returns a member that must be a string.
 func (o object) text(name string) (string, error) {
 	raw, ok := o[name]
 	if !ok {

@@ -23,10 +23,10 @@ func parseRSA(members object) any {
 	return &rsa.PublicKey{N: n, E: int(e.Int64())}
 }
 
-// roca reports whether a modulus bears the mark of Infineon's broken key generator
+// roca reports whether a modulus has the fingerprint of Infineon's broken key generator
 // (CVE-2017-15361; Nemec et al., "The Return of Coppersmith's Attack", 2017): modulo each
-// small prime it is a power of 65537. Such a key can be factored; any other bears
-// the mark with a chance of about 2^-27.
+// small prime it is a power of 65537. Such a key can be factored; any other has
+// the fingerprint with a probability of about 2^-27.
 func roca(n *big.Int) bool {
 	var rest big.Int
 	for _, prime := range []int64{
@@ -51,8 +51,8 @@ func powerOf(base, x, prime int64) bool {
 	return false
 }
 
-// exactSalt makes RSASSA-PSS take the salt that JWS prescribes, as long as the hash
-// (RFC 7518, 3.5). The library by itself takes a salt of any length.
+// exactSalt makes RSASSA-PSS require the salt length of JWS, that of the hash (RFC 7518,
+// 3.5). By default the library accepts any length.
 func exactSalt(m *jwt.SigningMethodRSAPSS) *jwt.SigningMethodRSAPSS {
 	return &jwt.SigningMethodRSAPSS{SigningMethodRSA: m.SigningMethodRSA, Options: m.Options, VerifyOptions: m.Options}
 }

@@ -18,41 +18,38 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Doer sends a request, as *http.Client does. It must not follow redirects and
-// must give up by itself; see NewHTTPClient.
+// Doer is the part of *http.Client that reads key sets. It must have a timeout and must not
+// follow redirects; see NewHTTPClient.
 type Doer interface {
 	Do(*http.Request) (*http.Response, error)
 }
 
 const (
-	// setTTL is how long an issuer's keys are taken as they are.
+	// setTTL is the time for which an issuer's key set is cached.
 	setTTL = 15 * time.Minute
-	// setInterval is the least time between two readings: tokens with an invented
-	// kid must not become requests to the issuer.
+	// setInterval is the least time between two requests: a flood of tokens with an
+	// invented kid must not become requests to the issuer.
 	setInterval = 30 * time.Second
-	setRetry    = 5 * time.Second // after a failure, for a key that is not at hand
+	setRetry    = 5 * time.Second // after a failure, for a key that is not cached
 	setTimeout  = 2 * time.Second
 )
 
-// NewHTTPClient returns a client to read key sets with: it follows no redirect,
-// since the address is the configuration's alone to choose.
-func NewHTTPClient() *http.Client {
-	return httpclient.New(setTimeout)
-}
+// NewHTTPClient returns a client for key sets.
+func NewHTTPClient() *http.Client { return httpclient.New(setTimeout) }
 
-// trusted checks the tokens of one issuer of another house.
+// trusted verifies the tokens of one external issuer.
 type trusted struct {
 	config TrustedIssuer
 	http   Doer
 	now    func() time.Time
 
-	reading chan struct{} // holds one place: one reading at a time
+	reading chan struct{} // semaphore: one request at a time
 
 	mu      sync.Mutex
 	keys    map[string]jwk // nil: never read
-	read    time.Time      // when keys were
-	attempt time.Time      // when they were last asked for
-	failed  error          // of that attempt
+	read    time.Time      // when keys were read
+	attempt time.Time      // of the last request
+	failed  error          // its error
 }
 
 func newTrusted(config TrustedIssuer, client Doer, now func() time.Time) *trusted {
@@ -78,8 +75,8 @@ func (t *trusted) verify(ctx context.Context, c compact, now time.Time) (Claims,
 	return claims, nil
 }
 
-// trustedHeader returns how a token is signed, which must be one of the algorithms, and
-// the name of its key.
+// trustedHeader returns the signature algorithm of a token, which must be one of
+// algorithms, and the kid of its key.
 func trustedHeader(h object, algorithms []string) (method jwt.SigningMethod, kid string, err error) {
 	if err := checkHeader(h); err != nil {
 		return nil, "", err
@@ -101,7 +98,7 @@ func trustedHeader(h object, algorithms []string) (method jwt.SigningMethod, kid
 	return method, kid, nil
 }
 
-// trustedType takes access and ID tokens, and no other JWTs of the issuer (RFC 8725, 3.11).
+// trustedType accepts access and ID tokens, and no other JWTs of the issuer (RFC 8725, 3.11).
 func trustedType(h object) error {
 	if _, ok := h["typ"]; !ok {
 		return nil
@@ -156,7 +153,7 @@ func (t *trusted) claims(c object, now time.Time) (Claims, error) {
 	return Claims{Identity: who, Issuer: t.config.Issuer, ID: id, IssuedAt: at.issued, Expires: at.expires}, nil
 }
 
-// audience wants the configured one in aud, or as client_id of a token without aud.
+// audience checks aud, or client_id of a token without aud.
 func (t *trusted) audience(c object) error {
 	raw, ok := c["aud"]
 	if !ok {
@@ -173,8 +170,8 @@ func (t *trusted) audience(c object) error {
 	return reject(otherAudience)
 }
 
-// trustedGrants reads the claim that stands for the grants. At least one must be
-// there: the issuer knows many people, and few of them are the platform's.
+// trustedGrants reads the claim with the grants. At least one is required: most users of
+// the issuer are not users of the platform.
 func trustedGrants(raw json.RawMessage) (map[telemetry.SiteID]Role, error) {
 	if len(raw) > 0 && raw[0] == '{' {
 		grants, err := readGrants(raw)
@@ -195,7 +192,7 @@ func trustedGrants(raw json.RawMessage) (map[telemetry.SiteID]Role, error) {
 	for _, entry := range list {
 		cut := strings.LastIndexByte(entry, ':')
 		if cut < 0 {
-			continue // a group that is none of ours
+			continue // a group that is not a grant
 		}
 		site, role := telemetry.SiteID(entry[:cut]), Role(entry[cut+1:])
 		if !role.ofPerson() || telemetry.ValidName(site) != nil {
@@ -214,9 +211,9 @@ func trustedGrants(raw json.RawMessage) (map[telemetry.SiteID]Role, error) {
 
 func rank(r Role) int { return slices.Index([]Role{Viewer, Operator, Admin}, r) }
 
-// find returns the key of a kid. The set is read when it is old or lacks the kid;
-// while the issuer does not answer, the last set stays in use. The error wraps
-// telemetry.ErrInvalid only if the issuer has answered and there is no such key.
+// find returns the key of a kid. The set is read if it is stale or lacks the kid; while
+// the issuer is unavailable, the cached set stays in use. The error wraps
+// telemetry.ErrInvalid only if the issuer responded and has no such key.
 func (t *trusted) find(ctx context.Context, kid string) (jwk, error) {
 	if key, fresh, _ := t.lookup(kid); fresh && key.key != nil {
 		return key, nil
@@ -230,8 +227,8 @@ func (t *trusted) find(ctx context.Context, kid string) (jwk, error) {
 	case key.key != nil:
 		return key, nil
 	case err != nil:
-		// The sentinels of the client say nothing about the caller's token.
-		return jwk{}, fmt.Errorf("keys of the issuer %q: %w: %v", t.config.Issuer, telemetry.ErrUnavailable, err) //nolint:errorlint // see above
+		//nolint:errorlint // %v drops the client's sentinels: they say nothing about the caller's token
+		return jwk{}, fmt.Errorf("keys of the issuer %q: %w: %v", t.config.Issuer, telemetry.ErrUnavailable, err)
 	default:
 		return jwk{}, reject(unknownKey)
 	}
@@ -244,8 +241,8 @@ func (t *trusted) lookup(kid string) (key jwk, fresh bool, failed error) {
 	return t.keys[kid], t.keys != nil && since >= 0 && since < setTTL, t.failed
 }
 
-// refresh reads the set, unless it was just asked for. The error says that this
-// caller did not get its turn.
+// refresh reads the set, unless it was requested a moment ago. The error means that ctx
+// ended while another caller was reading.
 func (t *trusted) refresh(ctx context.Context, kid string) error {
 	select {
 	case t.reading <- struct{}{}:
@@ -266,7 +263,7 @@ func (t *trusted) refresh(ctx context.Context, kid string) error {
 	return nil
 }
 
-// due reports whether the set is still to be read, now that it is this caller's turn.
+// due reports whether the set must be read; another caller may just have read it.
 func (t *trusted) due(kid string) bool {
 	key, fresh, failed := t.lookup(kid)
 	if fresh && key.key != nil {
@@ -274,7 +271,7 @@ func (t *trusted) due(kid string) bool {
 	}
 	interval := setInterval
 	if failed != nil && key.key == nil {
-		interval = setRetry // this caller is turned away meanwhile
+		interval = setRetry // this caller gets an error until then
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -304,7 +301,7 @@ func (t *trusted) fetch(ctx context.Context) (map[string]jwk, error) {
 	}
 	keys, err := parseJWKS(data)
 	if err == nil && len(keys) == 0 {
-		err = errors.New("no usable key in the set")
+		err = errors.New("the key set has no usable key")
 	}
 	return keys, err
 }

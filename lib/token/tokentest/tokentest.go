@@ -1,4 +1,4 @@
-// Package tokentest signs with keys in memory, so that tests can mint real tokens.
+// Package tokentest mints real tokens in tests, with keys in memory.
 package tokentest
 
 import (
@@ -16,13 +16,13 @@ import (
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-// Issuer and Audience are those of the tokens.
+// Issuer and Audience are the iss and aud of the tokens.
 const (
 	Issuer   = "https://insighthub.test"
 	Audience = "insighthub"
 )
 
-// Keys is a token.Signer that makes each key when it is first asked for.
+// Keys is a token.Signer that generates each key on first use.
 type Keys struct {
 	mu    sync.Mutex
 	keys  map[string]*ecdsa.PrivateKey
@@ -32,7 +32,7 @@ type Keys struct {
 
 var _ token.Signer = (*Keys)(nil)
 
-// Fail lets every call fail with err; nil lets them succeed again.
+// Fail makes every call fail with err; nil ends that.
 func (k *Keys) Fail(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -46,14 +46,14 @@ func (k *Keys) Calls() int {
 	return k.calls
 }
 
-// Private returns a key itself.
+// Private returns a private key.
 func (k *Keys) Private(name string) *ecdsa.PrivateKey {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.private(name)
 }
 
-// private makes keys on demand. Callers hold mu.
+// private generates keys on demand. Callers hold mu.
 func (k *Keys) private(name string) *ecdsa.PrivateKey {
 	if k.keys == nil {
 		k.keys = make(map[string]*ecdsa.PrivateKey)
@@ -96,7 +96,7 @@ func (k *Keys) Sign(_ context.Context, name string, digest [sha256.Size]byte) ([
 	return Sign(private, digest)
 }
 
-// Sign signs as JWS wants it.
+// Sign signs in the form of JWS.
 func Sign(key *ecdsa.PrivateKey, digest [sha256.Size]byte) ([]byte, error) {
 	r, s, err := ecdsa.Sign(rand.Reader, key, digest[:])
 	if err != nil {
@@ -136,12 +136,12 @@ func Verifier(tb testing.TB, keys *Keys, now func() time.Time, trusted ...token.
 	return v
 }
 
-// GatewayOf is a gateway's identity.
+// GatewayOf returns a gateway's identity.
 func GatewayOf(gateway telemetry.GatewayID, site telemetry.SiteID) token.Identity {
 	return token.Identity{Subject: string(gateway), Gateway: gateway, Site: site, Role: token.Gateway}
 }
 
-// PersonOf is a person's identity with one grant.
+// PersonOf returns a person's identity with one grant.
 func PersonOf(subject string, site telemetry.SiteID, role token.Role) token.Identity {
 	return token.Identity{Subject: subject, Grants: map[telemetry.SiteID]token.Role{site: role}}
 }
