@@ -14,17 +14,20 @@ import (
 
 const notAuthorized = `{"isAuthorized":false}`
 
-// TestAnswers compares the whole context: the functions behind the routes rely on each member.
-func TestAnswers(t *testing.T) {
+// TestResponses compares the whole context: the functions behind the routes rely on each member.
+func TestResponses(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newPlatform(t)
 	until := float64(b.now.Add(token.GatewayLifetime + token.ClockSkew).Unix())
 	for _, c := range []struct {
 		who  token.Identity
 		want map[string]any
 	}{
 		{gatewayOne(), map[string]any{"subject": "gw-1", "gateway": "gw-1", "site": "plant-1", "role": "gateway", "expires": until}},
-		{tokentest.PersonOf("u-1", "plant-1", token.Operator), map[string]any{"subject": "u-1", "grants": map[string]any{"plant-1": "operator"}, "expires": until}},
+		{
+			tokentest.PersonOf("u-1", "plant-1", token.Operator),
+			map[string]any{"subject": "u-1", "grants": map[string]any{"plant-1": "operator"}, "expires": until},
+		},
 		{token.Identity{Subject: "u-2", Grants: sites()}, map[string]any{"subject": "u-2", "expires": until}},
 	} {
 		raw, err := b.authorizer.Invoke(t.Context(), event(t, "Bearer "+b.mint(t, c.who)))
@@ -39,7 +42,7 @@ func TestAnswers(t *testing.T) {
 			t.Fatalf("%s: %v", raw, err)
 		}
 		if id, ok := got.Context["token_id"].(string); !ok || len(id) != 22 {
-			t.Errorf("token_id %v", got.Context["token_id"])
+			t.Errorf("got token_id %v, want 22 characters", got.Context["token_id"])
 		}
 		delete(got.Context, "token_id")
 		if diff := cmp.Diff(c.want, got.Context); diff != "" {
@@ -48,32 +51,34 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// TestAnswerIsOfTheTokenAlone: API Gateway keeps it for every route and method.
-func TestAnswerIsOfTheTokenAlone(t *testing.T) {
+// TestResponseDependsOnTheTokenAlone: API Gateway caches it for every route and method.
+func TestResponseDependsOnTheTokenAlone(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newPlatform(t)
 	text := b.mint(t, gatewayOne())
 	first, err := b.authorizer.Invoke(t.Context(), event(t, "Bearer "+text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	other, err := json.Marshal(map[string]any{
-		"version": "2.0", "type": "REQUEST", "routeArn": "arn:aws:execute-api:x", "routeKey": "DELETE /v1/sites/plant-2", "rawPath": "/v1/sites/plant-2",
+		"version": "2.0", "type": "REQUEST", "routeArn": "arn:aws:execute-api:x", "routeKey": "DELETE /v1/sites/plant-2",
+		"rawPath":        "/v1/sites/plant-2",
 		"identitySource": []string{"Bearer " + text}, "headers": map[string]string{"authorization": "Bearer x", "x-role": "admin"},
-		"queryStringParameters": map[string]string{"site": "plant-2"}, "cookies": []string{"a=b"}, "requestContext": map[string]any{"requestId": "r-2"},
+		"queryStringParameters": map[string]string{"site": "plant-2"}, "cookies": []string{"a=b"},
+		"requestContext": map[string]any{"requestId": "r-2"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	second, err := b.authorizer.Invoke(t.Context(), other)
 	if err != nil || string(first) != string(second) {
-		t.Errorf("got %s, then %s, %v", first, second, err)
+		t.Errorf("got %s, then %s, %v; want the same response", first, second, err)
 	}
 }
 
 func TestBearer(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newPlatform(t)
 	text := b.mint(t, gatewayOne())
 	headers := func(h string) []byte {
 		return []byte(`{"version":"2.0","type":"REQUEST","headers":{"Authorization":"` + h + `"}}`)
@@ -104,26 +109,27 @@ func TestBearer(t *testing.T) {
 		}
 	}
 	for name, payload := range map[string]string{
-		"not JSON": `{"identitySource":["Bearer ` + text + `"`, "format 1.0": `{"version":"1.0","type":"REQUEST"}`, "a token authorizer": `{"version":"2.0","type":"TOKEN"}`,
-		"of wrong kinds": `{"version":"2.0","type":"REQUEST","identitySource":"Bearer ` + text + `"}`, "nothing": ``,
+		"not JSON": `{"identitySource":["Bearer ` + text + `"`, "format 1.0": `{"version":"1.0","type":"REQUEST"}`,
+		"a token authorizer": `{"version":"2.0","type":"TOKEN"}`,
+		"of wrong kinds":     `{"version":"2.0","type":"REQUEST","identitySource":"Bearer ` + text + `"}`, "nothing": ``,
 	} {
 		if got, err := b.authorizer.Invoke(t.Context(), []byte(payload)); err == nil || strings.Contains(err.Error(), text[:20]) {
 			t.Errorf("%s: got %s, %v", name, got, err)
 		}
 	}
 	if strings.Contains(b.log.String(), text[:20]) {
-		t.Error("a token stands in the log")
+		t.Error("the log contains a token")
 	}
 }
 
-// TestSameTokenLapses: the same process sees a token live and lapse.
-func TestSameTokenLapses(t *testing.T) {
+// TestTokenExpires: a token that was accepted expires.
+func TestTokenExpires(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newPlatform(t)
 	text := b.mint(t, gatewayOne())
 	for range 2 {
-		b.accepted(t, "alive", text)
+		b.accepts(t, "valid", text)
 	}
 	b.now = b.now.Add(time.Hour)
-	b.refused(t, "lapsed", text)
+	b.rejects(t, "expired", text)
 }

@@ -8,9 +8,11 @@ import (
 )
 
 func BenchmarkVerify(b *testing.B) {
-	for name, who := range map[string]token.Identity{"gateway": gatewayOne(), "person": tokentest.PersonOf("u-1", "plant-1", token.Operator)} {
+	for name, who := range map[string]token.Identity{
+		"gateway": gatewayOne(), "person": tokentest.PersonOf("u-1", "plant-1", token.Operator),
+	} {
 		b.Run(name, func(b *testing.B) {
-			f := newBench(b)
+			f := newPlatform(b)
 			text := f.mint(b, who)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -24,7 +26,7 @@ func BenchmarkVerify(b *testing.B) {
 
 // BenchmarkAuthorizer is one invocation, the event's JSON included.
 func BenchmarkAuthorizer(b *testing.B) {
-	f := newBench(b)
+	f := newPlatform(b)
 	payload := event(b, "Bearer "+f.mint(b, gatewayOne()))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -35,7 +37,7 @@ func BenchmarkAuthorizer(b *testing.B) {
 }
 
 func BenchmarkMint(b *testing.B) {
-	f := newBench(b)
+	f := newPlatform(b)
 	m := tokentest.Minter(b, f.keys, f.clock)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -45,9 +47,9 @@ func BenchmarkMint(b *testing.B) {
 	}
 }
 
-// BenchmarkRefuse is the cost of a token that is refused before its signature is looked at.
-func BenchmarkRefuse(b *testing.B) {
-	f := newBench(b)
+// BenchmarkReject is the cost of a token that is rejected before its signature is verified.
+func BenchmarkReject(b *testing.B) {
+	f := newPlatform(b)
 	text := f.mint(b, gatewayOne())
 	f.now = f.now.Add(2 * token.MaxLifetime)
 	b.ReportAllocs()
@@ -58,10 +60,10 @@ func BenchmarkRefuse(b *testing.B) {
 	}
 }
 
-// BenchmarkAuthorizerRefuses is one invocation with a token whose signature is another
-// key's: the dearest refusal, its log line included.
-func BenchmarkAuthorizerRefuses(b *testing.B) {
-	f := newBench(b)
+// BenchmarkAuthorizerRejects is one invocation with a token whose signature is another
+// key's: the most expensive rejection, with its log line.
+func BenchmarkAuthorizerRejects(b *testing.B) {
+	f := newPlatform(b)
 	f.mint(b, gatewayOne()) // the platform has its key
 	payload := event(b, "Bearer "+signed(b, new(tokentest.Keys).Private("another"), f.header(b), f.claims()))
 	b.ReportAllocs()

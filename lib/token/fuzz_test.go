@@ -13,12 +13,13 @@ import (
 	"github.com/insighthub/insighthub/lib/token/tokentest"
 )
 
-// Whatever a token's bytes, it is refused as the token's fault, or is one that was minted.
+// Any text is rejected, or is a token that was minted.
 func FuzzVerify(f *testing.F) {
-	b := newBench(f)
+	b := newPlatform(f)
 	gateway, person := b.mint(f, gatewayOne()), b.mint(f, tokentest.PersonOf("u-1", "*", token.Admin))
 	for _, seed := range []string{
-		gateway, person, "", "..", "e30.e30.AA", gateway + "=", strings.Replace(gateway, ".", "\n.", 1), gateway[:len(gateway)-1] + sibling(gateway[len(gateway)-1]),
+		gateway, person, "", "..", "e30.e30.AA", gateway + "=", strings.Replace(gateway, ".", "\n.", 1),
+		gateway[:len(gateway)-1] + sibling(gateway[len(gateway)-1]),
 	} {
 		f.Add(seed)
 	}
@@ -33,10 +34,10 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// Whatever stands in a header and claims that were signed well: what is accepted means
-// the same to a common reader of JSON.
+// For any header and claims with a valid signature: accepted claims mean the same to
+// encoding/json.
 func FuzzClaims(f *testing.F) {
-	b := newBench(f)
+	b := newPlatform(f)
 	header := plain(b.header(f))
 	f.Add(header, plain(b.claims()))
 	f.Add(header, plain(b.personClaims(members{"plant-1": "viewer"})))
@@ -59,7 +60,8 @@ func FuzzClaims(f *testing.F) {
 		if err := json.Unmarshal([]byte(claims), &common); err != nil {
 			t.Fatalf("claims %q: %v", claims, err)
 		}
-		if common["iss"] != tokentest.Issuer || common["aud"] != tokentest.Audience || common["sub"] != got.Subject || common["jti"] != got.ID {
+		if common["iss"] != tokentest.Issuer || common["aud"] != tokentest.Audience ||
+			common["sub"] != got.Subject || common["jti"] != got.ID {
 			t.Errorf("claims %q were read as %+v", claims, got)
 		}
 		if role, _ := common["role"].(string); role != string(got.Role) {
@@ -80,13 +82,13 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
-// Whatever an issuer publishes: a token that its keys did not sign is not accepted, and
-// an answer comes.
+// Whatever key set an issuer publishes, a token that its keys did not sign is rejected.
 func FuzzJWKS(f *testing.F) {
-	b := newBench(f)
-	text := b.forge(f, members{"alg": "ES256", "kid": "a"}, b.houseClaims())
+	b := newPlatform(f)
+	text := b.forge(f, members{"alg": "ES256", "kid": "a"}, b.externalClaims())
 	for _, seed := range []string{
-		`{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`,
+		`{"keys":[{"kty":"EC","crv":"P-256","kid":"a","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",` +
+			`"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`,
 		`{"keys":[{"kty":"RSA","kid":"a","e":"AQAB","n":"` + strings.Repeat("u", 342) + `"}]}`,
 		`{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`,
 		`{"keys":[{"kty":"oct","kid":"a","k":"AAAA"}]}`, `{"keys":null}`, `{"keys":[[]]}`, `[]`, ``,
@@ -97,7 +99,10 @@ func FuzzJWKS(f *testing.F) {
 		server := fixed(set)
 		v, err := token.NewVerifier(token.VerifierConfig{
 			Issuer: tokentest.Issuer, Audience: tokentest.Audience, Keys: keySet(t, b), HTTP: server, Now: b.clock,
-			Trusted: []token.TrustedIssuer{{Issuer: house, JWKSURI: "https://idp.example/", Audience: "client-1", Algorithms: []string{"ES256", "RS256", "EdDSA"}, GrantsClaim: "groups"}},
+			Trusted: []token.TrustedIssuer{{
+				Issuer: externalIssuer, JWKSURI: "https://idp.example/", Audience: "client-1",
+				Algorithms: []string{"ES256", "RS256", "EdDSA"}, GrantsClaim: "groups",
+			}},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -113,7 +118,7 @@ func FuzzJWKS(f *testing.F) {
 	})
 }
 
-// fixed answers every request with the same bytes.
+// fixed responds to every request with the same bytes.
 type fixed []byte
 
 func (f fixed) Do(*http.Request) (*http.Response, error) {
@@ -122,7 +127,7 @@ func (f fixed) Do(*http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-func keySet(tb testing.TB, b *bench) *token.KeySet {
+func keySet(tb testing.TB, b *platform) *token.KeySet {
 	tb.Helper()
 	set, err := token.NewKeySet(token.KeySetConfig{Source: b.keys, Keys: []token.SigningKey{{Key: "current"}}, Now: b.clock})
 	if err != nil {
@@ -131,7 +136,7 @@ func keySet(tb testing.TB, b *bench) *token.KeySet {
 	return set
 }
 
-// Settings are read or refused.
+// Settings are parsed or rejected.
 func FuzzSettings(f *testing.F) {
 	f.Add(`[{"key":"a"},{"key":"b","not_after":"2027-01-01T00:00:00Z"}]`)
 	f.Add(`[{"issuer":"i","jwks_uri":"https://i/k","audience":"a","algorithms":["RS256"],"grants_claim":"g"}]`)

@@ -16,8 +16,8 @@ import (
 	"github.com/insighthub/insighthub/lib/token/tokentest"
 )
 
-// bench is the platform's side: a verifier, an authorizer over it, and a clock.
-type bench struct {
+// platform is a verifier, an authorizer with it, and a clock.
+type platform struct {
 	keys       *tokentest.Keys
 	now        time.Time
 	verifier   *token.Verifier
@@ -25,23 +25,23 @@ type bench struct {
 	log        bytes.Buffer
 }
 
-func newBench(tb testing.TB, trusted ...token.TrustedIssuer) *bench {
+func newPlatform(tb testing.TB, trusted ...token.TrustedIssuer) *platform {
 	tb.Helper()
-	b := &bench{keys: new(tokentest.Keys), now: time.Date(2026, 11, 23, 9, 10, 0, 0, time.UTC)}
+	b := &platform{keys: new(tokentest.Keys), now: time.Date(2026, 11, 23, 9, 10, 0, 0, time.UTC)}
 	b.verifier = tokentest.Verifier(tb, b.keys, b.clock, trusted...)
 	b.use(tb, b.verifier)
 	return b
 }
 
-func (b *bench) clock() time.Time { return b.now }
+func (b *platform) clock() time.Time { return b.now }
 
-func (b *bench) use(tb testing.TB, v *token.Verifier) {
+func (b *platform) use(tb testing.TB, v *token.Verifier) {
 	tb.Helper()
 	b.verifier = v
 	b.authorizer = token.NewAuthorizer(token.AuthorizerConfig{Verifier: v, Log: slog.New(slog.NewJSONHandler(&b.log, nil))})
 }
 
-func (b *bench) mint(tb testing.TB, who token.Identity) string {
+func (b *platform) mint(tb testing.TB, who token.Identity) string {
 	tb.Helper()
 	text, _, err := tokentest.Minter(tb, b.keys, b.clock).Mint(tb.Context(), who, token.GatewayLifetime)
 	if err != nil {
@@ -50,13 +50,13 @@ func (b *bench) mint(tb testing.TB, who token.Identity) string {
 	return text
 }
 
-// part is a token's header or claims: an object, or its text.
+// part is a token's header or claims: an object, or its JSON.
 type part any
 
 func encodePart(p part) string {
 	text, ok := p.(string)
 	if !ok {
-		raw, _ := json.Marshal(p) // numbers, texts and lists of them
+		raw, _ := json.Marshal(p) // numbers, strings and lists
 		text = string(raw)
 	}
 	return b64([]byte(text))
@@ -64,8 +64,8 @@ func encodePart(p part) string {
 
 func b64(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
 
-// forge signs what no Minter would, with a key of the platform.
-func (b *bench) forge(tb testing.TB, header, claims part) string {
+// forge signs any header and claims with a key of the platform.
+func (b *platform) forge(tb testing.TB, header, claims part) string {
 	tb.Helper()
 	return signed(tb, b.keys.Private("current"), header, claims)
 }
@@ -82,7 +82,7 @@ func signed(tb testing.TB, key *ecdsa.PrivateKey, header, claims part) string {
 
 type members = map[string]any
 
-// with returns a copy with some members changed; nil takes one away.
+// with returns a copy with some members changed; nil removes one.
 func with(base, changes members) members {
 	out := maps.Clone(base)
 	for name, value := range changes {
@@ -93,7 +93,7 @@ func with(base, changes members) members {
 	return out
 }
 
-func (b *bench) header(tb testing.TB) members {
+func (b *platform) header(tb testing.TB) members {
 	tb.Helper()
 	kid, err := token.KeyID(&b.keys.Private("current").PublicKey)
 	if err != nil {
@@ -102,8 +102,8 @@ func (b *bench) header(tb testing.TB) members {
 	return members{"typ": "at+jwt", "alg": "ES256", "kid": kid}
 }
 
-// claims are a gateway's.
-func (b *bench) claims() members {
+// claims returns a gateway's claims.
+func (b *platform) claims() members {
 	at := b.now.Unix()
 	return members{
 		"iss": tokentest.Issuer, "aud": tokentest.Audience, "sub": "gw-1", "jti": "id-1", "iat": at, "nbf": at, "exp": at + 900,
@@ -111,8 +111,8 @@ func (b *bench) claims() members {
 	}
 }
 
-// personClaims are a person's.
-func (b *bench) personClaims(grants any) members {
+// personClaims returns a person's claims.
+func (b *platform) personClaims(grants any) members {
 	return with(b.claims(), members{"sub": "u-1", "gateway": nil, "site": nil, "role": nil, "grants": grants})
 }
 

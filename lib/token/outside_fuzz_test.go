@@ -14,10 +14,10 @@ import (
 	"github.com/insighthub/insighthub/lib/token/tokentest"
 )
 
-// FuzzAssertion: whatever stands in a header and claims that a gateway signed well, what
-// is taken names that gateway, this platform and an end that is near.
+// FuzzAssertion: of any header and claims that a gateway signed, only an assertion of that
+// gateway, for this platform and with a short lifetime is accepted.
 func FuzzAssertion(f *testing.F) {
-	b := newBench(f)
+	b := newPlatform(f)
 	at := b.now.Unix()
 	claims := members{"iss": "gw-1", "sub": "gw-1", "aud": "https://a/v1/token", "jti": "1", "iat": at, "exp": at + 60}
 	header := plain(with(b.header(f), members{"typ": "JWT"}))
@@ -61,15 +61,15 @@ func FuzzAssertion(f *testing.F) {
 			t.Errorf("%q was read as %+v", claims, got)
 		}
 		if end := got.Expires.Sub(b.now); end <= 0 || end > token.MaxAssertionLifetime+2*token.ClockSkew {
-			t.Errorf("%q: good for %v", claims, end)
+			t.Errorf("%q: valid for %v", claims, end)
 		}
 	})
 }
 
-// FuzzAuthorizerEvent: whatever API Gateway asks, the answer is no unless the token that
-// was minted stands where a token has to; an error says that the event is none.
+// FuzzAuthorizerEvent: for any event, the response is "not authorized" unless it contains the
+// minted token in its place; an error means that the event is not valid.
 func FuzzAuthorizerEvent(f *testing.F) {
-	b := newBench(f)
+	b := newPlatform(f)
 	good := b.mint(f, gatewayOne())
 	for _, authorization := range []string{"Bearer " + good, "bearer " + good, "Basic " + good, good, "", "Bearer " + good + " "} {
 		f.Add(event(f, authorization))
@@ -82,8 +82,8 @@ func FuzzAuthorizerEvent(f *testing.F) {
 		if err != nil {
 			return
 		}
-		var answer struct{ IsAuthorized bool }
-		if err := json.Unmarshal(out, &answer); err != nil {
+		var response struct{ IsAuthorized bool }
+		if err := json.Unmarshal(out, &response); err != nil {
 			t.Fatalf("%s: %v", out, err)
 		}
 		var sent struct {
@@ -98,16 +98,16 @@ func FuzzAuthorizerEvent(f *testing.F) {
 			places = append(places, value)
 		}
 		there := slices.ContainsFunc(places, func(s string) bool { return len(s) > len(good) && s[len(s)-len(good):] == good })
-		if answer.IsAuthorized && !there {
+		if response.IsAuthorized && !there {
 			t.Errorf("%s: %s", payload, out)
 		}
 	})
 }
 
-// FuzzTrustedClaims: whatever a trusted issuer signs, whoever is let in is its own subject
-// with known roles, and not for longer than a trusted token may be good.
+// FuzzTrustedClaims: whatever a trusted issuer signs, an accepted token is of the issuer's own
+// subject, with known roles, and not valid for longer than MaxTrustedLifetime.
 func FuzzTrustedClaims(f *testing.F) {
-	b := newBench(f)
+	b := newPlatform(f)
 	for _, c := range []members{
 		nil,
 		{"groups": "plant-1:viewer staff"},
@@ -117,9 +117,9 @@ func FuzzTrustedClaims(f *testing.F) {
 		{"aud": nil, "client_id": "client-1"},
 		{"exp": 1e18},
 	} {
-		f.Add(`{"alg":"ES256","kid":"a","typ":"JWT"}`, plain(with(b.houseClaims(), c)))
+		f.Add(`{"alg":"ES256","kid":"a","typ":"JWT"}`, plain(with(b.externalClaims(), c)))
 	}
-	key := b.keys.Private("house")
+	key := b.keys.Private("external")
 	jwk, err := token.MarshalPublicKey(&key.PublicKey)
 	if err != nil {
 		f.Fatal(err)
@@ -135,13 +135,16 @@ func FuzzTrustedClaims(f *testing.F) {
 	}
 	v, err := token.NewVerifier(token.VerifierConfig{
 		Issuer: tokentest.Issuer, Audience: tokentest.Audience, Keys: keySet(f, b), HTTP: fixed(set), Now: b.clock,
-		Trusted: []token.TrustedIssuer{{Issuer: house, JWKSURI: "https://idp.example/", Audience: "client-1", Algorithms: []string{"ES256"}, GrantsClaim: "groups"}},
+		Trusted: []token.TrustedIssuer{{
+			Issuer: externalIssuer, JWKSURI: "https://idp.example/", Audience: "client-1",
+			Algorithms: []string{"ES256"}, GrantsClaim: "groups",
+		}},
 	})
 	if err != nil {
 		f.Fatal(err)
 	}
-	if _, err := v.Verify(f.Context(), signed(f, key, `{"alg":"ES256","kid":"a"}`, b.houseClaims())); err != nil {
-		f.Fatal(err) // otherwise nothing is tried
+	if _, err := v.Verify(f.Context(), signed(f, key, `{"alg":"ES256","kid":"a"}`, b.externalClaims())); err != nil {
+		f.Fatal(err) // otherwise the fuzz target tests nothing
 	}
 	f.Fuzz(func(t *testing.T, header, claims string) {
 		got, err := v.Verify(t.Context(), signed(t, key, header, claims))
@@ -152,7 +155,8 @@ func FuzzTrustedClaims(f *testing.F) {
 			return
 		}
 		var common struct{ Iss, Sub string }
-		if err := json.Unmarshal([]byte(claims), &common); err != nil || common.Iss != house || got.Subject != house+"|"+common.Sub {
+		err = json.Unmarshal([]byte(claims), &common)
+		if err != nil || common.Iss != externalIssuer || got.Subject != externalIssuer+"|"+common.Sub {
 			t.Errorf("%q was read as %+v, %v", claims, got, err)
 		}
 		if len(got.Grants) == 0 || got.Gateway != "" || got.Role != "" || got.Expires.Sub(b.now) > token.MaxTrustedLifetime+time.Minute {

@@ -24,7 +24,7 @@ import (
 
 func TestMintAndVerify(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newPlatform(t)
 	for _, who := range []token.Identity{
 		gatewayOne(),
 		tokentest.GatewayOf("gw <é> \"1\"", "Werk & Söhne"),
@@ -39,7 +39,9 @@ func TestMintAndVerify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := token.Claims{Identity: who, Issuer: tokentest.Issuer, ID: minted.ID, IssuedAt: b.now, Expires: b.now.Add(token.PersonLifetime)}
+		want := token.Claims{
+			Identity: who, Issuer: tokentest.Issuer, ID: minted.ID, IssuedAt: b.now, Expires: b.now.Add(token.PersonLifetime),
+		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("verified (-want +got):\n%s", diff)
 		}
@@ -49,14 +51,15 @@ func TestMintAndVerify(t *testing.T) {
 	}
 }
 
-// TestAnotherReader lets a library that we did not write read the tokens.
-func TestAnotherReader(t *testing.T) {
+// TestOtherLibrary parses the tokens with golang-jwt.
+func TestOtherLibrary(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newPlatform(t)
 	text := b.mint(t, tokentest.PersonOf("u-1", "plant-1", token.Admin))
 	var claims jwt.MapClaims
 	parsed, err := jwt.NewParser(
-		jwt.WithValidMethods([]string{"ES256"}), jwt.WithIssuer(tokentest.Issuer), jwt.WithAudience(tokentest.Audience), jwt.WithStrictDecoding(),
+		jwt.WithValidMethods([]string{"ES256"}), jwt.WithIssuer(tokentest.Issuer), jwt.WithAudience(tokentest.Audience),
+		jwt.WithStrictDecoding(),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(b.clock),
 	).ParseWithClaims(text, &claims, func(*jwt.Token) (any, error) { return &b.keys.Private("current").PublicKey, nil })
 	if err != nil {
@@ -70,9 +73,9 @@ func TestAnotherReader(t *testing.T) {
 	}
 }
 
-func TestMintRefuses(t *testing.T) {
+func TestMintRejects(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newPlatform(t)
 	m := tokentest.Minter(t, b.keys, b.clock)
 	long := make(map[telemetry.SiteID]token.Role)
 	for i := range token.MaxGrants {
@@ -82,20 +85,22 @@ func TestMintRefuses(t *testing.T) {
 		who token.Identity
 		ttl time.Duration
 	}{
-		"nobody":               {token.Identity{}, time.Minute},
-		"no grants at all":     {token.Identity{Subject: "u-1"}, time.Minute},
-		"a gateway and grants": {token.Identity{Subject: "g", Gateway: "g", Site: "s", Role: token.Gateway, Grants: sites("a", "viewer")}, time.Minute},
-		"every site":           {tokentest.GatewayOf("gw-1", token.EverySite), time.Minute},
-		"a person's role":      {token.Identity{Subject: "g", Gateway: "g", Site: "s", Role: token.Admin}, time.Minute},
-		"unknown role":         {token.Identity{Subject: "u", Grants: sites("a", "root")}, time.Minute},
-		"a gateway's grant":    {token.Identity{Subject: "u", Grants: sites("a", "gateway")}, time.Minute},
-		"control character":    {token.Identity{Subject: "u\n", Grants: sites()}, time.Minute},
-		"broken UTF-8":         {token.Identity{Subject: "u\xff", Grants: sites()}, time.Minute},
-		"too many bytes":       {token.Identity{Subject: "u", Grants: long}, time.Minute},
-		"no time":              {gatewayOne(), 0},
-		"time gone by":         {gatewayOne(), -time.Minute},
-		"too long":             {gatewayOne(), token.MaxLifetime + time.Second},
-		"part of a second":     {gatewayOne(), 1500 * time.Millisecond},
+		"nobody":           {token.Identity{}, time.Minute},
+		"no grants at all": {token.Identity{Subject: "u-1"}, time.Minute},
+		"a gateway and grants": {
+			token.Identity{Subject: "g", Gateway: "g", Site: "s", Role: token.Gateway, Grants: sites("a", "viewer")}, time.Minute,
+		},
+		"every site":        {tokentest.GatewayOf("gw-1", token.EverySite), time.Minute},
+		"a person's role":   {token.Identity{Subject: "g", Gateway: "g", Site: "s", Role: token.Admin}, time.Minute},
+		"unknown role":      {token.Identity{Subject: "u", Grants: sites("a", "root")}, time.Minute},
+		"a gateway's grant": {token.Identity{Subject: "u", Grants: sites("a", "gateway")}, time.Minute},
+		"control character": {token.Identity{Subject: "u\n", Grants: sites()}, time.Minute},
+		"broken UTF-8":      {token.Identity{Subject: "u\xff", Grants: sites()}, time.Minute},
+		"too many bytes":    {token.Identity{Subject: "u", Grants: long}, time.Minute},
+		"no time":           {gatewayOne(), 0},
+		"negative":          {gatewayOne(), -time.Minute},
+		"too long":          {gatewayOne(), token.MaxLifetime + time.Second},
+		"part of a second":  {gatewayOne(), 1500 * time.Millisecond},
 	} {
 		if text, _, err := m.Mint(t.Context(), c.who, c.ttl); !errors.Is(err, telemetry.ErrInvalid) || text != "" {
 			t.Errorf("%s: %q, %v", name, text, err)
@@ -108,7 +113,7 @@ func TestMintRefuses(t *testing.T) {
 	}
 }
 
-// short is a Signer whose signatures are cut, wide one whose keys are of another curve.
+// short is a Signer with truncated signatures, wide one with keys of another curve.
 type (
 	short struct{ *tokentest.Keys }
 	wide  struct{ *tokentest.Keys }
@@ -126,9 +131,11 @@ func (wide) PublicKey(context.Context, string) (*ecdsa.PublicKey, error) {
 
 func TestWrongSigner(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newPlatform(t)
 	for _, signer := range []token.Signer{short{b.keys}, wide{b.keys}} {
-		m, err := token.NewMinter(token.MinterConfig{Signer: signer, Key: "k", Issuer: "i", Audience: "a", Now: b.clock, Random: rand.Reader})
+		m, err := token.NewMinter(token.MinterConfig{
+			Signer: signer, Key: "k", Issuer: "i", Audience: "a", Now: b.clock, Random: rand.Reader,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +143,9 @@ func TestWrongSigner(t *testing.T) {
 			t.Errorf("%T: minted %q", signer, text)
 		}
 	}
-	m, err := token.NewMinter(token.MinterConfig{Signer: b.keys, Key: "k", Issuer: "i", Audience: "a", Now: b.clock, Random: io.LimitReader(rand.Reader, 15)})
+	m, err := token.NewMinter(token.MinterConfig{
+		Signer: b.keys, Key: "k", Issuer: "i", Audience: "a", Now: b.clock, Random: io.LimitReader(rand.Reader, 15),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +154,7 @@ func TestWrongSigner(t *testing.T) {
 	}
 }
 
-func TestConstructorsNameAllThatIsMissing(t *testing.T) {
+func TestConstructorsNameAllProblems(t *testing.T) {
 	t.Parallel()
 	_, minter := token.NewMinter(token.MinterConfig{})
 	_, verifier := token.NewVerifier(token.VerifierConfig{Trusted: []token.TrustedIssuer{{}}})
@@ -169,11 +178,11 @@ func TestConstructorsNameAllThatIsMissing(t *testing.T) {
 	}
 }
 
-// TestThumbprint holds KeyID against the definition of RFC 7638: the members in
-// order of their names, without white space.
+// TestThumbprint compares KeyID with RFC 7638: the members in the order of their names,
+// without white space.
 func TestThumbprint(t *testing.T) {
 	t.Parallel()
-	// Of this key the coordinates are in RFC 7515, A.3; the thumbprint was computed apart.
+	// The key of RFC 7515, A.3; its thumbprint was computed separately.
 	x, _ := new(big.Int).SetString("7fcdce2770f6c45d4183cbee6fdb4b7b580733357be9ef13bacf6e3c7bd15445", 16)
 	y, _ := new(big.Int).SetString("c7f144cd1bbd9b7e872cdfedb9eeb9f4b3695d6ea90b24ad8a4623288588e5ad", 16)
 	point := make([]byte, 65)
@@ -205,12 +214,14 @@ func TestThumbprint(t *testing.T) {
 
 const thumbprintOfRFC7515A3 = "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U"
 
-// TestRotation: keys verify before they sign and after, until their end.
+// TestRotation: a key verifies before and after it signs, until its NotAfter.
 func TestRotation(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newPlatform(t)
 	end := b.now.Add(time.Hour)
-	set, err := token.NewKeySet(token.KeySetConfig{Source: b.keys, Now: b.clock, Keys: []token.SigningKey{{Key: "next"}, {Key: "current", NotAfter: end}}})
+	set, err := token.NewKeySet(token.KeySetConfig{
+		Source: b.keys, Now: b.clock, Keys: []token.SigningKey{{Key: "next"}, {Key: "current", NotAfter: end}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +230,9 @@ func TestRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.use(t, v)
-	next, err := token.NewMinter(token.MinterConfig{Signer: b.keys, Key: "next", Issuer: tokentest.Issuer, Audience: tokentest.Audience, Now: b.clock, Random: rand.Reader})
+	next, err := token.NewMinter(token.MinterConfig{
+		Signer: b.keys, Key: "next", Issuer: tokentest.Issuer, Audience: tokentest.Audience, Now: b.clock, Random: rand.Reader,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,16 +244,16 @@ func TestRotation(t *testing.T) {
 		}
 		return text
 	}
-	b.accepted(t, "the new key", mint())
-	b.accepted(t, "the old key", b.mint(t, gatewayOne()))
+	b.accepts(t, "the new key", mint())
+	b.accepts(t, "the old key", b.mint(t, gatewayOne()))
 	if n := len(published(t, set)); n != 2 {
 		t.Errorf("%d keys are published, want 2", n)
 	}
 	b.now = end
-	b.accepted(t, "the old key at its end", b.mint(t, gatewayOne()))
+	b.accepts(t, "the old key at its end", b.mint(t, gatewayOne()))
 	b.now = end.Add(time.Nanosecond)
-	b.refused(t, "the old key after its end", b.mint(t, gatewayOne()))
-	b.accepted(t, "the new key after that", mint())
+	b.rejects(t, "the old key after its end", b.mint(t, gatewayOne()))
+	b.accepts(t, "the new key after that", mint())
 	keys := published(t, set)
 	if len(keys) != 1 {
 		t.Fatalf("published %v", keys)
@@ -271,7 +284,7 @@ func published(t *testing.T, set *token.KeySet) []map[string]string {
 	return doc.Keys
 }
 
-// partly is a source that lacks one key.
+// partly is a source that cannot read one key.
 type partly struct {
 	*tokentest.Keys
 	lacks string
@@ -280,18 +293,20 @@ type partly struct {
 func (p *partly) PublicKey(ctx context.Context, name string) (*ecdsa.PublicKey, error) {
 	key, err := p.Keys.PublicKey(ctx, name)
 	if name == p.lacks {
-		return nil, fmt.Errorf("key %q: %w", name, telemetry.ErrInvalid) // whatever it says, it is not the token's fault
+		return nil, fmt.Errorf("key %q: %w", name, telemetry.ErrInvalid) // even this is not the token's fault
 	}
 	return key, err
 }
 
-// TestSourceAway: who has a key at hand goes on; a token whose key can not be read is
-// neither authorized nor refused; and the source is not asked for each request.
-func TestSourceAway(t *testing.T) {
+// TestSourceUnavailable: tokens of cached keys are accepted; a token whose key cannot be read
+// is neither authorized nor rejected; and not every request reaches the source.
+func TestSourceUnavailable(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newPlatform(t)
 	source := &partly{Keys: b.keys, lacks: "other"}
-	set, err := token.NewKeySet(token.KeySetConfig{Source: source, Now: b.clock, Keys: []token.SigningKey{{Key: "other"}, {Key: "current"}}})
+	set, err := token.NewKeySet(token.KeySetConfig{
+		Source: source, Now: b.clock, Keys: []token.SigningKey{{Key: "other"}, {Key: "current"}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,11 +322,11 @@ func TestSourceAway(t *testing.T) {
 	other := signed(t, b.keys.Private("other"), with(b.header(t), members{"kid": id}), b.claims())
 	unclear := func() {
 		t.Helper()
-		if _, err := v.Verify(t.Context(), other); err == nil || errors.Is(err, telemetry.ErrInvalid) || !errors.Is(err, telemetry.ErrUnavailable) {
+		if _, err := v.Verify(t.Context(), other); errors.Is(err, telemetry.ErrInvalid) || !errors.Is(err, telemetry.ErrUnavailable) {
 			t.Errorf("got %v, want unavailable", err)
 		}
 		if got, err := b.authorizer.Invoke(t.Context(), event(t, "Bearer "+other)); err == nil {
-			t.Errorf("the authorizer answers %s", got)
+			t.Errorf("the authorizer returns %s, want an error", got)
 		}
 	}
 	text := b.mint(t, gatewayOne())
@@ -319,20 +334,21 @@ func TestSourceAway(t *testing.T) {
 	calls := b.keys.Calls()
 	for range 10 {
 		unclear()
-		b.accepted(t, "the key at hand", text)
+		b.accepts(t, "the cached key", text)
 	}
 	if b.keys.Calls() != calls {
-		t.Errorf("the source was asked %d times more within a second", b.keys.Calls()-calls)
+		t.Errorf("got %d more requests to the source within a second, want none", b.keys.Calls()-calls)
 	}
 	if _, err := set.JWKS(t.Context()); !errors.Is(err, telemetry.ErrUnavailable) {
 		t.Errorf("JWKS without a key: %v", err)
 	}
 	source.lacks = ""
 	b.now = b.now.Add(time.Second)
-	b.accepted(t, "the source is back", other)
+	b.accepts(t, "the source is available", other)
 	b.keys.Fail(telemetry.ErrUnavailable)
-	b.accepted(t, "the source is away again", other)
-	b.refused(t, "an unknown key, all being known", b.forge(t, with(b.header(t), members{"kid": strings.Repeat("A", 43)}), b.claims()))
+	b.accepts(t, "the source is unavailable again", other)
+	b.rejects(t, "an unknown key, all keys being cached",
+		b.forge(t, with(b.header(t), members{"kid": strings.Repeat("A", 43)}), b.claims()))
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := v.Verify(canceled, text); err != nil {
@@ -348,7 +364,8 @@ func TestSettings(t *testing.T) {
 		t.Errorf("%v\n%s", err, diff)
 	}
 	for _, text := range []string{
-		``, `{}`, `[]`, `[{}]`, `[{"key":"a"},{"key":"a"}]`, `[{"key":"a","not_after":"2027-01-01T00:00:00Z"}]`, `[{"key":"a"},{"key":"b","not_after":"soon"}]`,
+		``, `{}`, `[]`, `[{}]`, `[{"key":"a"},{"key":"a"}]`, `[{"key":"a","not_after":"2027-01-01T00:00:00Z"}]`,
+		`[{"key":"a"},{"key":"b","not_after":"soon"}]`,
 		`[` + strings.Repeat(`{"key":"a"},`, 16) + `{"key":"b"}]`,
 	} {
 		if keys, err := token.ParseSigningKeys(text); err == nil {
@@ -358,10 +375,14 @@ func TestSettings(t *testing.T) {
 	const good = `{"issuer":"https://i.example","jwks_uri":"https://i.example/k","audience":"a","algorithms":["RS256"],"grants_claim":"g"}`
 	for text, ok := range map[string]bool{
 		`[]`: true, `[` + good + `]`: true, `[` + strings.Replace(good, "https://i.example/k", "http://127.0.0.1:1/k", 1) + `]`: true,
-		`{}`: false, `[{}]`: false, `[` + good + `,` + good + `]`: false, `[` + strings.Replace(good, "RS256", "HS256", 1) + `]`: false, `[` + strings.Replace(good, "RS256", "none", 1) + `]`: false,
-		`[` + strings.Replace(good, `["RS256"]`, `[]`, 1) + `]`: false, `[` + strings.Replace(good, "https://i.example/k", "http://i.example/k", 1) + `]`: false,
-		`[` + strings.Replace(good, "https://i.example/k", "file:///etc/passwd", 1) + `]`: false, `[` + strings.Replace(good, "https://i.example/k", "https://u:p@i.example/k", 1) + `]`: false,
-		`[` + strings.Replace(good, `"g"`, `""`, 1) + `]`: false, `[` + strings.Replace(good, `"a"`, `""`, 1) + `]`: false,
+		`{}`: false, `[{}]`: false, `[` + good + `,` + good + `]`: false, `[` + strings.Replace(good, "RS256", "HS256", 1) + `]`: false,
+		`[` + strings.Replace(good, "RS256", "none", 1) + `]`:                                  false,
+		`[` + strings.Replace(good, `["RS256"]`, `[]`, 1) + `]`:                                false,
+		`[` + strings.Replace(good, "https://i.example/k", "http://i.example/k", 1) + `]`:      false,
+		`[` + strings.Replace(good, "https://i.example/k", "file:///etc/passwd", 1) + `]`:      false,
+		`[` + strings.Replace(good, "https://i.example/k", "https://u:p@i.example/k", 1) + `]`: false,
+		`[` + strings.Replace(good, `"g"`, `""`, 1) + `]`:                                      false,
+		`[` + strings.Replace(good, `"a"`, `""`, 1) + `]`:                                      false,
 	} {
 		if _, err := token.ParseTrustedIssuers(text); (err == nil) != ok {
 			t.Errorf("%s: %v", text, err)

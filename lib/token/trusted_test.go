@@ -30,18 +30,18 @@ import (
 	"github.com/insighthub/insighthub/lib/token/tokentest"
 )
 
-const house = "https://idp.example/pool"
+const externalIssuer = "https://idp.example/pool"
 
-// issuer is one of another house, with a key of each kind. Its server answers with body.
+// issuer is an external issuer with a key of each kind. Its server responds with body.
 type issuer struct {
 	*httptest.Server
 	keys map[string]crypto.Signer // by kid
 
-	mu     sync.Mutex
-	status int
-	body   string
-	moved  string // where to, with a status of redirection
-	asked  int
+	mu       sync.Mutex
+	status   int
+	body     string
+	moved    string // Location of a redirect
+	requests int
 }
 
 func newIssuer(t *testing.T) *issuer {
@@ -64,7 +64,7 @@ func newIssuer(t *testing.T) *issuer {
 	i.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		i.mu.Lock()
 		defer i.mu.Unlock()
-		i.asked++
+		i.requests++
 		if i.moved != "" {
 			w.Header().Set("Location", i.moved)
 		}
@@ -75,7 +75,7 @@ func newIssuer(t *testing.T) *issuer {
 	return i
 }
 
-func (i *issuer) answer(status int, body string) {
+func (i *issuer) respond(status int, body string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.status, i.body, i.moved = status, body, ""
@@ -90,10 +90,10 @@ func (i *issuer) redirect(to string) {
 func (i *issuer) count() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.asked
+	return i.requests
 }
 
-// publish makes the set of these keys the answer.
+// publish makes the set of these keys the response.
 func (i *issuer) publish(t *testing.T, kids ...string) {
 	t.Helper()
 	var keys []members
@@ -104,7 +104,7 @@ func (i *issuer) publish(t *testing.T, kids ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i.answer(http.StatusOK, string(raw))
+	i.respond(http.StatusOK, string(raw))
 }
 
 func publicJWK(t *testing.T, kid string, key crypto.PublicKey) members {
@@ -127,10 +127,10 @@ func publicJWK(t *testing.T, kid string, key crypto.PublicKey) members {
 }
 
 func (i *issuer) config(algorithms ...string) token.TrustedIssuer {
-	return token.TrustedIssuer{Issuer: house, JWKSURI: i.URL, Audience: "client-1", Algorithms: algorithms, GrantsClaim: "groups"}
+	return token.TrustedIssuer{Issuer: externalIssuer, JWKSURI: i.URL, Audience: "client-1", Algorithms: algorithms, GrantsClaim: "groups"}
 }
 
-// sign is done by another library, as at the issuer.
+// sign signs with golang-jwt, as an issuer may.
 func (i *issuer) sign(t *testing.T, alg, kid string, header, claims members) string {
 	t.Helper()
 	tok := jwt.NewWithClaims(jwt.GetSigningMethod(alg), jwt.MapClaims(claims))
@@ -142,10 +142,10 @@ func (i *issuer) sign(t *testing.T, alg, kid string, header, claims members) str
 	return text
 }
 
-func (b *bench) houseClaims() members {
+func (b *platform) externalClaims() members {
 	at := b.now.Unix()
 	return members{
-		"iss": house, "aud": "client-1", "sub": "ann", "iat": at, "exp": at + 3600, "jti": "j-1",
+		"iss": externalIssuer, "aud": "client-1", "sub": "ann", "iat": at, "exp": at + 3600, "jti": "j-1",
 		"groups": []string{"staff", "plant-1:operator", "*:viewer", "line:3:admin"},
 	}
 }
@@ -157,17 +157,17 @@ func TestTrustedAlgorithms(t *testing.T) {
 		"RS256": "rsa+/=", "RS384": "rsa+/=", "RS512": "rsa+/=", "PS256": "rsa+/=", "PS384": "rsa+/=", "PS512": "rsa+/=",
 		"ES256": "p256", "ES384": "p384", "ES512": "p521", "EdDSA": "ed",
 	}
-	b := newBench(t, i.config(slices.Collect(maps.Keys(all))...))
+	b := newPlatform(t, i.config(slices.Collect(maps.Keys(all))...))
 	for alg, kid := range all {
-		text := i.sign(t, alg, kid, members{"typ": "JWT"}, b.houseClaims())
-		b.accepted(t, alg, text)
-		alone := newBench(t, i.config(alg))
+		text := i.sign(t, alg, kid, members{"typ": "JWT"}, b.externalClaims())
+		b.accepts(t, alg, text)
+		alone := newPlatform(t, i.config(alg))
 		for other, kid := range all {
-			text := i.sign(t, other, kid, nil, alone.houseClaims())
+			text := i.sign(t, other, kid, nil, alone.externalClaims())
 			if other == alg {
-				alone.accepted(t, "only "+alg, text)
+				alone.accepts(t, "only "+alg, text)
 			} else {
-				alone.refused(t, other+" where "+alg+" is pinned", text)
+				alone.rejects(t, other+" where "+alg+" is pinned", text)
 			}
 		}
 		// The key of one algorithm under the name of another.
@@ -175,31 +175,31 @@ func TestTrustedAlgorithms(t *testing.T) {
 			if wrong == kid {
 				continue
 			}
-			head := encodePart(members{"alg": other, "kid": kid}) + "." + encodePart(b.houseClaims())
-			b.refused(t, other+" with the kid "+kid, head+text[strings.LastIndex(text, "."):])
+			head := encodePart(members{"alg": other, "kid": kid}) + "." + encodePart(b.externalClaims())
+			b.rejects(t, other+" with the kid "+kid, head+text[strings.LastIndex(text, "."):])
 		}
 		forged := text[:strings.LastIndex(text, ".")+1] + b64(make([]byte, 64))
-		b.refused(t, alg+" with zeros", forged)
+		b.rejects(t, alg+" with zeros", forged)
 	}
 	if i.count() != 11 {
-		t.Errorf("the issuer was asked %d times by 11 verifiers", i.count())
+		t.Errorf("got %d requests from 11 verifiers, want 11", i.count())
 	}
 }
 
 func TestTrustedClaims(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
-	b := newBench(t, i.config("RS256"))
+	b := newPlatform(t, i.config("RS256"))
 	mint := func(header, change members) string {
-		return i.sign(t, "RS256", "rsa+/=", header, with(b.houseClaims(), change))
+		return i.sign(t, "RS256", "rsa+/=", header, with(b.externalClaims(), change))
 	}
 	got, err := b.verifier.Verify(t.Context(), mint(nil, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := token.Claims{
-		Identity: token.Identity{Subject: house + "|ann", Grants: sites("plant-1", "operator", "*", "viewer", "line:3", "admin")},
-		Issuer:   house, ID: "j-1", IssuedAt: b.now, Expires: b.now.Add(time.Hour),
+		Identity: token.Identity{Subject: externalIssuer + "|ann", Grants: sites("plant-1", "operator", "*", "viewer", "line:3", "admin")},
+		Issuer:   externalIssuer, ID: "j-1", IssuedAt: b.now, Expires: b.now.Add(time.Hour),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -216,9 +216,9 @@ func TestTrustedClaims(t *testing.T) {
 		{"gateway": "gw-1", "site": "plant-1", "role": "gateway"},
 	} {
 		text := mint(nil, change)
-		b.accepted(t, fmt.Sprint(change), text)
+		b.accepts(t, fmt.Sprint(change), text)
 		if c, err := b.verifier.Verify(t.Context(), text); err != nil || c.Role != "" || c.Gateway != "" {
-			t.Errorf("%v: %+v, %v: a gateway of another house", change, c, err)
+			t.Errorf("%v: %+v, %v; want no gateway", change, c, err)
 		}
 	}
 	for _, change := range []members{
@@ -228,7 +228,7 @@ func TestTrustedClaims(t *testing.T) {
 		{"aud": nil},
 		{"aud": nil, "client_id": []string{"client-1"}},
 		{"aud": 1},
-		{"iss": house + "/"},
+		{"iss": externalIssuer + "/"},
 		{"iss": tokentest.Issuer},
 		{"exp": b.now.Unix() - 30},
 		{"exp": nil},
@@ -252,7 +252,7 @@ func TestTrustedClaims(t *testing.T) {
 		{"groups": "admin"},
 		{"groups": members{"plant-1": "gateway"}},
 	} {
-		b.refused(t, fmt.Sprint(change), mint(nil, change))
+		b.rejects(t, fmt.Sprint(change), mint(nil, change))
 	}
 	for _, header := range []members{
 		{"typ": "logout+jwt"},
@@ -273,51 +273,51 @@ func TestTrustedClaims(t *testing.T) {
 		{"alg": "HS256"},
 		{"alg": nil},
 	} {
-		b.refused(t, fmt.Sprint(header), mint(header, nil))
+		b.rejects(t, fmt.Sprint(header), mint(header, nil))
 	}
 	for _, header := range []members{{"typ": "at+jwt"}, {"typ": "application/at+jwt"}, {"typ": "jwt"}, {"x5t": "AAAA"}} {
-		b.accepted(t, fmt.Sprint(header), mint(header, nil))
+		b.accepts(t, fmt.Sprint(header), mint(header, nil))
 	}
 	// The public key as a shared secret.
 	raw, err := json.Marshal(publicJWK(t, "rsa+/=", i.keys["rsa+/="].Public()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := encodePart(members{"alg": "HS256", "kid": "rsa+/="}) + "." + encodePart(b.houseClaims())
+	head := encodePart(members{"alg": "HS256", "kid": "rsa+/="}) + "." + encodePart(b.externalClaims())
 	mac := hmac.New(sha256.New, raw)
 	mac.Write([]byte(head))
-	b.refused(t, "HS256", head+"."+b64(mac.Sum(nil)))
+	b.rejects(t, "HS256", head+"."+b64(mac.Sum(nil)))
 }
 
-// TestTrustedKeysAreKept: read once, again when a kid is not there, at most once in an
-// interval; the last set stays while the issuer is away.
-func TestTrustedKeysAreKept(t *testing.T) {
+// TestTrustedKeysAreCached: the set is read once, and again for an unknown kid, at most once
+// per interval; the cached set stays in use while the issuer is unavailable.
+func TestTrustedKeysAreCached(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	i.publish(t, "p256")
-	b := newBench(t, i.config("ES256", "EdDSA"))
-	old := func() string { return i.sign(t, "ES256", "p256", nil, b.houseClaims()) }
-	fresh := func() string { return i.sign(t, "EdDSA", "ed", nil, b.houseClaims()) }
+	b := newPlatform(t, i.config("ES256", "EdDSA"))
+	old := func() string { return i.sign(t, "ES256", "p256", nil, b.externalClaims()) }
+	fresh := func() string { return i.sign(t, "EdDSA", "ed", nil, b.externalClaims()) }
 	asked := func(want int) {
 		t.Helper()
 		if i.count() != want {
-			t.Errorf("the issuer was asked %d times, want %d", i.count(), want)
+			t.Errorf("got %d requests to the issuer, want %d", i.count(), want)
 		}
 	}
 	for range 3 {
-		b.accepted(t, "the known key", old())
+		b.accepts(t, "the known key", old())
 	}
 	asked(1)
 	for n := range 5 {
-		b.refused(t, "an invented key", i.sign(t, "ES256", "p256", members{"kid": fmt.Sprint("invented-", n)}, b.houseClaims()))
+		b.rejects(t, "an invented key", i.sign(t, "ES256", "p256", members{"kid": fmt.Sprint("invented-", n)}, b.externalClaims()))
 	}
 	asked(1) // it was just read
 	b.now = b.now.Add(30 * time.Second)
-	b.refused(t, "a key that is not there yet", fresh())
+	b.rejects(t, "a key that is not there yet", fresh())
 	asked(2)
 	i.publish(t, "p256", "ed")
 	b.now = b.now.Add(30 * time.Second)
-	b.accepted(t, "a new key", fresh())
+	b.accepts(t, "a new key", fresh())
 	asked(3)
 	for _, failure := range []struct {
 		status int
@@ -334,33 +334,33 @@ func TestTrustedKeysAreKept(t *testing.T) {
 		{200, `{"keys":[` + strings.Repeat(" ", 200<<10) + `]}`},
 		{200, `{"keys":[` + strings.Repeat("{},", 100) + `{}]}`},
 	} {
-		i.answer(failure.status, failure.body)
-		b.now = b.now.Add(20 * time.Minute) // the set is old
-		b.accepted(t, "while the issuer is away", old())
-		b.accepted(t, "while the issuer is away", fresh())
+		i.respond(failure.status, failure.body)
+		b.now = b.now.Add(20 * time.Minute) // the set is stale
+		b.accepts(t, "while the issuer is unavailable", old())
+		b.accepts(t, "while the issuer is unavailable", fresh())
 	}
-	elsewhere := newIssuer(t) // it would answer, and is not the one that is trusted
+	elsewhere := newIssuer(t) // it would respond, and is not trusted
 	i.redirect(elsewhere.URL)
 	b.now = b.now.Add(20 * time.Minute)
-	b.accepted(t, "while the issuer sends elsewhere", old())
+	b.accepts(t, "while the issuer redirects", old())
 	if elsewhere.count() > 0 {
 		t.Error("a redirect was followed")
 	}
 	i.publish(t, "ed")
 	b.now = b.now.Add(20 * time.Minute)
-	b.refused(t, "a key that was taken back", old())
+	b.rejects(t, "a withdrawn key", old())
 	i.Close()
 	b.now = b.now.Add(20 * time.Minute)
-	b.accepted(t, "nobody answers", fresh())
+	b.accepts(t, "no response", fresh())
 	if _, err := b.verifier.Verify(t.Context(), old()); !errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("an unknown key while nobody answers: %v", err)
+		t.Errorf("an unknown key without a response: got %v, want ErrUnavailable", err)
 	}
-	cold := newBench(t, i.config("EdDSA"))
+	cold := newPlatform(t, i.config("EdDSA"))
 	cold.now = b.now
 	if got, err := cold.authorizer.Invoke(t.Context(), event(t, "Bearer "+fresh())); err == nil {
-		t.Errorf("without keys the authorizer answers %s", got)
+		t.Errorf("without keys the authorizer returns %s, want an error", got)
 	}
-	b.accepted(t, "the platform's own tokens", b.mint(t, gatewayOne()))
+	b.accepts(t, "the platform's own tokens", b.mint(t, gatewayOne()))
 }
 
 // TestUnusableKeys publishes keys that must not be used.
@@ -395,22 +395,23 @@ func TestUnusableKeys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		i.answer(http.StatusOK, string(raw))
-		b := newBench(t, i.config("RS256", "EdDSA"))
-		b.accepted(t, "beside one "+name, i.sign(t, "EdDSA", "ed", nil, b.houseClaims()))
-		b.refused(t, name, i.sign(t, "RS256", "rsa", nil, b.houseClaims()))
+		i.respond(http.StatusOK, string(raw))
+		b := newPlatform(t, i.config("RS256", "EdDSA"))
+		b.accepts(t, "beside one "+name, i.sign(t, "EdDSA", "ed", nil, b.externalClaims()))
+		b.rejects(t, name, i.sign(t, "RS256", "rsa", nil, b.externalClaims()))
 	}
-	short, err := rsa.GenerateKey(rand.Reader, 1024) // it is to be refused
+	short, err := rsa.GenerateKey(rand.Reader, 1024) // too short, to be rejected
 	if err != nil {
 		t.Fatal(err)
 	}
 	i.keys["short"] = short
-	i.answer(http.StatusOK, string(mustJSON(t, members{"keys": []members{publicJWK(t, "short", &short.PublicKey), good}})))
-	weak := newBench(t, i.config("RS256"))
-	weak.refused(t, "a modulus of 1024 bits", i.sign(t, "RS256", "short", nil, weak.houseClaims()))
-	i.answer(http.StatusOK, string(mustJSON(t, members{"keys": []members{with(good, members{"alg": "RS256", "key_ops": []string{"verify"}})}})))
-	b := newBench(t, i.config("RS256"))
-	b.accepted(t, "the key as it should be", i.sign(t, "RS256", "rsa", nil, b.houseClaims()))
+	i.respond(http.StatusOK, string(mustJSON(t, members{"keys": []members{publicJWK(t, "short", &short.PublicKey), good}})))
+	weak := newPlatform(t, i.config("RS256"))
+	weak.rejects(t, "a modulus of 1024 bits", i.sign(t, "RS256", "short", nil, weak.externalClaims()))
+	usable := with(good, members{"alg": "RS256", "key_ops": []string{"verify"}})
+	i.respond(http.StatusOK, string(mustJSON(t, members{"keys": []members{usable}})))
+	b := newPlatform(t, i.config("RS256"))
+	b.accepts(t, "the key as it should be", i.sign(t, "RS256", "rsa", nil, b.externalClaims()))
 }
 
 func mustJSON(t *testing.T, v any) []byte {
@@ -422,16 +423,20 @@ func mustJSON(t *testing.T, v any) []byte {
 	return raw
 }
 
-func TestParsePublicKeyRefuses(t *testing.T) {
+func TestParsePublicKeyRejects(t *testing.T) {
 	t.Parallel()
 	i := newIssuer(t)
 	good := publicJWK(t, "p256", i.keys["p256"].Public())
 	x, _ := good["x"].(string)
 	for name, key := range map[string]any{
-		"another curve": publicJWK(t, "p384", i.keys["p384"].Public()), "RSA": publicJWK(t, "r", i.keys["rsa+/="].Public()), "Ed25519": publicJWK(t, "ed", i.keys["ed"].Public()),
-		"not on the curve": with(good, members{"y": x}), "the point at infinity": with(good, members{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}),
-		"short x": with(good, members{"x": x[:42]}), "long x": with(good, members{"x": x + "AAAA"}), "no y": with(good, members{"y": nil}), "another name of the curve": with(good, members{"crv": "p-256"}),
-		"private": with(good, members{"d": x}), "for encryption": with(good, members{"use": "enc"}), "another algorithm": with(good, members{"alg": "ES384"}), "a list": []members{good}, "null": nil,
+		"another curve": publicJWK(t, "p384", i.keys["p384"].Public()), "RSA": publicJWK(t, "r", i.keys["rsa+/="].Public()),
+		"Ed25519":               publicJWK(t, "ed", i.keys["ed"].Public()),
+		"not on the curve":      with(good, members{"y": x}),
+		"the point at infinity": with(good, members{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))}),
+		"short x":               with(good, members{"x": x[:42]}), "long x": with(good, members{"x": x + "AAAA"}),
+		"no y": with(good, members{"y": nil}), "another name of the curve": with(good, members{"crv": "p-256"}),
+		"private": with(good, members{"d": x}), "for encryption": with(good, members{"use": "enc"}),
+		"another algorithm": with(good, members{"alg": "ES384"}), "a list": []members{good}, "null": nil,
 		"oversized": with(good, members{"x5c": strings.Repeat("A", token.MaxTokenBytes)}),
 	} {
 		if _, id, err := token.ParsePublicKey(mustJSON(t, key)); !errors.Is(err, telemetry.ErrInvalid) {

@@ -21,11 +21,10 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Project Wycheproof's vectors: signatures and keys that careless verifiers got
-// wrong. Each test counts what it tried, so that a selection that became empty, or a
-// file that changed, is seen.
+// Project Wycheproof's vectors: signatures and keys that other implementations got wrong.
+// Each test counts what it tested, so that an empty selection or a changed file is noticed.
 
-// vectors are one file, without the members that no test here reads.
+// vectors is a file of vectors, with the members that the tests read.
 type vectors struct {
 	NumberOfTests int
 	TestGroups    []struct {
@@ -66,7 +65,7 @@ func readVectors(tb testing.TB, name string) vectors {
 		}
 	}
 	if n == 0 || n != v.NumberOfTests {
-		tb.Fatalf("%s: %d vectors, the file speaks of %d", name, n, v.NumberOfTests)
+		tb.Fatalf("%s: %d vectors, want %d as the file says", name, n, v.NumberOfTests)
 	}
 	return v
 }
@@ -80,16 +79,16 @@ func unhex(tb testing.TB, text string) []byte {
 	return raw
 }
 
-func tried(t *testing.T, want, got map[string]int) {
+func tested(t *testing.T, want, got map[string]int) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("what was tried (-want +got):\n%s", diff)
+		t.Errorf("counts differ (-want +got):\n%s", diff)
 	}
 }
 
 // TestWycheproofES256: r and s of 32 bytes each, as a JWS has them, through the checks of
-// the platform's own tokens and of a trusted issuer's. The keys go through a JWK, as a
-// gateway registers its own.
+// the platform's own tokens and of a trusted issuer's. The keys are parsed from a JWK, as a
+// gateway's.
 func TestWycheproofES256(t *testing.T) {
 	t.Parallel()
 	counts := make(map[string]int)
@@ -120,7 +119,7 @@ func TestWycheproofES256(t *testing.T) {
 			if own == nil {
 				own = verifyES256(c, key)
 			} else {
-				counts["refused before a key is looked for"]++
+				counts["rejected before the key look-up"]++
 			}
 			for who, err := range map[string]error{"own": own, "trusted": jwk{key: key}.verify(method, c)} {
 				if (err == nil) != v.valid() || err != nil && !errors.Is(err, telemetry.ErrInvalid) {
@@ -130,11 +129,11 @@ func TestWycheproofES256(t *testing.T) {
 			counts[v.Result]++
 		}
 	}
-	tried(t, map[string]int{"keys": 112, "keys as JWK": 103, "valid": 173, "invalid": 89, "refused before a key is looked for": 71}, counts)
+	tested(t, map[string]int{"keys": 112, "keys as JWK": 103, "valid": 173, "invalid": 89, "rejected before the key look-up": 71}, counts)
 }
 
-// verifyJWS is what Verify does with a trusted issuer's token, but for what the claims
-// say: the vectors' payloads are no claims.
+// verifyJWS verifies as Verify does for a trusted issuer, without the claims: the vectors'
+// payloads are not claims.
 func verifyJWS(text string, set []byte, algorithms ...string) error {
 	keys, err := parseJWKS(set)
 	if err != nil {
@@ -167,7 +166,7 @@ func setOf(public json.RawMessage) []byte {
 	}
 }
 
-// headerAlgorithm is the alg of a JWS, or what stands for it when it has none.
+// headerAlgorithm returns the alg of a JWS, or a description if it has none.
 func headerAlgorithm(text string) string {
 	header, _, _ := strings.Cut(text, ".")
 	raw, err := decode(header)
@@ -186,13 +185,13 @@ func headerAlgorithm(text string) string {
 }
 
 // TestWycheproofJWSPinned: with ES256 alone, as the platform's own tokens and the gateways'
-// assertions are, every valid JWS of ES256 is taken and nothing else: no invalid one, and
+// assertions are, every valid JWS of ES256 is accepted and nothing else: no invalid one, and
 // no valid one of another algorithm. None of them is a token, or an assertion.
 func TestWycheproofJWSPinned(t *testing.T) {
 	t.Parallel()
 	own := ownVerifier(t)
 	for name, want := range map[string]map[string]int{
-		"json_web_signature_test.json": {"taken": 2, "ES256, invalid": 33, "other, valid": 44, "other, invalid": 322},
+		"json_web_signature_test.json": {"accepted": 2, "ES256, invalid": 33, "other, valid": 44, "other, invalid": 322},
 		"json_web_key_test.json":       {"ES256, invalid": 6, "other, valid": 5, "other, invalid": 15},
 	} {
 		counts := make(map[string]int)
@@ -208,7 +207,7 @@ func TestWycheproofJWSPinned(t *testing.T) {
 				}
 				switch {
 				case err == nil:
-					counts["taken"]++
+					counts["accepted"]++
 				case es256:
 					counts["ES256, "+v.Result]++
 				default:
@@ -216,11 +215,11 @@ func TestWycheproofJWSPinned(t *testing.T) {
 				}
 			}
 		}
-		tried(t, want, counts)
+		tested(t, want, counts)
 	}
 }
 
-// ownVerifier knows the key of the vectors for ES256 as the platform's own.
+// ownVerifier returns a Verifier whose own key is that of the vectors for ES256.
 func ownVerifier(t *testing.T) *Verifier {
 	t.Helper()
 	now := func() time.Time { return time.Date(2026, 11, 23, 9, 10, 0, 0, time.UTC) }
@@ -243,10 +242,10 @@ func ownVerifier(t *testing.T) *Verifier {
 	return nil
 }
 
-// TestWycheproofJWS: with all algorithms that an issuer of another house can be
-// configured with, what is taken is what the vectors call valid. What is refused beside:
-//   - shared secrets: they are never taken;
-//   - a header with characters that base64url does not have, which some decoders pass over;
+// TestWycheproofJWS: with all algorithms that can be configured for a trusted issuer, only
+// what the vectors call valid is accepted. These valid ones are rejected too:
+//   - shared secrets, which are never accepted;
+//   - a header with characters outside base64url, which some decoders ignore;
 //   - an empty payload: the claims are the payload;
 //   - a key that names another algorithm than the token's (RFC 7517, 4.4), or
 //     one that does not exist (ES521).
@@ -254,23 +253,24 @@ func TestWycheproofJWS(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]map[string]int{
 		"json_web_signature_test.json": {
-			"taken": 26, "refused": 355, "shared secret": 9, "unreadable": 1, "empty payload": 6, "the key is for another algorithm": 4,
+			"accepted": 26, "rejected": 355, "shared secret": 9, "unreadable": 1, "empty payload": 6, "the key is for another algorithm": 4,
 		},
-		"json_web_key_test.json": {"taken": 1, "refused": 21, "shared secret": 4},
+		"json_web_key_test.json": {"accepted": 1, "rejected": 21, "shared secret": 4},
 	} {
 		counts := make(map[string]int)
 		for _, g := range readVectors(t, name).TestGroups {
 			for _, v := range g.Tests {
-				err := verifyJWS(v.JWS, setOf(g.Public), "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+				err := verifyJWS(v.JWS, setOf(g.Public),
+					"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 				if err != nil && !errors.Is(err, telemetry.ErrInvalid) || err == nil && !v.valid() {
 					t.Errorf("%s: vector %d, %s, %s: %v", name, v.TcID, v.Comment, v.Result, err)
 				}
 				alg := headerAlgorithm(v.JWS)
 				switch {
 				case err == nil:
-					counts["taken"]++
+					counts["accepted"]++
 				case !v.valid():
-					counts["refused"]++
+					counts["rejected"]++
 				case alg == "unreadable":
 					counts[alg]++
 				case strings.HasPrefix(alg, "HS"):
@@ -284,7 +284,7 @@ func TestWycheproofJWS(t *testing.T) {
 				}
 			}
 		}
-		tried(t, want, counts)
+		tested(t, want, counts)
 	}
 }
 
