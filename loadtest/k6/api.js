@@ -1,12 +1,12 @@
-// What people ask of the API: reads at a constant rate while gateways send, and beside
-// them changes, new tokens and requests that must be refused.
+// Load on the API: reads at a constant rate, while gateways send, and at the same time
+// changes, refreshed tokens and requests that must be rejected.
 //
 //   READS     requests per second (200)
 //   SECONDS   how long, 400 at most (45)
-//   HOURS     of history that is sent first, one reading a second in each of four series (24)
+//   HOURS     of history to send first, one reading per second in each of four series (24)
 //   SETTLE    seconds between the history and the reads (1)
 //
-// See lib/target.js for the others.
+// lib/target.js has the other settings.
 import exec from 'k6/execution';
 import { check, sleep } from 'k6';
 import { gatewayToken, login, refresh } from './lib/access.js';
@@ -21,27 +21,32 @@ const rate = number('READS', 200);
 const seconds = number('SECONDS', 45);
 const hours = number('HOURS', 24);
 const settle = number('SETTLE', 1);
-// The tokens of setup are good for ten minutes.
+// The tokens from setup expire after ten minutes.
 if (seconds + settle > 400) throw new Error('SECONDS and SETTLE: want 400 together at most');
 
 const gateways = 4;
 const machines = 10;
-const device = 'press-01'; // of the first gateway: the one with a history
+const device = 'press-01'; // of the first gateway, which has the history
 const hour = 3600e6; // µs
 
-// What is read, how often of a hundred times, and whether an answer is whole. The big
-// answers are looked into one time in twenty: k6 takes longer to parse one than the
-// platform to make it.
+// The reads, their shares in percent, and the check of a response. Big responses are checked
+// one time in twenty, because k6 takes longer to parse one than the platform to produce it.
 const reads = [
-  { kind: 'latest', share: 25, path: (p) => `${at('sites', p.site, 'latest')}?gateway=${p.gateways[0].name}`, whole: (r) => r.items.length === machines * 10 },
-  { kind: 'hour-raw', share: 15, path: (p) => readings(p, hour, 'raw'), whole: (r) => r.resolution === 'raw' && full(r, 3600), big: true },
-  { kind: 'day-by-minute', share: 15, path: (p) => readings(p, hours * hour, '1m'), whole: (r) => r.resolution === '1m' && full(r, hours * 60), big: true },
-  { kind: 'kpis', share: 5, path: (p) => `${at('sites', p.site, 'kpis')}?gateway=${p.gateways[0].name}`, whole: () => true },
-  { kind: 'anomalies', share: 5, path: (p) => at('sites', p.site, 'anomalies'), whole: (r) => Array.isArray(r.items) },
-  { kind: 'sites', share: 10, path: () => '/v1/sites?limit=50', whole: (r) => r.items.length > 0 },
-  { kind: 'gateways', share: 10, path: (p) => at('sites', p.site, 'gateways'), whole: (r) => r.items.length === gateways },
-  { kind: 'devices', share: 10, path: (p) => devices(p, 0), whole: (r) => r.items.length === machines },
-  { kind: 'device', share: 5, path: (p) => `${devices(p, 0)}/${device}`, whole: (r) => r.name === device },
+  {
+    kind: 'latest', share: 25, path: (p) => `${at('sites', p.site, 'latest')}?gateway=${p.gateways[0].name}`,
+    complete: (r) => r.items.length === machines * 10,
+  },
+  { kind: 'hour-raw', share: 15, path: (p) => readings(p, hour, 'raw'), complete: (r) => r.resolution === 'raw' && full(r, 3600), big: true },
+  {
+    kind: 'day-by-minute', share: 15, path: (p) => readings(p, hours * hour, '1m'),
+    complete: (r) => r.resolution === '1m' && full(r, hours * 60), big: true,
+  },
+  { kind: 'kpis', share: 5, path: (p) => `${at('sites', p.site, 'kpis')}?gateway=${p.gateways[0].name}`, complete: () => true },
+  { kind: 'anomalies', share: 5, path: (p) => at('sites', p.site, 'anomalies'), complete: (r) => Array.isArray(r.items) },
+  { kind: 'sites', share: 10, path: () => '/v1/sites?limit=50', complete: (r) => r.items.length > 0 },
+  { kind: 'gateways', share: 10, path: (p) => at('sites', p.site, 'gateways'), complete: (r) => r.items.length === gateways },
+  { kind: 'devices', share: 10, path: (p) => devices(p, 0), complete: (r) => r.items.length === machines },
+  { kind: 'device', share: 5, path: (p) => `${devices(p, 0)}/${device}`, complete: (r) => r.name === device },
 ];
 
 function readings(plant, span, resolution) {
@@ -50,9 +55,9 @@ function readings(plant, span, resolution) {
   return `${at('sites', plant.site, 'readings')}?${Object.entries(query).map(([k, v]) => `${k}=${encodeURIComponent(v)}`).join('&')}`;
 }
 
-// full holds when there is about one of each: the plant is paused between setup and test.
-function full(answer, due) {
-  return answer.times.length > 0.95 * due;
+// full allows for the pause in the readings between setup and test.
+function full(readings, want) {
+  return readings.times.length > 0.95 * want;
 }
 
 function devices(plant, gateway) {
@@ -60,7 +65,7 @@ function devices(plant, gateway) {
 }
 
 const readers = Math.max(8, Math.ceil(rate / 4));
-// The first seconds, in which functions start and people log in, are a phase of their own.
+// Functions start and people log in during the first seconds, a phase of their own.
 const warm = 5;
 const length = { duration: `${seconds + warm}s`, gracefulStop: '5s' };
 const steady = { ...length, duration: `${seconds}s`, executor: 'constant-arrival-rate', timeUnit: '1s', startTime: `${warm + 1}s` };
@@ -73,7 +78,7 @@ export const options = {
     },
     reads: { ...steady, exec: 'read', rate, preAllocatedVUs: readers, maxVUs: readers },
     changes: { ...steady, exec: 'change', rate: 2, preAllocatedVUs: 2, maxVUs: 8 },
-    strangers: { ...steady, exec: 'beRefused', rate: 4, preAllocatedVUs: 2, maxVUs: 8 },
+    strangers: { ...steady, exec: 'reject', rate: 4, preAllocatedVUs: 2, maxVUs: 8 },
     sessions: { ...length, executor: 'constant-vus', exec: 'stay', vus: 2 },
     ...Object.fromEntries(Array.from({ length: gateways }, (_, i) => [
       `gateway-${i}`, { ...length, executor: 'constant-vus', exec: 'send', vus: 1, env: { GATEWAY: String(i) } },
@@ -90,7 +95,7 @@ export const options = {
     'http_req_duration{kind:me}': ['p(99)<25'],
     'http_req_duration{kind:change}': ['p(99)<50'],
     'http_req_duration{kind:change-stale}': ['p(99)<50'],
-    'http_req_duration{kind:refused}': ['p(99)<25'],
+    'http_req_duration{kind:rejected}': ['p(99)<25'],
     'http_req_duration{kind:refresh}': ['p(99)<50'],
     'http_req_duration{kind:login}': ['p(95)<1000'],
     'http_req_duration{kind:batch}': ['p(99)<25'],
@@ -100,9 +105,9 @@ export const options = {
 export const handleSummary = reporter({
   name: 'api',
   title: 'API',
-  about: `${warm} s up to ${rate} reads/s, then ${seconds} s at that rate: latest of 100 series, one hour raw (3,600 readings), ${hours} h by minute, KPIs, and lists. Beside them ` +
-    `${gateways} gateways that send a batch each second, 2 changes/s with If-Match (one of four from a stale version), 4 requests/s that must be refused, ` +
-    'and two people who refresh their tokens each second.',
+  about: `${warm} s up to ${rate} reads/s, then ${seconds} s at that rate: latest of 100 series, one hour raw (3,600 readings), ` +
+    `${hours} h by minute, KPIs, and lists. At the same time ${gateways} gateways send a batch per second, with 2 changes/s with If-Match ` +
+    '(one of four from a stale version), 4 requests/s that must be rejected, and two people who refresh their tokens every second.',
 });
 
 export async function setup() {
@@ -113,25 +118,25 @@ export async function setup() {
   for (const g of plant.gateways) {
     must('POST', '/v1/telemetry', { kind: 'setup', want: 202, token: g.token.access, body: new Gateway(machines, 0).batch(1).body });
   }
-  plant.gateways.forEach((_, i) => stored(plant, i));
+  plant.gateways.forEach((_, i) => waitStored(plant, i));
   sleep(settle);
   const served = reads.filter(({ kind, path }) => {
-    const answer = call('GET', path(plant), { kind: 'setup', token: plant.people.access, want: [200, 400, 404, 422], timeout: '30s' });
-    if (answer.status !== 200) plant.left.push(`${kind} (answered with ${answer.status})`);
-    return answer.status === 200;
+    const response = call('GET', path(plant), { kind: 'setup', token: plant.people.access, want: [200, 400, 404, 422], timeout: '30s' });
+    if (response.status !== 200) plant.left.push(`${kind} (status ${response.status})`);
+    return response.status === 200;
   });
   plant.deck = served.flatMap(({ kind, share }) => Array(share).fill(kind));
   return plant;
 }
 
-// stored waits until a gateway's devices are known: what is accepted is stored soon after.
-function stored(plant, gateway) {
+// waitStored waits until a gateway's devices exist: the first events are then stored.
+function waitStored(plant, gateway) {
   for (let tries = 0; tries < 300; tries++) {
-    const answer = call('GET', devices(plant, gateway), { kind: 'setup', token: plant.people.access, want: [200, 404] });
-    if (answer.status === 200 && answer.json('items').length >= machines) return;
+    const response = call('GET', devices(plant, gateway), { kind: 'setup', token: plant.people.access, want: [200, 404] });
+    if (response.status === 200 && response.json('items').length >= machines) return;
     sleep(0.2);
   }
-  throw new Error('what the gateways sent is not stored after a minute');
+  throw new Error('the events of the gateways are not stored after a minute');
 }
 
 export function teardown(plant) {
@@ -142,57 +147,60 @@ const readOf = Object.fromEntries(reads.map((r) => [r.kind, r]));
 
 export function read(plant) {
   const i = exec.scenario.iterationInTest;
-  // 37 has no factor in common with the deck's size, so the kinds take turns.
-  const { kind, path, whole, big } = readOf[plant.deck[(i * 37) % plant.deck.length]];
-  const answer = call('GET', path(plant), { kind, token: plant.people.access });
-  if (answer.status === 200 && (!big || Math.random() < 0.05)) check(answer, { [`${kind}: the answer is whole`]: (r) => whole(r.json()) });
+  // 37 and the size of the deck are coprime, so that the kinds take turns.
+  const { kind, path, complete, big } = readOf[plant.deck[(i * 37) % plant.deck.length]];
+  const response = call('GET', path(plant), { kind, token: plant.people.access });
+  if (response.status === 200 && (!big || Math.random() < 0.05)) {
+    check(response, { [`${kind}: the response is complete`]: (r) => complete(r.json()) });
+  }
 }
 
-// change edits a device as a person does: read it, write it back with what was read. No
-// device is edited by two at a time.
+// change edits a device as a person does: it reads the device and writes it back with the
+// ETag. No two users edit the same device at a time.
 export function change(plant) {
   const i = exec.scenario.iterationInTest;
   const path = `${devices(plant, i % gateways)}/${new Gateway(machines, 0).machines[Math.floor(i / gateways) % machines].name}`;
   const token = plant.admin.access;
   const version = call('GET', path, { kind: 'device-before-change', token }).headers.Etag;
-  const put = (kind, match, want) =>
-    call('PUT', path, { kind, token, want, headers: { 'If-Match': match }, body: { title: `Load test ${i}`, description: 'written by a load test' } });
+  const body = { title: `Load test ${i}`, description: 'written by a load test' };
+  const put = (kind, match, want) => call('PUT', path, { kind, token, want, headers: { 'If-Match': match }, body });
   put('change', version, 200);
   if (i % 4 === 3) put('change-stale', version, 412);
 }
 
-// What must not be done, and the answer to it.
-const refused = [
-  (p) => call('PUT', `${devices(p, 0)}/${device}`, { ...not(403, p.people.access), headers: { 'If-Match': '*' }, body: { title: 'mine', description: '' } }),
+// Requests that must be rejected, with the status of the response.
+const any = { 'If-Match': '*' };
+const rejected = [
+  (p) => call('PUT', `${devices(p, 0)}/${device}`, { ...not(403, p.people.access), headers: any, body: { title: 'mine', description: '' } }),
   (p) => call('POST', '/v1/users', { ...not(403, p.people.access), body: { name: 'x', password: 'x', grants: { '*': 'admin' } } }),
   (p) => call('GET', at('sites', 'another-site', 'gateways'), not(404, p.people.access)),
   () => call('GET', '/v1/sites', not(401, '')),
   (p) => call('GET', '/v1/sites', not(403, p.people.access.slice(0, -8) + 'AAAAAAAA')),
   (p) => call('PUT', `${devices(p, 0)}/${device}`, { ...not(428, p.admin.access), body: { title: '', description: '' } }),
-  (p) => call('PUT', `${devices(p, 0)}/${device}`, { ...not(400, p.admin.access), headers: { 'If-Match': '*' }, body: { title: '', site: 'another-site' } }),
+  (p) => call('PUT', `${devices(p, 0)}/${device}`, { ...not(400, p.admin.access), headers: any, body: { title: '', site: 'another-site' } }),
   (p) => call('POST', '/v1/telemetry', { ...not(403, p.people.access), body: '{"events":[]}' }),
 ];
 
 function not(want, token) {
-  return { kind: 'refused', want, token };
+  return { kind: 'rejected', want, token };
 }
 
-export function beRefused(plant) {
-  refused[exec.scenario.iterationInTest % refused.length](plant);
+export function reject(plant) {
+  rejected[exec.scenario.iterationInTest % rejected.length](plant);
 }
 
-// Of this virtual user.
+// State of this virtual user.
 let session = null;
 let gateway = null;
 
-// stay is a person who stays logged in. The first session ends as a stolen one does: a
-// refresh token that is used twice ends them all.
+// stay is a person who stays logged in. The first session is revoked as a stolen one is: a
+// refresh token that is used twice revokes all tokens of its session.
 export function stay(plant) {
   if (session === null) {
     const first = login(plant.viewer.name, plant.viewer.password);
     const second = refresh(first.refresh);
     for (const { refresh: used } of [first, second]) {
-      call('POST', '/v1/refresh', { kind: 'refused', want: 401, body: { refresh_token: used } });
+      call('POST', '/v1/refresh', { kind: 'rejected', want: 401, body: { refresh_token: used } });
     }
     session = login(plant.viewer.name, plant.viewer.password);
   }
@@ -205,7 +213,7 @@ export function send(plant) {
   gateway ??= new Gateway(machines, 1);
   const { body, events } = gateway.batch(1);
   const { token } = plant.gateways[Number(__ENV.GATEWAY)];
-  const answer = call('POST', '/v1/telemetry', { kind: 'batch', want: 202, token: token.access, body });
-  check(answer, { 'batch: all events are accepted': (r) => r.status === 202 && r.json('accepted') === events });
+  const response = call('POST', '/v1/telemetry', { kind: 'batch', want: 202, token: token.access, body });
+  check(response, { 'batch: all events are accepted': (r) => r.status === 202 && r.json('accepted') === events });
   sleep(1);
 }

@@ -1,12 +1,12 @@
-// Gateways that send what their machines report: a ramp up to the rate, then the rate.
+// Load on the ingestion: gateways send their machines' readings, first at a rising rate.
 //
 //   RATE      requests per second when steady (20)
 //   SECONDS   how long it is steady (45); the ramp takes a third of that
 //   MACHINES  behind each gateway, of 10 metrics each (10)
 //   SAMPLES   of each series in one batch (10): 1,000 events a batch with these
-//   RENEW     seconds after which every fourth gateway asks for a new token (10)
+//   RENEW     seconds after which every fourth gateway gets a new token (10)
 //
-// See lib/target.js for the others.
+// lib/target.js has the other settings.
 import exec from 'k6/execution';
 import { check } from 'k6';
 import { Counter, Rate } from 'k6/metrics';
@@ -24,8 +24,8 @@ const samples = number('SAMPLES', 10);
 const renewAfter = number('RENEW', 10) * 1000;
 const ramp = Math.ceil(seconds / 3);
 const perBatch = machines * 10 * samples;
-// A gateway has one request under way at a time, as a real one: so many virtual users,
-// so many gateways.
+// A gateway has one request in flight at a time, as a real one: there is a gateway for each
+// virtual user.
 const gateways = Math.max(4, Math.ceil(rate));
 const badEvery = 50;
 const due = rate * seconds * (1 - 1 / badEvery) * perBatch;
@@ -55,7 +55,7 @@ export const options = {
     'http_req_duration{kind:batch,phase:steady}': ['p(95)<15', 'p(99)<25'],
     'http_req_duration{kind:batch-gzip,phase:steady}': ['p(95)<15', 'p(99)<25'],
     'http_req_duration{kind:part-bad,phase:steady}': ['p(99)<50'],
-    'http_req_duration{kind:refused,phase:steady}': ['p(99)<25'],
+    'http_req_duration{kind:rejected,phase:steady}': ['p(99)<25'],
     'http_req_duration{kind:token}': ['p(99)<50'],
   },
 };
@@ -63,8 +63,9 @@ export const options = {
 export const handleSummary = reporter({
   name: 'ingest',
   title: 'Ingest',
-  about: `${gateways} gateways of ${machines} machines, ${perBatch} events a batch; ${ramp} s up to ${rate} requests/s, then ${seconds} s at that rate. ` +
-    `Every second batch is gzipped, one request in ${badEvery} is bad on purpose. Each gateway signs for its own token; every fourth renews it all the time.`,
+  about: `${gateways} gateways of ${machines} machines, ${perBatch} events per batch; ${ramp} s up to ${rate} requests/s, ` +
+    `then ${seconds} s at that rate. Every second batch is compressed with gzip, one request in ${badEvery} is invalid on purpose. ` +
+    'Each gateway signs assertions for its own tokens; every fourth renews its token all the time.',
   rates: [{ metric: 'events_accepted{phase:steady}', label: 'events accepted per second, steady', seconds, due: due / seconds }],
 });
 
@@ -76,7 +77,7 @@ export function teardown(plant) {
   close(plant);
 }
 
-// Of this virtual user.
+// State of this virtual user.
 let me = null;
 
 export async function send(plant) {
@@ -95,31 +96,32 @@ export async function send(plant) {
 }
 
 function post(kind, want, body, more = {}) {
-  return call('POST', '/v1/telemetry', { kind, want, body, token: me.token.access, tags: { phase: exec.scenario.name }, name: 'POST /v1/telemetry', ...more });
+  const tags = { phase: exec.scenario.name };
+  return call('POST', '/v1/telemetry', { kind, want, body, token: me.token.access, tags, name: 'POST /v1/telemetry', ...more });
 }
 
 function good(zip) {
   const { body, events } = me.gateway.batch(samples);
-  const answer = zip ? post('batch-gzip', 202, body, { compression: 'gzip' }) : post('batch', 202, body);
-  count(answer, events, 0);
+  const response = zip ? post('batch-gzip', 202, body, { compression: 'gzip' }) : post('batch', 202, body);
+  count(response, events, 0);
 }
 
-// count adds what was accepted, and checks that it is what was sent.
-function count(answer, events, rejected) {
-  const said = answer.status === 202 ? answer.json() : { accepted: 0, rejected: 0 };
-  accepted.add(said.accepted, { phase: exec.scenario.name });
-  counted.add(check(answer, { 'accepted and rejected are counted': () => said.accepted === events && said.rejected === rejected }));
+// count counts the accepted events, and checks the numbers of accepted and rejected ones.
+function count(response, events, rejected) {
+  const got = response.status === 202 ? response.json() : { accepted: 0, rejected: 0 };
+  accepted.add(got.accepted, { phase: exec.scenario.name });
+  counted.add(check(response, { 'accepted and rejected are counted': () => got.accepted === events && got.rejected === rejected }));
 }
 
-// What gateways do wrong, and the answer to each.
+// Invalid requests of gateways, with the status of the response.
 const bad = [
-  () => post('refused', 400, '{"events":[{"device":"press-01","metric":"speed","time":NaN}]}'),
-  () => post('refused', 400, '{"readings":[]}'),
-  () => post('refused', 415, 'device,metric,time,value', { headers: { 'Content-Type': 'text/csv' } }),
-  () => post('refused', 400, 'this is not gzip', { headers: { 'Content-Encoding': 'gzip' } }),
-  () => post('refused', 401, '{"events":[]}', { token: '' }),
-  () => post('refused', 403, '{"events":[]}', { token: me.token.access.slice(0, -8) + 'AAAAAAAA' }),
-  () => post('refused', 422, '{"events":[{"device":"press-01","metric":"speed","time":"yesterday","value":1}]}'),
+  () => post('rejected', 400, '{"events":[{"device":"press-01","metric":"speed","time":NaN}]}'),
+  () => post('rejected', 400, '{"readings":[]}'),
+  () => post('rejected', 415, 'device,metric,time,value', { headers: { 'Content-Type': 'text/csv' } }),
+  () => post('rejected', 400, 'this is not gzip', { headers: { 'Content-Encoding': 'gzip' } }),
+  () => post('rejected', 401, '{"events":[]}', { token: '' }),
+  () => post('rejected', 403, '{"events":[]}', { token: me.token.access.slice(0, -8) + 'AAAAAAAA' }),
+  () => post('rejected', 422, '{"events":[{"device":"press-01","metric":"speed","time":"yesterday","value":1}]}'),
   () => {
     const { body, events } = me.gateway.batch(1);
     count(post('part-bad', 202, body.replace(/]}$/, ',{"device":"press-01","metric":"speed","value":1}]}')), events, 1);

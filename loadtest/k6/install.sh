@@ -1,10 +1,10 @@
 #!/bin/sh
-# Provides k6 in a folder of its own, for the load tests:
+# Installs k6 as DIR/bin/k6, for the load tests:
 #
-#   loadtest/k6/install.sh DIR     afterwards DIR/bin/k6
+#   loadtest/k6/install.sh DIR
 #
-# A k6 of version 1 or later on the PATH is used as it is. Otherwise the version of
-# module/go.mod is built from its source, checked against module/go.sum.
+# If a k6 of version 1 or later is on the PATH, it is linked. Otherwise the version of
+# module/go.mod is built from source, verified against module/go.sum.
 set -eu
 
 [ $# -eq 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
@@ -24,8 +24,7 @@ if found=$(command -v k6); then
 	esac
 fi
 
-# The stamp names the recipe and the sources; change the recipe's number whenever
-# what follows changes.
+# The stamp identifies recipe and sources; increase the number when the commands below change.
 stamp="k6 recipe 1 $(cat "$module/go.mod" "$module/go.sum" | sha256sum)"
 if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ] && [ -x "$dir/bin/k6" ]; then
 	exit 0

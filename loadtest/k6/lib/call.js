@@ -1,10 +1,10 @@
-// Requests with what the report needs: a kind, and the statuses that are right.
+// Requests with the kind and the expected statuses, for the report.
 import http from 'k6/http';
 import { check } from 'k6';
 import { target } from './target.js';
 
-// call sends one request. Of its options, kind names the row of the report, want is the
-// status or statuses that are right (200 by default): any other counts as failed.
+// call sends one request. Of its options, kind names the row of the report, and want is the
+// expected status or statuses (200 by default): any other counts as failed.
 export function call(method, path, { body, headers = {}, kind, want = 200, token, tags = {}, timeout = '10s', compression, name } = {}) {
   const wanted = Array.isArray(want) ? want : [want];
   const all = { ...headers };
@@ -19,23 +19,23 @@ export function call(method, path, { body, headers = {}, kind, want = 200, token
     responseCallback: http.expectedStatuses(...wanted),
   };
   if (compression) params.compression = compression;
-  const answer = http.request(method, target + path, payload, params);
-  check(answer, { [`${kind}: ${wanted.join(' or ')}`]: (r) => wanted.includes(r.status) });
-  return answer;
+  const response = http.request(method, target + path, payload, params);
+  check(response, { [`${kind}: ${wanted.join(' or ')}`]: (r) => wanted.includes(r.status) });
+  return response;
 }
 
-// must is call for what the rest depends on: it throws when the answer is another.
+// must is like call, but throws if the status is not the expected one.
 export function must(method, path, options) {
-  const answer = call(method, path, options);
+  const response = call(method, path, options);
   const want = [].concat(options.want ?? 200);
-  if (!want.includes(answer.status)) {
-    const said = answer.status === 0 ? answer.error : String(answer.body).slice(0, 300);
-    throw new Error(`${method} ${path}: ${answer.status}, want ${want.join(' or ')}: ${said}`);
+  if (!want.includes(response.status)) {
+    const detail = response.status === 0 ? response.error : String(response.body).slice(0, 300);
+    throw new Error(`${method} ${path}: ${response.status}, want ${want.join(' or ')}: ${detail}`);
   }
-  return answer;
+  return response;
 }
 
-// at writes a path of names.
+// at returns the path of names, escaped.
 export function at(...names) {
   return '/v1/' + names.map(encodeURIComponent).join('/');
 }

@@ -1,17 +1,18 @@
-// What happened before the test: one reading a second in a few series of one machine.
+// History before the test: one reading per second in a few series of one machine.
 import { must } from './call.js';
 import { Machine, metrics } from './machines.js';
 
 const perBatch = 10000;
-const kept = ['temperature', 'vibration', 'motor_current', 'power'];
+const names = ['temperature', 'vibration', 'motor_current', 'power'];
 
-// history sends so many hours that end at the given time in ms.
+// history sends the given number of hours, which end at until (ms).
 export function history(token, hours, until) {
   const machine = new Machine(0);
-  const columns = kept.map((name) => metrics.indexOf(name));
+  const columns = names.map((name) => metrics.indexOf(name));
   let parts = [];
   const send = () => {
-    if (parts.length > 0) must('POST', '/v1/telemetry', { kind: 'setup', token, want: 202, body: `{"events":[${parts.join(',')}]}`, compression: 'gzip', timeout: '30s' });
+    const body = `{"events":[${parts.join(',')}]}`;
+    if (parts.length > 0) must('POST', '/v1/telemetry', { kind: 'setup', token, want: 202, body, compression: 'gzip', timeout: '30s' });
     parts = [];
   };
   for (let time = until - hours * 3600 * 1000; time < until; time += 1000) {

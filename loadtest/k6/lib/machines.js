@@ -1,6 +1,8 @@
-// Machines whose signals hang together: load drives the current, the current heats the
-// motor, speed makes vibration, flow and power, and the counters only ever grow.
-export const metrics = ['state', 'cycle_count', 'good_count', 'temperature', 'vibration', 'pressure', 'motor_current', 'flow', 'speed', 'power'];
+// Simulated machines whose signals depend on each other: the load determines the current
+// and the speed, the current heats the motor, and the counters never decrease.
+export const metrics = [
+  'state', 'cycle_count', 'good_count', 'temperature', 'vibration', 'pressure', 'motor_current', 'flow', 'speed', 'power',
+];
 
 const kinds = ['press', 'pump', 'mill', 'mixer'];
 const RUNNING = 0;
@@ -20,7 +22,7 @@ export class Machine {
     this.prefixes = metrics.map((m) => `{"device":"${this.name}","metric":"${m}","time":`);
   }
 
-  // step moves on by some seconds and returns the values in the order of metrics.
+  // step advances by some seconds and returns the values in the order of metrics.
   step(seconds) {
     const r = this.random;
     const chance = r();
@@ -48,24 +50,24 @@ export class Machine {
   }
 }
 
-// Gateway writes batches of its machines' events. The times of a series only ever grow,
-// so every event is new.
+// Gateway writes batches of its machines' events. The times of a series always increase, so
+// that every event is new.
 export class Gateway {
-  // salt, 0 to 999, keeps apart those who write for the same gateway.
+  // salt, 0 to 999, distinguishes virtual users that send as the same gateway.
   constructor(machines, salt, random = Math.random) {
     this.machines = Array.from({ length: machines }, (_, i) => new Machine(i, random));
     this.salt = salt % 1000;
     this.last = 0;
   }
 
-  // batch returns the JSON of so many samples of each series, the last taken now.
+  // batch returns JSON with the given number of samples of each series, the last one at now.
   batch(samples, now = Date.now()) {
     const period = Math.max(1, Math.min(1000, Math.floor((now - this.last) / samples)));
     let time = Math.max(this.last, now - samples * period);
     const parts = [];
     for (let s = 0; s < samples; s++) {
       time += period;
-      // Integers of microseconds: below 2^53 until the year 2255.
+      // Microseconds are below 2^53 until the year 2255.
       const stamp = time * 1000 + this.salt;
       for (const machine of this.machines) {
         const values = machine.step(period / 1000);

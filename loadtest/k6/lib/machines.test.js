@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Gateway, Machine, metrics } from './machines.js';
 
-// A generator that gives the same each time (Park and Miller).
+// A reproducible generator (Park and Miller).
 function seeded(seed) {
   return () => (seed = (seed * 48271) % 2147483647) / 2147483647;
 }
@@ -21,7 +21,7 @@ test('every event is new, in order, and well formed', () => {
       for (const { device, metric, time, value } of parsed) {
         assert.ok(Number.isSafeInteger(time) && Number.isFinite(value), `${device} ${metric} ${time} ${value}`);
         const series = `${device} ${metric}`;
-        // The two speak for the same gateway: that is what the salt is for.
+        // Both send as the same gateway, with another salt.
         assert.ok(!seen.has(`${series} ${time}`), `${series} twice at ${time}`);
         seen.add(`${series} ${time}`);
         assert.ok(time > (last.get(`${g} ${series}`) ?? 0), `${series} goes back at ${time}`);
@@ -31,7 +31,7 @@ test('every event is new, in order, and well formed', () => {
   }
 });
 
-test('a machine that is idle makes nothing, and counters only grow', () => {
+test('an idle machine produces nothing, and counters never decrease', () => {
   const machine = new Machine(0, seeded(7));
   let before = machine.step(1);
   const states = new Set();

@@ -1,10 +1,9 @@
-// A plant of its own for one run: a site, gateways with their keys, a viewer. Nothing
-// of another site is touched.
+// The plant of one run: a site of its own, gateways with their keys, and a viewer.
 import { login, newKey } from './access.js';
 import { at, call, must } from './call.js';
 import { needed } from './target.js';
 
-// open makes the plant. Its names hold the time, so that every run's are new.
+// open creates the plant. Its names contain the time, so that they are new in each run.
 export async function open({ gateways, viewer = false }) {
   const metadata = must('GET', '/.well-known/oauth-authorization-server', { kind: 'setup' }).json();
   const admin = login(needed('ADMIN_NAME'), needed('ADMIN_PASSWORD'));
@@ -21,14 +20,14 @@ export async function open({ gateways, viewer = false }) {
   }
   if (viewer) {
     const [name, password] = [`${site}-viewer`, crypto.randomUUID()];
-    const made = create('/v1/users', { name, password, grants: { [site]: 'viewer' } });
-    plant.viewer = { id: made.json('id'), name, password };
+    const created = create('/v1/users', { name, password, grants: { [site]: 'viewer' } });
+    plant.viewer = { id: created.json('id'), name, password };
   }
   return plant;
 }
 
-// close takes the plant's rights away. Its site and its readings stay: the platform
-// forgets nothing.
+// close revokes the plant's gateways and disables its viewer. The site and its readings
+// remain, because the platform deletes nothing.
 export function close(plant) {
   const { access: token } = login(needed('ADMIN_NAME'), needed('ADMIN_PASSWORD'));
   const any = { 'If-Match': '*' };

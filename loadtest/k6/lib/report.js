@@ -1,15 +1,14 @@
-// The report of a run, in Markdown for the terminal and for keeping, and in HTML: one
-// file that asks nothing of any host. It shows what is in the summary that k6 hands
-// over; setup's data, which hold keys, are not.
+// The report of a run from k6's summary, in Markdown and as one HTML file without external
+// resources. It omits the data of setup, which contain keys.
 //
 //   OUT          folder for NAME.json, NAME.md and NAME.html
 //   FACTS        JSON object of facts about the run, {"machine": "…"}
-//   REPORT_WITH  files NAME.json of earlier runs, separated by commas: their parts come
-//                first, and the whole is written as report.md and report.html too
+//   REPORT_WITH  files NAME.json of earlier runs, separated by commas: report.md and
+//                report.html contain these, followed by this run
 
-// reporter returns the handleSummary of a script; see model for what it is told.
+// reporter returns the handleSummary of a script; model documents the parameter.
 export function reporter(script) {
-  // open works only while a script is loaded.
+  // open works only in the init context.
   const earlier = (__ENV.REPORT_WITH || '').split(',').filter(Boolean).map((path) => JSON.parse(open(path)));
   return (data) => {
     const facts = JSON.parse(__ENV.FACTS || '{}');
@@ -29,8 +28,8 @@ export function reporter(script) {
 
 const durations = /^http_req_duration\{(.*)\}$/;
 
-// model reduces k6's summary to what the report shows. script is {name, title, about,
-// rates: [{metric, label, seconds, due}]}: counters shown as so many per second.
+// model returns the content of the report from k6's summary. script is {name, title, about,
+// rates: [{metric, label, seconds, due}]}; rates are counters to show per second.
 export function model(script, data) {
   const metrics = data.metrics || {};
   const requests = [];
@@ -43,7 +42,7 @@ export function model(script, data) {
     const tags = durations.exec(name);
     if (name.endsWith('{expected_response:true}')) continue; // k6 adds it
     if (!seen) {
-      // A limit on what never happened proves nothing.
+      // A threshold of a metric without samples proves nothing.
       if (states.length > 0) never.push(tags ? readable(tags[1]) : name);
     } else if (tags) {
       requests.push({ kind: readable(tags[1]), ...trend(values), limits: states });
@@ -97,7 +96,7 @@ function checksOf(group) {
   return [...(group.checks || []).map(({ name, passes, fails }) => ({ name, passes, fails })), ...(group.groups || []).flatMap(checksOf)];
 }
 
-// merged adds up what k6 counts by the group in which it was called.
+// merged adds up the checks of all groups by name.
 function merged(checks) {
   const sums = new Map();
   for (const { name, passes, fails } of checks) {
@@ -107,8 +106,8 @@ function merged(checks) {
   return [...sums.values()];
 }
 
-// tables are the parts that Markdown and HTML share: heading, columns, rows; from the
-// second on columns are numbers, unless they are named in text.
+// tables returns the tables of Markdown and HTML. Columns are numbers, except for the first
+// one and those in text.
 function tables(run) {
   const state = (ok) => (ok ? 'met' : 'NOT MET');
   return [
@@ -117,7 +116,7 @@ function tables(run) {
       rows: run.rates.map((r) => [r.label, thousands(r.value), thousands(r.due)]),
     },
     {
-      head: ['requests', 'number', 'p50 ms', 'p95', 'p99', 'p99.9', 'max', 'limit'],
+      head: ['requests', 'number', 'p50 ms', 'p95', 'p99', 'p99.9', 'max', 'threshold'],
       text: [7],
       rows: run.requests.map((r) => [
         r.kind, thousands(r.count), ...[r.p50, r.p95, r.p99, r.p999, r.max].map(ms),
@@ -125,12 +124,12 @@ function tables(run) {
       ]),
     },
     {
-      head: ['measured', 'value', 'limit', ''],
+      head: ['metric', 'value', 'threshold', ''],
       text: [2, 3],
       rows: run.limits.map((l) => [l.metric, l.value, l.limit, state(l.ok)]),
     },
     {
-      head: ['check', 'right', 'wrong'],
+      head: ['check', 'passed', 'failed'],
       rows: run.checks.map((c) => [c.name, thousands(c.passes), thousands(c.fails)]),
     },
   ].filter((table) => table.rows.length > 0);
@@ -138,13 +137,13 @@ function tables(run) {
 
 function notes(run) {
   return [
-    ...(run.left.length > 0 ? [`Left out, as the platform did not serve it: ${run.left.join('; ')}.`] : []),
-    ...(run.never.length > 0 ? [`Never happened in this run: ${run.never.join('; ')}.`] : []),
+    ...(run.left.length > 0 ? [`Not measured, because the platform did not serve it: ${run.left.join('; ')}.`] : []),
+    ...(run.never.length > 0 ? [`No samples in this run: ${run.never.join('; ')}.`] : []),
   ];
 }
 
 function verdict(run) {
-  return `${run.seconds.toFixed(0)} s; ${run.ok ? 'every limit is met' : 'LIMITS ARE NOT MET'}.`;
+  return `${run.seconds.toFixed(0)} s; ${run.ok ? 'all thresholds are met' : 'THRESHOLDS ARE NOT MET'}.`;
 }
 
 function ms(value) {
@@ -156,7 +155,7 @@ function thousands(value) {
   return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
 }
 
-// markdown writes runs, with columns that align as text too.
+// markdown writes runs, with columns aligned in plain text.
 export function markdown(facts, runs) {
   const lines = ['# Load test', '', ...Object.entries(facts).map(([k, v]) => `- ${k}: ${inline(v)}`), ''];
   for (const run of runs) {
@@ -174,7 +173,7 @@ export function markdown(facts, runs) {
   return lines.join('\n');
 }
 
-// inline is text in Markdown: no line breaks, and no tags.
+// inline escapes text for Markdown: no line breaks, and no tags.
 function inline(value) {
   return String(value).replace(/\s+/g, ' ').replace(/<(?=[a-z!/?])/gi, '&lt;');
 }
@@ -189,10 +188,11 @@ th,td{border-bottom:1px solid #d5dae1;padding:.25rem .75rem;text-align:right}th{
 .t{text-align:left}.bad{color:#b3261e;font-weight:600}.good{color:#1d6b3a;font-weight:600}dt{float:left;clear:left;width:8rem;color:#56606e}dd{margin-left:8.5rem}
 @media(prefers-color-scheme:dark){body{background:#12161c;color:#dfe4ea}th,dt{color:#97a3b2}th,td{border-color:#2c343f}.bad{color:#ff8a80}.good{color:#7ad69b}}`;
 
-// html writes the same as one page without scripts and without anything from elsewhere.
+// html writes the same as one page without scripts and external resources.
 export function html(facts, runs) {
   const tag = (name, content, cls) => `<${name}${cls ? ` class="${cls}"` : ''}>${content}</${name}>`;
-  const body = [tag('h1', 'Load test'), tag('dl', Object.entries(facts).map(([k, v]) => tag('dt', escaped(k)) + tag('dd', escaped(v))).join(''))];
+  const header = Object.entries(facts).map(([k, v]) => tag('dt', escaped(k)) + tag('dd', escaped(v)));
+  const body = [tag('h1', 'Load test'), tag('dl', header.join(''))];
   for (const run of runs) {
     body.push(tag('h2', escaped(run.title)), tag('p', escaped(run.about)), tag('p', escaped(verdict(run)), run.ok ? 'good' : 'bad'));
     for (const { head, rows, text = [] } of tables(run)) {

@@ -12,7 +12,7 @@ const script = {
 };
 const { reporter, model } = await import('./report.js');
 
-// written runs a script's handleSummary after an earlier script's, as k6 does.
+// written runs a script's handleSummary after that of an earlier script.
 function written() {
   globalThis.open = (path) => {
     assert.equal(path, '/earlier.json');
@@ -23,29 +23,30 @@ function written() {
 
 test('the report of a summary is the golden one', () => {
   const out = written();
-  assert.deepEqual(Object.keys(out), ['stdout', ...['golden.json', 'golden.md', 'golden.html', 'report.md', 'report.html'].map((name) => `/out/${name}`)]);
+  const files = ['golden.json', 'golden.md', 'golden.html', 'report.md', 'report.html'];
+  assert.deepEqual(Object.keys(out), ['stdout', ...files.map((name) => `/out/${name}`)]);
   for (const name of ['golden.json', 'report.md', 'report.html']) {
     const file = new URL(name, folder);
     if (process.env.UPDATE === '1') writeFileSync(file, out[`/out/${name}`]);
-    assert.equal(out[`/out/${name}`], readFileSync(file, 'utf8'), `${name}; UPDATE=1 writes it anew`);
+    assert.equal(out[`/out/${name}`], readFileSync(file, 'utf8'), `${name}; UPDATE=1 rewrites it`);
   }
 });
 
-test('what is secret stays out, and what comes from outside is text', () => {
+test('the report has no secrets, and its content is escaped', () => {
   for (const [name, text] of Object.entries(written())) {
     assert.ok(!text.includes('never-in-a-report'), name);
     if (name.endsWith('.html')) assert.ok(!/<script|https?:|src=/i.test(text), name);
   }
 });
 
-test('a limit that is not met, and one on nothing, are not success', () => {
+test('a missed threshold fails the run, and one without samples is reported', () => {
   const run = model(script, summary());
   assert.equal(run.ok, false);
   assert.deepEqual(run.never, ['events_counted_right', 'part-bad, steady']);
   assert.equal(run.accepted, 1200000);
 });
 
-test('a run that ended in its setup has a report too', () => {
+test('a run that ended in setup has a report', () => {
   const run = model(script, { state: {}, metrics: {} });
   assert.deepEqual([run.rates[0].value, run.requests, run.left], [0, [], []]);
 });

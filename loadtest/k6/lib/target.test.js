@@ -10,7 +10,7 @@ test('load goes to this machine, or to a host that is named twice', () => {
     assert.equal(checked(address, ''), address.replace(/\/$/, ''));
   }
   assert.equal(checked('https://api.example.org', 'API.example.org'), 'https://api.example.org');
-  const refused = [
+  const rejected = [
     ['https://api.example.org', ''],
     ['https://api.example.org', 'example.org'],
     ['http://api.example.org', 'api.example.org'],
@@ -25,7 +25,7 @@ test('load goes to this machine, or to a host that is named twice', () => {
     ['127.0.0.1:8080', ''],
     ['', ''],
   ];
-  for (const [address, allowed] of refused) assert.throws(() => checked(address, allowed), /TARGET/, address);
+  for (const [address, allowed] of rejected) assert.throws(() => checked(address, allowed), /TARGET/, address);
 });
 
 test('numbers are positive', () => {
