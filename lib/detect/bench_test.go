@@ -11,17 +11,18 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// shardOf returns a state of 20,000 series that are so old.
+// shardOf returns a state of 20,000 series with events of so many hours.
 func shardOf(hours int) *State {
 	random := rand.New(rand.NewPCG(1, 2))
 	s := newState(Limits{}.withDefaults())
 	s.clock = start
 	for g := range 20 {
-		own := &gateway{name: telemetry.GatewayID(fmt.Sprintf("gw-%03d", g)), site: "plant"}
+		gw := &gateway{name: telemetry.GatewayID(fmt.Sprintf("gw-%03d", g)), site: "plant"}
 		for m := range 100 {
 			d := &device{name: telemetry.DeviceName(fmt.Sprintf("press-%03d", m))}
 			for k := range 10 {
-				sr := &series{gateway: own, device: d, metric: telemetry.MetricName(fmt.Sprintf("metric_%02d", k)), detector: new(anomaly.Detector)}
+				metric := telemetry.MetricName(fmt.Sprintf("metric_%02d", k))
+				sr := &series{gateway: gw, device: d, metric: metric, detector: new(anomaly.Detector)}
 				for h := range 30 * hours {
 					at := start + telemetry.Micros(h)*120*second
 					sr.value = random.NormFloat64()
@@ -30,16 +31,15 @@ func shardOf(hours int) *State {
 				}
 				d.series = append(d.series, sr)
 			}
-			own.devices = append(own.devices, d)
-			own.series += 10
+			gw.devices = append(gw.devices, d)
+			gw.series += 10
 		}
-		s.add(own)
+		s.add(gw)
 	}
 	return s
 }
 
-// BenchmarkSave encodes and decodes the state of 20,000 series; where the case says
-// so it is compressed as well.
+// BenchmarkSave encodes, decodes and compresses the state of 20,000 series.
 func BenchmarkSave(b *testing.B) {
 	for _, c := range []struct {
 		name  string
@@ -78,15 +78,14 @@ func BenchmarkSave(b *testing.B) {
 	}
 }
 
-// BenchmarkObserve folds batches of 1,000 events, 10 machines with 10 metrics of
-// which 3 are not scored, into the state.
+// BenchmarkObserve folds batches of 1,000 events into the state: of 10 machines with 10
+// metrics each, 3 of them unscored.
 func BenchmarkObserve(b *testing.B) {
 	random := rand.New(rand.NewPCG(3, 4))
 	s := newState(Limits{}.withDefaults())
-	bench := newBench(b, &tape{})
-	s.configure(bench.config.Settings.current)
+	s.configure(newFixture(b, &testStream{}).config.Settings.current)
 	f := &folder{state: s}
-	own := &telemetry.Batch{Gateway: "a", Site: "plant"}
+	events := &telemetry.Batch{Gateway: "a", Site: "plant"}
 	metrics := []string{"a", "b", "c", "d", "e", "f", "g", "state", "cycle_count", "good_count"}
 	values := make([]float64, 1<<16)
 	for i := range values {
@@ -95,20 +94,20 @@ func BenchmarkObserve(b *testing.B) {
 	for i := range telemetry.Micros(10) {
 		for d := range 10 {
 			for _, m := range metrics {
-				own.Append(event(fmt.Sprint("press-", d), m, start+i*second/10, 0))
+				events.Append(event(fmt.Sprint("press-", d), m, start+i*second/10, 0))
 			}
 		}
 	}
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
-		for i := range own.Time {
-			own.Time[i] += second
-			own.Value[i] = values[(n*1000+i)*7%len(values)]
+		for i := range events.Time {
+			events.Time[i] += second
+			events.Value[i] = values[(n*1000+i)*7%len(values)]
 		}
 		n++
 		f.found = f.found[:0]
-		f.observe(own, own.Time[999])
+		f.observe(events, events.Time[999])
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
 }

@@ -13,94 +13,101 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// jumpy is a tape on which a rule raises an alarm with each second record.
-func jumpy(records int) (*tape, directory.AlarmRule) {
-	p := &tape{}
+// alternating returns a stream in which every second record raises the rule's alarm.
+func alternating(records int) (*testStream, directory.AlarmRule) {
+	stream := &testStream{}
 	for i := range records {
 		at := start + telemetry.Micros(i)*second
-		p.add(at, batch("a", event("press", "state", at, float64(i%2))))
+		stream.add(at, batch("a", event("press", "state", at, float64(i%2))))
 	}
-	return p, directory.AlarmRule{
-		ID: "1", Site: "plant", Gateway: "a", Device: "press", Metric: "state", Kind: directory.ByThreshold, High: new(0.5), Severity: directory.Critical,
+	return stream, directory.AlarmRule{
+		ID: "1", Site: "plant", Gateway: "a", Device: "press", Metric: "state", Kind: directory.ByThreshold, High: new(0.5),
+		Severity: directory.Critical,
 	}
 }
 
-func TestDatabaseAway(t *testing.T) {
-	p, rule := jumpy(10)
-	b := newBench(t, p, rule)
-	b.book.err = fmt.Errorf("%w: gone fishing", telemetry.ErrUnavailable)
+func TestDatabaseUnavailable(t *testing.T) {
+	stream, rule := alternating(10)
+	f := newFixture(t, stream, rule)
+	f.anomalies.err = fmt.Errorf("%w: connection refused", telemetry.ErrUnavailable)
 	for range 3 {
-		if err := b.invoke("s", 0, 10); !errors.Is(err, telemetry.ErrUnavailable) {
-			t.Fatal(err)
+		if err := f.invoke("s", 0, 10); !errors.Is(err, telemetry.ErrUnavailable) {
+			t.Fatalf("got %v, want an error that wraps telemetry.ErrUnavailable", err)
 		}
 	}
-	if len(b.told.ids) > 0 {
-		t.Error("told of what is not kept")
+	if n := len(f.notifier.ids); n > 0 {
+		t.Errorf("got %d notifications of anomalies that are not stored, want none", n)
 	}
-	if n := b.counter("insighthub_anomalies_total", "threshold"); n != 0 {
-		t.Errorf("%v anomalies counted before they are kept", n)
+	if n := f.counter("insighthub_anomalies_total", "threshold"); n != 0 {
+		t.Errorf("got %v anomalies counted before they are stored, want 0", n)
 	}
-	b.book.err = nil
-	b.all(3)
-	if len(b.book.kept) != 5 || len(b.told.ids) != 5 || b.counter("insighthub_anomalies_total", "threshold") != 5 {
-		t.Errorf("%d kept, %d told", len(b.book.kept), len(b.told.ids))
-	}
-}
-
-// TestBusAway wants the stream to go on, and the loss to be seen.
-func TestBusAway(t *testing.T) {
-	p, rule := jumpy(10)
-	b := newBench(t, p, rule)
-	b.told.err, b.told.cut = errors.New("no bus today"), 2
-	b.all(10)
-	if n := b.counter("insighthub_detect_notifications_total", "failed"); n != 3 {
-		t.Errorf("%v failed, want 3", n)
-	}
-	if n := b.counter("insighthub_detect_notifications_total", "sent"); n != 2 {
-		t.Errorf("%v sent, want 2", n)
-	}
-	if log := b.log.String(); !strings.Contains(log, "no bus today") || len(b.book.kept) != 5 {
-		t.Errorf("%d kept, log %s", len(b.book.kept), log)
+	f.anomalies.err = nil
+	f.all(3)
+	if len(f.anomalies.stored) != 5 || len(f.notifier.ids) != 5 || f.counter("insighthub_anomalies_total", "threshold") != 5 {
+		t.Errorf("got %d stored, %d notified, want 5 each, and 5 counted", len(f.anomalies.stored), len(f.notifier.ids))
 	}
 }
 
-func TestNobodyReadsThousands(t *testing.T) {
-	p, rule := jumpy(500)
-	b := newBench(t, p, rule)
-	b.all(500)
-	if len(b.book.kept) != 250 || len(b.told.ids) != 200 || b.counter("insighthub_detect_notifications_total", "left_out") != 50 {
-		t.Errorf("%d kept, %d told", len(b.book.kept), len(b.told.ids))
+// TestBusUnavailable expects invocations to succeed, and the failures to be counted and
+// logged.
+func TestBusUnavailable(t *testing.T) {
+	stream, rule := alternating(10)
+	f := newFixture(t, stream, rule)
+	f.notifier.err, f.notifier.sent = errors.New("bus unavailable"), 2
+	f.all(10)
+	if n := f.counter("insighthub_detect_notifications_total", "failed"); n != 3 {
+		t.Errorf("got %v failed, want 3", n)
+	}
+	if n := f.counter("insighthub_detect_notifications_total", "sent"); n != 2 {
+		t.Errorf("got %v sent, want 2", n)
+	}
+	if log := f.log.String(); !strings.Contains(log, "bus unavailable") || len(f.anomalies.stored) != 5 {
+		t.Errorf("got %d stored, log %s; want 5, and the error of the bus", len(f.anomalies.stored), log)
 	}
 }
 
-// TestScoresAreExported wants the scores where they are drawn, the severe ones first, and
-// the stream to go on without.
+func TestMaxNotified(t *testing.T) {
+	stream, rule := alternating(500)
+	f := newFixture(t, stream, rule)
+	f.all(500)
+	left := f.counter("insighthub_detect_notifications_total", "left_out")
+	if len(f.anomalies.stored) != 250 || len(f.notifier.ids) != 200 || left != 50 {
+		t.Errorf("got %d stored, %d notified, %v left out, want 250, 200 and 50", len(f.anomalies.stored), len(f.notifier.ids), left)
+	}
+}
+
+// TestScoresAreExported expects the most severe scores to be exported, and invocations
+// to succeed if the export fails.
 func TestScoresAreExported(t *testing.T) {
-	p, rule := jumpy(100)
-	b, drawn := newBench(t, p, rule), &told{}
-	b.config.Scores, b.config.MaxScores = drawn, 20
-	b.configure(b.config)
-	b.all(50)
-	if len(b.book.kept) != 50 || len(b.told.ids) != 50 || !slices.Equal(drawn.ids, slices.Concat(b.told.ids[:20], b.told.ids[25:45])) {
-		t.Errorf("%d kept, %d told, %d drawn", len(b.book.kept), len(b.told.ids), len(drawn.ids))
+	stream, rule := alternating(100)
+	const metric = "insighthub_detect_scores_exported_total"
+	f, exporter := newFixture(t, stream, rule), &fakeNotifier{}
+	f.config.Scores, f.config.MaxScores = exporter, 20
+	f.configure(f.config)
+	f.all(50)
+	if len(f.anomalies.stored) != 50 || len(f.notifier.ids) != 50 {
+		t.Fatalf("got %d stored, %d notified, want 50 each", len(f.anomalies.stored), len(f.notifier.ids))
 	}
-	if written, left := b.counter("insighthub_detect_scores_exported_total", "written"), b.counter("insighthub_detect_scores_exported_total", "left_out"); written != 40 || left != 10 {
-		t.Errorf("%v written, %v left out", written, left)
+	if want := slices.Concat(f.notifier.ids[:20], f.notifier.ids[25:45]); !slices.Equal(exporter.ids, want) {
+		t.Errorf("got %d exported: %v, want %v", len(exporter.ids), exporter.ids, want)
+	}
+	if written, left := f.counter(metric, "written"), f.counter(metric, "left_out"); written != 40 || left != 10 {
+		t.Errorf("got %v written, %v left out, want 40 and 10", written, left)
 	}
 
-	b = newBench(t, p, rule)
-	b.config.Scores = &told{err: errors.New("no screen today"), cut: 10}
-	b.configure(b.config)
-	b.all(100)
-	if written, failed := b.counter("insighthub_detect_scores_exported_total", "written"), b.counter("insighthub_detect_scores_exported_total", "failed"); written != 10 || failed != 40 {
-		t.Errorf("%v written, %v failed", written, failed)
+	f = newFixture(t, stream, rule)
+	f.config.Scores = &fakeNotifier{err: errors.New("receiver unavailable"), sent: 10}
+	f.configure(f.config)
+	f.all(100)
+	if written, failed := f.counter(metric, "written"), f.counter(metric, "failed"); written != 10 || failed != 40 {
+		t.Errorf("got %v written, %v failed, want 10 and 40", written, failed)
 	}
-	if log := b.log.String(); !strings.Contains(log, "no screen today") || len(b.book.kept) != 50 {
-		t.Errorf("%d kept, log %s", len(b.book.kept), log)
+	if log := f.log.String(); !strings.Contains(log, "receiver unavailable") || len(f.anomalies.stored) != 50 {
+		t.Errorf("got %d stored, log %s; want 50, and the error of the receiver", len(f.anomalies.stored), log)
 	}
 }
 
-// deadline notes how long it may take.
+// deadline records the deadlines of its contexts.
 type deadline struct{ add, notify time.Time }
 
 func (d *deadline) Add(ctx context.Context, _ []directory.Anomaly) (AddResult, error) {
@@ -113,34 +120,34 @@ func (d *deadline) Notify(ctx context.Context, found []directory.Anomaly) (int, 
 	return len(found), nil
 }
 
-func TestTimeIsLeftForTheState(t *testing.T) {
-	p, rule := jumpy(2)
-	b := newBench(t, p, rule)
+func TestDeadlineLeavesTimeForState(t *testing.T) {
+	stream, rule := alternating(2)
+	f := newFixture(t, stream, rule)
 	d := &deadline{}
-	b.now = time.Now()
-	b.config.Anomalies, b.config.Notifier = d, d
-	b.configure(b.config)
-	ctx, cancel := context.WithDeadline(t.Context(), b.now.Add(time.Hour))
+	f.now = time.Now()
+	f.config.Anomalies, f.config.Notifier = d, d
+	f.configure(f.config)
+	ctx, cancel := context.WithDeadline(t.Context(), f.now.Add(time.Hour))
 	defer cancel()
-	if _, err := b.Invoke(ctx, []byte("s 0 2")); err != nil {
+	if _, err := f.Invoke(ctx, []byte("s 0 2")); err != nil {
 		t.Fatal(err)
 	}
-	if left := b.now.Add(time.Hour).Sub(d.add); left != 6*time.Minute {
-		t.Errorf("%v are left for the state, want a tenth of the hour", left)
+	if left := f.now.Add(time.Hour).Sub(d.add); left != 6*time.Minute {
+		t.Errorf("got %v left for saving the state, want 6m, a tenth of the hour", left)
 	}
-	if took := d.notify.Sub(b.now); took > 10*time.Second {
-		t.Errorf("telling may take %v", took)
+	if took := d.notify.Sub(f.now); took > 10*time.Second {
+		t.Errorf("got a deadline of notifications after %v, want at most 10s", took)
 	}
 }
 
 func TestPayloads(t *testing.T) {
-	p, rule := jumpy(4)
-	b := newBench(t, p, rule)
-	if _, err := b.Invoke(t.Context(), []byte("broken")); err == nil {
-		t.Error("a broken payload was taken")
+	stream, rule := alternating(4)
+	f := newFixture(t, stream, rule)
+	if _, err := f.Invoke(t.Context(), []byte("broken")); err == nil {
+		t.Error("got no error of a payload that is not valid")
 	}
-	if out, err := b.Invoke(t.Context(), []byte("s 0 0")); err != nil || string(out) != "done" {
-		t.Errorf("%s, %v", out, err)
+	if out, err := f.Invoke(t.Context(), []byte("s 0 0")); err != nil || string(out) != "done" {
+		t.Errorf("without records: got response %q, %v, want done", out, err)
 	}
 }
 
@@ -149,17 +156,18 @@ func TestIDIsTheIdentity(t *testing.T) {
 	same := a
 	same.Site, same.Score, same.Message, same.Severity = "x", 0.5, "else", directory.Info
 	if ID(&a) != ID(&same) || len(ID(&a)) != 32 {
-		t.Errorf("%s and %s", ID(&a), ID(&same))
+		t.Errorf("got ids %s and %s, want the same 32 digits", ID(&a), ID(&same))
 	}
 	for i, change := range []func(*directory.Anomaly){
-		func(a *directory.Anomaly) { a.Gateway = "h" }, func(a *directory.Anomaly) { a.Device = "e" }, func(a *directory.Anomaly) { a.Metric = "" },
-		func(a *directory.Anomaly) { a.Time++ }, func(a *directory.Anomaly) { a.Kind = directory.ByNoData }, func(a *directory.Anomaly) { a.Rule = "" },
+		func(a *directory.Anomaly) { a.Gateway = "h" }, func(a *directory.Anomaly) { a.Device = "e" },
+		func(a *directory.Anomaly) { a.Metric = "" }, func(a *directory.Anomaly) { a.Time++ },
+		func(a *directory.Anomaly) { a.Kind = directory.ByNoData }, func(a *directory.Anomaly) { a.Rule = "" },
 		func(a *directory.Anomaly) { a.Gateway, a.Device = "gd", "" },
 	} {
 		other := a
 		change(&other)
 		if ID(&a) == ID(&other) {
-			t.Errorf("change %d makes no difference", i)
+			t.Errorf("change %d: got the same id %s, want another", i, ID(&a))
 		}
 	}
 }

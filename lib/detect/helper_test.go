@@ -20,22 +20,22 @@ import (
 
 const second = telemetry.Micros(1e6)
 
-// start is when the tests' streams begin, in the middle of an hour.
+// start is the time of a test stream's first record, in the middle of an hour.
 var start = telemetry.MicrosOf(time.Date(2026, 11, 23, 12, 20, 0, 0, time.UTC))
 
-// tape is the records of a shard; a record with no batch is rubbish.
-type tape struct{ records []taped }
+// testStream is the records of a shard; a record without batches is a poison record.
+type testStream struct{ records []testRecord }
 
-type taped struct {
+type testRecord struct {
 	arrival telemetry.Micros
 	batches []*telemetry.Batch
 }
 
-func (p *tape) add(arrival telemetry.Micros, batches ...*telemetry.Batch) {
-	p.records = append(p.records, taped{arrival, batches})
+func (s *testStream) add(arrival telemetry.Micros, batches ...*telemetry.Batch) {
+	s.records = append(s.records, testRecord{arrival, batches})
 }
 
-// batch is of the gateway's events "device/metric" at a time.
+// batch returns a batch of a gateway of site plant.
 func batch(gateway string, events ...telemetry.Event) *telemetry.Batch {
 	b := &telemetry.Batch{Gateway: telemetry.GatewayID(gateway), Site: "plant"}
 	for _, e := range events {
@@ -48,10 +48,11 @@ func event(device, metric string, at telemetry.Micros, value float64) telemetry.
 	return telemetry.Event{Device: telemetry.DeviceName(device), Metric: telemetry.MetricName(metric), Time: at, Value: value}
 }
 
-// tapeSource reads payloads "shard from to" of a tape.
-type tapeSource struct{ tape *tape }
+// testSource decodes payloads of the form "shard from to", with indices of a stream's
+// records.
+type testSource struct{ stream *testStream }
 
-func (s tapeSource) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error) {
+func (s testSource) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error) {
 	var shard string
 	var from, to int
 	if _, err := fmt.Sscan(string(payload), &shard, &from, &to); err != nil {
@@ -60,34 +61,34 @@ func (s tapeSource) Records(dst []telemetry.Record, payload []byte) ([]telemetry
 	for i := from; i < to; i++ {
 		dst = append(dst, telemetry.Record{
 			Shard: telemetry.ShardID(shard), SequenceNumber: telemetry.Sequence(fmt.Sprint(i + 1)),
-			Arrival: s.tape.records[i].arrival.Time(), Data: fmt.Append(nil, i),
+			Arrival: s.stream.records[i].arrival.Time(), Data: fmt.Append(nil, i),
 		})
 	}
 	return dst, nil
 }
 
-func (s tapeSource) Messages(dst [][]byte, data []byte) ([][]byte, error) {
+func (s testSource) Messages(dst [][]byte, data []byte) ([][]byte, error) {
 	var i int
 	if _, err := fmt.Sscan(string(data), &i); err != nil {
 		return dst, err
 	}
-	if len(s.tape.records[i].batches) == 0 {
-		return dst, fmt.Errorf("%w: rubbish", telemetry.ErrInvalid)
+	if len(s.stream.records[i].batches) == 0 {
+		return dst, fmt.Errorf("%w: poison record", telemetry.ErrInvalid)
 	}
-	for k := range s.tape.records[i].batches {
+	for k := range s.stream.records[i].batches {
 		dst = append(dst, fmt.Appendf(nil, "%d %d", i, k))
 	}
 	return dst, nil
 }
 
-func (tapeSource) Response(telemetry.Sequence) []byte { return []byte("done") }
+func (testSource) Response(telemetry.Sequence) []byte { return []byte("done") }
 
-func (s tapeSource) Decode(message []byte, into *telemetry.Batch) error {
+func (s testSource) Decode(message []byte, into *telemetry.Batch) error {
 	var i, k int
 	if _, err := fmt.Sscan(string(message), &i, &k); err != nil {
 		return err
 	}
-	b := s.tape.records[i].batches[k]
+	b := s.stream.records[i].batches[k]
 	into.Reset()
 	into.Gateway, into.Site, into.Received = b.Gateway, b.Site, b.Received
 	for n := range b.Len() {
@@ -96,27 +97,25 @@ func (s tapeSource) Decode(message []byte, into *telemetry.Batch) error {
 	return nil
 }
 
-// book keeps anomalies as the database does.
-type book struct {
-	kept  map[string]directory.Anomaly
-	order []string
-	adds  int
-	err   error
-	// contradiction is the first one that came again and was not the same.
-	contradiction string
+// fakeAnomalies stores anomalies as the database does.
+type fakeAnomalies struct {
+	stored map[string]directory.Anomaly
+	order  []string
+	err    error
+	// conflict is the first duplicate that differs from what is stored.
+	conflict string
 }
 
-func (k *book) Add(_ context.Context, found []directory.Anomaly) (out AddResult, err error) {
+func (k *fakeAnomalies) Add(_ context.Context, found []directory.Anomaly) (out AddResult, err error) {
 	if k.err != nil {
 		return out, k.err
 	}
-	k.adds++
 	for _, a := range found {
 		id := ID(&a)
-		if was, ok := k.kept[id]; ok {
+		if was, ok := k.stored[id]; ok {
 			out.Duplicates++
-			if describe(was) != describe(a) && k.contradiction == "" {
-				k.contradiction = describe(was) + " and then " + describe(a)
+			if describe(was) != describe(a) && k.conflict == "" {
+				k.conflict = describe(was) + ", then " + describe(a)
 			}
 			continue
 		}
@@ -125,30 +124,33 @@ func (k *book) Add(_ context.Context, found []directory.Anomaly) (out AddResult,
 			v := *a.Value
 			a.Value = &v
 		}
-		k.kept[id] = a
+		k.stored[id] = a
 		k.order = append(k.order, describe(a))
 	}
 	return out, nil
 }
+
+func equalAnomalies(a, b directory.Anomaly) bool { return describe(a) == describe(b) }
 
 func describe(a directory.Anomaly) string {
 	value := math.NaN()
 	if a.Value != nil {
 		value = *a.Value
 	}
-	return fmt.Sprintf("%s/%s/%s %s %s@%d value=%v score=%v %s %s", a.Gateway, a.Device, a.Metric, a.Kind, a.Rule, a.Time, value, a.Score, a.Severity, a.Message)
+	return fmt.Sprintf("%s/%s/%s %s %s@%d value=%v score=%v %s %s",
+		a.Gateway, a.Device, a.Metric, a.Kind, a.Rule, a.Time, value, a.Score, a.Severity, a.Message)
 }
 
-// told is who is told.
-type told struct {
-	ids []string
-	err error
-	cut int
+// fakeNotifier records the ids of anomalies. If err is set, it returns that and sent.
+type fakeNotifier struct {
+	ids  []string
+	err  error
+	sent int
 }
 
-func (n *told) Notify(_ context.Context, found []directory.Anomaly) (int, error) {
+func (n *fakeNotifier) Notify(_ context.Context, found []directory.Anomaly) (int, error) {
 	if n.err != nil {
-		return n.cut, n.err
+		return n.sent, n.err
 	}
 	for i := range found {
 		n.ids = append(n.ids, ID(&found[i]))
@@ -156,111 +158,101 @@ func (n *told) Notify(_ context.Context, found []directory.Anomaly) (int, error)
 	return len(found), nil
 }
 
-// office is where the configuration is kept.
-type office struct {
+// fakeConfigurations returns configuration and err, and counts the reads.
+type fakeConfigurations struct {
 	configuration Configuration
 	err           error
 	reads         int
 }
 
-func (o *office) Configuration(context.Context) (Configuration, error) {
+func (o *fakeConfigurations) Configuration(context.Context) (Configuration, error) {
 	o.reads++
 	return o.configuration, o.err
 }
 
-type lineage map[string][]string // parents
-
-func (l lineage) Shard(_ context.Context, id string) (parents []string, firstHash, lastHash string, err error) {
-	ranges := map[string][2]string{ // MD5 of "a" begins with 0c, of "b" with 92
-		"low":  {"0", "170141183460469231731687303715884105727"},
-		"high": {"170141183460469231731687303715884105728", "340282366920938463463374607431768211455"},
-	}
-	if r, ok := ranges[id]; ok {
-		return l[id], r[0], r[1], nil
-	}
-	return l[id], "0", "340282366920938463463374607431768211455", nil
-}
-
-// bench is a handler over memory.
-type bench struct {
+// fixture is a Handler over dependencies in memory.
+type fixture struct {
 	*Handler
-	t        testing.TB
-	tape     *tape
-	office   *office
-	book     *book
-	told     *told
-	objects  shardstate.Objects
-	family   lineage
-	limits   Limits
-	log      bytes.Buffer
-	config   Config // of Handler
-	registry *prometheus.Registry
-	now      time.Time
+	t              testing.TB
+	stream         *testStream
+	configurations *fakeConfigurations
+	anomalies      *fakeAnomalies
+	notifier       *fakeNotifier
+	objects        shardstate.Objects
+	lineage        shardstatetest.Lineage
+	limits         Limits
+	log            bytes.Buffer
+	config         Config // of Handler
+	registry       *prometheus.Registry
+	now            time.Time
 }
 
-func newBench(tb testing.TB, tape *tape, rules ...directory.AlarmRule) *bench {
+func newFixture(tb testing.TB, stream *testStream, rules ...directory.AlarmRule) *fixture {
 	tb.Helper()
-	b := &bench{
-		t: tb, tape: tape, office: &office{configuration: Configuration{Rules: rules, Machines: DefaultMachines()}},
-		book: &book{kept: map[string]directory.Anomaly{}}, told: &told{}, objects: &shardstatetest.Memory{}, now: time.Unix(1e9, 0),
+	f := &fixture{
+		t: tb, stream: stream, notifier: &fakeNotifier{}, objects: &shardstatetest.Memory{}, now: time.Unix(1e9, 0),
+		configurations: &fakeConfigurations{configuration: Configuration{Rules: rules, Machines: DefaultMachines()}},
+		anomalies:      &fakeAnomalies{stored: map[string]directory.Anomaly{}},
 	}
-	b.cold()
-	return b
+	f.restart()
+	return f
 }
 
-// cold puts a new process in the place of the old one.
-func (b *bench) cold() {
-	b.t.Helper()
-	log := slog.New(slog.NewTextHandler(&b.log, nil))
-	now := func() time.Time { return b.now }
-	codec, err := NewCodec(b.limits)
+// restart replaces the process by a new one, without cached states.
+func (f *fixture) restart() {
+	f.t.Helper()
+	log := slog.New(slog.NewTextHandler(&f.log, nil))
+	now := func() time.Time { return f.now }
+	codec, err := NewCodec(f.limits)
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	states, err := shardstate.New(shardstate.Config[*State]{Objects: b.objects, Lineage: b.family, Codec: codec, Consumer: "detect", Stream: "s"})
+	states, err := shardstate.New(shardstate.Config[*State]{
+		Objects: f.objects, Lineage: f.lineage, Codec: codec, Consumer: "detect", Stream: "s",
+	})
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	settings := NewSettings(SettingsConfig{Configurations: b.office, Log: log, Now: now})
-	b.configure(Config{
-		Source: tapeSource{b.tape}, Decoder: tapeSource{b.tape}, States: states, Anomalies: b.book, Notifier: b.told, Settings: settings,
-		Log: log, Now: now,
+	settings := NewSettings(SettingsConfig{Configurations: f.configurations, Log: log, Now: now})
+	f.configure(Config{
+		Source: testSource{f.stream}, Decoder: testSource{f.stream}, States: states, Anomalies: f.anomalies, Notifier: f.notifier,
+		Settings: settings, Log: log, Now: now,
 	})
 }
 
-// configure makes the handler anew, with metrics of its own.
-func (b *bench) configure(config Config) {
-	b.t.Helper()
-	b.registry = prometheus.NewRegistry()
-	config.Metrics = b.registry
-	b.config = config
+// configure replaces the handler, with a new registry.
+func (f *fixture) configure(config Config) {
+	f.t.Helper()
+	f.registry = prometheus.NewRegistry()
+	config.Metrics = f.registry
+	f.config = config
 	var err error
-	if b.Handler, err = New(config); err != nil {
-		b.t.Fatal(err)
+	if f.Handler, err = New(config); err != nil {
+		f.t.Fatal(err)
 	}
 }
 
-func (b *bench) invoke(shard string, from, to int) error {
-	_, err := b.Invoke(context.Background(), fmt.Appendf(nil, "%s %d %d", shard, from, to))
+func (f *fixture) invoke(shard string, from, to int) error {
+	_, err := f.Invoke(context.Background(), fmt.Appendf(nil, "%s %d %d", shard, from, to))
 	return err
 }
 
-// all invokes with the whole tape, size records at a time.
-func (b *bench) all(size int) {
-	b.t.Helper()
-	for from := 0; from < len(b.tape.records); from += size {
-		if err := b.invoke("s", from, min(from+size, len(b.tape.records))); err != nil {
-			b.t.Fatal(err)
+// all invokes the handler with all records, size at a time.
+func (f *fixture) all(size int) {
+	f.t.Helper()
+	for from := 0; from < len(f.stream.records); from += size {
+		if err := f.invoke("s", from, min(from+size, len(f.stream.records))); err != nil {
+			f.t.Fatal(err)
 		}
 	}
 }
 
-// counter returns the sum of the counters of that name and label.
-func (b *bench) counter(name, label string) float64 {
-	b.t.Helper()
-	families, err := b.registry.Gather()
+// counter returns the sum of the counters and gauges of a name and first label value.
+func (f *fixture) counter(name, label string) float64 {
+	f.t.Helper()
+	families, err := f.registry.Gather()
 	if err != nil {
-		b.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	sum, found := 0.0, false
 	for _, f := range families {
@@ -272,16 +264,16 @@ func (b *bench) counter(name, label string) float64 {
 		}
 	}
 	if !found {
-		b.t.Fatalf("no metric %s of %s", name, label)
+		f.t.Fatalf("got no metric %s with label %q", name, label)
 	}
 	return sum
 }
 
-// plant is a tape of two gateways with two machines of four sensors and a state,
-// sampled once a second, five samples a batch. Now and then a sensor jumps or hangs,
-// batches come twice, late, in another order, of bad quality, or are rubbish.
-func plant(random *rand.Rand, batches int) *tape {
-	p := &tape{}
+// plant returns a stream of two gateways with two machines of four sensors and a state,
+// sampled once a second, five samples a batch. Values jump or have bad quality, gateways
+// fall silent, batches are duplicate, late or unsorted, and some records are poison.
+func plant(random *rand.Rand, batches int) *testStream {
+	stream := &testStream{}
 	levels := map[string]float64{}
 	for n := range batches {
 		for _, gateway := range []string{"a", "b"} {
@@ -307,23 +299,23 @@ func plant(random *rand.Rand, batches int) *tape {
 			}
 			arrival := from + 5*second + 20_000
 			switch random.IntN(12) {
-			case 0:
-				p.add(arrival)
-			case 1:
-				p.add(arrival, b)
-			case 2: // two at once, the later one first
+			case 0: // poison
+				stream.add(arrival)
+			case 1: // twice
+				stream.add(arrival, b)
+			case 2: // with a late batch in the same record
 				late := batch(gateway, event("press", "flow", from-3*second, 1000))
-				p.add(arrival, b, late)
+				stream.add(arrival, b, late)
 				continue
 			case 3: // silence
 				if random.IntN(3) == 0 {
 					continue
 				}
 			}
-			p.add(arrival, b)
+			stream.add(arrival, b)
 		}
 	}
-	return p
+	return stream
 }
 
 func bySeries(b *telemetry.Batch) *telemetry.Batch {
@@ -340,7 +332,7 @@ func bySeries(b *telemetry.Batch) *telemetry.Batch {
 	return out
 }
 
-// rules are one of each kind on the plant.
+// rules returns a rule of each kind for the plant, and one for an unscored series.
 func rules() []directory.AlarmRule {
 	low, high, change := -20.0, 20.0, 15.0
 	watch := directory.AlarmRule{Site: "plant", Gateway: "a", Device: "press", Metric: "flow", Severity: directory.Critical, Enabled: true}

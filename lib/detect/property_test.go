@@ -1,9 +1,7 @@
 package detect
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -19,14 +17,13 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// oracle scores a tape's events with lib/anomaly alone, series by series: each
-// one's events in the order of arrival, those of a batch in the order of time,
-// each time once.
-func oracle(p *tape) map[string]float64 {
+// oracle returns the score of each anomaly of a stream, by lib/anomaly alone. A series'
+// events are in order of arrival, those of a batch in order of time, without duplicates.
+func oracle(stream *testStream) map[string]float64 {
 	type key struct{ gateway, device, metric string }
 	detectors, newest := map[key]*anomaly.Detector{}, map[key]telemetry.Micros{}
 	out := map[string]float64{}
-	for _, r := range p.records {
+	for _, r := range stream.records {
 		for _, b := range r.batches {
 			events := make([]telemetry.Event, b.Len())
 			for i := range events {
@@ -55,32 +52,33 @@ func oracle(p *tape) map[string]float64 {
 	return out
 }
 
-func TestScoresAreThoseOfTheDetectorAlone(t *testing.T) {
-	p := plant(rand.New(rand.NewPCG(1, 2)), 500)
-	want := oracle(p)
-	b := newBench(t, p)
-	b.all(7)
+func TestScoresEqualOracle(t *testing.T) {
+	stream := plant(rand.New(rand.NewPCG(1, 2)), 500)
+	want := oracle(stream)
+	f := newFixture(t, stream)
+	f.all(7)
 	got := map[string]float64{}
-	for id, a := range b.book.kept {
+	for id, a := range f.anomalies.stored {
 		if a.Kind == directory.ByScore {
 			got[id] = a.Score
 		}
 	}
 	if len(want) < 50 || !maps.Equal(want, got) {
-		t.Errorf("%d anomalies, want the %d of the detector alone", len(got), len(want))
+		t.Errorf("got %d anomalies %v, want %d: %v", len(got), got, len(want), want)
 	}
-	if n := b.counter("insighthub_anomalies_total", "score"); n != float64(len(got)) {
-		t.Errorf("counted %v of %d", n, len(got))
+	if n := f.counter("insighthub_anomalies_total", "score"); n != float64(len(got)) {
+		t.Errorf("got %v anomalies counted, want %d", n, len(got))
 	}
-	if n := b.counter("insighthub_detect_series", "s"); n != 16 {
-		t.Errorf("%v series, want 16", n)
+	if n := f.counter("insighthub_detect_series", "s"); n != 16 {
+		t.Errorf("got %v series, want 16", n)
 	}
 }
 
-// TestMachinesAreThoseOfTheDetectorAlone gives one device's moments to a Machine.
-func TestMachinesAreThoseOfTheDetectorAlone(t *testing.T) {
+// TestMachineAlarmsEqualOracle compares with an anomaly.Machine that gets the moments of
+// one device.
+func TestMachineAlarmsEqualOracle(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	p := &tape{}
+	stream := &testStream{}
 	metrics := []string{"flow", "heat", "power"}
 	machine := new(anomaly.Machine)
 	if err := machine.Reset(len(metrics)); err != nil {
@@ -104,8 +102,8 @@ func TestMachinesAreThoseOfTheDetectorAlone(t *testing.T) {
 			events = append(events, event("press", m, at, v))
 		}
 		events = append(events, event("press", "state", at, 1))
-		p.add(at+1000, batch("a", events...))
-		// It is made once thirty moments had as many as the one before, and given the next ones.
+		stream.add(at+1000, batch("a", events...))
+		// The handler makes it after minMoments; the last moment is not complete.
 		if n > minMoments && n < 2000-1 {
 			_, anomalous := machine.Push(int64(at), values)
 			if anomalous && !raised {
@@ -114,120 +112,96 @@ func TestMachinesAreThoseOfTheDetectorAlone(t *testing.T) {
 			raised = anomalous
 		}
 	}
-	b := newBench(t, p)
-	b.all(9)
+	f := newFixture(t, stream)
+	f.all(9)
 	var got []telemetry.Micros
-	for _, a := range b.book.kept {
+	for _, a := range f.anomalies.stored {
 		if a.Kind == directory.ByMachine {
 			if a.Metric != "" || a.Value != nil || a.Device != "press" {
-				t.Errorf("%+v: want it to be about the machine", a)
+				t.Errorf("got %+v, want device press without metric and value", a)
 			}
 			got = append(got, a.Time)
 		}
 	}
 	slices.Sort(got)
 	if len(want) == 0 || !slices.Equal(want, got) {
-		t.Errorf("alarms at %v, want %v", got, want)
+		t.Errorf("got alarms at %v, want %v", got, want)
 	}
 }
 
-// dying is a store of objects whose client dies.
-type dying struct {
-	shardstatetest.Memory
-
-	before, after, dead bool
-}
-
-var errDead = fmt.Errorf("%w: the process is dead", telemetry.ErrUnavailable)
-
-func (d *dying) GetTagged(ctx context.Context, key, known string) ([]byte, string, error) {
-	if d.dead {
-		return nil, "", errDead
-	}
-	return d.Memory.GetTagged(ctx, key, known)
-}
-
-func (d *dying) PutIf(ctx context.Context, key string, body []byte, etag string) (string, error) {
-	if d.before || d.dead {
-		d.dead = true
-		return "", errDead
-	}
-	etag, err := d.Memory.PutIf(ctx, key, body, etag)
-	if d.after {
-		d.dead = true
-		return "", errDead
-	}
-	return etag, err
-}
-
-// TestFaultsChangeNothing cuts a stream into invocations at random, with replays,
-// a database that goes away, and processes that die between the effect and the
-// save; what is found is that of a run record by record.
-func TestFaultsChangeNothing(t *testing.T) {
+// TestFaults divides a stream into random invocations, with redeliveries, an unavailable
+// database, and processes that crash before or after the state is saved. It expects the
+// anomalies of a run record by record.
+func TestFaults(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		p := plant(rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0)), 100)
-		straight := newBench(t, p, rules()...)
+		stream := plant(rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0)), 100)
+		straight := newFixture(t, stream, rules()...)
 		straight.all(1)
-		objects := &dying{}
-		b := newBench(t, p, rules()...)
-		b.objects = objects
-		b.cold()
-		for done := 0; done < len(p.records); {
-			next := min(len(p.records), done+rapid.IntRange(1, 60).Draw(rt, "records"))
-			from := max(0, done-rapid.SampledFrom([]int{0, 0, 3, 30}).Draw(rt, "again"))
+		objects := &shardstatetest.Crashing{}
+		f := newFixture(t, stream, rules()...)
+		f.objects = objects
+		f.restart()
+		for done := 0; done < len(stream.records); {
+			next := min(len(stream.records), done+rapid.IntRange(1, 60).Draw(rt, "records"))
+			from := max(0, done-rapid.SampledFrom([]int{0, 0, 3, 30}).Draw(rt, "redelivered"))
 			fault := rapid.IntRange(0, 6).Draw(rt, "fault")
-			objects.before, objects.after, b.book.err = fault == 0, fault == 1, nil
+			objects.Before, objects.After, f.anomalies.err = fault == 0, fault == 1, nil
 			if fault == 2 {
-				b.book.err = telemetry.ErrUnavailable
+				f.anomalies.err = telemetry.ErrUnavailable
 			}
-			err := b.invoke("s", from, next)
+			err := f.invoke("s", from, next)
 			if err == nil {
 				done = next
 			} else if fault > 2 {
 				rt.Fatal(err)
 			}
-			if objects.dead || rapid.IntRange(0, 9).Draw(rt, "cold") == 0 {
-				b.cold()
+			if objects.Crashed || rapid.IntRange(0, 9).Draw(rt, "restart") == 0 {
+				f.restart()
 			}
-			objects.before, objects.after, objects.dead = false, false, false
+			objects.Before, objects.After, objects.Crashed = false, false, false
 		}
-		if b.book.contradiction != "" {
-			rt.Errorf("found otherwise the second time: %s", b.book.contradiction)
+		if f.anomalies.conflict != "" {
+			rt.Errorf("got another anomaly after a redelivery: %s", f.anomalies.conflict)
 		}
-		if a, c := strings.Join(straight.book.order, "\n"), strings.Join(b.book.order, "\n"); a != c {
-			rt.Errorf("found\n%s\nwant\n%s", c, a)
+		want, got := strings.Join(straight.anomalies.order, "\n"), strings.Join(f.anomalies.order, "\n")
+		if got != want {
+			rt.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	})
 }
 
-// TestEverythingIsFound guards the tests above against streams that show nothing.
-func TestEverythingIsFound(t *testing.T) {
-	b := newBench(t, plant(rand.New(rand.NewPCG(5, 6)), 600), rules()...)
-	b.all(5)
+// TestPlantHasAllKinds expects the stream of the tests above to have anomalies and events
+// of all kinds.
+func TestPlantHasAllKinds(t *testing.T) {
+	f := newFixture(t, plant(rand.New(rand.NewPCG(5, 6)), 600), rules()...)
+	f.all(5)
 	kinds := map[directory.AnomalyKind]int{}
-	for _, a := range b.book.kept {
+	for _, a := range f.anomalies.stored {
 		kinds[a.Kind]++
 	}
-	for _, kind := range []directory.AnomalyKind{directory.ByScore, directory.ByMachine, directory.ByThreshold, directory.ByRate, directory.ByNoData} {
+	for _, kind := range []directory.AnomalyKind{
+		directory.ByScore, directory.ByMachine, directory.ByThreshold, directory.ByRate, directory.ByNoData,
+	} {
 		if kinds[kind] == 0 {
-			t.Errorf("none by %s in %v", kind, kinds)
+			t.Errorf("got no anomaly of kind %s, but %v", kind, kinds)
 		}
 	}
 	for _, outcome := range []string{"scored", "unscored", "late", "bad"} {
-		if b.counter("insighthub_detect_events_total", outcome) == 0 {
-			t.Errorf("no events %s", outcome)
+		if f.counter("insighthub_detect_events_total", outcome) == 0 {
+			t.Errorf("got no event of outcome %s", outcome)
 		}
 	}
-	if b.counter("insighthub_detect_poison_records_total", "") == 0 {
-		t.Error("no rubbish")
+	if f.counter("insighthub_detect_poison_records_total", "") == 0 {
+		t.Error("got no poison record")
 	}
 }
 
-func TestZombie(t *testing.T) {
-	p := plant(rand.New(rand.NewPCG(7, 8)), 60)
-	straight := newBench(t, p, rules()...)
+// TestConcurrentProcesses has a process save a state that another one has replaced.
+func TestConcurrentProcesses(t *testing.T) {
+	stream := plant(rand.New(rand.NewPCG(7, 8)), 60)
+	straight := newFixture(t, stream, rules()...)
 	straight.all(1)
-	one := newBench(t, p, rules()...)
+	one := newFixture(t, stream, rules()...)
 	if err := one.invoke("s", 0, 20); err != nil {
 		t.Fatal(err)
 	}
@@ -235,53 +209,53 @@ func TestZombie(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	two := newBench(t, p, rules()...)
-	two.objects, two.book = one.objects, one.book
-	two.cold()
+	two := newFixture(t, stream, rules()...)
+	two.objects, two.anomalies = one.objects, one.anomalies
+	two.restart()
 	if err := two.invoke("s", 20, 40); err != nil {
 		t.Fatal(err)
 	}
 	if err := lease.Save(t.Context(), "31"); !errors.Is(err, telemetry.ErrConflict) {
-		t.Errorf("the zombie has saved: %v", err)
+		t.Errorf("saving a stale state: got %v, want an error that wraps telemetry.ErrConflict", err)
 	}
-	if err := one.invoke("s", 30, len(p.records)); err != nil {
+	if err := one.invoke("s", 30, len(stream.records)); err != nil {
 		t.Fatal(err)
 	}
-	if !maps.EqualFunc(straight.book.kept, one.book.kept, func(a, b directory.Anomaly) bool { return describe(a) == describe(b) }) {
-		t.Errorf("found %d, want %d", len(one.book.kept), len(straight.book.kept))
+	if !maps.EqualFunc(straight.anomalies.stored, one.anomalies.stored, equalAnomalies) {
+		t.Errorf("got %d anomalies, want %d with the same content", len(one.anomalies.stored), len(straight.anomalies.stored))
 	}
 }
 
-// TestSplitAndMerge lets gateway a's records go to one shard and b's to another,
-// and both to a third again.
+// TestSplitAndMerge sends gateway a's records to one child shard and b's to another, and
+// then both to the merged shard.
 func TestSplitAndMerge(t *testing.T) {
-	p := plant(rand.New(rand.NewPCG(9, 10)), 300)
-	straight := newBench(t, p, rules()...)
+	stream := plant(rand.New(rand.NewPCG(9, 10)), 300)
+	straight := newFixture(t, stream, rules()...)
 	straight.all(1)
-	b := newBench(t, p, rules()...)
-	b.family = lineage{"low": {"s"}, "high": {"s"}, "merged": {"low", "high"}}
-	b.cold()
-	third := len(p.records) / 3
-	if err := b.invoke("s", 0, third); err != nil {
+	f := newFixture(t, stream, rules()...)
+	f.lineage = shardstatetest.Lineage{"low": {"s"}, "high": {"s"}, "merged": {"low", "high"}}
+	f.restart()
+	third := len(stream.records) / 3
+	if err := f.invoke("s", 0, third); err != nil {
 		t.Fatal(err)
 	}
 	for i := third; i < 2*third; i++ {
 		shard := "low"
-		if r := p.records[i]; len(r.batches) > 0 && r.batches[0].Gateway == "b" {
+		if r := stream.records[i]; len(r.batches) > 0 && r.batches[0].Gateway == "b" {
 			shard = "high"
 		}
-		if err := b.invoke(shard, i, i+1); err != nil {
+		if err := f.invoke(shard, i, i+1); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := b.invoke("merged", 2*third, len(p.records)); err != nil {
+	if err := f.invoke("merged", 2*third, len(stream.records)); err != nil {
 		t.Fatal(err)
 	}
-	// Silences are seen by another clock meanwhile; what they are called is the same.
-	if !maps.EqualFunc(straight.book.kept, b.book.kept, func(a, b directory.Anomaly) bool { return describe(a) == describe(b) }) {
-		t.Errorf("found %d, want %d", len(b.book.kept), len(straight.book.kept))
+	// The shards' clocks differ, but not the time of a no_data alarm.
+	if !maps.EqualFunc(straight.anomalies.stored, f.anomalies.stored, equalAnomalies) {
+		t.Errorf("got %d anomalies, want %d with the same content", len(f.anomalies.stored), len(straight.anomalies.stored))
 	}
-	if b.book.contradiction != "" {
-		t.Error(b.book.contradiction)
+	if f.anomalies.conflict != "" {
+		t.Errorf("got another anomaly after a redelivery: %s", f.anomalies.conflict)
 	}
 }

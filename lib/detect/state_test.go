@@ -13,19 +13,19 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// saved runs a tape and returns the state's bytes.
-func saved(tb testing.TB, p *tape) []byte {
+// saved returns the encoded state after all records of a stream.
+func saved(tb testing.TB, stream *testStream) []byte {
 	tb.Helper()
-	b := newBench(tb, p, rules()...)
-	b.all(20)
-	lease, err := b.config.States.Load(tb.Context(), "s")
+	f := newFixture(tb, stream, rules()...)
+	f.all(20)
+	lease, err := f.config.States.Load(tb.Context(), "s")
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return lease.State.append(nil)
 }
 
-func TestStateSurvives(t *testing.T) {
+func TestCodec(t *testing.T) {
 	encoded := saved(t, plant(rand.New(rand.NewPCG(11, 12)), 100))
 	codec, err := NewCodec(Limits{})
 	if err != nil {
@@ -35,32 +35,32 @@ func TestStateSurvives(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.series != 16+1 { // and a state that a rule watches
-		t.Errorf("%d series", s.series)
+	if s.series != 16+1 { // one unscored series has a rule
+		t.Errorf("got %d series, want 17", s.series)
 	}
 	again, err := codec.Append([]byte("x"), s)
 	if err != nil || !bytes.Equal(again[1:], encoded) {
-		t.Errorf("%d bytes became %d, %v", len(encoded), len(again)-1, err)
+		t.Errorf("got %d other bytes, %v, want the same %d", len(again)-1, err, len(encoded))
 	}
 	for n := range encoded {
 		if _, err := codec.Decode(encoded[:n]); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Fatalf("the first %d of %d bytes: %v", n, len(encoded), err)
+			t.Fatalf("first %d of %d bytes: got %v, want an error that wraps telemetry.ErrInvalid", n, len(encoded), err)
 		}
 	}
 	if _, err := codec.Decode(append(bytes.Clone(encoded), 0)); !errors.Is(err, telemetry.ErrInvalid) {
-		t.Errorf("a byte more: %v", err)
+		t.Errorf("one byte more: got %v, want an error that wraps telemetry.ErrInvalid", err)
 	}
 }
 
-// TestDetectorsOfAnotherVersion damages the states of the detectors: they begin
-// anew, and the shard goes on.
+// TestDetectorsOfAnotherVersion changes the version in the states of the detectors, and
+// expects that decoding resets them.
 func TestDetectorsOfAnotherVersion(t *testing.T) {
-	p := plant(rand.New(rand.NewPCG(13, 14)), 60)
-	b := newBench(t, p, rules()...)
-	if err := b.invoke("s", 0, len(p.records)-1); err != nil {
+	stream := plant(rand.New(rand.NewPCG(13, 14)), 60)
+	f := newFixture(t, stream, rules()...)
+	if err := f.invoke("s", 0, len(stream.records)-1); err != nil {
 		t.Fatal(err)
 	}
-	lease, err := b.config.States.Load(t.Context(), "s")
+	lease, err := f.config.States.Load(t.Context(), "s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,19 +69,13 @@ func TestDetectorsOfAnotherVersion(t *testing.T) {
 		for _, d := range g.devices {
 			for _, sr := range d.series {
 				if sr.detector != nil {
-					own := appendSparse(nil, sr.detector.AppendState(nil))
-					other := bytes.Clone(own)
-					other[2] += 100 // the version, after two bytes of length
-					encoded = bytes.Replace(encoded, own, other, 1)
+					encoded = changeVersion(encoded, sr.detector.AppendState(nil))
 				}
 			}
 			if d.machine == nil {
-				t.Fatal("no machine to damage")
+				t.Fatalf("device %s: got no Machine, want one", d.name)
 			}
-			own := appendSparse(nil, d.machine.AppendState(nil))
-			other := bytes.Clone(own)
-			other[2] += 100
-			encoded = bytes.Replace(encoded, own, other, 1)
+			encoded = changeVersion(encoded, d.machine.AppendState(nil))
 		}
 	}
 	s, err := (&Codec{Limits{}.withDefaults()}).Decode(encoded)
@@ -89,64 +83,72 @@ func TestDetectorsOfAnotherVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.resets != 16+4 || s.series != 17 {
-		t.Errorf("%d begin anew, %d series", s.resets, s.series)
+		t.Errorf("got %d resets, %d series, want 20 and 17", s.resets, s.series)
 	}
 	for _, g := range s.gateways {
 		for _, d := range g.devices {
 			if d.machine != nil || d.sensors != 0 || d.series[0].sensor != 0 {
-				t.Errorf("%s still has a machine", d.name)
+				t.Errorf("device %s: got a Machine, want none", d.name)
 			}
 		}
 	}
+}
+
+// changeVersion changes the version of a detector's state within an encoded State.
+func changeVersion(encoded, detector []byte) []byte {
+	before := appendSparse(nil, detector)
+	after := bytes.Clone(before)
+	after[2] += 100 // the version follows two bytes of length
+	return bytes.Replace(encoded, before, after, 1)
 }
 
 func TestLimits(t *testing.T) {
-	p := &tape{}
+	stream := &testStream{}
 	for i := range telemetry.Micros(3) {
 		for _, g := range []string{"a", "b", "c"} {
-			b := batch(g, event("d", "state", start+i, 1))
+			f := batch(g, event("d", "state", start+i, 1))
 			for m := range 5 {
-				b.Append(event("d", fmt.Sprint("m", m), start+i, 1))
+				f.Append(event("d", fmt.Sprint("m", m), start+i, 1))
 			}
-			p.add(start+i, b)
+			stream.add(start+i, f)
 		}
 	}
-	b := newBench(t, p)
-	b.limits = Limits{Series: 7, GatewaySeries: 4}
-	b.cold()
-	b.all(4)
-	if n := b.counter("insighthub_detect_series", "s"); n != 7 {
-		t.Errorf("%v series, want 7", n)
+	f := newFixture(t, stream)
+	f.limits = Limits{Series: 7, GatewaySeries: 4}
+	f.restart()
+	f.all(4)
+	if n := f.counter("insighthub_detect_series", "s"); n != 7 {
+		t.Errorf("got %v series, want 7", n)
 	}
-	// a has 4 of 5, b 3, c none.
-	if n := b.counter("insighthub_detect_events_total", "refused"); n != 3*8 {
-		t.Errorf("%v events refused, want 24", n)
+	// Series: 4 of 5 of gateway a, 3 of b, none of c.
+	if n := f.counter("insighthub_detect_events_total", "refused"); n != 3*8 {
+		t.Errorf("got %v events refused, want 24", n)
 	}
-	if log := b.log.String(); !strings.Contains(log, "not all series are scored") || !strings.Contains(log, "gateway=c") {
-		t.Errorf("log %s", log)
+	if log := f.log.String(); !strings.Contains(log, "not all series are scored") || !strings.Contains(log, "gateway=c") {
+		t.Errorf("got log %s, want a warning about gateway c", log)
 	}
-	b.limits = Limits{Series: 5, GatewaySeries: 3}
-	b.cold()
-	if err := b.invoke("s", 8, 9); err != nil { // nothing new
+	f.limits = Limits{Series: 5, GatewaySeries: 3}
+	f.restart()
+	if err := f.invoke("s", 8, 9); err != nil { // gateway c has no series
 		t.Fatal(err)
 	}
-	if n := b.counter("insighthub_detect_series", "s"); n != 5 {
-		t.Errorf("%v series after the limit was lowered, want 5", n)
+	if n := f.counter("insighthub_detect_series", "s"); n != 5 {
+		t.Errorf("after the limit was lowered: got %v series, want 5", n)
 	}
 }
 
-func TestSilentSeriesAreForgotten(t *testing.T) {
+func TestIdleSeriesAreRemoved(t *testing.T) {
 	day := 24 * 3600 * second
-	p := &tape{}
-	p.add(start, batch("a", event("d", "m", start, 1), event("d", "n", start, 1)), batch("b", event("d", "m", start, 1)))
-	p.add(start+10*day, batch("a", event("d", "m", start+10*day, 1)))
-	p.add(start+15*day, batch("c", event("d", "m", start+15*day, 1)))
+	stream := &testStream{}
+	stream.add(start, batch("a", event("d", "m", start, 1), event("d", "n", start, 1)), batch("b", event("d", "m", start, 1)))
+	stream.add(start+10*day, batch("a", event("d", "m", start+10*day, 1)))
+	stream.add(start+15*day, batch("c", event("d", "m", start+15*day, 1)))
 	for _, size := range []int{1, 3} {
-		b := newBench(t, p)
-		b.limits = Limits{Series: 3}
-		b.cold()
-		b.all(size)
-		lease, err := b.config.States.Load(t.Context(), "s")
+		f := newFixture(t, stream)
+		f.limits = Limits{Series: 3}
+		f.restart()
+		f.all(size)
+		lease, err := f.config.States.Load(t.Context(), "s")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +157,7 @@ func TestSilentSeriesAreForgotten(t *testing.T) {
 			names = append(names, fmt.Sprintf("%s/%s", sr.gateway.name, sr.metric))
 		})
 		if got := strings.Join(names, " "); got != "a/m c/m" || lease.State.series != 2 {
-			t.Errorf("by %d: %s are left, %d, want a/m c/m", size, got, lease.State.series)
+			t.Errorf("invocations of %d records: got %s, %d series, want a/m c/m", size, got, lease.State.series)
 		}
 	}
 }
@@ -174,23 +176,31 @@ func TestMergeWithinLimits(t *testing.T) {
 	}
 	s, err := codec.Inherit(shardstate.Shard{Hashes: shardstate.WholeRange()}, parents)
 	if err != nil || len(s.gateways) != 1 || s.gateways[0].name != "a" || s.dropped != 2 || s.clock != start {
-		t.Errorf("%+v, %v", s, err)
+		t.Errorf("got %+v, %v, want gateway a and 2 dropped series", s, err)
 	}
 	parents[1].State.gateways[0].name = "b"
 	if _, err := codec.Inherit(shardstate.Shard{Hashes: shardstate.WholeRange()}, parents); err == nil {
-		t.Error("one gateway in two parents")
+		t.Error("gateway in both parents: got no error")
 	}
 }
 
-func TestCodecWantsSense(t *testing.T) {
-	for _, l := range []Limits{{Series: -1}, {GatewaySeries: -1}, {MaxIdle: time.Second}} {
-		if _, err := NewCodec(l); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%+v: %v", l, err)
+func TestLimitsNotValid(t *testing.T) {
+	for _, c := range []struct {
+		limits Limits
+		want   string
+	}{
+		{Limits{Series: -1}, "series -1, of a gateway 5000: less than 1"},
+		{Limits{GatewaySeries: -1}, "series 20000, of a gateway -1: less than 1"},
+		{Limits{MaxIdle: time.Second}, "idle time 1s: less than an hour"},
+		{Limits{Series: -1, MaxIdle: time.Second}, "less than 1\nidle time 1s"},
+	} {
+		if _, err := NewCodec(c.limits); !errors.Is(err, telemetry.ErrInvalid) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: got %v, want it to contain %q", c.limits, err, c.want)
 		}
 	}
 }
 
-// FuzzDecode wants an error that says so, or a state that can be written and read again.
+// FuzzDecode wants telemetry.ErrInvalid, or a state that encodes and decodes to itself.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte{Version, 0, 0, 0})
 	f.Add(saved(f, plant(rand.New(rand.NewPCG(15, 16)), 1)))
@@ -216,7 +226,7 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 		if second, err := codec.Append(nil, again); err != nil || !bytes.Equal(first, second) {
-			t.Fatalf("%x became %x, %v", first, second, err)
+			t.Fatalf("got %x, %v, want %x", second, err, first)
 		}
 	})
 }
