@@ -70,7 +70,10 @@ func (b *bench) write(w http.ResponseWriter, r *http.Request) {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b := &bench{payloads: make(chan string), responses: make(chan string), records: make(chan []byte, 10), stop: make(chan struct{}), samples: make(map[string][]float64)}
+	b := &bench{
+		payloads: make(chan string), responses: make(chan string), records: make(chan []byte, 10),
+		stop: make(chan struct{}), samples: make(map[string][]float64),
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", func(w http.ResponseWriter, r *http.Request) {
 		select {
@@ -190,9 +193,13 @@ func runFunction(t *testing.T) (wrong []string, inTime bool) {
 	}
 	event := func(body string) string {
 		return `{"version":"2.0","headers":{"content-type":"application/json"},"requestContext":{"requestId":"r","authorizer":` +
-			`{"lambda":{"gateway":"gw-1","site":"plant-1","role":"gateway","expires":4102444800}}},"body":` + body + `,"isBase64Encoded":false}`
+			`{"lambda":{"gateway":"gw-1","site":"plant-1","role":"gateway","expires":4102444800}}},` +
+			`"body":` + body + `,"isBase64Encoded":false}`
 	}
-	want := `response {"statusCode":202,"headers":{"cache-control":"no-store","content-security-policy":"default-src 'none'; frame-ancestors 'none'","content-type":"application/json","referrer-policy":"no-referrer","strict-transport-security":"max-age=63072000","x-content-type-options":"nosniff"},"body":"{\"accepted\":1,\"rejected\":0,\"errors\":[]}"}`
+	want := `response {"statusCode":202,"headers":{"cache-control":"no-store",` +
+		`"content-security-policy":"default-src 'none'; frame-ancestors 'none'","content-type":"application/json",` +
+		`"referrer-policy":"no-referrer","strict-transport-security":"max-age=63072000","x-content-type-options":"nosniff"},` +
+		`"body":"{\"accepted\":1,\"rejected\":0,\"errors\":[]}"}`
 	start := time.Now()
 	if got := b.invoke(t, event(string(body))); got != want {
 		t.Fatalf("got  %s\nwant %s", got, want)

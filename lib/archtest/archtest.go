@@ -30,7 +30,7 @@ func Owned() map[string][]string {
 		"github.com/cdklabs/cdk-nag-go":  {"cdk/stacks"},
 		"github.com/jackc/pgx":           {"lib/timescale/...", "loadtest/..."},
 		"github.com/aws/aws-xray-sdk-go": nil,
-		// They judge answers in tests: no program links them.
+		// They check responses in tests: no program links them.
 		"github.com/getkin/kin-openapi":         {"docs/contracttest"},
 		"github.com/santhosh-tekuri/jsonschema": {"docs/contracttest"},
 	}

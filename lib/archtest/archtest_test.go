@@ -75,7 +75,9 @@ func TestViolations(t *testing.T) {
 		{"lib/a", "example.com/good/sub", nil},
 		{"lib/a", module + "/lib/b", []string{"lib/a must not import lib/b"}},
 		{"lib/a", "example.com/bad", []string{"lib/a must not import example.com/bad"}},
-		{"lib/a", "github.com/jackc/pgx/v5", []string{"lib/a must not import github.com/jackc/pgx/v5: only lib/timescale/..., loadtest/... may"}},
+		{"lib/a", "github.com/jackc/pgx/v5", []string{
+			"lib/a must not import github.com/jackc/pgx/v5: only lib/timescale/..., loadtest/... may",
+		}},
 		{"lib/new", "fmt", []string{"lib/new has no rule in lib/archtest: say what it may import"}},
 	} {
 		if diff := cmp.Diff(c.want, Violations(rules, module, c.path, []string{c.imp})); diff != "" {

@@ -5,6 +5,8 @@ func Rules() []Rule {
 	const (
 		telemetry = "lib/telemetry"
 		sdk       = "github.com/aws/"
+		metrics   = "github.com/prometheus/client_golang"
+		model     = "github.com/prometheus/client_model"
 	)
 	return []Rule{
 		// The domain.
@@ -17,7 +19,7 @@ func Rules() []Rule {
 		{Path: "lib/problem"},
 		{Path: "lib/directory", Internal: []string{telemetry}},
 		{Path: "lib/readings", Internal: []string{telemetry}},
-		// Files of readings; the formats are its own, so it is no adapter.
+		// Encodes files of readings; it adapts no system.
 		{Path: "lib/exportfile", Internal: []string{telemetry, "lib/readings"}, External: []string{"github.com/parquet-go/parquet-go"}},
 		{Path: "lib/password", Internal: []string{telemetry}, External: []string{"golang.org/x/crypto/argon2"}},
 		{Path: "lib/trail", Internal: []string{telemetry}},
@@ -25,16 +27,27 @@ func Rules() []Rule {
 		{Path: "lib/token/tokentest", Internal: []string{"lib/token", telemetry}},
 
 		// Use-cases.
-		{Path: "lib/ingest", Internal: []string{telemetry, "lib/jsonscan", "lib/lambda/deadline", "lib/lambda/http", "lib/problem"}, External: []string{"github.com/klauspost/compress", "github.com/prometheus/client_golang"}},
-		{Path: "lib/access", Internal: []string{telemetry, "lib/directory", "lib/lambda/deadline", "lib/lambda/http", "lib/password", "lib/problem", "lib/token", "lib/trail"}},
-		{Path: "lib/api", Internal: []string{telemetry, "docs", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambda/deadline", "lib/lambda/http", "lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail"}},
-		{Path: "lib/api/apitest", Internal: []string{telemetry, "docs/contracttest", "lib/directory", "lib/lambda/http", "lib/password", "lib/problem", "lib/timescale", "lib/trail"}, External: []string{sdk}},
-		{Path: "lib/audit", Internal: []string{telemetry, "lib/token", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
-		{Path: "lib/store", Internal: []string{telemetry, "lib/lambda/deadline", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
-		// The shard's state is a small mechanism with ports of its own, not an adapter.
-		{Path: "lib/detect", Internal: []string{telemetry, "lib/anomaly", "lib/directory", "lib/shardstate", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
-		{Path: "lib/refusals", Internal: []string{telemetry, "lib/lambda/background", "lib/trail"}, External: []string{"github.com/prometheus/client_golang"}},
-		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate", "lib/stream"}, External: []string{"github.com/prometheus/client_golang"}},
+		{Path: "lib/ingest", Internal: []string{
+			telemetry, "lib/jsonscan", "lib/lambda/deadline", "lib/lambda/http", "lib/problem",
+		}, External: []string{"github.com/klauspost/compress", metrics}},
+		{Path: "lib/access", Internal: []string{
+			telemetry, "lib/directory", "lib/lambda/deadline", "lib/lambda/http", "lib/password", "lib/problem", "lib/token", "lib/trail",
+		}},
+		{Path: "lib/api", Internal: []string{
+			telemetry, "docs", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambda/deadline", "lib/lambda/http",
+			"lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail",
+		}},
+		{Path: "lib/api/apitest", Internal: []string{
+			telemetry, "docs/contracttest", "lib/directory", "lib/lambda/http", "lib/password", "lib/problem", "lib/timescale", "lib/trail",
+		}, External: []string{sdk}},
+		{Path: "lib/audit", Internal: []string{telemetry, "lib/token", "lib/trail"}, External: []string{metrics}},
+		{Path: "lib/store", Internal: []string{telemetry, "lib/lambda/deadline", "lib/stream"}, External: []string{metrics}},
+		// lib/shardstate declares ports of its own, so a use-case may import it.
+		{Path: "lib/detect", Internal: []string{
+			telemetry, "lib/anomaly", "lib/directory", "lib/shardstate", "lib/stream",
+		}, External: []string{metrics}},
+		{Path: "lib/refusals", Internal: []string{telemetry, "lib/lambda/background", "lib/trail"}, External: []string{metrics}},
+		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate", "lib/stream"}, External: []string{metrics}},
 
 		// Adapters.
 		{Path: "lib/aws/kinesis", Internal: []string{telemetry, "lib/jsonscan"}, External: []string{sdk, "google.golang.org/protobuf"}},
@@ -44,8 +57,10 @@ func Rules() []Rule {
 		{Path: "lib/timescale/timescaletest/pgtest"},
 		{Path: "lib/aws/s3", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},
 		{Path: "lib/shardstate", Internal: []string{telemetry}, External: []string{"github.com/klauspost/compress"}},
-		{Path: "lib/shardstate/shardstatetest", Internal: []string{"lib/shardstate", "lib/stream", telemetry}, External: []string{"github.com/prometheus/client_golang"}},
-		{Path: "lib/prometheus/remotewrite", Internal: []string{telemetry, "lib/aws/config"}, External: []string{"github.com/klauspost/compress/snappy", "google.golang.org/protobuf/encoding/protowire"}},
+		{Path: "lib/shardstate/shardstatetest", Internal: []string{"lib/shardstate", "lib/stream", telemetry}, External: []string{metrics}},
+		{Path: "lib/prometheus/remotewrite", Internal: []string{
+			telemetry, "lib/aws/config",
+		}, External: []string{"github.com/klauspost/compress/snappy", "google.golang.org/protobuf/encoding/protowire"}},
 		{Path: "lib/prometheus/promquery", Internal: []string{telemetry, "lib/aws/config", "lib/kpi", "lib/readings"}},
 		{Path: "lib/aws/secrets", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},
 		{Path: "lib/aws/kms", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},
@@ -54,19 +69,23 @@ func Rules() []Rule {
 		// Start-up.
 		{Path: "lib/lambda/background"},
 		{Path: "lib/lambda/deadline"},
-		// What consumers of the stream share, the state of their shards too.
-		{Path: "lib/stream", Internal: []string{telemetry, "lib/lambda/deadline", "lib/shardstate"}, External: []string{"github.com/prometheus/client_golang"}},
+		// The loop of the stream's consumers, with the state of their shards.
+		{Path: "lib/stream", Internal: []string{telemetry, "lib/lambda/deadline", "lib/shardstate"}, External: []string{metrics}},
 		{Path: "lib/lambda/http", Internal: []string{telemetry, "lib/directory", "lib/jsonscan", "lib/problem"}},
 		{Path: "lib/aws/failure", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/httpclient"},
 		{Path: "lib/aws/config", Internal: []string{"lib/httpclient"}, External: []string{sdk}},
-		{Path: "lib/lambda/host", Internal: []string{telemetry, "lib/aws/config", "lib/httpclient", "lib/lambda/metrics", "lib/prometheus/remotewrite"}, External: []string{sdk, "github.com/prometheus/client_golang"}},
-		{Path: "lib/lambda/metrics", Internal: []string{telemetry, "lib/lambda/background", "lib/prometheus/remotewrite"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
-		{Path: "lib/lambda/metrics/metricstest", Internal: []string{"lib/lambda/metrics"}, External: []string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model"}},
+		{Path: "lib/lambda/host", Internal: []string{
+			telemetry, "lib/aws/config", "lib/httpclient", "lib/lambda/metrics", "lib/prometheus/remotewrite",
+		}, External: []string{sdk, metrics}},
+		{Path: "lib/lambda/metrics", Internal: []string{
+			telemetry, "lib/lambda/background", "lib/prometheus/remotewrite",
+		}, External: []string{metrics, model}},
+		{Path: "lib/lambda/metrics/metricstest", Internal: []string{"lib/lambda/metrics"}, External: []string{metrics, model}},
 		{Path: "functions/audit", Internal: []string{"lib/...", "cdk/local/stackfile"}},
 		{Path: "functions/...", Internal: []string{"lib/..."}, External: []string{sdk}},
 
-		// Deployment, and the same on one machine.
+		// Deployment, and the local stack.
 		{Path: "cdk/config"},
 		{Path: "cdk/constructs", Internal: []string{"cdk/config"}, External: []string{"*"}},
 		{Path: "cdk/stacks", Internal: []string{"cdk/config", "cdk/constructs"}, External: []string{"*"}},
@@ -77,7 +96,7 @@ func Rules() []Rule {
 		{Path: "cdk/local/lambda/..."},
 		{Path: "cdk/local/process"},
 		{Path: "cdk/local/process/processtest", Internal: []string{"lib/eventually"}},
-		// What the load tests and the self-check read: it knows none of the emulators.
+		// Read by the load tests and the self-check, so it imports no emulator.
 		{Path: "cdk/local/stackfile", Internal: []string{"cdk/local/atomicfile", "lib/aws/config", "lib/aws/kms", "lib/token"}},
 		{Path: "cdk/local/...", Internal: []string{"cdk/local/...", telemetry, "lib/jsonscan", "lib/token"}, External: []string{"*"}},
 
@@ -90,10 +109,12 @@ func Rules() []Rule {
 		{Path: "wasm/module", Internal: []string{"lib/anomaly"}},
 		{Path: "wasm/parity/...", Internal: []string{"lib/anomaly", "wasm/parity/..."}},
 
-		// The contract, served by the API. What holds answers to it is for tests: only test support imports it.
+		// The contract, served by the API. contracttest checks responses against it: only test support imports it.
 		{Path: "docs"},
 		{Path: "docs/page", External: []string{"go.yaml.in/yaml"}},
-		{Path: "docs/contracttest", Internal: []string{"docs"}, External: []string{"github.com/santhosh-tekuri/jsonschema", "go.yaml.in/yaml"}},
+		{Path: "docs/contracttest", Internal: []string{
+			"docs",
+		}, External: []string{"github.com/santhosh-tekuri/jsonschema", "go.yaml.in/yaml"}},
 
 		// For tests.
 		{Path: "lib/eventually", Tests: true},

@@ -102,7 +102,8 @@ func auditIt(t *testing.T, s *Stack, cfg Config) {
 	}
 	defer func() { _ = conn.Close(t.Context()) }()
 	set := func(object string) {
-		_, err := conn.Exec(t.Context(), `ALTER TABLE trail DISABLE TRIGGER ALL; UPDATE trail SET object = '`+object+`' || substr(object, 2) WHERE seq = 2;
+		_, err := conn.Exec(t.Context(), `ALTER TABLE trail DISABLE TRIGGER ALL;
+			UPDATE trail SET object = '`+object+`' || substr(object, 2) WHERE seq = 2;
 			ALTER TABLE trail ENABLE TRIGGER ALL`)
 		if err != nil {
 			t.Fatal(err)

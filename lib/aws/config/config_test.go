@@ -54,8 +54,9 @@ func TestLoadReadsTheEnvironment(t *testing.T) {
 			if err := put(t.Context(), cfg); err != nil {
 				t.Fatal(err)
 			}
-			if auth := got.Get("Authorization"); !strings.Contains(auth, "Credential=AKID/") || !strings.Contains(auth, "/eu-west-1/kinesis/") {
-				t.Errorf("got authorization %q", auth)
+			auth := got.Get("Authorization")
+			if !strings.Contains(auth, "Credential=AKID/") || !strings.Contains(auth, "/eu-west-1/kinesis/") {
+				t.Errorf("got authorization %q, want the key and the scope in it", auth)
 			}
 			if got.Get("X-Amz-Security-Token") != "session" {
 				t.Error("got no session token")
@@ -80,7 +81,10 @@ func TestLoadChoosesEndpoints(t *testing.T) {
 		"none":      {nil, "secretsmanager.eu-west-1.amazonaws.com"},
 		"its own":   {map[string]string{"AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:7"}, "127.0.0.1:7"},
 		"another's": {map[string]string{"AWS_ENDPOINT_URL_KINESIS": "http://127.0.0.1:7"}, "secretsmanager.eu-west-1.amazonaws.com"},
-		"ignored":   {map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:7", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"}, "secretsmanager.eu-west-1.amazonaws.com"},
+		"ignored": {
+			map[string]string{"AWS_ENDPOINT_URL": "http://127.0.0.1:7", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"},
+			"secretsmanager.eu-west-1.amazonaws.com",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, err := awsconfig.Load(environment(tc.env))
@@ -89,7 +93,8 @@ func TestLoadChoosesEndpoints(t *testing.T) {
 			}
 			sent := &recorder{}
 			cfg.HTTPClient = sent
-			if _, err := secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("s")}); err != nil {
+			input := &secretsmanager.GetSecretValueInput{SecretId: aws.String("s")}
+			if _, err := secretsmanager.NewFromConfig(cfg).GetSecretValue(t.Context(), input); err != nil {
 				t.Fatal(err)
 			}
 			if sent.host != tc.want {

@@ -30,8 +30,12 @@ func TestSigV4(t *testing.T) {
 		return r.Header, s.Sign(t.Context(), r, []byte(body), now)
 	}
 	one, err := sign(s, "one")
-	if got := one.Get("Authorization"); err != nil || !strings.HasPrefix(got, "AWS4-HMAC-SHA256 Credential=AKID/20261123/eu-west-1/aps/aws4_request") || one.Get("X-Amz-Security-Token") != "session" {
-		t.Errorf("%v, %v", one, err)
+	const prefix = "AWS4-HMAC-SHA256 Credential=AKID/20261123/eu-west-1/aps/aws4_request"
+	if got := one.Get("Authorization"); err != nil || !strings.HasPrefix(got, prefix) {
+		t.Errorf("got authorization %q, %v; want the prefix %q", got, err, prefix)
+	}
+	if got := one.Get("X-Amz-Security-Token"); got != "session" {
+		t.Errorf("got session token %q, want session", got)
 	}
 	if other, err := sign(s, "two"); err != nil || other.Get("Authorization") == one.Get("Authorization") {
 		t.Errorf("got the same signature for another body, %v", err)
@@ -44,7 +48,8 @@ func TestSigV4(t *testing.T) {
 	if header, err := sign(none, "one"); err != nil || len(header) > 0 || none.Validate() != nil {
 		t.Errorf("without a signature: %v, %v", header, err)
 	}
-	if err := new(awsconfig.SigV4).Validate(); err == nil || !strings.Contains(err.Error(), "region") || !strings.Contains(err.Error(), "credentials") {
+	err = new(awsconfig.SigV4).Validate()
+	if err == nil || !strings.Contains(err.Error(), "region") || !strings.Contains(err.Error(), "credentials") {
 		t.Errorf("got %v, want region and credentials in it", err)
 	}
 }

@@ -23,7 +23,9 @@ type fake struct {
 	taken  []string
 }
 
-func (f *fake) PutEvents(_ context.Context, in *eventbridge.PutEventsInput, _ ...func(*eventbridge.Options)) (*eventbridge.PutEventsOutput, error) {
+func (f *fake) PutEvents(
+	_ context.Context, in *eventbridge.PutEventsInput, _ ...func(*eventbridge.Options),
+) (*eventbridge.PutEventsOutput, error) {
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -57,7 +59,8 @@ func open(t *testing.T, f *fake) *Bus {
 func events(n, size int) []Event {
 	out := make([]Event, n)
 	for i := range out {
-		out[i] = Event{Type: "t", Time: time.Unix(int64(i), 0), Detail: append(fmt.Appendf(nil, "%d ", i), bytes.Repeat([]byte{' '}, size)...)}
+		detail := append(fmt.Appendf(nil, "%d ", i), bytes.Repeat([]byte{' '}, size)...)
+		out[i] = Event{Type: "t", Time: time.Unix(int64(i), 0), Detail: detail}
 	}
 	return out
 }
@@ -83,8 +86,9 @@ func TestOnlyRejectedEntriesAreRetried(t *testing.T) {
 		}
 		return ""
 	}}
-	if taken, err := open(t, f).Put(t.Context(), events(3, 0)); taken != 3 || err != nil || fmt.Sprint(f.sizes) != "[3 1]" || len(f.taken) != 3 {
-		t.Errorf("got %d accepted, %v, calls of %v", taken, err, f.sizes)
+	accepted, err := open(t, f).Put(t.Context(), events(3, 0))
+	if accepted != 3 || err != nil || fmt.Sprint(f.sizes) != "[3 1]" || len(f.taken) != 3 {
+		t.Errorf("got %d accepted, %v, calls of %v; want 3 in calls of 3 and 1", accepted, err, f.sizes)
 	}
 }
 

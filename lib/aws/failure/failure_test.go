@@ -48,7 +48,7 @@ func TestWrap(t *testing.T) {
 			t.Errorf("%s: got %v, which does not wrap %v", name, got, c.err)
 		}
 		for _, sentinel := range []error{telemetry.ErrNotFound, telemetry.ErrInvalid, telemetry.ErrConflict, telemetry.ErrUnavailable} {
-			if errors.Is(got, sentinel) != (sentinel == c.want) {
+			if errors.Is(got, sentinel) != errors.Is(c.want, sentinel) {
 				t.Errorf("%s: got %v, want sentinel %v", name, got, c.want)
 			}
 		}

@@ -134,6 +134,7 @@ func rawSignature(der []byte) ([]byte, error) {
 // classify adds the sentinel that err stands for.
 func classify(err error) error {
 	return failure.Wrap(err, map[string]error{
-		"NotFoundException": telemetry.ErrNotFound, "DisabledException": telemetry.ErrNotFound, "KMSInvalidStateException": telemetry.ErrNotFound,
+		"NotFoundException": telemetry.ErrNotFound, "DisabledException": telemetry.ErrNotFound,
+		"KMSInvalidStateException": telemetry.ErrNotFound,
 	})
 }

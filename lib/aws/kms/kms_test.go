@@ -76,7 +76,7 @@ func TestPublicKeyIsReadOnce(t *testing.T) {
 	}
 }
 
-func TestPublicKeyRefuses(t *testing.T) {
+func TestPublicKeyRejects(t *testing.T) {
 	t.Parallel()
 	_, good := public(t, elliptic.P256())
 	_, wide := public(t, elliptic.P384())
@@ -120,8 +120,8 @@ func TestSign(t *testing.T) {
 		t.Errorf("got request %+v", c.last)
 	}
 	for name, signature := range map[string][]byte{
-		"nothing": nil, "zero": der(new(big.Int), one), "negative": der(one, big.NewInt(-1)), "the order": der(n, one), "bytes behind": append(der(one, one), 0),
-		"wide": der(new(big.Int).Lsh(one, 300), one), "no integers": {0x30, 0},
+		"nothing": nil, "zero": der(new(big.Int), one), "negative": der(one, big.NewInt(-1)), "the order": der(n, one),
+		"trailing bytes": append(der(one, one), 0), "wide": der(new(big.Int).Lsh(one, 300), one), "no integers": {0x30, 0},
 	} {
 		if raw, err := kms.NewFromClient(&client{signature: signature}).Sign(t.Context(), "arn", digest); err == nil {
 			t.Errorf("%s: got %x", name, raw)

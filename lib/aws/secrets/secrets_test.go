@@ -63,7 +63,7 @@ func TestGet(t *testing.T) {
 	}
 }
 
-func TestGetTellsFailuresApart(t *testing.T) {
+func TestGetClassifiesErrors(t *testing.T) {
 	sentinels := []error{telemetry.ErrInvalid, telemetry.ErrNotFound, telemetry.ErrConflict, telemetry.ErrUnavailable}
 	for name, tc := range map[string]struct {
 		status int

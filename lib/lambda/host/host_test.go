@@ -61,16 +61,18 @@ func TestEveryProblemIsReported(t *testing.T) {
 		"AWS_REGION": "", "REMOTE_WRITE_URL": "nonsense", "REMOTE_WRITE_SIGV4": "perhaps", "METRICS_INTERVAL_SECONDS": "0",
 		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "much",
 	})
-	_, err := lambdahost.New(t.Context(), getenv, slog.New(slog.DiscardHandler), func(_ context.Context, host *lambdahost.Host) (lambdahost.Function, error) {
+	build := func(_ context.Context, host *lambdahost.Host) (lambdahost.Function, error) {
 		_ = host.Env.Required("STREAM_NAME")
 		host.Env.Add(errors.New("retention: wrong"))
 		return lambdahost.Function{}, host.Env.Err()
-	})
+	}
+	_, err := lambdahost.New(t.Context(), getenv, slog.New(slog.DiscardHandler), build)
 	if !errors.Is(err, telemetry.ErrInvalid) {
 		t.Fatalf("got %v, want telemetry.ErrInvalid", err)
 	}
 	for _, want := range []string{
-		"AWS_REGION", "REMOTE_WRITE_URL", "REMOTE_WRITE_SIGV4", "METRICS_INTERVAL_SECONDS", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "STREAM_NAME", "retention: wrong",
+		"AWS_REGION", "REMOTE_WRITE_URL", "REMOTE_WRITE_SIGV4", "METRICS_INTERVAL_SECONDS", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+		"STREAM_NAME", "retention: wrong",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s in it", err, want)

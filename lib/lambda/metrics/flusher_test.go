@@ -81,9 +81,13 @@ func (b *bench) counter(name string) float64 {
 
 func TestFlushSendsEachKind(t *testing.T) {
 	b := newBench(t, prometheus.NewRegistry())
-	stored := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "insighthub_stored_events_total", Help: "Events stored."}, []string{"job", "site"})
+	stored := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "insighthub_stored_events_total", Help: "Events stored.",
+	}, []string{"job", "site"})
 	depth := prometheus.NewGauge(prometheus.GaugeOpts{Name: "insighthub_queue_depth", Help: "Waiting."})
-	age := prometheus.NewSummary(prometheus.SummaryOpts{Name: "insighthub_age_seconds", Help: "Age.", Objectives: map[float64]float64{0.5: 0.1}})
+	age := prometheus.NewSummary(prometheus.SummaryOpts{
+		Name: "insighthub_age_seconds", Help: "Age.", Objectives: map[float64]float64{0.5: 0.1},
+	})
 	lag := prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "insighthub_lag_seconds", Help: "Lag.", Buckets: []float64{0.1, 1}, NativeHistogramBucketFactor: 1.1,
 	})
@@ -110,8 +114,9 @@ func TestFlushSendsEachKind(t *testing.T) {
 		t.Fatalf("got histogram %+v", s)
 	}
 	h := s.Histograms[0]
-	if h.Count != 2 || len(h.Buckets) != 2 || h.Buckets[0].CumulativeCount != 1 || h.Buckets[1].CumulativeCount != 2 || h.Native == nil || len(h.Native.PositiveDeltas) == 0 {
-		t.Errorf("histogram %+v", h)
+	if h.Count != 2 || len(h.Buckets) != 2 || h.Buckets[0].CumulativeCount != 1 || h.Buckets[1].CumulativeCount != 2 ||
+		h.Native == nil || len(h.Native.PositiveDeltas) == 0 {
+		t.Errorf("got histogram %+v, want both forms of two observations", h)
 	}
 	if len(s.Exemplars) != 1 || s.Exemplars[0].Labels[0] != (remotewrite.Label{Name: remotewrite.TraceIDLabel, Value: "1-abc"}) {
 		t.Errorf("exemplars %+v", s.Exemplars)
@@ -137,7 +142,10 @@ func TestFlushIntervalAndShutdown(t *testing.T) {
 			pass time.Duration
 			next float64 // random number, used if it flushes
 			want bool
-		}{{0, 0.5, true}, {12 * time.Second, 0, false}, {500 * time.Millisecond, 0, true}, {9 * time.Second, 0, false}, {time.Second, 0.99, true}, {14 * time.Second, 0, false}, {time.Second, 0, true}} {
+		}{
+			{0, 0.5, true}, {12 * time.Second, 0, false}, {500 * time.Millisecond, 0, true}, {9 * time.Second, 0, false},
+			{time.Second, 0.99, true}, {14 * time.Second, 0, false}, {time.Second, 0, true},
+		} {
 			b.now, b.random = b.now.Add(tc.pass), tc.next
 			if got := b.invoke(t); got != tc.want {
 				t.Errorf("step %d: got flushed %t, want %t", i, got, tc.want)
@@ -192,6 +200,7 @@ func TestConventions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	metricstest.Check(t, f, "insighthub_metrics_flushes_total", "insighthub_metrics_rejected_samples_total", "insighthub_invocations_total",
-		"insighthub_invocation_errors_total", "insighthub_invocation_duration_seconds", "insighthub_function_memory_bytes", "process_cpu_seconds_total")
+	metricstest.Check(t, f, "insighthub_metrics_flushes_total", "insighthub_metrics_rejected_samples_total",
+		"insighthub_invocations_total", "insighthub_invocation_errors_total", "insighthub_invocation_duration_seconds",
+		"insighthub_function_memory_bytes", "process_cpu_seconds_total")
 }

@@ -45,7 +45,7 @@ func NewFunction(cfg FunctionConfig) (*Function, error) {
 			Name: "insighthub_invocations_total", Help: "Invocations that ended.",
 		}),
 		errors: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "insighthub_invocation_errors_total", Help: "Invocations that ended with an error or a panic. Records to be delivered again are not an error.",
+			Name: "insighthub_invocation_errors_total", Help: "Invocations that ended with an error or a panic, not with failed records.",
 		}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "insighthub_invocation_duration_seconds", Help: "Duration of the invocations inside the process, which is billed.",

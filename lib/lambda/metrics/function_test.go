@@ -91,9 +91,9 @@ func TestFlushHardlyDelays(t *testing.T) {
 		flushes    int
 		succeeding int
 	}{
-		"as fast as the work": {takes: 10 * time.Millisecond, first: 10 * time.Millisecond, thousand: 10 * time.Second, flushes: 1, succeeding: 1},
-		"slower":              {takes: 15 * time.Millisecond, first: 15 * time.Millisecond, thousand: 10_005 * time.Millisecond, flushes: 1, succeeding: 1},
-		"never":               {takes: time.Hour, first: 35 * time.Millisecond, thousand: 10_050 * time.Millisecond, flushes: 2, succeeding: 0},
+		"as fast as the work": {10 * time.Millisecond, 10 * time.Millisecond, 10 * time.Second, 1, 1},
+		"slower":              {15 * time.Millisecond, 15 * time.Millisecond, 10_005 * time.Millisecond, 1, 1},
+		"never":               {time.Hour, 35 * time.Millisecond, 10_050 * time.Millisecond, 2, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -109,7 +109,8 @@ func TestFlushHardlyDelays(t *testing.T) {
 				}
 				synctest.Wait()
 				if all[0] != c.first || sum != c.thousand || len(w.began) != c.flushes || slower > c.flushes {
-					t.Errorf("got %v for the first, %v for all, %d flushes and %d slower; want %v, %v, %d", all[0], sum, len(w.began), slower, c.first, c.thousand, c.flushes)
+					t.Errorf("got %v for the first, %v for all, %d flushes and %d slower; want %v, %v, %d",
+						all[0], sum, len(w.began), slower, c.first, c.thousand, c.flushes)
 				}
 				time.Sleep(2 * time.Second)
 				synctest.Wait()

@@ -89,7 +89,7 @@ func TestQueryFails(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"a":"b"},"value":[1,"NaN"]}]}}`))
 	f.Add([]byte(`{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}`))
-	f.Add([]byte(`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"figure":"x"},"value":[1,"2.5"]}]}}`))
+	f.Add([]byte(`{"status":"success","data":{"resultType":"vector","result":[{"metric":{"metric":"x"},"value":[1,"2.5"]}]}}`))
 	f.Add([]byte(`{"status":"success","data":{"resultType":"vector","result":[{"value":[]}]}}`))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if samples, err := parse(raw); err != nil && samples != nil {

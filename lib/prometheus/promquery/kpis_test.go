@@ -40,7 +40,9 @@ func TestRealPrometheus(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = server.Stop(t.Context()) })
-	writer, err := remotewrite.New(remotewrite.Config{URL: server.URL() + "/api/v1/write", HTTP: http.DefaultClient, Protocol: remotewrite.V1, Now: time.Now, Rand: rand.Float64})
+	writer, err := remotewrite.New(remotewrite.Config{
+		URL: server.URL() + "/api/v1/write", HTTP: http.DefaultClient, Protocol: remotewrite.V1, Now: time.Now, Rand: rand.Float64,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,18 +51,21 @@ func TestRealPrometheus(t *testing.T) {
 	names := []string{"press-1", `x"} or vector(1) or up{y="`, `\`, `\"`, "a\nb", "ü/☃/😀", "{}", `"`, "`", "'"}
 	var series []remotewrite.Series
 	for i, name := range names {
-		for figure, value := range map[kpi.Name]float64{
-			kpi.CalendarSeconds: 5, kpi.PlannedSeconds: 5, kpi.BusySeconds: 4, kpi.ProductionSeconds: 3, kpi.IdleSeconds: 0.25, kpi.SetupSeconds: 0.25,
-			kpi.DownSeconds: 0.5, kpi.UnknownSeconds: 1, kpi.Failures: 1, kpi.Produced: float64(i + 2), kpi.Good: float64(i + 1), kpi.IdealSeconds: 2,
+		for metric, value := range map[kpi.Name]float64{
+			kpi.CalendarSeconds: 5, kpi.PlannedSeconds: 5, kpi.BusySeconds: 4, kpi.ProductionSeconds: 3, kpi.IdleSeconds: 0.25,
+			kpi.SetupSeconds: 0.25, kpi.DownSeconds: 0.5, kpi.UnknownSeconds: 1, kpi.Failures: 1, kpi.Produced: float64(i + 2),
+			kpi.Good: float64(i + 1), kpi.IdealSeconds: 2,
 		} {
 			s := remotewrite.Series{Labels: []remotewrite.Label{
-				{Name: "__name__", Value: string(figure)}, {Name: "device", Value: name}, {Name: "gateway", Value: "gw-1"}, {Name: "site", Value: "plant-1"},
+				{Name: "__name__", Value: string(metric)}, {Name: "device", Value: name},
+				{Name: "gateway", Value: "gw-1"}, {Name: "site", Value: "plant-1"},
 			}}
-			if figure == kpi.DownSeconds {
+			if metric == kpi.DownSeconds {
 				s.Labels = append(s.Labels[:3:3], remotewrite.Label{Name: "reason", Value: "fault " + name}, s.Labels[3])
 			}
 			for n := range 12 {
-				s.Samples = append(s.Samples, remotewrite.Sample{Timestamp: end.Add(-time.Duration(11-n) * window).UnixMilli(), Value: value})
+				at := end.Add(-time.Duration(11-n) * window)
+				s.Samples = append(s.Samples, remotewrite.Sample{Timestamp: at.UnixMilli(), Value: value})
 			}
 			series = append(series, s)
 		}
@@ -71,11 +76,14 @@ func TestRealPrometheus(t *testing.T) {
 	c := newKPIs(t, server.URL())
 	span := readings.Range{From: telemetry.MicrosOf(end.Add(-6 * window)), To: telemetry.MicrosOf(end)}
 	for i, name := range names {
-		got, err := c.Sums(t.Context(), readings.Selection{Site: "plant-1", Gateway: "gw-1", Device: telemetry.DeviceName(name), Range: span})
+		got, err := c.Sums(t.Context(), readings.Selection{
+			Site: "plant-1", Gateway: "gw-1", Device: telemetry.DeviceName(name), Range: span,
+		})
 		want := kpi.Totals{
 			Sums: kpi.Sums{
-				Calendar: 30 * time.Second, Planned: 30 * time.Second, Busy: 24 * time.Second, Production: 18 * time.Second, Idle: 1500 * time.Millisecond,
-				Setup: 1500 * time.Millisecond, Down: 3 * time.Second, Unknown: 6 * time.Second, IdealSeconds: 12, Produced: float64(6 * (i + 2)), Good: float64(6 * (i + 1)), Failures: 6,
+				Calendar: 30 * time.Second, Planned: 30 * time.Second, Busy: 24 * time.Second, Production: 18 * time.Second,
+				Idle: 1500 * time.Millisecond, Setup: 1500 * time.Millisecond, Down: 3 * time.Second, Unknown: 6 * time.Second,
+				IdealSeconds: 12, Produced: float64(6 * (i + 2)), Good: float64(6 * (i + 1)), Failures: 6,
 			},
 			Downtime: map[string]time.Duration{"fault " + name: 3 * time.Second}, Windows: 6,
 		}
@@ -105,7 +113,7 @@ func TestErrors(t *testing.T) {
 		"down":       {503, "", telemetry.ErrUnavailable},
 		"bad":        {400, "", nil},
 		"redirected": {302, "", nil},
-		"no JSON":    {200, "<html>", nil},
+		"not JSON":   {200, "<html>", nil},
 		"matrix":     {200, `{"status":"success","data":{"resultType":"matrix","result":[]}}`, nil},
 		"NaN":        {200, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"NaN"]}]}}`, nil},
 		"no value":   {200, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{}}]}}`, nil},
@@ -117,15 +125,18 @@ func TestErrors(t *testing.T) {
 		}))
 		_, err := newKPIs(t, server.URL).Sums(t.Context(), s)
 		server.Close()
-		if err == nil || c.want != nil && !errors.Is(err, c.want) || c.want == nil && (errors.Is(err, telemetry.ErrInvalid) || errors.Is(err, telemetry.ErrUnavailable)) {
-			t.Errorf("%s: got %v, want %v", name, err, c.want)
+		for _, sentinel := range []error{telemetry.ErrInvalid, telemetry.ErrUnavailable} {
+			if want := errors.Is(c.want, sentinel); err == nil || errors.Is(err, sentinel) != want {
+				t.Errorf("%s: got %v, want %v: %t", name, err, sentinel, want)
+			}
 		}
 	}
 	if _, err := newKPIs(t, "http://127.0.0.1:1/").Sums(t.Context(), s); !errors.Is(err, telemetry.ErrUnavailable) {
 		t.Errorf("no server: got %v, want ErrUnavailable", err)
 	}
 	for _, url := range []string{"", "host", "ftp://host"} {
-		if _, err := NewKPIs(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now}, time.Second); !errors.Is(err, telemetry.ErrInvalid) {
+		_, err := NewKPIs(Config{URL: url, HTTP: http.DefaultClient, Now: time.Now}, time.Second)
+		if !errors.Is(err, telemetry.ErrInvalid) {
 			t.Errorf("URL %q: got %v, want ErrInvalid", url, err)
 		}
 	}
@@ -154,7 +165,9 @@ func TestSignature(t *testing.T) {
 	defer server.Close()
 	c, err := NewKPIs(Config{
 		URL: server.URL + "/workspaces/ws-1/", HTTP: http.DefaultClient, Now: func() time.Time { return time.Unix(1795435200, 0) },
-		SigV4: &awsconfig.SigV4{Region: "eu-west-1", Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKID", "secret", ""))},
+		SigV4: &awsconfig.SigV4{
+			Region: "eu-west-1", Credentials: aws.NewCredentialsCache(credentials.NewStaticCredentialsProvider("AKID", "secret", "")),
+		},
 	}, time.Minute)
 	if err != nil {
 		t.Fatal(err)

@@ -49,8 +49,9 @@ func TestWriteNegotiatesTheProtocol(t *testing.T) {
 				remotewrite.V1: {"application/x-protobuf", "0.1.0"},
 				remotewrite.V2: {"application/x-protobuf;proto=io.prometheus.write.v2.Request", "2.0.0"},
 			}[tc.want]
-			if h.Get("Content-Type") != want[0] || h.Get("X-Prometheus-Remote-Write-Version") != want[1] || h.Get("Content-Encoding") != "snappy" {
-				t.Errorf("headers %v", h)
+			got := [2]string{h.Get("Content-Type"), h.Get("X-Prometheus-Remote-Write-Version")}
+			if got != want || h.Get("Content-Encoding") != "snappy" {
+				t.Errorf("got headers %v, want %v and snappy", h, want)
 			}
 		})
 	}
@@ -75,8 +76,9 @@ func TestForced2NeedsConfirmation(t *testing.T) {
 	r := newReceiver(t)
 	c := newClient(t, r.URL, func(cfg *remotewrite.Config) { cfg.Protocol = remotewrite.V2 })
 	got, err := c.Write(t.Context(), gauges(1, 1))
-	if status, ok := errors.AsType[*remotewrite.StatusError](err); !ok || status.Status != http.StatusNoContent || got.Samples != 0 || got.Settled != 0 {
-		t.Errorf("%+v, %v", got, err)
+	status, ok := errors.AsType[*remotewrite.StatusError](err)
+	if !ok || status.Status != http.StatusNoContent || got.Samples != 0 || got.Settled != 0 {
+		t.Errorf("got %+v, %v; want status 204 and nothing written", got, err)
 	}
 }
 
@@ -104,8 +106,11 @@ func TestWriteDoesNotRetryPermanentErrors(t *testing.T) {
 		c := newClient(t, r.URL, func(cfg *remotewrite.Config) { cfg.Protocol = remotewrite.V1 })
 		got, err := c.Write(t.Context(), gauges(5, 1))
 		failure, ok := errors.AsType[*remotewrite.StatusError](err)
-		if !ok || failure.Status != status || failure.Message != "scripted" || got.Requests != 1 || got.Settled != 0 || errors.Is(err, telemetry.ErrUnavailable) {
-			t.Errorf("%d: %+v, %v", status, got, err)
+		if !ok || failure.Status != status || failure.Message != "scripted" || errors.Is(err, telemetry.ErrUnavailable) {
+			t.Errorf("%d: got %v, want a status error that is permanent", status, err)
+		}
+		if got.Requests != 1 || got.Settled != 0 {
+			t.Errorf("%d: got %+v, want one request and nothing settled", status, got)
 		}
 	}
 }
@@ -135,8 +140,11 @@ func TestRetryEndsBeforeTheDeadlineAndReturnsTheWait(t *testing.T) {
 			if !ok || !errors.Is(err, telemetry.ErrUnavailable) {
 				t.Fatalf("%v", err)
 			}
-			if retry.Status != 429 || retry.Wait < tc.least || retry.Wait > 2*time.Minute+time.Second || retry.Attempts != 1 || got.Settled != 10 || got.Samples != 10 {
-				t.Errorf("%+v, %+v", retry, got)
+			if retry.Status != 429 || retry.Wait < tc.least || retry.Wait > 2*time.Minute+time.Second || retry.Attempts != 1 {
+				t.Errorf("got %+v, want one attempt, and a wait of at least %v", retry, tc.least)
+			}
+			if got.Settled != 10 || got.Samples != 10 {
+				t.Errorf("got %+v, want 10 series settled", got)
 			}
 			if time.Since(now) > 50*time.Second {
 				t.Error("got a wait that ends after the deadline")
@@ -218,8 +226,9 @@ func TestBisectionWritesTheOthersAndNamesTheRejected(t *testing.T) {
 				if j.Series == remotewrite.Unknown {
 					continue
 				}
-				if j.Labels != series[j.Series].String() || j.Status != 400 || !j.Isolated || !j.Duplicate || !strings.Contains(j.Reason, "out of order") {
-					t.Errorf("%+v", j)
+				if j.Labels != series[j.Series].String() || j.Status != 400 || !j.Isolated || !j.Duplicate ||
+					!strings.Contains(j.Reason, "out of order") {
+					t.Errorf("got rejection %+v", j)
 				}
 				if protocol == remotewrite.V1 && j.Series == 977 && (j.First != 2000 || j.Last != 2000 || j.Samples != 1) {
 					t.Errorf("%+v", j)
@@ -262,8 +271,9 @@ func TestRejectionsAfterSettledAreNotReported(t *testing.T) {
 	series := gauges(30, 1)
 	series[3].Samples, series[25].Samples = nil, nil
 	got, err := c.Write(t.Context(), series)
-	if _, ok := errors.AsType[*remotewrite.StatusError](err); !ok || got.Settled != 11 || len(got.Rejected) != 1 || got.Rejected[0].Series != 3 {
-		t.Errorf("%+v, %v", got, err)
+	_, ok := errors.AsType[*remotewrite.StatusError](err)
+	if !ok || got.Settled != 11 || len(got.Rejected) != 1 || got.Rejected[0].Series != 3 {
+		t.Errorf("got %+v, %v; want 11 series settled and series 3 rejected", got, err)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-func TestConcurrentWritesTakeTurns(t *testing.T) {
+func TestConcurrentWritesAreSerialized(t *testing.T) {
 	r := newReceiver(t)
 	r.speaks2 = true
 	c := newClient(t, r.URL)

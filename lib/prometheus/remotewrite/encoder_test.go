@@ -12,11 +12,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// values are those of which an encoding may forget bits: negative zero, infinities, and the
-// two NaN bit patterns of Prometheus, the second of which marks a series as stale.
+// values includes values whose bits an encoding may lose: negative zero, infinities, and
+// the two NaN bit patterns of Prometheus, the second of which marks a series as stale.
 func values() *rapid.Generator[float64] {
 	return rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{
-		0, math.Copysign(0, -1), math.Inf(1), math.Inf(-1), math.Float64frombits(0x7ff8000000000001), math.Float64frombits(0x7ff0000000000002),
+		0, math.Copysign(0, -1), math.Inf(1), math.Inf(-1),
+		math.Float64frombits(0x7ff8000000000001), math.Float64frombits(0x7ff0000000000002),
 	}))
 }
 
@@ -50,7 +51,8 @@ func histograms() *rapid.Generator[Histogram] {
 		}
 		if rapid.Bool().Draw(t, "native") {
 			n := &Native{
-				Schema: rapid.Int32Range(-4, 8).Draw(t, "schema"), ZeroThreshold: values().Draw(t, "threshold"), ZeroCount: rapid.Uint64().Draw(t, "zero"),
+				Schema: rapid.Int32Range(-4, 8).Draw(t, "schema"), ZeroThreshold: values().Draw(t, "threshold"),
+				ZeroCount: rapid.Uint64().Draw(t, "zero"),
 			}
 			n.PositiveSpans, n.PositiveDeltas = spansAndDeltas(t)
 			n.NegativeSpans, n.NegativeDeltas = spansAndDeltas(t)
@@ -122,7 +124,8 @@ func (r *reference) encode(t *rapid.T, p Protocol, series []Series, parts []part
 		s := &series[part.series]
 		if name := s.name(); s.Metadata != (Metadata{}) && describe(name) {
 			r.v1.Metadata = append(r.v1.Metadata, prompb.MetricMetadata{
-				Type: prompb.MetricMetadata_MetricType(s.Metadata.Type), MetricFamilyName: name, Help: s.Metadata.Help, Unit: s.Metadata.Unit,
+				Type: prompb.MetricMetadata_MetricType(s.Metadata.Type), MetricFamilyName: name,
+				Help: s.Metadata.Help, Unit: s.Metadata.Unit,
 			})
 		}
 		switch {
@@ -203,7 +206,9 @@ func (r *reference) add(p Protocol, s *Series, labels []Label, samples []Sample,
 		ts.Samples = append(ts.Samples, writev2.Sample{Value: v.Value, Timestamp: v.Timestamp})
 	}
 	for _, x := range exemplars {
-		ts.Exemplars = append(ts.Exemplars, writev2.Exemplar{LabelsRefs: r.refs(r.sorted(x.Labels)), Value: x.Value, Timestamp: x.Timestamp})
+		ts.Exemplars = append(ts.Exemplars, writev2.Exemplar{
+			LabelsRefs: r.refs(r.sorted(x.Labels)), Value: x.Value, Timestamp: x.Timestamp,
+		})
 	}
 	for i := range native {
 		ts.Histograms = append(ts.Histograms, nativeV2(&native[i]))

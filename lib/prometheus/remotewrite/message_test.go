@@ -32,8 +32,9 @@ func TestMessage2(t *testing.T) {
 	}
 	m := r.v2[0]
 	ts := m.Timeseries[0]
-	if labels := labelsOf(m, ts.LabelsRefs); labels.String() != `{__name__="insighthub_ingest_lag_seconds", site="plant-1"}` || len(ts.Samples) > 0 {
-		t.Errorf("%s %v", labels.String(), ts.Samples)
+	labels := labelsOf(m, ts.LabelsRefs)
+	if labels.String() != `{__name__="insighthub_ingest_lag_seconds", site="plant-1"}` || len(ts.Samples) > 0 {
+		t.Errorf("got series %s with samples %v, want none", labels.String(), ts.Samples)
 	}
 	want := writev2.Histogram{
 		Count: &writev2.Histogram_CountInt{CountInt: 4}, Sum: 1, Timestamp: 9000, ZeroThreshold: 1e-9,
@@ -48,8 +49,9 @@ func TestMessage2(t *testing.T) {
 		t.Errorf("%+v", ts.Metadata)
 	}
 	x := ts.Exemplars[0]
-	if labels := labelsOf(m, x.LabelsRefs); labels.String() != `{trace_id="1-5759e988-bd862e3fe1be46a994272793"}` || x.Value != 0.3 || x.Timestamp != 9000 {
-		t.Errorf("%s %+v", labels.String(), x)
+	labels = labelsOf(m, x.LabelsRefs)
+	if labels.String() != `{trace_id="1-5759e988-bd862e3fe1be46a994272793"}` || x.Value != 0.3 || x.Timestamp != 9000 {
+		t.Errorf("got exemplar %s %+v", labels.String(), x)
 	}
 }
 
@@ -103,7 +105,8 @@ func TestMessage1(t *testing.T) {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]prompb.MetricMetadata{{
-		Type: prompb.MetricMetadata_GAUGEHISTOGRAM, MetricFamilyName: "insighthub_ingest_lag_seconds", Help: "Time from receipt to window.", Unit: "seconds",
+		Type: prompb.MetricMetadata_GAUGEHISTOGRAM, MetricFamilyName: "insighthub_ingest_lag_seconds",
+		Help: "Time from receipt to window.", Unit: "seconds",
 	}}, r.v1[0].Metadata); diff != "" {
 		t.Error(diff)
 	}
@@ -151,36 +154,42 @@ func TestSignature(t *testing.T) {
 	var failure error
 	c := newClient(t, r.URL, func(cfg *remotewrite.Config) {
 		cfg.Protocol, cfg.Now = remotewrite.V1, func() time.Time { return now }
-		cfg.SigV4 = &awsconfig.SigV4{Region: "eu-west-1", Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		provider := func(context.Context) (aws.Credentials, error) {
 			retrieved++
 			return credentials, failure
-		})}
+		}
+		cfg.SigV4 = &awsconfig.SigV4{Region: "eu-west-1", Credentials: aws.CredentialsProviderFunc(provider)}
 	})
 	r.script = first503 // each attempt is signed by itself
 	if _, err := c.Write(t.Context(), gauges(3, 1)); err != nil || retrieved != 2 {
-		t.Fatalf("%v, %d times credentials", err, retrieved)
+		t.Fatalf("got %v, credentials retrieved %d times; want 2", err, retrieved)
 	}
 	for _, got := range r.requests {
-		again, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.URL, bytes.NewReader(got.body))
+		signed, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.URL, bytes.NewReader(got.body))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"Content-Encoding", "Content-Type", "User-Agent", "X-Prometheus-Remote-Write-Version"} {
-			again.Header.Set(name, got.header.Get(name))
+			signed.Header.Set(name, got.header.Get(name))
 		}
 		sum := sha256.Sum256(got.body)
-		if err := v4.NewSigner().SignHTTP(t.Context(), credentials, again, hex.EncodeToString(sum[:]), "aps", "eu-west-1", now); err != nil {
+		err = v4.NewSigner().SignHTTP(t.Context(), credentials, signed, hex.EncodeToString(sum[:]), "aps", "eu-west-1", now)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if want := again.Header.Get("Authorization"); got.header.Get("Authorization") != want || got.header.Get("X-Amz-Security-Token") != "session" {
-			t.Errorf("authorization %q, want %q", got.header.Get("Authorization"), want)
+		if got, want := got.header.Get("Authorization"), signed.Header.Get("Authorization"); got != want {
+			t.Errorf("got authorization %q, want %q", got, want)
+		}
+		if token := got.header.Get("X-Amz-Security-Token"); token != "session" {
+			t.Errorf("got session token %q, want session", token)
 		}
 	}
 	failure = errors.New("expired")
 	if _, err := c.Write(t.Context(), gauges(3, 1)); !errors.Is(err, failure) {
 		t.Errorf("%v", err)
 	}
-	if got, want := remotewrite.ManagedURL("eu-west-1", "ws-1"), "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"; got != want {
-		t.Errorf("%s, want %s", got, want)
+	const want = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
+	if got := remotewrite.ManagedURL("eu-west-1", "ws-1"); got != want {
+		t.Errorf("got %s, want %s", got, want)
 	}
 }

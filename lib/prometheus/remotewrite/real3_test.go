@@ -50,7 +50,7 @@ func close5() (end time.Time, at func(window int) int64) {
 // TestRealPrometheus3 speaks 2.0 with a real server.
 func TestRealPrometheus3(t *testing.T) {
 	// Types and units as labels show that the metadata was understood: what came by
-	// remote write is in no answer of the metadata API, which knows scraped targets alone.
+	// remote write is not in the metadata API, which returns that of scraped targets only.
 	s := startPrometheus(t, prometheustest.Server3(t), "type-and-unit-labels", "metadata-wal-records")
 	c := newClient(t, s.url())
 	end, at := close5()
@@ -131,8 +131,8 @@ func TestRealPrometheus3(t *testing.T) {
 	})
 }
 
-// TestRealPartialWrites has a server refuse some series of a request with 400: the
-// others are written and the bad are named, whatever the protocol and the server.
+// TestRealPartialWrites: a server rejects some series of a request with 400. The others
+// are written and the rejected ones are named, with each protocol and server.
 func TestRealPartialWrites(t *testing.T) {
 	for name, c := range map[string]struct {
 		binary   func(testing.TB) string
@@ -154,10 +154,10 @@ func TestRealPartialWrites(t *testing.T) {
 				t.Fatalf("%+v, %v", got, err)
 			}
 			series := gauges(500, at(-1))
-			series[17].Samples[0].Timestamp = at(-9)                                               // older than what is there
+			series[17].Samples[0].Timestamp = at(-9)                                               // older than the stored sample
 			series[300].Samples = []remotewrite.Sample{{Timestamp: at(-1), Value: 1}, {at(-8), 2}} // one of two
-			series[301].Samples = []remotewrite.Sample{{Timestamp: at(-2), Value: -1}}             // another value at a known time
-			series[499].Samples[0].Timestamp = end.Add(-2 * time.Hour).UnixMilli()                 // older than anything is taken
+			series[301].Samples = []remotewrite.Sample{{Timestamp: at(-2), Value: -1}}             // another value of a stored sample
+			series[499].Samples[0].Timestamp = end.Add(-2 * time.Hour).UnixMilli()                 // older than the server accepts
 			series[42].Labels = append(series[42].Labels, remotewrite.Label{Name: "no-name", Value: "x"})
 			got, err := client.Write(ctx, series)
 			if err != nil || got.Protocol != c.protocol || got.Retries != 0 {
@@ -173,7 +173,9 @@ func TestRealPartialWrites(t *testing.T) {
 				}
 				named[j.Series] = j.Reason
 			}
-			for i, words := range map[int]string{17: "out of order", 300: "out of order", 301: "duplicate sample", 499: "out of bounds", 42: "label name"} {
+			for i, words := range map[int]string{
+				17: "out of order", 300: "out of order", 301: "duplicate sample", 499: "out of bounds", 42: "label name",
+			} {
 				if !strings.Contains(named[i], words) {
 					t.Errorf("series %d is rejected with %q, want %q", i, named[i], words)
 				}
@@ -182,14 +184,14 @@ func TestRealPartialWrites(t *testing.T) {
 				t.Errorf("%d series rejected, %d samples written: %+v", len(named), got.Samples, got.Rejected)
 			}
 			if n := s.scalar(`sum(count_over_time(insighthub_series_mean[1m]))`, end); n != 500+496 {
-				t.Errorf("%v samples are there", n)
+				t.Errorf("got %v samples stored, want %d", n, 500+496)
 			}
 		})
 	}
 }
 
-// TestRealTooOld sends what is older than the window for samples out of order, which
-// some servers refuse as if it were their own fault: it must not hold up the rest.
+// TestRealTooOld sends a sample that is older than the window for samples out of order.
+// Some servers reject it with a 5xx; the other samples must be written all the same.
 func TestRealTooOld(t *testing.T) {
 	for name, binary := range map[string]func(testing.TB) string{"stack": prometheustest.Server, "3": prometheustest.Server3} {
 		t.Run(name, func(t *testing.T) {
@@ -234,8 +236,10 @@ func TestRealChangeOfServer(t *testing.T) {
 		s.stop()
 		s.config.Binary = young
 		s.start()
-		// A client keeps 1.0, the next one begins with 2.0.
-		for protocol, client := range map[remotewrite.Protocol]*remotewrite.Client{remotewrite.V1: c, remotewrite.V2: newClient(t, s.url())} {
+		// An existing client continues with 1.0, a new one starts with 2.0.
+		for protocol, client := range map[remotewrite.Protocol]*remotewrite.Client{
+			remotewrite.V1: c, remotewrite.V2: newClient(t, s.url()),
+		} {
 			if got, err := client.Write(ctx, gauges(5, at(-2))); err != nil || got.Protocol != protocol || got.Samples != 5 {
 				t.Errorf("%+v, %v", got, err)
 			}
@@ -250,12 +254,13 @@ func TestRealChangeOfServer(t *testing.T) {
 		s.stop()
 		s.config.Binary, s.config.DataDir = old, t.TempDir()
 		s.start()
-		// Such a server answers 2xx and writes nothing: the client must not believe it.
+		// Such a server responds with 2xx and writes nothing: the client must report an error.
 		if got, err := c.Write(ctx, gauges(5, at(-2))); err == nil || got.Samples != 0 {
 			t.Errorf("%+v, and no error", got)
 		}
-		if got, err := newClient(t, s.url()).Write(ctx, gauges(5, at(-2))); err != nil || got.Protocol != remotewrite.V1 || got.Samples != 5 {
-			t.Errorf("%+v, %v", got, err)
+		got, err := newClient(t, s.url()).Write(ctx, gauges(5, at(-2)))
+		if err != nil || got.Protocol != remotewrite.V1 || got.Samples != 5 {
+			t.Errorf("got %+v, %v; want 5 samples written with 1.0", got, err)
 		}
 	})
 }

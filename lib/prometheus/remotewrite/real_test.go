@@ -46,7 +46,7 @@ func (s *server) stop() { _ = s.Stop(context.Background()) } // a second time th
 
 func (s *server) url() string { return s.URL() + "/api/v1/write" }
 
-// get decodes the data of an API answer.
+// get decodes the data of an API response.
 func (s *server) get(into any, path string, args ...string) {
 	s.t.Helper()
 	q := url.Values{}
@@ -152,8 +152,9 @@ func TestRealPrometheus(t *testing.T) {
 		}
 		s.get(&data, "/api/v1/query_exemplars", "query", "insighthub_ingest_lag_seconds_bucket",
 			"start", strconv.FormatInt(end.Unix()-3600, 10), "end", strconv.FormatInt(end.Unix()+3600, 10))
-		if len(data) != 1 || len(data[0].Exemplars) != 1 || data[0].Exemplars[0].Labels["trace_id"] != "1-5759e988-bd862e3fe1be46a994272793" {
-			t.Errorf("exemplars %+v", data)
+		if len(data) != 1 || len(data[0].Exemplars) != 1 ||
+			data[0].Exemplars[0].Labels["trace_id"] != "1-5759e988-bd862e3fe1be46a994272793" {
+			t.Errorf("got exemplars %+v, want one with the trace id", data)
 		}
 	})
 	t.Run("down, then up", func(t *testing.T) {
@@ -198,7 +199,9 @@ func TestRealPrometheus(t *testing.T) {
 // lag is a histogram in both forms, with an exemplar.
 func lag(at int64) remotewrite.Series {
 	return remotewrite.Series{
-		Labels: []remotewrite.Label{{Name: remotewrite.NameLabel, Value: "insighthub_ingest_lag_seconds"}, {Name: "site", Value: "plant-1"}},
+		Labels: []remotewrite.Label{
+			{Name: remotewrite.NameLabel, Value: "insighthub_ingest_lag_seconds"}, {Name: "site", Value: "plant-1"},
+		},
 		Histograms: []remotewrite.Histogram{{
 			Timestamp: at, Count: 4, Sum: 1, Gauge: true,
 			Buckets: []remotewrite.Bucket{{UpperBound: 0.1, CumulativeCount: 2}, {UpperBound: 0.5, CumulativeCount: 3}},
@@ -208,7 +211,8 @@ func lag(at int64) remotewrite.Series {
 			},
 		}},
 		Exemplars: []remotewrite.Exemplar{{
-			Labels: []remotewrite.Label{{Name: remotewrite.TraceIDLabel, Value: "1-5759e988-bd862e3fe1be46a994272793"}}, Value: 0.3, Timestamp: at,
+			Labels: []remotewrite.Label{{Name: remotewrite.TraceIDLabel, Value: "1-5759e988-bd862e3fe1be46a994272793"}},
+			Value:  0.3, Timestamp: at,
 		}},
 		Metadata: remotewrite.Metadata{Type: remotewrite.GaugeHistogram, Help: "Time from receipt to window.", Unit: "seconds"},
 	}

@@ -27,9 +27,9 @@ type receiver struct {
 	t *testing.T
 	// speaks2 is whether it knows 2.0; refuses415 whether one that does not says so.
 	speaks2, refuses415 bool
-	// bad tells the samples that it refuses.
+	// bad reports whether the receiver rejects a sample.
 	bad func(labels string, timestamp int64) bool
-	// script answers before anything is looked at; status 0 passes on.
+	// script, if set, returns the response before the request is decoded; status 0 means to decode it.
 	script func(n int, r *http.Request) (status int, header map[string]string)
 
 	mu       sync.Mutex

@@ -78,7 +78,9 @@ func shorten(s string) string {
 
 // readWritten reads the headers of 2.0. One that is missing while others are set means 0.
 func readWritten(h http.Header) (written counts, confirmed bool) {
-	for name, to := range map[string]*int{headerSamples: &written.samples, headerHistograms: &written.histograms, headerExemplars: &written.exemplars} {
+	for name, to := range map[string]*int{
+		headerSamples: &written.samples, headerHistograms: &written.histograms, headerExemplars: &written.exemplars,
+	} {
 		n, err := strconv.Atoi(h.Get(name))
 		if err != nil || n < 0 {
 			continue

@@ -201,7 +201,8 @@ func retention(ctx context.Context, e *env) error {
 		return err
 	}
 	const want = "InvalidArgumentException"
-	err := errors.Join(up(48), e.settle(ctx), rejected("raised to less", up(36), want), rejected("lowered to more", down(72), want), down(30))
+	err := errors.Join(up(48), e.settle(ctx),
+		rejected("raised to less", up(36), want), rejected("lowered to more", down(72), want), down(30))
 	if err != nil {
 		return err
 	}

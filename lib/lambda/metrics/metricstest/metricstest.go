@@ -73,7 +73,8 @@ func seriesOf(kind dto.MetricType, m *dto.Metric) int {
 func conventions(tb testing.TB, gatherer prometheus.Gatherer) {
 	tb.Helper()
 	page := httptest.NewRecorder()
-	promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/metrics", http.NoBody))
+	request := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/metrics", http.NoBody)
+	promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}).ServeHTTP(page, request)
 	check := exec.CommandContext(tb.Context(), promtool(tb), "check", "metrics") //nolint:gosec // the path is the developer's own
 	check.Stdin = page.Body
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
