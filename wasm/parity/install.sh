@@ -40,7 +40,7 @@ for program in $programs; do
 		found=
 	fi
 done
-[ -z "$found" ] || finish "$stamp"
+[ -z "$found" ] || publish "$stamp"
 [ -z "$found" ] || exit 0
 
 debian_check
@@ -59,4 +59,4 @@ for program in $programs; do
 done
 rm -rf root
 chmod -R go+rX .
-finish "$stamp"
+publish "$stamp"

@@ -51,7 +51,7 @@ wrap() {
 finish() {
 	"$work/tree/bin/wasm-opt" --version >/dev/null 2>&1 || instead 'wasm-opt does not run here'
 	"$work/tree/bin/tinygo" version >/dev/null || instead 'TinyGo does not run here'
-	finish "$stamp"
+	publish "$stamp"
 	exit 0
 }
 

@@ -35,7 +35,7 @@ for name in chromium chromium-browser google-chrome google-chrome-stable; do
 	if [ -n "$found" ] && "$found" --version >/dev/null 2>&1; then
 		echo "using $found from the PATH"
 		ln -s "$(readlink -f "$found")" "$work/tree/bin/chromium"
-		finish "$stamp"
+		publish "$stamp"
 		exit 0
 	fi
 done
@@ -72,4 +72,4 @@ chmod 755 bin/chromium
 bin/chromium --version >/dev/null || instead 'Chromium does not run here'
 rm -rf root/usr/share/doc root/usr/share/man root/usr/share/locale root/var
 chmod -R go+rX .
-finish "$stamp"
+publish "$stamp"

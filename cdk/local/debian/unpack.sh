@@ -2,10 +2,10 @@
 # Unpacks packages of Debian into a folder of their own. Nothing is installed into
 # the system, root is not needed. An install.sh sources this file under set -e. It
 # has defined instead MESSAGE, which says what else the user can do and exits, and
-# dir, the folder to make; and calls in this order: stage, debian_unpack, finish.
+# dir, the folder to make; and calls in this order: stage, debian_unpack, publish.
 
 # stage NAME makes dir absolute, and makes the staging folder $work/tree on the same
-# file system. finish renames it, so that dir never holds an incomplete tree.
+# file system. publish renames it, so that dir never holds an incomplete tree.
 stage() {
 	mkdir -p "$(dirname "$dir")"
 	parent=$(cd "$(dirname "$dir")" && pwd)
@@ -16,8 +16,8 @@ stage() {
 	mkdir "$work/tree"
 }
 
-# finish STAMP renames the tree to dir. Its .stamp identifies the version.
-finish() {
+# publish STAMP renames the tree to dir. Its .stamp identifies the version.
+publish() {
 	echo "$1" >"$work/tree/.stamp"
 	rm -rf "$dir"
 	mv "$work/tree" "$dir"

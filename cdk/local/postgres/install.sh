@@ -67,4 +67,4 @@ for program in postgres initdb pg_ctl psql; do
 done
 chmod -R go+rX .
 chmod 755 .
-finish "$stamp"
+publish "$stamp"

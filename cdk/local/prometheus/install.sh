@@ -66,7 +66,7 @@ finish() {
 		new_enough "$work/tree/bin/$program" || instead "$program does not run here, or is older than $least"
 	done
 	chmod -R go+rX "$work/tree" 2>/dev/null || true
-	finish "$stamp"
+	publish "$stamp"
 	exit 0
 }
 
