@@ -45,7 +45,7 @@ func checkStates(t *testing.T, a assembly, retention time.Duration) {
 	t.Helper()
 	const (
 		day       = 24 * time.Hour
-		forgotten = 14 * day // detect.Limits.Forget; the bridge forgets sooner
+		forgotten = 14 * day // detect.Limits.MaxIdle; the bridge removes series sooner
 	)
 	days := map[string]float64{}
 	for _, b := range a.ofType("AWS::S3::Bucket") {

@@ -95,19 +95,6 @@ func (n *recorder) Write(ctx context.Context, samples []kpi.Sample) (Written, er
 	return Written{Samples: len(samples), Rejected: n.rejected}, nil
 }
 
-type lineage map[string][]string // parents
-
-func (l lineage) Shard(_ context.Context, id string) (parents []string, firstHash, lastHash string, err error) {
-	ranges := map[string][2]string{ // MD5 of "a" begins with 0c, of "b" with 92
-		"low":  {"0", "170141183460469231731687303715884105727"},
-		"high": {"170141183460469231731687303715884105728", "340282366920938463463374607431768211455"},
-	}
-	if r, ok := ranges[id]; ok {
-		return l[id], r[0], r[1], nil
-	}
-	return l[id], "0", "340282366920938463463374607431768211455", nil
-}
-
 type fixture struct {
 	*Handler
 	t        *testing.T
@@ -117,14 +104,14 @@ type fixture struct {
 	log      bytes.Buffer
 }
 
-func newFixture(t *testing.T, family lineage) *fixture {
+func newFixture(t *testing.T, family shardstatetest.Lineage) *fixture {
 	t.Helper()
 	f := &fixture{t: t, receiver: &recorder{}, objects: &shardstatetest.Memory{}}
 	f.restart(family)
 	return f
 }
 
-func (f *fixture) restart(family lineage) {
+func (f *fixture) restart(family shardstatetest.Lineage) {
 	f.t.Helper()
 	log := slog.New(slog.NewTextHandler(&f.log, nil))
 	machines, err := NewMachines(MachinesConfig{Rules: &table{rules: DefaultRules()}, Log: log, Now: time.Now})
@@ -328,7 +315,7 @@ func TestInvokeLeavesTimeForTheState(t *testing.T) {
 }
 
 func TestSplit(t *testing.T) {
-	family := lineage{"low": {"s"}, "high": {"s"}}
+	family := shardstatetest.Lineage{"low": {"s"}, "high": {"s"}}
 	f := newFixture(t, family)
 	f.invoke("s 1 101 a:101:1+b:101:2")
 	f.invoke("low 2 107 a:107:3", "a@105=1")
@@ -336,7 +323,7 @@ func TestSplit(t *testing.T) {
 }
 
 func TestMerge(t *testing.T) {
-	f := newFixture(t, lineage{"s": {"low", "high"}})
+	f := newFixture(t, shardstatetest.Lineage{"s": {"low", "high"}})
 	f.invoke("low 1 101 a:101:1\nlow 2 108 a:108:2", "a@105=1")
 	f.invoke("high 3 103 b:103:7")
 	// The clock of high is before the end of the window that low has closed.
