@@ -21,48 +21,48 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
-// swallow answers requests without looking at them.
-type swallow struct{ bytes, requests int }
+// discard is an HTTP client that reads requests and responds 204 No Content.
+type discard struct{ bytes, requests int }
 
-func (s *swallow) Do(r *http.Request) (*http.Response, error) {
+func (s *discard) Do(r *http.Request) (*http.Response, error) {
 	s.requests++
 	s.bytes += int(r.ContentLength)
 	_, err := io.Copy(io.Discard, r.Body)
 	return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody, Header: http.Header{}}, err
 }
 
-// nothing is a writer that takes everything at no cost.
-type nothing struct{}
+// accept is a writer that accepts all samples without encoding them.
+type accept struct{}
 
-func (nothing) Write(_ context.Context, series []remotewrite.Series) (remotewrite.Result, error) {
+func (accept) Write(_ context.Context, series []remotewrite.Series) (remotewrite.Result, error) {
 	return remotewrite.Result{Samples: len(series)}, nil
 }
 
-// BenchmarkHandler is the function under batches of one second, at 10 Hz of each
+// BenchmarkHandler measures the function with batches of one second, at 10 Hz for each
 // of ten metrics of ten machines behind each gateway: 10,000 series, 100,000
-// events. A window closes in every fifth. Requests are encoded and
-// compressed where the case says so; none is sent.
+// events. A window closes in every fifth. Requests are encoded and compressed
+// in the cases named so; none is sent.
 func BenchmarkHandler(b *testing.B) {
 	for _, c := range []struct {
 		name     string
 		gateways int
 		encode   bool
-		cut      int // records of an invocation; 0 for all of the second
+		records  int // of an invocation; 0 for all of the second
 	}{
 		{"1000 series", 10, false, 0},
 		{"10000 series", 100, false, 0},
 		{"10000 series, encoded", 100, true, 0},
 		{"10000 series, encoded, one record each", 100, true, 1},
 	} {
-		b.Run(c.name, func(b *testing.B) { benchmark(b, c.gateways, c.cut, c.encode) })
+		b.Run(c.name, func(b *testing.B) { benchmark(b, c.gateways, c.records, c.encode) })
 	}
 }
 
-func benchmark(b *testing.B, gateways, cut int, encode bool) {
+func benchmark(b *testing.B, gateways, records int, encode bool) {
 	b.Helper()
 	p := fleettest.New(b, gateways, 10, 10, noon)
-	var to metrics.Writer = nothing{}
-	transport := &swallow{}
+	var to metrics.Writer = accept{}
+	transport := &discard{}
 	if encode {
 		config := writeLimits()
 		config.URL, config.HTTP, config.Protocol = "http://127.0.0.1/api/v1/write", transport, remotewrite.V1
@@ -85,11 +85,11 @@ func benchmark(b *testing.B, gateways, cut int, encode bool) {
 		b.Fatal(err)
 	}
 	second := 0
-	if cut == 0 {
-		cut = gateways
+	if records == 0 {
+		records = gateways
 	}
 	next := func() (payloads [][]byte, events int) {
-		for part := range slices.Chunk(p.Run(noon.Add(time.Duration(second)*time.Second), 1), cut) {
+		for part := range slices.Chunk(p.Run(noon.Add(time.Duration(second)*time.Second), 1), records) {
 			payloads = append(payloads, fleettest.Payload(part))
 			events += len(part) * part[0].Batch.Len()
 		}
@@ -128,7 +128,8 @@ func benchmark(b *testing.B, gateways, cut int, encode bool) {
 	}
 	b.ReportMetric(float64(spent.Nanoseconds())/float64(events), "CPU-ns/event")
 	for name, was := range before {
-		b.ReportMetric((metricstest.Counter(b, registry, "insighthub_bridge_phase_seconds_total", name)-was)*1e9/float64(events), name+"-ns/event")
+		spent := metricstest.Counter(b, registry, "insighthub_bridge_phase_seconds_total", name) - was
+		b.ReportMetric(spent*1e9/float64(events), name+"-ns/event")
 	}
 	b.ReportMetric(float64(objects.Size())/float64(gateways*100), "B/series")
 }

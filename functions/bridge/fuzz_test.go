@@ -6,7 +6,7 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
-// FuzzInvoke: whatever comes as a payload is an answer or an error.
+// FuzzInvoke: no payload makes the function panic or ask for redelivery.
 func FuzzInvoke(f *testing.F) {
 	p := fleettest.New(f, 1, 1, 1, noon)
 	records := p.Run(noon, 12)
@@ -15,11 +15,11 @@ func FuzzInvoke(f *testing.F) {
 	f.Add(fleettest.Payload([]fleettest.Record{records[3], records[1], records[1]}))
 	f.Add([]byte(`{"Records":[]}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		b := newBench(t, newSink())
+		fresh := newFixture(t, newSink())
 		for range 2 {
-			answer, err := b.handler.Invoke(t.Context(), in)
-			if err == nil && string(answer) != `{"batchItemFailures":[]}` {
-				t.Fatalf("%s", answer)
+			response, err := fresh.handler.Invoke(t.Context(), in)
+			if err == nil && string(response) != `{"batchItemFailures":[]}` {
+				t.Fatalf("got response %s, want none to retry", response)
 			}
 		}
 	})

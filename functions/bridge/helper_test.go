@@ -28,25 +28,25 @@ const outOfOrder = "out of order sample"
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// sink is a receiver in memory that takes samples as a Prometheus without an
-// out-of-order window does.
+// sink is a receiver in memory that accepts and rejects samples as a Prometheus
+// without an out-of-order window does.
 type sink struct {
 	mu     sync.Mutex
-	taken  map[string][]remotewrite.Sample // by series
+	stored map[string][]remotewrite.Sample // by series
 	lags   map[string][]remotewrite.Histogram
 	writes int
-	// down says what becomes of a write: how many of its series are still taken
-	// before it fails; negative: it does not fail.
+	// down returns how many of a write's n series are stored before it fails, or a
+	// negative number if it succeeds.
 	down func(n int) int
 	bad  func(series string) bool
-	// olds are the samples that were refused since newer ones were there.
-	olds int
+	// outOfOrder counts the samples that were rejected because a newer one is stored.
+	outOfOrder int
 }
 
 var _ metrics.Writer = (*sink)(nil)
 
 func newSink() *sink {
-	return &sink{taken: map[string][]remotewrite.Sample{}, lags: map[string][]remotewrite.Histogram{}}
+	return &sink{stored: map[string][]remotewrite.Sample{}, lags: map[string][]remotewrite.Histogram{}}
 }
 
 func (s *sink) Write(_ context.Context, series []remotewrite.Series) (remotewrite.Result, error) {
@@ -82,7 +82,7 @@ func (s *sink) Write(_ context.Context, series []remotewrite.Series) (remotewrit
 
 func (s *sink) put(key string, in *remotewrite.Series) string {
 	if s.bad != nil && s.bad(key) {
-		return "label value is not to my taste"
+		return "label value too long"
 	}
 	if len(in.Histograms) > 0 {
 		h := in.Histograms[0]
@@ -91,25 +91,25 @@ func (s *sink) put(key string, in *remotewrite.Series) string {
 			if have[n-1].Timestamp == h.Timestamp && have[n-1].Count == h.Count {
 				return ""
 			}
-			s.olds++
+			s.outOfOrder++
 			return outOfOrder
 		}
 		s.lags[key] = append(have, h)
 		return ""
 	}
 	sample := in.Samples[0]
-	have := s.taken[key]
+	have := s.stored[key]
 	if n := len(have); n > 0 && have[n-1].Timestamp >= sample.Timestamp {
 		switch {
 		case have[n-1] == sample:
 			return ""
 		case have[n-1].Timestamp == sample.Timestamp:
-			return "a value that contradicts"
+			return "duplicate sample for timestamp"
 		}
-		s.olds++
+		s.outOfOrder++
 		return outOfOrder
 	}
-	s.taken[key] = append(have, sample)
+	s.stored[key] = append(have, sample)
 	return ""
 }
 
@@ -117,37 +117,37 @@ type noRules struct{}
 
 func (noRules) Rules(context.Context) ([]bridge.Rule, error) { return bridge.DefaultRules(), nil }
 
-// bench is the function over memory.
-type bench struct {
+// fixture is the function with its dependencies in memory.
+type fixture struct {
 	handler *bridge.Handler
 	objects shardstate.Objects
 	sink    metrics.Writer
 	log     bytes.Buffer
 }
 
-func newBench(tb testing.TB, to metrics.Writer) *bench {
+func newFixture(tb testing.TB, to metrics.Writer) *fixture {
 	tb.Helper()
-	b := &bench{objects: &shardstatetest.Memory{}, sink: to}
-	b.cold(tb)
-	return b
+	f := &fixture{objects: &shardstatetest.Memory{}, sink: to}
+	f.restart(tb)
+	return f
 }
 
-// cold puts a new process in the place of the old one.
-func (b *bench) cold(tb testing.TB) {
+// restart replaces the process by a new one.
+func (f *fixture) restart(tb testing.TB) {
 	tb.Helper()
-	log := slog.New(slog.NewJSONHandler(&b.log, nil))
+	log := slog.New(slog.NewJSONHandler(&f.log, nil))
 	h, err := assemble(parts{
 		settings: settings{stream: "telemetry", kpi: kpi.Config{Window: window, Lateness: 2 * time.Second}},
-		objects:  b.objects, lineage: kinesistest.OneShard{}, client: b.sink, rules: noRules{}, log: log,
+		objects:  f.objects, lineage: kinesistest.OneShard{}, client: f.sink, rules: noRules{}, log: log,
 		config: bridge.Config{Metrics: prometheus.NewRegistry(), Log: log, Now: time.Now},
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	b.handler = h
+	f.handler = h
 }
 
-// newClient is the function's client of a Prometheus.
+// newClient returns the client with which the function writes to a Prometheus.
 func newClient(tb testing.TB, url string) *remotewrite.Client {
 	tb.Helper()
 	env := map[string]string{

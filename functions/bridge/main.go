@@ -1,5 +1,5 @@
-// Command bridge is the function that reads the stream and writes key
-// performance indicators to Prometheus. Its environment is read in settings.go, and by
+// Command bridge is the function that reduces the stream to key performance
+// indicators and writes them to Prometheus. Its environment is read in settings.go, and by
 // lambdahost.NewHost.
 package main
 

@@ -12,10 +12,10 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
-// oracle recomputes the figures of all closed windows from the records, as
-// plainly as it can. It knows the default rules alone.
+// oracle recomputes the samples of all closed windows from the records, as simply as
+// possible. It supports only the default rules.
 type oracle struct {
-	events []reading // that count, in order of time
+	events []reading // that are accepted, in order of time
 	begin  telemetry.Micros
 	clock  telemetry.Micros
 	out    map[string][]remotewrite.Sample
@@ -34,7 +34,7 @@ const (
 
 func endOf(t telemetry.Micros) telemetry.Micros { return t - t%windowMicros + windowMicros }
 
-// recompute returns the samples by series; lags, freshness and gaps are not among them.
+// recompute returns the samples by series, without lags, freshness and gaps.
 func recompute(records []fleettest.Record) map[string][]remotewrite.Sample {
 	o := &oracle{out: map[string][]remotewrite.Sample{}}
 	type identity struct {
@@ -97,7 +97,7 @@ func recompute(records []fleettest.Record) map[string][]remotewrite.Sample {
 	return o.out
 }
 
-// windows calls f for each closed window from one on.
+// windows calls f for each closed window from the one that ends at first.
 func (o *oracle) windows(first telemetry.Micros, f func(end telemetry.Micros)) {
 	for end := max(first, o.begin+windowMicros); end+latenessMicros <= o.clock; end += windowMicros {
 		f(end)
@@ -110,13 +110,15 @@ func in(all []reading, end telemetry.Micros) []reading {
 	return all[from:to]
 }
 
-func (o *oracle) put(figure string, end telemetry.Micros, gateway telemetry.GatewayID, device, metric, reason string, v float64) {
-	name := "insighthub_window_" + figure
+func (o *oracle) put(kpi string, end telemetry.Micros, gateway telemetry.GatewayID, device, metric, reason string, v float64) {
+	name := "insighthub_window_" + kpi
 	if metric != "" {
-		name = "insighthub_series_" + figure
+		name = "insighthub_series_" + kpi
 	}
 	key := fmt.Sprintf("{__name__=%q", name)
-	for _, l := range [][2]string{{"device", device}, {"gateway", string(gateway)}, {"metric", metric}, {"reason", reason}, {"site", "plant-1"}} {
+	for _, l := range [][2]string{
+		{"device", device}, {"gateway", string(gateway)}, {"metric", metric}, {"reason", reason}, {"site", "plant-1"},
+	} {
 		if l[1] != "" {
 			key += fmt.Sprintf(", %s=%q", l[0], l[1])
 		}
@@ -146,7 +148,7 @@ func (o *oracle) series(g telemetry.GatewayID, device, metric string, all []read
 	})
 }
 
-// machine walks through the device's readings once for each window.
+// machine reads all of the device's events once for each window.
 func (o *oracle) machine(g telemetry.GatewayID, device string, all []reading) {
 	const unknown = -1
 	o.windows(endOf(all[0].Time), func(end telemetry.Micros) {
@@ -199,7 +201,7 @@ func (o *oracle) machine(g telemetry.GatewayID, device string, all []reading) {
 		spend(state, at, fresh)
 		spend(unknown, fresh, end)
 		seconds := func(m telemetry.Micros) float64 { return float64(m) / 1e6 }
-		put := func(figure, reason string, v float64) { o.put(figure, end, g, device, "", reason, v) }
+		put := func(kpi, reason string, v float64) { o.put(kpi, end, g, device, "", reason, v) }
 		put("calendar_seconds", "", 5)
 		put("planned_seconds", "", 5)
 		put("production_seconds", "", seconds(spent[0]))

@@ -18,10 +18,10 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
-// dying is a store of objects whose client dies.
+// dying is an object store whose client process dies.
 type dying struct {
 	shardstatetest.Memory
-	// It dies before its next write is applied, or after.
+	// The process dies before its next write is applied, or after.
 	before, after bool
 	dead          bool
 }
@@ -50,8 +50,8 @@ func (d *dying) PutIf(ctx context.Context, key string, body []byte, etag string)
 
 var _ shardstate.Objects = (*dying)(nil)
 
-// stream draws what a small fleet writes in a minute and a half: gateways fall
-// silent, are late, send batches twice, and now and then there is rubbish.
+// stream generates the records of a small fleet for a minute and a half: gateways are
+// silent for a while, send late events and duplicate batches, and some records are poison.
 func stream(tb testing.TB, t *rapid.T) []fleettest.Record {
 	tb.Helper()
 	p := fleettest.New(tb, 2, 2, 2, noon)
@@ -60,13 +60,13 @@ func stream(tb testing.TB, t *rapid.T) []fleettest.Record {
 	for s := range 90 {
 		at := noon.Add(time.Duration(s+1) * time.Second)
 		for g := range p.Gateways {
-			b := p.Batch(g, at) // the machines move in any case
+			b := p.Batch(g, at) // also advances the machines of a silent gateway
 			if g == 1 && s >= silent && s < silent+rapid.SampledFrom([]int{0, 5, 70}).Draw(t, "silence") {
 				continue
 			}
 			arrival := at.Add(time.Duration(20+g) * time.Millisecond)
 			switch rapid.IntRange(0, 30).Draw(t, "kind") {
-			case 0: // came too late, in part at least
+			case 0: // some or all events are late
 				b = late(b)
 			case 1:
 				out = append(out, p.Poison(arrival))
@@ -79,7 +79,7 @@ func stream(tb testing.TB, t *rapid.T) []fleettest.Record {
 	return out
 }
 
-// late moves a batch's events some seconds back, to times of their own.
+// late returns a batch with its events moved 6.5 s back, to times that no other event has.
 func late(b *telemetry.Batch) *telemetry.Batch {
 	out := &telemetry.Batch{Gateway: b.Gateway, Site: b.Site, Received: b.Received}
 	for i := range b.Len() {
@@ -90,21 +90,21 @@ func late(b *telemetry.Batch) *telemetry.Batch {
 	return out
 }
 
-// TestFaultsChangeNothing cuts a stream into invocations at random, with replays,
-// a receiver that goes away in the middle of a write, and processes that die
-// between the effect and the save; the samples are those of a recomputation.
+// TestFaultsChangeNothing delivers a stream in random batches, with redeliveries, a
+// receiver that fails in the middle of a write, and processes that die between the
+// write and the save. The samples must equal those of a recomputation.
 func TestFaultsChangeNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		records := stream(t, rt)
 		s, objects := newSink(), &dying{}
-		b := &bench{objects: objects, sink: s}
-		b.cold(t)
+		f := &fixture{objects: objects, sink: s}
+		f.restart(t)
 		cold := 0
 		for done := 0; done < len(records); {
 			next := min(len(records), done+rapid.IntRange(1, 60).Draw(rt, "records"))
-			from := max(0, done-rapid.SampledFrom([]int{0, 0, 3, 30}).Draw(rt, "again"))
+			from := max(0, done-rapid.SampledFrom([]int{0, 0, 3, 30}).Draw(rt, "redelivered"))
 			fault := rapid.IntRange(0, 6).Draw(rt, "fault")
-			taken := rapid.IntRange(0, 300).Draw(rt, "taken")
+			left := rapid.IntRange(0, 300).Draw(rt, "series before the fault")
 			s.down = func(int) int { return -1 }
 			switch fault {
 			case 0:
@@ -113,66 +113,66 @@ func TestFaultsChangeNothing(t *testing.T) {
 				objects.after = true
 			case 2:
 				s.down = func(n int) int { // a fault in the first write or a later one
-					if taken -= n; taken < 0 {
-						return taken + n
+					if left -= n; left < 0 {
+						return left + n
 					}
 					return -1
 				}
 			}
-			_, err := b.handler.Invoke(t.Context(), fleettest.Payload(records[from:next]))
+			_, err := f.handler.Invoke(t.Context(), fleettest.Payload(records[from:next]))
 			if err == nil {
 				done = next
 			} else if fault > 2 {
 				rt.Fatal(err)
 			}
 			if objects.dead || rapid.IntRange(0, 9).Draw(rt, "cold") == 0 {
-				b.cold(t)
+				f.restart(t)
 				cold++
 			}
 			objects.before, objects.after, objects.dead = false, false, false
 		}
-		if log := b.log.String(); strings.Contains(log, "sample rejected") {
+		if log := f.log.String(); strings.Contains(log, "sample rejected") {
 			i := strings.Index(log, "sample rejected")
-			rt.Errorf("a sample was refused: %s", log[i:min(len(log), i+300)])
+			rt.Errorf("a sample was rejected: %s", log[i:min(len(log), i+300)])
 		}
-		if cold == 0 && s.olds > 0 {
-			rt.Errorf("%d old samples came again from a process that had written them", s.olds)
+		if cold == 0 && s.outOfOrder > 0 {
+			rt.Errorf("got %d samples again from the process that had written them, want 0", s.outOfOrder)
 		}
 		compare(rt, recompute(records), s)
 	})
 }
 
-// compare holds what the sink has against the recomputation, except for
-// figures that the recomputation leaves out.
+// compare compares the sink's samples with the recomputation, except for metrics that
+// the recomputation leaves out.
 func compare(t rapid.TB, want map[string][]remotewrite.Sample, s *sink) {
 	t.Helper()
-	figures := map[string]bool{}
-	figure := func(key string) string { return strings.SplitN(key, `"`, 3)[1] }
+	metrics := map[string]bool{}
+	metric := func(key string) string { return strings.SplitN(key, `"`, 3)[1] }
 	wrong := 0
 	for key, samples := range want {
-		figures[figure(key)] = true
-		if have := s.taken[key]; !slices.EqualFunc(samples, have, same) {
+		metrics[metric(key)] = true
+		if have := s.stored[key]; !slices.EqualFunc(samples, have, same) {
 			if wrong++; wrong <= 3 {
-				t.Errorf("%s:\nwant %v\nhave %v", key, samples, have)
+				t.Errorf("%s:\ngot %v\nwant %v", key, have, samples)
 			}
 		}
 	}
-	for key := range s.taken {
-		if _, ok := want[key]; !ok && figures[figure(key)] {
-			t.Errorf("%s: not wanted", key)
+	for key := range s.stored {
+		if _, ok := want[key]; !ok && metrics[metric(key)] {
+			t.Errorf("%s: got samples, want none", key)
 		}
 	}
-	// Each event that counts has a lag.
+	// Each accepted event has a lag.
 	for key, samples := range want {
-		if figure(key) != "insighthub_window_events" || s.lags == nil {
+		if metric(key) != "insighthub_window_events" || s.lags == nil {
 			continue
 		}
 		samples = slices.DeleteFunc(slices.Clone(samples), func(s remotewrite.Sample) bool { return s.Value == 0 })
 		lags := s.lags[strings.Replace(key, "insighthub_window_events", "insighthub_ingest_lag_seconds", 1)]
 		if !slices.EqualFunc(samples, lags, func(s remotewrite.Sample, h remotewrite.Histogram) bool {
-			return s.Timestamp == h.Timestamp && s.Value == float64(h.Count) && sound(h)
+			return s.Timestamp == h.Timestamp && s.Value == float64(h.Count) && consistent(h)
 		}) {
-			t.Errorf("%s: %v events, lags %v", key, samples, lags)
+			t.Errorf("%s: got lags %v, want those of %v events", key, lags, samples)
 		}
 	}
 	if len(want) == 0 {
@@ -184,9 +184,9 @@ func same(a, b remotewrite.Sample) bool {
 	return a.Timestamp == b.Timestamp && math.Abs(a.Value-b.Value) <= 1e-12*math.Abs(a.Value)
 }
 
-// sound reports whether both forms of a histogram hold all that was counted,
-// and at the same places: the bounds of the classic form are among the native ones.
-func sound(h remotewrite.Histogram) bool {
+// consistent reports whether the classic and the native form of a histogram have the
+// same counts; the upper bounds of the classic buckets are also native ones.
+func consistent(h remotewrite.Histogram) bool {
 	n := h.Native
 	cumulative := func(bound float64) uint64 {
 		total, at, index, count := n.ZeroCount, 0, int32(0), int64(0)

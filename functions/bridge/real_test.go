@@ -20,7 +20,7 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
 
-// prometheusBinary finds the program of a real Prometheus.
+// prometheusBinary returns the path of a real Prometheus server.
 func prometheusBinary(t *testing.T) string {
 	t.Helper()
 	if v := os.Getenv("INSIGHTHUB_TEST_PROMETHEUS"); v != "" {
@@ -34,7 +34,8 @@ func prometheusBinary(t *testing.T) string {
 	if p, err := exec.LookPath("prometheus"); err == nil {
 		return p
 	}
-	const how = "no prometheus: run cdk/local/prometheus/install.sh .local/prometheus, or set INSIGHTHUB_TEST_PROMETHEUS to the server's path"
+	const how = "no prometheus: run cdk/local/prometheus/install.sh .local/prometheus, " +
+		"or set INSIGHTHUB_TEST_PROMETHEUS to the server's path"
 	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
 		t.Fatal(how)
 	}
@@ -42,7 +43,7 @@ func prometheusBinary(t *testing.T) string {
 	return ""
 }
 
-// fetch returns all samples that the server has of the figures, by series.
+// fetch returns all samples of the bridge's metrics that the server has, by series.
 func fetch(t *testing.T, server *prometheus.Server, at time.Time) map[string][]remotewrite.Sample {
 	t.Helper()
 	q := url.Values{"query": {`{__name__=~"insighthub_(series|window)_.+"}[10m]`}, "time": {strconv.FormatInt(at.Unix(), 10)}}
@@ -51,7 +52,7 @@ func fetch(t *testing.T, server *prometheus.Server, at time.Time) map[string][]r
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var answer struct {
+	var response struct {
 		Data struct {
 			Result []struct {
 				Metric map[string]string
@@ -59,11 +60,11 @@ func fetch(t *testing.T, server *prometheus.Server, at time.Time) map[string][]r
 			}
 		}
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+	if err := json.NewDecoder(resp.Body).Decode(&response); err != nil {
 		t.Fatal(err)
 	}
 	out := map[string][]remotewrite.Sample{}
-	for _, r := range answer.Data.Result {
+	for _, r := range response.Data.Result {
 		var s remotewrite.Series
 		for name, value := range r.Metric {
 			s.Labels = append(s.Labels, remotewrite.Label{Name: name, Value: value})
@@ -80,11 +81,11 @@ func fetch(t *testing.T, server *prometheus.Server, at time.Time) map[string][]r
 	return out
 }
 
-// TestRealPrometheus writes two minutes of a fleet's records into a server that
-// goes away in between, with a process that is replaced after it has written and
-// before it could save, and compares what the server has with a recomputation.
+// TestRealPrometheus writes two minutes of a fleet's records to a server that is
+// restarted in between, from a process that dies after it has written and before it
+// could save, and compares the server's samples with a recomputation.
 func TestRealPrometheus(t *testing.T) {
-	for name, outOfOrder := range map[string]time.Duration{"with a window for old samples": 0, "without": -1} {
+	for name, outOfOrder := range map[string]time.Duration{"with an out-of-order window": 0, "without": -1} {
 		t.Run(name, func(t *testing.T) { againstPrometheus(t, outOfOrder) })
 	}
 }
@@ -102,12 +103,12 @@ func againstPrometheus(t *testing.T, outOfOrder time.Duration) {
 	p := fleettest.New(t, 3, 4, 5, start)
 	records := p.Run(start, 120)
 	objects := &dying{}
-	b := &bench{objects: objects, sink: client}
-	b.cold(t)
+	f := &fixture{objects: objects, sink: client}
+	f.restart(t)
 	invoke := func(from, to int, within time.Duration) error {
 		ctx, cancel := context.WithTimeout(t.Context(), within)
 		defer cancel()
-		_, err := b.handler.Invoke(ctx, fleettest.Payload(records[from:to]))
+		_, err := f.handler.Invoke(ctx, fleettest.Payload(records[from:to]))
 		return err
 	}
 	steps := []struct{ from, to int }{{0, 40}, {40, 90}}
@@ -122,18 +123,18 @@ func againstPrometheus(t *testing.T, outOfOrder time.Duration) {
 		t.Fatal(err)
 	}
 	objects.before, objects.dead = false, false
-	b.cold(t)
+	f.restart(t)
 	if err := invoke(90, 200, 3*time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	// The server goes away, and comes back where it was.
+	// The server stops, and starts again at the same address.
 	config.Listen = strings.TrimPrefix(server.URL(), "http://")
 	if err := server.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
 		if err := invoke(200, 260, time.Second); !errors.Is(err, telemetry.ErrUnavailable) {
-			t.Fatalf("without a server: %v", err)
+			t.Fatalf("server stopped: got %v, want telemetry.ErrUnavailable", err)
 		}
 	}
 	if server, err = prometheus.Start(t.Context(), config); err != nil {
@@ -145,9 +146,9 @@ func againstPrometheus(t *testing.T, outOfOrder time.Duration) {
 		}
 	}
 	want := recompute(records)
-	compare(t, want, &sink{taken: fetch(t, server, start.Add(5*time.Minute)), lags: nil})
-	if log := b.log.String(); strings.Contains(log, "sample rejected") {
-		t.Errorf("refused: %s", log)
+	compare(t, want, &sink{stored: fetch(t, server, start.Add(5*time.Minute)), lags: nil})
+	if log := f.log.String(); strings.Contains(log, "sample rejected") {
+		t.Errorf("samples were rejected: %s", log)
 	}
 	t.Logf("%d series are equal", len(want))
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 )
 
-// receiver is remote write as the use-case wants it.
+// receiver implements bridge.Receiver with remote write.
 type receiver struct {
 	client metrics.Writer
 	series []remotewrite.Series // memory for the next write
@@ -36,7 +36,7 @@ func (r *receiver) Write(ctx context.Context, samples []kpi.Sample) (bridge.Writ
 	return out, err
 }
 
-// fill makes a series of a sample, in the series' own memory.
+// fill sets a series to a sample, and reuses the series' memory.
 func fill(s *remotewrite.Series, sample *kpi.Sample) {
 	s.Labels = append(s.Labels[:0],
 		remotewrite.Label{Name: remotewrite.NameLabel, Value: string(sample.Name)},
@@ -55,7 +55,7 @@ func fill(s *remotewrite.Series, sample *kpi.Sample) {
 	s.Samples = append(s.Samples, remotewrite.Sample{Timestamp: at, Value: sample.Value})
 }
 
-// histogram is a window's lags in both forms.
+// histogram returns a window's lags as a classic and a native histogram.
 func histogram(lags *kpi.Lags, at int64) remotewrite.Histogram {
 	h := remotewrite.Histogram{
 		Timestamp: at, Count: lags.Count, Sum: float64(lags.SumMicros) / 1e6, Gauge: true,
@@ -84,20 +84,20 @@ func histogram(lags *kpi.Lags, at int64) remotewrite.Histogram {
 	return h
 }
 
-// metadata says what a figure is; all are of one window.
-func metadata(f kpi.Name) remotewrite.Metadata {
-	m := remotewrite.Metadata{Type: remotewrite.Gauge, Help: help(f)}
-	if strings.HasSuffix(string(f), "_seconds") {
+// metadata returns the metadata of a KPI; all are gauges of one window.
+func metadata(name kpi.Name) remotewrite.Metadata {
+	m := remotewrite.Metadata{Type: remotewrite.Gauge, Help: help(name)}
+	if strings.HasSuffix(string(name), "_seconds") {
 		m.Unit = "seconds"
 	}
-	if f == kpi.IngestLag {
+	if name == kpi.IngestLag {
 		m.Type = remotewrite.GaugeHistogram
 	}
 	return m
 }
 
-func help(f kpi.Name) string {
-	switch f {
+func help(name kpi.Name) string {
+	switch name {
 	case kpi.SeriesMin:
 		return "Least value of the series in the window."
 	case kpi.SeriesMax:
@@ -123,7 +123,7 @@ func help(f kpi.Name) string {
 	case kpi.DownSeconds:
 		return "Actual down time (ADOT, ISO 22400-2), by reason."
 	case kpi.UnknownSeconds:
-		return "Planned time in which the state is not known."
+		return "Planned time in which the state is unknown."
 	case kpi.Failures:
 		return "Changes to down."
 	case kpi.Produced:
@@ -137,17 +137,17 @@ func help(f kpi.Name) string {
 	case kpi.BadQualityEvents:
 		return "Events of the window of bad quality."
 	case kpi.DuplicateEvents:
-		return "Events of the window that were there already."
+		return "Events of the window that were counted already."
 	case kpi.LateEvents:
-		return "Events that arrived in the window and were of a closed one."
+		return "Events that arrived in the window and belong to a closed one."
 	case kpi.EarlyEvents:
 		return "Events that arrived in the window and were too far ahead of it."
 	case kpi.RefusedEvents:
-		return "Events that arrived in the window and passed a bound on devices or series."
+		return "Events that arrived in the window and exceeded a limit on devices or series."
 	case kpi.UnverifiedEvents:
-		return "Events of the window that may have been there already."
+		return "Events of the window that may be duplicates."
 	case kpi.CrowdedEvents:
-		return "Changes of a state or counter in the window that were too many to keep."
+		return "Changes of a state or counter in the window beyond its limit."
 	case kpi.IngestLag:
 		return "Time from an event to its receipt."
 	case kpi.Freshness:

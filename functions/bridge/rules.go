@@ -10,7 +10,7 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
-// rules is the database's table as the use-case wants it.
+// rules implements bridge.Rules with the database.
 type rules struct{ pool *timescale.Pool }
 
 var _ bridge.Rules = rules{}

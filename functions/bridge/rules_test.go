@@ -11,13 +11,13 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
-// TestDefaultRulesAreThoseOfTheDatabase holds the built-in rules against the row
-// with which the table begins.
+// TestDefaultRulesAreThoseOfTheDatabase compares the built-in rules with the row that
+// the migrations insert.
 func TestDefaultRulesAreThoseOfTheDatabase(t *testing.T) {
 	pool, _ := timescaletest.Open(t)
 	got, err := rules{pool}.Rules(t.Context())
 	if diff := cmp.Diff(bridge.DefaultRules(), got); diff != "" || err != nil {
-		t.Errorf("%v (-built in +database):\n%s", err, diff)
+		t.Errorf("got error %v, rules differ (-built in +database):\n%s", err, diff)
 	}
 	for _, r := range got {
 		if _, err := kpi.NewMachine(r.Config); err != nil {
@@ -35,6 +35,6 @@ func TestRuleOf(t *testing.T) {
 		StateMetric: "s", States: map[int]kpi.State{4: {Element: kpi.NotPlanned}}, Shifts: []kpi.Shift{{Start: 1, End: 2}},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+		t.Errorf("rule differs (-want +got):\n%s", diff)
 	}
 }

@@ -17,7 +17,7 @@ type settings struct {
 }
 
 func parse(env *lambdahost.Env) settings {
-	_ = env.Required("REMOTE_WRITE_URL") // that lambdahost.Host.RemoteWrite uses
+	_ = env.Required("REMOTE_WRITE_URL") // read by lambdahost.Host.RemoteWrite
 	return settings{
 		stream:    env.Required("STREAM_NAME"),
 		bucket:    env.Required("STATE_BUCKET"),

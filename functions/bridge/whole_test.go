@@ -49,8 +49,8 @@ func (p *plain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// TestWholeFunction builds the function from its environment, over the local
-// Kinesis and S3, with a secret that names a database that is not there.
+// TestWholeFunction builds the function from its environment, with the local Kinesis
+// and S3, and a secret with the address of a database that is unavailable.
 func TestWholeFunction(t *testing.T) {
 	serve := func(h http.Handler) string {
 		server := httptest.NewServer(h)
@@ -78,22 +78,27 @@ func TestWholeFunction(t *testing.T) {
 	}
 	received := &plain{samples: map[string]int{}}
 	env := map[string]string{
-		"INSIGHTHUB_FUNCTION": "bridge", "STREAM_NAME": "telemetry", "STATE_BUCKET": "state", "AWS_S3_PATH_STYLE": "true", "DATABASE_SECRET_ARN": "database",
-		"REMOTE_WRITE_URL": serve(received) + "/api/v1/write", "REMOTE_WRITE_SIGV4": "true", "WINDOW_SECONDS": "10", "LATENESS_SECONDS": "1",
-		"AWS_ENDPOINT_URL_KINESIS": serve(stream.Handler()), "AWS_ENDPOINT_URL_S3": serve(objects.Handler()), "AWS_ENDPOINT_URL_SECRETS_MANAGER": serve(vault.Handler()),
-		"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "a-test",
+		"INSIGHTHUB_FUNCTION": "bridge", "STREAM_NAME": "telemetry", "STATE_BUCKET": "state", "AWS_S3_PATH_STYLE": "true",
+		"DATABASE_SECRET_ARN": "database",
+		"REMOTE_WRITE_URL":    serve(received) + "/api/v1/write", "REMOTE_WRITE_SIGV4": "true",
+		"WINDOW_SECONDS": "10", "LATENESS_SECONDS": "1",
+		"AWS_ENDPOINT_URL_KINESIS": serve(stream.Handler()), "AWS_ENDPOINT_URL_S3": serve(objects.Handler()),
+		"AWS_ENDPOINT_URL_SECRETS_MANAGER": serve(vault.Handler()),
+		"AWS_REGION":                       "us-east-1", "AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "a-test",
 	}
 	p := fleettest.New(t, 2, 3, 4, noon)
 	records := p.Run(noon, 45)
 	var log bytes.Buffer
 	for _, part := range [][]fleettest.Record{records[:40], records[40:]} { // each in a process of its own
-		instance, err := lambdahost.New(t.Context(), func(name string) string { return env[name] }, slog.New(slog.NewJSONHandler(&log, nil)), build)
+		getenv := func(name string) string { return env[name] }
+		instance, err := lambdahost.New(t.Context(), getenv, slog.New(slog.NewJSONHandler(&log, nil)), build)
 		if err != nil {
 			t.Fatal(err)
 		}
-		metricstest.Check(t, instance, "insighthub_invocations_total", "insighthub_bridge_invocations_total", "insighthub_bridge_samples_total")
-		if answer, err := instance.Invoke(t.Context(), fleettest.Payload(part)); err != nil {
-			t.Fatalf("%s, %v", answer, err)
+		metricstest.Check(t, instance,
+			"insighthub_invocations_total", "insighthub_bridge_invocations_total", "insighthub_bridge_samples_total")
+		if response, err := instance.Invoke(t.Context(), fleettest.Payload(part)); err != nil {
+			t.Fatalf("got %s, %v", response, err)
 		}
 		instance.Shutdown(t.Context())
 	}
@@ -103,34 +108,35 @@ func TestWholeFunction(t *testing.T) {
 		"insighthub_ingest_lag_seconds_count": 2 * 4,
 	} {
 		if got := received.samples[metric]; got != want {
-			t.Errorf("%s: %d samples, want %d", metric, got, want)
+			t.Errorf("%s: got %d samples, want %d", metric, got, want)
 		}
 	}
 	if received.samples["insighthub_bridge_events_total"] == 0 || received.samples["go_goroutines"] == 0 {
-		t.Error("the function's own metrics have not come")
+		t.Error("the function's own metrics were not written")
 	}
 	if !strings.Contains(log.String(), "configuration cannot be read") {
-		t.Errorf("nothing about the database in the log: %s", log.String())
+		t.Errorf("log lacks that the configuration cannot be read: %s", log.String())
 	}
 }
 
-// TestOneSeriesIsRefused: the others are as ever, and the one is named.
-func TestOneSeriesIsRefused(t *testing.T) {
+// TestRejectedSeries: the other series are written, and the rejected one is logged.
+func TestRejectedSeries(t *testing.T) {
 	const bad = `{__name__="insighthub_series_max", device="press-01", gateway="gw-002", metric="power", site="plant-1"}`
 	p, s := fleettest.New(t, 2, 2, 2, noon), newSink()
 	s.bad = func(series string) bool { return series == bad }
-	b := newBench(t, s)
+	f := newFixture(t, s)
 	records := p.Run(noon, 60)
 	for i := 0; i < len(records); i += 10 {
-		if _, err := b.handler.Invoke(t.Context(), fleettest.Payload(records[i:i+10])); err != nil {
+		if _, err := f.handler.Invoke(t.Context(), fleettest.Payload(records[i:i+10])); err != nil {
 			t.Fatal(err)
 		}
 	}
 	want := recompute(records)
-	refused := len(want[bad])
+	rejected := len(want[bad])
 	delete(want, bad)
 	compare(t, want, s)
-	if n := strings.Count(b.log.String(), `"msg":"sample rejected"`); n != refused || !strings.Contains(b.log.String(), `metric=\"power\"`) {
-		t.Errorf("named %d times, want %d", n, refused)
+	log := f.log.String()
+	if n := strings.Count(log, `"msg":"sample rejected"`); n != rejected || !strings.Contains(log, `metric=\"power\"`) {
+		t.Errorf("got %d log lines of the rejected series, want %d", n, rejected)
 	}
 }

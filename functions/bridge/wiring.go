@@ -37,7 +37,7 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	// One connection, and one attempt: the configuration is read again a minute later.
+	// One connection and one attempt: the configuration is read once a minute anyway.
 	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), s.secretARN, timescale.PoolConfig{
 		Application: "insighthub-bridge", MaxConnections: 1, MaxAttempts: 1, ConnectTimeout: time.Second,
 	})
@@ -52,13 +52,13 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
 }
 
-// writeLimits bound the requests to Prometheus. A window's samples come in parts of at
-// most 4,000 (lib/bridge); a part is one request unless it is full of histograms.
+// writeLimits limits the requests to Prometheus. lib/bridge writes at most 4,000 samples
+// at once, which is one request unless most of them are histograms.
 func writeLimits() remotewrite.Config {
 	return remotewrite.Config{MaxSamples: 10_000, MaxBytes: 4 << 20}
 }
 
-// parts are what the use-case is assembled from.
+// parts are the dependencies of assemble.
 type parts struct {
 	settings settings
 	objects  shardstate.Objects
@@ -69,6 +69,7 @@ type parts struct {
 	config   bridge.Config // the rest
 }
 
+// assemble builds the use-case.
 func assemble(p parts) (*bridge.Handler, error) {
 	machines, err := bridge.NewMachines(bridge.MachinesConfig{Rules: p.rules, Log: p.log, Now: p.config.Now})
 	if err != nil {
