@@ -9,11 +9,12 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Attempt is one attempt to handle an invocation's records. It is valid until
+// Attempt is one attempt to process an invocation's records. It is valid until
 // Consumer.Report returns.
 type Attempt[S any] struct {
 	Shard shardstate.ShardID
-	// State is the shard's, which Fold changes; the zero value where it could not be loaded.
+	// State is the shard's state, which Fold changes; the zero value if it could not be
+	// loaded.
 	State S
 
 	runner *Runner[S]
@@ -22,19 +23,21 @@ type Attempt[S any] struct {
 	progress
 }
 
-// progress is how far an attempt came, and how long each phase took.
+// progress counts what an attempt has processed, and the time of each phase.
 type progress struct {
 	watermark                        shardstate.Sequence
 	records, skipped, poison, events int
-	stale                            bool // the attempt before began with a stale state
+	stale                            bool // the previous attempt had a stale state
 	stateBytes                       int
 	load, confirm, fold, write, save time.Duration
 }
 
-// Each calls fold for each batch of the attempt's records, in order, with the time
-// at which it arrived (see Reader.Batches), and end after each record, poison
-// records too. The first error of end stops it and is returned.
-func (a *Attempt[S]) Each(ctx context.Context, fold func(b *telemetry.Batch, arrival telemetry.Micros), end func(*telemetry.Record) error) error {
+// Each calls fold for each batch of the attempt's records, in order, with the time of
+// its arrival (see Reader.Batches), and end after each record, including poison
+// records. It stops at the first error of end and returns it.
+func (a *Attempt[S]) Each(
+	ctx context.Context, fold func(b *telemetry.Batch, arrival telemetry.Micros), end func(*telemetry.Record) error,
+) error {
 	count := func(b *telemetry.Batch, arrival telemetry.Micros) {
 		a.events += b.Len()
 		fold(b, arrival)
@@ -48,9 +51,9 @@ func (a *Attempt[S]) Each(ctx context.Context, fold func(b *telemetry.Batch, arr
 	return nil
 }
 
-// Perform calls effect after it has made sure that the attempt's state is the
-// stored one: no effect follows from a stale state. An attempt may perform several
-// effects; the time that they take is not counted as that of the fold.
+// Perform confirms that the attempt's state is the stored one and then calls effect: no
+// effect follows from a stale state. An attempt may perform several effects; their time
+// is not counted as that of the fold.
 func (a *Attempt[S]) Perform(ctx context.Context, effect func(context.Context) error) error {
 	now := a.runner.config.Now
 	start := now()

@@ -9,13 +9,13 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// metrics are those that all consumers have, each under its own name.
+// metrics are the metrics of all consumers; a name begins with the consumer's.
 type metrics struct {
 	invocations, seconds *prometheus.CounterVec
 	poison               prometheus.Counter
 	stateBytes           prometheus.Gauge
-	// The difference of these two is how far a shard is behind. Both only grow, so
-	// the greatest of all instances is true, whoever had the shard before.
+	// The difference of these two is the shard's lag. Both only increase, so the
+	// maximum over all instances is the current value, whichever had the shard before.
 	handled, arrival *prometheus.GaugeVec
 }
 
@@ -23,7 +23,7 @@ func newMetrics(consumer string, r prometheus.Registerer) (*metrics, error) {
 	name := func(s string) string { return "insighthub_" + consumer + "_" + s }
 	m := &metrics{
 		invocations: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: name("invocations_total"), Help: "Invocations, by how they ended.",
+			Name: name("invocations_total"), Help: "Invocations, by outcome.",
 		}, []string{"outcome"}),
 		seconds: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: name("phase_seconds_total"), Help: "Time spent in each phase of the invocations.",
@@ -36,11 +36,11 @@ func newMetrics(consumer string, r prometheus.Registerer) (*metrics, error) {
 		}),
 		handled: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: name("handled_timestamp_seconds"),
-			Help: "When an invocation with records of the shard ended last, whether it succeeded or not.",
+			Help: "Time of the end of the last invocation with records of the shard, successful or not.",
 		}, []string{"shard"}),
 		arrival: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: name("arrival_timestamp_seconds"),
-			Help: "Arrival on the stream of the shard's newest record that is done, or else of the oldest that is not.",
+			Help: "Arrival on the stream of the newest record of the shard's last invocation if it succeeded, else of the oldest.",
 		}, []string{"shard"}),
 	}
 	for _, outcome := range []string{"done", "failed"} {
@@ -57,7 +57,7 @@ func newMetrics(consumer string, r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// add counts an invocation, whose last attempt is given.
+// add counts an invocation with its last attempt.
 func (m *metrics) add(p *progress, records []telemetry.Record, now time.Time, err error) {
 	outcome, reached := "done", records[len(records)-1].Arrival
 	if err != nil {

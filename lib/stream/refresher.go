@@ -9,7 +9,8 @@ import (
 // Refresher reads a consumer's configuration at an interval, between invocations. It
 // is not safe for concurrent use.
 type Refresher struct {
-	// Interval is the time between two readings, Timeout bounds one, for an invocation waits for it.
+	// Interval is the time between two reads. Timeout limits one, since an invocation
+	// waits for it.
 	Interval, Timeout time.Duration
 	Log               *slog.Logger
 	Now               func() time.Time
@@ -17,8 +18,8 @@ type Refresher struct {
 	next time.Time
 }
 
-// Refresh calls read when it is time. An error is logged, and tried again after the
-// interval: read leaves the configuration as it is then.
+// Refresh calls read if the interval has passed. It logs an error, and calls read again
+// after the interval; a read that fails must leave the configuration as it is.
 func (r *Refresher) Refresh(ctx context.Context, read func(context.Context) error) {
 	now := r.Now()
 	if now.Before(r.next) {

@@ -15,52 +15,52 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// States loads the states of shards. Recall may return a stale one, which is found
-// out when the lease is confirmed or saved.
+// States loads the states of shards. Recall may return a stale one, which Confirm or
+// Save of the lease detects.
 type States[S any] interface {
 	Recall(ctx context.Context, shard shardstate.ShardID) (*shardstate.Lease[S], error)
 	Load(ctx context.Context, shard shardstate.ShardID) (*shardstate.Lease[S], error)
 }
 
-// Consumer is what one consumer does with the records of a shard: a fold over its
-// state, and the effects that follow. The Runner calls it from one invocation at a
-// time. See lib/shardstate for what a fold and its effects must promise.
+// Consumer processes the records of a shard: a fold over its state, and the effects that
+// follow. The Runner calls it for one invocation at a time. See lib/shardstate for what
+// a consumer must guarantee.
 type Consumer[S any] interface {
-	// Begin begins an attempt, before its state is loaded: it drops what the attempt
-	// before has left.
+	// Begin is called before an attempt's state is loaded; it discards what the
+	// previous attempt has left.
 	Begin(ctx context.Context, shard shardstate.ShardID)
 	// Fold folds the attempt's records into its state (Attempt.Each) and performs
 	// the effects (Attempt.Perform); when it returns nil, all effects are durable. Its
-	// ctx ends early enough for the state to be saved. It is not called when all
-	// records are in the state already.
+	// ctx ends early enough to save the state. It is not called if all records are in
+	// the state already.
 	Fold(ctx context.Context, a *Attempt[S]) error
 	// Report counts the outcome of the invocation's last attempt, which failed with err
 	// unless that is nil, and appends it to the attributes of the invocation's log line.
 	Report(attrs []slog.Attr, a *Attempt[S], err error) []slog.Attr
 }
 
-// RunnerConfig is what a Runner is made of. Every field is needed.
+// RunnerConfig configures a Runner. Every field is required.
 type RunnerConfig[S any] struct {
-	// Name is the consumer's, as in insighthub_<name>_invocations_total, and Done the
-	// message with which an invocation is logged: "bridged", and "not bridged" when it failed.
+	// Name is the consumer's, as in insighthub_<name>_invocations_total. Done is the log
+	// message of an invocation: "bridged", and "not bridged" if it failed.
 	Name, Done string
 	Consumer   Consumer[S]
 	Source     Source
 	Decoder    Decoder
 	States     States[S]
-	// Recall lets invocations begin with the state that the process remembers, for a
-	// consumer most of whose invocations have no effects. False: each asks whether
-	// that is the stored one.
+	// Recall lets invocations begin with the cached state, without a request, for a
+	// consumer most of whose invocations have no effects. Otherwise each invocation
+	// checks first that it is the stored one.
 	Recall  bool
 	Metrics prometheus.Registerer
 	Log     *slog.Logger
 	Now     func() time.Time
 }
 
-// Runner runs the invocations of a consumer that remembers its shards, as the
+// Runner runs the invocations of a consumer that keeps state for each shard, as the
 // package comment of lib/shardstate describes: load the state, skip the records
 // that it contains, fold the rest, perform the effects, save the state. Invocations
-// run one at a time, and share the memory for their records.
+// run one at a time, and reuse the memory for their records.
 type Runner[S any] struct {
 	config  RunnerConfig[S]
 	metrics *metrics
@@ -83,8 +83,8 @@ func NewRunner[S any](config RunnerConfig[S]) (*Runner[S], error) {
 	}, nil
 }
 
-// Invoke runs one invocation: the payload's records become part of their shard's
-// state, and their effects are durable. After an error all of them are to be
+// Invoke runs one invocation. When it returns nil, the payload's records are part of
+// their shard's state and their effects are durable. After an error all of them must be
 // delivered again.
 func (r *Runner[S]) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	r.mu.Lock()
@@ -100,7 +100,7 @@ func (r *Runner[S]) Invoke(ctx context.Context, payload []byte) ([]byte, error) 
 	a := &r.attempt
 	r.metrics.add(&a.progress, records, r.config.Now(), err)
 	r.attrs = r.config.Consumer.Report(a.appendAttrs(r.attrs[:0]), a, err)
-	*a = Attempt[S]{} // the state is not this invocation's any longer
+	*a = Attempt[S]{} // do not retain the state
 	if err != nil {
 		r.config.Log.LogAttrs(ctx, LevelOf(err), "not "+r.config.Done, append(r.attrs, slog.String("error", err.Error()))...)
 		return nil, fmt.Errorf("%s: %d records of shard %s: %w", r.config.Name, len(records), records[0].Shard, err)
@@ -109,8 +109,8 @@ func (r *Runner[S]) Invoke(ctx context.Context, payload []byte) ([]byte, error) 
 	return r.reader.Done(), nil
 }
 
-// run makes an attempt with the state in memory, and another with the stored
-// one where the state in memory was stale.
+// run makes an attempt, and another one with the stored state if the state of the first
+// was stale.
 func (r *Runner[S]) run(ctx context.Context, records []telemetry.Record) error {
 	inTime, cancel := deadline.WithMargin(ctx, r.config.Now(), 0)
 	defer cancel()
@@ -143,7 +143,7 @@ func (r *Runner[S]) try(ctx, inTime context.Context, records []telemetry.Record,
 	a.lease, a.State, a.watermark = lease, lease.State, lease.Watermark()
 	a.fresh, err = shardstate.Fresh(a.watermark, records, func(r *telemetry.Record) telemetry.Sequence { return r.SequenceNumber })
 	if err != nil || len(a.fresh) == 0 {
-		// That nothing is to be done follows from the state, too.
+		// Skipping all records, or rejecting them, depends on the state, too.
 		if stale := lease.Confirm(ctx); stale != nil {
 			return errors.Join(stale, err)
 		}

@@ -22,10 +22,10 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// files is the state of an archive of pairs: gateways that are not in a file yet.
+// files is the state of the archive: gateways that are not in a file yet.
 type files struct{ open []string }
 
-// archive is a small consumer: each two batches become a file.
+// archive is a small consumer that writes a file for every two batches.
 type archive struct {
 	files    []string // that were written, in order
 	err      error    // of writes
@@ -95,7 +95,7 @@ func (oneShard) Shard(context.Context, string) (parents []string, firstHash, las
 	return nil, "0", "340282366920938463463374607431768211455", nil
 }
 
-// objects are a store that can fail, and counts.
+// objects is an object store that can fail, and counts requests.
 type objects struct {
 	shardstatetest.Memory
 	getErr, putErr error
@@ -116,7 +116,7 @@ func (o *objects) PutIf(ctx context.Context, key string, body []byte, etag strin
 	return o.Memory.PutIf(ctx, key, body, etag)
 }
 
-// fixture is the archive over a store in memory; its payloads are those of words.
+// fixture is the archive with objects in memory; its payloads are those of words.
 type fixture struct {
 	*stream.Runner[*files]
 	archive  *archive
@@ -145,7 +145,7 @@ func newFixture(t *testing.T, recall bool, over *objects) *fixture {
 	return f
 }
 
-// invoke expects an invocation to end with want, and what its log line has.
+// invoke expects an invocation to return the error want and to log attrs.
 func (f *fixture) invoke(t *testing.T, payload string, want error, attrs ...string) {
 	t.Helper()
 	f.log.Reset()
@@ -154,7 +154,7 @@ func (f *fixture) invoke(t *testing.T, payload string, want error, attrs ...stri
 		t.Fatalf("%s: got error %v, want %v", payload, err, want)
 	}
 	if err == nil && string(response) != "from " {
-		t.Errorf("%s: got response %q", payload, response)
+		t.Errorf("%s: got response %q, want %q", payload, response, "from ")
 	}
 	for _, attr := range attrs {
 		if !strings.Contains(f.log.String(), attr) {
@@ -219,7 +219,7 @@ func TestRunner(t *testing.T) {
 	}
 }
 
-// TestRunnerFailures repeats what failed: before the effects, in them, and after them.
+// TestRunnerFailures redelivers records after failures before, in and after the effects.
 func TestRunnerFailures(t *testing.T) {
 	t.Parallel()
 	unavailable := fmt.Errorf("%w: on purpose", telemetry.ErrUnavailable)
@@ -242,7 +242,7 @@ func TestRunnerFailures(t *testing.T) {
 	f.counted(t, "insighthub_archive_invocations_total{outcome=failed}", 3)
 }
 
-// TestRunnerStale lets two processes have a shard in turns.
+// TestRunnerStale runs the invocations of a shard in two processes in turn.
 func TestRunnerStale(t *testing.T) {
 	t.Parallel()
 	over := &objects{}
@@ -252,9 +252,9 @@ func TestRunnerStale(t *testing.T) {
 	two.wrote(t, "a&b")
 	over.gets = 0
 	one.invoke(t, "s/a s/b s/c", nil, "stale=true", "skipped=2", "files=0 open=1")
-	one.wrote(t) // not "a&b" again, which its memory called for
+	one.wrote(t) // not "a&b" again, which follows from its stale state
 	over.getErr = telemetry.ErrUnavailable
-	two.invoke(t, "s/a s/b s/c", telemetry.ErrUnavailable) // nothing to do, but who knows
+	two.invoke(t, "s/a s/b s/c", telemetry.ErrUnavailable) // nothing to do, but that is not confirmed
 	one.invoke(t, "s/a s/b s/c s/d", telemetry.ErrUnavailable)
 	one.wrote(t)
 	over.getErr = nil
@@ -262,8 +262,8 @@ func TestRunnerStale(t *testing.T) {
 	one.wrote(t, "c&d")
 }
 
-// TestRunnerConfirmsThatNothingIsToBeDone: this follows from the state, too.
-func TestRunnerConfirmsThatNothingIsToBeDone(t *testing.T) {
+// TestRunnerConfirmsBeforeItSkips: skipping all records depends on the state, too.
+func TestRunnerConfirmsBeforeItSkips(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, true, &objects{})
 	f.invoke(t, "s/a", nil)
@@ -282,11 +282,11 @@ func TestRunnerLeavesTimeForTheState(t *testing.T) {
 			t.Fatal(err)
 		}
 		if left := start.Add(time.Hour).Sub(f.archive.deadline); left != 6*time.Minute {
-			t.Errorf("effects left %v for the state, want a tenth of the hour", left)
+			t.Errorf("got %v left for the state, want 6m, a tenth of the hour", left)
 		}
 		// The clock of the test advances by the millisecond of the write alone.
 		if log := f.log.String(); !strings.Contains(log, "load_us=0 fold_us=0 write_us=1000 save_us=0") {
-			t.Errorf("phases: got %s", log)
+			t.Errorf("phases: got %s, want only write_us=1000", log)
 		}
 	})
 }
@@ -321,6 +321,6 @@ func TestRunnerMetrics(t *testing.T) {
 		f.counted(t, "insighthub_archive_phase_seconds_total{phase="+phase+"}", 0)
 	}
 	if _, err := stream.NewRunner(stream.RunnerConfig[*files]{Name: "archive", Metrics: f.registry}); err == nil {
-		t.Error("two consumers of one name share a registry")
+		t.Error("two consumers of one name in a registry: want an error")
 	}
 }

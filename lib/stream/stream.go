@@ -71,7 +71,9 @@ func Records(source Source, dst []telemetry.Record, payload []byte) ([]telemetry
 // Batches calls yield for each batch of a record, with the time of its arrival: on the
 // stream or, where that is not known, at the API. The batch is valid until yield
 // returns. Batches logs what it cannot decode and returns the number of such parts.
-func (r *Reader) Batches(ctx context.Context, record *telemetry.Record, yield func(b *telemetry.Batch, arrival telemetry.Micros)) (poison int) {
+func (r *Reader) Batches(
+	ctx context.Context, record *telemetry.Record, yield func(b *telemetry.Batch, arrival telemetry.Micros),
+) (poison int) {
 	var err error
 	if r.messages, err = r.Source.Messages(r.messages[:0], record.Data); err != nil {
 		r.skip(ctx, record, err)
