@@ -328,8 +328,13 @@ func TestUnavailable(t *testing.T) {
 	var out, problems bytes.Buffer
 	at := terminal{out: &out, errors: &problems, getenv: func(string) string { return "" }}
 	for _, args := range [][]string{
-		{"run", "-state", t.TempDir()}, {"run", "-environment"}, {"run", "-reads", "0"}, {"run", "more"},
-		{"what"}, {"verify"}, {"verify", "/none"},
+		{"run", "-state", t.TempDir()},
+		{"run", "-environment"},
+		{"run", "-reads", "0"},
+		{"run", "more"},
+		{"what"},
+		{"verify"},
+		{"verify", "/none"},
 	} {
 		problems.Reset()
 		if code := command(t.Context(), args, at); code != exitNotRun || problems.Len() == 0 {

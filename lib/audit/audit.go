@@ -3,38 +3,25 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
 // Result is the outcome of a check.
 type Result string
 
-// The results, from best to worst.
+// The results.
 const (
 	Pass Result = "pass"
 	Warn Result = "warn"
 	Fail Result = "fail"
 )
 
-// Results lists all of them.
+// Results lists them, from best to worst.
 func Results() []Result { return []Result{Pass, Warn, Fail} }
 
-func (r Result) rank() int {
-	switch r {
-	case Pass:
-		return 0
-	case Warn:
-		return 1
-	default:
-		return 2
-	}
-}
-
 func worse(a, b Result) Result {
-	if b.rank() > a.rank() {
-		return b
-	}
-	return a
+	return Results()[max(slices.Index(Results(), a), slices.Index(Results(), b))]
 }
 
 // Finding is what one check found: a line of the report.

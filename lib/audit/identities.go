@@ -64,23 +64,15 @@ type Tokens interface {
 }
 
 // MinterConfig configures the minting of tokens.
-type MinterConfig struct {
-	Signer           token.Signer
-	Key              string // the signing key
-	Issuer, Audience string
-	Now              func() time.Time
-	Random           interface{ Read(p []byte) (int, error) }
-}
+type MinterConfig token.MinterConfig
 
 // mintedLifetime is the lifetime of the self-check's own tokens.
 const mintedLifetime = 5 * time.Minute
 
 // mint returns a token as the platform would issue it at a time.
 func (c MinterConfig) mint(ctx context.Context, who token.Identity, at time.Time) (string, error) {
-	m, err := token.NewMinter(token.MinterConfig{
-		Signer: c.Signer, Key: c.Key, Issuer: c.Issuer, Audience: c.Audience, Random: c.Random,
-		Now: func() time.Time { return at },
-	})
+	c.Now = func() time.Time { return at }
+	m, err := token.NewMinter(token.MinterConfig(c))
 	if err != nil {
 		return "", err
 	}

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/insighthub/insighthub/lib/token"
 )
 
 // Forgeries makes tokens that must be rejected.
@@ -84,6 +86,10 @@ func (f Forgeries) list(ctx context.Context) ([]forgery, error) {
 	if err != nil {
 		return nil, err
 	}
+	jwk, err := token.MarshalPublicKey(&own.PublicKey)
+	if err != nil {
+		return nil, err
+	}
 	altered := with(claims, "grants", map[string]string{"*": "admin"}, "sub", "somebody-else")
 	list := []forgery{
 		{"none", ""},
@@ -92,7 +98,7 @@ func (f Forgeries) list(ctx context.Context) ([]forgery, error) {
 		{"algorithm none", encode(with(header, "alg", "none")) + "." + parts[1] + "."},
 		{"algorithm HS256", hs256(with(header, "alg", "HS256"), parts[1], parts[0])},
 		{"another key", es256(own, header, claims)},
-		{"a key of its own", es256(own, with(header, "jwk", publicJWK(own), "kid", "own"), claims)},
+		{"a key of its own", es256(own, with(header, "jwk", json.RawMessage(jwk), "kid", "own"), claims)},
 	}
 	expired, stranger, err := f.dated(ctx, own, header, claims)
 	if err != nil {
@@ -177,15 +183,4 @@ func hs256(header map[string]any, claims, secret string) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte(text))
 	return text + "." + base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-}
-
-func publicJWK(key *ecdsa.PrivateKey) map[string]any {
-	point, err := key.PublicKey.Bytes()
-	if err != nil {
-		return nil
-	}
-	return map[string]any{
-		"kty": "EC", "crv": "P-256", "kid": "own", "alg": "ES256",
-		"x": base64.RawURLEncoding.EncodeToString(point[1:33]), "y": base64.RawURLEncoding.EncodeToString(point[33:]),
-	}
 }

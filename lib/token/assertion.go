@@ -74,7 +74,7 @@ func assertionHeader(h object) (string, error) {
 		return "", err
 	}
 	if alg, err := h.text("alg"); err != nil || alg != ownAlgorithm {
-		return "", reject(headerNotES256)
+		return "", reject(headerValue, "alg", ownAlgorithm)
 	}
 	kid, err := h.text("kid")
 	if err != nil || !isThumbprint(kid) {

@@ -289,8 +289,12 @@ func TestSkew(t *testing.T) {
 	b := newPlatform(t)
 	at := b.now.Unix()
 	for _, change := range []members{
-		{"exp": at - 29}, {"exp": at - 29, "iat": at - 3600 - 29}, {"nbf": at + 30}, {"iat": at + 30, "nbf": at + 30, "exp": at + 900},
-		{"exp": float64(at) + 0.5}, {"exp": at + 3600},
+		{"exp": at - 29},
+		{"exp": at - 29, "iat": at - 3600 - 29},
+		{"nbf": at + 30},
+		{"iat": at + 30, "nbf": at + 30, "exp": at + 900},
+		{"exp": float64(at) + 0.5},
+		{"exp": at + 3600},
 	} {
 		c := with(b.claims(), change)
 		if change["iat"] == nil && change["nbf"] == nil && change["exp"] != nil && change["exp"] == at-29 {

@@ -63,10 +63,10 @@ func (i Identity) check() error {
 		return checkGrants(i.Grants)
 	}
 	if telemetry.ValidName(i.Gateway) != nil {
-		return reject(gatewayName)
+		return reject(notName, "gateway")
 	}
 	if telemetry.ValidName(i.Site) != nil {
-		return reject(siteName)
+		return reject(notName, "site")
 	}
 	switch {
 	case i.Site == EverySite:
@@ -85,7 +85,7 @@ func checkGrants(grants map[telemetry.SiteID]Role) error {
 	}
 	for site, role := range grants {
 		if telemetry.ValidName(site) != nil {
-			return reject(grantSite)
+			return reject(notName, "grants")
 		}
 		if !role.ofPerson() {
 			return reject(grantRole)
