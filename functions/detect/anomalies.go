@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"github.com/insighthub/insighthub/lib/detect"
 	"github.com/insighthub/insighthub/lib/directory"
@@ -83,8 +85,8 @@ func (a anomalies) addNames(ctx context.Context, found []directory.Anomaly) erro
 			b.MetricIndex(f.Metric)
 		}
 	}
-	for gateway, b := range byGateway {
-		err := a.database.AddNames(ctx, b)
+	for _, gateway := range slices.Sorted(maps.Keys(byGateway)) {
+		err := a.database.AddNames(ctx, byGateway[gateway])
 		if errors.Is(err, telemetry.ErrInvalid) {
 			a.log.LogAttrs(ctx, slog.LevelWarn, "names of devices or metrics rejected",
 				slog.String("gateway", string(gateway)), slog.String("error", err.Error()))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/insighthub/insighthub/lib/detect"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -25,13 +26,9 @@ func (c configuration) Configuration(ctx context.Context) (detect.Configuration,
 	}
 	out := detect.Configuration{Rules: rules}
 	for _, m := range machines {
-		machine := detect.Machine{Gateway: m.GatewayPattern, Device: m.DevicePattern}
-		for _, metric := range []telemetry.MetricName{m.StateMetric, m.CountMetric, m.GoodMetric} {
-			if metric != "" {
-				machine.Unscored = append(machine.Unscored, metric)
-			}
-		}
-		out.Machines = append(out.Machines, machine)
+		unscored := []telemetry.MetricName{m.StateMetric, m.CountMetric, m.GoodMetric}
+		unscored = slices.DeleteFunc(unscored, func(m telemetry.MetricName) bool { return m == "" })
+		out.Machines = append(out.Machines, detect.Machine{Gateway: m.GatewayPattern, Device: m.DevicePattern, Unscored: unscored})
 	}
 	return out, err
 }

@@ -259,14 +259,14 @@ func (s *State) table(g *gateway, b *telemetry.Batch) []*series {
 // admit returns the series, creating it if need be: s.ignored if it is neither scored
 // nor watched by a rule, s.overLimit if that would exceed a limit.
 func (s *State) admit(g *gateway, name telemetry.DeviceName, metric telemetry.MetricName) *series {
-	at, known := g.device(name)
-	if known {
+	at, exists := g.device(name)
+	if exists {
 		if i, ok := g.devices[at].find(metric); ok {
 			return g.devices[at].series[i]
 		}
 	}
 	sr := &series{gateway: g, metric: metric, newest: math.MinInt64, device: &device{name: name}}
-	if known {
+	if exists {
 		sr.device = g.devices[at]
 	}
 	sr.configure(s.config)
@@ -276,7 +276,7 @@ func (s *State) admit(g *gateway, name telemetry.DeviceName, metric telemetry.Me
 	case s.series >= s.limits.Series || g.series >= s.limits.GatewaySeries:
 		return &s.overLimit
 	}
-	if !known {
+	if !exists {
 		g.devices = slices.Insert(g.devices, at, sr.device)
 	}
 	sr.device.insert(sr)

@@ -224,10 +224,10 @@ func (sr *series) configure(c *compiled) {
 	var alarms []alarm
 	for _, r := range rules {
 		a := alarm{rule: r}
-		for _, known := range sr.alarms {
+		for _, old := range sr.alarms {
 			// A decoded rule has no kind yet.
-			if known.id == r.id && (known.kind == r.kind || known.kind == "") {
-				a.raised = known.raised
+			if old.id == r.id && (old.kind == r.kind || old.kind == "") {
+				a.raised = old.raised
 			}
 		}
 		alarms = append(alarms, a)
