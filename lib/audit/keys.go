@@ -111,13 +111,11 @@ func (c KeysConfig) ages(ctx context.Context, ids []string) Finding {
 
 func days(d time.Duration) string { return fmt.Sprintf("%.0f days", d.Hours()/24) }
 
-type seenDocument struct {
-	FirstSeen time.Time `json:"first_seen"`
-}
-
 func (c KeysConfig) firstSeen(ctx context.Context, id string) (time.Time, error) {
 	key := keysPrefix + id + ".json"
-	var document seenDocument
+	var document struct {
+		FirstSeen time.Time `json:"first_seen"`
+	}
 	raw, err := c.Records.Get(ctx, key)
 	if errors.Is(err, telemetry.ErrNotFound) {
 		document.FirstSeen = c.Now().UTC()

@@ -55,9 +55,7 @@ func (r *Recorder) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	r.cfg.Log.InfoContext(ctx, "report of rejected tokens recorded",
 		"report", report.ID, "number", report.Number, "lines", len(report.Lines), "added", added)
-	return json.Marshal(struct {
-		Added bool `json:"added"`
-	}{added})
+	return fmt.Appendf(nil, `{"added":%t}`, added), nil
 }
 
 // parseEvent reads the report in an event.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -98,17 +99,10 @@ func checkText(name, s string, most int) error {
 	if s == "" || len(s) > most {
 		return reject(claimLength, name, most)
 	}
-	for i, r := range s {
-		if unicode.IsControl(r) || r == utf8.RuneError && isBroken(s[i:]) {
-			return reject(claimNotPlain, name)
-		}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return reject(claimNotPlain, name)
 	}
 	return nil
-}
-
-func isBroken(s string) bool {
-	_, size := utf8.DecodeRuneInString(s)
-	return size == 1
 }
 
 // invalid returns an error about a configuration or an argument.
