@@ -238,9 +238,9 @@ func replayFiles(ctx context.Context, args []string, stdout io.Writer) error {
 		return err
 	}
 	sender := replay.Sender{
-		URL:   stack.HTTP + "/v1/telemetry",
-		Token: func(ctx context.Context) (string, error) { return tokens.Get(ctx, *gateway) }, Client: &http.Client{Timeout: 30 * time.Second},
-		BatchEvents: 1000, Attempts: 10,
+		URL:    stack.HTTP + "/v1/telemetry",
+		Token:  func(ctx context.Context) (string, error) { return tokens.Get(ctx, *gateway) },
+		Client: &http.Client{Timeout: 30 * time.Second}, BatchEvents: 1000, Attempts: 10,
 	}
 	for _, path := range fs.Args() {
 		if err := replayFile(ctx, stdout, &sender, path, *gateway, telemetry.DeviceName(*device)); err != nil {

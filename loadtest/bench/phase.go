@@ -124,7 +124,8 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 	fmt.Fprintf(s.cfg.Stdout, "  %.0f events/s; ack p99 %.1f ms, stored p99 %.1f ms; %.2f CPU-s per million; %s\n",
 		res.EventsPerSecond, p.Ack.P99, p.Stored.P99, p.CPU["total"], heldText(p.NotHeld))
 	if v := p.KPIVisible; v != nil {
-		fmt.Fprintf(s.cfg.Stdout, "  KPIs visible p50 %.0f, p95 %.0f, p99 %.0f, max %.0f ms after the window's end; p99 %.0f ms after the event\n",
+		fmt.Fprintf(s.cfg.Stdout,
+			"  KPIs visible p50 %.0f, p95 %.0f, p99 %.0f, max %.0f ms after the window's end; p99 %.0f ms after the event\n",
 			v.P50, v.P95, v.P99, v.Max, p.KPIAfterEvent.P99)
 	}
 	return p, s.settle(ctx, &p, gateways, fc, check)

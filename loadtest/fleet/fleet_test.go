@@ -128,7 +128,8 @@ func TestFaultsChangeTheirSignals(t *testing.T) {
 		}
 		for _, r := range ratio[kind] {
 			if r < want[0] || r > want[1] {
-				t.Errorf("%s: got %s changed by a factor of %.2f, want %.2f to %.2f", kind, MetricNames()[changed[kind]], r, want[0], want[1])
+				metric := MetricNames()[changed[kind]]
+				t.Errorf("%s: got %s changed by a factor of %.2f, want %.2f to %.2f", kind, metric, r, want[0], want[1])
 			}
 		}
 	}

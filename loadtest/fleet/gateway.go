@@ -26,7 +26,7 @@ type Config struct {
 // Validate checks the numbers of gateways, machines and samples.
 func (c Config) Validate() error {
 	if c.Gateways < 1 || c.Machines < 1 || c.Samples < 1 {
-		return fmt.Errorf("fleet: got %d gateways, %d machines and %d samples, want at least one of each", c.Gateways, c.Machines, c.Samples)
+		return fmt.Errorf("fleet: got %d gateways, %d machines and %d samples, want 1 or more", c.Gateways, c.Machines, c.Samples)
 	}
 	return nil
 }

@@ -36,7 +36,10 @@ const reads = [
     kind: 'latest', share: 25, path: (p) => `${at('sites', p.site, 'latest')}?gateway=${p.gateways[0].name}`,
     complete: (r) => r.items.length === machines * 10,
   },
-  { kind: 'hour-raw', share: 15, path: (p) => readings(p, hour, 'raw'), complete: (r) => r.resolution === 'raw' && full(r, 3600), big: true },
+  {
+    kind: 'hour-raw', share: 15, path: (p) => readings(p, hour, 'raw'),
+    complete: (r) => r.resolution === 'raw' && full(r, 3600), big: true,
+  },
   {
     kind: 'day-by-minute', share: 15, path: (p) => readings(p, hours * hour, '1m'),
     complete: (r) => r.resolution === '1m' && full(r, hours * 60), big: true,
@@ -106,8 +109,8 @@ export const handleSummary = reporter({
   name: 'api',
   title: 'API',
   about: `${warm} s up to ${rate} reads/s, then ${seconds} s at that rate: latest of 100 series, one hour raw (3,600 readings), ` +
-    `${hours} h by minute, KPIs, and lists. At the same time ${gateways} gateways send a batch per second, with 2 changes/s with If-Match ` +
-    '(one of four from a stale version), 4 requests/s that must be rejected, and two people who refresh their tokens every second.',
+    `${hours} h by minute, KPIs, and lists. At the same time ${gateways} gateways send a batch per second, with 2 changes/s ` +
+    'by If-Match (one of four from a stale version), 4 requests/s that must be rejected, and two people who refresh their tokens every second.',
 });
 
 export async function setup() {
@@ -170,14 +173,15 @@ export function change(plant) {
 
 // Requests that must be rejected, with the status of the response.
 const any = { 'If-Match': '*' };
+const first = (p) => `${devices(p, 0)}/${device}`;
 const rejected = [
-  (p) => call('PUT', `${devices(p, 0)}/${device}`, { ...not(403, p.people.access), headers: any, body: { title: 'mine', description: '' } }),
+  (p) => call('PUT', first(p), { ...not(403, p.people.access), headers: any, body: { title: 'mine', description: '' } }),
   (p) => call('POST', '/v1/users', { ...not(403, p.people.access), body: { name: 'x', password: 'x', grants: { '*': 'admin' } } }),
   (p) => call('GET', at('sites', 'another-site', 'gateways'), not(404, p.people.access)),
   () => call('GET', '/v1/sites', not(401, '')),
   (p) => call('GET', '/v1/sites', not(403, p.people.access.slice(0, -8) + 'AAAAAAAA')),
-  (p) => call('PUT', `${devices(p, 0)}/${device}`, { ...not(428, p.admin.access), body: { title: '', description: '' } }),
-  (p) => call('PUT', `${devices(p, 0)}/${device}`, { ...not(400, p.admin.access), headers: any, body: { title: '', site: 'another-site' } }),
+  (p) => call('PUT', first(p), { ...not(428, p.admin.access), body: { title: '', description: '' } }),
+  (p) => call('PUT', first(p), { ...not(400, p.admin.access), headers: any, body: { title: '', site: 'another-site' } }),
   (p) => call('POST', '/v1/telemetry', { ...not(403, p.people.access), body: '{"events":[]}' }),
 ];
 

@@ -198,7 +198,8 @@ type fact struct{ name, value string }
 func (c Config) facts(ctx context.Context, t target) []fact {
 	all := []fact{{"date", time.Now().UTC().Format(time.DateTime) + " UTC"}, {"target", t.description}}
 	if t.local {
-		all = append(all, fact{"machine", fmt.Sprintf("%s, %d cores, shared by the platform, its database and k6", benchfile.Machine(), runtime.NumCPU())})
+		const format = "%s, %d cores, shared by the platform, its database and k6"
+		all = append(all, fact{"machine", fmt.Sprintf(format, benchfile.Machine(), runtime.NumCPU())})
 	}
 	all = append(all, fact{"commit", benchfile.Commit(ctx)})
 	if version, err := exec.CommandContext(ctx, c.Program, "version").Output(); err == nil { //nolint:gosec // the user named it

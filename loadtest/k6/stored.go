@@ -77,7 +77,8 @@ const fillGateways = 50
 func fill(ctx context.Context, cfg Config, t target) (string, error) {
 	fmt.Fprintf(cfg.Stdout, "storing %d events first\n", cfg.Events)
 	shape := fleet.Config{
-		Prefix: "before", Site: "plant-1", Seed: 1, Gateways: fillGateways, Machines: 10, Samples: 10, Start: time.Now(), Horizon: time.Hour,
+		Prefix: "before", Site: "plant-1", Seed: 1, Gateways: fillGateways, Machines: 10, Samples: 10,
+		Start: time.Now(), Horizon: time.Hour,
 	}
 	gateways, err := fleet.New(shape)
 	if err != nil {

@@ -38,7 +38,7 @@ func checkTarget(address, allowed string) (host string, err error) {
 		return host, nil
 	}
 	if !strings.EqualFold(host, allowed) {
-		return "", fmt.Errorf("target %s: %w: not this machine; to send load to it, repeat the host in -allow-host", host, telemetry.ErrInvalid)
+		return "", fmt.Errorf("target %s: %w: not this machine; to send load to it, repeat it in -allow-host", host, telemetry.ErrInvalid)
 	}
 	if u.Scheme != "https" {
 		return "", fmt.Errorf("target %s: %w: want https, because passwords and tokens are sent", host, telemetry.ErrInvalid)

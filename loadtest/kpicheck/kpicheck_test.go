@@ -26,7 +26,8 @@ func TestCompare(t *testing.T) {
 		key("window_produced", 5): 3, key("window_produced", 10): 5,
 		key("series_mean", 5): 1 + 1e-13, key("series_mean", 10): 1 + 1e-11, key("series_last", 5): 1 + 1e-13,
 		key("window_busy_seconds", 5): 2.597478, key("window_busy_seconds", 10): 2.5974779999999997,
-		key("window_produced", 20): 0, key("window_late_events", 5): 0, key("window_late_events", 10): 1, key("window_duplicate_events", 5): 9,
+		key("window_produced", 20): 0, key("window_late_events", 5): 0, key("window_late_events", 10): 1,
+		key("window_duplicate_events", 5): 9,
 	}
 	want := []kpicheck.Difference{
 		{key("series_last", 5), kpicheck.Differing, 1, 1 + 1e-13},

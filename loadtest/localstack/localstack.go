@@ -63,7 +63,8 @@ func (c Config) Start(ctx context.Context, out string, args ...string) (*Process
 		case <-ctx.Done():
 			return nil, stackfile.Info{}, errors.Join(ctx.Err(), p.Stop())
 		case <-deadline:
-			return nil, stackfile.Info{}, errors.Join(fmt.Errorf("the local stack was not ready within %v; see %s", startTimeout, log), p.Stop())
+			err := fmt.Errorf("the local stack was not ready within %v; see %s", startTimeout, log)
+			return nil, stackfile.Info{}, errors.Join(err, p.Stop())
 		case <-time.After(pollInterval):
 		}
 	}

@@ -14,14 +14,15 @@ func program(t *testing.T, script string) (cfg Config, out string) {
 	t.Helper()
 	out = t.TempDir()
 	path := filepath.Join(t.TempDir(), "local")
-	head := "#!/bin/sh\nSTATE=" + State(out) + "\nmkdir -p $STATE\necho \"$@\"\n"
+	head := "#!/bin/sh\nSTATE=" + State(out) + "\necho \"$@\"\n"
 	if err := os.WriteFile(path, []byte(head+script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return Config{Program: path, Assembly: "assembly", Functions: "functions", Timescale: "timescale", Prometheus: "prometheus"}, out
 }
 
-const ready = `echo '{"http":"http://127.0.0.1:1"}' >$STATE/new && mv $STATE/new $STATE/stack.json
+const ready = `mkdir -p $STATE
+echo '{"http":"http://127.0.0.1:1"}' >$STATE/new && mv $STATE/new $STATE/stack.json
 `
 
 func TestStartAndStop(t *testing.T) {
@@ -58,6 +59,9 @@ func TestStartFails(t *testing.T) {
 		t.Errorf("got %v, want an error that names the log", err)
 	}
 	// What an earlier stack left behind is not read.
+	if err := os.MkdirAll(State(out), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(State(out), "stack.json"), []byte(`{}`), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,8 @@ func (r *Report) readServer(ctx context.Context, server kpicheck.Server) error {
 			r.OutOfOrder += value
 			seen = true
 		case slices.Contains([]string{
-			"prometheus_tsdb_out_of_order_samples_total", "prometheus_tsdb_out_of_bound_samples_total", "prometheus_tsdb_too_old_samples_total",
+			"prometheus_tsdb_out_of_order_samples_total", "prometheus_tsdb_out_of_bound_samples_total",
+			"prometheus_tsdb_too_old_samples_total",
 		}, name):
 			r.Refused += value
 		}
@@ -182,7 +183,8 @@ func (r *Report) problem() error {
 		return errors.New("no window ended in the outage, so nothing was tested")
 	}
 	if r.OutOfOrder+r.Refused+float64(r.Rejected) > 0 {
-		return fmt.Errorf("%g samples out of order, %g rejected by the server, %d rejected according to the bridge", r.OutOfOrder, r.Refused, r.Rejected)
+		return fmt.Errorf("%g samples out of order, %g rejected by the server, %d rejected according to the bridge",
+			r.OutOfOrder, r.Refused, r.Rejected)
 	}
 	return nil
 }

@@ -88,7 +88,8 @@ func Read(r io.Reader, device telemetry.DeviceName) (*File, error) {
 func (f *File) add(row []string, line int) error {
 	at, err := parseTime(strings.TrimSpace(row[0]))
 	if err != nil {
-		return fmt.Errorf("%w: line %d, column datetime: got %q, want a time such as 2020-03-09 10:14:33", telemetry.ErrInvalid, line, row[0])
+		return fmt.Errorf("%w: line %d, column datetime: got %q, want a time such as 2020-03-09 10:14:33",
+			telemetry.ErrInvalid, line, row[0])
 	}
 	f.Rows++
 	for i, cell := range row[1:] {

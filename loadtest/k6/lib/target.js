@@ -18,7 +18,9 @@ export function checked(address, allowed) {
   if (!local && host.toLowerCase() !== allowed.toLowerCase()) {
     throw new Error(`TARGET is ${host}, which is not this machine: to send load to it, repeat the host in ALLOW_HOST`);
   }
-  if (!local && scheme.toLowerCase() !== 'https') throw new Error('TARGET: want https for another machine, because passwords and tokens are sent');
+  if (!local && scheme.toLowerCase() !== 'https') {
+    throw new Error('TARGET: want https for another machine, because passwords and tokens are sent');
+  }
   return address.replace(/\/$/, '');
 }
 
