@@ -88,10 +88,10 @@ func NewProducer(cfg Config) (*Producer, error) {
 	cfg.CallBytes = cmp.Or(cfg.CallBytes, DefaultCallBytes)
 	var problems []error
 	if cfg.Stream == "" {
-		problems = append(problems, errors.New("Stream: empty"))
+		problems = append(problems, errors.New("stream: empty"))
 	}
 	if cfg.CallBytes < cfg.RecordBytes || cfg.CallBytes > MaxCallBytes {
-		problems = append(problems, fmt.Errorf("CallBytes: want %d to %d, got %d", cfg.RecordBytes, MaxCallBytes, cfg.CallBytes))
+		problems = append(problems, fmt.Errorf("call bytes: want %d to %d, got %d", cfg.RecordBytes, MaxCallBytes, cfg.CallBytes))
 	}
 	if len(problems) > 0 {
 		return nil, fmt.Errorf("kinesis producer: %w: %w", telemetry.ErrInvalid, errors.Join(problems...))

@@ -374,7 +374,7 @@ func TestNewProducerReportsEveryProblem(t *testing.T) {
 	if !errors.Is(err, telemetry.ErrInvalid) {
 		t.Fatalf("got %v", err)
 	}
-	for _, want := range []string{"Stream", "CallBytes"} {
+	for _, want := range []string{"stream: empty", "call bytes"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want it to name %s", err, want)
 		}

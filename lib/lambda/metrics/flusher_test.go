@@ -143,8 +143,13 @@ func TestFlushIntervalAndShutdown(t *testing.T) {
 			next float64 // random number, used if it flushes
 			want bool
 		}{
-			{0, 0.5, true}, {12 * time.Second, 0, false}, {500 * time.Millisecond, 0, true}, {9 * time.Second, 0, false},
-			{time.Second, 0.99, true}, {14 * time.Second, 0, false}, {time.Second, 0, true},
+			{0, 0.5, true},
+			{12 * time.Second, 0, false},
+			{500 * time.Millisecond, 0, true},
+			{9 * time.Second, 0, false},
+			{time.Second, 0.99, true},
+			{14 * time.Second, 0, false},
+			{time.Second, 0, true},
 		} {
 			b.now, b.random = b.now.Add(tc.pass), tc.next
 			if got := b.invoke(t); got != tc.want {

@@ -57,8 +57,10 @@ func TestRealPrometheus(t *testing.T) {
 			kpi.Good: float64(i + 1), kpi.IdealSeconds: 2,
 		} {
 			s := remotewrite.Series{Labels: []remotewrite.Label{
-				{Name: "__name__", Value: string(metric)}, {Name: "device", Value: name},
-				{Name: "gateway", Value: "gw-1"}, {Name: "site", Value: "plant-1"},
+				{Name: "__name__", Value: string(metric)},
+				{Name: "device", Value: name},
+				{Name: "gateway", Value: "gw-1"},
+				{Name: "site", Value: "plant-1"},
 			}}
 			if metric == kpi.DownSeconds {
 				s.Labels = append(s.Labels[:3:3], remotewrite.Label{Name: "reason", Value: "fault " + name}, s.Labels[3])
