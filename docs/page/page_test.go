@@ -27,9 +27,9 @@ func TestUpToDate(t *testing.T) {
 	}
 }
 
-// TestPageStandsAlone checks that the page loads and runs nothing, and that each of its
+// TestPageIsSelfContained checks that the page loads and runs nothing, and that each of its
 // links has a target on it.
-func TestPageStandsAlone(t *testing.T) {
+func TestPageIsSelfContained(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile("../api.html")
 	if err != nil {

@@ -101,7 +101,7 @@ func TestLoginRefreshLogout(t *testing.T) {
 }
 
 // TestRefreshTokenReuse checks that a second use ends the sessions of the login: the
-// platform cannot tell the owner of a token from a thief.
+// platform cannot distinguish the owner of a token from a thief.
 func TestRefreshTokenReuse(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)

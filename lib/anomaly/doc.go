@@ -34,7 +34,7 @@
 //     does not change.
 //   - Times decide the hour and the length of an epoch, nothing else. A sample that is not
 //     later than the previous one is scored like any other: a stream whose clock was set
-//     back must not go blind. With a clock that stands still hours are not judged and
+//     back must not go blind. With a clock that does not advance hours are not judged and
 //     ranges never forget.
 //   - Values beyond ±1e150 count as ±1e150 and those nearer to zero than 1e-150 as zero, so
 //     that no computation overflows.

@@ -152,7 +152,7 @@ func TestNovelty(t *testing.T) {
 }
 
 // TestUsualHours teaches a value per hour of the week, with an offset per day of
-// the week, and asks what is usual in the first and the last microsecond of
+// the week, and reads the usual value in the first and the last microsecond of
 // hours, in years before 1970 and after.
 func TestUsualHours(t *testing.T) {
 	for _, start := range []int64{0, -500 * 7 * day, 2900 * 7 * day} {

@@ -12,12 +12,12 @@ import "strings"
 
 // Rule says what the packages below a path may import.
 type Rule struct {
-	// Path below the module; a trailing "/..." takes in all packages below.
+	// Path below the module; a trailing "/..." includes all packages below.
 	Path string
 	// Internal lists the module's packages that may be imported, in the same form.
 	Internal []string
-	// External lists the modules' paths, as prefixes, that may be imported beside
-	// the standard library. "*" stands for any but those of [Owned].
+	// External lists the modules' paths, as prefixes, that may be imported in addition
+	// to the standard library. "*" allows any but those of [Owned].
 	External []string
 	// Tests says that only tests import it, which a name that ends in "test" says too.
 	Tests bool

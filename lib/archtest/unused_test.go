@@ -12,7 +12,7 @@ type Package struct {
 }
 
 // Unused lists rules that match no package, and permissions that no package uses:
-// what nobody needs must not stay allowed.
+// unused permissions are removed.
 func Unused(rules []Rule, module string, all []Package) []string {
 	imported := make(map[string][]string, len(rules)) // by the rule's path
 	matched := make(map[string]bool, len(rules))

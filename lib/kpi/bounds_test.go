@@ -18,11 +18,11 @@ func TestCardinalityIsBoundedAndVisible(t *testing.T) {
 	}
 	r := s.Observe(b, noon)
 	if r.Accepted != 4 || r.Refused != 6 || !r.AtLimit() || s.Series() != 4 {
-		t.Fatalf("got %+v and %d series, want 4 accepted, 6 refused, 4 series", r, s.Series())
+		t.Fatalf("got %+v and %d series, want 4 accepted, 6 rejected, 4 series", r, s.Series())
 	}
 	b.Gateway = "another"
 	if r := s.Observe(b, noon); r.Refused != 10 {
-		t.Fatalf("second gateway: got %+v, want 10 refused", r)
+		t.Fatalf("second gateway: got %+v, want 10 rejected", r)
 	}
 	s.Advance(noon + 7*second)
 	got := collect(s)

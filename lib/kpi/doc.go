@@ -85,8 +85,8 @@
 // # Limits
 //
 // A gateway has at most Limits.Devices devices and Limits.Series series, and a shard at
-// most Limits.Gateways gateways. Further events are refused, and all others are processed:
-// Report.AtLimit is true, Report.Refused counts the refused ones, and so does
+// most Limits.Gateways gateways. Further events are rejected, and all others are processed:
+// Report.AtLimit is true, Report.Refused counts the rejected ones, and so does
 // RefusedEvents, unless it is the gateway that exceeds the limit. Each series has at most
 // (Window + Lateness + Ahead) / Window + 2 open windows.
 //

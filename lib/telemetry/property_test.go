@@ -49,7 +49,7 @@ func TestVarints(t *testing.T) {
 	})
 }
 
-func TestRecordsKeepToTheirSizeAndOrder(t *testing.T) {
+func TestRecordsRespectSizeAndOrder(t *testing.T) {
 	encoders, d := []*Encoder{newEncoder(t, NoCompression), newEncoder(t, Zstd)}, newDecoder(t)
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawBatch(t, 300)

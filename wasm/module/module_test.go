@@ -75,7 +75,7 @@ func TestRestoreSaysWhatIsWrong(t *testing.T) {
 		t.Errorf("restore of a corrupt state returned %d: %q", got, m.State[:max(got, 0)])
 	}
 	if m.Hash(0) != before {
-		t.Error("a refused state changed the detector")
+		t.Error("a rejected state changed the detector")
 	}
 }
 
@@ -83,7 +83,7 @@ func TestMachine(t *testing.T) {
 	const sensors = 3
 	m := new(module.Module)
 	if m.MachinePush(0, 1) != module.Refused || m.MachineSave(0) != module.Refused || m.MachineHash(0) != 0 {
-		t.Error("a machine that was never reset answers")
+		t.Error("got results of a machine that was never reset, want Refused")
 	}
 	if got := m.MachineReset(0, sensors); got != 0 {
 		t.Fatalf("reset returned %d", got)

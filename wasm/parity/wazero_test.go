@@ -96,7 +96,7 @@ func (h *host) scorer(sensors int) (*slot, error) {
 	}
 	status, err := h.call("machine_reset", 0, int32(sensors))
 	if err == nil && status != 0 {
-		err = errors.New("the module refuses the number of sensors")
+		err = fmt.Errorf("the module rejects %d sensors", sensors)
 	}
 	return &slot{host: h, sensors: sensors, prefix: "machine_"}, err
 }

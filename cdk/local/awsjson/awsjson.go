@@ -17,7 +17,7 @@ import (
 // ContentType of requests and responses.
 const ContentType = "application/x-amz-json-1.1"
 
-// requestID is the value of X-Amzn-Requestid: nobody looks a request up here.
+// requestID is the value of X-Amzn-Requestid, which the emulators do not log.
 const requestID = "local"
 
 // reusedBytes is the size up to which a buffer is reused for the next request.

@@ -32,7 +32,7 @@ func FuzzDecodeResponse(f *testing.F) {
 	})
 }
 
-// BenchmarkParseResponse reads answers of 100 kB: columns of numbers, and documents.
+// BenchmarkParseResponse reads responses of 100 kB: columns of numbers, and documents.
 func BenchmarkParseResponse(b *testing.B) {
 	for name, body := range map[string]string{
 		"columns": `{"times":[` + strings.Repeat("1764000000000000,", 3000) + `0],"values":[` +

@@ -155,7 +155,7 @@ func initialise(ctx context.Context, config Config, account account) (string, er
 	return secret, os.Rename(fresh, config.DataDir)
 }
 
-// walFileBytes is the size of a file of the write-ahead log unless initdb is told otherwise.
+// walFileBytes is initdb's default size of a WAL segment.
 const walFileBytes = 16 << 20
 
 // preallocateWAL writes files of zeros under the names of the next files of the server's

@@ -298,7 +298,7 @@ func call(t *testing.T, method, address, bearer string, body []byte, into any) {
 	}
 }
 
-// onBus reads the bus's log. What was told twice has the same id both times.
+// onBus reads the bus's log. An anomaly that was published twice has the same id both times.
 func onBus(t *testing.T, cfg Config) map[finding]float64 {
 	t.Helper()
 	got, ids, lines := make(map[finding]float64), make(map[finding]string), 0

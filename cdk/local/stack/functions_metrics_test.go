@@ -86,8 +86,7 @@ func measuredAssembly(t *testing.T) string {
 	return dir
 }
 
-// ask returns the labels and the last value of each series of a query's answer that
-// has a number.
+// ask returns the labels and the last finite value of each series in a query's result.
 func ask(t *testing.T, s *Stack, q grafana.Query) []vector {
 	t.Helper()
 	now := float64(time.Now().UnixMilli()) / 1000
@@ -101,7 +100,7 @@ func ask(t *testing.T, s *Stack, q grafana.Query) []vector {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var answer struct {
+	var response struct {
 		Error string
 		Data  struct {
 			Result []struct {
@@ -111,11 +110,11 @@ func ask(t *testing.T, s *Stack, q grafana.Query) []vector {
 			}
 		}
 	}
-	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Error != "" {
-		t.Fatalf("%s: %v %s", q.Expr, err, answer.Error)
+	if err := json.NewDecoder(resp.Body).Decode(&response); err != nil || response.Error != "" {
+		t.Fatalf("%s: %v %s", q.Expr, err, response.Error)
 	}
 	var out []vector
-	for _, r := range answer.Data.Result {
+	for _, r := range response.Data.Result {
 		if len(r.Value) > 0 {
 			r.Values = append(r.Values, r.Value)
 		}
@@ -135,8 +134,8 @@ type vector struct {
 	value  float64
 }
 
-// everyPanelShows asks what the panels of all dashboards ask, of what the bridge and
-// the functions have written, and waits a moment for the newest of it.
+// everyPanelShows runs the queries of all dashboards' panels and waits until each has a
+// result from the samples of the bridge and the functions.
 func everyPanelShows(t *testing.T, s *Stack, machine string) {
 	t.Helper()
 	boards, err := grafana.Dashboards()
@@ -218,8 +217,8 @@ func functionsMeasure(t *testing.T, s *Stack) {
 	}
 }
 
-// stir invokes the functions that have nothing to do, until Prometheus has something of
-// each: when it did not answer in time the first time, they write with their next invocation.
+// stir invokes idle functions until Prometheus has metrics of each: a function whose first
+// flush timed out writes with its next invocation.
 func stir(t *testing.T, s *Stack) {
 	t.Helper()
 	eventually.True(t, "metrics of all functions", func() bool {
@@ -243,7 +242,7 @@ func stir(t *testing.T, s *Stack) {
 					t.Fatal(err)
 				}
 			}
-			_, _ = program(t, s, f.Program).Invoke(t.Context(), payload) // whatever it answers
+			_, _ = program(t, s, f.Program).Invoke(t.Context(), payload) // whatever the response
 		}
 		return done
 	})

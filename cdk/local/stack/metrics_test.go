@@ -15,13 +15,13 @@ import (
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
-// series is one series of a query's answer: samples by their time in ms.
+// series is one series of a query's result: samples by their time in ms.
 type series struct {
 	labels  map[string]string
 	samples map[int64]string
 }
 
-// query asks Prometheus; a range selector, as x[1h], returns all samples.
+// query runs an instant query in Prometheus; a range selector, as x[1h], returns all samples.
 func query(ctx context.Context, address, expr string) ([]series, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/api/v1/query?"+url.Values{"query": {expr}}.Encode(), http.NoBody)
 	if err != nil {

@@ -150,7 +150,7 @@ func outage(t *testing.T, server, lags string) {
 		t.Errorf("%s: got no series (%v)", lags, err)
 	}
 	if bytes.Contains(logOf(t, cfg, "bridge"), []byte(`"msg":"sample rejected"`)) {
-		t.Error("a sample was refused")
+		t.Error("got a rejected sample in the log, want none")
 	}
 	// The server counts samples that are out of order. The records of an invocation that was
 	// aborted after some writes are delivered again, and their samples written a second time.

@@ -287,7 +287,7 @@ func TestReadSeriesRejects(t *testing.T) {
 	}
 }
 
-func TestReadSeriesTakesOddValues(t *testing.T) {
+func TestReadSeriesAcceptsUnusualValues(t *testing.T) {
 	const file = "timestamp,value,more\n2026-01-01 00:00,\n2026-01-01T00:00:00,1e999,x\n2026-01-01T00:00:00Z,NaN\n"
 	s, err := ReadSeries(strings.NewReader(file))
 	if err != nil {

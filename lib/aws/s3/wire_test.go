@@ -18,7 +18,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// dialed counts the connections that are made.
+// dialed counts the connections that were opened.
 type dialed struct {
 	n    atomic.Int64
 	last net.Conn

@@ -14,10 +14,10 @@ type Work struct {
 	last Task // nil before the first
 }
 
-// Task is a task that was begun; it is closed when the task ends.
+// Task is a task that was started; it is closed when the task ends.
 type Task <-chan struct{}
 
-// Begin begins a task, whose context ends after the timeout. No other may be under way.
+// Begin starts a task, whose context ends after the timeout. No other may be running.
 func (w *Work) Begin(ctx context.Context, timeout time.Duration, do func(context.Context)) Task {
 	ended := make(chan struct{})
 	w.last = ended
@@ -30,10 +30,10 @@ func (w *Work) Begin(ctx context.Context, timeout time.Duration, do func(context
 	return w.last
 }
 
-// Last returns the last task that was begun; nil before the first.
+// Last returns the task that was started last; nil before the first.
 func (w *Work) Last() Task { return w.last }
 
-// Busy reports whether a task is under way.
+// Busy reports whether a task is running.
 func (w *Work) Busy() bool { return w.last != nil && !w.last.ended() }
 
 func (t Task) ended() bool {

@@ -20,13 +20,13 @@ func TestWriteNegotiatesTheProtocol(t *testing.T) {
 		want     remotewrite.Protocol
 		requests int // for two writes
 	}{
-		"2.0":                         {func(r *receiver) { r.speaks2 = true }, remotewrite.Auto, remotewrite.V2, 2},
-		"415 from an older one":       {func(r *receiver) { r.refuses415 = true }, remotewrite.Auto, remotewrite.V1, 3},
+		"2.0":                         {func(r *receiver) { r.supports2 = true }, remotewrite.Auto, remotewrite.V2, 2},
+		"415 from an older one":       {func(r *receiver) { r.responds415 = true }, remotewrite.Auto, remotewrite.V1, 3},
 		"an older one that says 2xx":  {func(*receiver) {}, remotewrite.Auto, remotewrite.V1, 3},
 		"an older one that says 400":  {func(r *receiver) { r.script = first400 }, remotewrite.Auto, remotewrite.V1, 3},
-		"1.0 by configuration":        {func(r *receiver) { r.speaks2 = true }, remotewrite.V1, remotewrite.V1, 2},
-		"2.0 by configuration":        {func(r *receiver) { r.speaks2 = true }, remotewrite.V2, remotewrite.V2, 2},
-		"2.0 after a moment's outage": {func(r *receiver) { r.speaks2, r.script = true, first503 }, remotewrite.Auto, remotewrite.V2, 3},
+		"1.0 by configuration":        {func(r *receiver) { r.supports2 = true }, remotewrite.V1, remotewrite.V1, 2},
+		"2.0 by configuration":        {func(r *receiver) { r.supports2 = true }, remotewrite.V2, remotewrite.V2, 2},
+		"2.0 after a moment's outage": {func(r *receiver) { r.supports2, r.script = true, first503 }, remotewrite.Auto, remotewrite.V2, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReceiver(t)
@@ -207,7 +207,7 @@ func TestBisectionWritesTheOthersAndNamesTheRejected(t *testing.T) {
 	for _, protocol := range []remotewrite.Protocol{remotewrite.V1, remotewrite.V2} {
 		t.Run(protocol.String(), func(t *testing.T) {
 			r := newReceiver(t)
-			r.speaks2 = true
+			r.supports2 = true
 			r.bad = func(labels string, at int64) bool {
 				return strings.Contains(labels, named(123)) || strings.Contains(labels, named(977)) && at == 2000
 			}

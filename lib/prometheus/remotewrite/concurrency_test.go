@@ -14,7 +14,7 @@ import (
 
 func TestConcurrentWritesAreSerialized(t *testing.T) {
 	r := newReceiver(t)
-	r.speaks2 = true
+	r.supports2 = true
 	c := newClient(t, r.URL)
 	var wg sync.WaitGroup
 	for i := range 8 {

@@ -22,7 +22,7 @@ import (
 
 func TestMessage2(t *testing.T) {
 	r := newReceiver(t)
-	r.speaks2 = true
+	r.supports2 = true
 	classic := lag(9000)
 	classic.Labels[1].Value = "plant-2"
 	classic.Histograms[0].Native = nil
@@ -123,7 +123,7 @@ func TestMessage1(t *testing.T) {
 func TestMessagesDoNotLeakIntoOneAnother(t *testing.T) {
 	for _, protocol := range []remotewrite.Protocol{remotewrite.V1, remotewrite.V2} {
 		fresh, used := newReceiver(t), newReceiver(t)
-		fresh.speaks2, used.speaks2 = true, true
+		fresh.supports2, used.supports2 = true, true
 		set := func(cfg *remotewrite.Config) { cfg.Protocol = protocol }
 		c := newClient(t, used.URL, set)
 		for _, earlier := range [][]remotewrite.Series{{lag(1), lag(2)}, gauges(50, 1, 2, 3)} {

@@ -25,8 +25,8 @@ import (
 type receiver struct {
 	*httptest.Server
 	t *testing.T
-	// speaks2 is whether it knows 2.0; refuses415 whether one that does not says so.
-	speaks2, refuses415 bool
+	// supports2 is whether it supports 2.0; responds415 whether one that does not says so.
+	supports2, responds415 bool
 	// bad reports whether the receiver rejects a sample.
 	bad func(labels string, timestamp int64) bool
 	// script, if set, returns the response before the request is decoded; status 0 means to decode it.
@@ -83,12 +83,12 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 		r.t.Errorf("snappy: %v", err)
 	}
 	two := strings.Contains(req.Header.Get("Content-Type"), "write.v2.Request")
-	if two && r.refuses415 {
+	if two && r.responds415 {
 		r.requests = append(r.requests, request{header: req.Header.Clone(), body: packed})
 		http.Error(w, "unsupported", http.StatusUnsupportedMediaType)
 		return
 	}
-	if two && r.speaks2 {
+	if two && r.supports2 {
 		r.serve2(w, req, packed, raw)
 		return
 	}

@@ -17,8 +17,8 @@ func readCases() []testCase {
 		{name: "iterators begin where their type says", run: iterators},
 		{name: "an iterator from a time", run: fromTime},
 		{name: "pages follow each other", run: pages},
-		{name: "an iterator is refused when it is not one", run: badIterators},
-		{name: "a number of another shard is refused", run: foreignNumber},
+		{name: "iterators that are not valid are rejected", run: badIterators},
+		{name: "a sequence number of another shard is rejected", run: foreignNumber},
 		{
 			name: "a reader sees how far it is behind", run: behind,
 			differs: map[Implementation]string{Kinesalite: "always returns 0; " +
