@@ -31,8 +31,8 @@
 //
 //   - threshold: a value below low or above high, until a value is inside both limits by
 //     the hysteresis.
-//   - rate: two successive values differ by more than per_second, divided by the time
-//     between them, until two do not.
+//   - rate: the change between two successive values, divided by the time between them,
+//     exceeds per_second, until a change does not.
 //   - no_data: no event of the series has arrived for longer than the silence, by the
 //     shard's arrival clock, until one arrives. The anomaly's time is the end of the
 //     allowed silence, not the time of detection. A series without any event raises no

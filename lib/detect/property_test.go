@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/insighthub/insighthub/lib/anomaly"
@@ -63,8 +64,8 @@ func TestScoresEqualOracle(t *testing.T) {
 			got[id] = a.Score
 		}
 	}
-	if len(want) < 50 || !maps.Equal(want, got) {
-		t.Errorf("got %d anomalies %v, want %d: %v", len(got), got, len(want), want)
+	if diff := cmp.Diff(want, got); len(want) < 50 || diff != "" {
+		t.Errorf("got %d anomalies, want %d, at least 50 (-want +got):\n%s", len(got), len(want), diff)
 	}
 	if n := f.counter("insighthub_anomalies_total", "score"); n != float64(len(got)) {
 		t.Errorf("got %v anomalies counted, want %d", n, len(got))

@@ -106,11 +106,11 @@ func TestLimits(t *testing.T) {
 	stream := &testStream{}
 	for i := range telemetry.Micros(3) {
 		for _, g := range []string{"a", "b", "c"} {
-			f := batch(g, event("d", "state", start+i, 1))
+			b := batch(g, event("d", "state", start+i, 1))
 			for m := range 5 {
-				f.Append(event("d", fmt.Sprint("m", m), start+i, 1))
+				b.Append(event("d", fmt.Sprint("m", m), start+i, 1))
 			}
-			stream.add(start+i, f)
+			stream.add(start+i, b)
 		}
 	}
 	f := newFixture(t, stream)
