@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -12,43 +10,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
-	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
-
-// dying is an object store whose client process dies.
-type dying struct {
-	shardstatetest.Memory
-	// The process dies before its next write is applied, or after.
-	before, after bool
-	dead          bool
-}
-
-var errDead = fmt.Errorf("%w: the process is dead", telemetry.ErrUnavailable)
-
-func (d *dying) GetTagged(ctx context.Context, key, known string) ([]byte, string, error) {
-	if d.dead {
-		return nil, "", errDead
-	}
-	return d.Memory.GetTagged(ctx, key, known)
-}
-
-func (d *dying) PutIf(ctx context.Context, key string, body []byte, etag string) (string, error) {
-	if d.before || d.dead {
-		d.dead = true
-		return "", errDead
-	}
-	etag, err := d.Memory.PutIf(ctx, key, body, etag)
-	if d.after {
-		d.dead = true
-		return "", errDead
-	}
-	return etag, err
-}
-
-var _ shardstate.Objects = (*dying)(nil)
 
 // stream generates the records of a small fleet for a minute and a half: gateways are
 // silent for a while, send late events and duplicate batches, and some records are poison.
@@ -96,7 +61,7 @@ func late(b *telemetry.Batch) *telemetry.Batch {
 func TestFaultsChangeNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		records := stream(t, rt)
-		s, objects := newSink(), &dying{}
+		s, objects := newSink(), &shardstatetest.Crashing{}
 		f := &fixture{objects: objects, sink: s}
 		f.restart(t)
 		cold := 0
@@ -108,9 +73,9 @@ func TestFaultsChangeNothing(t *testing.T) {
 			s.down = func(int) int { return -1 }
 			switch fault {
 			case 0:
-				objects.before = true
+				objects.Before = true
 			case 1:
-				objects.after = true
+				objects.After = true
 			case 2:
 				s.down = func(n int) int { // a fault in the first write or a later one
 					if left -= n; left < 0 {
@@ -125,11 +90,11 @@ func TestFaultsChangeNothing(t *testing.T) {
 			} else if fault > 2 {
 				rt.Fatal(err)
 			}
-			if objects.dead || rapid.IntRange(0, 9).Draw(rt, "cold") == 0 {
+			if objects.Crashed || rapid.IntRange(0, 9).Draw(rt, "cold") == 0 {
 				f.restart(t)
 				cold++
 			}
-			objects.before, objects.after, objects.dead = false, false, false
+			objects.Before, objects.After, objects.Crashed = false, false, false
 		}
 		if log := f.log.String(); strings.Contains(log, "sample rejected") {
 			i := strings.Index(log, "sample rejected")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/local/prometheus"
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
+	"github.com/insighthub/insighthub/lib/shardstate/shardstatetest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/loadtest/fleet/fleettest"
 )
@@ -102,7 +103,7 @@ func againstPrometheus(t *testing.T, outOfOrder time.Duration) {
 	start := time.Now().Add(-3 * time.Minute).Truncate(time.Second)
 	p := fleettest.New(t, 3, 4, 5, start)
 	records := p.Run(start, 120)
-	objects := &dying{}
+	objects := &shardstatetest.Crashing{}
 	f := &fixture{objects: objects, sink: client}
 	f.restart(t)
 	invoke := func(from, to int, within time.Duration) error {
@@ -118,11 +119,11 @@ func againstPrometheus(t *testing.T, outOfOrder time.Duration) {
 		}
 	}
 	// The process dies after many windows were written.
-	objects.before = true
+	objects.Before = true
 	if err := invoke(80, 180, 3*time.Minute); !errors.Is(err, telemetry.ErrUnavailable) {
 		t.Fatal(err)
 	}
-	objects.before, objects.dead = false, false
+	objects.Before, objects.Crashed = false, false
 	f.restart(t)
 	if err := invoke(90, 200, 3*time.Minute); err != nil {
 		t.Fatal(err)
