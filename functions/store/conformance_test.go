@@ -159,7 +159,9 @@ func readBack(t *testing.T, dsn string) contents {
 		for line := range strings.Lines(psql(t, dsn, "SELECT"+columns+" FROM "+table+joins)) {
 			var id identity
 			var r reading
-			if _, err := fmt.Sscan(strings.ReplaceAll(line, "|", " "), &id.gateway, &id.device, &id.metric, &id.time, &r.value, &r.quality); err != nil {
+			_, err := fmt.Sscan(strings.ReplaceAll(line, "|", " "),
+				&id.gateway, &id.device, &id.metric, &id.time, &r.value, &r.quality)
+			if err != nil {
 				t.Fatalf("%q: %v", line, err)
 			}
 			f(id, r)

@@ -203,6 +203,7 @@ func (h *Handler) report(ctx context.Context, run *invocation, o Outcome) {
 		h.config.Log.LogAttrs(ctx, slog.LevelInfo, "stored", attrs...)
 		return
 	}
-	attrs = append(attrs, slog.String("retry_from", string(run.records[run.failed].SequenceNumber)), slog.String("error", run.reason.Error()))
+	attrs = append(attrs,
+		slog.String("retry_from", string(run.records[run.failed].SequenceNumber)), slog.String("error", run.reason.Error()))
 	h.config.Log.LogAttrs(ctx, stream.LevelOf(run.reason), "stored in part", attrs...)
 }

@@ -151,7 +151,8 @@ func TestInvoke(t *testing.T) {
 		},
 		"database unavailable": {payload: "a\nb", arrange: func(f *fixture) { f.writer.down = "b" }, response: "100"},
 		"database unavailable, poison first": {
-			payload: "garbage\nb\ngarbage", arrange: func(f *fixture) { f.writer.down = "b" }, response: "101", deadLettered: []string{"100"},
+			payload: "garbage\nb\ngarbage", arrange: func(f *fixture) { f.writer.down = "b" },
+			response: "101", deadLettered: []string{"100"},
 		},
 		"database unavailable, invalid batch first": {
 			payload: "a\nbad\nc\nd", arrange: func(f *fixture) { f.writer.invalid, f.writer.down = "bad", "c" }, response: "100",
@@ -161,7 +162,9 @@ func TestInvoke(t *testing.T) {
 			payload: "a\ngarbage\nc", arrange: func(f *fixture) { f.deadLetters.down = true },
 			response: "101", stored: []string{"a", "c"},
 		},
-		"dead letters unavailable, only poison": {payload: "garbage\ngarbage", arrange: func(f *fixture) { f.deadLetters.down = true }, response: "100"},
+		"dead letters unavailable, only poison": {
+			payload: "garbage\ngarbage", arrange: func(f *fixture) { f.deadLetters.down = true }, response: "100",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
