@@ -10,13 +10,13 @@ import (
 )
 
 // The reference consumer sums values in windows of event time, which close when
-// the shard's arrival clock has passed their end by the lateness.
+// the shard's arrival clock is the lateness after their end.
 const (
 	windowLength = 1000 // ms
 	lateness     = 500
 )
 
-// sums is its state.
+// sums is the consumer's state.
 type sums struct {
 	Clock int64
 	Keys  map[string]*keySums
@@ -35,20 +35,20 @@ func (k *keySums) add(value int64) {
 	k.Chain = k.Chain*1_099_511_628_211 + uint64(value)
 }
 
-// place is where an effect goes: the window of a key.
-type place struct {
+// target is what an effect sets: the window of a key.
+type target struct {
 	key    string
 	window int64
 }
 
-// effect puts a closed window's sum in its place.
+// effect sets the sum of a closed window.
 type effect struct {
-	place
+	target
 
 	sum int64
 }
 
-// fold is one step of the consumer.
+// fold folds a record and returns its effects.
 func (s *sums) fold(r record) []effect {
 	k := s.Keys[r.key]
 	if k == nil {
@@ -67,14 +67,14 @@ func (s *sums) fold(r record) []effect {
 
 func (s *sums) passed(window int64) bool { return window+windowLength+lateness <= s.Clock }
 
-// close takes out the windows that the clock has passed.
+// close removes the windows that the clock has passed and returns their effects.
 func (s *sums) close() []effect {
 	var out []effect
 	for _, key := range slices.Sorted(maps.Keys(s.Keys)) {
 		k := s.Keys[key]
 		for _, window := range slices.Sorted(maps.Keys(k.Open)) {
 			if s.passed(window) {
-				out = append(out, effect{place{key, window}, k.Open[window]})
+				out = append(out, effect{target{key, window}, k.Open[window]})
 				delete(k.Open, window)
 			}
 		}
@@ -82,7 +82,7 @@ func (s *sums) close() []effect {
 	return out
 }
 
-// codec writes the state as JSON, whose members are sorted.
+// codec encodes the state as JSON, with sorted members.
 type codec struct{}
 
 var _ shardstate.Codec[*sums] = codec{}
@@ -114,15 +114,15 @@ func (codec) Inherit(shard shardstate.Shard, parents []shardstate.Parent[*sums])
 	return s, nil
 }
 
-// sink is what the effects change. It stays as it is when one comes again.
+// sink stores the values that effects set; repeating an effect does not change it.
 type sink struct {
-	values        map[place]int64
-	contradiction error
+	values   map[target]int64
+	conflict error // two effects that set different values
 }
 
 func (s *sink) apply(e effect) {
-	if was, ok := s.values[e.place]; ok && was != e.sum && s.contradiction == nil {
-		s.contradiction = fmt.Errorf("window %d of %s is %d and then %d", e.window, e.key, was, e.sum)
+	if was, ok := s.values[e.target]; ok && was != e.sum && s.conflict == nil {
+		s.conflict = fmt.Errorf("window %d of %s was set to %d and then to %d", e.window, e.key, was, e.sum)
 	}
-	s.values[e.place] = e.sum
+	s.values[e.target] = e.sum
 }

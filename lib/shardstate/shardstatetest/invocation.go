@@ -15,7 +15,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// stage is how far an invocation has come.
+// stage is the next step of an invocation.
 type stage int
 
 const (
@@ -31,8 +31,9 @@ const (
 type process struct {
 	world *world
 	store *shardstate.Store[*sums]
-	// idle are workers that are not at work. Lambda runs one invocation of a process at
-	// a time; here one that has timed out may go on while the next runs, and both share the states in memory.
+	// idle are the workers that can run the next invocation. Lambda runs one invocation
+	// of a process at a time; here one that has timed out may continue while the next
+	// runs, and both share the cached states.
 	idle []*worker
 }
 
@@ -41,7 +42,7 @@ type worker struct {
 	process *process
 	runner  *consumers.Runner[*sums]
 	pause   func(stage) error // of the invocation
-	late    []effect          // performed after the state was saved, which is wrong
+	late    []effect          // performed after the state was saved, in mode saveFirst
 }
 
 var (
@@ -58,7 +59,8 @@ func (p *process) worker() (*worker, error) {
 	w := &worker{process: p}
 	var err error
 	w.runner, err = consumers.NewRunner(consumers.RunnerConfig[*sums]{
-		Name: "sums", Done: "summed", Consumer: w, Source: source{p.world.stream}, Decoder: source{p.world.stream}, States: w, Recall: p.world.recall,
+		Name: "sums", Done: "summed", Consumer: w, Source: source{p.world.stream}, Decoder: source{p.world.stream},
+		States: w, Recall: p.world.recall,
 		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 	return w, err
@@ -151,7 +153,7 @@ type invocation struct {
 	stage stage
 	ctx   context.Context // of the first step
 	// next runs the invocation to its next pause, and reports false when it has
-	// returned; err is then what it returned.
+	// returned; err is then its error.
 	next func() (stage, bool)
 	kill func()
 	err  error
@@ -159,7 +161,7 @@ type invocation struct {
 
 var errKilled = errors.New("the invocation was killed")
 
-// deliver starts an invocation; whoever was at work on the shard is a zombie now.
+// deliver starts an invocation; a running one of the shard becomes a zombie.
 func (w *world) deliver(p *process, shard, from, count int) *invocation {
 	end := min(from+count, len(w.stream.shards[shard].records))
 	inv := &invocation{world: w, shard: shard, end: end}
@@ -175,7 +177,7 @@ func (w *world) deliver(p *process, shard, from, count int) *invocation {
 			}
 			return nil
 		}
-		_, inv.err = worker.runner.Invoke(inv.ctx, nameOf(shard, from, end))
+		_, inv.err = worker.runner.Invoke(inv.ctx, encodeNumbers(shard, from, end))
 		p.idle = append(p.idle, worker)
 	})
 	w.begun = append(w.begun, inv)
@@ -183,8 +185,8 @@ func (w *world) deliver(p *process, shard, from, count int) *invocation {
 	return inv
 }
 
-// step lets the invocation go on to its next stage, with a fault of the objects.
-// After an error it has ended and failed.
+// step continues the invocation up to its next stage, with a fault of the objects.
+// An error means that the invocation has failed.
 func (inv *invocation) step(ctx context.Context, f fault) error {
 	objects := inv.world.objects
 	if inv.ctx == nil {
@@ -195,13 +197,13 @@ func (inv *invocation) step(ctx context.Context, f fault) error {
 	}
 	switch inv.stage {
 	case toLoad, toConfirm:
-		objects.deaf = f == refused
+		objects.unreadable = f == notApplied
 	case toSave:
 		objects.next = f
 	case toFold, toEffect, ended:
 	}
 	s, running := inv.next()
-	objects.next, objects.deaf = noFault, false
+	objects.next, objects.unreadable = noFault, false
 	if !running {
 		return inv.ended()
 	}
@@ -209,8 +211,7 @@ func (inv *invocation) step(ctx context.Context, f fault) error {
 	return nil
 }
 
-// ended reports the invocation's outcome to the mapping, which counts a success
-// unless it has given up waiting for it.
+// ended reports the invocation's outcome to the mapping, which ignores that of a zombie.
 func (inv *invocation) ended() error {
 	inv.stage = ended
 	if inv.err == nil && inv.world.current[inv.shard] == inv {
@@ -220,7 +221,7 @@ func (inv *invocation) ended() error {
 	return inv.err
 }
 
-// until steps an invocation up to a stage, without faults.
+// until continues an invocation up to a stage, without faults.
 func (inv *invocation) until(ctx context.Context, s stage) error {
 	for inv.stage < s {
 		if err := inv.step(ctx, noFault); err != nil {
@@ -235,8 +236,8 @@ func recordOf(b *telemetry.Batch, arrival telemetry.Micros) record {
 	return record{key: string(b.Gateway), value: int64(b.Value[0]), at: int64(b.Time[0] / 1000), arrival: int64(arrival / 1000)}
 }
 
-// source reads payloads that name a shard and the first and last of its records,
-// and messages that name one record.
+// source decodes payloads of a shard and the range of its records, and messages of a
+// shard and one record.
 type source struct{ *stream }
 
 var (
@@ -244,21 +245,21 @@ var (
 	_ consumers.Decoder = source{}
 )
 
-func nameOf(numbers ...int) (name []byte) {
+func encodeNumbers(numbers ...int) (encoded []byte) {
 	for _, n := range numbers {
-		name = binary.BigEndian.AppendUint32(name, uint32(n))
+		encoded = binary.BigEndian.AppendUint32(encoded, uint32(n))
 	}
-	return name
+	return encoded
 }
 
-func numberAt(name []byte, i int) int { return int(binary.BigEndian.Uint32(name[4*i:])) }
+func numberAt(encoded []byte, i int) int { return int(binary.BigEndian.Uint32(encoded[4*i:])) }
 
 func (s source) Records(dst []telemetry.Record, payload []byte) ([]telemetry.Record, error) {
 	shard := numberAt(payload, 0)
 	for i := numberAt(payload, 1); i < numberAt(payload, 2); i++ {
 		r := &s.shards[shard].records[i]
 		dst = append(dst, telemetry.Record{
-			Shard: s.shards[shard].id, SequenceNumber: r.sequence, Arrival: time.UnixMilli(r.arrival), Data: nameOf(shard, i),
+			Shard: s.shards[shard].id, SequenceNumber: r.sequence, Arrival: time.UnixMilli(r.arrival), Data: encodeNumbers(shard, i),
 		})
 	}
 	return dst, nil

@@ -3,7 +3,7 @@ package shardstatetest
 import (
 	"bytes"
 	"context"
-	"crypto/md5" //nolint:gosec // as S3 makes an ETag
+	"crypto/md5" //nolint:gosec // S3 uses it for ETags
 	"encoding/hex"
 	"fmt"
 	"sync"
@@ -12,8 +12,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Memory is shardstate.Objects in memory. Its ETags are hashes of the content,
-// as those of S3 may be, so that the same content has the same ETag again.
+// Memory implements shardstate.Objects in memory. Its ETags are hashes of the content,
+// as those of S3 may be, so that equal contents have the same ETag.
 type Memory struct {
 	mu      sync.Mutex
 	objects map[string][]byte
@@ -58,34 +58,34 @@ func tagOf(body []byte) string {
 	return `"` + hex.EncodeToString(sum[:]) + `"`
 }
 
-// fault is what becomes of one put.
+// fault is how a put fails.
 type fault int
 
 const (
 	noFault fault = iota
-	// refused: it is not applied and fails.
-	refused
-	// answerLost: it is applied and fails.
-	answerLost
-	// retryRefused: it is applied, its answer is lost, and its repetition inside the client meets a conflict.
-	retryRefused
-	// delayed: it fails and is applied when nobody expects it any more.
+	// notApplied: it is not applied and fails.
+	notApplied
+	// responseLost: it is applied and fails.
+	responseLost
+	// retryRejected: it is applied, its response is lost, and the client's retry conflicts.
+	retryRejected
+	// delayed: it fails and is applied later.
 	delayed
-	// blind: it is applied, and neither its answer nor any later read comes through.
-	blind
+	// appliedUnreadable: it is applied and fails, and so do the reads after it.
+	appliedUnreadable
 	faults
 )
 
-// faulty lets puts go wrong.
+// faulty injects faults into puts.
 type faulty struct {
 	shardstate.Objects
-	next    fault // of the next put
-	deaf    bool  // reads fail
-	pending []func(context.Context)
+	next       fault // of the next put
+	unreadable bool  // reads fail
+	pending    []func(context.Context)
 }
 
 func (f *faulty) GetTagged(ctx context.Context, key, known string) (body []byte, etag string, err error) {
-	if f.deaf {
+	if f.unreadable {
 		return nil, "", fmt.Errorf("get %s: %w", key, telemetry.ErrUnavailable)
 	}
 	return f.Objects.GetTagged(ctx, key, known)
@@ -96,7 +96,7 @@ func (f *faulty) PutIf(ctx context.Context, key string, body []byte, etag string
 	f.next = noFault
 	lost := fmt.Errorf("put %s: %w", key, telemetry.ErrUnavailable)
 	switch next {
-	case refused:
+	case notApplied:
 		return "", lost
 	case delayed:
 		body := bytes.Clone(body)
@@ -109,21 +109,21 @@ func (f *faulty) PutIf(ctx context.Context, key string, body []byte, etag string
 		return "", err
 	}
 	switch next {
-	case answerLost:
+	case responseLost:
 		return "", lost
-	case retryRefused:
+	case retryRejected:
 		return f.Objects.PutIf(ctx, key, body, etag)
-	case blind:
-		f.deaf = true
+	case appliedUnreadable:
+		f.unreadable = true
 		return "", lost
 	default:
 		return written, nil
 	}
 }
 
-// land applies a put that was delayed.
-func (f *faulty) land(ctx context.Context, i int) {
-	apply := f.pending[i]
+// apply applies a put that was delayed.
+func (f *faulty) apply(ctx context.Context, i int) {
+	put := f.pending[i]
 	f.pending = append(f.pending[:i], f.pending[i+1:]...)
-	apply(ctx)
+	put(ctx)
 }

@@ -9,14 +9,13 @@ import (
 	"github.com/insighthub/insighthub/lib/shardstate"
 )
 
-// Choose returns a number from 0 to n-1; the label says for what.
+// Choose returns a number from 0 to n-1; label names the choice.
 type Choose func(label string, n int) int
 
-// Random lets the reference consumer run over objects, which must be empty, with
-// everything going wrong that choose decides: invocations overlap, end anywhere,
-// are delivered again and cut otherwise, their saves fail in every way, shards
-// split and merge. The error says in what the outcome differs from that of a
-// straight run.
+// Random runs the reference consumer over objects, which must be empty, with faults that
+// choose selects: invocations overlap, end at any step, are redelivered in other batches,
+// their saves fail in every way, shards split and merge. The error says how the outcome
+// differs from that of an uninterrupted run.
 func Random(ctx context.Context, objects shardstate.Objects, steps int, choose Choose) error {
 	m := mode{compress: choose("compress", 2) == 1, recall: choose("recall", 2) == 1, streaming: choose("streaming", 2) == 1}
 	return random(ctx, objects, m, steps, choose)
@@ -30,13 +29,13 @@ func random(ctx context.Context, objects shardstate.Objects, how mode, steps int
 		return err
 	}
 	defer w.close()
-	m := mischief{world: w, choose: choose}
+	m := chaos{world: w, choose: choose}
 	for range steps {
 		if err := m.act(ctx); err != nil {
 			return err
 		}
 	}
-	// Some of the zombies outlive the stream's end.
+	// Some zombies continue after the last record was processed.
 	p, err := w.cold()
 	if err != nil {
 		return err
@@ -48,19 +47,19 @@ func random(ctx context.Context, objects shardstate.Objects, how mode, steps int
 		_ = inv.until(ctx, ended)
 	}
 	for len(w.objects.pending) > 0 {
-		w.objects.land(ctx, 0)
+		w.objects.apply(ctx, 0)
 	}
 	return w.check(ctx)
 }
 
-// mischief is what goes on at random.
-type mischief struct {
+// chaos performs random actions and faults.
+type chaos struct {
 	world   *world
 	choose  Choose
 	running []*invocation
 }
 
-func (m *mischief) act(ctx context.Context) error {
+func (m *chaos) act(ctx context.Context) error {
 	w := m.world
 	switch action := m.choose("action", 16); {
 	case action < 3:
@@ -80,7 +79,7 @@ func (m *mischief) act(ctx context.Context) error {
 		}
 	case action < 14:
 		if n := len(w.objects.pending); n > 0 {
-			w.objects.land(ctx, m.choose("landing", n))
+			w.objects.apply(ctx, m.choose("pending", n))
 		}
 	case action < 15:
 		m.reshard()
@@ -94,8 +93,8 @@ func (m *mischief) act(ctx context.Context) error {
 	return nil
 }
 
-// deliver starts an invocation on a shard that is ready, or again on one that is done.
-func (m *mischief) deliver() error {
+// deliver starts an invocation of a shard that is ready, perhaps with records that are done.
+func (m *chaos) deliver() error {
 	w := m.world
 	var ready []int
 	for i := range w.stream.shards {
@@ -107,14 +106,14 @@ func (m *mischief) deliver() error {
 		return nil
 	}
 	shard := ready[m.choose("shard", len(ready))]
-	from := max(0, w.progress[shard]-max(0, m.choose("again", 12)-6))
+	from := max(0, w.progress[shard]-max(0, m.choose("redelivered", 12)-6))
 	p := w.warm[m.choose("process", len(w.warm))]
 	m.running = append(m.running, w.deliver(p, shard, from, 1+m.choose("size", 12)))
 	return nil
 }
 
-// step lets an invocation go on; it may fail.
-func (m *mischief) step(ctx context.Context) {
+// step continues an invocation, which may fail.
+func (m *chaos) step(ctx context.Context) {
 	if len(m.running) == 0 {
 		return
 	}
@@ -132,7 +131,7 @@ func (m *mischief) step(ctx context.Context) {
 	}
 }
 
-func (m *mischief) reshard() {
+func (m *chaos) reshard() {
 	w := m.world
 	if len(w.stream.shards) >= maxShards {
 		return
@@ -144,7 +143,7 @@ func (m *mischief) reshard() {
 	}
 }
 
-// Seeded returns choices that are the same for the same seed.
+// Seeded returns a Choose that is deterministic for a seed.
 func Seeded(seed uint64) Choose {
 	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test's schedule
 	return func(_ string, n int) int { return r.IntN(n) }

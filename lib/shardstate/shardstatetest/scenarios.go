@@ -8,7 +8,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// scenario is something that goes wrong; the world is checked after it.
+// scenario is a sequence of deliveries and faults; the world is checked after it.
 type scenario struct {
 	name string
 	run  func(context.Context, *world) error
@@ -21,7 +21,7 @@ func (w *world) fill(n int) {
 	}
 }
 
-// conflict requires that an invocation fails since another has saved.
+// conflict requires that an invocation failed because another one has saved.
 func conflict(err error) error {
 	if !errors.Is(err, telemetry.ErrConflict) {
 		return fmt.Errorf("got %w, want a conflict", errOr(err))
@@ -38,12 +38,12 @@ func errOr(err error) error {
 
 func scenarios() []scenario {
 	return []scenario{
-		{"nothing goes wrong", func(ctx context.Context, w *world) error {
+		{"no faults", func(ctx context.Context, w *world) error {
 			w.fill(60)
 			return w.drain(ctx, w.warm[0], 7)
 		}},
 		{"killed at each stage", killedAtEachStage},
-		{"killed among the effects", func(ctx context.Context, w *world) error {
+		{"killed between effects", func(ctx context.Context, w *world) error {
 			w.fill(60)
 			inv := w.deliver(w.warm[0], 0, 0, 50)
 			if err := inv.until(ctx, toEffect); err != nil {
@@ -78,7 +78,7 @@ func scenarios() []scenario {
 			}
 			return nil
 		}},
-		{"delivered again from further back", func(ctx context.Context, w *world) error {
+		{"redelivered with earlier records", func(ctx context.Context, w *world) error {
 			w.fill(60)
 			for _, d := range [][2]int{{0, 10}, {0, 10}, {5, 10}, {0, 3}, {1, 40}, {0, 60}} {
 				if err := w.deliver(w.warm[0], 0, d[0], d[1]).until(ctx, ended); err != nil {
@@ -89,9 +89,13 @@ func scenarios() []scenario {
 		}},
 		{"the zombie saves first", func(ctx context.Context, w *world) error { return zombie(ctx, w, w.warm[0], w.warm[1], true) }},
 		{"the zombie saves last", func(ctx context.Context, w *world) error { return zombie(ctx, w, w.warm[0], w.warm[1], false) }},
-		{"the zombie saves first in the same process", func(ctx context.Context, w *world) error { return zombie(ctx, w, w.warm[0], w.warm[0], true) }},
-		{"the zombie saves last in the same process", func(ctx context.Context, w *world) error { return zombie(ctx, w, w.warm[0], w.warm[0], false) }},
-		{"the zombie was the first ever", func(ctx context.Context, w *world) error {
+		{"the zombie saves first in the same process", func(ctx context.Context, w *world) error {
+			return zombie(ctx, w, w.warm[0], w.warm[0], true)
+		}},
+		{"the zombie saves last in the same process", func(ctx context.Context, w *world) error {
+			return zombie(ctx, w, w.warm[0], w.warm[0], false)
+		}},
+		{"the zombie was the first invocation", func(ctx context.Context, w *world) error {
 			w.fill(30)
 			old := w.deliver(w.warm[0], 0, 0, 10)
 			if err := old.until(ctx, toSave); err != nil {
@@ -102,7 +106,7 @@ func scenarios() []scenario {
 			}
 			return conflict(old.until(ctx, ended))
 		}},
-		{"the zombie's effects come last", func(ctx context.Context, w *world) error {
+		{"the zombie's effects are last", func(ctx context.Context, w *world) error {
 			w.fill(60)
 			old := w.deliver(w.warm[0], 0, 0, 40)
 			if err := old.until(ctx, toEffect); err != nil {
@@ -113,19 +117,21 @@ func scenarios() []scenario {
 			}
 			return conflict(old.until(ctx, ended))
 		}},
-		{"answers of saves are lost", func(ctx context.Context, w *world) error { return lost(ctx, w, answerLost, nil) }},
-		{"the client's own repetition is refused", func(ctx context.Context, w *world) error { return lost(ctx, w, retryRefused, nil) }},
-		{"saves fail", func(ctx context.Context, w *world) error { return lost(ctx, w, refused, telemetry.ErrUnavailable) }},
-		{"nobody knows whether it was saved", func(ctx context.Context, w *world) error { return lost(ctx, w, blind, telemetry.ErrUnavailable) }},
-		{"saves come late", savesComeLate},
-		{"a lost answer, and another has saved on top", func(ctx context.Context, w *world) error {
+		{"responses to saves are lost", func(ctx context.Context, w *world) error { return lost(ctx, w, responseLost, nil) }},
+		{"the client's own retry is rejected", func(ctx context.Context, w *world) error { return lost(ctx, w, retryRejected, nil) }},
+		{"saves fail", func(ctx context.Context, w *world) error { return lost(ctx, w, notApplied, telemetry.ErrUnavailable) }},
+		{"saved, but neither response nor object can be read", func(ctx context.Context, w *world) error {
+			return lost(ctx, w, appliedUnreadable, telemetry.ErrUnavailable)
+		}},
+		{"saves are delayed", delayedSaves},
+		{"a lost response, and another invocation has saved since", func(ctx context.Context, w *world) error {
 			w.fill(30)
 			old := w.deliver(w.warm[0], 0, 0, 10)
 			if err := old.until(ctx, toSave); err != nil {
 				return err
 			}
-			if err := old.step(ctx, blind); !errors.Is(err, telemetry.ErrUnavailable) {
-				return fmt.Errorf("got %w", errOr(err))
+			if err := old.step(ctx, appliedUnreadable); !errors.Is(err, telemetry.ErrUnavailable) {
+				return fmt.Errorf("got %w, want telemetry.ErrUnavailable", errOr(err))
 			}
 			if err := w.deliver(w.warm[1], 0, 0, 20).until(ctx, ended); err != nil {
 				return err
@@ -138,7 +144,7 @@ func scenarios() []scenario {
 			w.stream.split(0)
 			w.stream.split(1)
 			w.stream.split(2)
-			w.stream.merge(4) // across the border of the first split
+			w.stream.merge(4) // across the boundary of the first split
 			w.fill(40)
 			return w.drain(ctx, w.warm[0], 6)
 		}},
@@ -155,7 +161,7 @@ func scenarios() []scenario {
 			}
 			return conflict(old.until(ctx, ended))
 		}},
-		{"two begin a child", func(ctx context.Context, w *world) error {
+		{"two invocations begin a child", func(ctx context.Context, w *world) error {
 			w.fill(40)
 			if err := w.drain(ctx, w.warm[0], 8); err != nil {
 				return err
@@ -181,7 +187,7 @@ func killedAtEachStage(ctx context.Context, w *world) error {
 		if err := w.deliver(w.warm[0], 0, at, size).until(ctx, s); err != nil {
 			return err
 		}
-		// It is dropped there; what comes next is cut otherwise.
+		// The invocation is abandoned there; the next one has other records.
 		if err := w.deliver(w.warm[0], 0, at, size-5).until(ctx, ended); err != nil {
 			return err
 		}
@@ -190,17 +196,17 @@ func killedAtEachStage(ctx context.Context, w *world) error {
 	return nil
 }
 
-// zombie has one invocation wait before its save while its successor runs.
-func zombie(ctx context.Context, w *world, its, others *process, first bool) error {
+// zombie pauses an invocation before its save while its successor runs.
+func zombie(ctx context.Context, w *world, of, successor *process, first bool) error {
 	w.fill(60)
-	if err := w.deliver(its, 0, 0, 10).until(ctx, ended); err != nil {
+	if err := w.deliver(of, 0, 0, 10).until(ctx, ended); err != nil {
 		return err
 	}
-	old := w.deliver(its, 0, 10, 20)
+	old := w.deliver(of, 0, 10, 20)
 	if err := old.until(ctx, toSave); err != nil {
 		return err
 	}
-	next := w.deliver(others, 0, 10, 9)
+	next := w.deliver(successor, 0, 10, 9)
 	if err := next.until(ctx, toSave); err != nil {
 		return err
 	}
@@ -213,7 +219,7 @@ func zombie(ctx context.Context, w *world, its, others *process, first bool) err
 	return conflict(next.until(ctx, ended))
 }
 
-// lost has every second save go wrong; want is what the invocation then fails with.
+// lost injects a fault into every second save; want is the error of those invocations.
 func lost(ctx context.Context, w *world, f fault, want error) error {
 	w.fill(60)
 	for i := range 10 {
@@ -234,38 +240,38 @@ func lost(ctx context.Context, w *world, f fault, want error) error {
 	return nil
 }
 
-func savesComeLate(ctx context.Context, w *world) error {
+func delayedSaves(ctx context.Context, w *world) error {
 	w.fill(60)
 	old := w.deliver(w.warm[0], 0, 0, 10)
 	if err := old.until(ctx, toSave); err != nil {
 		return err
 	}
 	if err := old.step(ctx, delayed); !errors.Is(err, telemetry.ErrUnavailable) {
-		return fmt.Errorf("got %w", errOr(err))
+		return fmt.Errorf("got %w, want telemetry.ErrUnavailable", errOr(err))
 	}
 	next := w.deliver(w.warm[0], 0, 0, 4)
 	if err := next.until(ctx, toSave); err != nil {
 		return err
 	}
-	w.objects.land(ctx, 0)
+	w.objects.apply(ctx, 0)
 	if err := conflict(next.until(ctx, ended)); err != nil {
 		return err
 	}
 	if err := w.deliver(w.warm[0], 0, 0, 4).until(ctx, ended); err != nil {
 		return err
 	}
-	// And one that comes too late.
+	// A save that is applied after its successor has saved.
 	old = w.deliver(w.warm[0], 0, w.progress[0], 20)
 	if err := old.until(ctx, toSave); err != nil {
 		return err
 	}
 	if err := old.step(ctx, delayed); !errors.Is(err, telemetry.ErrUnavailable) {
-		return fmt.Errorf("got %w", errOr(err))
+		return fmt.Errorf("got %w, want telemetry.ErrUnavailable", errOr(err))
 	}
 	if err := w.deliver(w.warm[1], 0, w.progress[0], 15).until(ctx, ended); err != nil {
 		return err
 	}
-	w.objects.land(ctx, 0)
+	w.objects.apply(ctx, 0)
 	return nil
 }
 
@@ -279,7 +285,7 @@ func splitsAndMerges(ctx context.Context, w *world) error {
 	w.stream.split(1) // 3, 4
 	w.fill(30)
 	if !w.stream.merge(4) { // with 2: 5
-		return errors.New("nothing to merge with")
+		return errors.New("no adjacent shard to merge with")
 	}
 	w.fill(30)
 	if err := w.drain(ctx, w.warm[1], 4); err != nil {

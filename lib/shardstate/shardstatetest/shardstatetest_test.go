@@ -22,7 +22,7 @@ func TestRandom(t *testing.T) {
 	})
 }
 
-// TestSeeds goes deeper than rapid's short schedules.
+// TestSeeds runs schedules longer than those of rapid.
 func TestSeeds(t *testing.T) {
 	for seed := range uint64(250) {
 		if err := Random(t.Context(), &Memory{}, 400, Seeded(seed)); err != nil {
@@ -31,10 +31,10 @@ func TestSeeds(t *testing.T) {
 	}
 }
 
-// careless takes every put, as a store without conditions would.
-type careless struct{ Memory }
+// unconditional accepts every put, as a store without conditional writes would.
+type unconditional struct{ Memory }
 
-func (c *careless) PutIf(ctx context.Context, key string, body []byte, _ string) (string, error) {
+func (c *unconditional) PutIf(ctx context.Context, key string, body []byte, _ string) (string, error) {
 	_, etag, err := c.GetTagged(ctx, key, "")
 	if err != nil {
 		etag = ""
@@ -42,15 +42,15 @@ func (c *careless) PutIf(ctx context.Context, key string, body []byte, _ string)
 	return c.Memory.PutIf(ctx, key, body, etag)
 }
 
-// TestSuiteFindsFaults runs random schedules over what is broken on purpose.
+// TestSuiteFindsFaults runs random schedules over deliberate faults.
 func TestSuiteFindsFaults(t *testing.T) {
 	for name, broken := range map[string]struct {
 		objects func() shardstate.Objects
 		mode    mode
 	}{
-		"puts without conditions":  {func() shardstate.Objects { return &careless{} }, mode{}},
+		"puts without conditions":  {func() shardstate.Objects { return &unconditional{} }, mode{}},
 		"saved before the effects": {func() shardstate.Objects { return &Memory{} }, mode{saveFirst: true}},
-		"effects of a state that nobody has confirmed": {
+		"effects of a state that was not confirmed": {
 			func() shardstate.Objects { return &Memory{} }, mode{recall: true, unconfirmed: true},
 		},
 	} {
@@ -63,7 +63,7 @@ func TestSuiteFindsFaults(t *testing.T) {
 			}
 			t.Logf("found by %d of 50 schedules", found)
 			if found < 5 {
-				t.Errorf("found by %d of 50 schedules", found)
+				t.Errorf("found by %d of 50 schedules, want at least 5", found)
 			}
 		})
 	}

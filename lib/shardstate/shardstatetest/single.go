@@ -9,8 +9,8 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Single is shardstate.Objects for benchmarks: one object, whatever its key, that
-// costs nothing but a copy. It takes every put.
+// Single implements shardstate.Objects for benchmarks: one object, whatever the key,
+// that costs only a copy. It accepts every put.
 type Single struct {
 	body []byte
 	puts int
@@ -18,7 +18,7 @@ type Single struct {
 
 var _ shardstate.Objects = (*Single)(nil)
 
-// Size is the object's, in bytes.
+// Size returns the size of the object in bytes.
 func (s *Single) Size() int { return len(s.body) }
 
 func (s *Single) tag() string { return strconv.Itoa(s.puts) }

@@ -10,7 +10,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// record is one of the stream: a value of a key at a time.
+// record is a record of the stream: a value of a key at a time.
 type record struct {
 	sequence    shardstate.Sequence
 	key         string
@@ -31,8 +31,8 @@ type shard struct {
 // stream is a stream whose shards split and merge.
 type stream struct {
 	shards []*shard // parents before children
-	all    []record // in the order in which they were put
-	next   int64    // sequence number; starts with few digits, so that their number grows
+	all    []record // in the order of put
+	next   int64    // sequence number; starts at 7, so that the number of digits grows
 	now    int64
 }
 
@@ -49,7 +49,7 @@ func newStream() *stream {
 func (s *stream) open(parents []int, first, last *big.Int) {
 	hashes, err := shardstate.ParseHashRange(first.String(), last.String())
 	if err != nil {
-		panic(err) // ranges are made here alone
+		panic(err) // only this file makes ranges
 	}
 	for _, p := range parents {
 		s.shards[p].closed = true
@@ -66,7 +66,7 @@ func (s *stream) split(i int) {
 	s.open([]int{i}, new(big.Int).Add(middle, big.NewInt(1)), sh.last)
 }
 
-// merge joins an open shard with the open one whose range follows, if there is one.
+// merge merges an open shard with the open one whose range follows, if there is one.
 func (s *stream) merge(i int) bool {
 	after := new(big.Int).Add(s.shards[i].last, big.NewInt(1))
 	for j, other := range s.shards {
@@ -78,7 +78,7 @@ func (s *stream) merge(i int) bool {
 	return false
 }
 
-// put appends a record to the open shard of its key; late is how long before its arrival it was made.
+// put appends a record to the open shard of its key, with an event time late ms before its arrival.
 func (s *stream) put(key string, value, after, late int64) {
 	s.now += after
 	r := record{key: key, value: value, at: s.now - late, arrival: s.now, sequence: shardstate.Sequence(strconv.FormatInt(s.next, 10))}

@@ -12,28 +12,28 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// mode is how the consumers of a world go about their work.
+// mode selects how the consumers of a world run.
 type mode struct {
 	compress bool
-	// recall: invocations begin with the state that the process remembers.
+	// recall: invocations begin with the cached state.
 	recall bool
-	// streaming: effects are performed record by record, not after the last one.
+	// streaming: effects are performed after each record, not after the last one.
 	streaming bool
-	// Wrong on purpose, to see it found: the state is saved before the effects are
-	// performed; effects are performed though nobody has confirmed the state.
+	// Deliberate faults, which the suite must detect: the state is saved before the
+	// effects are performed; effects are performed without confirming the state.
 	saveFirst, unconfirmed bool
 }
 
-// world is a stream, a mapping that reads it, the processes that consume it and
-// what they write to. Everything happens one step at a time.
+// world is a stream, an event source mapping that reads it, the processes that consume
+// it, and the object store and sink that they write to. It runs one step at a time.
 type world struct {
 	mode
 	stream   *stream
 	objects  *faulty
 	sink     *sink
 	warm     []*process
-	progress map[int]int         // the mapping's: records done, by shard
-	current  map[int]*invocation // whose success the mapping hears of
+	progress map[int]int         // records that the mapping has seen done, by shard
+	current  map[int]*invocation // whose outcome the mapping waits for, by shard
 	begun    []*invocation
 }
 
@@ -41,7 +41,7 @@ const processes = 3
 
 func newWorld(objects shardstate.Objects, m mode) (*world, error) {
 	w := &world{
-		mode: m, stream: newStream(), objects: &faulty{Objects: objects}, sink: &sink{values: make(map[place]int64)},
+		mode: m, stream: newStream(), objects: &faulty{Objects: objects}, sink: &sink{values: make(map[target]int64)},
 		progress: make(map[int]int), current: make(map[int]*invocation),
 	}
 	for range processes {
@@ -69,7 +69,7 @@ func (w *world) close() {
 	}
 }
 
-// ready reports whether the mapping reads a shard: its parents are exhausted and it is not.
+// ready reports whether the mapping reads a shard: its parents are exhausted, and it is not.
 func (w *world) ready(i int) bool {
 	for _, p := range w.stream.shards[i].parents {
 		if !w.exhausted(p) {
@@ -90,8 +90,8 @@ func (w *world) exhausted(i int) bool {
 	return sh.closed && w.progress[i] == len(sh.records)
 }
 
-// drain delivers what is left, size records at a time. A delivery may fail for
-// what a zombie did, but not for ever.
+// drain delivers the remaining records, size at a time. A delivery may fail because a
+// zombie has saved, but not repeatedly.
 func (w *world) drain(ctx context.Context, p *process, size int) error {
 	for i := range w.stream.shards {
 		failures := 0
@@ -105,13 +105,13 @@ func (w *world) drain(ctx context.Context, p *process, size int) error {
 			}
 		}
 		if w.progress[i] != len(w.stream.shards[i].records) {
-			return fmt.Errorf("shard %d is not read to its end", i)
+			return fmt.Errorf("shard %d is not exhausted", i)
 		}
 	}
 	return nil
 }
 
-// finals returns the encoded states of the open shards, as their next invocation would find them.
+// finals returns the states of the open shards, as their next invocation would load them.
 func (w *world) finals(ctx context.Context) (map[shardstate.ShardID]*sums, error) {
 	p, err := w.cold()
 	if err != nil {
@@ -129,8 +129,8 @@ func (w *world) finals(ctx context.Context) (map[shardstate.ShardID]*sums, error
 	return out, nil
 }
 
-// check drains the stream and compares sink and states with those of a straight
-// run, and both with what the records say.
+// check drains the stream and compares sink and states with those of an uninterrupted
+// run, and both with the records.
 func (w *world) check(ctx context.Context) error {
 	p, err := w.cold()
 	if err != nil {
@@ -139,39 +139,40 @@ func (w *world) check(ctx context.Context) error {
 	if err := w.drain(ctx, p, 3); err != nil {
 		return err
 	}
-	if w.sink.contradiction != nil {
-		return w.sink.contradiction
+	if w.sink.conflict != nil {
+		return w.sink.conflict
 	}
 	got, err := w.finals(ctx)
 	if err != nil {
 		return err
 	}
-	straight, err := newWorld(&Memory{}, mode{})
+	reference, err := newWorld(&Memory{}, mode{})
 	if err != nil {
 		return err
 	}
-	defer straight.close()
-	straight.stream = w.stream
-	if p, err = straight.cold(); err != nil {
+	defer reference.close()
+	reference.stream = w.stream
+	if p, err = reference.cold(); err != nil {
 		return err
 	}
-	if err := straight.drain(ctx, p, 1); err != nil {
-		return fmt.Errorf("straight run: %w", err)
+	if err := reference.drain(ctx, p, 1); err != nil {
+		return fmt.Errorf("uninterrupted run: %w", err)
 	}
-	want, err := straight.finals(ctx)
+	want, err := reference.finals(ctx)
 	if err != nil {
 		return err
 	}
 	if a, b := mustJSON(got), mustJSON(want); a != b {
-		return fmt.Errorf("the states are\n%s\nthose of the straight run\n%s", a, b)
+		return fmt.Errorf("got states\n%s\nwant those of the uninterrupted run\n%s", a, b)
 	}
-	if !maps.Equal(w.sink.values, straight.sink.values) {
-		return fmt.Errorf("the sink holds\n%v\nthat of the straight run\n%v", w.sink.values, straight.sink.values)
+	if !maps.Equal(w.sink.values, reference.sink.values) {
+		return fmt.Errorf("got sink\n%v\nwant that of the uninterrupted run\n%v", w.sink.values, reference.sink.values)
 	}
 	return w.account(got)
 }
 
-// account finds each record once in the final states and each value in one window, open window or among the late.
+// account checks that each record is in the final states once, and each value in one
+// closed window, one open window or the late values.
 func (w *world) account(finals map[shardstate.ShardID]*sums) error {
 	want := make(map[string]*keySums)
 	for _, r := range w.stream.all {
@@ -184,25 +185,25 @@ func (w *world) account(finals map[shardstate.ShardID]*sums) error {
 		for key, k := range finals[id].Keys {
 			all := want[key]
 			if all == nil || all.Count != k.Count || all.Total != k.Total || all.Chain != k.Chain {
-				return fmt.Errorf("%s of %s is %+v, its records are %+v", key, id, k, all)
+				return fmt.Errorf("%s of %s: got %+v, want %+v as its records", key, id, k, all)
 			}
 			delete(want, key)
-			placed := k.Late
-			for _, sum := range k.Open {
-				placed += sum
+			sum := k.Late
+			for _, value := range k.Open {
+				sum += value
 			}
-			for p, sum := range w.sink.values {
-				if p.key == key {
-					placed += sum
+			for t, value := range w.sink.values {
+				if t.key == key {
+					sum += value
 				}
 			}
-			if placed != all.Total {
-				return fmt.Errorf("%s: windows hold %d of %d", key, placed, all.Total)
+			if sum != all.Total {
+				return fmt.Errorf("%s: got a sum of %d in all windows, want %d", key, sum, all.Total)
 			}
 		}
 	}
 	if len(want) > 0 {
-		return fmt.Errorf("%v are in no state", slices.Sorted(maps.Keys(want)))
+		return fmt.Errorf("keys %v are in no state", slices.Sorted(maps.Keys(want)))
 	}
 	return nil
 }
