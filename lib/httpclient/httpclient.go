@@ -1,4 +1,4 @@
-// Package httpclient makes HTTP clients for addresses that the configuration names.
+// Package httpclient makes HTTP clients that follow no redirects, for configured addresses.
 package httpclient
 
 import (

@@ -34,7 +34,7 @@ function parse(name: string, file: Buffer): Series {
   const sensors = Number(file.readBigUInt64LE(0))
   const samples = (file.length - 8) / (8 * (1 + sensors))
   const times = new BigInt64Array(samples)
-  const values = new BigUint64Array(samples * sensors) // bits: a NaN keeps its own
+  const values = new BigUint64Array(samples * sensors) // as bits, so that those of a NaN do not change
   for (let i = 0, at = 8; i < samples; i++) {
     times[i] = file.readBigInt64LE(at)
     at += 8

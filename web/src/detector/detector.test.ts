@@ -90,7 +90,7 @@ describe('Detector', () => {
     expect(b.hash()).toBe(a.hash())
   })
 
-  test('refuses a state that no detector saved, and stays as it was', async () => {
+  test('rejects a state that no detector saved, and does not change', async () => {
     await fresh()
     const { times, values } = wave(1000)
     const detector = module.detector()
@@ -126,7 +126,7 @@ describe('Detector', () => {
     expect(code(() => module.machine(2))).toBe('full')
   })
 
-  test('wants arrays that fit together', async () => {
+  test('rejects arrays of different lengths', async () => {
     await fresh()
     const detector = module.detector()
     const of = (n: number) => new Float64Array(n)
@@ -151,7 +151,7 @@ describe('DetectorModule.load', () => {
     expect(await failure(new Response('gone', { status: 410, statusText: 'Gone' }))).toMatch(/^load: .*410 Gone/)
   })
 
-  test('refuses what is not the detector', async () => {
+  test('rejects a module that is not the detector', async () => {
     expect(await failure(new Uint8Array([1, 2, 3]))).toMatch(/^load: /)
     // The empty module: magic number and version.
     expect(await failure(new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]))).toMatch(/^abi: .*exports no abi/)

@@ -34,7 +34,7 @@ test('counts what it does', () => {
   expect(scorer.counters().samplesPerSecond).toBe(0)
 })
 
-test('keeps series apart', () => {
+test('scores each series on its own', () => {
   scorer.handle(block('a', 600))
   const hash = () => scorer.handle({ kind: 'save', id: 2, series: 'a' })
   const before = hash()
@@ -42,7 +42,7 @@ test('keeps series apart', () => {
   expect(hash()).toEqual(before)
 })
 
-test('answers what fails, and goes on', () => {
+test('responds with an error to a failed request, and continues', () => {
   scorer.handle(block('machine', 10, 3))
   expect(failed(scorer.handle(block('machine', 10, 4)))).toBe('arguments')
   expect(failed(scorer.handle({ ...block('new', 10), values: new Float64Array(9) } as Request))).toBe('arguments')
