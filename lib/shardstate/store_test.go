@@ -322,8 +322,12 @@ func TestHashRange(t *testing.T) {
 		}
 	}
 	for _, bad := range [][2]string{
-		{"", "1"}, {"-1", "1"}, {"2", "1"}, {"0", "340282366920938463463374607431768211456"},
-		{"0", strings.Repeat("9", 1000)}, {"0x1", "5"},
+		{"", "1"},
+		{"-1", "1"},
+		{"2", "1"},
+		{"0", "340282366920938463463374607431768211456"},
+		{"0", strings.Repeat("9", 1000)},
+		{"0x1", "5"},
 	} {
 		if _, err := shardstate.ParseHashRange(bad[0], bad[1]); !errors.Is(err, telemetry.ErrInvalid) {
 			t.Errorf("%q: got %v, want telemetry.ErrInvalid", bad, err)
