@@ -73,7 +73,7 @@ func newRoute(given Route, caches map[*Authorizer]*cache) (*route, error) {
 			problems = append(problems, err)
 		}
 		if given.Method == "" {
-			problems = append(problems, errors.New("Method is empty"))
+			problems = append(problems, errors.New("method: empty"))
 		}
 	}
 	if a := given.Authorizer; a != nil {

@@ -27,7 +27,7 @@ func follow(ctx context.Context, s *Server) {
 		go func() {
 			after := ""
 			for {
-				got, _, err := waitAndRead(ctx, s, "st", shardName(i), after, 10_000, 6<<20)
+				got, _, err := waitAndRead(ctx, s, shardName(i), after, 10_000, 6<<20)
 				if err != nil {
 					return
 				}
@@ -137,7 +137,7 @@ func BenchmarkPutToRead(b *testing.B) {
 	go func() {
 		after := ""
 		for range b.N {
-			r, _, err := waitAndRead(b.Context(), s, "st", shardName(0), after, 1, 1<<20)
+			r, _, err := waitAndRead(b.Context(), s, shardName(0), after, 1, 1<<20)
 			if err != nil {
 				b.Error(err)
 				return

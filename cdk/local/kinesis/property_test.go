@@ -239,7 +239,7 @@ func TestConcurrentWritersReadersAndScaling(t *testing.T) {
 		}
 		after := ""
 		for {
-			got, end, err := waitAndRead(t.Context(), s, "st", i.ID, after, 50, 1<<20)
+			got, end, err := waitAndRead(t.Context(), s, i.ID, after, 50, 1<<20)
 			if err != nil {
 				t.Errorf("read %s: %v", i.ID, err)
 				return

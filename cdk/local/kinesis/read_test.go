@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// waitAndRead returns what Read does once there is something to return.
-func waitAndRead(ctx context.Context, s *Server, name, id, after string, limit, maxBytes int) ([]Record, bool, error) {
+// waitAndRead waits until a shard of the stream st has records or its end, and reads them.
+func waitAndRead(ctx context.Context, s *Server, id, after string, limit, maxBytes int) ([]Record, bool, error) {
+	const name = "st"
 	if err := s.Wait(ctx, name, id, after); err != nil {
 		return nil, false, err
 	}
@@ -28,7 +29,7 @@ type readResult struct {
 func readLater(ctx context.Context, s *Server, id, after string) <-chan readResult {
 	out := make(chan readResult, 1)
 	go func() {
-		r, end, err := waitAndRead(ctx, s, "st", id, after, 1000, 1<<20)
+		r, end, err := waitAndRead(ctx, s, id, after, 1000, 1<<20)
 		out <- readResult{r, end, err}
 	}()
 	return out
@@ -149,7 +150,7 @@ func TestReadSeesRequestAsAWhole(t *testing.T) {
 	}()
 	after, n := "", 0
 	for n < requests*each {
-		records, _, err := waitAndRead(t.Context(), s, "st", shardName(0), after, 0, 0)
+		records, _, err := waitAndRead(t.Context(), s, shardName(0), after, 0, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

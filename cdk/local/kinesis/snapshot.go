@@ -21,7 +21,7 @@ const (
 )
 
 // ErrSnapshot is wrapped by the errors of Restore that are caused by the snapshot.
-var ErrSnapshot = errors.New("Kinesis snapshot")
+var ErrSnapshot = errors.New("snapshot of streams")
 
 // frozen is the state of a stream at one time.
 type frozen struct {

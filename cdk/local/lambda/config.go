@@ -79,21 +79,21 @@ type Config struct {
 func (c Config) withDefaults() (Config, error) {
 	var problems []error
 	if c.Name == "" {
-		problems = append(problems, errors.New("Name is empty"))
+		problems = append(problems, errors.New("name: empty"))
 	}
 	if c.Binary == "" {
-		problems = append(problems, errors.New("Binary is empty"))
+		problems = append(problems, errors.New("binary: empty"))
 	}
 	if c.MemoryMB < 0 || c.MaxConcurrency < 0 {
-		problems = append(problems, fmt.Errorf("MemoryMB %d or MaxConcurrency %d is negative", c.MemoryMB, c.MaxConcurrency))
+		problems = append(problems, fmt.Errorf("memory of %d MB or concurrency of %d: negative", c.MemoryMB, c.MaxConcurrency))
 	}
 	if min(c.Timeout, c.InitTimeout, c.IdleTimeout, c.StopGrace, c.MaxWait) < 0 {
-		problems = append(problems, fmt.Errorf("Timeout %v, InitTimeout %v, IdleTimeout %v, StopGrace %v or MaxWait %v is negative",
+		problems = append(problems, fmt.Errorf("timeout %v, init timeout %v, idle timeout %v, stop grace %v or max wait %v: negative",
 			c.Timeout, c.InitTimeout, c.IdleTimeout, c.StopGrace, c.MaxWait))
 	}
 	for _, pair := range c.Env {
 		if key, _, ok := strings.Cut(pair, "="); !ok || key == "" {
-			problems = append(problems, fmt.Errorf("Env entry %q is not KEY=value", pair))
+			problems = append(problems, fmt.Errorf("environment entry %q: want KEY=value", pair))
 		}
 	}
 	c.MemoryMB = cmp.Or(c.MemoryMB, defaultMemoryMB)

@@ -53,7 +53,7 @@ func TestMissingBinary(t *testing.T) {
 
 func TestConfigProblems(t *testing.T) {
 	_, err := lambda.New(lambda.Config{Timeout: -1, Env: []string{"NOVALUE"}})
-	for _, want := range []string{"Name is empty", "Binary is empty", "Timeout -1ns", "NOVALUE"} {
+	for _, want := range []string{"name: empty", "binary: empty", "timeout -1ns", "NOVALUE"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v lacks %q", err, want)
 		}

@@ -32,7 +32,7 @@ func Host(start func() (pid int, err error)) {
 // server runs, and returns the process id of the server, which may still run.
 func Orphan(t *testing.T, folder string) int {
 	t.Helper()
-	host := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // the test itself
+	host := exec.CommandContext(t.Context(), os.Args[0])
 	host.Env = append(host.Environ(), Folder+"="+folder)
 	out, err := host.StdoutPipe()
 	if err != nil {
