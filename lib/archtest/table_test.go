@@ -42,7 +42,6 @@ func TestArchitecture(t *testing.T) {
 
 // table lists what each package does, except for packages that only tests import.
 func table(all []Package) string {
-
 	slices.SortFunc(all, func(a, b Package) int { return strings.Compare(a.ImportPath, b.ImportPath) })
 	var out strings.Builder
 	out.WriteString("| package | does |\n| --- | --- |\n")
