@@ -40,15 +40,20 @@ func TestArchitecture(t *testing.T) {
 	}
 }
 
-// table lists what each package does, except for packages that only tests import.
+// table lists what each package does and what else of the module its rule lets it import,
+// except for packages that only tests import.
 func table(all []Package) string {
 	slices.SortFunc(all, func(a, b Package) int { return strings.Compare(a.ImportPath, b.ImportPath) })
 	var out strings.Builder
-	out.WriteString("| package | does |\n| --- | --- |\n")
+	out.WriteString("| package | does | may import |\n| --- | --- | --- |\n")
 	for _, p := range all {
 		rule, _ := Find(Rules(), p.ImportPath)
 		if !rule.Tests && !strings.HasSuffix(p.Name, "test") && !strings.Contains(p.ImportPath, "testdata/") {
-			out.WriteString("| `" + p.ImportPath + "` | " + purpose(p.Doc) + " |\n")
+			imports := "–"
+			if len(rule.Internal) > 0 {
+				imports = "`" + strings.Join(rule.Internal, "` `") + "`"
+			}
+			out.WriteString("| `" + p.ImportPath + "` | " + purpose(p.Doc) + " | " + imports + " |\n")
 		}
 	}
 	return out.String()
@@ -57,7 +62,9 @@ func table(all []Package) string {
 // subject matches the beginning of a package comment.
 var subject = regexp.MustCompile(`^(Package|Command) \S+ (is )?`)
 
-// purpose returns the first sentence of a package comment without its subject and links.
+// purpose returns the first sentence of a package comment without its subject and links,
+// up to the colon before its details.
 func purpose(doc string) string {
+	doc, _, _ = strings.Cut(doc, ": ")
 	return strings.TrimRight(strings.NewReplacer("|", `\|`, "[", "", "]", "").Replace(subject.ReplaceAllString(doc, "")), ".:")
 }
