@@ -174,6 +174,11 @@ load: local $(K6)/.stamp ## Run the k6 load test on the running stack, or on one
 bench-wasm: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Measure the detector natively, in Node.js, in Chromium and under wazero; SAMPLES=1e9 for the memory
 	@SAMPLES=$(SAMPLES) wasm/bench.sh $(WASM) $(CHROMIUM)/bin/chromium
 
+.PHONY: bench-cold
+REVISIONS ?= HEAD
+bench-cold: ## Measure make run in a bare clone with empty caches, for each of REVISIONS='HEAD …' (minutes)
+	@loadtest/coldstart.sh $(REVISIONS)
+
 .PHONY: bench-starts
 bench-starts: build/local/loadtest ## Print how long the running stack's functions took to start
 	@build/local/loadtest starts -state $(STATE)
