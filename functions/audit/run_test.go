@@ -85,13 +85,13 @@ func TestRed(t *testing.T) {
 			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 				respondWith(w, next, r, func(h http.Header) { h.Del("X-Content-Type-Options") })
 			},
-			checks: []string{"headers: a refusal", "headers: an answer", "headers: the key set"}, result: audit.Fail, found: "nosniff",
+			checks: []string{"headers: a rejection", "headers: a response", "headers: the key set"}, result: audit.Fail, found: "nosniff",
 		},
 		"the server names itself": {
 			front: func(next http.Handler, w http.ResponseWriter, r *http.Request) {
 				respondWith(w, next, r, func(h http.Header) { h.Set("Server", "acme/1.2") })
 			},
-			checks: []string{"headers: a refusal", "headers: an answer", "headers: the key set"}, result: audit.Fail, found: "acme/1.2",
+			checks: []string{"headers: a rejection", "headers: a response", "headers: the key set"}, result: audit.Fail, found: "acme/1.2",
 		},
 		"a viewer may write": {
 			front:  respondToViewer(http.MethodPost, "/alarm-rules", http.StatusUnprocessableEntity),

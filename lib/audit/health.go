@@ -76,7 +76,7 @@ func Indicators() []Indicator {
 			"%.4f of the invocations of 15 minutes", 0, 0.05, "read the function's log",
 		},
 		{
-			"refused samples", `sum(increase(insighthub_bridge_samples_total{outcome="rejected"}[1h]))`, "%.0f in an hour", 0, never,
+			"rejected samples", `sum(increase(insighthub_bridge_samples_total{outcome="rejected"}[1h]))`, "%.0f in an hour", 0, never,
 			"read in the log of functions/bridge why Prometheus rejected them",
 		},
 	}

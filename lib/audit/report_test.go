@@ -60,7 +60,7 @@ func sample() Report {
 			}}
 		},
 		func(context.Context) []Finding {
-			return []Finding{{"headers: an answer", Fail, "Server: \x1b[31mevil\n" + strings.Repeat("x", 70), "remove banners"}}
+			return []Finding{{"headers: a response", Fail, "Server: \x1b[31mevil\n" + strings.Repeat("x", 70), "remove banners"}}
 		},
 	})
 }

@@ -113,8 +113,8 @@ func HeadersCheck(api API, token string) Check {
 		secure := strings.HasPrefix(api.Base, "https:")
 		var findings []Finding
 		for _, of := range []struct{ name, path, token string }{
-			{"an answer", probePath, token},
-			{"a refusal", "/v1/no-such-endpoint", token},
+			{"a response", probePath, token},
+			{"a rejection", "/v1/no-such-endpoint", token},
 			{"the key set", "/.well-known/jwks.json", ""},
 		} {
 			name := "headers: " + of.name

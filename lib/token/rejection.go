@@ -31,7 +31,7 @@ const (
 	notBase64URL        = "not base64url"
 	notJSON             = "not JSON"
 	notObject           = "not a JSON object"
-	repeatedMember      = "a member stands twice in an object"
+	repeatedMember      = "a member of an object is repeated"
 	tooManyMembers      = "more than %d members"
 	tooDeep             = "nested more than %d deep"
 	memberNameNotString = "a name is no text"
@@ -77,7 +77,7 @@ const (
 
 	// The key and the signature.
 	unknownKey      = "unknown key"
-	keyExpired      = "the key has lapsed"
+	keyExpired      = "the key has expired"
 	gatewayKey      = "the gateway has no such key"
 	keyAlgorithm    = "the key is not for this algorithm"
 	keyCurve        = "the key is of another curve"
