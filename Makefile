@@ -20,15 +20,16 @@ K6         := .local/k6
 sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
 # cdk/local/stackfile and what it imports are read by functions/audit and the load generator too.
 LIB_FILES  := $(call sources,lib cdk/local/stackfile cdk/local/atomicfile)
-LAMBDA_GO  := go build -tags lambda.norpc -ldflags='-s -w -buildid='
+LAMBDA_GO  := go build -tags lambda.norpc -ldflags='github.com/insighthub/insighthub/functions/...=-s -w -buildid='
 GOLANGCI   := .bin/golangci-lint
 GOLANGCI_V := v2.15.0
 
 ASSEMBLY   := build/local/assembly
 
-# One configuration of the compiler for programs and tests, so that each package is compiled once.
+# One configuration of the compiler for programs and tests, so that each package is compiled once. The CDK's
+# generated bindings, a third of all code, are not optimised: they run for seconds.
 export CGO_ENABLED := 0
-export GOFLAGS     := -trimpath -buildvcs=false
+export GOFLAGS     := -trimpath -buildvcs=false '-gcflags=github.com/aws/aws-cdk-go/...=-N -l -dwarf=false'
 
 # Slow steps print a line with the seconds since make was started. Independent steps run in parallel.
 export STARTED ?= $(shell date +%s)
@@ -55,7 +56,7 @@ run: ## Run the whole stack with a simulated fleet; FLEET= runs it without one
 	@build/local/insighthub-local -assembly $(ASSEMBLY) -stage $(STAGE) -state $(STATE) -http $(HTTP) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) -and "$(FLEET)"
 
 .PHONY: local
-local: $(ASSEMBLY)/manifest.json build/local/functions/.built build/local/insighthub-local build/local/loadtest $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp
+local: $(ASSEMBLY)/manifest.json build/local/.built $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp
 
 FLEET ?= build/local/loadtest simulate -state $(STATE) -rate 1000
 
@@ -189,7 +190,7 @@ replay-csv: build/local/loadtest ## Send FILE=…, a sensor file, through the ru
 	@build/local/loadtest replay -state $(STATE) $(FILE)
 
 .PHONY: audit
-audit: build/local/functions/.built ## Run the self-check on the running stack (AUDIT_ARGS=-json)
+audit: build/local/.built ## Run the self-check on the running stack (AUDIT_ARGS=-json)
 	@build/local/functions/audit/bootstrap run -state $(STATE) $(AUDIT_ARGS)
 
 .PHONY: token
@@ -206,38 +207,29 @@ psql: export PSQL_QUERY = $(SQL)
 
 .PHONY: build
 build: ## Build the functions (arm64 for Lambda, and for this machine) and the tools
-	@$(MAKE) $(JOBS) build/lambda/.built build/local/functions/.built build/local/insighthub-local build/local/loadtest
+	@$(MAKE) $(JOBS) build/lambda/.built build/local/.built
 
-# One go build for all functions: what they share is compiled once. bin/ keeps the programs that
-# the next build compares with; the CDK requires a folder for each function.
-FUNCTION_FILES = $(LIB_FILES) $(call sources,functions docs) docs/openapi.yaml docs/api.html
-place = cd $(1) && for program in bin/*; do mkdir -p "$${program\#bin/}" && ln -f "$$program" "$${program\#bin/}/bootstrap"; done
+# One go build for all programs: two at the same time would each compile what they share. bin/ keeps the
+# programs that the next build compares with; each function has a folder of its own, as the CDK wants it.
+LOCAL_FILES = $(LIB_FILES) $(call sources,functions docs cdk loadtest) docs/openapi.yaml docs/api.html
+place       = mkdir -p "$(2)/$$program" && ln -f "$(1)/$$program" "$(2)/$$program/bootstrap"
 
-build/lambda/.built: $(FUNCTION_FILES)
+build/lambda/.built: $(LIB_FILES) $(call sources,functions docs) docs/openapi.yaml docs/api.html
 	$(SAY) "Building the functions for Lambda (arm64)"
 	@GOOS=linux GOARCH=arm64 $(LAMBDA_GO) -o build/lambda/bin/ ./functions/...
-	@$(call place,build/lambda) && touch .built
+	@for program in $$(ls build/lambda/bin); do $(call place,build/lambda/bin,build/lambda); done && touch $@
 
-build/local/functions/.built: $(FUNCTION_FILES)
-	$(SAY) "Building the functions for this machine"
-	@$(LAMBDA_GO) -o build/local/functions/bin/ ./functions/...
-	@$(call place,build/local/functions) && touch .built
+build/local/.built: $(LOCAL_FILES)
+	$(SAY) "Building the functions for this machine, the local stack, the load generator and the CDK app (the first time takes minutes)"
+	@$(LAMBDA_GO) -o build/local/bin/ ./functions/... ./cdk/local ./loadtest ./cdk
+	@for program in $$(ls functions); do $(call place,build/local/bin,build/local/functions); done
+	@cd build/local && ln -f bin/local insighthub-local && ln -f bin/loadtest loadtest && ln -f bin/cdk cdk && touch .built
 
-build/local/insighthub-local: $(LIB_FILES) $(call sources,cdk/local)
-	$(SAY) "Building the local stack"
-	@go build -o $@ ./cdk/local
-
-build/local/loadtest: $(LIB_FILES) $(call sources,loadtest)
-	$(SAY) "Building the load generator"
-	@go build -o $@ ./loadtest
+build/local/insighthub-local build/local/loadtest build/local/cdk: build/local/.built ;
 
 build/local/yardstick: $(call sources,loadtest/yardstick)
 	$(SAY) "Building the yardstick"
 	@go build -o $@ ./loadtest/yardstick
-
-build/local/cdk: $(call sources,cdk/main.go cdk/config cdk/constructs cdk/stacks)
-	$(SAY) "Building the CDK app (the first time takes minutes)"
-	@go build -o $@ ./cdk
 
 .PHONY: wasm
 wasm: $(WASM) ## Build the detector's WebAssembly module (with TinyGo, which the first time takes two minutes to build)
@@ -260,7 +252,7 @@ cdk.out/manifest.json: $(SYNTH_FILES) build/lambda/.built
 	$(call synthesise,cdk.out,build/lambda)
 
 # The same templates with the programs of this machine, so that running them compiles nothing for Lambda.
-$(ASSEMBLY)/manifest.json: $(SYNTH_FILES) build/local/functions/.built
+$(ASSEMBLY)/manifest.json: $(SYNTH_FILES) build/local/.built
 	$(SAY) "Synthesising the CDK app for this machine"
 	$(call synthesise,$(ASSEMBLY),build/local/functions)
 

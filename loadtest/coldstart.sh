@@ -12,6 +12,7 @@ repository=$(git -C "$(dirname "$(readlink -f "$0")")" rev-parse --show-toplevel
 measure() {
 	local revision=$1 dir start stack dsn
 	dir=$(mktemp -d)
+	chmod 755 "$dir" # the database's user reads its programs there
 	git clone -q "$repository" "$dir/clone"
 	cd "$dir/clone"
 	git checkout -q "$revision"
