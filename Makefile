@@ -60,12 +60,13 @@ local: $(ASSEMBLY)/manifest.json build/local/.built $(TIMESCALE)/.stamp $(PROMET
 
 FLEET ?= build/local/loadtest simulate -state $(STATE) -rate 1000
 
+# Without vet: the linter runs it.
 .PHONY: test
 test: ## Run all tests, against the real database
 	@$(MAKE) $(JOBS) test-needs
 	$(SAY) "Testing the Go packages"
 	@mkdir -p build && go_tests=passed && web_tests=passed; \
-		INSIGHTHUB_TEST_REQUIRED=1 $(TESTDB) -- go test -timeout 30m $(TEST_ARGS) ./... 2>&1 | tee build/test.log || go_tests=failed; \
+		INSIGHTHUB_TEST_REQUIRED=1 $(TESTDB) -- go test -vet=off -timeout 30m $(TEST_ARGS) ./... 2>&1 | tee build/test.log || go_tests=failed; \
 		$(MAKE) --no-print-directory test-web || web_tests=failed; \
 		awk -v web="$$web_tests" -v went="$$go_tests" -f cdk/local/testsummary.awk build/test.log; \
 		[ $$go_tests$$web_tests = passedpassed ]
@@ -88,7 +89,7 @@ test-web: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Run the brows
 test-race: $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed ## Run the concurrent packages' tests under the race detector
 	$(SAY) "Testing under the race detector"
 	@INSIGHTHUB_TEST_REQUIRED=1 $(TESTDB) -- env CGO_ENABLED=1 \
-		go test -race -timeout 30m ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/aws/kinesis/... ./lib/timescale/... ./loadtest/drive/...
+		go test -race -vet=off -timeout 30m ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/aws/kinesis/... ./lib/timescale/... ./loadtest/drive/...
 
 # Programs that start goroutines and processes, whose tests must not depend on the scheduler.
 CONCURRENT = $(filter-out %/stack %/testdata/echo,$(shell go list -f '{{.Dir}}' ./cdk/local/... ./lib/aws/kinesis ./lib/shardstate ./lib/lambda/... ./lib/stream))
