@@ -12,9 +12,8 @@ import (
 // normal priority gets on the same processor, and all of it on an idle one.
 const niceness = 10
 
-// StartNice starts cmd at low priority. What nobody waits for, such as a function that is
-// run by a schedule, has its own machine in AWS, and here gets the processor time that
-// the others leave.
+// StartNice starts cmd at low priority. Background work, such as a scheduled function, has
+// its own machine in AWS; here it gets the processor time that the other processes leave.
 //
 // The calling goroutine must be locked to its thread, and must end without unlocking it:
 // niceness belongs to a thread, a process inherits that of the thread that starts it, and

@@ -103,8 +103,8 @@ func (s *Stack) concurrency(arn string) int {
 // live: the bridge, which exports KPIs to Prometheus, has one of a second.
 const maxLiveWindow = time.Second
 
-// lowPriority reports whether a function runs at low priority: nobody waits for one that
-// is run by a schedule, or whose batching window is longer than maxLiveWindow.
+// lowPriority reports whether a function runs at low priority: one that a schedule
+// invokes, or whose batching window is longer than maxLiveWindow, is background work.
 func (s *Stack) lowPriority(arn string) bool {
 	return slices.ContainsFunc(s.plan.Schedules, func(planned template.Schedule) bool { return planned.FunctionARN == arn }) ||
 		slices.ContainsFunc(s.plan.Mappings, func(m template.Mapping) bool {
