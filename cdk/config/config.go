@@ -30,11 +30,14 @@ type Stage struct {
 	// Removal is what happens to stored data when its stack is deleted.
 	Removal Removal
 
-	Stream  Stream
-	Ingest  Ingest
-	Store   Store
-	Bridge  Bridge
-	Detect  Detect
+	Stream Stream
+	Ingest Ingest
+	Store  Store
+	Bridge Bridge
+	Detect Detect
+	// Clock sizes the function that puts ticks on the stream; it runs every minute, for as
+	// long as that.
+	Clock   Function
 	Migrate Function
 	// Rollup sizes the function that aggregates events by minute and hour and deletes
 	// what is older than Retention; it runs every minute.

@@ -69,6 +69,8 @@ func dev() Stage {
 			Consumer:  Consumer{BatchSize: 2000, Window: 3 * time.Second, KeepsShardState: true},
 			MaxSeries: 20000,
 		},
+		// It waits most of the time, so it has the least memory.
+		Clock:   Function{MemoryMB: 128, Timeout: time.Minute},
 		Migrate: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
 		Rollup:  Function{MemoryMB: 256, Timeout: 50 * time.Second},
 		// Events for as long as ingest accepts them; hours, a 3,600th of the rows at 1 Hz,

@@ -37,6 +37,7 @@ func (s Stage) Validate() error {
 	p.in("store", s.Store.problems(s.Stream.Retention))
 	p.in("bridge", s.Bridge.problems(s.Stream.Retention))
 	p.in("detect", s.Detect.problems(s.Stream.Retention))
+	p.in("clock", s.Clock.problems())
 	p.in("migrate", s.Migrate.problems())
 	p.in("rollup", s.Rollup.problems())
 	p.in("retention", s.Retention.problems(s.Ingest.RetentionDays))

@@ -104,7 +104,7 @@ func Context(path string) (map[string]any, error) {
 
 // Functions returns the names of the functions that the stacks deploy.
 func Functions() []string {
-	return []string{"access", "api", "audit", "authorizer", "bridge", "detect", "ingest", "migrate", "refusals", "rollup", "store"}
+	return []string{"access", "api", "audit", "authorizer", "bridge", "clock", "detect", "ingest", "migrate", "refusals", "rollup", "store"}
 }
 
 // checkFunctions returns an error with the names of all functions that are not built;

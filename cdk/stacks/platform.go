@@ -51,7 +51,7 @@ func NewPlatform(scope cdkconstructs.Construct, props Props) (Platform, error) {
 	p.API = NewAPI(scope, props, p.Data, p.Telemetry)
 	p.Audit = NewAudit(scope, props, p.Data, p.API)
 	for _, f := range []constructs.GoFunction{
-		p.Data.Migrate, p.Data.Rollup, p.Telemetry.Store, p.Telemetry.Bridge, p.Telemetry.Detect,
+		p.Data.Migrate, p.Data.Rollup, p.Telemetry.Store, p.Telemetry.Bridge, p.Telemetry.Detect, p.Telemetry.Clock,
 		p.API.Ingest, p.API.Authorizer, p.API.Access, p.API.Resources, p.API.Refusals, p.Audit.Function,
 	} {
 		p.Monitoring.AllowRemoteWrite(f)

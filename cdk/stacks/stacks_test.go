@@ -32,6 +32,7 @@ func TestDev(t *testing.T) {
 		checkConsumer(t, a, "Detect", map[string]any{"BatchSize": 2000.0, "MaximumBatchingWindowInSeconds": 3.0})
 		checkDetect(t, a)
 	})
+	t.Run("clock", func(t *testing.T) { checkClock(t, a) })
 	t.Run("api", func(t *testing.T) { checkAPI(t, a) })
 	t.Run("refusals", func(t *testing.T) { checkRefusals(t, a) })
 	t.Run("tokens", func(t *testing.T) { checkTokens(t, a) })
@@ -122,7 +123,7 @@ func TestNoRules(t *testing.T) {
 
 func TestFunctionsNotBuilt(t *testing.T) {
 	err := stacks.Assembly{Functions: t.TempDir()}.Synthesise()
-	if err == nil || !strings.Contains(err.Error(), "audit, authorizer, bridge, detect, ingest, migrate, refusals, rollup, store") {
+	if err == nil || !strings.Contains(err.Error(), "audit, authorizer, bridge, clock, detect, ingest, migrate, refusals, rollup, store") {
 		t.Errorf("Synthesise: %v, want the names of the functions", err)
 	}
 }
@@ -186,6 +187,7 @@ func checkEnvironment(t *testing.T, a assembly) {
 		},
 		"authorizer": {"EVENT_BUS", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
 		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
+		"clock":      {"STREAM_NAME"},
 		"detect":     {"DATABASE_SECRET_ARN", "EVENT_BUS", "MAX_SERIES", "STATE_BUCKET", "STREAM_NAME"},
 		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STREAM_NAME"},
 		"migrate":    {"ADMIN_SECRET_ARN", "DATABASE_SECRET_ARN"},
@@ -376,7 +378,7 @@ func checkPrivileges(t *testing.T, a assembly) {
 	writes := regexp.MustCompile(`"Action":("aps:RemoteWrite"|\["aps:QueryMetrics","aps:RemoteWrite"\]),"Effect":"Allow",` +
 		`"Resource":\{"Fn::ImportValue":"[^"]*WorkspaceArn[^"]*"\}`)
 	ours := regexp.MustCompile(`^(Api/(Ingest|Authorizer|Access|Resources|Refusals)|` +
-		`Telemetry/(Store|Bridge|Detect)|Data/(Migrate|Rollup)|Audit/Audit)`)
+		`Telemetry/(Store|Bridge|Detect|Clock)|Data/(Migrate|Rollup)|Audit/Audit)`)
 	queries := regexp.MustCompile(`^(Api/Resources|Audit/)`)
 	secrets := regexp.MustCompile(`^(Api/(Access|Resources|Refusals)|Telemetry/(Store|Bridge|Detect)|Data/(Migrate|Rollup|Database))`)
 	for id, document := range byFunction {
@@ -386,6 +388,10 @@ func checkPrivileges(t *testing.T, a assembly) {
 		if kinesis := regexp.MustCompile(`kinesis:\w+`).FindAllString(document, -1); strings.HasPrefix(id, "Api/Ingest") {
 			if diff := cmp.Diff([]string{"kinesis:PutRecords"}, kinesis); diff != "" {
 				t.Errorf("ingest may (-want +got):\n%s", diff)
+			}
+		} else if strings.HasPrefix(id, "Telemetry/Clock") {
+			if diff := cmp.Diff([]string{"kinesis:ListShards", "kinesis:PutRecords"}, kinesis); diff != "" {
+				t.Errorf("clock may (-want +got):\n%s", diff)
 			}
 		} else if slices.Contains(kinesis, "kinesis:PutRecords") {
 			t.Errorf("%s may write to the stream", id)

@@ -6,6 +6,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskinesis"
 	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
@@ -21,6 +22,8 @@ type Telemetry struct {
 	Store  constructs.GoFunction
 	Bridge constructs.GoFunction
 	Detect constructs.GoFunction
+	// Clock puts ticks on the stream.
+	Clock constructs.GoFunction
 	// Anomalies is the bus on which Detect publishes anomalies.
 	Anomalies awsevents.EventBus
 
@@ -36,6 +39,7 @@ func NewTelemetry(scope cdkconstructs.Construct, props Props, data Data) Telemet
 	t.addStore(props, data)
 	t.addBridge(props, data)
 	t.addDetect(props, data)
+	t.addClock(props)
 	t.watch(constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail), data)
 	output(stack, "AnomalyBus", t.Anomalies.EventBusName(), "EventBridge bus of detected anomalies; attach your own rules")
 	output(stack, "StreamName", t.Stream.StreamName(), "Kinesis stream of encoded batches of events")
@@ -76,6 +80,25 @@ func (t *Telemetry) addBridge(props Props, data Data) {
 	})
 	data.allowStates(t.Bridge, BridgeStates)
 	t.consume("BridgeConsumer", t.Bridge, settings.Function, settings.Consumer, data)
+}
+
+// addClock adds the function that puts ticks on each shard of the stream, every minute.
+func (t *Telemetry) addClock(props Props) {
+	t.Clock = newFunction(t.Stack, props, function{
+		ID: "Clock", Name: "clock",
+		Description: "Puts ticks on the stream, by which its consumers notice silence",
+		Size:        props.Stage.Clock,
+		Environment: map[string]*string{"STREAM_NAME": t.Stream.StreamName()},
+	})
+	t.Clock.Allow([]string{"kinesis:ListShards", "kinesis:PutRecords"}, t.Stream.StreamArn())
+	awsevents.NewRule(t.Stack, jsii.String("ClockSchedule"), &awsevents.RuleProps{
+		Description: jsii.String("Puts ticks on the stream"),
+		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(1))),
+		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(t.Clock.Function, &awseventstargets.LambdaFunctionProps{
+			// The next run does the work of a failed one.
+			RetryAttempts: jsii.Number(0),
+		})},
+	})
 }
 
 // consume adds an event source mapping that invokes f with the stream's records. size
@@ -126,6 +149,7 @@ func (t Telemetry) watch(alarms constructs.Alarms, data Data) {
 			Minutes:     3,
 		})
 	}
+	alarms.AddFunction("Clock", t.Clock)
 	alarms.Add("StreamFull", constructs.Watch{
 		Metric:      t.Stream.MetricPutRecordsThrottledRecords(constructs.EveryMinute("Sum")),
 		Description: "The stream throttled records in each of 3 minutes: it needs more shards.",

@@ -180,6 +180,20 @@ func TestPoisonRecordAdvancesTheClock(t *testing.T) {
 	}
 }
 
+// TestTicksCloseWindows expects the windows of a shard that receives nothing but ticks, in
+// each invocation or in one.
+func TestTicksCloseWindows(t *testing.T) {
+	f := newFixture(t, nil)
+	f.invoke("s 1 101 a:101:1")
+	f.invoke("s 2 106 T")
+	f.invoke("s 3 107 T", "a@105=1")
+	f.invoke("s 4 111 a:108:2\ns 5 112 T", "a@110=2")
+	f.invoke("s 6 130 T")
+	if log := f.log.String(); strings.Contains(log, "record skipped") || !strings.Contains(log, "poison=0") {
+		t.Errorf("a tick is poison: %s", log)
+	}
+}
+
 func TestReceiverUnavailable(t *testing.T) {
 	f := newFixture(t, nil)
 	f.invoke("s 1 101 a:101:1")

@@ -99,6 +99,9 @@ func (h *Handler) decode(run *invocation, i int) {
 		return
 	}
 	for part, message := range run.messages {
+		if telemetry.IsTick(message) {
+			continue // there is nothing to store
+		}
 		b := run.nextBatch()
 		err := h.config.Decoder.Decode(message, b)
 		if err == nil {
@@ -200,7 +203,11 @@ func (h *Handler) report(ctx context.Context, run *invocation, o Outcome) {
 		slog.Int64("committed", int64(o.Committed)),
 	}
 	if run.failed == len(run.records) {
-		h.config.Log.LogAttrs(ctx, slog.LevelInfo, "stored", attrs...)
+		level := slog.LevelInfo
+		if len(run.pieces)+len(run.poison) == 0 {
+			level = slog.LevelDebug // nothing but ticks
+		}
+		h.config.Log.LogAttrs(ctx, level, "stored", attrs...)
 		return
 	}
 	attrs = append(attrs,

@@ -143,6 +143,8 @@ func TestInvoke(t *testing.T) {
 		"poison between good records":        {payload: "a\ngarbage\nc", stored: []string{"a", "c"}, deadLettered: []string{"101"}},
 		"poison part of an aggregate":        {payload: "a+garbage+c\nd", stored: []string{"a", "c", "d"}, deadLettered: []string{"100-1"}},
 		"aggregate that cannot be decoded":   {payload: "unpackable\nb", stored: []string{"b"}, deadLettered: []string{"100"}},
+		"ticks are skipped":                  {payload: "T\nT\x00+a\nT\x00more\nb", stored: []string{"a", "b"}},
+		"nothing but ticks":                  {payload: "T\x00\nT\x00"},
 		"nothing but poison":                 {payload: "garbage\ngarbage", deadLettered: []string{"100", "101"}},
 		"event times too late and too early": {payload: "future\npast\nc", stored: []string{"c"}, deadLettered: []string{"100", "101"}},
 		"rejected by the database": {

@@ -69,7 +69,7 @@ func Records(source Source, dst []telemetry.Record, payload []byte) ([]telemetry
 }
 
 // Batches calls yield for each batch of a record, with the time of its arrival: on the
-// stream or, where that is not known, at the API. The batch is valid until yield
+// stream or, where that is not known, at the API; a tick has none. The batch is valid until yield
 // returns. Batches logs what it cannot decode and returns the number of such parts.
 func (r *Reader) Batches(
 	ctx context.Context, record *telemetry.Record, yield func(b *telemetry.Batch, arrival telemetry.Micros),
@@ -80,6 +80,9 @@ func (r *Reader) Batches(
 		poison++
 	}
 	for _, message := range r.messages {
+		if telemetry.IsTick(message) {
+			continue // the record's arrival is all that it says
+		}
 		if err := r.Decoder.Decode(message, &r.batch); err != nil {
 			r.skip(ctx, record, err)
 			poison++

@@ -74,8 +74,8 @@ func TestReader(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	r := stream.Reader{Source: words{}, Decoder: words{}, Log: slog.New(slog.NewTextHandler(&log, nil))}
-	records, err := r.Records([]byte("s/a+b s/rubbish s/c++d"))
-	if err != nil || len(records) != 3 {
+	records, err := r.Records([]byte("s/a+b s/rubbish s/c++T+d s/T"))
+	if err != nil || len(records) != 4 {
 		t.Fatal(records, err)
 	}
 	records[2].Arrival = time.UnixMicro(9)

@@ -38,6 +38,13 @@
 // than others in one respect: a known field of the wrong wire type is
 // an error, not an unknown field.
 //
+// # Ticks
+//
+// A record whose first byte is 84 ("T") is a tick and not a batch: byte 1 is 0, and there is
+// nothing else. It only says, by its arrival, that the stream has got that far; consumers
+// that keep a clock advance it, the others skip it (see [Tick] and docs/adr/0023). A
+// Decoder rejects it, so that a gateway cannot send one through the API.
+//
 // # The raw form
 //
 // A sender may omit run lengths, qualities, scales, decimals and

@@ -46,7 +46,9 @@ func NewClient(cfg aws.Config) *kinesis.Client {
 type Record struct {
 	// PartitionKey selects the shard: 1 to 256 code points.
 	PartitionKey string
-	Data         []byte
+	// HashKey selects the shard instead, in decimal, unless it is empty.
+	HashKey string
+	Data    []byte
 }
 
 // Config configures a Producer. A zero number or duration means the default.
@@ -154,6 +156,9 @@ func (p *Producer) entries(records []Record) ([]types.PutRecordsRequestEntry, er
 				p.cfg.Stream, i, size, p.cfg.RecordBytes, telemetry.ErrInvalid)
 		}
 		entries[i] = types.PutRecordsRequestEntry{PartitionKey: &r.PartitionKey, Data: r.Data}
+		if r.HashKey != "" {
+			entries[i].ExplicitHashKey = &r.HashKey
+		}
 		if r.Data == nil {
 			entries[i].Data = []byte{} // the SDK treats nil as a missing member
 		}

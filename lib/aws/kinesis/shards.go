@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -59,7 +60,39 @@ func (s *Shards) Shard(ctx context.Context, id string) (parents []string, firstH
 	return l.parents, l.firstHash, l.lastHash, nil
 }
 
+// Open returns a hash key of each shard that accepts records: the first of its range. It
+// lists the stream at each call, since shards are split and merged.
+func (s *Shards) Open(ctx context.Context) (hashKeys []string, err error) {
+	err = s.each(ctx, func(shard *types.Shard) {
+		// A shard that was split or merged has an end, and takes no records any more.
+		if shard.SequenceNumberRange != nil && shard.SequenceNumberRange.EndingSequenceNumber != nil || shard.HashKeyRange == nil {
+			return
+		}
+		hashKeys = append(hashKeys, aws.ToString(shard.HashKeyRange.StartingHashKey))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list shards of %q: %w", s.stream, err)
+	}
+	return hashKeys, nil
+}
+
 func (s *Shards) list(ctx context.Context) error {
+	return s.each(ctx, func(shard *types.Shard) {
+		l := lineage{}
+		for _, parent := range []*string{shard.ParentShardId, shard.AdjacentParentShardId} {
+			if parent != nil {
+				l.parents = append(l.parents, *parent)
+			}
+		}
+		if r := shard.HashKeyRange; r != nil {
+			l.firstHash, l.lastHash = aws.ToString(r.StartingHashKey), aws.ToString(r.EndingHashKey)
+		}
+		s.cache[aws.ToString(shard.ShardId)] = l
+	})
+}
+
+// each lists the stream's shards and calls do for each.
+func (s *Shards) each(ctx context.Context, do func(*types.Shard)) error {
 	// ListShards accepts a stream or a token, not both.
 	for in := (&kinesis.ListShardsInput{StreamName: &s.stream}); ; {
 		out, err := s.client.ListShards(ctx, in)
@@ -69,17 +102,8 @@ func (s *Shards) list(ctx context.Context) error {
 			}
 			return err
 		}
-		for _, shard := range out.Shards {
-			l := lineage{}
-			for _, parent := range []*string{shard.ParentShardId, shard.AdjacentParentShardId} {
-				if parent != nil {
-					l.parents = append(l.parents, *parent)
-				}
-			}
-			if r := shard.HashKeyRange; r != nil {
-				l.firstHash, l.lastHash = aws.ToString(r.StartingHashKey), aws.ToString(r.EndingHashKey)
-			}
-			s.cache[aws.ToString(shard.ShardId)] = l
+		for i := range out.Shards {
+			do(&out.Shards[i])
 		}
 		if aws.ToString(out.NextToken) == "" {
 			return nil
