@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"a79103f23d81b996f69423127b4fa5ff"`
-	PageTag     = `"85dc90dd844a6a5e12176a66d9bb7199"`
+	ContractTag = `"d2f1098b25f60ae0f4d398168536cb94"`
+	PageTag     = `"943d28d2b94f0d509ea9956c06dd442a"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -4,8 +4,10 @@
 // # People
 //
 // A login returns an access token, valid for minutes, and a refresh token of 32 random
-// bytes. A refresh token is valid for one use, for the next pair; a second use means that
-// somebody else has it, and ends all sessions of that login. The response does not say
+// bytes. A refresh token is valid for one use, for the next pair. Its repetition within
+// RefreshGrace, by a second tab or after a response that was lost, gets the same next
+// refresh token, unless that was used already. Any other second use means that somebody
+// else has the token, and ends all sessions of that login. The response does not say
 // what is wrong with a login: a name that does not exist, a wrong password and a disabled
 // account take the same time and get the same response, and names that do not exist are
 // locked like those that do.
@@ -59,12 +61,15 @@ type Attempts interface {
 // Sessions stores refresh tokens. Each call can be repeated.
 type Sessions interface {
 	// StartSession stores the first token of a login, with entry in the audit trail.
+	// telemetry.ErrNotFound when the account is disabled or has another version now.
 	StartSession(ctx context.Context, s directory.Session, entry trail.Entry) error
-	// RefreshSession exchanges the token with the hash old for next, whose Family and
-	// Account it sets, and returns the account. telemetry.ErrNotFound when the token does
-	// not exist or has expired; telemetry.ErrConflict when it was used before: its family
-	// is then revoked, with reuse, completed by the account, in the audit trail.
-	RefreshSession(ctx context.Context, old [32]byte, next directory.Session, now time.Time, reuse trail.Entry) (directory.Account, error)
+	// RefreshSession exchanges a token for its successor. Concurrent calls are done one after
+	// the other. A repetition within r.Grace returns the salt of the first exchange, as long as
+	// the successor was not used, and adds the entry repeat to the audit trail. Any other second
+	// use is telemetry.ErrConflict: the token's family is then revoked, with the entry reuse.
+	// telemetry.ErrNotFound when the token does not exist, has expired or was revoked. Actor
+	// and object of the entries are set.
+	RefreshSession(ctx context.Context, r directory.Refresh, reuse, repeat trail.Entry) (directory.Refreshed, error)
 	// EndSession revokes the family of a token; an unknown token is not an error.
 	EndSession(ctx context.Context, hash [32]byte, entry trail.Entry) error
 }
@@ -125,6 +130,13 @@ type Config struct {
 
 // DefaultSessionLifetime is how long an idle session stays valid.
 const DefaultSessionLifetime = 12 * time.Hour
+
+// RefreshGrace is how long a refresh token that was exchanged gets the same successor again:
+// longer than two tabs that wake up together, or one retry after a timeout, need; and short
+// beside the lifetime of an access token, so that no client refreshes twice in it. A thief
+// gains nothing by it: whoever of him and the owner uses their common successor second, ends
+// the session.
+const RefreshGrace = 10 * time.Second
 
 // Service issues tokens. It is safe for concurrent use.
 type Service struct{ config Config }

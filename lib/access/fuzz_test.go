@@ -37,8 +37,8 @@ func (empty) ForgiveAttempt(context.Context, []directory.AttemptKey) error { ret
 
 func (empty) StartSession(context.Context, directory.Session, trail.Entry) error { return nil }
 
-func (empty) RefreshSession(context.Context, [32]byte, directory.Session, time.Time, trail.Entry) (directory.Account, error) {
-	return directory.Account{}, telemetry.ErrNotFound
+func (empty) RefreshSession(context.Context, directory.Refresh, trail.Entry, trail.Entry) (directory.Refreshed, error) {
+	return directory.Refreshed{}, telemetry.ErrNotFound
 }
 
 func (empty) EndSession(context.Context, [32]byte, trail.Entry) error { return nil }

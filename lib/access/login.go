@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -41,6 +42,7 @@ const (
 	loginFailed     = trail.Action("session.refuse")
 	loginSucceeded  = trail.Action("session.start")
 	sessionReused   = trail.Action("session.reuse")
+	sessionRepeated = trail.Action("session.repeat")
 	sessionEnded    = trail.Action("session.end")
 	assertionFailed = trail.Action("token.refuse")
 )
@@ -136,13 +138,18 @@ func (s *Service) start(ctx context.Context, account directory.Account, source s
 	if session.Family, err = newUUID(s.config.Random); err != nil {
 		return Pair{}, err
 	}
-	session.Account = account.ID
-	pair, err := s.pair(ctx, account, secret)
+	session.Account, session.Version = account.ID, account.Version
+	pair, err := s.pair(ctx, account, secret, s.config.SessionLifetime)
 	if err != nil {
 		return Pair{}, err
 	}
 	entry := s.entry(string(account.ID), loginSucceeded, "accounts/"+printable(account.Name), map[string]string{"source": source})
-	if err := s.config.Sessions.StartSession(ctx, session, entry); err != nil {
+	err = s.config.Sessions.StartSession(ctx, session, entry)
+	if errors.Is(err, telemetry.ErrNotFound) {
+		rejected := &Rejected{reason: "the account changed during the login"}
+		return Pair{}, s.reject(ctx, rejected, loginFailed, "accounts/"+printable(account.Name), source)
+	}
+	if err != nil {
 		return Pair{}, fmt.Errorf("login: %w", err)
 	}
 	return pair, nil
@@ -154,12 +161,19 @@ func (s *Service) Refresh(ctx context.Context, refresh, source string) (Pair, er
 	if !ok {
 		return Pair{}, s.reject(ctx, &Rejected{reason: "not a refresh token"}, loginFailed, "sessions", source)
 	}
-	secret, next, err := s.newSession()
+	now := s.config.Now()
+	r := directory.Refresh{Hash: hash, Now: now, Expires: now.Add(s.config.SessionLifetime), Grace: RefreshGrace}
+	if _, err := io.ReadFull(s.config.Random, r.Salt[:]); err != nil {
+		return Pair{}, fmt.Errorf("refresh token: %w", err)
+	}
+	next, err := successor(refresh, r.Salt)
 	if err != nil {
 		return Pair{}, err
 	}
-	reuse := s.entry("", sessionReused, "sessions", map[string]string{"source": source})
-	account, err := s.config.Sessions.RefreshSession(ctx, hash, next, s.config.Now(), reuse)
+	r.Successor, _ = hashOf(next)
+	detail := map[string]string{"source": source}
+	done, err := s.config.Sessions.RefreshSession(ctx, r,
+		s.entry("", sessionReused, "sessions", detail), s.entry("", sessionRepeated, "sessions", detail))
 	switch {
 	case errors.Is(err, telemetry.ErrConflict): // already in the trail
 		return Pair{}, &Rejected{reason: "the refresh token was used before"}
@@ -168,8 +182,24 @@ func (s *Service) Refresh(ctx context.Context, refresh, source string) (Pair, er
 	case err != nil:
 		return Pair{}, fmt.Errorf("refresh: %w", err)
 	}
-	return s.pair(ctx, account, secret)
+	if next, err = successor(refresh, done.Salt); err != nil {
+		return Pair{}, err
+	}
+	return s.pair(ctx, done.Account, next, done.Expires.Sub(now))
 }
+
+// successor derives the next refresh token (HKDF with SHA-256, RFC 5869). Without the token
+// the salt says nothing of it, nor does the token without the salt, which only the database
+// has and forgets when the successor is used.
+func successor(refresh string, salt [32]byte) (string, error) {
+	raw, err := hkdf.Key(sha256.New, []byte(refresh), salt[:], "insighthub refresh token", refreshBytes)
+	if err != nil {
+		return "", fmt.Errorf("refresh token: %w", err)
+	}
+	return refreshText(raw), nil
+}
+
+func refreshText(raw []byte) string { return refreshPrefix + base64.RawURLEncoding.EncodeToString(raw) }
 
 // Logout ends the session of a refresh token, valid or not.
 func (s *Service) Logout(ctx context.Context, refresh, source string) error {
@@ -190,7 +220,7 @@ func (s *Service) newSession() (string, directory.Session, error) {
 	if _, err := io.ReadFull(s.config.Random, raw[:]); err != nil {
 		return "", directory.Session{}, fmt.Errorf("refresh token: %w", err)
 	}
-	secret := refreshPrefix + base64.RawURLEncoding.EncodeToString(raw[:])
+	secret := refreshText(raw[:])
 	session := directory.Session{Hash: sha256.Sum256([]byte(secret)), Expires: s.config.Now().Add(s.config.SessionLifetime)}
 	return secret, session, nil
 }
@@ -204,8 +234,9 @@ func hashOf(refresh string) ([32]byte, bool) {
 	return sha256.Sum256([]byte(refresh)), true
 }
 
-// pair issues an access token for the account and returns it with the refresh token.
-func (s *Service) pair(ctx context.Context, account directory.Account, refresh string) (Pair, error) {
+// pair issues an access token for the account and returns it with the refresh token, which
+// is valid for the given time.
+func (s *Service) pair(ctx context.Context, account directory.Account, refresh string, valid time.Duration) (Pair, error) {
 	identity := token.Identity{Subject: string(account.ID), Grants: make(map[telemetry.SiteID]token.Role, len(account.Grants))}
 	for site, role := range account.Grants {
 		identity.Grants[site] = token.Role(role)
@@ -214,7 +245,7 @@ func (s *Service) pair(ctx context.Context, account directory.Account, refresh s
 	if err != nil {
 		return Pair{}, fmt.Errorf("issue a token for account %q: %w", account.ID, asInternal(err))
 	}
-	return Pair{access, token.PersonLifetime, refresh, s.config.SessionLifetime}, nil
+	return Pair{access, token.PersonLifetime, refresh, valid}, nil
 }
 
 // entry returns an entry of the audit trail with the present time.

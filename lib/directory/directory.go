@@ -114,6 +114,28 @@ type Session struct {
 	Hash    [32]byte // SHA-256 of the token
 	Family  string   // a UUID: all tokens of one login
 	Account AccountID
+	// Version is that of the account when the login read it; 0 is any.
+	Version Version
+	Expires time.Time
+}
+
+// Refresh is the exchange of a refresh token for its successor, which is derived from the
+// token and a salt: so a repetition can get the same successor, though it is not stored.
+type Refresh struct {
+	Hash      [32]byte // SHA-256 of the token
+	Salt      [32]byte // random, for this call
+	Successor [32]byte // SHA-256 of the successor by that salt
+	Expires   time.Time
+	Now       time.Time
+	// Grace is how long after the first exchange a repetition gets its successor again.
+	Grace time.Duration
+}
+
+// Refreshed is the result of a Refresh.
+type Refreshed struct {
+	Account Account
+	// Salt is that of the first exchange of the token, and Expires when its successor expires.
+	Salt    [32]byte
 	Expires time.Time
 }
 

@@ -2,7 +2,6 @@ package timescale
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -128,122 +127,6 @@ func (p *Pool) ForgiveAttempt(ctx context.Context, keys []directory.AttemptKey) 
 	})
 	if err != nil {
 		return fmt.Errorf("uncount a login attempt: %w", err)
-	}
-	return nil
-}
-
-// StartSession stores the first refresh token of a login, and deletes some that have
-// expired.
-func (p *Pool) StartSession(ctx context.Context, s directory.Session, entry trail.Entry) error {
-	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `DELETE FROM refresh_token
-			WHERE ctid IN (SELECT ctid FROM refresh_token WHERE expires_at < $1 LIMIT 100)`, entry.Time.Time()); err != nil {
-			return err
-		}
-		return addRefreshToken(ctx, tx, s.Hash, s.Family, s.Account, s.Expires)
-	})
-	if err != nil {
-		return fmt.Errorf("start a session of account %q: %w", s.Account, err)
-	}
-	return nil
-}
-
-func addRefreshToken(ctx context.Context, tx pgx.Tx, hash [32]byte, family string, account directory.AccountID, expires time.Time) error {
-	_, err := tx.Exec(ctx, `INSERT INTO refresh_token (hash, family, account_id, expires_at)
-		VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, hash[:], family, string(account), expires)
-	return err
-}
-
-// refreshToken is a row of refresh_token.
-type refreshToken struct {
-	family  string
-	account directory.AccountID
-	valid   bool // neither expired nor revoked
-	reused  bool // already exchanged for another token
-}
-
-// RefreshSession exchanges a refresh token for the next; see lib/access. Reuse of a
-// token revokes its family, as RFC 9700 section 4.14.2 has it, and adds the entry reuse
-// to the audit trail; it is telemetry.ErrConflict.
-func (p *Pool) RefreshSession(
-	ctx context.Context, old [32]byte, next directory.Session, now time.Time, reuse trail.Entry,
-) (account directory.Account, err error) {
-	var rejected error // the transaction commits all the same
-	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
-			rejected = nil
-			token, err := lockRefreshToken(ctx, tx, old, next, now)
-			if err != nil {
-				return err
-			}
-			if token.reused {
-				rejected = telemetry.ErrConflict
-				reuse.Actor, reuse.Object = string(token.account), "sessions/"+token.family
-				if _, err := tx.Exec(ctx, "UPDATE refresh_token SET revoked_at = $2 WHERE family = $1 AND revoked_at IS NULL",
-					token.family, now); err != nil {
-					return err
-				}
-				return appendTrail(ctx, tx, reuse)
-			}
-			account, _, err = scanAccount(tx.QueryRow(ctx, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1",
-				string(token.account)))
-			if err != nil {
-				return err
-			}
-			if !token.valid || account.Disabled {
-				rejected = telemetry.ErrNotFound
-				return nil
-			}
-			if _, err := tx.Exec(ctx, "UPDATE refresh_token SET used_at = $2, successor = $3 WHERE hash = $1",
-				old[:], now, next.Hash[:]); err != nil {
-				return err
-			}
-			return addRefreshToken(ctx, tx, next.Hash, token.family, token.account, next.Expires)
-		})
-	})
-	if err = cmp.Or(err, rejected); err != nil {
-		return directory.Account{}, fmt.Errorf("refresh a session: %w", err)
-	}
-	return account, nil
-}
-
-// lockRefreshToken reads the token's row and locks it until the transaction ends.
-func lockRefreshToken(ctx context.Context, tx pgx.Tx, old [32]byte, next directory.Session, now time.Time) (t refreshToken, err error) {
-	var usedAt, revokedAt *time.Time
-	var expires time.Time
-	var successor []byte
-	err = tx.QueryRow(ctx, `SELECT family::text, account_id::text, successor, used_at, revoked_at, expires_at
-		FROM refresh_token WHERE hash = $1 FOR UPDATE`, old[:]).
-		Scan(&t.family, &t.account, &successor, &usedAt, &revokedAt, &expires)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return t, telemetry.ErrNotFound
-	}
-	// A retry of the same exchange, after its response was lost, is not reuse.
-	t.reused = usedAt != nil && !bytes.Equal(successor, next.Hash[:])
-	t.valid = revokedAt == nil && now.Before(expires)
-	return t, err
-}
-
-// EndSession revokes the family of a refresh token. An unknown token is not an error.
-func (p *Pool) EndSession(ctx context.Context, hash [32]byte, entry trail.Entry) error {
-	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			var family, account string
-			err := tx.QueryRow(ctx, `UPDATE refresh_token SET revoked_at = $2
-				WHERE revoked_at IS NULL AND family = (SELECT family FROM refresh_token WHERE hash = $1)
-				RETURNING family::text, account_id::text`, hash[:], entry.Time.Time()).Scan(&family, &account)
-			if errors.Is(err, pgx.ErrNoRows) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			entry.Actor, entry.Object = account, "sessions/"+family
-			return appendTrail(ctx, tx, entry)
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("end a session: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,127 @@
+package timescale
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/eventually"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
+	"github.com/insighthub/insighthub/lib/trail"
+)
+
+// TestEndDuringRefresh: what ends a session while one of its tokens is being exchanged ends
+// the successor too. A trigger holds the exchange just before it stores the successor, until
+// the other call waits for it.
+func TestEndDuringRefresh(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(t *testing.T, s *sessionOf) error{
+		"logout": func(t *testing.T, s *sessionOf) error {
+			t.Helper()
+			return s.pool.EndSession(t.Context(), s.session.Hash, trail.Entry{Action: "session.end", Detail: "{}"})
+		},
+		"disabled": func(t *testing.T, s *sessionOf) error {
+			t.Helper()
+			disabled := directory.Account{ID: s.session.Account, Disabled: true}
+			_, err := s.pool.ChangeAccount(t.Context(), disabled, 0, trail.Entry{Detail: "{}"})
+			return err
+		},
+		"password": func(t *testing.T, s *sessionOf) error {
+			t.Helper()
+			return s.pool.ChangePassword(t.Context(), s.session.Account, "", "another", trail.Entry{Detail: "{}"})
+		},
+		"reuse": func(t *testing.T, s *sessionOf) error {
+			t.Helper()
+			_, err := s.pool.RefreshSession(t.Context(), s.refresh(1, time.Minute), trail.Entry{Detail: "{}"}, trail.Entry{Detail: "{}"})
+			if err == nil {
+				t.Error("reuse: got a successor")
+			}
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := pgtest.NewDatabase(t)
+			s := newSession(t, dsn)
+			if name == "reuse" { // of the token before the one that is being exchanged
+				if _, err := s.pool.RefreshSession(t.Context(), s.refresh(1, 0), trail.Entry{}, trail.Entry{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			execute(t, s.pool, `CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
+				$$BEGIN PERFORM pg_advisory_xact_lock(1); RETURN new; END$$`)
+			execute(t, s.pool, "CREATE TRIGGER hold BEFORE INSERT ON refresh_token FOR EACH ROW EXECUTE FUNCTION hold()")
+			results := make(chan error, 2)
+			pgtest.Connect(t, dsn, func(ctx context.Context, conn *pgx.Conn) error {
+				if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock(1)"); err != nil {
+					return err
+				}
+				waiting := func(n string) func() bool {
+					return func() bool {
+						return query[string](t, s.pool, `SELECT count(*)::text FROM pg_stat_activity
+							WHERE datname = current_database() AND wait_event_type = 'Lock'`) == n
+					}
+				}
+				go func() {
+					latest := s.refresh(1, 0)
+					if name == "reuse" {
+						latest = s.refresh(2, 0)
+					}
+					_, err := s.pool.RefreshSession(t.Context(), latest, trail.Entry{}, trail.Entry{})
+					results <- err
+				}()
+				eventually.True(t, "the exchange is held", waiting("1"))
+				go func() { results <- end(t, s) }()
+				eventually.True(t, "the other call waits", waiting("2"))
+				_, err := conn.Exec(ctx, "SELECT pg_advisory_unlock(1)")
+				return err
+			})
+			for range 2 {
+				if err := <-results; err != nil {
+					t.Error(err)
+				}
+			}
+			if n := query[int64](t, s.pool, "SELECT count(*) FROM refresh_token WHERE revoked_at IS NULL"); n != 0 {
+				t.Errorf("got %d live tokens afterwards, want 0", n)
+			}
+		})
+	}
+}
+
+// sessionOf is a session of a new account, whose first token has the hash 1.
+type sessionOf struct {
+	pool    *Pool
+	session directory.Session
+}
+
+func newSession(t *testing.T, dsn string) *sessionOf {
+	t.Helper()
+	pool := openPool(t, dsn)
+	if _, err := Migrate(t.Context(), pool, FlavourPlain); err != nil {
+		t.Fatal(err)
+	}
+	account, err := pool.CreateAccount(t.Context(), directory.Account{Name: "ada"}, "phc", trail.Entry{Detail: "{}"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := directory.Session{
+		Hash: [32]byte{1}, Family: "00000000-0000-4000-8000-000000000001", Account: account.ID, Expires: sessionStart().Add(time.Hour),
+	}
+	if err := pool.StartSession(t.Context(), s, trail.Entry{Detail: "{}"}); err != nil {
+		t.Fatal(err)
+	}
+	return &sessionOf{pool, s}
+}
+
+func sessionStart() time.Time { return noon.Time() }
+
+// refresh exchanges the token with the hash n for n + 1, some time after the start.
+func (s *sessionOf) refresh(n byte, after time.Duration) directory.Refresh {
+	return directory.Refresh{
+		Hash: [32]byte{n}, Salt: [32]byte{n}, Successor: [32]byte{n + 1}, Expires: s.session.Expires,
+		Now: sessionStart().Add(after), Grace: time.Second,
+	}
+}
