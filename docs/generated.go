@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"d2f1098b25f60ae0f4d398168536cb94"`
-	PageTag     = `"943d28d2b94f0d509ea9956c06dd442a"`
+	ContractTag = `"6d0e2db86ba507b0bb0a902c3dbd854e"`
+	PageTag     = `"a54265c74b1db768de579686af2c42f5"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -63,6 +63,13 @@ func (f *fleet) machine(m int, labels ...string) {
 	f.add("insighthub_window_produced", when(10), labels...)
 	f.add("insighthub_window_good", when(9), labels...)
 	f.add("insighthub_window_ideal_seconds", when(3), labels...)
+	f.add("insighthub_window_performance_production_seconds", when(4.25-float64(m)), labels...)
+	f.add("insighthub_window_quality_produced", when(10), labels...)
+	f.add("insighthub_window_quality_good", when(9), labels...)
+	f.add("insighthub_window_quality_ideal_seconds", when(3), labels...)
+	f.add("insighthub_window_quality_good_ideal_seconds", when(2.7), labels...)
+	f.add("insighthub_window_oee_good_ideal_seconds", when(2.7), labels...)
+	f.add("insighthub_window_oee_busy_seconds", constant(5), labels...)
 	for k, metric := range []string{
 		"state", "cycle_count", "good_count", "temperature", "vibration", "pressure", "motor_current", "flow", "speed", "power",
 	} {

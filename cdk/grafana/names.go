@@ -7,10 +7,11 @@ import "github.com/insighthub/insighthub/lib/kpi"
 // one with classic buckets.
 func KPIMetrics() []string {
 	var out []string
+	for _, d := range kpi.MachineSums() {
+		out = append(out, string(d.Name))
+	}
 	for _, name := range []kpi.Name{
 		kpi.SeriesMin, kpi.SeriesMax, kpi.SeriesMean, kpi.SeriesLast, kpi.SeriesSamples,
-		kpi.CalendarSeconds, kpi.PlannedSeconds, kpi.BusySeconds, kpi.ProductionSeconds, kpi.IdleSeconds, kpi.SetupSeconds,
-		kpi.DownSeconds, kpi.UnknownSeconds, kpi.Failures, kpi.Produced, kpi.Good, kpi.IdealSeconds,
 		kpi.Events, kpi.BadQualityEvents, kpi.DuplicateEvents, kpi.LateEvents, kpi.EarlyEvents, kpi.RefusedEvents,
 		kpi.UnverifiedEvents, kpi.CrowdedEvents, kpi.IngestLag, kpi.Freshness, kpi.GapSeconds, kpi.GatewayDevices, kpi.GatewaySeries,
 	} {

@@ -46,6 +46,7 @@ const (
 	green  = "green"
 	yellow = "orange"
 	red    = "red"
+	purple = "purple" // more than can be
 )
 
 func step(color string, from float64) dashboard.Threshold {
@@ -62,6 +63,12 @@ func falling(bad, warn float64) []dashboard.Threshold {
 	return []dashboard.Threshold{{Color: red}, step(yellow, bad), step(green, warn)}
 }
 
+// share are the thresholds of a share that is bad when it is low; more than 1 shows an error
+// in the configuration or in a counter.
+func share(bad, warn float64) []dashboard.Threshold {
+	return append(falling(bad, warn), step(purple, 1.000001))
+}
+
 func datasource() common.DataSourceRef {
 	return common.DataSourceRef{Type: new("prometheus"), Uid: new("${datasource}")}
 }
@@ -75,6 +82,7 @@ type settings[B any] interface {
 	Span(uint32) B
 	Unit(string) B
 	Decimals(float64) B
+	NoValue(string) B
 	Min(float64) B
 	Max(float64) B
 	Thresholds(cog.Builder[dashboard.ThresholdsConfig]) B
@@ -87,7 +95,7 @@ func (p panel) builder() cog.Builder[dashboard.Panel] {
 	switch p.kind {
 	case number:
 		return apply(stat.NewPanelBuilder(), p, 5).ReduceOptions(latest()).
-			GraphMode(common.BigValueGraphModeArea).ColorMode(common.BigValueColorModeValue)
+			GraphMode(common.BigValueGraphModeNone).ColorMode(common.BigValueColorModeValue)
 	case bars:
 		return apply(bargauge.NewPanelBuilder(), p, 8).ReduceOptions(latest()).
 			Orientation(common.VizOrientationHorizontal).DisplayMode(common.BarGaugeDisplayModeGradient)
@@ -121,7 +129,8 @@ func latest() cog.Builder[common.ReduceDataOptions] {
 }
 
 func apply[B settings[B]](b B, p panel, height uint32) B {
-	b = b.Title(p.title).Description(p.help).Datasource(datasource()).Height(height).Span(p.width).Unit(p.unit).Decimals(p.decimals)
+	b = b.Title(p.title).Description(p.help).Datasource(datasource()).Height(height).Span(p.width).Unit(p.unit).Decimals(p.decimals).
+		NoValue("no data")
 	if p.min != nil {
 		b = b.Min(*p.min)
 	}
@@ -143,9 +152,9 @@ func apply[B settings[B]](b B, p panel, height uint32) B {
 		switch p.kind {
 		case rows:
 			target = target.Instant().Format(prometheus.PromQueryFormatTable)
-		case bars:
+		case bars, number: // a range would show a value of before where there is none now
 			target = target.Instant()
-		case lines, stacked, number:
+		case lines, stacked:
 			target = target.Range()
 		}
 		b = b.WithTarget(target)

@@ -3,6 +3,8 @@ package grafana
 import (
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+
+	"github.com/insighthub/insighthub/lib/kpi"
 )
 
 const (
@@ -18,6 +20,19 @@ const (
 		"&var-gateway=${__data.fields.gateway}&var-machine=${__data.fields.device}&${__url_time_range}"
 )
 
+// ratioPanel shows a KPI that is a share.
+func ratioPanel(name string, q query, steps []dashboard.Threshold) panel {
+	p := panel{
+		kind: number, unit: percent, decimals: 1, width: 4, min: new(0.0), max: new(1.0), steps: steps, queries: []query{q},
+	}
+	for _, d := range kpi.Definitions() {
+		if d.Name == name {
+			p.title, p.help = d.Title, d.Help
+		}
+	}
+	return p
+}
+
 func fleetOverview() spec {
 	const (
 		bySite    = `{level="site", site=~"$site"}`
@@ -25,13 +40,10 @@ func fleetOverview() spec {
 		byMachine = `{level="device", site=~"$site", gateway=~"$gateway"}`
 		window    = `{site=~"$site", gateway=~"$gateway"}`
 	)
-	ratio := func(title, name, help string, steps []dashboard.Threshold) panel {
-		return panel{
-			kind: number, title: title, help: help, unit: percent, decimals: 1, width: 4, min: new(0.0), max: new(1.0), steps: steps,
-			queries: []query{{"insighthub:" + name + ":ratio5m" + bySite, "{{site}}"}},
-		}
+	ratio := func(name string, steps []dashboard.Threshold) panel {
+		return ratioPanel(name, query{"insighthub:" + name + ":ratio5m" + bySite, "{{site}}"}, steps)
 	}
-	oee := falling(0.4, 0.65)
+	oee := share(0.4, 0.65)
 	return spec{
 		uid: "insighthub-fleet", folder: "plant", title: "Fleet overview",
 		help: "Production of each site, and the machines that need attention. Ratios are of the last five minutes, computed " +
@@ -39,11 +51,11 @@ func fleetOverview() spec {
 		variables: []cog.Builder[dashboard.VariableModel]{source(), site(), gateway()},
 		sections: []section{
 			{"Sites", []panel{
-				ratio("OEE", "oee", "Availability × performance × quality (ISO 22400-2).", oee),
-				ratio("Availability", "availability", "Actual production time / planned busy time.", falling(0.6, 0.8)),
-				ratio("Performance", "performance", "Planned runtime per item × produced / actual production time.", falling(0.6, 0.8)),
-				ratio("Quality", "quality", "Good / produced.", falling(0.95, 0.98)),
-				ratio("TEEP", "teep", "As OEE, relative to calendar time.", falling(0.2, 0.4)),
+				ratio(kpi.OEE, oee),
+				ratio(kpi.Availability, share(0.6, 0.8)),
+				ratio(kpi.Performance, share(0.6, 0.8)),
+				ratio(kpi.Quality, share(0.95, 0.98)),
+				ratio(kpi.TEEP, share(0.2, 0.4)),
 				{
 					kind: number, title: "Throughput", unit: "short", decimals: 0, width: 4,
 					help:    "Items per hour, all machines together.",
@@ -52,7 +64,7 @@ func fleetOverview() spec {
 			}},
 			{"Over time", []panel{
 				{
-					kind: lines, title: "OEE by gateway", unit: percent, decimals: 1, width: 12, min: new(0.0), max: new(1.0), steps: oee,
+					kind: lines, title: "OEE by gateway", unit: percent, decimals: 1, width: 12, min: new(0.0), steps: oee,
 					help:    "From the summed times and counts of its machines.",
 					queries: []query{{"insighthub:oee:ratio5m" + byGateway, "{{site}} {{gateway}}"}},
 				},
@@ -129,11 +141,8 @@ func machineDetail() spec {
 		this   = "{" + labels + "}"
 		ratio  = `{level="device", ` + labels + "}"
 	)
-	one := func(title, name, help string, steps []dashboard.Threshold) panel {
-		return panel{
-			kind: number, title: title, help: help, unit: percent, decimals: 1, width: 4, min: new(0.0), max: new(1.0), steps: steps,
-			queries: []query{{"insighthub:" + name + ":ratio5m" + ratio, "{{site}} {{gateway}} {{device}}"}},
-		}
+	one := func(name string, steps []dashboard.Threshold) panel {
+		return ratioPanel(name, query{"insighthub:" + name + ":ratio5m" + ratio, "{{site}} {{gateway}} {{device}}"}, steps)
 	}
 	signal := func(title, metric, unit string) panel {
 		series := `{` + labels + `, metric="` + metric + `"}`
@@ -152,12 +161,12 @@ func machineDetail() spec {
 		variables: []cog.Builder[dashboard.VariableModel]{source(), site(), gateway(), machine()},
 		sections: []section{
 			{"OEE", []panel{
-				one("OEE", "oee", "Availability × performance × quality (ISO 22400-2).", falling(0.4, 0.65)),
-				one("Availability", "availability", "Actual production time / planned busy time.", falling(0.6, 0.8)),
-				one("Performance", "performance", "Planned runtime per item × produced / actual production time.", falling(0.6, 0.8)),
-				one("Quality", "quality", "Good / produced.", falling(0.95, 0.98)),
-				one("TEEP", "teep", "As OEE, relative to calendar time.", falling(0.2, 0.4)),
-				one("Scrap", "scrap", "(Produced - good) / produced.", rising(0.02, 0.05)),
+				one(kpi.OEE, share(0.4, 0.65)),
+				one(kpi.Availability, share(0.6, 0.8)),
+				one(kpi.Performance, share(0.6, 0.8)),
+				one(kpi.Quality, share(0.95, 0.98)),
+				one(kpi.TEEP, share(0.2, 0.4)),
+				one(kpi.Scrap, rising(0.02, 0.05)),
 				{
 					kind: lines, title: "OEE and its factors", unit: percent, decimals: 1, width: 12, min: new(0.0),
 					help: "The factor that drops together with OEE is the cause.",
@@ -173,10 +182,14 @@ func machineDetail() spec {
 					help: "How the planned busy time of five minutes was spent: good items and scrap at the ideal cycle time, " +
 						"reduced speed and short stops (slow), and no production.",
 					queries: []query{
-						{"insighthub:ideal_seconds:sum5m" + ratio + " * insighthub:quality:ratio5m" + ratio, "good"},
-						{"insighthub:ideal_seconds:sum5m" + ratio + " * insighthub:scrap:ratio5m" + ratio, "scrap"},
+						{"insighthub:quality_good_ideal_seconds:sum5m" + ratio, "good"},
 						{
-							"clamp_min(insighthub:production_seconds:sum5m" + ratio + " - insighthub:ideal_seconds:sum5m" + ratio + ", 0)",
+							"insighthub:quality_ideal_seconds:sum5m" + ratio + " - insighthub:quality_good_ideal_seconds:sum5m" + ratio,
+							"scrap",
+						},
+						{
+							"clamp_min(insighthub:performance_production_seconds:sum5m" + ratio +
+								" - insighthub:ideal_seconds:sum5m" + ratio + ", 0)",
 							"slow",
 						},
 						{"insighthub:busy_seconds:sum5m" + ratio + " - insighthub:production_seconds:sum5m" + ratio, "not running"},

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/insighthub/insighthub/cdk/grafana"
 )
 
@@ -43,6 +45,19 @@ func files(t *testing.T, pattern string) []string {
 		t.Fatalf("no %s (%v)", pattern, err)
 	}
 	return found
+}
+
+// TestProductionRulesAreAsDefined compares the file with the definitions of the KPIs.
+func TestProductionRulesAreAsDefined(t *testing.T) {
+	const path = "rules/production.yaml"
+	if *update {
+		if err := os.WriteFile(path, []byte(grafana.ProductionRules()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(grafana.ProductionRules(), read(t, path)); diff != "" {
+		t.Errorf("%s is not as defined (go test ./cdk/grafana -update writes it): %s", path, diff)
+	}
 }
 
 func TestCheckRules(t *testing.T) {

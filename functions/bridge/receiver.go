@@ -14,6 +14,7 @@ import (
 type receiver struct {
 	client metrics.Writer
 	series []remotewrite.Series // memory for the next write
+	sums   map[kpi.Name]string  // help of the machines' sums
 }
 
 var _ bridge.Receiver = (*receiver)(nil)
@@ -23,8 +24,11 @@ func (r *receiver) Write(ctx context.Context, samples []kpi.Sample) (bridge.Writ
 		r.series = append(r.series, remotewrite.Series{})
 	}
 	series := r.series[:len(samples)]
+	if r.sums == nil {
+		r.sums = helpOfSums()
+	}
 	for i := range samples {
-		fill(&series[i], &samples[i])
+		fill(&series[i], &samples[i], r.sums)
 	}
 	result, err := r.client.Write(ctx, series)
 	out := bridge.Written{Samples: result.Samples + result.Histograms, Requests: result.Requests}
@@ -37,7 +41,7 @@ func (r *receiver) Write(ctx context.Context, samples []kpi.Sample) (bridge.Writ
 }
 
 // fill sets a series to a sample, and reuses the series' memory.
-func fill(s *remotewrite.Series, sample *kpi.Sample) {
+func fill(s *remotewrite.Series, sample *kpi.Sample, sums map[kpi.Name]string) {
 	s.Labels = append(s.Labels[:0],
 		remotewrite.Label{Name: remotewrite.NameLabel, Value: string(sample.Name)},
 		remotewrite.Label{Name: "device", Value: string(sample.Device)},
@@ -47,7 +51,7 @@ func fill(s *remotewrite.Series, sample *kpi.Sample) {
 		remotewrite.Label{Name: "site", Value: string(sample.Site)},
 	)
 	at := int64(sample.Time / 1000)
-	s.Samples, s.Histograms, s.Metadata = s.Samples[:0], s.Histograms[:0], metadata(sample.Name)
+	s.Samples, s.Histograms, s.Metadata = s.Samples[:0], s.Histograms[:0], metadata(sample.Name, sums)
 	if sample.Lags != nil {
 		s.Histograms = append(s.Histograms, histogram(sample.Lags, at))
 		return
@@ -85,8 +89,11 @@ func histogram(lags *kpi.Lags, at int64) remotewrite.Histogram {
 }
 
 // metadata returns the metadata of a KPI; all are gauges of one window.
-func metadata(name kpi.Name) remotewrite.Metadata {
+func metadata(name kpi.Name, sums map[kpi.Name]string) remotewrite.Metadata {
 	m := remotewrite.Metadata{Type: remotewrite.Gauge, Help: help(name)}
+	if m.Help == "" {
+		m.Help = sums[name]
+	}
 	if strings.HasSuffix(string(name), "_seconds") {
 		m.Unit = "seconds"
 	}
@@ -96,8 +103,17 @@ func metadata(name kpi.Name) remotewrite.Metadata {
 	return m
 }
 
+// helpOfSums returns the help of the machines' sums, from their definitions.
+func helpOfSums() map[kpi.Name]string {
+	out := make(map[kpi.Name]string)
+	for _, d := range kpi.MachineSums() {
+		out[d.Name] = strings.ToUpper(d.Is[:1]) + d.Is[1:] + " (ISO 22400-2)."
+	}
+	return out
+}
+
 func help(name kpi.Name) string {
-	switch name {
+	switch name { //nolint:exhaustive // the others are sums of machines
 	case kpi.SeriesMin:
 		return "Least value of the series in the window."
 	case kpi.SeriesMax:
@@ -108,30 +124,6 @@ func help(name kpi.Name) string {
 		return "Last value of the series in the window, by event time."
 	case kpi.SeriesSamples:
 		return "Usable readings of the series in the window."
-	case kpi.CalendarSeconds:
-		return "All time of the window."
-	case kpi.PlannedSeconds:
-		return "Time of the window that the calendar plans."
-	case kpi.BusySeconds:
-		return "Planned busy time (PBT, ISO 22400-2)."
-	case kpi.ProductionSeconds:
-		return "Actual production time (APT, ISO 22400-2)."
-	case kpi.IdleSeconds:
-		return "Actual delay time (ADET, ISO 22400-2)."
-	case kpi.SetupSeconds:
-		return "Actual setup time (AUST, ISO 22400-2)."
-	case kpi.DownSeconds:
-		return "Actual down time (ADOT, ISO 22400-2), by reason."
-	case kpi.UnknownSeconds:
-		return "Planned time in which the state is unknown."
-	case kpi.Failures:
-		return "Changes to down."
-	case kpi.Produced:
-		return "Items produced (PQ, ISO 22400-2)."
-	case kpi.Good:
-		return "Good items produced (GQ, ISO 22400-2)."
-	case kpi.IdealSeconds:
-		return "Planned runtime per item times the items produced (PRI x PQ, ISO 22400-2)."
 	case kpi.Events:
 		return "Events of the window, each once."
 	case kpi.BadQualityEvents:

@@ -46,16 +46,22 @@ type downtimeDocument struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// kpiDocument has the ratios and the sums that they are computed from. An undefined
-// ratio, such as the quality of no items, is null.
+// kpiDocument has the KPIs of kpi.Definitions and the sums that they are computed from.
+// One that is not defined, such as the quality of no items, and a sum that no machine
+// reported, are null.
 type kpiDocument struct {
 	Site    telemetry.SiteID     `json:"site"`
 	Gateway telemetry.GatewayID  `json:"gateway,omitempty"`
 	Device  telemetry.DeviceName `json:"device,omitempty"`
 	From    telemetry.Micros     `json:"from"`
 	To      telemetry.Micros     `json:"to"`
-	// Windows counts the windows that machines reported in the range.
-	Windows int64 `json:"windows"`
+	// Windows counts the windows that machines reported in the range, Machines the
+	// machines, and MachinesIn those that take part in a KPI.
+	Windows    int64              `json:"windows"`
+	Machines   int64              `json:"machines"`
+	MachinesIn machinesInDocument `json:"machines_in"`
+	// Flags names the KPIs that are more than they can be.
+	Flags []string `json:"flags"`
 
 	Availability number `json:"availability"`
 	Performance  number `json:"performance"`
@@ -67,34 +73,80 @@ type kpiDocument struct {
 	MTBF         number `json:"mtbf_seconds"`
 	MTTR         number `json:"mttr_seconds"`
 
-	Calendar   float64            `json:"calendar_seconds"`
-	Planned    float64            `json:"planned_seconds"`
-	Busy       float64            `json:"busy_seconds"`
-	Production float64            `json:"production_seconds"`
-	Idle       float64            `json:"idle_seconds"`
-	Setup      float64            `json:"setup_seconds"`
-	Down       float64            `json:"down_seconds"`
-	Unknown    float64            `json:"unknown_seconds"`
-	Ideal      float64            `json:"ideal_seconds"`
-	Produced   float64            `json:"produced"`
-	Good       float64            `json:"good"`
-	Failures   uint64             `json:"failures"`
-	Downtime   []downtimeDocument `json:"downtime"`
+	Clock                 number             `json:"clock_seconds"`
+	Calendar              number             `json:"calendar_seconds"`
+	OEECalendar           number             `json:"oee_calendar_seconds"`
+	Unreported            number             `json:"unreported_seconds"`
+	Planned               number             `json:"planned_seconds"`
+	Busy                  number             `json:"busy_seconds"`
+	Production            number             `json:"production_seconds"`
+	Idle                  number             `json:"idle_seconds"`
+	Setup                 number             `json:"setup_seconds"`
+	Down                  number             `json:"down_seconds"`
+	Unknown               number             `json:"unknown_seconds"`
+	Failures              number             `json:"failures"`
+	Produced              number             `json:"produced"`
+	Good                  number             `json:"good"`
+	Ideal                 number             `json:"ideal_seconds"`
+	PerformanceProduction number             `json:"performance_production_seconds"`
+	QualityProduced       number             `json:"quality_produced"`
+	QualityGood           number             `json:"quality_good"`
+	QualityIdeal          number             `json:"quality_ideal_seconds"`
+	QualityGoodIdeal      number             `json:"quality_good_ideal_seconds"`
+	OEEGoodIdeal          number             `json:"oee_good_ideal_seconds"`
+	OEEBusy               number             `json:"oee_busy_seconds"`
+	Downtime              []downtimeDocument `json:"downtime"`
 }
 
-func kpiDocumentOf(s readings.Selection, r kpi.Totals) kpiDocument {
-	d := kpiDocument{
-		Site: s.Site, Gateway: s.Gateway, Device: s.Device, From: s.Range.From, To: s.Range.To, Windows: r.Windows,
-		Availability: number(r.Availability()), Performance: number(r.Performance()), Quality: number(r.Quality()),
-		OEE: number(r.OEE()), TEEP: number(r.TEEP()), Scrap: number(r.Scrap()), Throughput: number(r.Throughput()),
-		MTBF: secondsOrNull(r.MTBF()), MTTR: secondsOrNull(r.MTTR()),
-		Calendar: r.Calendar.Seconds(), Planned: r.Planned.Seconds(), Busy: r.Busy.Seconds(), Production: r.Production.Seconds(),
-		Idle: r.Idle.Seconds(), Setup: r.Setup.Seconds(), Down: r.Down.Seconds(), Unknown: r.Unknown.Seconds(),
-		Ideal: r.IdealSeconds, Produced: r.Produced, Good: r.Good, Failures: r.Failures,
-		Downtime: []downtimeDocument{},
+type machinesInDocument struct {
+	Availability int64 `json:"availability"`
+	Performance  int64 `json:"performance"`
+	Quality      int64 `json:"quality"`
+	OEE          int64 `json:"oee"`
+}
+
+// kpiDocumentOf returns the document of the sums of a selection, whose range is clock long
+// until now.
+func kpiDocumentOf(s readings.Selection, t kpi.Totals, clock time.Duration) kpiDocument {
+	t = t.WithClock(clock)
+	sum := func(name kpi.Name) number {
+		if v, ok := t.Sums[name]; ok {
+			return number(v)
+		}
+		return number(math.NaN())
 	}
-	for reason, length := range r.Downtime {
-		d.Downtime = append(d.Downtime, downtimeDocument{reason, length.Seconds()})
+	d := kpiDocument{
+		Site: s.Site, Gateway: s.Gateway, Device: s.Device, From: s.Range.From, To: s.Range.To,
+		Windows: t.Windows, Machines: t.Machines[kpi.CalendarSeconds], Flags: []string{},
+		MachinesIn: machinesInDocument{
+			Availability: t.Machines[kpi.BusySeconds], Performance: t.Machines[kpi.PerformanceProductionSeconds],
+			Quality: t.Machines[kpi.QualityProduced], OEE: t.Machines[kpi.OEEBusySeconds],
+		},
+		Clock: sum(kpi.ClockSeconds), Calendar: sum(kpi.AllCalendarSeconds), OEECalendar: sum(kpi.OEECalendarSeconds),
+		Unreported: sum(kpi.UnreportedSeconds), Planned: sum(kpi.PlannedSeconds), Busy: sum(kpi.BusySeconds),
+		Production: sum(kpi.ProductionSeconds), Idle: sum(kpi.IdleSeconds), Setup: sum(kpi.SetupSeconds),
+		Down: sum(kpi.DownSeconds), Unknown: sum(kpi.UnknownSeconds), Failures: sum(kpi.Failures),
+		Produced: sum(kpi.Produced), Good: sum(kpi.Good), Ideal: sum(kpi.IdealSeconds),
+		PerformanceProduction: sum(kpi.PerformanceProductionSeconds),
+		QualityProduced:       sum(kpi.QualityProduced), QualityGood: sum(kpi.QualityGood),
+		QualityIdeal: sum(kpi.QualityIdealSeconds), QualityGoodIdeal: sum(kpi.QualityGoodIdealSeconds),
+		OEEGoodIdeal: sum(kpi.OEEGoodIdealSeconds), OEEBusy: sum(kpi.OEEBusySeconds),
+	}
+	for _, is := range kpi.Definitions() {
+		v, ok := is.Of(t, s.Device == "")
+		if !ok {
+			v = math.NaN()
+		}
+		*d.member(is.Name) = number(v)
+		if is.Above(v) {
+			d.Flags = append(d.Flags, is.Name+"_above_1")
+		}
+	}
+	if t.Downtime != nil {
+		d.Downtime = []downtimeDocument{}
+	}
+	for reason, length := range t.Downtime {
+		d.Downtime = append(d.Downtime, downtimeDocument{reason, length})
 	}
 	slices.SortFunc(d.Downtime, func(a, b downtimeDocument) int {
 		return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(a.Reason, b.Reason))
@@ -102,11 +154,12 @@ func kpiDocumentOf(s readings.Selection, r kpi.Totals) kpiDocument {
 	return d
 }
 
-func secondsOrNull(d time.Duration, ok bool) number {
-	if !ok {
-		return number(math.NaN())
-	}
-	return number(d.Seconds())
+// member returns the field of a KPI.
+func (d *kpiDocument) member(name string) *number {
+	return map[string]*number{
+		kpi.Availability: &d.Availability, kpi.Performance: &d.Performance, kpi.Quality: &d.Quality, kpi.OEE: &d.OEE,
+		kpi.TEEP: &d.TEEP, kpi.Scrap: &d.Scrap, kpi.Throughput: &d.Throughput, kpi.MTBF: &d.MTBF, kpi.MTTR: &d.MTTR,
+	}[name]
 }
 
 func (h *Handler) getKPIs(c *call) error {
@@ -131,5 +184,7 @@ func (h *Handler) getKPIs(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.respondUncached(http.StatusOK, kpiDocumentOf(s, totals))
+	// The time that is still to come is no calendar time yet.
+	clock := time.Duration(min(s.Range.To, telemetry.MicrosOf(c.now))-s.Range.From) * time.Microsecond
+	return c.respondUncached(http.StatusOK, kpiDocumentOf(s, totals, clock))
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/kpi"
@@ -124,7 +125,9 @@ func (m *Machines) set(rules []Rule) error {
 		if i := m.find(&r); i >= 0 {
 			c.machine = m.rules[i].machine
 		} else if r.Config.StateMetric != "" || r.Config.CountMetric != "" || r.Config.GoodMetric != "" {
-			machine, err := kpi.NewMachine(r.Config)
+			config := r.Config
+			config.Own = !strings.Contains(r.Gateway+r.Device, "*")
+			machine, err := kpi.NewMachine(config)
 			if err != nil {
 				invalid = append(invalid, fmt.Errorf("gateway %q, device %q: %w", r.Gateway, r.Device, err))
 				continue

@@ -156,27 +156,8 @@ func (c *closer) machine(d *device, m *machineWindow) {
 	}
 	sums := m.integrate(d.machine, &d.carry, c.shard.window)
 	d.carry.update(m)
-	c.put(CalendarSeconds, seconds(micros(sums.Calendar)))
-	c.put(PlannedSeconds, seconds(micros(sums.Planned)))
-	if d.machine.state != "" {
-		c.put(BusySeconds, seconds(micros(sums.Busy)))
-		c.put(ProductionSeconds, seconds(micros(sums.Production)))
-		c.put(IdleSeconds, seconds(micros(sums.Idle)))
-		c.put(SetupSeconds, seconds(micros(sums.Setup)))
-		for i, reason := range d.machine.reasons {
-			c.sample.Reason = reason
-			c.put(DownSeconds, seconds(m.down[i]))
-		}
-		c.sample.Reason = ""
-		c.put(UnknownSeconds, seconds(micros(sums.Unknown)))
-		c.put(Failures, float64(sums.Failures))
-	}
-	if d.machine.count != "" {
-		c.put(Produced, sums.Produced)
-		c.put(IdealSeconds, sums.IdealSeconds)
-	}
-	if d.machine.good != "" {
-		c.put(Good, sums.Good)
+	if n := d.machine.needs(d.carry.has); d.machine.isMachine(n) {
+		c.sums(d.machine, n, &sums, m)
 	}
 }
 

@@ -61,7 +61,9 @@ func (m *machineWindow) integrate(machine *Machine, c *carry, window telemetry.M
 		Good:       m.increase(machine, m.goods, c.good, c.has&hasGood != 0),
 	}
 	sums.Busy = sums.Production + sums.Idle + sums.Setup + sums.Down
-	sums.IdealSeconds = float64(machine.ideal/time.Microsecond) * sums.Produced / 1e6
+	if machine.assumeGood {
+		sums.Good = sums.Produced
+	}
 	return sums
 }
 

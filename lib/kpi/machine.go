@@ -59,6 +59,12 @@ type MachineConfig struct {
 	// StaleLimit is the silence after which the state is unknown: default 60 s.
 	// A value less than the window counts as the window.
 	StaleLimit time.Duration
+	// AssumeGood says that every produced item is good; without GoodMetric.
+	AssumeGood bool
+	// Own says that the device is configured by its name, so it is a machine whatever it
+	// reports. One that a rule for many devices matches is a machine once it has reported
+	// its state or a counter.
+	Own bool
 }
 
 // Machine is a validated MachineConfig. It is immutable, so it may be shared.
@@ -69,6 +75,7 @@ type Machine struct {
 	ideal              time.Duration
 	shifts             []shift
 	stale              telemetry.Micros
+	assumeGood, own    bool
 }
 
 type meaning struct {
@@ -104,6 +111,7 @@ func NewMachine(c MachineConfig) (*Machine, error) {
 	m := &Machine{
 		state: c.StateMetric, count: c.CountMetric, good: c.GoodMetric, ideal: c.IdealCycle,
 		stale: micros(c.StaleLimit), states: make(map[int]meaning, len(c.States)),
+		assumeGood: c.AssumeGood, own: c.Own,
 	}
 	for _, code := range slices.Sorted(maps.Keys(c.States)) {
 		s := c.States[code]

@@ -2,7 +2,6 @@ package kpi
 
 import (
 	"errors"
-	"math"
 	"testing"
 	"time"
 
@@ -133,37 +132,5 @@ func TestInvalidConfigurationIsRejected(t *testing.T) {
 	}
 	if _, err := NewShard(Config{Window: time.Microsecond, Lateness: -1}); !errors.Is(err, telemetry.ErrInvalid) {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestRatiosComeFromSums(t *testing.T) {
-	a := Sums{
-		Calendar: 10 * time.Hour, Planned: 8 * time.Hour, Busy: 8 * time.Hour, Production: 6 * time.Hour, Down: 2 * time.Hour,
-		Produced: 500, Good: 450, IdealSeconds: 500 * 36, Failures: 4,
-	}
-	for name, c := range map[string]struct{ got, want float64 }{
-		"availability": {a.Availability(), 0.75},
-		"performance":  {a.Performance(), 5. / 6},
-		"quality":      {a.Quality(), 0.9},
-		"OEE":          {a.OEE(), 0.75 * 5 / 6 * 0.9},
-		"TEEP":         {a.TEEP(), 4.5 / 10},
-		"scrap":        {a.Scrap(), 0.1},
-		"throughput":   {a.Throughput(), 50},
-	} {
-		if math.Abs(c.got-c.want) > 1e-12 {
-			t.Errorf("%s: got %v, want %v", name, c.got, c.want)
-		}
-	}
-	mtbf, _ := a.MTBF()
-	mttr, _ := a.MTTR()
-	if mtbf != 90*time.Minute || mttr != 30*time.Minute {
-		t.Errorf("got MTBF %s and MTTR %s, want 1h30m and 30m", mtbf, mttr)
-	}
-	idle := Sums{Calendar: time.Hour, Planned: time.Hour, Busy: time.Hour, Idle: time.Hour}
-	if _, ok := idle.MTBF(); ok {
-		t.Error("without failures: got an MTBF, want none")
-	}
-	if idle.OEE() != 0 || !math.IsNaN(idle.Quality()) || !math.IsNaN(idle.Performance()) {
-		t.Errorf("idle machine: got OEE %v, quality %v, performance %v; want 0, NaN, NaN", idle.OEE(), idle.Quality(), idle.Performance())
 	}
 }

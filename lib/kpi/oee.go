@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Sums are the times and counts of a machine in a window, or the sums over many machines
-// and windows. Every ratio is computed from sums, never from other ratios.
+// Sums are the times and counts of a machine in a window, in planned time except Calendar.
 type Sums struct {
 	// Calendar is all time, Planned the time in shifts.
 	Calendar, Planned time.Duration
@@ -19,59 +18,82 @@ type Sums struct {
 	Idle, Setup, Down time.Duration
 	// Unknown is the planned time in unknown states.
 	Unknown time.Duration
-	// IdealSeconds is the planned runtime per item (PRI) times Produced.
-	IdealSeconds float64
 	// Produced and Good are the produced and the good quantity (PQ, GQ).
 	Produced, Good float64
 	// Failures is the number of transitions to down (failure events, FE).
 	Failures uint64
 }
 
-// Availability is APT / PBT (ISO 22400-2, Availability); NaN without busy time.
-func (s Sums) Availability() float64 { return s.Production.Seconds() / s.Busy.Seconds() }
-
-// Performance is PRI × PQ / APT (ISO 22400-2, Effectiveness); NaN without production
-// time. It exceeds 1 if the configured ideal cycle is too long.
-func (s Sums) Performance() float64 { return s.IdealSeconds / s.Production.Seconds() }
-
-// Quality is GQ / PQ (ISO 22400-2, Quality ratio); NaN without produced items.
-func (s Sums) Quality() float64 { return s.Good / s.Produced }
-
-// OEE is Availability × Effectiveness × Quality ratio (ISO 22400-2, OEE index),
-// simplified to the ideal time of the good items divided by the busy time, so that it is
-// 0, not NaN, for a busy machine that produced nothing.
-func (s Sums) OEE() float64 { return s.idealGood() / s.Busy.Seconds() }
-
-// TEEP is the total effective equipment performance: as OEE, relative to calendar time.
-func (s Sums) TEEP() float64 { return s.idealGood() / s.Calendar.Seconds() }
-
-// idealGood returns the seconds that the good items would have taken at the ideal cycle.
-func (s Sums) idealGood() float64 {
-	if s.Produced == 0 {
-		return 0
+// needs returns what the machine reports or has, given what it has reported until now.
+func (m *Machine) needs(reported carried) Needs {
+	var n Needs
+	if m.state != "" && reported&hasState != 0 {
+		n |= NeedState
 	}
-	return s.IdealSeconds * s.Good / s.Produced
+	if m.count != "" && reported&hasCount != 0 {
+		n |= NeedCount
+	}
+	if m.good != "" && reported&hasGood != 0 || m.assumeGood && n&NeedCount != 0 {
+		n |= NeedGood
+	}
+	if m.ideal > 0 {
+		n |= NeedIdealCycle
+	}
+	return n
 }
 
-// Scrap is the share of produced items that are not good (ISO 22400-2, Scrap ratio, with
-// every item that is not good as scrap); NaN without produced items.
-func (s Sums) Scrap() float64 { return (s.Produced - s.Good) / s.Produced }
+// isMachine reports whether a device with this configuration is a machine, given what it
+// reports: one that is configured by its name always is, any other by a state or counter.
+func (m *Machine) isMachine(n Needs) bool { return m.own || n&(NeedState|NeedCount|NeedGood) != 0 }
 
-// Throughput is items per hour of calendar time (ISO 22400-2, Throughput rate, there per
-// order execution time).
-func (s Sums) Throughput() float64 { return s.Produced / s.Calendar.Hours() }
-
-// MTBF is the production time per failure (ISO 22400-2, Mean operating time between
-// failures). ok is false without failures.
-func (s Sums) MTBF() (mean time.Duration, ok bool) { return perFailure(s.Production, s.Failures) }
-
-// MTTR is the down time per failure (ISO 22400-2, Mean time to restoration). ok is false
-// without failures.
-func (s Sums) MTTR() (mean time.Duration, ok bool) { return perFailure(s.Down, s.Failures) }
-
-func perFailure(d time.Duration, failures uint64) (time.Duration, bool) {
-	if failures == 0 || failures > math.MaxInt64 {
-		return 0, false
+// sums emits the sums of a machine's window for which it reports what they need.
+func (c *closer) sums(machine *Machine, n Needs, s *Sums, m *machineWindow) {
+	for i := range c.shard.machineSums {
+		d := &c.shard.machineSums[i]
+		switch {
+		case n&d.Needs != d.Needs:
+		case d.Name == DownSeconds:
+			for i, reason := range machine.reasons {
+				c.sample.Reason = reason
+				c.put(DownSeconds, seconds(m.down[i]))
+			}
+			c.sample.Reason = ""
+			if len(machine.reasons) == 0 { // never down, which is not the same as unknown
+				c.put(DownSeconds, 0)
+			}
+		default:
+			c.put(d.Name, s.of(d.Name, machine.ideal))
+		}
 	}
-	return d / time.Duration(failures), true
+}
+
+// of returns the sum of that name.
+func (s *Sums) of(name Name, ideal time.Duration) float64 {
+	switch name { //nolint:exhaustive // those of machines
+	case CalendarSeconds:
+		return seconds(micros(s.Calendar))
+	case PlannedSeconds:
+		return seconds(micros(s.Planned))
+	case BusySeconds, OEEBusySeconds:
+		return seconds(micros(s.Busy))
+	case ProductionSeconds, PerformanceProductionSeconds:
+		return seconds(micros(s.Production))
+	case IdleSeconds:
+		return seconds(micros(s.Idle))
+	case SetupSeconds:
+		return seconds(micros(s.Setup))
+	case UnknownSeconds:
+		return seconds(micros(s.Unknown))
+	case Failures:
+		return float64(s.Failures)
+	case Produced, QualityProduced:
+		return s.Produced
+	case Good, QualityGood:
+		return s.Good
+	case IdealSeconds, QualityIdealSeconds:
+		return float64(ideal/time.Microsecond) * s.Produced / 1e6
+	case QualityGoodIdealSeconds, OEEGoodIdealSeconds:
+		return float64(ideal/time.Microsecond) * s.Good / 1e6
+	}
+	return math.NaN() // MachineSums has a name that is missing here; a test finds it
 }

@@ -287,26 +287,57 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 			alive, state, count, good = none, nil, nil, nil
 			continue
 		}
-		set := func(f Name, reason string, v float64) { o.out[key{f, g, d, "", reason, end}] = v }
-		busy := production + idle + setup
-		for _, s := range c.States {
-			if s.Element == Down {
-				set(DownSeconds, s.Reason, float64(down[s.Reason])/1e6)
-			}
+		if c.AssumeGood {
+			goods, good = produced, count
 		}
+		// What the machine reports decides which sums there are.
+		if !c.Own && state == nil && count == nil && good == nil {
+			continue
+		}
+		set := func(f Name, v float64) { o.out[key{name: f, gateway: g, device: d, end: end}] = v }
+		timed := func(f Name, v telemetry.Micros) { set(f, float64(v)/1e6) }
+		busy := production + idle + setup
 		for _, v := range down {
 			busy += v
 		}
-		for f, v := range map[Name]telemetry.Micros{
-			CalendarSeconds: o.window(), PlannedSeconds: planned, BusySeconds: busy,
-			ProductionSeconds: production, IdleSeconds: idle, SetupSeconds: setup, UnknownSeconds: unknown,
-		} {
-			set(f, "", float64(v)/1e6)
+		cycle := float64(c.IdealCycle.Microseconds())
+		timed(CalendarSeconds, o.window())
+		timed(PlannedSeconds, planned)
+		if state != nil {
+			timed(BusySeconds, busy)
+			timed(ProductionSeconds, production)
+			timed(IdleSeconds, idle)
+			timed(SetupSeconds, setup)
+			timed(UnknownSeconds, unknown)
+			set(Failures, failures)
+			for _, s := range c.States {
+				if s.Element == Down {
+					o.out[key{DownSeconds, g, d, "", s.Reason, end}] = float64(down[s.Reason]) / 1e6
+				}
+			}
 		}
-		set(Failures, "", failures)
-		set(Produced, "", produced)
-		set(Good, "", goods)
-		set(IdealSeconds, "", float64(c.IdealCycle.Microseconds())*produced/1e6)
+		if count != nil {
+			set(Produced, produced)
+		}
+		if good != nil {
+			set(Good, goods)
+		}
+		if state != nil && count != nil && cycle > 0 {
+			set(IdealSeconds, cycle*produced/1e6)
+			timed(PerformanceProductionSeconds, production)
+		}
+		if count != nil && good != nil {
+			set(QualityProduced, produced)
+			set(QualityGood, goods)
+			if cycle > 0 {
+				set(QualityIdealSeconds, cycle*produced/1e6)
+				set(QualityGoodIdealSeconds, cycle*goods/1e6)
+			}
+			if state != nil && cycle > 0 {
+				set(OEEGoodIdealSeconds, cycle*goods/1e6)
+				timed(OEEBusySeconds, busy)
+			}
+		}
 	}
 }
 

@@ -50,6 +50,7 @@ func drawFleet(t *rapid.T) fleet {
 			c.Shifts = append(c.Shifts, Shift{at, end})
 			at = end
 		}
+		drawReports(t, &c)
 		m, err := NewMachine(c)
 		if err != nil {
 			t.Fatal(err)
@@ -57,6 +58,25 @@ func drawFleet(t *rapid.T) fleet {
 		f.machines[d], f.checked[d] = c, m
 	}
 	return f
+}
+
+// drawReports draws what the machine is configured to report.
+func drawReports(t *rapid.T, c *MachineConfig) {
+	seldom := func(label string) bool { return rapid.IntRange(0, 4).Draw(t, label) == 0 }
+	c.Own = rapid.Bool().Draw(t, "own")
+	if seldom("no state") {
+		c.StateMetric = ""
+	}
+	if seldom("no count") {
+		c.CountMetric = ""
+	}
+	if seldom("no good") {
+		c.GoodMetric = ""
+		c.AssumeGood = c.CountMetric != "" && rapid.Bool().Draw(t, "assume good")
+	}
+	if seldom("no ideal") {
+		c.IdealCycle = 0
+	}
 }
 
 // drawOffers draws events of a few series in the order in which they arrive.

@@ -16,7 +16,8 @@ const (
 )
 
 // The metrics of a machine and window, with labels site, gateway, device, and reason for
-// DownSeconds. All but CalendarSeconds are of planned time only.
+// DownSeconds. All but CalendarSeconds are of planned time only. MachineSums defines them,
+// and what a machine must report for each; without that there is no sample.
 const (
 	CalendarSeconds   Name = "insighthub_window_calendar_seconds"
 	PlannedSeconds    Name = "insighthub_window_planned_seconds"
@@ -29,7 +30,16 @@ const (
 	Failures          Name = "insighthub_window_failures"
 	Produced          Name = "insighthub_window_produced"
 	Good              Name = "insighthub_window_good"
-	IdealSeconds      Name = "insighthub_window_ideal_seconds"
+
+	// Those of the ratios, each of the machines that take part in it.
+	IdealSeconds                 Name = "insighthub_window_ideal_seconds"
+	PerformanceProductionSeconds Name = "insighthub_window_performance_production_seconds"
+	QualityProduced              Name = "insighthub_window_quality_produced"
+	QualityGood                  Name = "insighthub_window_quality_good"
+	QualityIdealSeconds          Name = "insighthub_window_quality_ideal_seconds"
+	QualityGoodIdealSeconds      Name = "insighthub_window_quality_good_ideal_seconds"
+	OEEGoodIdealSeconds          Name = "insighthub_window_oee_good_ideal_seconds"
+	OEEBusySeconds               Name = "insighthub_window_oee_busy_seconds"
 )
 
 // The metrics of a gateway and window, with labels site, gateway. Events,

@@ -173,10 +173,22 @@ const (
 	allCarried = hasAlive | hasState | hasCount | hasGood
 )
 
-// describe sets the machine and with it the roles of its series.
+// describe sets the machine and with it the roles of its series. What was remembered of a
+// metric is of no use for another one.
 func (d *device) describe(m *Machine) {
 	if d.machine == m {
 		return
+	}
+	if old := d.machine; old != nil {
+		if m == nil || old.state != m.state {
+			d.carry.has &^= hasState
+		}
+		if m == nil || old.count != m.count {
+			d.carry.has &^= hasCount
+		}
+		if m == nil || old.good != m.good {
+			d.carry.has &^= hasGood
+		}
 	}
 	d.machine = m
 	for _, s := range d.series {

@@ -12,6 +12,7 @@ import (
 type Shard struct {
 	config                               Config
 	window, lateness, ahead, forget, gap telemetry.Micros
+	machineSums                          []SumDefinition
 
 	started bool
 	// clock is the greatest arrival so far. Windows that end at or before open accept no
@@ -46,7 +47,7 @@ func NewShard(config Config) (*Shard, error) {
 	return &Shard{
 		config: config,
 		window: micros(config.Window), lateness: micros(config.Lateness), ahead: micros(config.Ahead),
-		forget: micros(config.Forget), gap: micros(config.Gap),
+		forget: micros(config.Forget), gap: micros(config.Gap), machineSums: MachineSums(),
 		byName: make(map[telemetry.GatewayID]*gateway),
 	}, nil
 }

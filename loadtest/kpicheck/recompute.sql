@@ -44,6 +44,15 @@ WITH reading_of AS MATERIALIZED (
 		coalesce(sum(g.growth) FILTER (WHERE metric = 'good_count'), 0) AS good
 	FROM device_window w LEFT JOIN grown g USING (gateway, device, finish)
 	GROUP BY w.gateway, w.device, w.finish
+), reported AS (
+	-- From the window of the first reading of a metric on, the machine reports it; a device that reports none of them is none.
+	SELECT w.gateway, w.device, w.finish, w.finish >= f.state AS state, w.finish >= f.count AS count, w.finish >= f.good AS good
+	FROM device_window w JOIN (
+		SELECT gateway, device, min(finish) FILTER (WHERE metric = 'state') AS state,
+			min(finish) FILTER (WHERE metric = 'cycle_count') AS count, min(finish) FILTER (WHERE metric = 'good_count') AS good
+		FROM usable GROUP BY gateway, device
+	) f USING (gateway, device)
+	WHERE w.finish >= least(f.state, f.count, f.good)
 ), series_window AS (
 	SELECT gateway, device, metric, finish, count(*) AS samples, min(value) AS least, max(value) AS most, avg(value) AS mean,
 		(array_agg(value ORDER BY t DESC))[1] AS last
@@ -60,20 +69,28 @@ WITH reading_of AS MATERIALIZED (
 	UNION ALL
 	SELECT 'freshness_seconds', gateway, '', '', '', finish, finish - t FROM newest WHERE t IS NOT NULL
 	UNION ALL
-	SELECT name, gateway, device, '', reason, finish, value
-	FROM seconds
-	CROSS JOIN LATERAL (VALUES
-		('window_calendar_seconds', '', $3::numeric), ('window_planned_seconds', '', $3::numeric), ('window_busy_seconds', '', busy),
-		('window_production_seconds', '', production), ('window_idle_seconds', '', idle), ('window_setup_seconds', '', setup),
-		('window_down_seconds', 'fault', down), ('window_unknown_seconds', '', $3::numeric - busy)) AS v (name, reason, value)
-	UNION ALL
-	SELECT 'window_failures', gateway, device, '', '', finish, coalesce(failures, 0)
-	FROM device_window LEFT JOIN failed USING (gateway, device, finish)
-	UNION ALL
 	-- The ideal cycle in the configuration of a new database is 2 s.
+	SELECT name, gateway, device, '', reason, finish, value
+	FROM reported r JOIN seconds USING (gateway, device, finish) JOIN counts c USING (gateway, device, finish)
+	LEFT JOIN failed USING (gateway, device, finish)
+	CROSS JOIN LATERAL (VALUES
+		(true, 'window_calendar_seconds', '', $3::numeric), (true, 'window_planned_seconds', '', $3::numeric),
+		(r.state, 'window_busy_seconds', '', busy), (r.state, 'window_production_seconds', '', production),
+		(r.state, 'window_idle_seconds', '', idle), (r.state, 'window_setup_seconds', '', setup),
+		(r.state, 'window_down_seconds', 'fault', down), (r.state, 'window_unknown_seconds', '', $3::numeric - busy),
+		(r.state, 'window_failures', '', coalesce(failures, 0))) AS v (has, name, reason, value)
+	WHERE has
+	UNION ALL
 	SELECT name, gateway, device, '', '', finish, value
-	FROM counts
-	CROSS JOIN LATERAL (VALUES ('window_produced', produced), ('window_good', good), ('window_ideal_seconds', 2 * produced)) AS v (name, value)
+	FROM reported r JOIN seconds USING (gateway, device, finish) JOIN counts c USING (gateway, device, finish)
+	CROSS JOIN LATERAL (VALUES
+		(r.count, 'window_produced', produced), (r.good, 'window_good', c.good),
+		(r.state AND r.count, 'window_ideal_seconds', 2 * produced), (r.state AND r.count, 'window_performance_production_seconds', production),
+		(r.count AND r.good, 'window_quality_produced', produced), (r.count AND r.good, 'window_quality_good', c.good),
+		(r.count AND r.good, 'window_quality_ideal_seconds', 2 * produced), (r.count AND r.good, 'window_quality_good_ideal_seconds', 2 * c.good),
+		(r.state AND r.count AND r.good, 'window_oee_good_ideal_seconds', 2 * c.good),
+		(r.state AND r.count AND r.good, 'window_oee_busy_seconds', busy)) AS v (has, name, value)
+	WHERE has
 	UNION ALL
 	SELECT name, gateway, device, metric, '', finish, value
 	FROM series_window

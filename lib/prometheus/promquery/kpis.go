@@ -44,13 +44,16 @@ func (k *KPIs) Sums(ctx context.Context, s readings.Selection) (kpi.Totals, erro
 	if err != nil {
 		return kpi.Totals{}, fmt.Errorf("KPIs: %w", err)
 	}
-	totals := kpi.Totals{Downtime: make(map[string]time.Duration)}
+	totals := kpi.Totals{Sums: make(map[kpi.Name]float64), Machines: make(map[kpi.Name]int64)}
 	for _, sample := range samples {
-		name := kpi.Name(sample.Labels[kpiLabel])
-		if name == "" || math.IsNaN(sample.Value) || math.IsInf(sample.Value, 0) {
-			return kpi.Totals{}, fmt.Errorf("KPIs: %w: %g of %.40q", errResponse, sample.Value, name)
+		part := sample.Labels[partLabel]
+		if part == "" || math.IsNaN(sample.Value) || math.IsInf(sample.Value, 0) {
+			return kpi.Totals{}, fmt.Errorf("KPIs: %w: %g of %.60q", errResponse, sample.Value, part)
 		}
-		add(&totals, name, sample.Labels["reason"], sample.Value)
+		add(&totals, part, sample.Value)
+		if part == "sum "+string(kpi.DownSeconds) {
+			addDowntime(&totals, sample.Labels["reason"], sample.Value)
+		}
 	}
 	return totals, nil
 }
@@ -79,8 +82,9 @@ func (k *KPIs) query(ctx context.Context, expression string, at telemetry.Micros
 	return parse(body)
 }
 
-// kpiLabel is the label that distinguishes the parts of a query.
-const kpiLabel = "kpi"
+// partLabel is the label that distinguishes the parts of a query: "sum", "machines" or
+// "windows", then a space and the name of the samples.
+const partLabel = "part"
 
 // statement returns the expression of all sums.
 func statement(s readings.Selection) string {
@@ -96,27 +100,21 @@ func statement(s readings.Selection) string {
 	milliseconds := max((int64(s.Range.To)/1000)-(int64(s.Range.From)/1000)-1, 1)
 	labels += "}[" + strconv.FormatInt(milliseconds, 10) + "ms]"
 	var parts []string
-	part := func(name kpi.Name, expression string) {
-		parts = append(parts, `label_replace(`+expression+`,"`+kpiLabel+`","`+string(name)+`","","")`)
+	part := func(kind string, name kpi.Name, expression string) {
+		parts = append(parts, `label_replace(`+expression+`,"`+partLabel+`","`+kind+" "+string(name)+`","","")`)
 	}
-	for _, name := range sums() {
+	for _, d := range kpi.MachineSums() {
 		by := ""
-		if name == kpi.DownSeconds {
+		if d.Name == kpi.DownSeconds {
 			by = " by (reason) "
 		}
-		part(name, "sum"+by+"(sum_over_time("+string(name)+labels+"))")
+		part("sum", d.Name, "sum"+by+"(sum_over_time("+string(d.Name)+labels+"))")
 	}
-	part(windows, "sum(count_over_time("+string(kpi.CalendarSeconds)+labels+"))")
+	for _, name := range kpi.Counted() {
+		part("machines", name, "count(present_over_time("+string(name)+labels+"))")
+	}
+	part("windows", kpi.CalendarSeconds, "sum(count_over_time("+string(kpi.CalendarSeconds)+labels+"))")
 	return strings.Join(parts, " or ")
-}
-
-const windows kpi.Name = "windows"
-
-func sums() []kpi.Name {
-	return []kpi.Name{
-		kpi.CalendarSeconds, kpi.PlannedSeconds, kpi.BusySeconds, kpi.ProductionSeconds, kpi.IdleSeconds, kpi.SetupSeconds,
-		kpi.DownSeconds, kpi.UnknownSeconds, kpi.Failures, kpi.Produced, kpi.Good, kpi.IdealSeconds,
-	}
 }
 
 // quote returns a PromQL string literal. Everything but a few ASCII characters is escaped,
@@ -138,37 +136,31 @@ func quote(text string) string {
 	return b.String()
 }
 
-// add sets the field of a KPI.
-func add(r *kpi.Totals, name kpi.Name, reason string, v float64) {
-	duration := time.Duration(math.Round(v * 1e6)) // exact to the microsecond, as the windows are
-	duration *= time.Microsecond
-	switch name { //nolint:exhaustive // those of the query
-	case kpi.CalendarSeconds:
-		r.Calendar = duration
-	case kpi.PlannedSeconds:
-		r.Planned = duration
-	case kpi.BusySeconds:
-		r.Busy = duration
-	case kpi.ProductionSeconds:
-		r.Production = duration
-	case kpi.IdleSeconds:
-		r.Idle = duration
-	case kpi.SetupSeconds:
-		r.Setup = duration
-	case kpi.DownSeconds:
-		r.Down += duration
-		r.Downtime[reason] += duration
-	case kpi.UnknownSeconds:
-		r.Unknown = duration
-	case kpi.Failures:
-		r.Failures = uint64(max(v, 0))
-	case kpi.Produced:
-		r.Produced = v
-	case kpi.Good:
-		r.Good = v
-	case kpi.IdealSeconds:
-		r.IdealSeconds = v
-	case windows:
-		r.Windows = int64(v)
+// add adds a part of the response.
+func add(t *kpi.Totals, part string, v float64) {
+	kind, text, _ := strings.Cut(part, " ")
+	name := kpi.Name(text)
+	switch kind {
+	case "machines":
+		t.Machines[name] = int64(v)
+	case "windows":
+		t.Windows = int64(v)
+	default:
+		v += t.Sums[name] // of another reason
+		if strings.HasSuffix(text, "_seconds") {
+			v = math.Round(v*1e6) / 1e6 // exact to the microsecond, as the windows are
+		}
+		t.Sums[name] = v
+	}
+}
+
+// addDowntime adds the down time of a reason. Without a reason there is also the 0 of
+// machines that have no down state.
+func addDowntime(t *kpi.Totals, reason string, v float64) {
+	if t.Downtime == nil {
+		t.Downtime = make(map[string]float64)
+	}
+	if v = math.Round(v*1e6) / 1e6; v > 0 || reason != "" {
+		t.Downtime[reason] = v
 	}
 }

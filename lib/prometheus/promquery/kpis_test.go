@@ -51,11 +51,15 @@ func TestRealPrometheus(t *testing.T) {
 	names := []string{"press-1", `x"} or vector(1) or up{y="`, `\`, `\"`, "a\nb", "ü/☃/😀", "{}", `"`, "`", "'"}
 	var series []remotewrite.Series
 	for i, name := range names {
-		for metric, value := range map[kpi.Name]float64{
+		sums := map[kpi.Name]float64{
 			kpi.CalendarSeconds: 5, kpi.PlannedSeconds: 5, kpi.BusySeconds: 4, kpi.ProductionSeconds: 3, kpi.IdleSeconds: 0.25,
 			kpi.SetupSeconds: 0.25, kpi.DownSeconds: 0.5, kpi.UnknownSeconds: 1, kpi.Failures: 1, kpi.Produced: float64(i + 2),
-			kpi.Good: float64(i + 1), kpi.IdealSeconds: 2,
-		} {
+			kpi.Good: float64(i + 1), kpi.IdealSeconds: 2.1, kpi.PerformanceProductionSeconds: 3,
+		}
+		if i == 0 { // the others report no good count that takes part
+			sums[kpi.QualityProduced], sums[kpi.QualityGood] = 2, 1
+		}
+		for metric, value := range sums {
 			s := remotewrite.Series{Labels: []remotewrite.Label{
 				{Name: "__name__", Value: string(metric)},
 				{Name: "device", Value: name},
@@ -72,6 +76,13 @@ func TestRealPrometheus(t *testing.T) {
 			series = append(series, s)
 		}
 	}
+	// A machine without a down state.
+	series = append(series, remotewrite.Series{Labels: []remotewrite.Label{
+		{Name: "__name__", Value: string(kpi.DownSeconds)},
+		{Name: "device", Value: "never-down"},
+		{Name: "gateway", Value: "gw-1"},
+		{Name: "site", Value: "plant-1"},
+	}, Samples: []remotewrite.Sample{{Timestamp: end.UnixMilli(), Value: 0}}})
 	if _, err := writer.Write(t.Context(), series); err != nil {
 		t.Fatal(err)
 	}
@@ -82,23 +93,35 @@ func TestRealPrometheus(t *testing.T) {
 			Site: "plant-1", Gateway: "gw-1", Device: telemetry.DeviceName(name), Range: span,
 		})
 		want := kpi.Totals{
-			Sums: kpi.Sums{
-				Calendar: 30 * time.Second, Planned: 30 * time.Second, Busy: 24 * time.Second, Production: 18 * time.Second,
-				Idle: 1500 * time.Millisecond, Setup: 1500 * time.Millisecond, Down: 3 * time.Second, Unknown: 6 * time.Second,
-				IdealSeconds: 12, Produced: float64(6 * (i + 2)), Good: float64(6 * (i + 1)), Failures: 6,
+			Sums: map[kpi.Name]float64{
+				kpi.CalendarSeconds: 30, kpi.PlannedSeconds: 30, kpi.BusySeconds: 24, kpi.ProductionSeconds: 18, kpi.IdleSeconds: 1.5,
+				kpi.SetupSeconds: 1.5, kpi.DownSeconds: 3, kpi.UnknownSeconds: 6, kpi.Failures: 6, kpi.Produced: float64(6 * (i + 2)),
+				kpi.Good: float64(6 * (i + 1)), kpi.IdealSeconds: 12.6, kpi.PerformanceProductionSeconds: 18,
 			},
-			Downtime: map[string]time.Duration{"fault " + name: 3 * time.Second}, Windows: 6,
+			Machines: map[kpi.Name]int64{kpi.CalendarSeconds: 1, kpi.BusySeconds: 1, kpi.PerformanceProductionSeconds: 1},
+			Downtime: map[string]float64{"fault " + name: 3}, Windows: 6,
+		}
+		if i == 0 {
+			want.Sums[kpi.QualityProduced], want.Sums[kpi.QualityGood], want.Machines[kpi.QualityProduced] = 12, 6, 1
 		}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%q: %v, sums differ (-want +got):\n%s", name, err, diff)
 		}
 	}
 	site, err := c.Sums(t.Context(), readings.Selection{Site: "plant-1", Range: span})
-	if err != nil || site.Windows != int64(6*len(names)) || len(site.Downtime) != len(names) {
-		t.Errorf("site: got %+v, %v", site, err)
+	n := int64(len(names))
+	wantMachines := map[kpi.Name]int64{
+		kpi.CalendarSeconds: n, kpi.BusySeconds: n, kpi.PerformanceProductionSeconds: n, kpi.QualityProduced: 1,
+	}
+	if diff := cmp.Diff(wantMachines, site.Machines); err != nil || diff != "" || site.Windows != 6*n || len(site.Downtime) != len(names) {
+		t.Errorf("site: got %+v, %v; machines differ (-want +got):\n%s", site, err, diff)
+	}
+	steady, err := c.Sums(t.Context(), readings.Selection{Site: "plant-1", Gateway: "gw-1", Device: "never-down", Range: span})
+	if down, ok := steady.Sums[kpi.DownSeconds]; err != nil || !ok || down != 0 || steady.Downtime == nil || len(steady.Downtime) != 0 {
+		t.Errorf("never down: got %+v, %v; want down time 0, and no reason", steady, err)
 	}
 	none, err := c.Sums(t.Context(), readings.Selection{Site: `plant-1"} or {site="plant-1`, Range: span})
-	if err != nil || none.Windows != 0 || none.Calendar != 0 {
+	if err != nil || none.Windows != 0 || len(none.Sums) != 0 || none.Downtime != nil {
 		t.Errorf("another site: got %+v, %v, want nothing", none, err)
 	}
 }
