@@ -28,7 +28,7 @@ var _ detect.Notifier = scores{}
 // newScores returns nil if no remote write URL is configured.
 func newScores(h *lambdahost.Host) (detect.Notifier, error) {
 	// One attempt: the stream does not wait for scores.
-	client, err := h.RemoteWrite(remotewrite.Config{MaxAttempts: 1, MaxBisections: 16})
+	client, err := h.RemoteWrite(remotewrite.Config{MaxAttempts: 1})
 	if client == nil || err != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func NewHost(getenv func(string) string, log *slog.Logger) *Host {
 // startMetrics makes the flusher, if there is a Prometheus to write to.
 func (h *Host) startMetrics(interval time.Duration) error {
 	// One attempt: the next flush is not far.
-	client, err := h.RemoteWrite(remotewrite.Config{MaxAttempts: 1, MaxBisections: 16})
+	client, err := h.RemoteWrite(remotewrite.Config{MaxAttempts: 1})
 	if client == nil || err != nil {
 		return err
 	}

@@ -2,21 +2,23 @@ package remotewrite
 
 // split appends the parts of a series: one, unless it is too large for a request.
 func (c *Client) split(parts []part, index int, s *Series) []part {
+	limit := c.size.limit(c.cfg.MaxSamples)
 	from, samples, size := 0, 0, s.labelBytes()
 	for i := range s.length() {
 		n, b := s.weight(i)
-		if i > from && (samples+n > c.cfg.MaxSamples || size+b > c.cfg.MaxBytes) {
-			parts = append(parts, part{index, from, i})
+		if i > from && (samples+n > limit || size+b > c.cfg.MaxBytes) {
+			parts = append(parts, part{series: index, from: from, to: i})
 			from, samples, size = i, 0, s.labelBytes()
 		}
 		samples += n
 		size += b
 	}
-	return append(parts, part{index, from, s.length()})
+	return append(parts, part{series: index, from: from, to: s.length()})
 }
 
 // fit returns how many of the parts go into one request: at least one.
 func (c *Client) fit(series []Series, parts []part) int {
+	limit := c.size.limit(c.cfg.MaxSamples)
 	samples, size := 0, 0
 	for i, p := range parts {
 		s := &series[p.series]
@@ -26,11 +28,38 @@ func (c *Client) fit(series []Series, parts []part) int {
 			samples += n
 			size += b
 		}
-		if i > 0 && (samples > c.cfg.MaxSamples || size > c.cfg.MaxBytes) {
+		if i > 0 && (samples > limit || size > c.cfg.MaxBytes) {
 			return i
 		}
 	}
 	return len(parts)
+}
+
+// fitUnits returns how many of the units go into one request of at most limit samples: at
+// least one.
+func (c *Client) fitUnits(series []Series, units []unit, limit int) int {
+	limit = min(limit, c.cfg.MaxSamples)
+	samples, size, last := 0, 0, -1
+	for i, u := range units {
+		s := &series[u.series]
+		n, b := 1, sampleBytes
+		switch {
+		case u.classic > 0:
+			b += s.labelBytes()
+		default:
+			n, b = s.weight(u.at)
+			if u.series != last {
+				b += s.labelBytes()
+			}
+		}
+		last = u.series
+		samples += n
+		size += b
+		if i > 0 && (samples > limit || size > c.cfg.MaxBytes) {
+			return i
+		}
+	}
+	return len(units)
 }
 
 // The size of a field without its text, and of a whole sample or bucket.

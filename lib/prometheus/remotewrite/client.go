@@ -17,6 +17,7 @@ type Client struct {
 	enc       *encoder
 	parts     []part
 	described map[string]time.Time // when a receiver of 1.0 last received a family's metadata
+	size      requestSize
 }
 
 // New returns a Client. The error names every problem of cfg and wraps telemetry.ErrInvalid.
@@ -48,7 +49,7 @@ func (c *Client) Write(ctx context.Context, series []Series) (Result, error) {
 	select {
 	case c.lock <- struct{}{}:
 	case <-ctx.Done():
-		return Result{Protocol: c.cfg.Protocol}, ctx.Err()
+		return Result{Protocol: c.cfg.Protocol, NotSent: length(series)}, ctx.Err()
 	}
 	defer func() { <-c.lock }()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -56,7 +57,8 @@ func (c *Client) Write(ctx context.Context, series []Series) (Result, error) {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-c.cfg.Margin))
 		defer cancel()
 	}
-	w := &write{client: c, series: series, budget: c.cfg.MaxBisections}
+	c.size.begin(c.cfg.Now())
+	w := &write{client: c, series: series}
 	err := w.run(ctx)
 	w.result.Protocol = c.protocol
 	return w.result, err
@@ -67,7 +69,7 @@ type write struct {
 	client *Client
 	series []Series
 	result Result
-	budget int // requests left for bisection
+	parts  []part // scratch of try
 }
 
 func (w *write) run(ctx context.Context) error {
@@ -77,7 +79,7 @@ func (w *write) run(ctx context.Context) error {
 	for i := range w.series {
 		s := &w.series[i]
 		if reason := c.enc.validate(s); reason != "" {
-			w.reject(part{i, 0, s.length()}, 0, reason, true)
+			w.reject(part{series: i, to: s.length()}, &response{message: reason}, false)
 			continue
 		}
 		s.sortByTime()
@@ -85,19 +87,29 @@ func (w *write) run(ctx context.Context) error {
 	}
 	for done := 0; done < len(parts); {
 		n := c.fit(w.series, parts[done:])
-		if err := w.send(ctx, parts[done:done+n], true); err != nil {
-			w.result.Settled = w.firstUnsettled(parts[done].series)
+		r, err := c.deliver(ctx, w, parts[done:done+n], true)
+		if err != nil {
+			w.unsettled(parts[done].series, unitsOf(parts[done:]))
 			return err
 		}
+		if r.whole() {
+			units, left, err := w.search(ctx, unitsOf(parts[done:]), unitCount(parts[done:done+n]), &r)
+			if err != nil {
+				w.unsettled(units[left].series, units[left:])
+				return err
+			}
+			break
+		}
+		w.written(parts[done:done+n], &r)
 		done += n
 	}
 	w.result.Settled = len(w.series)
 	return nil
 }
 
-// firstUnsettled removes the rejections that will be repeated when the caller continues at
-// the given series.
-func (w *write) firstUnsettled(series int) int {
+// unsettled sets what is left for a later write, and removes the rejections that will be
+// repeated when the caller continues at the given series.
+func (w *write) unsettled(series int, units []unit) {
 	kept := w.result.Rejected[:0]
 	for _, r := range w.result.Rejected {
 		if r.Series < series {
@@ -105,75 +117,47 @@ func (w *write) firstUnsettled(series int) int {
 		}
 	}
 	w.result.Rejected = kept
-	return series
+	w.result.Settled, w.result.NotSent = series, len(units)
 }
 
-// send writes the parts in one request or, when that is rejected because of its samples, in
-// several.
-func (w *write) send(ctx context.Context, parts []part, whole bool) error {
-	r, err := w.client.deliver(ctx, w, parts, whole)
-	if err != nil {
-		return err
+// written counts what a receiver wrote of the parts, and records what it reports not to
+// have written.
+func (w *write) written(parts []part, r *response) {
+	w.result.Samples += r.written.samples
+	w.result.Histograms += r.written.histograms
+	w.result.Exemplars += r.written.exemplars
+	w.client.size.accepted(r.sent.total())
+	if missing := r.sent.total() - r.written.total(); missing > 0 {
+		w.rejectNamed(parts, r, missing)
 	}
-	written := r.written
-	w.result.Samples += written.samples
-	w.result.Histograms += written.histograms
-	w.result.Exemplars += written.exemplars
-	missing := r.sent.samples + r.sent.histograms - written.samples - written.histograms
-	switch {
-	case r.rejected && r.partial():
-		w.rejectNamed(parts, &r, missing)
-		return nil
-	case r.rejected:
-		return w.bisect(ctx, parts, &r)
-	case missing > 0:
-		// 2xx, and the receiver says that it did not write everything.
-		w.rejectNamed(parts, &r, missing)
-	}
-	return nil
 }
 
-// bisect sends the halves of a request that was rejected as a whole, to write what is valid
-// and to find the rejected samples.
-func (w *write) bisect(ctx context.Context, parts []part, r *response) error {
-	if len(parts) == 1 && parts[0].to-parts[0].from == 1 {
-		w.reject(parts[0], r.status, r.message, true)
-		return nil
-	}
-	if w.budget < 2 {
-		for _, p := range parts {
-			w.reject(p, r.status, r.message, false)
-		}
-		return nil
-	}
-	w.budget -= 2
-	left, right := halve(parts)
-	if err := w.send(ctx, left, false); err != nil {
-		return err
-	}
-	return w.send(ctx, right, false)
-}
-
-// halve splits between series or, when there is one only, between its samples. It does not
-// change parts.
-func halve(parts []part) (left, right []part) {
-	if n := len(parts); n > 1 {
-		return parts[:n/2], parts[n/2:]
-	}
-	p := parts[0]
-	middle := (p.from + p.to) / 2
-	return []part{{p.series, p.from, middle}}, []part{{p.series, middle, p.to}}
-}
-
-// reject records that a part will not be written.
-func (w *write) reject(p part, status int, reason string, isolated bool) {
+// reject records that a part will not be written, for a reason that is about it alone.
+// Without a status the client rejects it.
+func (w *write) reject(p part, r *response, isolated bool) {
 	s := &w.series[p.series]
-	r := Rejection{Series: p.series, Labels: s.String(), Samples: p.to - p.from, Status: status, Reason: reason, Isolated: isolated}
-	r.Duplicate = status != 0 && duplicate(reason)
-	if p.to > p.from {
-		r.First, r.Last = s.timeAt(p.from), s.timeAt(p.to-1)
+	j := Rejection{
+		Series: p.series, Labels: s.String(), Samples: p.to - p.from, Status: r.status, Reason: shorten(r.message),
+		Isolated: isolated || r.status == 0,
 	}
-	w.result.Rejected = append(w.result.Rejected, r)
+	if p.hi > 0 {
+		j.Labels = w.client.enc.classicLabels(s, &s.Histograms[p.from], p.lo)
+	}
+	j.Cause = causeOf(r.status, r.message)
+	j.Duplicate = j.Isolated && j.Cause.duplicate()
+	if p.to > p.from {
+		j.First, j.Last = s.timeAt(p.from), s.timeAt(p.to-1)
+	}
+	w.result.Rejected = append(w.result.Rejected, j)
+}
+
+// length is the number of samples and histograms of the series.
+func length(series []Series) int {
+	n := 0
+	for i := range series {
+		n += series[i].length()
+	}
+	return n
 }
 
 func (s *Series) length() int { return max(len(s.Samples), len(s.Histograms)) }

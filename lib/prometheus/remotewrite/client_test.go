@@ -277,25 +277,6 @@ func TestRejectionsAfterSettledAreNotReported(t *testing.T) {
 	}
 }
 
-func TestBisectionIsLimited(t *testing.T) {
-	r := newReceiver(t)
-	r.bad = func(string, int64) bool { return true }
-	c := newClient(t, r.URL, func(cfg *remotewrite.Config) { cfg.Protocol, cfg.MaxBisections = remotewrite.V1, 20 })
-	got, err := c.Write(t.Context(), gauges(1000, 1))
-	if err != nil || got.Requests != 21 || got.RejectedSamples() != 1000 || got.Settled != 1000 {
-		t.Errorf("%d requests, %d rejected, %v", got.Requests, got.RejectedSamples(), err)
-	}
-	isolated := 0
-	for _, j := range got.Rejected {
-		if j.Isolated {
-			isolated++
-		}
-	}
-	if isolated == 0 || isolated == 1000 {
-		t.Errorf("%d isolated", isolated)
-	}
-}
-
 func TestWriteRejectsInvalidSeries(t *testing.T) {
 	r := newReceiver(t)
 	series := gauges(8, 1000)

@@ -45,9 +45,6 @@ type Config struct {
 	// one; default 5,000. MaxBytes limits its size before compression, by an upper
 	// estimate; default 1 MiB. A single sample may exceed both.
 	MaxSamples, MaxBytes int
-	// MaxBisections limits the additional requests in which one Write looks for
-	// rejected samples; default 256, enough for about ten among 5,000.
-	MaxBisections int
 	// MaxAttempts limits the attempts of one request. Default 0: only the context's
 	// deadline does; without a deadline 10.
 	MaxAttempts int
@@ -80,7 +77,6 @@ func (cfg *Config) complete() error {
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, "insighthub")
 	cfg.MaxSamples = cmp.Or(cfg.MaxSamples, 5000)
 	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 1<<20)
-	cfg.MaxBisections = cmp.Or(cfg.MaxBisections, 256)
 	cfg.BackoffBase = cmp.Or(cfg.BackoffBase, 100*time.Millisecond)
 	cfg.BackoffCap = cmp.Or(cfg.BackoffCap, 5*time.Second)
 	cfg.AttemptTimeout = cmp.Or(cfg.AttemptTimeout, 10*time.Second)

@@ -26,6 +26,9 @@ const (
 // deliver sends the parts until the response is not one to retry. A response that rejects
 // the request because of its samples is not an error.
 func (c *Client) deliver(ctx context.Context, w *write, parts []part, describe bool) (response, error) {
+	if err := ctx.Err(); err != nil { // a search may end here
+		return response{}, &RetryError{Wait: c.cfg.BackoffBase, Err: err}
+	}
 	body := c.encode(w, parts, describe)
 	for attempt := 1; ; attempt++ {
 		r, err := c.attempt(ctx, w, body)
@@ -72,19 +75,24 @@ func (c *Client) supports1Only(r *response) bool {
 }
 
 func (c *Client) encode(w *write, parts []part, describe bool) []byte {
-	var due func(string) bool
-	if describe {
-		now, seen := c.cfg.Now(), make(map[string]bool)
-		due = func(family string) bool {
-			at, ok := c.described[family]
-			if seen[family] || ok && now.Sub(at) < c.cfg.MetadataInterval {
-				return false
-			}
-			seen[family] = true
-			return true
-		}
+	if !describe {
+		return c.enc.encode(c.protocol, w.series, parts, nil)
 	}
-	return c.enc.encode(c.protocol, w.series, parts, due)
+	return c.enc.encode(c.protocol, w.series, parts, c.dueFamilies())
+}
+
+// dueFamilies returns a function that reports, once for each family, whether its metadata is
+// to be sent.
+func (c *Client) dueFamilies() func(family string) bool {
+	now, seen := c.cfg.Now(), make(map[string]bool)
+	return func(family string) bool {
+		at, ok := c.described[family]
+		if seen[family] || ok && now.Sub(at) < c.cfg.MetadataInterval {
+			return false
+		}
+		seen[family] = true
+		return true
+	}
 }
 
 // describedNow records that a receiver of 1.0 has the metadata of the parts.

@@ -23,16 +23,25 @@
 // # Rejected requests
 //
 // A receiver of 1.0 rejects a request with 400 as a whole although one sample in it is
-// invalid. The client then halves the request repeatedly until the rejected samples are
-// isolated: the others are written, and Result.Rejected names the rejected. A receiver of 2.0
-// writes what it can and reports how much that was; the series that its message names are
-// reported, and nothing is sent again.
+// invalid, and its reason is about one of them at most. The client then looks for the
+// rejected samples: it sends first halves of what is left until one sample is rejected alone,
+// for a reason that is about it, which Result.Rejected has; everything else is
+// written, in the order of the input, until the context's deadline. What the deadline leaves is in
+// Result.NotSent. That deviates from the specification, which has no request after a 400
+// (docs/adr/0024-rejected-samples.md, with what it costs).
+//
+// A request that was rejected although all it contained is accepted in smaller ones was too
+// large, as after 413: the size that passed is remembered for ten minutes.
+//
+// A receiver of 2.0 that reports how much it wrote with its 400 has processed the request:
+// nothing is sent again, the difference is rejected, and of it the series that the message
+// names. Without these headers, which a proxy may have sent, the client looks as with 1.0.
 //
 // # Order and repetition
 //
 // Prometheus accepts the samples of one series in the order of their timestamps. Within a
 // Series the client sorts them; requests are sent one after the other, in the order of the
 // input. Sending a series' newest sample again is harmless. Older ones are rejected by a
-// receiver whose out_of_order_time_window is 0, which costs a bisection for samples that are
+// receiver whose out_of_order_time_window is 0, which costs a request for each sample that is
 // stored already: set the window to the longest replay or more.
 package remotewrite

@@ -9,7 +9,17 @@ import (
 )
 
 // part is a run of one series' samples or histograms, from (inclusive) to (exclusive).
-type part struct{ series, from, to int }
+type part struct {
+	series, from, to int
+	// lo and hi, if hi is not 0, are a range of the series of which the classic form of the one
+	// histogram consists.
+	lo, hi int
+	// bare leaves out the exemplars.
+	bare bool
+}
+
+// hasExemplars reports whether the part has the series' exemplars: its first one.
+func (p *part) hasExemplars() bool { return p.from == 0 && !p.bare }
 
 // encoder writes parts as request bodies. Its memory is reused; a body is valid until the
 // next call.
@@ -27,6 +37,9 @@ type encoder struct {
 
 // counts are of float samples, native histograms and exemplars.
 type counts struct{ samples, histograms, exemplars int }
+
+// total is the number of samples and histograms.
+func (n counts) total() int { return n.samples + n.histograms }
 
 func newEncoder() *encoder {
 	return &encoder{message: message{symbols: newSymbols()}, bounds: make(map[float64]string)}
@@ -48,6 +61,26 @@ func (e *encoder) encode(p Protocol, series []Series, parts []part, describe fun
 			e.addSamples(s, p)
 		}
 	}
+	return e.pack()
+}
+
+// metadata returns the compressed body of a request of 1.0 with nothing but metadata, for the
+// families for which due returns true, and the families.
+func (e *encoder) metadata(series []Series, due func(family string) bool) (body []byte, families []string) {
+	e.sent = counts{}
+	e.message.reset(V1)
+	for i := range series {
+		s := &series[i]
+		if name := s.name(); s.Metadata != (Metadata{}) && validMetricName(name) && due(name) {
+			e.message.describe(name, s.Metadata)
+			families = append(families, name)
+		}
+	}
+	return e.pack(), families
+}
+
+// pack compresses the request.
+func (e *encoder) pack() []byte {
 	e.raw = e.message.appendTo(e.raw[:0])
 	// Snappy writes into what it is given up to its capacity.
 	e.packed = snappy.Encode(e.packed[:cap(e.packed)], e.raw)
@@ -59,7 +92,7 @@ func (e *encoder) addSamples(s *Series, p part) {
 	for _, v := range s.Samples[p.from:p.to] {
 		e.addSample(v)
 	}
-	if p.from == 0 {
+	if p.hasExemplars() {
 		e.addExemplars(s.Exemplars, math.Inf(-1), math.Inf(1))
 	}
 	e.message.endSeries()
@@ -74,7 +107,7 @@ func (e *encoder) addHistograms(s *Series, p part) {
 			if !native {
 				native = true
 				e.message.beginSeries(e.sorted(s.Labels), s.Metadata)
-				if p.from == 0 {
+				if p.hasExemplars() {
 					e.addExemplars(s.Exemplars, math.Inf(-1), math.Inf(1))
 				}
 			}
@@ -86,10 +119,14 @@ func (e *encoder) addHistograms(s *Series, p part) {
 			native = false
 			e.message.endSeries()
 		}
+		index := -1
 		e.classic(s, h, func(c classicSeries) {
+			if index++; p.hi > 0 && (index < p.lo || index >= p.hi) {
+				return
+			}
 			e.message.beginSeries(c.labels, s.Metadata)
 			e.addSample(Sample{Timestamp: c.timestamp, Value: c.value})
-			if p.from == 0 && i == p.to-1 {
+			if p.hasExemplars() && i == p.to-1 {
 				e.addExemplars(s.Exemplars, c.low, c.high)
 			}
 			e.message.endSeries()

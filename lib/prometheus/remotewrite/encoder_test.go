@@ -91,7 +91,7 @@ func TestSameBytesAsPrometheus(t *testing.T) {
 		var parts []part
 		for i := range series {
 			from := rapid.IntRange(0, series[i].length()).Draw(t, "from")
-			parts = append(parts, part{i, from, rapid.IntRange(from, series[i].length()).Draw(t, "to")})
+			parts = append(parts, part{series: i, from: from, to: rapid.IntRange(from, series[i].length()).Draw(t, "to")})
 		}
 		described := rapid.Bool().Draw(t, "describe")
 		describe := func(string) bool { return described }

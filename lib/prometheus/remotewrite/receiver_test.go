@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/prometheus/prometheus/prompb"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
+	"pgregory.net/rapid"
 
 	"github.com/insighthub/insighthub/lib/prometheus/remotewrite"
 )
@@ -194,7 +195,7 @@ func (r *receiver) total() int {
 	return n
 }
 
-func newClient(tb testing.TB, url string, change ...func(*remotewrite.Config)) *remotewrite.Client {
+func newClient(tb rapid.TB, url string, change ...func(*remotewrite.Config)) *remotewrite.Client {
 	tb.Helper()
 	cfg := remotewrite.Config{
 		URL: url, HTTP: http.DefaultClient, Now: time.Now, Rand: func() float64 { return 0.5 },

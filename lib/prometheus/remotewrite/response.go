@@ -32,10 +32,12 @@ type response struct {
 	rejected   bool // because of its samples: 400 or 413, or 500 for a sample that is too old
 }
 
-// partial reports whether the receiver has processed the whole request and written what it
-// could: only then would sending a part of it again write nothing more.
-func (r *response) partial() bool {
-	return r.confirmed && (r.written.samples+r.written.histograms > 0 || strings.Contains(r.message, "{"))
+// whole reports whether the receiver rejected the request as a whole because of something in
+// it, so that a part of it may be accepted. A 400 of 2.0 that reports what was written is the
+// receiver's last word: it has processed all samples.
+func (r *response) whole() bool {
+	final := r.confirmed && (r.status == http.StatusBadRequest || r.written.total() > 0)
+	return r.rejected && !final
 }
 
 func readResponse(from *http.Response, sent counts, now time.Time) response {
@@ -101,28 +103,29 @@ func parseRetryAfter(v string, now time.Time) time.Duration {
 	return 0
 }
 
-// rejectNamed records what a receiver of 2.0 has not written: each series that its message
-// names, and one entry for all samples that it does not name.
+// rejectNamed records what a receiver of 2.0 has not written: the series of the request if it
+// is the only one, each series that the message names, and one entry for all samples that it
+// does not name. The message is not about these, whatever it says of others.
 func (w *write) rejectNamed(parts []part, r *response, missing int) {
-	reason := shorten(r.message)
-	if r.message != "" {
-		message := withoutTypes(r.message)
-		for _, p := range parts {
-			if missing <= 0 {
-				break
-			}
-			s := &w.series[p.series]
-			if n, line := lineWith(message, s); n > 0 {
-				n = min(n, p.to-p.from, missing)
-				w.reject(p, r.status, line, true)
-				w.result.Rejected[len(w.result.Rejected)-1].Samples = n
-				missing -= n
-			}
+	message := withoutTypes(r.message)
+	for _, p := range parts {
+		if missing <= 0 {
+			return
+		}
+		n, line := lineWith(message, &w.series[p.series])
+		if n == 0 && len(parts) == 1 {
+			n, line = missing, r.message
+		}
+		if n > 0 {
+			n = min(n, p.to-p.from, missing)
+			w.reject(p, &response{status: r.status, message: line}, true)
+			w.result.Rejected[len(w.result.Rejected)-1].Samples = n
+			missing -= n
 		}
 	}
 	if missing > 0 {
 		w.result.Rejected = append(w.result.Rejected, Rejection{
-			Series: Unknown, Samples: missing, Status: r.status, Reason: reason, Duplicate: duplicate(reason),
+			Series: Unknown, Samples: missing, Status: r.status, Reason: shorten(r.message), Cause: Other,
 		})
 	}
 }
@@ -150,7 +153,7 @@ func withoutTypes(message string) string {
 
 // lineWith returns how often a receiver's message names the series, and the first line that does.
 func lineWith(message string, s *Series) (times int, line string) {
-	if !strings.Contains(message, s.name()) {
+	if message == "" || !strings.Contains(message, s.name()) {
 		return 0, ""
 	}
 	labels := s.String()

@@ -1,6 +1,9 @@
 package remotewrite
 
-import "strings"
+import (
+	"net/http"
+	"strings"
+)
 
 // Protocol is a version of the remote-write protocol.
 type Protocol uint8
@@ -36,6 +39,9 @@ type Result struct {
 	Exemplars  int
 	// Rejected lists what will never be written.
 	Rejected []Rejection
+	// NotSent is the number of samples and histograms that an error left unsent, or whose response
+	// did not come: neither written nor rejected.
+	NotSent int
 	// Settled is the number of leading series of the input that are written or in
 	// Rejected. Without an error it is all of them; with one, series[Settled:] can be
 	// written again.
@@ -61,26 +67,71 @@ type Rejection struct {
 	Status int
 	// Reason is the beginning of the response body, or the client's own words.
 	Reason string
-	// Duplicate says that the receiver has the samples, or newer ones of the series: nothing is lost.
+	Cause  Cause
+	// Duplicate says that the receiver has a sample of that time, or newer ones of the
+	// series. It is true only for a reason that is about this sample or series alone.
 	Duplicate bool
-	// Isolated is false when the samples were rejected together with others and
-	// Config.MaxBisections did not allow finding which of them the receiver rejects: valid
-	// ones may be among them.
+	// Isolated says that Reason is about these samples alone: the request had no others, or the
+	// receiver's message names the series. It is false for what a receiver of 2.0 counts but
+	// does not name.
 	Isolated bool
 }
 
-// duplicate reports whether a receiver's reason says that it has the sample, or a newer
-// one of the series. The texts are those of Prometheus, which Thanos uses too, and of Mimir
-// and Cortex, on which Amazon Managed Service for Prometheus is built. "Out of bounds" and
-// "too old" are not among them: such a sample is older than any that the receiver accepts, and lost.
-func duplicate(reason string) bool {
-	for _, text := range [...]string{"out of order", "out-of-order", "duplicate sample", "duplicate-timestamp"} {
-		if strings.Contains(reason, text) {
-			return true
+// Cause is the kind of a reason, as a label of metrics has it.
+type Cause string
+
+// The causes of rejections.
+const (
+	Invalid    Cause = "invalid"      // by the client: no receiver would accept it
+	OutOfOrder Cause = "out_of_order" // the receiver has a newer sample of the series
+	Conflict   Cause = "conflict"     // it has another value at that time
+	TooOld     Cause = "too_old"
+	TooNew     Cause = "too_new"
+	Limit      Cause = "limit" // on series or labels
+	TooLarge   Cause = "too_large"
+	Other      Cause = "other"
+)
+
+// duplicate reports whether the receiver has the sample, or a newer one of the series.
+func (c Cause) duplicate() bool { return c == OutOfOrder || c == Conflict }
+
+// causeOf returns the cause that a receiver's reason is about. The texts are those of
+// Prometheus, which Thanos uses too, and of Mimir and Cortex, on which Amazon Managed Service
+// for Prometheus is built. "Out of bounds" is older than any sample that the receiver accepts.
+func causeOf(status int, reason string) Cause {
+	switch status {
+	case 0:
+		return Invalid
+	case http.StatusRequestEntityTooLarge:
+		return TooLarge
+	}
+	for _, text := range [...]struct {
+		part  string
+		cause Cause
+	}{
+		{"duplicate sample", Conflict},
+		{"duplicate-timestamp", Conflict},
+		{"out of order", OutOfOrder},
+		{"out-of-order", OutOfOrder},
+		{"too old", TooOld},
+		{"too-old", TooOld},
+		{"out of bounds", TooOld},
+		{"too new", TooNew},
+		{"too-far-in-future", TooNew},
+		{"too far in the future", TooNew},
+		{"limit", Limit},
+		{"err-mimir-max-", Limit},
+	} {
+		if strings.Contains(reason, text.part) {
+			return text.cause
 		}
 	}
-	return false
+	return Other
 }
+
+// duplicate reports whether a reason about one sample says that the receiver has it, or a
+// newer one of the series.
+func duplicate(reason string) bool { return causeOf(http.StatusBadRequest, reason).duplicate() }
 
 // RejectedSamples is the sum over Rejected.
 func (r *Result) RejectedSamples() int {
