@@ -44,7 +44,8 @@ func FunctionMetrics() []string {
 		"insighthub_store_poison_records_total",
 		"insighthub_bridge_handled_timestamp_seconds", // shard
 		"insighthub_bridge_arrival_timestamp_seconds", // shard
-		"insighthub_bridge_samples_total",             // outcome: written, rejected, duplicate
+		"insighthub_bridge_samples_total",             // outcome: written, rejected, duplicate, not_sent
+		"insighthub_bridge_rejections_total",          // reason
 		"insighthub_detect_handled_timestamp_seconds", // shard
 		"insighthub_detect_arrival_timestamp_seconds", // shard
 		"insighthub_detect_invocations_total",         // outcome: done, failed

@@ -31,10 +31,12 @@ func (r *receiver) Write(ctx context.Context, samples []kpi.Sample) (bridge.Writ
 		fill(&series[i], &samples[i], r.sums)
 	}
 	result, err := r.client.Write(ctx, series)
-	out := bridge.Written{Samples: result.Samples + result.Histograms, Requests: result.Requests}
+	out := bridge.Written{
+		Samples: result.Samples + result.Histograms, Requests: result.Requests, Settled: result.Settled, NotSent: result.NotSent,
+	}
 	for _, j := range result.Rejected {
 		out.Rejected = append(out.Rejected, bridge.Rejection{
-			Series: j.Labels, Reason: j.Reason, Samples: j.Samples, Duplicate: j.Duplicate,
+			Series: j.Labels, Reason: j.Reason, Cause: string(j.Cause), Samples: j.Samples, Duplicate: j.Duplicate,
 		})
 	}
 	return out, err

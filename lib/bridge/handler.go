@@ -36,9 +36,8 @@ type consumer struct {
 	metrics  *metrics
 	writer   writer
 	counts   counts // of the current attempt
-	// settled is, for shards whose last invocation here failed, the end of the last
-	// window that the receiver has stored.
-	settled map[shardstate.ShardID]telemetry.Micros
+	// settled is, for shards whose last invocation here failed, what the receiver has settled.
+	settled map[shardstate.ShardID]progress
 }
 
 var _ stream.Consumer[*State] = (*consumer)(nil)
@@ -52,7 +51,7 @@ func New(config Config) (*Handler, error) {
 	c := &consumer{
 		machines: config.Machines, log: config.Log, metrics: m,
 		writer:  writer{receiver: config.Receiver, log: config.Log},
-		settled: make(map[shardstate.ShardID]telemetry.Micros),
+		settled: make(map[shardstate.ShardID]progress),
 	}
 	return stream.NewRunner(stream.RunnerConfig[*State]{
 		Name: "bridge", Done: "bridged", Consumer: c,
@@ -107,7 +106,7 @@ func (c *consumer) Report(attrs []slog.Attr, a *stream.Attempt[*State], err erro
 	if c.writer.attempt != nil { // Fold was called
 		delete(c.settled, a.Shard)
 		if err != nil { // the next attempt omits the windows that are written
-			c.settled[a.Shard] = c.writer.settled
+			c.settled[a.Shard] = c.writer.settled.clone()
 		}
 	}
 	c.metrics.add(&c.counts, &c.writer)
@@ -123,6 +122,7 @@ func (c *consumer) Report(attrs []slog.Attr, a *stream.Attempt[*State], err erro
 		slog.Int("samples", c.writer.written),
 		slog.Int("rejected", c.writer.rejected),
 		slog.Int("duplicate_samples", c.writer.duplicates),
+		slog.Int("samples_not_sent", c.writer.notSent),
 		slog.Int("requests", c.writer.requests),
 		slog.Int("series", series),
 	)

@@ -92,7 +92,7 @@ func (n *recorder) Write(ctx context.Context, samples []kpi.Sample) (Written, er
 			}
 		}
 	}
-	return Written{Samples: len(samples), Rejected: n.rejected}, nil
+	return Written{Samples: len(samples), Settled: len(samples), Rejected: n.rejected}, nil
 }
 
 type fixture struct {
@@ -102,6 +102,8 @@ type fixture struct {
 	objects  shardstate.Objects
 	states   *shardstate.Store[*State]
 	log      bytes.Buffer
+	slog     *slog.Logger
+	machines *Machines
 }
 
 func newFixture(t *testing.T, family shardstatetest.Lineage) *fixture {
@@ -128,13 +130,21 @@ func (f *fixture) restart(family shardstatetest.Lineage) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.Handler, err = New(Config{
-		Source: textSource{}, Decoder: textDecoder{}, States: f.states, Receiver: f.receiver, Machines: machines,
-		Metrics: prometheus.NewRegistry(), Log: log, Now: time.Now,
+	f.machines, f.slog = machines, log
+	f.Handler = f.with(f.receiver)
+}
+
+// with returns a handler with another receiver.
+func (f *fixture) with(receiver Receiver) *Handler {
+	f.t.Helper()
+	h, err := New(Config{
+		Source: textSource{}, Decoder: textDecoder{}, States: f.states, Receiver: receiver, Machines: f.machines,
+		Metrics: prometheus.NewRegistry(), Log: f.slog, Now: time.Now,
 	})
 	if err != nil {
 		f.t.Fatal(err)
 	}
+	return h
 }
 
 // invoke expects that the invocation succeeds and writes the values.

@@ -7,7 +7,7 @@ import (
 )
 
 // metrics count events and samples by their outcome.
-type metrics struct{ events, samples *prometheus.CounterVec }
+type metrics struct{ events, samples, rejections *prometheus.CounterVec }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
@@ -17,13 +17,17 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"outcome"}),
 		samples: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "insighthub_bridge_samples_total",
-			Help: "Samples sent, by the receiver's response; of a duplicate it has the same or a newer sample.",
+			Help: "Samples by the receiver's response; of a duplicate it has that time or a newer one, one not sent is sent again.",
 		}, []string{"outcome"}),
+		rejections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "insighthub_bridge_rejections_total",
+			Help: "Samples that the receiver did not accept, duplicates among them, by the kind of its reason.",
+		}, []string{"reason"}),
 	}
-	for _, outcome := range []string{"written", "rejected", "duplicate"} {
+	for _, outcome := range []string{"written", "rejected", "duplicate", "not_sent"} {
 		m.samples.WithLabelValues(outcome)
 	}
-	for _, c := range []prometheus.Collector{m.events, m.samples} {
+	for _, c := range []prometheus.Collector{m.events, m.samples, m.rejections} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics of the bridge: %w", err)
 		}
@@ -39,7 +43,12 @@ func (m *metrics) add(c *counts, w *writer) {
 	} {
 		m.events.WithLabelValues(outcome).Add(float64(n))
 	}
-	for outcome, n := range map[string]int{"written": w.written, "rejected": w.rejected, "duplicate": w.duplicates} {
+	for outcome, n := range map[string]int{
+		"written": w.written, "rejected": w.rejected, "duplicate": w.duplicates, "not_sent": w.notSent,
+	} {
 		m.samples.WithLabelValues(outcome).Add(float64(n))
+	}
+	for reason, n := range w.reasons {
+		m.rejections.WithLabelValues(reason).Add(float64(n))
 	}
 }
