@@ -13,6 +13,7 @@ func Rules() []Rule {
 		{Path: telemetry, External: []string{"github.com/klauspost/compress", "google.golang.org/protobuf/encoding/protowire"}},
 		// Reading JSON in place, for the decoders on hot paths.
 		{Path: "lib/jsonscan"},
+		{Path: "lib/kpi/kpitest", Tests: true},
 		{Path: "lib/kpi", Internal: []string{telemetry}},
 		{Path: "lib/anomaly"},
 		{Path: "lib/anomaly/judge/...", Internal: []string{"lib/anomaly", "lib/anomaly/judge"}},

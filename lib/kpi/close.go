@@ -112,9 +112,9 @@ func (c *closer) device(d *device) {
 		case stateRole:
 			m.states = w.changes
 		case countRole:
-			m.counts = w.changes
+			m.counts = counted{w.changes, &w.times}
 		case goodRole:
-			m.goods = w.changes
+			m.goods = counted{w.changes, &w.times}
 		case plain:
 		}
 		c.statistics(sr, w)

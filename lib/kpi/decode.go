@@ -35,6 +35,8 @@ type decoder struct {
 	err   error
 	shard *Shard
 	times timesByWindow
+	// version is that of the state. In version 1 a counter was its last value.
+	version byte
 }
 
 func (d *decoder) fail(format string, args ...any) {
@@ -127,8 +129,8 @@ func name[S ~string](d *decoder, empty bool) S {
 
 func (d *decoder) run() {
 	s := d.shard
-	if v := d.byte(); d.err == nil && v != Version {
-		d.fail("version %d, want %d", v, Version)
+	if d.version = d.byte(); d.err == nil && d.version != 1 && d.version != Version {
+		d.fail("version %d, want 1 or %d", d.version, Version)
 	}
 	started := d.byte()
 	if w := d.uvarint(); d.err == nil && w != uint64(s.window) {
@@ -265,10 +267,10 @@ func (d *decoder) device(g *gateway, dev *device, index int) {
 		c.state = d.float()
 	}
 	if c.has&hasCount != 0 {
-		c.count = d.float()
+		c.count = d.counter(c)
 	}
 	if c.has&hasGood != 0 {
-		c.good = d.float()
+		c.good = d.counter(c)
 	}
 	n := d.count(minSeriesBytes, "series")
 	dev.series = make([]*series, 0, n)
@@ -309,6 +311,27 @@ func (d *decoder) device(g *gateway, dev *device, index int) {
 			}
 		}
 	}
+}
+
+func (d *decoder) counter(of *carry) (c counter) {
+	if d.version == 1 {
+		return counter{mark: d.float(), at: of.alive}
+	}
+	head := d.byte()
+	if c.level = level(head >> 1); c.level >= levels {
+		d.fail("unknown level of a counter")
+	}
+	if head&1 != 0 {
+		c.mark = float64(unzigzag(d.below(1<<54, "counter")))
+	} else {
+		c.mark = d.float()
+	}
+	c.at, _ = d.moment()
+	if c.level != steady {
+		c.other = d.float()
+		c.since = c.at - telemetry.Micros(d.below(uint64(maxTime), "age"))
+	}
+	return c
 }
 
 func (d *decoder) window(w *window, after telemetry.Micros, first bool) {

@@ -10,7 +10,7 @@ import (
 )
 
 // Version is the first byte of a serialised Shard.
-const Version = 1
+const Version = 2
 
 // Flags of a serialised window.
 const (
@@ -170,13 +170,14 @@ func (e *encoder) device(d, before *device) {
 	if d.carry.has&hasAlive != 0 {
 		e.moment(d.carry.alive, true)
 	}
-	for _, c := range [...]struct {
-		bit carried
-		v   float64
-	}{{hasState, d.carry.state}, {hasCount, d.carry.count}, {hasGood, d.carry.good}} {
-		if d.carry.has&c.bit != 0 {
-			e.float(c.v)
-		}
+	if d.carry.has&hasState != 0 {
+		e.float(d.carry.state)
+	}
+	if d.carry.has&hasCount != 0 {
+		e.counter(&d.carry.count)
+	}
+	if d.carry.has&hasGood != 0 {
+		e.counter(&d.carry.good)
 	}
 	e.uvarint(uint64(len(d.series)))
 	e.prefetch(d)
@@ -192,6 +193,27 @@ func (e *encoder) device(d, before *device) {
 		for k := range sr.windows {
 			e.series(&sr.windows[k])
 		}
+	}
+}
+
+// counter writes a counter: its level and whether the mark is an integer in one byte, its
+// mark, and times as ages.
+func (e *encoder) counter(c *counter) {
+	head := byte(c.level) << 1
+	k, ok := whole(c.mark)
+	if ok {
+		head |= 1
+	}
+	e.dst = append(e.dst, head)
+	if ok {
+		e.uvarint(zigzag(k))
+	} else {
+		e.float(c.mark)
+	}
+	e.moment(c.at, true)
+	if c.level != steady {
+		e.float(c.other)
+		e.uvarint(uint64(c.at - c.since))
 	}
 }
 

@@ -10,9 +10,10 @@ import (
 type machineWindow struct {
 	start, end telemetry.Micros
 	// alive says that there are usable readings of any metric, from first to last.
-	alive                 bool
-	first, last           telemetry.Micros
-	states, counts, goods timeline
+	alive         bool
+	first, last   telemetry.Micros
+	states        timeline
+	counts, goods counted
 
 	elements [elements]telemetry.Micros
 	down     []telemetry.Micros // by reason
@@ -26,25 +27,25 @@ func (m *machineWindow) include(first, last telemetry.Micros) {
 	m.first, m.last = min(m.first, first), max(m.last, last)
 }
 
-// update sets c to the window's last values.
+// update sets c to the window's last values; integrate has updated the counters.
 func (c *carry) update(m *machineWindow) {
 	if m.alive {
 		c.alive = m.last
 		c.has |= hasAlive
 	}
-	for _, k := range []struct {
-		line timeline
-		v    *float64
-		bit  carried
-	}{{m.states, &c.state, hasState}, {m.counts, &c.count, hasCount}, {m.goods, &c.good, hasGood}} {
-		if n := len(k.line); n > 0 {
-			*k.v = k.line[n-1].value
-			c.has |= k.bit
-		}
+	if n := len(m.states); n > 0 {
+		c.state = m.states[n-1].value
+		c.has |= hasState
+	}
+	if len(m.counts.line) > 0 {
+		c.has |= hasCount
+	}
+	if len(m.goods.line) > 0 {
+		c.has |= hasGood
 	}
 }
 
-// integrate returns the window's sums, and sets m.down.
+// integrate returns the window's sums, and sets m.down and the counters of c.
 func (m *machineWindow) integrate(machine *Machine, c *carry, window telemetry.Micros) Sums {
 	m.down = make([]telemetry.Micros, len(machine.reasons))
 	failures := m.integrateStates(machine, c, max(machine.stale, window))
@@ -57,8 +58,8 @@ func (m *machineWindow) integrate(machine *Machine, c *carry, window telemetry.M
 		Down:       duration(m.elements[Down]),
 		Unknown:    duration(m.elements[Unknown]),
 		Failures:   failures,
-		Produced:   m.increase(machine, m.counts, c.count, c.has&hasCount != 0),
-		Good:       m.increase(machine, m.goods, c.good, c.has&hasGood != 0),
+		Produced:   m.increase(machine, m.counts, &c.count, c.has&hasCount != 0),
+		Good:       m.increase(machine, m.goods, &c.good, c.has&hasGood != 0),
 	}
 	sums.Busy = sums.Production + sums.Idle + sums.Setup + sums.Down
 	if machine.assumeGood {
@@ -83,10 +84,12 @@ func (m *machineWindow) integrateStates(machine *Machine, c *carry, stale teleme
 	}
 	silentTo = max(silentFrom, silentTo)
 
-	known := c.has&hasState != 0
 	var current meaning
-	if known {
+	if c.has&hasState != 0 {
 		current = machine.meaningOf(c.state)
+		if c.has&(wasUp|wasDown) == 0 { // a state of version 1
+			c.was(current.element)
+		}
 	}
 	at := m.start
 	advance := func(to telemetry.Micros) {
@@ -98,14 +101,26 @@ func (m *machineWindow) integrateStates(machine *Machine, c *carry, stale teleme
 	for _, s := range m.states {
 		t := m.start + telemetry.Micros(s.first)
 		advance(t)
-		next := machine.meaningOf(s.value)
-		if known && next.element == Down && current.element != Down && machine.isPlanned(t) {
+		current = machine.meaningOf(s.value)
+		if current.element == Down && c.has&wasUp != 0 && machine.isPlanned(t) {
 			failures++
 		}
-		known, current = true, next
+		c.was(current.element)
 	}
 	advance(m.end)
 	return failures
+}
+
+// was remembers whether the last state with a meaning is down: a machine that is down,
+// silent or in a state without a meaning, and down again had one failure.
+func (c *carry) was(e Element) {
+	switch e {
+	case Unknown:
+	case Down:
+		c.has = c.has&^wasUp | wasDown
+	case Production, Idle, Setup, NotPlanned:
+		c.has = c.has&^wasDown | wasUp
+	}
 }
 
 // add adds the planned part of the time from a to b, if b is after a.
@@ -118,22 +133,4 @@ func (m *machineWindow) add(machine *Machine, of meaning, a, b telemetry.Micros)
 	if of.element == Down {
 		m.down[of.reason] += d
 	}
-}
-
-// increase returns the increase of a counter in planned time. An increase counts at the
-// time of its reading. As in Prometheus, a counter that is less than before was reset to
-// zero.
-func (m *machineWindow) increase(machine *Machine, line timeline, before float64, known bool) float64 {
-	var sum float64
-	for _, s := range line {
-		if known && machine.isPlanned(m.start+telemetry.Micros(s.first)) {
-			if s.value >= before {
-				sum += s.value - before
-			} else {
-				sum += max(0, s.value)
-			}
-		}
-		before, known = s.value, true
-	}
-	return sum
 }

@@ -49,18 +49,21 @@ type MachineConfig struct {
 	// StateMetric reports state codes: whole numbers.
 	StateMetric telemetry.MetricName
 	States      map[int]State
-	// CountMetric and GoodMetric report counters of produced items and of good items. A
-	// decrease is a reset to zero.
+	// CountMetric and GoodMetric report counters of produced items and of good items.
 	CountMetric, GoodMetric telemetry.MetricName
-	// IdealCycle is the planned runtime per item (PRI).
+	// AssumeGood says that every produced item is good. It is for machines that do not
+	// report good items.
+	AssumeGood bool
+	// CounterModulus is the number of values of the counters, such as 65,536 for 16 bits:
+	// after the last one they continue with the first. 0: they do not roll over.
+	CounterModulus int64
+	// IdealCycle is the planned runtime per item (PRI); 0 if it is not known.
 	IdealCycle time.Duration
-	// Shifts are the planned time; without shifts all time is planned.
+	// Shifts are the planned time. Nil: all time is planned; empty, but not nil: none is.
 	Shifts []Shift
 	// StaleLimit is the silence after which the state is unknown: default 60 s.
 	// A value less than the window counts as the window.
 	StaleLimit time.Duration
-	// AssumeGood says that every produced item is good; without GoodMetric.
-	AssumeGood bool
 	// Own says that the device is configured by its name, so it is a machine whatever it
 	// reports. One that a rule for many devices matches is a machine once it has reported
 	// its state or a counter.
@@ -72,7 +75,9 @@ type Machine struct {
 	state, count, good telemetry.MetricName
 	states             map[int]meaning
 	reasons            []string // sorted
+	modulus            float64  // 0: none
 	ideal              time.Duration
+	always             bool // all time is planned
 	shifts             []shift
 	stale              telemetry.Micros
 	assumeGood, own    bool
@@ -88,6 +93,8 @@ type shift struct{ start, end telemetry.Micros }
 const (
 	week      = 7 * 24 * time.Hour
 	maxStates = 256
+	// maxInteger is the greatest integer up to which a float64 holds all of them.
+	maxInteger = 1 << 53
 	// firstMonday is the Monday of the week that contains the Unix epoch.
 	firstMonday = telemetry.Micros(-3 * 24 * time.Hour / time.Microsecond)
 )
@@ -108,13 +115,18 @@ func NewMachine(c MachineConfig) (*Machine, error) {
 	p.expect(c.StateMetric == "" || c.StateMetric != c.CountMetric && c.StateMetric != c.GoodMetric,
 		"state metric %q: want another than for the counters", c.StateMetric)
 	p.expect(c.CountMetric == "" || c.CountMetric != c.GoodMetric, "count metric %q: want another for good items", c.CountMetric)
+	p.expect(!c.AssumeGood || c.CountMetric != "" && c.GoodMetric == "", "assume good: want a count metric and no good metric")
+	p.expect(c.CounterModulus == 0 || c.CounterModulus >= 2 && c.CounterModulus <= maxInteger,
+		"counter modulus %d: want 2 to %d", c.CounterModulus, int64(maxInteger))
 	m := &Machine{
 		state: c.StateMetric, count: c.CountMetric, good: c.GoodMetric, ideal: c.IdealCycle,
+		modulus: float64(c.CounterModulus), always: c.Shifts == nil,
 		stale: micros(c.StaleLimit), states: make(map[int]meaning, len(c.States)),
 		assumeGood: c.AssumeGood, own: c.Own,
 	}
 	for _, code := range slices.Sorted(maps.Keys(c.States)) {
 		s := c.States[code]
+		p.expect(code >= -maxInteger && code <= maxInteger, "state %d: want at most 2^53", code)
 		p.expect(s.Element < Element(elements), "state %d: unknown element %d", code, s.Element)
 		p.expect(s.Element == Down || s.Reason == "", "state %d: want no reason unless it is down", code)
 		if s.Element == Down {
@@ -156,7 +168,7 @@ func (m *Machine) planned(a, b telemetry.Micros) telemetry.Micros {
 	if a >= b {
 		return 0
 	}
-	if len(m.shifts) == 0 {
+	if m.always {
 		return b - a
 	}
 	var sum telemetry.Micros

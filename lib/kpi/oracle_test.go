@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"slices"
 
+	"github.com/insighthub/insighthub/lib/kpi/kpitest"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -226,12 +227,18 @@ func (o *oracle) series(g telemetry.GatewayID, d telemetry.DeviceName, m telemet
 // machine processes a machine's events microsecond by microsecond.
 func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c MachineConfig, closedBy func(telemetry.Micros) bool) {
 	at := map[telemetry.Micros][]telemetry.Event{}
+	var all []telemetry.Event
 	for _, of := range o.of(func(of offer) bool { return of.gateway == g && of.event.Device == d && usable(of) }) {
 		at[of.event.Time] = append(at[of.event.Time], of.event)
+		all = append(all, of.event)
 	}
+	lives := o.lives(all, closedBy)
+	counts, goodCounts := o.grown(c, lives, c.CountMetric), o.grown(c, lives, c.GoodMetric)
+	count, good := false, false // a reading was seen
 	const none = telemetry.Micros(math.MinInt64)
 	alive := none
-	var state, count, good *float64
+	var state *float64
+	known := Unknown // the last state with a meaning
 	stale := max(c.StaleLimit, o.c.Window)
 	for end := o.begin + o.window(); closedBy(end); end += o.window() {
 		var planned, production, idle, setup, unknown telemetry.Micros
@@ -239,7 +246,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 		failures, produced, goods := 0., 0., 0.
 		readings := false
 		for t := end - o.window(); t < end; t++ {
-			inPlan := len(c.Shifts) == 0
+			inPlan := c.Shifts == nil
 			sinceMonday := ((t-4*86400*second)%(7*86400*second) + 7*86400*second) % (7 * 86400 * second) // 1970-01-05 was a Monday
 			for _, s := range c.Shifts {
 				inPlan = inPlan || sinceMonday >= micros(s.Start) && sinceMonday < micros(s.End)
@@ -249,16 +256,24 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 				v := e.Value
 				switch e.Metric {
 				case c.StateMetric:
-					if inPlan && state != nil && c.States[int(v)].Element == Down && c.States[int(*state)].Element != Down {
+					state = &v
+					element := c.States[int(v)].Element
+					if inPlan && element == Down && known != Down && known != Unknown {
 						failures++
 					}
-					state = &v
+					if element != Unknown {
+						known = element
+					}
 				case c.CountMetric:
-					produced += grown(count, v, inPlan)
-					count = &v
+					if inPlan {
+						produced += counts[t]
+					}
+					count = true
 				case c.GoodMetric:
-					goods += grown(good, v, inPlan)
-					good = &v
+					if inPlan {
+						goods += goodCounts[t]
+					}
+					good = true
 				}
 			}
 			if !inPlan {
@@ -284,14 +299,14 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 			}
 		}
 		if !readings && (alive == none || alive <= end-micros(o.c.Forget)) {
-			alive, state, count, good = none, nil, nil, nil
+			alive, state, known, count, good = none, nil, Unknown, false, false
 			continue
 		}
 		if c.AssumeGood {
 			goods, good = produced, count
 		}
 		// What the machine reports decides which sums there are.
-		if !c.Own && state == nil && count == nil && good == nil {
+		if !c.Own && state == nil && !count && !good {
 			continue
 		}
 		set := func(f Name, v float64) { o.out[key{name: f, gateway: g, device: d, end: end}] = v }
@@ -316,17 +331,17 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 				}
 			}
 		}
-		if count != nil {
+		if count {
 			set(Produced, produced)
 		}
-		if good != nil {
+		if good {
 			set(Good, goods)
 		}
-		if state != nil && count != nil && cycle > 0 {
+		if state != nil && count && cycle > 0 {
 			set(IdealSeconds, cycle*produced/1e6)
 			timed(PerformanceProductionSeconds, production)
 		}
-		if count != nil && good != nil {
+		if count && good {
 			set(QualityProduced, produced)
 			set(QualityGood, goods)
 			if cycle > 0 {
@@ -341,13 +356,41 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 	}
 }
 
-func grown(before *float64, v float64, inPlan bool) float64 {
-	switch {
-	case before == nil || !inPlan:
-		return 0
-	case v >= *before:
-		return v - *before
-	default:
-		return v
+// grown returns how many items each reading of a counter adds, by its time. A counter is
+// forgotten with its machine, so each of lives is counted by itself.
+func (o *oracle) grown(c MachineConfig, lives [][]telemetry.Event, metric telemetry.MetricName) map[telemetry.Micros]float64 {
+	out := map[telemetry.Micros]float64{}
+	rates := kpitest.Rates{
+		IdealCycle: c.IdealCycle.Microseconds(), StaleLimit: c.StaleLimit.Microseconds(), Modulus: float64(c.CounterModulus),
 	}
+	for _, life := range lives {
+		var readings []kpitest.Count
+		for _, e := range life {
+			if e.Metric == metric {
+				readings = append(readings, kpitest.Count{At: int64(e.Time), Value: e.Value})
+			}
+		}
+		for i, items := range kpitest.Grown(rates, readings) {
+			out[telemetry.Micros(readings[i].At)] = items
+		}
+	}
+	return out
+}
+
+// lives returns the events of a machine, in order, from one time that it was forgotten to
+// the next.
+func (o *oracle) lives(all []telemetry.Event, closedBy func(telemetry.Micros) bool) (out [][]telemetry.Event) {
+	const none = telemetry.Micros(math.MinInt64)
+	alive := none
+	var life []telemetry.Event
+	for end := o.begin + o.window(); closedBy(end); end += o.window() {
+		if len(all) > 0 && all[0].Time < end {
+			for len(all) > 0 && all[0].Time < end {
+				alive, life, all = all[0].Time, append(life, all[0]), all[1:]
+			}
+		} else if alive != none && alive <= end-micros(o.c.Forget) {
+			alive, out, life = none, append(out, life), nil
+		}
+	}
+	return append(out, life)
 }

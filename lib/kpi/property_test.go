@@ -37,11 +37,15 @@ func drawFleet(t *rapid.T) fleet {
 	for _, d := range []telemetry.DeviceName{"mill", "press"} {
 		c := MachineConfig{
 			StateMetric: "state", CountMetric: "cycle_count", GoodMetric: "good_count",
-			IdealCycle: us(1, 500, "ideal"), StaleLimit: us(1, 4000, "stale"),
+			IdealCycle: us(0, 500, "ideal"), StaleLimit: us(1, 4000, "stale"),
+			CounterModulus: rapid.SampledFrom([]int64{0, 0, 0, 100, 65536}).Draw(t, "modulus"),
 			States: map[int]State{
 				0: {Element: Production}, 1: {Element: Idle}, 2: {Element: Setup},
 				3: {Down, "jam"}, 4: {Down, "power"}, 5: {Element: NotPlanned},
 			},
+		}
+		if rapid.IntRange(0, 9).Draw(t, "never") == 0 {
+			c.Shifts = []Shift{}
 		}
 		at := 12*time.Hour - time.Millisecond
 		for range rapid.IntRange(0, 3).Draw(t, "shifts") {
@@ -119,10 +123,23 @@ func drawOffers(t *rapid.T, n int) []offer {
 				e.Value = rapid.Float64Range(-1e30, 1e30).Draw(t, "value")
 			}
 		default:
-			if count += rapid.IntRange(0, 3).Draw(t, "count"); rapid.IntRange(0, 15).Draw(t, "reset") == 0 {
-				count = rapid.IntRange(0, 2).Draw(t, "count")
-			}
+			count += rapid.IntRange(0, 3).Draw(t, "count")
 			e.Value = float64(count)
+			switch rapid.IntRange(0, 25).Draw(t, "fault") {
+			case 0, 1:
+				count = rapid.IntRange(0, 2).Draw(t, "reset")
+				e.Value = float64(count)
+			case 2:
+				e.Value -= float64(rapid.IntRange(0, 30).Draw(t, "dip"))
+			case 3:
+				e.Value += rapid.SampledFrom([]float64{0.5, 900, 65530, 3e6, 1e12}).Draw(t, "spike")
+			case 4:
+				e.Value = 0
+			case 5:
+				count = rapid.SampledFrom([]int{95, 500, 65533, 2_000_000}).Draw(t, "set")
+				e.Value = float64(count)
+			default:
+			}
 		}
 		gateway := rapid.SampledFrom([]telemetry.GatewayID{"a", "b"}).Draw(t, "gateway")
 		out = append(out, offer{gateway, e, e.Time + telemetry.Micros(rapid.IntRange(-100, 3_000_000).Draw(t, "lag")), arrival})

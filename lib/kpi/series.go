@@ -159,8 +159,8 @@ type carry struct {
 	alive telemetry.Micros
 	has   carried
 	state float64
-	count float64
-	good  float64
+	count counter
+	good  counter
 }
 
 type carried uint8
@@ -170,25 +170,33 @@ const (
 	hasState
 	hasCount
 	hasGood
-	allCarried = hasAlive | hasState | hasCount | hasGood
+	// wasUp and wasDown: the last state with a meaning was another than down, or down.
+	wasUp
+	wasDown
+	allCarried = hasAlive | hasState | hasCount | hasGood | wasUp | wasDown
 )
 
-// describe sets the machine and with it the roles of its series. What was remembered of a
-// metric is of no use for another one.
+// forget drops what was carried of metrics that are no longer the machine's: values of two
+// metrics are not compared, nor those before and after a time without a configuration.
+func (c *carry) forget(old, next *Machine) {
+	if next == nil || old.state != next.state {
+		c.has &^= hasState | wasUp | wasDown
+	}
+	if next == nil || old.count != next.count {
+		c.has &^= hasCount
+	}
+	if next == nil || old.good != next.good {
+		c.has &^= hasGood
+	}
+}
+
+// describe sets the machine and with it the roles of its series.
 func (d *device) describe(m *Machine) {
 	if d.machine == m {
 		return
 	}
-	if old := d.machine; old != nil {
-		if m == nil || old.state != m.state {
-			d.carry.has &^= hasState
-		}
-		if m == nil || old.count != m.count {
-			d.carry.has &^= hasCount
-		}
-		if m == nil || old.good != m.good {
-			d.carry.has &^= hasGood
-		}
+	if d.machine != nil {
+		d.carry.forget(d.machine, m)
 	}
 	d.machine = m
 	for _, s := range d.series {

@@ -130,6 +130,17 @@ func (s *timeSet) appendTimes(dst []uint32) []uint32 {
 	return dst
 }
 
+// from returns the first time that is not before at, or last if there is none.
+func (s *timeSet) from(at, last uint32) uint32 {
+	if s.has(at) {
+		return at
+	}
+	if _, after := s.neighbours(at); after != at {
+		return min(after, last)
+	}
+	return last
+}
+
 // neighbours returns the last time before at and the first after it, or at itself if
 // there is no such time.
 func (s *timeSet) neighbours(at uint32) (before, after uint32) {
