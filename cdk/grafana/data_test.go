@@ -127,6 +127,7 @@ func (f *fleet) functions() {
 	for outcome, per := range map[string]float64{"written": 900, "rejected": 0, "duplicate": 0} {
 		f.add("insighthub_bridge_samples_total", counter(per), slices.Concat(bridge, []string{"outcome", outcome})...)
 	}
+	f.add("insighthub_bridge_rejections_total", counter(0), slices.Concat(bridge, []string{"reason", "out_of_order"})...)
 	f.detector(now)
 }
 
