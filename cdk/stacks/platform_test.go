@@ -38,6 +38,8 @@ type resource struct {
 type assembly struct {
 	// Raw are the templates by stack: Data, Monitoring, Telemetry, Api, Audit.
 	Raw map[string]string
+	// After are, by stack, those that are deployed before it.
+	After map[string][]string
 	// Resources are all templates' resources.
 	Resources []resource
 	// Findings are those of cdk-nag; a path is without its stack's prefix.
@@ -87,9 +89,10 @@ func readAssembly(t *testing.T, dir string) assembly {
 	t.Helper()
 	var manifest struct {
 		Artifacts map[string]struct {
-			Type       string
-			Properties struct{ TemplateFile string }
-			Metadata   map[string][]struct {
+			Type         string
+			Properties   struct{ TemplateFile string }
+			Dependencies []string
+			Metadata     map[string][]struct {
 				Type string
 				Data any
 			}
@@ -100,7 +103,7 @@ func readAssembly(t *testing.T, dir string) assembly {
 	if len(manifest.Missing) > 0 {
 		t.Errorf("the assembly needs lookups in an account: %v", manifest.Missing)
 	}
-	a := assembly{Raw: map[string]string{}}
+	a := assembly{Raw: map[string]string{}, After: map[string][]string{}}
 	for name, artifact := range manifest.Artifacts {
 		if artifact.Type != "aws:cloudformation:stack" {
 			continue
@@ -119,6 +122,9 @@ func readAssembly(t *testing.T, dir string) assembly {
 		}
 		part := name[strings.LastIndex(name, "-")+1:]
 		a.Raw[part] = string(raw)
+		for _, before := range artifact.Dependencies {
+			a.After[part] = append(a.After[part], before[strings.LastIndex(before, "-")+1:])
+		}
 		var template struct{ Resources map[string]resource }
 		readJSON(t, file, &template)
 		for id, r := range template.Resources {

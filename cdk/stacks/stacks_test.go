@@ -33,6 +33,7 @@ func TestDev(t *testing.T) {
 		checkDetect(t, a)
 	})
 	t.Run("clock", func(t *testing.T) { checkClock(t, a) })
+	t.Run("order", func(t *testing.T) { checkOrder(t, a) })
 	t.Run("api", func(t *testing.T) { checkAPI(t, a) })
 	t.Run("refusals", func(t *testing.T) { checkRefusals(t, a) })
 	t.Run("tokens", func(t *testing.T) { checkTokens(t, a) })
@@ -212,6 +213,24 @@ func checkEnvironment(t *testing.T, a assembly) {
 	for part, raw := range a.Raw {
 		if strings.Contains(raw, "resolve:secretsmanager") {
 			t.Errorf("%s: the template resolves the value of a secret", part)
+		}
+	}
+}
+
+// checkOrder expects that those who read the stream are deployed before the one that writes
+// to it: a newer record may have a flag that an older reader rejects (ADR 26).
+func checkOrder(t *testing.T, a assembly) {
+	t.Helper()
+	if !slices.Contains(a.After["Api"], "Telemetry") {
+		t.Errorf("the stack Api is deployed after %v, want Telemetry among them", a.After["Api"])
+	}
+	for stack, functions := range map[string][]string{"Telemetry": {"Store", "Bridge", "Detect"}, "Api": {"Ingest"}} {
+		for _, name := range functions {
+			if !slices.ContainsFunc(a.Resources, func(r resource) bool {
+				return r.Type == "AWS::Lambda::Function" && strings.HasPrefix(r.ID, stack+"/"+name)
+			}) {
+				t.Errorf("the stack %s has no function %s", stack, name)
+			}
 		}
 	}
 }

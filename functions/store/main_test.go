@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,8 +97,11 @@ func TestRecordsBecomeRows(t *testing.T) {
 		{PartitionKey: "gw-2", Data: []byte("rubbish")},
 		{PartitionKey: "gw-3", Data: record(t, "gw-3", noon, 1, 1, 7)},
 	})
+	damaged, torn := record(t, "gw-5", noon, 1, 1, 1), bytes.Clone(aggregated)
+	damaged[len(damaged)-5] ^= 4 // the last byte of the value
+	torn[10] ^= 4
 	in := payload(record(t, "gw-1", noon, 3, 4, 10), []byte{9, 9, 9}, aggregated, record(t, "gw-1", noon.Add(time.Second), 3, 4, 10),
-		record(t, "gw-4", noon, 4, 1, 1))
+		record(t, "gw-4", noon, 4, 1, 1), damaged, torn)
 	for range 2 { // delivered again whole, as after a lost response
 		response, err := h.Invoke(t.Context(), in)
 		if err != nil || string(response) != `{"batchItemFailures":[]}` {
@@ -105,8 +111,15 @@ func TestRecordsBecomeRows(t *testing.T) {
 		if diff := cmp.Diff("gw-1|240|12\ngw-2|5|1\ngw-3|7|1\n", got); diff != "" {
 			t.Errorf("rows differ (-want +got):\n%s", diff)
 		}
-		if len(saved) != 3 {
-			t.Errorf("got dead letters %v, want those of the garbage, the aggregated rubbish and the gateway with too many devices", saved)
+		if len(saved) != 5 {
+			t.Errorf("got dead letters %v, want those of the garbage, the aggregated rubbish, the gateway with too many devices, "+
+				"the damaged record and the torn aggregate", saved)
+		}
+		all := strings.Join(slices.Collect(maps.Values(saved)), "\n")
+		for _, reason := range []string{"version: want 1, have 9", "record: checksum: want", "MD5 checksum of"} {
+			if !strings.Contains(all, reason) {
+				t.Errorf("no dead letter has the reason %q: %s", reason, all)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -85,6 +86,10 @@ func (d *Decoder) decode(record []byte, into *Batch) error {
 	return d.fill(into)
 }
 
+// aggregateMagic are the first bytes of the KPL's aggregated records. lib/aws/kinesis unpacks
+// them; inside another one, and in the body of a request, they are an error to be named.
+const aggregateMagic = "\xF3\x89\x9A\xC2"
+
 // open checks the header and returns the message.
 func (d *Decoder) open(record []byte) ([]byte, error) {
 	if len(record) > d.limits.RecordBytes {
@@ -94,12 +99,18 @@ func (d *Decoder) open(record []byte) ([]byte, error) {
 		return nil, invalid("want a version and a flags byte, have %d bytes", len(record))
 	}
 	if record[0] != Version {
+		if strings.HasPrefix(string(record), aggregateMagic) {
+			return nil, invalid("aggregated by the Kinesis Producer Library, in a place where a single record is expected")
+		}
 		return nil, invalid("version: want %d, have %d", Version, record[0])
 	}
 	if unknown := record[1] &^ knownFlags; unknown != 0 {
 		return nil, invalid("flags: unknown bits %#02x in %#02x", unknown, record[1])
 	}
-	message := record[headerBytes:]
+	message, err := checked(record)
+	if err != nil {
+		return nil, err
+	}
 	if record[1]&flagZstd != 0 {
 		plain, err := d.zstd.DecodeAll(message, d.plain[:0])
 		if cap(plain) > cap(d.plain) {

@@ -5,10 +5,29 @@
 // # The record
 //
 //	byte 0   version, 1
-//	byte 1   flags: bit 0 = the message is compressed with zstd (RFC 8878)
+//	byte 1   flags: bit 0 (0x01) = the message is compressed with zstd (RFC 8878)
+//	                bit 1 (0x02) = a checksum follows the message
 //	byte 2…  message insighthub.telemetry.v1.Batch of record.proto, in protobuf
+//	last 4   with bit 1: the checksum, little endian
 //
-// A version other than 1 or a flag other than bit 0 is an error. New fields of the message are skipped by older readers.
+// A version other than 1 or a flag other than these is an error. New fields of the message are
+// skipped by older readers.
+//
+// The checksum is CRC-32C (Castagnoli, as in iSCSI, RFC 3720: polynomial 0x1EDC6F41
+// reflected, initial value and final XOR 0xFFFFFFFF) of the two bytes before the message and of
+// the message as it is sent, so after compression. The Encoder always writes it, the Decoder verifies it
+// where the flag is set. A record without the flag is accepted, unless it ends with
+// the checksum that it would have with it: then the flag was lost. So each damaged byte of a
+// record with a checksum is found, and more with a probability of all but 2^-32. One event of metric
+// "m" of device "d", 20.5 at 1 µs, is, in hexadecimal:
+//
+//	01 02                  version, flags
+//	2a 01 64  32 01 6d     devices "d", metrics "m"
+//	3a 01 00  42 01 00     series_device 0, series_metric 0
+//	4a 01 00  5a 01 02     series 0, times +1
+//	82 01 01 02            scales 1+1
+//	8a 01 02 9a 03         decimals 205
+//	60 38 03 86            checksum 0x86033860
 //
 // The message is columnar. The dictionaries (devices, metrics) name each
 // machine and quantity once; the series dictionary (series_device,

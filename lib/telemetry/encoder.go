@@ -109,21 +109,21 @@ func (e *Encoder) appendRange(dst []byte, b *Batch, from, to int) ([]byte, error
 	start := len(dst)
 	var err error
 	if e.zstd == nil {
-		dst = append(dst, Version, 0)
+		dst = append(dst, Version, flagChecksum)
 		if dst, err = e.appendMessage(dst, b, from, to); err != nil {
 			return dst[:start], err
 		}
-		return dst, nil
+		return appendChecksum(dst, start), nil
 	}
 	if e.plain, err = e.appendMessage(e.plain[:0], b, from, to); err != nil {
 		return dst, err
 	}
-	dst = append(dst, Version, flagZstd)
+	dst = append(dst, Version, flagZstd|flagChecksum)
 	dst = e.zstd.EncodeAll(e.plain, dst)
 	if len(dst)-start-headerBytes >= len(e.plain) {
-		dst = append(append(dst[:start], Version, 0), e.plain...)
+		dst = append(append(dst[:start], Version, flagChecksum), e.plain...)
 	}
-	return dst, nil
+	return appendChecksum(dst, start), nil
 }
 
 func (e *Encoder) appendMessage(dst []byte, b *Batch, from, to int) ([]byte, error) {

@@ -177,7 +177,7 @@ func TestProtobufDecodesOurRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := stock{dynamicpb.NewMessage(message)}
-		if err := proto.Unmarshal(record[headerBytes:], s.Message); err != nil {
+		if err := proto.Unmarshal(record[headerBytes:len(record)-checksumBytes], s.Message); err != nil {
 			t.Fatal(err)
 		}
 		if unknown := s.GetUnknown(); len(unknown) > 0 {

@@ -9,5 +9,11 @@ const TickVersion = 'T'
 func Tick() []byte { return []byte{TickVersion, 0} }
 
 // IsTick reports whether a message of the stream is a tick. What follows the first byte is
-// for later versions.
-func IsTick(message []byte) bool { return len(message) > 0 && message[0] == TickVersion }
+// for later versions, except the flags of a record with a checksum: that is one whose first
+// byte was damaged.
+func IsTick(message []byte) bool {
+	if len(message) == 0 || message[0] != TickVersion {
+		return false
+	}
+	return len(message) == 1 || message[1]|flagZstd != flagZstd|flagChecksum
+}

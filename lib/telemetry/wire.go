@@ -11,9 +11,11 @@ import (
 const Version = 1
 
 const (
-	headerBytes = 2
-	flagZstd    = 1 << 0
-	knownFlags  = flagZstd
+	headerBytes   = 2
+	checksumBytes = 4
+	flagZstd      = 1 << 0
+	flagChecksum  = 1 << 1
+	knownFlags    = flagZstd | flagChecksum
 )
 
 // Compression is the compression of a record's message.

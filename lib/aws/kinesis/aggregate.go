@@ -46,30 +46,53 @@ func DefaultAggregateLimits() AggregateLimits {
 
 // Deaggregate appends the user records of one record of the stream to dst.
 //
-// Data that does not begin with the magic number, or whose checksum does not
-// match, is not aggregated: it is appended unchanged as one UserRecord. If both match and
-// the message is not valid or exceeds the limits, the error wraps telemetry.ErrInvalid and
-// says what is wrong where, and dst is returned unchanged. A user record that is itself an
-// aggregated record is not unpacked.
+// Data that does not begin with the magic number is not aggregated: it is appended unchanged as
+// one UserRecord. If it does, and is truncated, its checksum does not match, the message is not
+// valid or exceeds the limits, the error wraps telemetry.ErrInvalid and says what is wrong where,
+// and dst is returned unchanged. So it is if only one byte of the magic number is wrong. (AWS's
+// readers deliver such data as one record, whose reader then finds something else wrong with
+// it.) A user record that is itself an aggregated record is not unpacked.
 func Deaggregate(dst []UserRecord, data []byte, limits AggregateLimits) ([]UserRecord, error) {
-	message, ok := aggregated(data)
-	if !ok {
+	message, err := aggregated(data)
+	if err == nil && message == nil {
 		return append(dst, UserRecord{Data: data}), nil
 	}
-	out, err := deaggregate(dst, message, limits)
+	out := dst
+	if err == nil {
+		out, err = deaggregate(dst, message, limits)
+	}
 	if err != nil {
 		return dst, fmt.Errorf("aggregated record: %w: %w", telemetry.ErrInvalid, err)
 	}
 	return out, nil
 }
 
-// aggregated returns the message inside an aggregated record.
-func aggregated(data []byte) ([]byte, bool) {
-	if len(data) < len(aggregateMagic)+md5.Size || string(data[:len(aggregateMagic)]) != aggregateMagic {
-		return nil, false
+// aggregated returns the message inside an aggregated record, and nil for other data.
+func aggregated(data []byte) ([]byte, error) {
+	const overhead = len(aggregateMagic) + md5.Size
+	same := 0
+	for i := range min(len(data), len(aggregateMagic)) {
+		if data[i] == aggregateMagic[i] {
+			same++
+		}
+	}
+	whole := same == len(aggregateMagic)
+	if !whole && same < len(aggregateMagic)-1 || !whole && len(data) < overhead {
+		return nil, nil
+	}
+	if len(data) < overhead {
+		return nil, fmt.Errorf("truncated: %d bytes, of at least %d", len(data), overhead)
 	}
 	message, sum := data[len(aggregateMagic):len(data)-md5.Size], data[len(data)-md5.Size:]
-	return message, string(sum) == sumOf(message)
+	switch matches := string(sum) == sumOf(message); {
+	case whole && !matches:
+		return nil, fmt.Errorf("the MD5 checksum of %d bytes does not match: damaged or truncated", len(message))
+	case !whole && matches:
+		return nil, fmt.Errorf("the magic number is %x, want %x: damaged", data[:len(aggregateMagic)], aggregateMagic)
+	case !whole:
+		return nil, nil
+	}
+	return message, nil
 }
 
 func sumOf(message []byte) string {

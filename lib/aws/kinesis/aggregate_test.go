@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -154,18 +155,15 @@ func TestDeaggregate(t *testing.T) {
 }
 
 func TestDeaggregateOtherData(t *testing.T) {
-	md := aggregatedRecord(t)
-	whole := wrap(encode(t, md, []kinesis.UserRecord{user(0, "k", "", "a")}))
-	flipped := bytes.Clone(whole)
-	flipped[len(flipped)-1] ^= 1
+	whole := wrap(encode(t, aggregatedRecord(t), []kinesis.UserRecord{user(0, "k", "", "a")}))
 	for name, data := range map[string][]byte{
-		"empty":         {},
-		"nil":           nil,
-		"magic alone":   whole[:4],
-		"short":         whole[:19],
-		"cut":           whole[:len(whole)-1],
-		"checksum":      flipped,
-		"another magic": append([]byte{0xF3, 0x89, 0x9A, 0xC3}, whole[4:]...),
+		"empty":                       {},
+		"nil":                         nil,
+		"part of the magic":           whole[:3],
+		"another magic":               append([]byte{0xF3, 0x89, 0x9B, 0xC3}, whole[4:]...),
+		"almost the magic by chance":  append([]byte{0xF3, 0x89, 0x9A, 0xC3}, "a text of more than twenty bytes"...),
+		"almost the magic, and short": {0xF3, 0x89, 0x9A, 0xC3, 1},
+		"a batch":                     {1, 0, 0xF3, 0x89, 0x9A, 0xC2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := kinesis.Deaggregate(nil, data, kinesis.DefaultAggregateLimits())
@@ -176,6 +174,45 @@ func TestDeaggregateOtherData(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// A damaged or truncated aggregated record is named as that, whichever byte it is.
+func TestDeaggregateDamaged(t *testing.T) {
+	whole := wrap(encode(t, aggregatedRecord(t), []kinesis.UserRecord{user(0, "k", "", "a"), user(1, "k2", "7", "bc")}))
+	check := func(what string, data []byte, want string) {
+		t.Helper()
+		before := []kinesis.UserRecord{{PartitionKey: "before"}}
+		got, err := kinesis.Deaggregate(before, data, kinesis.DefaultAggregateLimits())
+		if !errors.Is(err, telemetry.ErrInvalid) || !strings.Contains(err.Error(), want) || len(got) != 1 {
+			t.Errorf("%s: got %d records, %v, want %q", what, len(got), err, want)
+		}
+	}
+	for n := 4; n < len(whole); n++ {
+		want := "MD5 checksum"
+		if n < 20 {
+			want = "truncated"
+		}
+		check(fmt.Sprintf("the first %d bytes", n), whole[:n], want)
+	}
+	for i := range whole {
+		want := "MD5 checksum"
+		if i < 4 {
+			want = "magic number"
+		}
+		for change := 1; change < 256; change++ {
+			damaged := bytes.Clone(whole)
+			damaged[i] ^= byte(change)
+			check(fmt.Sprintf("byte %d", i), damaged, want)
+		}
+	}
+	check("longer", append(bytes.Clone(whole), 0), "MD5 checksum")
+}
+
+// An aggregated record without user records has nothing to deliver.
+func TestDeaggregateNothing(t *testing.T) {
+	if got, err := kinesis.Deaggregate(nil, wrap(nil), kinesis.DefaultAggregateLimits()); err != nil || len(got) != 0 {
+		t.Errorf("got %v, %v", got, err)
 	}
 }
 

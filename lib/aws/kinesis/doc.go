@@ -39,5 +39,7 @@
 //	  repeated Tag    tags                    = 4; // skipped
 //	}
 //
-// Deaggregate unpacks it and AppendAggregate packs it.
+// Deaggregate unpacks it and AppendAggregate packs it. Data that begins with the magic number
+// and does not end with the MD5 is an error, unlike in AWS's readers, which deliver it as it is:
+// no batch begins so.
 package kinesis
