@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"6d0e2db86ba507b0bb0a902c3dbd854e"`
-	PageTag     = `"a54265c74b1db768de579686af2c42f5"`
+	ContractTag = `"731c39b2f0506f158bab63dc34d0476d"`
+	PageTag     = `"fe07009bcb84a70d0be60e6eff5edaaf"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

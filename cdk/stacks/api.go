@@ -43,7 +43,7 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 		Environment: a.Tokens.Environment,
 	})
 	a.Tokens.AllowVerify(a.Authorizer)
-	a.Ingest = newIngest(stack, props, telemetry)
+	a.Ingest = newIngest(stack, props, data, telemetry)
 
 	a.Access = data.newFunction(stack, props, function{
 		ID: "Access", Name: "access",
@@ -56,8 +56,12 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 		ID: "Resources", Name: "api",
 		Description: "Serves the resources of the API",
 		Size:        stage.API.Resources,
-		Environment: map[string]*string{"EXPORT_BUCKET": data.Exports.BucketName()},
+		Environment: map[string]*string{
+			"EXPORT_BUCKET": data.Exports.BucketName(),
+			"STATE_BUCKET":  data.States.BucketName(),
+		},
 	})
+	data.allowPublishNames(a.Resources)
 	a.addICE(stage.API.ICE)
 	a.Resources.Allow([]string{"s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"},
 		data.Exports.ArnForObjects(jsii.String("exports/*")))
@@ -81,7 +85,7 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 	return a
 }
 
-func newIngest(stack awscdk.Stack, props Props, telemetry Telemetry) constructs.GoFunction {
+func newIngest(stack awscdk.Stack, props Props, data Data, telemetry Telemetry) constructs.GoFunction {
 	settings := props.Stage.Ingest
 	ingest := newFunction(stack, props, function{
 		ID: "Ingest", Name: "ingest",
@@ -89,6 +93,7 @@ func newIngest(stack awscdk.Stack, props Props, telemetry Telemetry) constructs.
 		Size:        settings.Function,
 		Environment: map[string]*string{
 			"STREAM_NAME":        telemetry.Stream.StreamName(),
+			"STATE_BUCKET":       data.States.BucketName(),
 			"RECORD_COMPRESSION": jsii.String(string(settings.Compression)),
 			"RETENTION_DAYS":     number(settings.RetentionDays),
 			"MAX_FUTURE_SECONDS": seconds(settings.MaxFuture),
@@ -96,6 +101,7 @@ func newIngest(stack awscdk.Stack, props Props, telemetry Telemetry) constructs.
 		},
 	})
 	ingest.Allow([]string{"kinesis:PutRecords"}, telemetry.Stream.StreamArn())
+	data.allowReadNames(ingest)
 	return ingest
 }
 

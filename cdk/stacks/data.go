@@ -2,6 +2,7 @@ package stacks
 
 import (
 	"math"
+	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
@@ -119,8 +120,10 @@ func (d *Data) addRollup(props Props) {
 			"RETENTION_EVENT_DAYS":  number(retention.EventDays),
 			"RETENTION_MINUTE_DAYS": number(retention.MinuteDays),
 			"RETENTION_HOUR_DAYS":   number(retention.HourDays),
+			"STATE_BUCKET":          d.States.BucketName(),
 		},
 	})
+	d.allowPublishNames(d.Rollup)
 	awsevents.NewRule(d.Stack, jsii.String("RollupSchedule"), &awsevents.RuleProps{
 		Description: jsii.String("Aggregates events by minute and hour"),
 		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(1))),
@@ -148,7 +151,8 @@ const BridgeStates = "shardstate/bridge-"
 // DetectStates is the prefix of the keys of the detector's states.
 const DetectStates = "shardstate/detect/"
 
-// stateBucket holds one object for each consumer and shard. It has no versions:
+// stateBucket holds one object for each consumer and shard, and the lists of names of
+// crowded gateways. It has no versions:
 // only the newest state is valid.
 func stateBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 	p := privateBucket(stage)
@@ -165,6 +169,10 @@ func stateBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 			Expiration: awscdk.Duration_Days(jsii.Number(math.Ceil(stage.Stream.Retention.Hours()/24) + margin)),
 		})
 	}
+	// A list of names that is not written for an hour is not read either.
+	rules = append(rules, &awss3.LifecycleRule{
+		Prefix: jsii.String(strings.TrimSuffix(crowdedNames, "*")), Expiration: awscdk.Duration_Days(jsii.Number(1)),
+	})
 	p.LifecycleRules = &rules
 	return awss3.NewBucket(stack, jsii.String("States"), p)
 }
@@ -173,6 +181,21 @@ func stateBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 func (d Data) allowStates(f constructs.GoFunction, prefix string) {
 	f.Allow([]string{"s3:GetObject", "s3:PutObject"}, d.States.ArnForObjects(jsii.String(prefix+"*")))
 	// Without it S3 returns 403 instead of 404 for a state that does not exist yet.
+	f.Allow([]string{"s3:ListBucket"}, d.States.BucketArn())
+}
+
+// crowdedNames is the prefix of the lists of names of gateways with little room for more.
+const crowdedNames = "names/*"
+
+// allowPublishNames lets a function write these lists.
+func (d Data) allowPublishNames(f constructs.GoFunction) {
+	f.Allow([]string{"s3:PutObject"}, d.States.ArnForObjects(jsii.String(crowdedNames)))
+}
+
+// allowReadNames lets a function read them. Listing makes S3 respond 404 in place of 403
+// for a list that does not exist.
+func (d Data) allowReadNames(f constructs.GoFunction) {
+	f.Allow([]string{"s3:GetObject"}, d.States.ArnForObjects(jsii.String(crowdedNames)))
 	f.Allow([]string{"s3:ListBucket"}, d.States.BucketArn())
 }
 

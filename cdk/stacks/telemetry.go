@@ -56,8 +56,10 @@ func (t *Telemetry) addStore(props Props, data Data) {
 		Environment: map[string]*string{
 			"DATABASE_CONNECTIONS": number(settings.Connections),
 			"FAILURE_BUCKET":       data.Failures.BucketName(),
+			"STATE_BUCKET":         data.States.BucketName(),
 		},
 	})
+	data.allowPublishNames(t.Store)
 	// The function writes poison records to the bucket that is Lambda's on-failure
 	// destination.
 	t.Store.Allow([]string{"s3:PutObject"}, data.Failures.ArnForObjects(jsii.String("poison/*")))

@@ -11,13 +11,17 @@ import (
 // settings are read from the environment.
 type settings struct {
 	stream      string
+	states      string // STATE_BUCKET, with the names of crowded gateways; without it only the store limits names
+	pathStyle   bool   // AWS_S3_PATH_STYLE
 	compression telemetry.Compression
 	ingest      ingest.Config
 }
 
 func parse(env *lambdahost.Env) settings {
 	s := settings{
-		stream: env.Required("STREAM_NAME"),
+		stream:    env.Required("STREAM_NAME"),
+		states:    env.Optional("STATE_BUCKET", ""),
+		pathStyle: env.Bool("AWS_S3_PATH_STYLE", false),
 		ingest: ingest.Config{
 			RetentionDays: env.Int("RETENTION_DAYS", ingest.DefaultRetentionDays, 1, 36_500),
 			MaxFuture: time.Second *

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/aws/kinesis"
+	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/ingest"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
+	"github.com/insighthub/insighthub/lib/namelist"
 )
 
 // build makes the function from its environment.
@@ -27,6 +29,13 @@ func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 		return lambdahost.Function{}, err
 	}
 	s.ingest.Publisher, s.ingest.Metrics, s.ingest.Log, s.ingest.Now = publisher, h.Registry, h.Log, time.Now
+	if s.states != "" {
+		lists, err := s3.New(s3.Config{AWS: h.AWS, Bucket: s.states, PathStyle: s.pathStyle})
+		if err != nil {
+			return lambdahost.Function{}, err
+		}
+		s.ingest.Names = namelist.Lists{Objects: lists, Now: time.Now}
+	}
 	handler, err := ingest.New(s.ingest)
 	return lambdahost.Function{Handler: handler}, err
 }

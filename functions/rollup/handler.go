@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"time"
 
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
+	"github.com/insighthub/insighthub/lib/namelist"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
@@ -13,19 +15,31 @@ import (
 type handler struct {
 	pool      *timescale.Pool
 	retention timescale.Retention
+	// names publishes the names of all crowded gateways.
+	names     func(context.Context) (int, error)
+	published time.Time // when it last did
+	now       func() time.Time
 	log       *slog.Logger
 }
 
 // outcome is the response of an invocation.
 type outcome struct {
 	timescale.Rollup
-	Retained timescale.Retained
+	Retained        timescale.Retained
+	CrowdedGateways int
 }
 
 // Invoke implements lambda.Handler.
 func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
 	var done outcome
 	var err error
+	if h.now().Sub(h.published) >= namelist.RefreshEvery {
+		if done.CrowdedGateways, err = h.names(ctx); err != nil {
+			h.log.WarnContext(ctx, "names of crowded gateways not published", "error", err)
+		} else {
+			h.published = h.now()
+		}
+	}
 	if done.Rollup, err = h.pool.RefreshRollup(ctx); err != nil {
 		return nil, err
 	}

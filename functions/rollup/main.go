@@ -1,7 +1,7 @@
 // Command rollup is the function that refreshes the roll-ups by minute and hour and drops
 // data after its retention. A schedule invokes it every minute; it ignores the event.
 //
-// Environment: DATABASE_SECRET_ARN; RETENTION_EVENT_DAYS, RETENTION_MINUTE_DAYS (3,653
+// Environment: DATABASE_SECRET_ARN; STATE_BUCKET, AWS_S3_PATH_STYLE; RETENTION_EVENT_DAYS, RETENTION_MINUTE_DAYS (3,653
 // each), RETENTION_HOUR_DAYS (0), where 0 keeps data for ever; LOG_LEVEL; and what
 // lambdahost.NewHost reads.
 package main
@@ -10,8 +10,10 @@ import (
 	"context"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/aws/secrets"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
+	"github.com/insighthub/insighthub/lib/namelist"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
 
@@ -20,6 +22,7 @@ func main() { lambdahost.Main(build) }
 // build makes the function from its environment.
 func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	database := h.Env.Required("DATABASE_SECRET_ARN")
+	bucket, pathStyle := h.Env.Optional("STATE_BUCKET", ""), h.Env.Bool("AWS_S3_PATH_STYLE", false)
 	retention := retentionOf(h.Env)
 	h.Env.Add(retention.Validate())
 	if err := h.Env.Err(); err != nil {
@@ -31,5 +34,15 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	return lambdahost.Function{Handler: &handler{pool, retention, h.Log}, Close: pool.Close}, nil
+	names := func(context.Context) (int, error) { return 0, nil }
+	if bucket != "" {
+		lists, err := s3.New(s3.Config{AWS: h.AWS, Bucket: bucket, PathStyle: pathStyle})
+		if err != nil {
+			return lambdahost.Function{}, err
+		}
+		names = namelist.Publisher{Source: pool, Objects: lists, Now: time.Now}.Refresh
+	}
+	return lambdahost.Function{
+		Handler: &handler{pool: pool, retention: retention, names: names, now: time.Now, log: h.Log}, Close: pool.Close,
+	}, nil
 }

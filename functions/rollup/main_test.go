@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
+	"github.com/insighthub/insighthub/lib/namelist"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
@@ -52,7 +54,11 @@ func TestInvoke(t *testing.T) {
 	if _, err := timescale.NewWriter(pool, timescale.WriterConfig{}).Write(t.Context(), []*telemetry.Batch{b}); err != nil {
 		t.Fatal(err)
 	}
-	h := &handler{pool, timescale.Retention{EventDays: 90, MinuteDays: 730}, slog.New(slog.DiscardHandler)}
+	published := 0
+	h := &handler{
+		pool: pool, retention: timescale.Retention{EventDays: 90, MinuteDays: 730}, now: time.Now, log: slog.New(slog.DiscardHandler),
+		names: func(context.Context) (int, error) { published++; return published, nil },
+	}
 	for _, want := range []int{1, 0} {
 		raw, err := h.Invoke(t.Context(), []byte(`{"source":"aws.events"}`))
 		var done outcome
@@ -62,6 +68,9 @@ func TestInvoke(t *testing.T) {
 		if since := time.Since(done.Retained.EventsSince); since < 89*24*time.Hour || since > 92*24*time.Hour {
 			t.Errorf("got %s, want the events of 90 days", raw)
 		}
+	}
+	if published != 1 {
+		t.Errorf("published names %d times, want once in %v", published, namelist.RefreshEvery)
 	}
 	if got := timescaletest.Value(t, dsn, "SELECT count(*) FROM event_minute"); got != "1" {
 		t.Errorf("got %s minutes, want 1", got)

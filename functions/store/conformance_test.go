@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"os"
@@ -51,8 +50,10 @@ func conformance(t *testing.T, make func(*testing.T) subject) {
 	t.Run("invalid", func(t *testing.T) {
 		b := &telemetry.Batch{Gateway: "g", Site: "s"}
 		b.Append(telemetry.Event{Device: "d", Metric: "m", Time: -1 << 62})
-		if _, err := make(t).writer.Write(t.Context(), []*telemetry.Batch{b}); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("got error %v, want ErrInvalid", err)
+		b.Append(telemetry.Event{Device: "d", Metric: "m", Time: 1})
+		o, err := make(t).writer.Write(t.Context(), []*telemetry.Batch{{Gateway: "h", Site: "s"}, b})
+		if err != nil || o.Stored != 1 || len(o.Rejected) != 1 || o.Rejected[0].Batch != 1 || o.Rejected[0].Event != 0 {
+			t.Errorf("got %+v, %v, want the second event stored and the first rejected", o, err)
 		}
 	})
 	t.Run("equals the model", func(t *testing.T) {

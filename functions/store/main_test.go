@@ -108,7 +108,7 @@ func TestRecordsBecomeRows(t *testing.T) {
 			t.Fatalf("response: got %s, %v, want none to retry", response, err)
 		}
 		got := psql(t, dsn, "SELECT gateway, count(*), count(DISTINCT (device, metric)) FROM reading GROUP BY 1 ORDER BY 1")
-		if diff := cmp.Diff("gw-1|240|12\ngw-2|5|1\ngw-3|7|1\n", got); diff != "" {
+		if diff := cmp.Diff("gw-1|240|12\ngw-2|5|1\ngw-3|7|1\ngw-4|3|3\n", got); diff != "" {
 			t.Errorf("rows differ (-want +got):\n%s", diff)
 		}
 		if len(saved) != 5 {

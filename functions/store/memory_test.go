@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"github.com/insighthub/insighthub/lib/store"
@@ -43,18 +42,15 @@ func newMemoryWriter() *memoryWriter {
 func (w *memoryWriter) Write(_ context.Context, batches []*telemetry.Batch) (store.Outcome, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, b := range batches {
-		for i, t := range b.Time {
-			if t < -210866803200000000 {
-				return store.Outcome{}, fmt.Errorf("%w: event %d: time", telemetry.ErrInvalid, i)
-			}
-		}
-	}
 	outcome := store.Outcome{Committed: 1}
 	seen := map[identity]map[reading]bool{}
-	for _, b := range batches {
+	for at, b := range batches {
 		for i := range b.Time {
 			e := b.Event(i)
+			if e.Time < -210866803200000000 {
+				outcome.Rejected = append(outcome.Rejected, telemetry.RejectedEvent{Batch: at, Event: i, Reason: "time"})
+				continue
+			}
 			id, next := identity{b.Gateway, e.Device, e.Metric, e.Time}, reading{e.Value, e.Quality}
 			first, ok := w.stored[id]
 			switch {

@@ -8,6 +8,7 @@ import (
 	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/aws/secrets"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
+	"github.com/insighthub/insighthub/lib/namelist"
 	"github.com/insighthub/insighthub/lib/store"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
@@ -33,7 +34,16 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
+	var names store.Names = store.Unpublished{}
+	if s.states != "" {
+		lists, err := s3.New(s3.Config{AWS: h.AWS, Bucket: s.states, PathStyle: s.pathStyle})
+		if err != nil {
+			return lambdahost.Function{}, err
+		}
+		names = namelist.Publisher{Source: pool, Objects: lists, Now: time.Now}
+	}
 	handler, err := store.New(store.Config{
+		Names:  names,
 		Source: &kinesis.Source{}, Decoder: decoder, DeadLetters: deadLetters, Metrics: h.Registry, Log: h.Log, Now: time.Now,
 		Writer: writer{timescale.NewWriter(pool, timescale.WriterConfig{})},
 	})

@@ -29,7 +29,7 @@ func Rules() []Rule {
 
 		// Use-cases.
 		{Path: "lib/ingest", Internal: []string{
-			telemetry, "lib/jsonscan", "lib/lambda/deadline", "lib/lambda/http", "lib/problem",
+			telemetry, "lib/directory", "lib/jsonscan", "lib/lambda/deadline", "lib/lambda/http", "lib/problem",
 		}, External: []string{"github.com/klauspost/compress", metrics}},
 		{Path: "lib/access", Internal: []string{
 			telemetry, "lib/directory", "lib/lambda/deadline", "lib/lambda/http", "lib/password", "lib/problem", "lib/token", "lib/trail",
@@ -47,6 +47,8 @@ func Rules() []Rule {
 		{Path: "lib/detect", Internal: []string{
 			telemetry, "lib/anomaly", "lib/directory", "lib/shardstate", "lib/stream",
 		}, External: []string{metrics}},
+		// Between the functions that change names and ingest.
+		{Path: "lib/namelist", Internal: []string{telemetry, "lib/directory"}},
 		{Path: "lib/refusals", Internal: []string{telemetry, "lib/lambda/background", "lib/trail"}, External: []string{metrics}},
 		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate", "lib/stream"}, External: []string{metrics}},
 

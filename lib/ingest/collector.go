@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"math"
+	"slices"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -17,6 +18,9 @@ type collector struct {
 	index    int // of the next event
 	rejected int
 	listed   []indexedFault
+	// rejectedAt are the indexes of all rejected events, in order.
+	rejectedAt []int32
+	byReason   [reasonCount]int
 }
 
 type indexedFault struct {
@@ -32,13 +36,14 @@ func (c *collector) reset(earliest, latest telemetry.Micros) {
 // restart drops all events that were received.
 func (c *collector) restart() {
 	c.batch.Reset()
-	c.index, c.rejected, c.listed = 0, 0, c.listed[:0]
+	c.index, c.rejected, c.listed, c.rejectedAt = 0, 0, c.listed[:0], c.rejectedAt[:0]
+	c.byReason = [reasonCount]int{}
 }
 
 // accept adds an event, unless its time is out of bounds.
 func (c *collector) accept(device, metric uint32, t telemetry.Micros, value float64, q telemetry.Quality) {
 	if r := c.checkTime(t); r != accepted {
-		c.reject(fault{reason: r, member: timeMember})
+		c.reject(fault{reason: r, member: timeMember, time: t})
 		return
 	}
 	c.index++
@@ -50,8 +55,56 @@ func (c *collector) reject(f fault) {
 	if len(c.listed) < maxListed {
 		c.listed = append(c.listed, indexedFault{c.index, f})
 	}
+	c.rejectedAt = append(c.rejectedAt, int32(c.index))
 	c.index++
 	c.rejected++
+	c.byReason[f.reason]++
+}
+
+// rejectSome rejects the events of the batch for which why returns a fault, and drops them.
+func (c *collector) rejectSome(why func(i int) (fault, bool)) {
+	b, n, index, before := c.batch, 0, 0, c.rejectedAt
+	var now []indexedFault
+	for i := range b.Time {
+		for len(before) > 0 && int(before[0]) == index {
+			before, index = before[1:], index+1
+		}
+		if f, faulty := why(i); faulty {
+			now = append(now, indexedFault{index, f})
+			c.byReason[f.reason]++
+		} else {
+			c.keep(i, n)
+			n++
+		}
+		index++
+	}
+	if len(now) == 0 {
+		return
+	}
+	c.cut(n)
+	c.rejected += len(now)
+	c.listed = append(c.listed, now...)
+	slices.SortFunc(c.listed, func(a, b indexedFault) int { return a.index - b.index })
+	c.listed = c.listed[:min(len(c.listed), maxListed)]
+	for _, f := range now {
+		c.rejectedAt = append(c.rejectedAt, int32(f.index))
+	}
+	slices.Sort(c.rejectedAt)
+}
+
+// keep moves event i of the batch to n, which is not after it.
+func (c *collector) keep(i, n int) {
+	if b := c.batch; n != i {
+		b.Device[n], b.Metric[n] = b.Device[i], b.Metric[i]
+		b.Time[n], b.Value[n], b.Quality[n] = b.Time[i], b.Value[i], b.Quality[i]
+	}
+}
+
+// cut drops the events of the batch from n on.
+func (c *collector) cut(n int) {
+	b := c.batch
+	b.Device, b.Metric = b.Device[:n], b.Metric[:n]
+	b.Time, b.Value, b.Quality = b.Time[:n], b.Value[:n], b.Quality[:n]
 }
 
 func (c *collector) checkTime(t telemetry.Micros) reason {
@@ -72,22 +125,20 @@ func (c *collector) validateBatch() {
 	b, n := c.batch, 0
 	for i, t := range b.Time {
 		value := b.Value[i]
-		r := c.checkTime(t)
-		m := timeMember
-		if math.IsNaN(value) || math.IsInf(value, 0) {
-			r, m = notFinite, valueMember
+		f := fault{reason: c.checkTime(t), member: timeMember, time: t}
+		switch {
+		case math.IsNaN(value) && b.Quality[i] == telemetry.Bad: // no value, as null in JSON
+			b.Value[i] = math.NaN() // in one form
+		case math.IsNaN(value) || math.IsInf(value, 0):
+			f = fault{reason: notFinite, member: valueMember}
 		}
-		if r != accepted {
-			c.reject(fault{reason: r, member: m})
+		if f.reason != accepted {
+			c.reject(f)
 			continue
 		}
 		c.index++
-		if n != i {
-			b.Device[n], b.Metric[n] = b.Device[i], b.Metric[i]
-			b.Time[n], b.Value[n], b.Quality[n] = t, value, b.Quality[i]
-		}
+		c.keep(i, n)
 		n++
 	}
-	b.Device, b.Metric = b.Device[:n], b.Metric[:n]
-	b.Time, b.Value, b.Quality = b.Time[:n], b.Value[:n], b.Quality[:n]
+	c.cut(n)
 }

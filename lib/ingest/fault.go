@@ -2,11 +2,13 @@ package ingest
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/insighthub/insighthub/lib/problem"
+	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // bodyError says why a whole request is rejected. Its detail is written for the client.
@@ -44,6 +46,10 @@ const (
 	wantNumber
 	wantTime
 	notFinite
+	notJSON
+	numberAsText
+	nullNotBad
+	notExact
 	emptyName
 	longName
 	controlCharacter
@@ -54,15 +60,61 @@ const (
 	leapSecond
 	farFuture
 	beforeRetention
+	tooManyDevices
+	tooManyMetrics
+	reasonCount // of reasons, accepted included
 )
 
 // fault is why an event is rejected: a reason, and the member that has the fault. It
-// holds no text, so that it costs the valid events nothing.
+// holds no rendered text, so that it costs the valid events nothing.
 type fault struct {
 	reason reason
 	member member
-	// name is that of an unknown member.
-	name []byte
+	// text is the start of what the client wrote: the name of an unknown member, or a value
+	// that is not valid.
+	text []byte
+	// time is one that is out of range.
+	time telemetry.Micros
+}
+
+// code returns the name of the reason, which stays the same when its text changes.
+func (r reason) code() string {
+	switch r {
+	case notObject:
+		return "not_an_object"
+	case unknownMember:
+		return "unknown_member"
+	case duplicateMember:
+		return "duplicate_member"
+	case missing:
+		return "missing"
+	case wantString, wantNumber, wantTime, numberAsText:
+		return "wrong_type"
+	case notJSON:
+		return "not_json"
+	case notFinite:
+		return "value_not_finite"
+	case nullNotBad:
+		return "value_missing"
+	case notExact:
+		return "value_not_exact"
+	case emptyName, longName, controlCharacter, badUTF8:
+		return "bad_name"
+	case badQuality:
+		return "bad_quality"
+	case badTime, badTimeInteger, leapSecond:
+		return "bad_time"
+	case farFuture:
+		return "time_in_future"
+	case beforeRetention:
+		return "time_too_old"
+	case tooManyDevices:
+		return "too_many_devices"
+	case tooManyMetrics:
+		return "too_many_metrics"
+	case accepted, reasonCount:
+	}
+	return "invalid"
 }
 
 // maxQuoted bounds how much of a client's own text a response repeats.
@@ -70,17 +122,15 @@ const maxQuoted = 64
 
 // faultText renders f for the client.
 func (h *Handler) faultText(f fault) string {
-	switch f.reason {
-	case notObject:
+	switch {
+	case f.reason == notObject:
 		return "want an object"
-	case unknownMember:
-		name := f.name
-		if len(name) > maxQuoted {
-			name = name[:maxQuoted]
-		}
-		return "unknown member " + strconv.Quote(strings.ToValidUTF8(string(name), "\uFFFD"))
-	case duplicateMember:
+	case f.reason == unknownMember:
+		return "unknown member " + strconv.Quote(clip(string(f.text)))
+	case f.reason == duplicateMember:
 		return "duplicate member " + strconv.Quote(f.member.String())
+	case f.reason == notJSON && f.member == noMember:
+		return clip(string(f.text)) + " is not valid JSON"
 	default:
 		return f.member.String() + ": " + h.memberFault(f)
 	}
@@ -93,11 +143,19 @@ func (h *Handler) memberFault(f fault) string {
 	case wantString:
 		return "want a string"
 	case wantNumber:
-		return "want a number"
+		return `want a number, true, false, or null with quality "bad"`
+	case numberAsText:
+		return "want a number: send " + string(f.text) + " without quotes"
 	case wantTime:
 		return "want an RFC 3339 string or an integer of microseconds since 1970"
+	case notJSON:
+		return notJSONText(f)
 	case notFinite:
-		return "want a finite number"
+		return "want a finite number" + orNull
+	case nullNotBad:
+		return `null is accepted with quality "bad" only`
+	case notExact:
+		return string(f.text) + " cannot be held exactly by a float64: whole numbers are exact up to 9007199254740992 (2^53)"
 	case emptyName:
 		return "empty"
 	case longName:
@@ -109,16 +167,59 @@ func (h *Handler) memberFault(f fault) string {
 	case badQuality:
 		return `want "good", "uncertain" or "bad"`
 	case badTime:
-		return "not an RFC 3339 time"
+		return "not an RFC 3339 time" + h.unitHint(f)
 	case badTimeInteger:
-		return "want an integer of microseconds since 1970, in 64 bits"
+		return "want an integer of microseconds since 1970, in 64 bits" + h.unitHint(f)
 	case leapSecond:
 		return "leap seconds are not supported: send :59 or the next :00"
 	case farFuture:
-		return "more than " + h.config.MaxFuture.String() + " ahead of the platform's clock"
+		return "more than " + h.config.MaxFuture.String() + " ahead of the platform's clock" + h.unitHint(f)
 	case beforeRetention:
-		return "older than the retention of " + strconv.Itoa(h.config.RetentionDays) + " days"
-	case accepted, notObject, unknownMember, duplicateMember:
+		return "older than the retention of " + strconv.Itoa(h.config.RetentionDays) + " days" + h.unitHint(f)
+	case tooManyDevices:
+		return nameLimitText("devices", h.config.DevicesPerGateway)
+	case tooManyMetrics:
+		return nameLimitText("metrics", h.config.MetricsPerGateway)
+	case accepted, notObject, unknownMember, duplicateMember, reasonCount:
 	}
 	return "invalid"
+}
+
+const orNull = `, or null with quality "bad" when there is no value`
+
+// notJSONText says what was written in place of a value, such as NaN or 0x1F.
+func notJSONText(f fault) string {
+	text := clip(string(f.text))
+	if f.member != valueMember {
+		return text + " is not valid JSON"
+	}
+	switch strings.ToLower(strings.TrimLeft(text, "+-")) {
+	case "nan", "inf", "infinity", "none", "nil", "undefined":
+		return text + " is not valid JSON: want a finite number" + orNull
+	}
+	return text + " is not a number of JSON"
+}
+
+func nameLimitText(plural string, limit int) string {
+	return fmt.Sprintf("new, and the gateway has its %d %s already: use one of them, or delete one that is not needed", limit, plural)
+}
+
+// unitHint says in which other unit the time of a rejected event would be acceptable.
+func (h *Handler) unitHint(f fault) string {
+	n := int64(f.time)
+	if len(f.text) > 0 {
+		x, err := strconv.ParseFloat(string(f.text), 64)
+		if err != nil || !(x > -1<<63 && x < 1<<63) {
+			return ""
+		}
+		n = int64(x)
+		if x == math.Trunc(x) && h.collector.checkTime(telemetry.Micros(n)) == accepted {
+			return ": " + clip(string(f.text)) + " looks like microseconds: send an integer without quotes, point or exponent"
+		}
+	}
+	unit, at := telemetry.GuessUnit(n, h.collector.earliest, h.collector.latest)
+	if unit == "" {
+		return ""
+	}
+	return fmt.Sprintf(": %d looks like %s; times are microseconds since 1970: %d?", n, unit, at)
 }

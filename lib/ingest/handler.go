@@ -42,9 +42,11 @@ const (
 // Config configures a Handler. A zero number or duration means the default.
 type Config struct {
 	Publisher Publisher
-	Metrics   prometheus.Registerer
-	Log       *slog.Logger
-	Now       func() time.Time
+	// Names is AnyNames by default.
+	Names   Names
+	Metrics prometheus.Registerer
+	Log     *slog.Logger
+	Now     func() time.Time
 
 	// MaxBodyBytes bounds a body as it is sent.
 	MaxBodyBytes int
@@ -57,6 +59,9 @@ type Config struct {
 	// RetryAfter is the Retry-After of a 503 if the Publisher's error has no method
 	// RetryAfter() time.Duration.
 	RetryAfter time.Duration
+	// DevicesPerGateway and MetricsPerGateway bound the names of a gateway; they are those
+	// of the store.
+	DevicesPerGateway, MetricsPerGateway int
 }
 
 // withDefaults returns c with defaults in place of zeros, or every value that is not valid.
@@ -66,6 +71,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.RetentionDays = cmp.Or(c.RetentionDays, DefaultRetentionDays)
 	c.MaxFuture = cmp.Or(c.MaxFuture, DefaultMaxFuture)
 	c.RetryAfter = cmp.Or(c.RetryAfter, DefaultRetryAfter)
+	c.Names = cmp.Or[Names](c.Names, AnyNames{})
+	c.DevicesPerGateway = cmp.Or(c.DevicesPerGateway, telemetry.MaxDevices)
+	c.MetricsPerGateway = cmp.Or(c.MetricsPerGateway, telemetry.MaxMetrics)
 	var problems []error
 	if c.MaxBodyBytes < 0 {
 		problems = append(problems, fmt.Errorf("MaxBodyBytes: want at least 1, got %d", c.MaxBodyBytes))
@@ -106,6 +114,7 @@ type Handler struct {
 	decoder   *telemetry.Decoder
 	batch     telemetry.Batch
 	collector collector
+	known     knownNames
 }
 
 // New returns a Handler.
@@ -134,6 +143,10 @@ func New(config Config) (*Handler, error) {
 		retention: time.Duration(config.RetentionDays) * 24 * time.Hour,
 		body:      body,
 		decoder:   decoder,
+		known:     newKnownNames(config),
+	}
+	if err := config.Metrics.Register(h.known.failed); err != nil {
+		return nil, fmt.Errorf("metrics of ingest: %w", err)
 	}
 	if h.beforeCount, err = beforeCount(); err != nil {
 		return nil, err
@@ -153,6 +166,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	now := h.config.Now()
 	status, response, err := h.serve(ctx, payload, now)
 	h.metrics.add(status, h.config.Now().Sub(now))
+	h.metrics.addRejected(h.collector.byReason[:])
 	return response, err
 }
 
@@ -171,6 +185,7 @@ func (h *Handler) serve(ctx context.Context, payload []byte, now time.Time) (int
 			"request_id", r.requestID, "gateway", r.gateway, "status", rejected.status, "detail", rejected.detail)
 		return h.rejected(r, rejected)
 	}
+	h.known.check(ctx, &h.collector, now)
 	if h.batch.Len() > 0 {
 		ctx, cancel := deadline.WithMargin(ctx, now, 0)
 		defer cancel()

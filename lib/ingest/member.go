@@ -1,9 +1,6 @@
 package ingest
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // member is a member of an event.
 type member uint8
@@ -110,7 +107,7 @@ func (p *parser) otherKey(i int) (m member, next int) {
 		}
 	}
 	if p.event.fault.reason == accepted {
-		p.event.fault = fault{reason: unknownMember, name: bytes.Clone(name[:min(len(name), maxQuoted)])}
+		p.event.fault = fault{reason: unknownMember, text: quoted(name)}
 	}
 	return noMember, next
 }

@@ -14,6 +14,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	byStatus map[int]prometheus.Counter // exported from the start, so that their first increase is seen
 	duration prometheus.Histogram
+	rejected [reasonCount]prometheus.Counter
 }
 
 // statuses are those that responses may have.
@@ -40,7 +41,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	for _, status := range statuses() {
 		m.byStatus[status] = m.requests.WithLabelValues(strconv.Itoa(status))
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration} {
+	rejected := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "insighthub_ingest_rejected_events_total", Help: "Events that were rejected in a response, by reason.",
+	}, []string{"reason"})
+	for r := accepted + 1; r < reasonCount; r++ {
+		m.rejected[r] = rejected.WithLabelValues(r.code())
+	}
+	for _, c := range []prometheus.Collector{m.requests, m.duration, rejected} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics of ingest: %w", err)
 		}
@@ -55,6 +62,15 @@ func (m *metrics) add(status int, elapsed time.Duration) {
 	}
 	requests.Inc()
 	m.duration.Observe(elapsed.Seconds())
+}
+
+// addRejected counts rejected events by reason.
+func (m *metrics) addRejected(byReason []int) {
+	for r, n := range byReason {
+		if n > 0 {
+			m.rejected[r].Add(float64(n))
+		}
+	}
 }
 
 // newRecordCounter returns the counter of records put on the stream, a unit of its billing.

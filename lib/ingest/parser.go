@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 
@@ -75,6 +76,16 @@ func (e *event) reject(r reason, m member) {
 		e.fault = fault{reason: r, member: m}
 	}
 }
+
+// rejectText is reject for a value whose text the reason repeats.
+func (e *event) rejectText(r reason, m member, text []byte) {
+	if e.fault.reason == accepted {
+		e.fault = fault{reason: r, member: m, text: quoted(text)}
+	}
+}
+
+// quoted copies as much of a client's text as a response repeats.
+func quoted(text []byte) []byte { return bytes.Clone(text[:min(len(text), maxQuoted)]) }
 
 // parse reads the body buf[:size], which padding zero bytes follow, and adds its events to
 // the collector. If it returns an error, the collector's content is not valid.
@@ -262,7 +273,8 @@ func (p *parser) readEvent(i int) int {
 	*e = event{}
 	if p.buf[i] != '{' {
 		if i = p.skip(i, maxDepth-2); i >= 0 {
-			p.out.reject(fault{reason: notObject})
+			e.reject(notObject, noMember)
+			p.out.reject(e.fault)
 		}
 		return i
 	}
@@ -287,6 +299,9 @@ func (p *parser) readEvent(i int) int {
 		absent := requiredMembers &^ e.seen
 		e.reject(missing, absent&-absent)
 	}
+	if e.value != e.value && e.quality != telemetry.Bad { // NaN: the value is null
+		e.reject(nullNotBad, valueMember)
+	}
 	if e.fault.reason != accepted {
 		p.out.reject(e.fault)
 	} else {
@@ -300,12 +315,13 @@ func (p *parser) value(i int, m member) int {
 	p.event.reading = m
 	c := p.buf[i]
 	isString, isNumber := c == p.quote, c == '-' || jsonscan.IsDigit(c)
+	want := accepted
 	switch m {
 	case deviceMember, metricMember:
 		if isString {
 			return p.name(i, m)
 		}
-		p.event.reject(wantString, m)
+		want = wantString
 	case timeMember:
 		if isString {
 			return p.time(i)
@@ -313,31 +329,81 @@ func (p *parser) value(i int, m member) int {
 		if isNumber {
 			return p.timeInteger(i)
 		}
-		p.event.reject(wantTime, m)
+		want = wantTime
 	case valueMember:
 		if isNumber {
 			return p.number(i)
 		}
-		p.event.reject(wantNumber, m)
+		return p.otherValue(i, c, isString)
 	case qualityMember:
 		if isString {
 			return p.quality(i)
 		}
-		p.event.reject(wantString, m)
+		want = wantString
 	case noMember, requiredMembers: // key has set the fault
 	}
-	return p.skip(i, maxDepth-3)
+	if i = p.skip(i, maxDepth-3); want != accepted {
+		p.event.reject(want, m)
+	}
+	return i
 }
 
 func (p *parser) number(i int) int {
 	n, next, ok := scanNumber(p.buf, i)
-	if !ok {
-		return p.fail(next, "a digit")
+	if !ok || isWordByte(p.buf[next]) {
+		return p.badWord(i)
 	}
-	if p.event.value, ok = p.powers.float(n, p.buf[i:next]); !ok {
+	f, ok := p.powers.float(n, p.buf[i:next])
+	switch {
+	case !ok:
 		p.event.reject(notFinite, valueMember)
+	case (f >= maxExact || f <= -maxExact) && (n.integer || math.Abs(f) <= 1<<64) && !exact(f, p.buf[i:next]):
+		p.event.rejectText(notExact, valueMember, p.buf[i:next])
 	}
+	p.event.value = f
 	return next
+}
+
+// otherValue reads a value that is not a number: switches report true and false, which
+// are 1 and 0, and null is a bad reading without a value.
+func (p *parser) otherValue(i int, c byte, isString bool) int {
+	switch end := p.wordEnd(i); string(p.buf[i:end]) {
+	case "true":
+		p.event.value = 1
+		return end
+	case "false":
+		p.event.value = 0
+		return end
+	case "null":
+		p.event.value = math.NaN()
+		return end
+	}
+	if !isString {
+		if c == '{' || c == '[' {
+			p.event.reject(wantNumber, valueMember)
+		}
+		return p.skip(i, maxDepth-3)
+	}
+	text, next := p.string(i)
+	if next < 0 {
+		return -1
+	}
+	if isNumber(text) {
+		p.event.rejectText(numberAsText, valueMember, text)
+	}
+	p.event.reject(wantNumber, valueMember)
+	return next
+}
+
+// isNumber reports whether text is a short JSON number.
+func isNumber(text []byte) bool {
+	var buf [maxQuoted + 1]byte // ends with a zero byte
+	if len(text) == 0 || len(text) > maxQuoted {
+		return false
+	}
+	copy(buf[:], text)
+	_, next, ok := scanNumber(buf[:], 0)
+	return ok && next == len(text)
 }
 
 func (p *parser) name(i int, m member) int {
@@ -365,7 +431,7 @@ func (p *parser) time(i int) int {
 	}
 	t, r := p.times.parse(text)
 	if r != accepted {
-		p.event.reject(r, timeMember)
+		p.event.rejectText(r, timeMember, text)
 	}
 	p.event.time = t
 	return next
@@ -373,12 +439,12 @@ func (p *parser) time(i int) int {
 
 func (p *parser) timeInteger(i int) int {
 	n, next, ok := scanNumber(p.buf, i)
-	if !ok {
-		return p.fail(next, "a digit")
+	if !ok || isWordByte(p.buf[next]) {
+		return p.badWord(i)
 	}
 	micros, ok := n.int64()
 	if !ok {
-		p.event.reject(badTimeInteger, timeMember)
+		p.event.rejectText(badTimeInteger, timeMember, p.buf[i:next])
 	}
 	p.event.time = telemetry.Micros(micros)
 	return next

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"regexp"
 	"slices"
@@ -45,6 +46,7 @@ func newReference() reference {
 
 func (ref reference) outcome(body []byte) outcome {
 	rejected := outcome{Rejected: true}
+	body = withoutBadWords(body)
 	if !json.Valid(body) || depthOf(body) > maxDepth {
 		return rejected
 	}
@@ -86,9 +88,7 @@ func (ref reference) event(raw []byte) (e bitsEvent, ok bool) {
 		case "time":
 			e.Time, ok = ref.time(m.value)
 		case "value":
-			var f float64
-			ok = json.Unmarshal(m.value, &f) == nil && m.value[0] != 'n'
-			e.Value = math.Float64bits(f)
+			e.Value, ok = referenceValue(m.value)
 		case "quality":
 			var text string
 			ok = json.Unmarshal(m.value, &text) == nil && m.value[0] == '"'
@@ -108,7 +108,55 @@ func (ref reference) event(raw []byte) (e bitsEvent, ok bool) {
 			return e, false
 		}
 	}
+	if math.IsNaN(math.Float64frombits(e.Value)) && e.Quality != telemetry.Bad {
+		return e, false
+	}
 	return e, seen["device"] && seen["metric"] && seen["time"] && seen["value"]
+}
+
+// badWord replaces a word that is not valid JSON. No member of an event may have it.
+const badWord = `"\u0001"`
+
+// withoutBadWords replaces words that are neither numbers nor literals, such as NaN,
+// unless they are in a string or where a name should be.
+func withoutBadWords(body []byte) []byte {
+	pattern := regexp.MustCompile(`"(?:[^"\\]|\\.)*"?|[-+._#0-9A-Za-z]+(\s*:)?`)
+	return pattern.ReplaceAllFunc(body, func(token []byte) []byte {
+		if token[0] == '"' || token[len(token)-1] == ':' || json.Valid(token) {
+			return token
+		}
+		return []byte(badWord)
+	})
+}
+
+// referenceValue decides with exact arithmetic.
+func referenceValue(raw []byte) (uint64, bool) {
+	switch string(raw) {
+	case "null":
+		return math.Float64bits(math.NaN()), true
+	case "true":
+		return math.Float64bits(1), true
+	case "false":
+		return 0, true
+	}
+	var f float64
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return 0, false
+	}
+	size, isInteger := math.Abs(f), !strings.ContainsAny(string(raw), ".eE")
+	if size < 1<<53 || !isInteger && size > 1<<64 {
+		return math.Float64bits(f), true
+	}
+	rational := func(text string) *big.Rat {
+		r, ok := new(big.Rat).SetString(text)
+		if !ok {
+			panic(text)
+		}
+		return r
+	}
+	written := rational(string(raw))
+	return math.Float64bits(f), !written.IsInt() || written.Cmp(new(big.Rat).SetFloat64(f)) == 0 ||
+		written.Cmp(rational(strconv.FormatFloat(f, 'g', -1, 64))) == 0 || written.Cmp(rational(strconv.FormatFloat(f, 'g', 17, 64))) == 0
 }
 
 func referenceName(raw []byte) (string, bool) {
@@ -298,6 +346,8 @@ func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		document(goodEvent), document(), `{}`, ``, `{"events":[{"value":1e999}]}`,
 		document(`{"device":"pre\u0073s","metric":"\ud83d\ude00","time":1795425013123456,"value":-0.5e-1,"quality":"bad"}`),
+		document(`{"device":"d","metric":"m","time":1,"value":null,"quality":"bad"}`, `{"value":NaN,"x":[-inf]}`, `NaN`),
+		document(`{"device":"d","metric":"m","time":1,"value":9007199254740993}`, `{"device":"d","metric":"m","time":1,"value":true}`),
 		document(`{"device":"\ud800","metric":"\udc00\ud800","time":"2024-02-29T23:59:59.999999999+23:59","value":-0}`),
 		document(`{"x":[[],{"a":{}}],"value":1,"value":2}`, `null`, `[]`),
 		"{\"events\":[{\"device\":\"\xff\"}]}", document(`{"time":"2016-12-31T23:59:60Z"}`),
@@ -437,7 +487,13 @@ func oddNumber(random *rand.Rand) string {
 		"0."+digits(1+random.IntN(30)), "-1"+digits(random.IntN(30))+"."+digits(1+random.IntN(20))+"e"+strconv.Itoa(random.IntN(700)-350),
 		pick(random, "0", "-0", "-0.0", "1e22", "1e23", "9007199254740993", "9007199254740992e22", "5e-324", "2e-324", "1e308", "1.8e308",
 			"1e999", "1e-999", "1E+2", "0e0", "1e99999999999999999999",
-			"01", "+1", ".5", "1.", "NaN", `"1"`, "null", "-", "1e", "0x1p3", "1_0"))
+			"01", "+1", ".5", "1.", "NaN", `"1"`, "null", "-", "1e", "0x1p3", "1_0",
+			"true", "false", "-Infinity", "nan", "tru", "[NaN,nil]", "1.#INF", "NaN:", "9007199254740994",
+			"9007199254740993.0", "1e16", "1e23",
+			"9007199254740993e1", "90071992547409930e-1", "18446744073709551615", "9223372036854775807", "123456789012345680000",
+			strconv.FormatUint(random.Uint64(), 10), strconv.FormatFloat(float64(random.Uint64()), 'f', -1, 64),
+			strconv.FormatFloat(float64(random.Uint64()), 'e', random.IntN(20), 64),
+			strconv.FormatInt(1<<53+random.Int64N(64)-32, 10)+pick(random, "", "", ".0", ".5", "e0", "00e-2")))
 }
 
 func pick(random *rand.Rand, choices ...string) string { return choices[random.IntN(len(choices))] }

@@ -26,6 +26,7 @@ type response struct {
 // rejection is one entry of the list of rejected events.
 type rejection struct {
 	Index  int    `json:"index"`
+	Code   string `json:"code"`
 	Reason string `json:"reason"`
 }
 
@@ -50,7 +51,7 @@ func (h *Handler) accepted(r *request) (int, []byte, error) {
 		Truncated: c.rejected > len(c.listed),
 	}
 	for i, f := range c.listed {
-		out.Errors[i] = rejection{f.index, h.faultText(f.fault)}
+		out.Errors[i] = rejection{f.index, f.fault.reason.code(), h.faultText(f.fault)}
 	}
 	if out.Accepted == 0 {
 		extensions := map[string]any{"accepted": out.Accepted, "rejected": out.Rejected, "errors": out.Errors}

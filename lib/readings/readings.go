@@ -38,7 +38,8 @@ type PointQuery struct {
 	Whole bool
 }
 
-// Points are readings in columns of the same length.
+// Points are readings in columns of the same length. The value of a bad reading without a
+// value is NaN.
 type Points struct {
 	Unit    string
 	Times   []telemetry.Micros
@@ -79,7 +80,8 @@ type BucketQuery struct {
 	Aggregates []Aggregate
 }
 
-// Buckets are in the order of their times, without empty ones. The first and the last
+// Buckets are in the order of their times, without empty ones. Readings without a value are
+// in none of them. The first and the last
 // have only the readings that are in the range.
 type Buckets struct {
 	Unit  string

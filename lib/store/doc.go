@@ -6,11 +6,16 @@
 // Every record ends in one of three ways.
 //
 //   - ok: all of its events are durable, or were before.
-//   - poison: it cannot be decoded, exceeds a limit, or the database rejects it for
-//     good. It is dead-lettered with the reason, and counts as ok.
+//   - poison: it cannot be decoded, or the database rejects it for good. It is
+//     dead-lettered with the reason, and counts as ok.
 //   - retry: the database or the dead letters were unavailable, or time ran out. The
 //     response names the first such record, and the event source mapping delivers
 //     from there on again; storing the records after it a second time changes nothing.
+//
+// An event that can never be stored affects no other: its time is out of range, its value
+// is not finite, or its device or metric is new and its gateway has no room for names. The
+// other events of its record are stored, and the record is dead-lettered with a list of
+// the rejected ones. Storing the dead letter's data again stores what has become possible.
 //
 // # Dead letters
 //
@@ -21,5 +26,8 @@
 // the same key:
 //
 //	{"reason":"…","stream":"arn:…","shard":"shardId-000000000000","sequence_number":"495903…",
-//	 "partition_key":"gw-1","arrival":"2026-11-23T09:08:33.123Z","data":"<base64>"}
+//	 "partition_key":"gw-1","arrival":"2026-11-23T09:08:33.123Z","data":"<base64>",
+//	 "rejected":[{"event":3,"reason":"…"}]}
+//
+// rejected is left out when the whole record, or part of one, is poison.
 package store

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +25,7 @@ type Config struct {
 	Decoder     stream.Decoder
 	Writer      Writer
 	DeadLetters DeadLetters
+	Names       Names // Unpublished by default
 	Metrics     prometheus.Registerer
 	Log         *slog.Logger
 	Now         func() time.Time
@@ -49,17 +52,19 @@ type Handler struct {
 
 	mu         sync.Mutex
 	invocation invocation
+	published  map[telemetry.GatewayID]time.Time // when the names of a gateway were published
 }
 
 // New returns a handler. The error is that of registering its metrics.
 func New(config Config) (*Handler, error) {
 	config.Retention = cmp.Or(config.Retention, defaultRetention)
 	config.MaxFuture = cmp.Or(config.MaxFuture, defaultMaxFuture)
+	config.Names = cmp.Or[Names](config.Names, Unpublished{})
 	m, err := newMetrics(config.Metrics)
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{config: config, metrics: m}, nil
+	return &Handler{config: config, metrics: m, published: make(map[telemetry.GatewayID]time.Time)}, nil
 }
 
 // Invoke stores the payload's records. The response names the first record to
@@ -81,8 +86,9 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		h.decode(run, i)
 	}
 	outcome := h.write(ctx, run)
+	h.publishNames(ctx, run, outcome)
 	h.deadLetter(ctx, run)
-	h.metrics.add(outcome, run.deadLettered)
+	h.metrics.add(outcome, run)
 	h.report(ctx, run, outcome)
 	if run.failed == len(run.records) {
 		return h.config.Source.Response(""), nil
@@ -104,9 +110,6 @@ func (h *Handler) decode(run *invocation, i int) {
 		}
 		b := run.nextBatch()
 		err := h.config.Decoder.Decode(message, b)
-		if err == nil {
-			err = h.checkTimes(r, b)
-		}
 		if len(run.messages) == 1 {
 			part = noPart
 		}
@@ -115,26 +118,61 @@ func (h *Handler) decode(run *invocation, i int) {
 			run.poison = append(run.poison, poison{piece: p, reason: err})
 			continue
 		}
+		p.gateway, p.events = b.Gateway, b.Len()
+		if h.checkEvents(r, b, &p); b.Len() == 0 {
+			run.poison = append(run.poison, poison{p, p.rejection()})
+			continue
+		}
 		run.addBatch(p)
 	}
 }
 
-func (h *Handler) checkTimes(r *telemetry.Record, b *telemetry.Batch) error {
+// checkEvents takes events that cannot be stored out of the batch: their time is out of
+// range, or their value is not finite. Only a bad reading may have NaN, which is no value.
+func (h *Handler) checkEvents(r *telemetry.Record, b *telemetry.Batch, p *piece) {
 	arrival := r.Arrival
 	if arrival.IsZero() {
 		arrival = h.config.Now()
 	}
 	oldest := telemetry.MicrosOf(arrival.Add(-h.config.Retention))
 	newest := telemetry.MicrosOf(arrival.Add(h.config.MaxFuture))
+	n := 0
 	for i, t := range b.Time {
-		if t < oldest {
-			return fmt.Errorf("%w: event %d: time %d is too old, the earliest is %d", telemetry.ErrInvalid, i, t, oldest)
+		value := b.Value[i]
+		// The difference of two equal numbers is 0 unless they are infinite or NaN.
+		if t < oldest || t > newest || value-value != 0 {
+			if reason := reasonOf(t, oldest, newest, value, b.Quality[i]); reason != "" {
+				p.rejected = append(p.rejected, rejectedEvent{i, reason})
+				continue
+			}
 		}
-		if t > newest {
-			return fmt.Errorf("%w: event %d: time %d is too far in the future, the latest is %d", telemetry.ErrInvalid, i, t, newest)
+		if n != i {
+			b.Device[n], b.Metric[n] = b.Device[i], b.Metric[i]
+			b.Time[n], b.Value[n], b.Quality[n] = t, value, b.Quality[i]
 		}
+		n++
 	}
-	return nil
+	b.Device, b.Metric = b.Device[:n], b.Metric[:n]
+	b.Time, b.Value, b.Quality = b.Time[:n], b.Value[:n], b.Quality[:n]
+}
+
+// reasonOf says why an event cannot be stored; it is empty for a reading without a value.
+func reasonOf(t, oldest, newest telemetry.Micros, value float64, q telemetry.Quality) string {
+	var reason string
+	switch {
+	case t < oldest:
+		reason = fmt.Sprintf("time %d is too old, the earliest is %d", t, oldest)
+	case t > newest:
+		reason = fmt.Sprintf("time %d is too far in the future, the latest is %d", t, newest)
+	case math.IsNaN(value) && q == telemetry.Bad:
+		return ""
+	default:
+		return fmt.Sprintf("value %v is not finite; only a bad reading may be NaN, which is no value", value)
+	}
+	if unit, at := telemetry.GuessUnit(int64(t), oldest, newest); unit != "" {
+		reason += fmt.Sprintf("; it looks like %s: microseconds would be %d", unit, at)
+	}
+	return reason
 }
 
 // write stores all batches together. If one of them cannot be stored, it stores them
@@ -146,6 +184,7 @@ func (h *Handler) write(ctx context.Context, run *invocation) Outcome {
 	outcome, err := h.config.Writer.Write(ctx, run.batches)
 	switch {
 	case err == nil:
+		run.reject(outcome.Rejected, 0)
 		return outcome
 	case !errors.Is(err, telemetry.ErrInvalid):
 		run.retry(run.pieces[0].record, err)
@@ -160,7 +199,10 @@ func (h *Handler) write(ctx context.Context, run *invocation) Outcome {
 			total.Duplicates += outcome.Duplicates
 			total.Conflicts += outcome.Conflicts
 			total.Committed = outcome.Committed
+			total.Crowded = append(total.Crowded, outcome.Crowded...)
+			run.reject(outcome.Rejected, i)
 		case errors.Is(err, telemetry.ErrInvalid):
+			p.rejected, run.pieces[i].rejected = nil, nil // all are
 			run.poison = append(run.poison, poison{piece: p, reason: err})
 		default:
 			// The record and all after it are delivered again.
@@ -171,8 +213,41 @@ func (h *Handler) write(ctx context.Context, run *invocation) Outcome {
 	return total
 }
 
-// deadLetter saves the poison as dead letters.
+// republishAfter is the time between two publications of the names of a gateway of which
+// events are rejected.
+const republishAfter = 10 * time.Second
+
+// publishNames publishes the names of gateways that got new ones and have little room left,
+// and of gateways of which the database rejected events: ingest did not know.
+func (h *Handler) publishNames(ctx context.Context, run *invocation, o Outcome) {
+	for i := range run.pieces {
+		if p := &run.pieces[i]; p.refused && h.config.Now().Sub(h.published[p.gateway]) >= republishAfter {
+			o.Crowded = append(o.Crowded, p.gateway)
+		}
+	}
+	slices.Sort(o.Crowded)
+	for _, gateway := range slices.Compact(o.Crowded) {
+		if len(h.published) > maxPublished {
+			clear(h.published)
+		}
+		h.published[gateway] = h.config.Now()
+		if err := h.config.Names.Publish(ctx, gateway); err != nil {
+			h.config.Log.LogAttrs(ctx, slog.LevelWarn, "names of a crowded gateway not published",
+				slog.String("gateway", string(gateway)), slog.String("error", err.Error()))
+		}
+	}
+}
+
+// maxPublished bounds the gateways whose publication is remembered.
+const maxPublished = 10_000
+
+// deadLetter saves the poison as dead letters, and the records of which events were rejected.
 func (h *Handler) deadLetter(ctx context.Context, run *invocation) {
+	for _, p := range run.pieces {
+		if len(p.rejected) > 0 {
+			run.poison = append(run.poison, poison{p, p.rejection()})
+		}
+	}
 	for _, p := range run.poison {
 		if p.record >= run.failed {
 			continue // delivered again, and dead-lettered then
@@ -182,8 +257,13 @@ func (h *Handler) deadLetter(ctx context.Context, run *invocation) {
 			run.retry(p.record, fmt.Errorf("dead letter: %w", err))
 			continue
 		}
-		run.deadLettered++
-		h.config.Log.LogAttrs(ctx, slog.LevelWarn, "record dead-lettered", slog.String("shard", string(r.Shard)),
+		run.deadLettered = append(run.deadLettered, p)
+		message := "record dead-lettered"
+		if len(p.rejected) > 0 {
+			message = "events dead-lettered"
+		}
+		h.config.Log.LogAttrs(ctx, slog.LevelWarn, message, slog.String("gateway", string(p.gateway)),
+			slog.String("shard", string(r.Shard)),
 			slog.String("sequence", string(r.SequenceNumber)), slog.String("key", p.key(r)), slog.String("reason", p.reason.Error()))
 	}
 }
@@ -198,6 +278,7 @@ func (h *Handler) report(ctx context.Context, run *invocation, o Outcome) {
 		slog.Int("duplicates", o.Duplicates),
 		slog.Int("conflicts", o.Conflicts),
 		slog.Int("poison", len(run.poison)),
+		slog.Int("rejected", run.rejected()),
 		slog.Int64("oldest", int64(oldest)),
 		slog.Int64("received", int64(received)),
 		slog.Int64("committed", int64(o.Committed)),

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/store"
@@ -232,6 +234,87 @@ func newHandler(t *testing.T, f *fixture, w store.Writer) *store.Handler {
 	return h
 }
 
+// TestOneEventDoesNotTakeItsBatchAlong: some events are rejected before the write, some by
+// the database. The dead letter has their indexes in the record.
+func TestOneEventDoesNotTakeItsBatchAlong(t *testing.T) {
+	at := telemetry.MicrosOf(arrival)
+	record := telemetry.Batch{Gateway: "gw-1"}
+	for i, value := range []float64{0, math.NaN(), 2, 3, math.Inf(1), 5, 6, 7} {
+		record.Append(telemetry.Event{Device: "d", Metric: "m", Time: at + telemetry.Micros(i), Value: value})
+	}
+	record.Time[0] = at / 1000 // milliseconds
+	record.Quality[6], record.Value[6] = telemetry.Bad, math.NaN()
+	var written []float64
+	f := newFixture(t)
+	var names publishedNames
+	h, err := store.New(store.Config{
+		Source: textSource{}, Decoder: fixedDecoder{&record}, DeadLetters: f.deadLetters, Names: &names,
+		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return arrival },
+		Writer: writerFunc(func(_ context.Context, batches []*telemetry.Batch) (store.Outcome, error) {
+			written = slices.Clone(batches[0].Value)
+			return store.Outcome{Stored: 2, Crowded: []telemetry.GatewayID{"gw-2"}, Rejected: []telemetry.RejectedEvent{
+				{Batch: 0, Event: 1, Reason: "no room"}, {Batch: 0, Event: 4, Reason: "no room"},
+			}}, nil
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if response, err := h.Invoke(t.Context(), []byte("x")); err != nil || len(response) > 0 {
+			t.Fatalf("got %q, %v", response, err)
+		}
+	}
+	if diff := cmp.Diff([]float64{2, 3, 5, math.NaN(), 7}, written, cmpopts.EquateNaNs()); diff != "" {
+		t.Errorf("written (-want +got):\n%s", diff)
+	}
+	var letter struct {
+		Reason   string
+		Data     []byte
+		Rejected []struct {
+			Event  int
+			Reason string
+		}
+	}
+	if err := json.Unmarshal([]byte(f.deadLetters.put["poison/2026/11/23/shard-0-100.json"]), &letter); err != nil {
+		t.Fatal(err)
+	}
+	var events []int
+	for _, r := range letter.Rejected {
+		events = append(events, r.Event)
+	}
+	if !slices.Equal(events, []int{0, 1, 3, 4, 7}) || letter.Rejected[2].Reason != "no room" || string(letter.Data) != "x" {
+		t.Errorf("got %+v, want the events 0, 1, 3, 4 and 7", letter)
+	}
+	if !strings.HasPrefix(letter.Reason, "invalid: 5 of 8 events, the first is event 0: time 1795424913123 is too old") ||
+		!strings.HasSuffix(letter.Reason, "it looks like milliseconds: microseconds would be 1795424913123000") {
+		t.Errorf("got reason %q", letter.Reason)
+	}
+	// gw-1 once, since ingest should know by now.
+	if want := []telemetry.GatewayID{"gw-1", "gw-2", "gw-2"}; !slices.Equal(names, want) {
+		t.Errorf("published %v, want %v", names, want)
+	}
+}
+
+type publishedNames []telemetry.GatewayID
+
+func (p *publishedNames) Publish(_ context.Context, gateway telemetry.GatewayID) error {
+	*p = append(*p, gateway)
+	return nil
+}
+
+// fixedDecoder decodes every message to the same batch.
+type fixedDecoder struct{ batch *telemetry.Batch }
+
+func (d fixedDecoder) Decode(_ []byte, into *telemetry.Batch) error {
+	into.Reset()
+	into.Gateway = d.batch.Gateway
+	for i := range d.batch.Len() {
+		into.Append(d.batch.Event(i))
+	}
+	return nil
+}
+
 func TestInvokeBrokenPayload(t *testing.T) {
 	if _, err := newFixture(t).handler.Invoke(t.Context(), []byte("broken")); !errors.Is(err, telemetry.ErrInvalid) {
 		t.Errorf("got error %v, want ErrInvalid", err)
@@ -288,7 +371,8 @@ func TestDeadLetterAndLogLine(t *testing.T) {
 	delete(line, "time")
 	at := float64(telemetry.MicrosOf(arrival))
 	if diff := cmp.Diff(map[string]any{
-		"level": "INFO", "msg": "stored", "records": 2.0, "bytes": 8.0, "events": 1.0, "duplicates": 0.0, "conflicts": 0.0, "poison": 1.0,
+		"level": "INFO", "msg": "stored", "records": 2.0, "bytes": 8.0, "events": 1.0, "duplicates": 0.0, "conflicts": 0.0,
+		"poison": 1.0, "rejected": 0.0,
 		"oldest": at, "received": at - 10, "committed": 7.0,
 	}, line); diff != "" {
 		t.Errorf("line differs (-want +got):\n%s", diff)

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -19,7 +20,29 @@ type piece struct {
 	record int // index into records
 	part   int // index in an aggregated record, or noPart
 	data   []byte
+
+	gateway telemetry.GatewayID
+	events  int // that it has
+	// rejected are those of its events that can never be stored. refused is whether the database rejected any.
+	rejected []rejectedEvent
+	refused  bool
 }
+
+// rejectedEvent is an event by its index in the record, or part of a record.
+type rejectedEvent struct {
+	Event  int    `json:"event"`
+	Reason string `json:"reason"`
+}
+
+// rejection says how many of the piece's events were rejected, and why the first of them.
+func (p *piece) rejection() error {
+	first := p.rejected[0]
+	return fmt.Errorf("%w: %d of %d events, the first is event %d: %s",
+		telemetry.ErrInvalid, len(p.rejected), p.events, first.Event, first.Reason)
+}
+
+// maxListed bounds the rejected events that a dead letter lists.
+const maxListed = 1000
 
 // poison is a piece, or a whole record, that can never be stored.
 type poison struct {
@@ -40,7 +63,7 @@ type invocation struct {
 	batches []*telemetry.Batch
 	pieces  []piece
 
-	deadLettered int // of the poison
+	deadLettered []poison
 
 	failed int // index of the first record to be delivered again; len(records) if there is none
 	reason error
@@ -52,9 +75,10 @@ func (v *invocation) reset() {
 		v.pool = v.pool[:maxPooledBatches]
 	}
 	clear(v.poison)
+	clear(v.deadLettered)
 	v.records, v.messages, v.poison = v.records[:0], v.messages[:0], v.poison[:0]
 	v.batches, v.pieces = v.batches[:0], v.pieces[:0]
-	v.deadLettered, v.failed, v.reason = 0, 0, nil
+	v.deadLettered, v.failed, v.reason = v.deadLettered[:0], 0, nil
 }
 
 // nextBatch returns a batch to decode into: the same one until addBatch is called.
@@ -69,6 +93,35 @@ func (v *invocation) nextBatch() *telemetry.Batch {
 func (v *invocation) addBatch(p piece) {
 	v.batches = append(v.batches, v.nextBatch())
 	v.pieces = append(v.pieces, p)
+}
+
+// reject notes events that the writer rejected of the batches from first on.
+func (v *invocation) reject(events []telemetry.RejectedEvent, first int) {
+	for start := 0; start < len(events); {
+		p := &v.pieces[first+events[start].Batch]
+		early := p.rejected // before the write, in order
+		p.refused = true
+		written, next := 0, 0 // index in the batch, index in the record
+		for ; start < len(events) && &v.pieces[first+events[start].Batch] == p; start++ {
+			for ; written <= events[start].Event; next++ {
+				if len(early) > 0 && early[0].Event == next {
+					early = early[1:]
+					continue
+				}
+				written++
+			}
+			p.rejected = append(p.rejected, rejectedEvent{next - 1, events[start].Reason})
+		}
+		slices.SortFunc(p.rejected, func(a, b rejectedEvent) int { return a.Event - b.Event })
+	}
+}
+
+// rejected returns how many events were rejected, their neighbours not.
+func (v *invocation) rejected() (n int) {
+	for i := range v.pieces {
+		n += len(v.pieces[i].rejected)
+	}
+	return n
 }
 
 // retry makes delivery start again at a record, or before it.
@@ -105,6 +158,7 @@ func (p poison) key(r *telemetry.Record) string {
 
 // body returns the dead letter.
 func (p poison) body(r *telemetry.Record) []byte {
+	listed := p.rejected[:min(len(p.rejected), maxListed)]
 	body, err := json.Marshal(struct {
 		Reason         string             `json:"reason"`
 		Stream         string             `json:"stream"`
@@ -113,7 +167,8 @@ func (p poison) body(r *telemetry.Record) []byte {
 		PartitionKey   string             `json:"partition_key"`
 		Arrival        time.Time          `json:"arrival"`
 		Data           []byte             `json:"data"`
-	}{p.reason.Error(), r.Stream, r.Shard, r.SequenceNumber, r.PartitionKey, r.Arrival.UTC(), p.data})
+		Rejected       []rejectedEvent    `json:"rejected,omitempty"`
+	}{p.reason.Error(), r.Stream, r.Shard, r.SequenceNumber, r.PartitionKey, r.Arrival.UTC(), p.data, listed})
 	if err != nil {
 		// Only an arrival after the year 9999 cannot be encoded.
 		return fmt.Appendf(nil, "{\"reason\":%q}", p.reason)

@@ -6,12 +6,16 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Outcome counts the events of a write by what was done with them. Stored,
-// Duplicates and Conflicts add up to the events of its batches.
+// Outcome counts the events of a write by what was done with them. Stored, Duplicates,
+// Conflicts and Rejected add up to the events of its batches.
 type Outcome struct {
 	Stored     int
 	Duplicates int // same identity, value and quality as another of them or the stored one
 	Conflicts  int // same identity, another value or quality; the stored one stays
+	// Rejected are the events that can never be stored, in order; they affect no other.
+	Rejected []telemetry.RejectedEvent
+	// Crowded are gateways that got new names and have nearly as many as they may have.
+	Crowded []telemetry.GatewayID
 	// Committed is when the database had confirmed the last of them.
 	Committed telemetry.Micros
 }
@@ -26,6 +30,18 @@ type Outcome struct {
 type Writer interface {
 	Write(ctx context.Context, batches []*telemetry.Batch) (Outcome, error)
 }
+
+// Names publishes the names of gateways that have nearly as many as they may have, from
+// which ingest knows what to reject. After an error the store goes on: it rejects as well.
+type Names interface {
+	Publish(ctx context.Context, gateway telemetry.GatewayID) error
+}
+
+// Unpublished is Names that publishes nothing.
+type Unpublished struct{}
+
+// Publish implements Names.
+func (Unpublished) Publish(context.Context, telemetry.GatewayID) error { return nil }
 
 // DeadLetters saves what could not be stored. Put replaces an object of the same key.
 type DeadLetters interface {

@@ -28,6 +28,13 @@ type Batch struct {
 	metricIndex map[MetricName]uint32
 }
 
+// RejectedEvent is an event of one of several batches that can never be stored, while the
+// others can.
+type RejectedEvent struct {
+	Batch, Event int // indexes
+	Reason       string
+}
+
 // Len returns the number of events.
 func (b *Batch) Len() int { return len(b.Time) }
 

@@ -86,4 +86,7 @@ const (
 	MaxNameBytes = 128
 	// MaxBatchEvents bounds the events of one batch and so of one request.
 	MaxBatchEvents = 10_000
+	// MaxDevices and MaxMetrics bound the devices and the metrics of a gateway.
+	MaxDevices = 10_000
+	MaxMetrics = 1_000
 )

@@ -43,9 +43,7 @@ func (w *Writer) unmarked(ctx context.Context, batches []*telemetry.Batch) error
 		if err := w.resolve(ctx, conn, s, batches); err != nil {
 			return err
 		}
-		if err := s.table.fill(batches, s.resolved); err != nil {
-			return err
-		}
+		s.table.fill(batches, s.resolved)
 		s.reader = copyReader{rows: s.table.rows}
 		_, err := conn.PgConn().CopyFrom(ctx, &s.reader, copyStatement)
 		return err

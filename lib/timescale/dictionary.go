@@ -27,6 +27,7 @@ type gatewayNames struct {
 	siteSince telemetry.Micros
 	devices   map[telemetry.DeviceName]int32
 	metrics   map[telemetry.MetricName]int32
+	crowded   bool // as loaded: names were added, and there is little room left
 }
 
 func newGatewayNames() *gatewayNames {

@@ -9,20 +9,27 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // AddNames adds the gateway, devices and metrics of a batch to the database, as a write
-// of its events does, within the same limits. The batch needs no events: an anomaly may
+// of its events does, as many as the same limits allow. The batch needs no events: an anomaly may
 // be stored before the event that it is about. A batch with a Received time of 0 does
 // not move an existing gateway to its site.
 //
-// telemetry.ErrInvalid: the names can never be stored, or the gateway is at its limit.
+// telemetry.ErrInvalid: some names cannot be stored, or the gateway is at its limit.
 // telemetry.ErrUnavailable: retry later.
 func (w *Writer) AddNames(ctx context.Context, names *telemetry.Batch) error {
 	err := w.pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := w.loadNames(ctx, conn, []*telemetry.Batch{names})
-		return err
+		loaded, err := w.loadNames(ctx, conn, []*telemetry.Batch{names})
+		if err != nil {
+			return err
+		}
+		if g := loaded[names.Gateway]; len(g.devices) < len(names.Devices) || len(g.metrics) < len(names.Metrics) {
+			return fmt.Errorf("%w: some names: %s; %s", telemetry.ErrInvalid, w.noRoom("devices"), w.noRoom("metrics"))
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("add %d devices and %d metrics of gateway %q: %w", len(names.Devices), len(names.Metrics), names.Gateway, err)
@@ -35,6 +42,7 @@ func (w *Writer) AddNames(ctx context.Context, names *telemetry.Batch) error {
 func (w *Writer) resolve(ctx context.Context, conn *pgx.Conn, s *scratch, batches []*telemetry.Batch) error {
 	generation := w.pool.generation.Load()
 	w.dictionary.setGeneration(generation)
+	s.crowded = nil
 	s.resolved = slices.Grow(s.resolved[:0], len(batches))[:len(batches)]
 	var uncached []*telemetry.Batch
 	for i, b := range batches {
@@ -48,6 +56,11 @@ func (w *Writer) resolve(ctx context.Context, conn *pgx.Conn, s *scratch, batche
 	loaded, err := w.loadNames(ctx, conn, uncached)
 	if err != nil {
 		return err
+	}
+	for name, g := range loaded {
+		if g.crowded {
+			s.crowded = append(s.crowded, name)
+		}
 	}
 	w.dictionary.add(generation, loaded)
 	for i, b := range batches {
@@ -72,7 +85,8 @@ func (g *gatewayNames) resolve(b *telemetry.Batch, into *ids) {
 	}
 }
 
-// loadNames reads the ids of the batches' names, and adds missing names to the database.
+// loadNames reads the ids of the batches' names, and adds missing names to the database. A
+// name that is not valid, or for which the gateway has no room, is left out.
 func (w *Writer) loadNames(
 	ctx context.Context, conn *pgx.Conn, batches []*telemetry.Batch,
 ) (map[telemetry.GatewayID]*gatewayNames, error) {
@@ -91,25 +105,47 @@ func (w *Writer) loadNames(
 	for _, b := range batches {
 		g := gateways[b.Gateway]
 		for _, name := range b.Devices {
-			devices[scopedName{g.id, string(name)}] = 0
+			if telemetry.ValidName(name) == nil {
+				devices[scopedName{g.id, string(name)}] = 0
+			}
 		}
 		for _, name := range b.Metrics {
-			metrics[scopedName{g.id, string(name)}] = 0
+			if telemetry.ValidName(name) == nil {
+				metrics[scopedName{g.id, string(name)}] = 0
+			}
 		}
 	}
-	if err := newNameKind("device").load(ctx, conn, devices, w.config.DevicesPerGateway); err != nil {
+	crowded, err := newNameKind("device").load(ctx, conn, devices, w.config.DevicesPerGateway)
+	if err != nil {
 		return nil, err
 	}
-	if err := newNameKind("metric").load(ctx, conn, metrics, w.config.MetricsPerGateway); err != nil {
+	more, err := newNameKind("metric").load(ctx, conn, metrics, w.config.MetricsPerGateway)
+	if err != nil {
 		return nil, err
+	}
+	for _, id := range append(crowded, more...) {
+		byID[id].crowded = true
 	}
 	for name, id := range devices {
-		byID[name.gateway].devices[telemetry.DeviceName(name.name)] = id
+		if id != 0 {
+			byID[name.gateway].devices[telemetry.DeviceName(name.name)] = id
+		}
 	}
 	for name, id := range metrics {
-		byID[name.gateway].metrics[telemetry.MetricName(name.name)] = id
+		if id != 0 {
+			byID[name.gateway].metrics[telemetry.MetricName(name.name)] = id
+		}
 	}
 	return gateways, nil
+}
+
+// noRoom says why a new name was left out.
+func (w *Writer) noRoom(plural string) string {
+	limit := w.config.DevicesPerGateway
+	if plural == "metrics" {
+		limit = w.config.MetricsPerGateway
+	}
+	return fmt.Sprintf("the gateway has its %d %s already", limit, plural)
 }
 
 // loadGateways reads the batches' gateways. It adds missing gateways, and moves a gateway
@@ -196,34 +232,54 @@ func newNameKind(table string) nameKind {
 	return nameKind{
 		plural: table + "s",
 		lookup: "SELECT id, gateway_id, name FROM " + columns + " JOIN " + table + " USING (gateway_id, name)",
-		insert: "INSERT INTO " + table + " (gateway_id, name) SELECT * FROM " + columns + " ORDER BY 1, 2 ON CONFLICT DO NOTHING",
-		count: "SELECT gateway.name, count(*) FROM " + table + " JOIN gateway ON gateway.id = gateway_id " +
-			"WHERE gateway_id = ANY($1) GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
+		insert: `INSERT INTO ` + table + ` (gateway_id, name)
+			SELECT gateway_id, name FROM (
+				SELECT gateway_id, name, row_number() OVER (PARTITION BY gateway_id ORDER BY name) AS n FROM ` + columns + `
+				WHERE NOT EXISTS (SELECT FROM ` + table + ` t WHERE t.gateway_id = new.gateway_id AND t.name = new.name)
+			) AS missing
+			WHERE n + (SELECT count(*) FROM ` + table + ` t WHERE t.gateway_id = missing.gateway_id) <= $3
+			ORDER BY 1, 2 ON CONFLICT DO NOTHING`,
+		count: "SELECT gateway_id FROM " + table + " WHERE gateway_id = ANY($1) GROUP BY 1 HAVING count(*) >= $2",
 	}
 }
 
-// load fills names with ids, and adds missing names to the database. telemetry.ErrInvalid:
-// a gateway would have more than limit names.
-func (k nameKind) load(ctx context.Context, conn *pgx.Conn, names nameSet, limit int) error {
+// load fills names with ids, and adds missing names to the database as far as each gateway
+// has room. Those that have none stay without an id. It returns the gateways that are
+// crowded after it added names; see directory.CrowdedNames.
+func (k nameKind) load(ctx context.Context, conn *pgx.Conn, names nameSet, limit int) (crowded []int32, err error) {
 	// SELECT before INSERT: a new process has no cached names, and an INSERT that
 	// conflicts consumes a value of the id's sequence.
 	if err := k.selectInto(ctx, conn, names); err != nil {
-		return err
+		return nil, err
 	}
 	gateways, missing := names.missing()
 	if len(missing) == 0 {
-		return nil
+		return nil, nil
+	}
+	// Without room there is nothing to lock: such a gateway may go on for long.
+	full, err := k.gatewaysWith(ctx, conn, gateways, limit)
+	if err != nil || !slices.ContainsFunc(gateways, func(id int32) bool { return !slices.Contains(full, id) }) {
+		return nil, err
 	}
 	if err := k.add(ctx, conn, gateways, missing, limit); err != nil {
-		return fmt.Errorf("add %d %s: %w", len(missing), k.plural, err)
+		return nil, fmt.Errorf("add %d %s: %w", len(missing), k.plural, err)
 	}
 	if err := k.selectInto(ctx, conn, names); err != nil {
-		return err
+		return nil, err
 	}
-	if _, missing := names.missing(); len(missing) > 0 {
-		return fmt.Errorf("%d %s were deleted after they were added", len(missing), k.plural)
+	return k.gatewaysWith(ctx, conn, gateways, directory.Crowded(limit))
+}
+
+// gatewaysWith returns those of the gateways that have at least that many names.
+func (k nameKind) gatewaysWith(ctx context.Context, conn *pgx.Conn, gateways []int32, least int) ([]int32, error) {
+	rows, err := conn.Query(ctx, k.count, gateways, least)
+	if err == nil {
+		gateways, err = pgx.CollectRows(rows, pgx.RowTo[int32])
 	}
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("count %s: %w", k.plural, err)
+	}
+	return gateways, nil
 }
 
 // add inserts names while it holds the row locks of their gateways, so that two writers
@@ -233,18 +289,8 @@ func (k nameKind) add(ctx context.Context, conn *pgx.Conn, gateways []int32, nam
 		if _, err := tx.Exec(ctx, "SELECT FROM gateway WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE", gateways); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, k.insert, gateways, names); err != nil {
-			return err
-		}
-		var most string
-		var count int
-		if err := tx.QueryRow(ctx, k.count, gateways).Scan(&most, &count); err != nil {
-			return err
-		}
-		if count > limit {
-			return fmt.Errorf("%w: gateway %q would have %d %s, the limit is %d", telemetry.ErrInvalid, most, count, k.plural, limit)
-		}
-		return nil
+		_, err := tx.Exec(ctx, k.insert, gateways, names, limit)
+		return err
 	})
 }
 
@@ -284,4 +330,28 @@ func (n nameSet) missing() (gateways []int32, names []string) {
 		gateways, names = append(gateways, name.gateway), append(names, name.name)
 	}
 	return gateways, names
+}
+
+// CrowdedNames returns the names of a gateway that has nearly as many as it may have.
+func (p *Pool) CrowdedNames(ctx context.Context, gateway telemetry.GatewayID) (names directory.CrowdedNames, err error) {
+	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `
+			SELECT (SELECT CASE WHEN count(*) >= $2 THEN array_agg(d.name ORDER BY d.name) END FROM device d WHERE d.gateway_id = g.id),
+				(SELECT CASE WHEN count(*) >= $3 THEN array_agg(m.name ORDER BY m.name) END FROM metric m WHERE m.gateway_id = g.id)
+			FROM (SELECT) AS one LEFT JOIN gateway g ON g.name = $1`,
+			string(gateway), directory.Crowded(telemetry.MaxDevices), directory.Crowded(telemetry.MaxMetrics)).
+			Scan(&names.Devices, &names.Metrics)
+	})
+	if err != nil {
+		return names, fmt.Errorf("names of gateway %q: %w", gateway, err)
+	}
+	return names, nil
+}
+
+// CrowdedGateways returns the gateways that have nearly as many names as they may have.
+func (p *Pool) CrowdedGateways(ctx context.Context) ([]telemetry.GatewayID, error) {
+	return findAll(ctx, p, "crowded gateways", pgx.RowTo[telemetry.GatewayID], `SELECT name FROM gateway WHERE id IN (
+			SELECT gateway_id FROM device GROUP BY 1 HAVING count(*) >= $1
+			UNION SELECT gateway_id FROM metric GROUP BY 1 HAVING count(*) >= $2) ORDER BY name`,
+		directory.Crowded(telemetry.MaxDevices), directory.Crowded(telemetry.MaxMetrics))
 }

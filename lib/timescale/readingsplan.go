@@ -148,7 +148,7 @@ func bucketStatement(st seriesState, q readings.BucketQuery) (statement string, 
 		arguments = append(arguments, p.From.Time(), p.To.Time())
 		const rolledUp = "count AS n, sum AS total, min AS low, max AS high, " +
 			"first AS opening, first_at AS opened, last AS closing, last_at AS closed FROM "
-		time := "time"
+		time, valued := "time", ""
 		switch p.of {
 		case ofHours:
 			time = "hour"
@@ -159,10 +159,11 @@ func bucketStatement(st seriesState, q readings.BucketQuery) (statement string, 
 		default:
 			b.WriteString(`SELECT date_bin($4, time, 'epoch') AS bucket, 1 AS n, least(greatest(value, -1e290), 1e290) AS total,
 				value AS low, value AS high, value AS opening, time AS opened, value AS closing, time AS closed FROM event`)
+			valued = " AND value <> 'NaN'"
 		}
 		n := len(arguments)
-		fmt.Fprintf(&b, " WHERE device_id = $1 AND metric_id = $2 AND quality = ANY ($3::int2[]) AND %s >= $%d AND %s < $%d",
-			time, n-1, time, n)
+		fmt.Fprintf(&b, " WHERE device_id = $1 AND metric_id = $2 AND quality = ANY ($3::int2[]) AND %s >= $%d AND %s < $%d%s",
+			time, n-1, time, n, valued)
 	}
 	b.WriteString(") AS part GROUP BY bucket ORDER BY bucket")
 	return b.String(), arguments, nil

@@ -129,8 +129,8 @@ func (p *Pool) withRollupLock(ctx context.Context, f func(context.Context, pgx.T
 	})
 }
 
-// minuteRows inserts the minutes of the events of wanted(device_id, metric_id, since, until).
-// All are between $1 and $2, which let the planner exclude chunks.
+// minuteRows inserts the minutes of the events of wanted(device_id, metric_id, since, until),
+// without readings that have no value (NaN). All are between $1 and $2, which let the planner exclude chunks.
 const minuteRows = `
 	INSERT INTO event_minute (device_id, metric_id, minute, quality, count, sum, min, max, first_at, first, last_at, last)
 	SELECT wanted.device_id, wanted.metric_id, made.*
@@ -141,6 +141,7 @@ const minuteRows = `
 		FROM event
 		WHERE event.device_id = wanted.device_id AND event.metric_id = wanted.metric_id
 			AND time >= wanted.since AND time < wanted.until AND time >= $1 AND time < $2
+			AND value <> 'NaN'
 		GROUP BY 1, 2) AS made`
 
 // allSeries is wanted for every series, from $1 to $2.

@@ -2,7 +2,6 @@ package timescale
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 
@@ -26,12 +25,21 @@ func (r row) metric() uint32 { return uint32(r.series) }
 
 func (r row) sameIdentity(o row) bool { return r.series == o.series && r.time == o.time }
 
-// sameReading compares as PostgreSQL does: 0 equals -0. No value is NaN.
-func (r row) sameReading(o row) bool { return r.value == o.value && r.quality == o.quality }
+// sameReading compares as PostgreSQL does: 0 equals -0, and NaN, a reading without a
+// value, equals NaN.
+func (r row) sameReading(o row) bool {
+	return r.quality == o.quality && (r.value == o.value || math.IsNaN(r.value) && math.IsNaN(o.value))
+}
 
-// oldestTime is the first instant that a timestamptz can hold: 4714-11-24 BC.
-// The last one lies beyond what Micros can.
-const oldestTime telemetry.Micros = -210866803200000000
+// oldestTime is the first instant that a timestamptz can hold, 4714-11-24 BC, and newestTime
+// the last one of the year 9999: later ones have no form that others read.
+const (
+	oldestTime telemetry.Micros = -210866803200000000
+	newestTime telemetry.Micros = 253402300799999999
+)
+
+// noSeries is the series of an event that cannot be stored.
+const noSeries = math.MaxUint32
 
 // maxDenseSeries limits the slice that maps a batch's (device, metric) pairs to its
 // series. Beyond it a map is used: such a batch has far fewer events than pairs.
@@ -51,12 +59,18 @@ type table struct {
 	// and another value or quality.
 	conflicting []row
 	duplicates  int
+	// rejected are the events that cannot be stored: their time is out of range, or their
+	// names have no id.
+	rejected []rejected
 
 	series   []series
 	count    []uint32 // rows of each series, then the index of its next row
 	seriesOf []uint32 // series of each event, in stream order
 	dense    []uint32 // (device, metric) of the current batch → series + 1
 }
+
+// rejected is an event, by its batch and its index there.
+type rejected struct{ batch, event int }
 
 // series is one batch's part of a series. Parts of the same series sort in
 // stream order, by index.
@@ -65,28 +79,25 @@ type series struct {
 	index uint32
 }
 
-// fill replaces the table's content. resolved[i] belongs to batches[i]. An error
-// wraps telemetry.ErrInvalid.
+// fill replaces the table's content. resolved[i] belongs to batches[i], and has 0 for a
+// name that is not stored.
 //
 // Rows nearly always arrive in time order within their series, so a counting
 // sort by series and a check of the times replace a comparison sort.
-func (t *table) fill(batches []*telemetry.Batch, resolved []ids) error {
+func (t *table) fill(batches []*telemetry.Batch, resolved []ids) {
 	t.series, t.count, t.seriesOf = t.series[:0], t.count[:0], t.seriesOf[:0]
-	t.conflicting, t.duplicates = t.conflicting[:0], 0
+	t.conflicting, t.duplicates, t.rejected = t.conflicting[:0], 0, t.rejected[:0]
 	events := 0
 	for i, b := range batches {
-		if err := t.assignSeries(b, resolved[i]); err != nil {
-			return err
-		}
+		t.assignSeries(b, i, resolved[i])
 		events += b.Len()
 	}
-	t.place(batches, events)
+	t.place(batches, events-len(t.rejected))
 	t.orderByTime()
 	t.dedupe()
-	return nil
 }
 
-func (t *table) assignSeries(b *telemetry.Batch, resolved ids) error {
+func (t *table) assignSeries(b *telemetry.Batch, batch int, resolved ids) {
 	metrics := uint64(len(b.Metrics))
 	pairs := uint64(len(b.Devices)) * metrics
 	var sparse map[uint64]uint32
@@ -97,11 +108,11 @@ func (t *table) assignSeries(b *telemetry.Batch, resolved ids) error {
 		sparse = make(map[uint64]uint32, b.Len())
 	}
 	for i, device := range b.Device {
-		if b.Time[i] < oldestTime {
-			return fmt.Errorf("%w: gateway %q: event %d: time %d µs is before the first timestamptz, 4714-11-24 BC",
-				telemetry.ErrInvalid, b.Gateway, i, b.Time[i])
-		}
 		metric := b.Metric[i]
+		if at := b.Time[i]; at < oldestTime || at > newestTime {
+			t.reject(batch, i)
+			continue
+		}
 		pair := uint64(device)*metrics + uint64(metric)
 		var known uint32
 		if sparse == nil {
@@ -110,6 +121,10 @@ func (t *table) assignSeries(b *telemetry.Batch, resolved ids) error {
 			known = sparse[pair]
 		}
 		if known == 0 {
+			if resolved.device[device] == 0 || resolved.metric[metric] == 0 {
+				t.reject(batch, i)
+				continue
+			}
 			key := seriesKey(resolved.device[device], resolved.metric[metric])
 			t.series = append(t.series, series{key: key, index: uint32(len(t.series))})
 			t.count = append(t.count, 0)
@@ -123,7 +138,11 @@ func (t *table) assignSeries(b *telemetry.Batch, resolved ids) error {
 		t.count[known-1]++
 		t.seriesOf = append(t.seriesOf, known-1)
 	}
-	return nil
+}
+
+func (t *table) reject(batch, event int) {
+	t.seriesOf = append(t.seriesOf, noSeries)
+	t.rejected = append(t.rejected, rejected{batch, event})
 }
 
 // place writes each event into the rows of its series, in stream order.
@@ -151,6 +170,9 @@ func (t *table) place(batches []*telemetry.Batch, events int) {
 		for i, time := range b.Time {
 			s := t.seriesOf[event]
 			event++
+			if s == noSeries {
+				continue
+			}
 			at := t.count[s]
 			t.count[s]++
 			r := &t.rows[at]

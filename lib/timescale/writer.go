@@ -11,19 +11,23 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// WriterConfig limits how many names a gateway may have. Zero means the default in
-// the comment.
+// WriterConfig limits how many names a gateway may have. Zero means telemetry.MaxDevices
+// and telemetry.MaxMetrics.
 type WriterConfig struct {
-	DevicesPerGateway int // 10,000
-	MetricsPerGateway int // 1,000
+	DevicesPerGateway int
+	MetricsPerGateway int
 }
 
-// Outcome counts the events of a write. Stored, Duplicates and Conflicts add up to
-// their number.
+// Outcome counts the events of a write. Stored, Duplicates, Conflicts and Rejected add up
+// to their number.
 type Outcome struct {
 	Stored     int
 	Duplicates int // same identity, value and quality as another event of the write or a stored one
 	Conflicts  int // different events with a stored identity and another value or quality; the stored one stays
+	// Rejected are the events that can never be stored, in order; they affect no other.
+	Rejected []telemetry.RejectedEvent
+	// Crowded are gateways that got new names and have nearly as many as they may have.
+	Crowded []telemetry.GatewayID
 	// Committed is when the database had confirmed the last of it.
 	Committed telemetry.Micros
 }
@@ -40,8 +44,8 @@ type Writer struct {
 // NewWriter returns a writer to the database of pool, whose schema must be
 // migrated.
 func NewWriter(pool *Pool, config WriterConfig) *Writer {
-	config.DevicesPerGateway = cmp.Or(config.DevicesPerGateway, 10_000)
-	config.MetricsPerGateway = cmp.Or(config.MetricsPerGateway, 1_000)
+	config.DevicesPerGateway = cmp.Or(config.DevicesPerGateway, telemetry.MaxDevices)
+	config.MetricsPerGateway = cmp.Or(config.MetricsPerGateway, telemetry.MaxMetrics)
 	return &Writer{
 		pool:       pool,
 		config:     config,
@@ -57,6 +61,7 @@ type scratch struct {
 	reader   copyReader
 	columns  rowColumns
 	marks    marks
+	crowded  []telemetry.GatewayID
 }
 
 // Write stores the events of batches. Of events with one identity in several batches
@@ -84,9 +89,33 @@ func (w *Writer) Write(ctx context.Context, batches []*telemetry.Batch) (Outcome
 	if err != nil {
 		return Outcome{}, fmt.Errorf("write %d events of %d batches: %w", events, len(batches), err)
 	}
-	outcome.Duplicates = events - outcome.Stored - outcome.Conflicts
+	outcome.Rejected, outcome.Crowded = w.rejections(batches, s), s.crowded
+	outcome.Duplicates = events - outcome.Stored - outcome.Conflicts - len(outcome.Rejected)
 	outcome.Committed = telemetry.MicrosOf(w.pool.config.Now())
 	return outcome, nil
+}
+
+// rejections says why events were rejected.
+func (w *Writer) rejections(batches []*telemetry.Batch, s *scratch) []telemetry.RejectedEvent {
+	var list []telemetry.RejectedEvent
+	for _, r := range s.table.rejected {
+		b, resolved := batches[r.batch], s.resolved[r.batch]
+		reason := fmt.Sprintf("time %d is not within the years -4713 to 9999", b.Time[r.event])
+		if device := b.Device[r.event]; resolved.device[device] == 0 {
+			reason = w.nameReason("device", string(b.Devices[device]))
+		} else if metric := b.Metric[r.event]; resolved.metric[metric] == 0 {
+			reason = w.nameReason("metric", string(b.Metrics[metric]))
+		}
+		list = append(list, telemetry.RejectedEvent{Batch: r.batch, Event: r.event, Reason: reason})
+	}
+	return list
+}
+
+func (w *Writer) nameReason(kind, name string) string {
+	if err := telemetry.ValidName(name); err != nil {
+		return kind + ": " + err.Error()
+	}
+	return fmt.Sprintf("%s %q is new, and %s", kind, name, w.noRoom(kind+"s"))
 }
 
 // attempt does the whole write over one connection. It resolves the names first: ids
@@ -95,8 +124,8 @@ func (w *Writer) attempt(ctx context.Context, conn *pgx.Conn, s *scratch, batche
 	if err := w.resolve(ctx, conn, s, batches); err != nil {
 		return Outcome{}, err
 	}
-	if err := s.table.fill(batches, s.resolved); err != nil {
-		return Outcome{}, err
+	if s.table.fill(batches, s.resolved); len(s.table.rows) == 0 {
+		return Outcome{}, nil
 	}
 	rows, start := s.table.rows, w.pool.config.Now()
 	s.marks.collect(rows, telemetry.MicrosOf(start.Add(-lateAfter)), w.dictionary)

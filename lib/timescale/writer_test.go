@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
+	"slices"
 	"sync"
 	"testing"
 
@@ -166,35 +166,75 @@ func TestWriteMovesGatewayToItsSite(t *testing.T) {
 func TestWriteLimitsNames(t *testing.T) {
 	pool := migrated(t, FlavourDetect)
 	w := NewWriter(pool, WriterConfig{DevicesPerGateway: 3, MetricsPerGateway: 2})
-	write(t, w, Outcome{Stored: 6}, grid("g", 3, 2, 1, noon))
-	for what, b := range map[string]*telemetry.Batch{
-		"devices": grid("g", 4, 2, 1, noon),
-		"metrics": grid("g", 3, 3, 1, noon),
+	write(t, w, Outcome{Stored: 6, Crowded: []telemetry.GatewayID{"g"}}, grid("g", 3, 2, 1, noon))
+	// One known and one new name: the known one is stored, wherever the new one is.
+	for kind, c := range map[string]struct {
+		event  telemetry.Event
+		reason string
+	}{
+		"metric": {reading("device-0", "new", noon+1, 1), `metric "new" is new, and the gateway has its 2 metrics already`},
+		"device": {reading("new", "metric-0", noon+1, 1), `device "new" is new, and the gateway has its 3 devices already`},
 	} {
-		_, err := w.Write(t.Context(), []*telemetry.Batch{b})
-		if !errors.Is(err, telemetry.ErrInvalid) || !strings.Contains(err.Error(), what) || !strings.Contains(err.Error(), `"g"`) {
-			t.Errorf("too many %s: %v, want ErrInvalid that names them and the gateway", what, err)
+		for i := range 2 {
+			events := []telemetry.Event{
+				reading("device-0", "metric-1", noon+2+telemetry.Micros(i), 1),
+				reading("device-1", "metric-0", noon+2+telemetry.Micros(i), 1),
+			}
+			want := Outcome{Stored: 2, Rejected: []telemetry.RejectedEvent{{Batch: 1, Event: 1 - i, Reason: c.reason}}}
+			if kind == "device" {
+				want.Stored, want.Duplicates = 0, 2
+			}
+			events = slices.Insert(events, 1-i, c.event)
+			got, err := w.Write(t.Context(), []*telemetry.Batch{
+				batchOf("other", reading("d", "m", noon+telemetry.Micros(i), 1)), batchOf("g", events...),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Rejected = slices.Clip(got.Rejected); got.Stored+got.Duplicates != 3 {
+				t.Errorf("%s: got %+v, want the others stored", kind, got)
+			}
+			if diff := cmp.Diff(want.Rejected, got.Rejected); diff != "" {
+				t.Errorf("%s: rejected (-want +got):\n%s", kind, diff)
+			}
 		}
 	}
+	if got := query[int](t, pool, "SELECT count(*)::int FROM device WHERE name IN ('d', 'new')"); got != 1 {
+		t.Errorf("%d devices, want d of the other gateway", got)
+	}
+	// New names that are more than there is room for: the first of them by name.
+	got, err := w.Write(t.Context(), []*telemetry.Batch{grid("h", 5, 1, 2, noon)})
+	if err != nil || got.Stored != 6 || len(got.Rejected) != 4 {
+		t.Errorf("got %+v, %v, want 3 of 5 devices stored", got, err)
+	}
+	pgtest.Exec(t, pool.config.DSN, "DELETE FROM device WHERE gateway_id IN (SELECT id FROM gateway WHERE name IN ('h', 'other'))")
+	pgtest.Exec(t, pool.config.DSN, "DELETE FROM metric WHERE gateway_id IN (SELECT id FROM gateway WHERE name IN ('h', 'other'))")
 	if got := query[int](t, pool, "SELECT (SELECT count(*) FROM device)::int * 10 + (SELECT count(*) FROM metric)::int"); got != 32 {
 		t.Errorf("devices and metrics = %d, want 3 and 2", got)
 	}
-	write(t, w, Outcome{Stored: 4}, grid("h", 2, 2, 1, noon))
+	write(t, w, Outcome{Stored: 4, Crowded: []telemetry.GatewayID{"i"}}, grid("i", 2, 2, 1, noon))
 }
 
 func TestWriteRejectsWhatPostgresCannotStore(t *testing.T) {
 	pool := migrated(t, FlavourDetect)
 	w := NewWriter(pool, WriterConfig{})
-	for name, b := range map[string]*telemetry.Batch{
-		"time":       batchOf("g", reading("d", "m", oldestTime-1, 1)),
-		"NUL":        batchOf("g", reading("d\x00", "m", noon, 1)),
-		"not UTF-8":  batchOf("g", reading("d", "m\xff", noon, 1)),
-		"gateway":    batchOf("g\x00", reading("d", "m", noon, 1)),
-		"far future": batchOf("g", reading("d", "m", 1<<63-1, 1)),
+	good := reading("d", "m", noon, 1)
+	for name, bad := range map[string]telemetry.Event{
+		"time":       reading("d", "m", oldestTime-1, 1),
+		"NUL":        reading("d\x00", "m", noon, 1),
+		"not UTF-8":  reading("d", "m\xff", noon, 1),
+		"far future": reading("d", "m", 1<<63-1, 1),
+		"year 10000": reading("d", "m", newestTime+1, 1),
 	} {
-		if _, err := w.Write(t.Context(), []*telemetry.Batch{b}); !errors.Is(err, telemetry.ErrInvalid) {
-			t.Errorf("%s: %v, want ErrInvalid", name, err)
+		good.Time++
+		got, err := w.Write(t.Context(), []*telemetry.Batch{batchOf("g", bad, good)})
+		if err != nil || got.Stored != 1 || len(got.Rejected) != 1 || got.Rejected[0].Event != 0 {
+			t.Errorf("%s: got %+v, %v; want the other event stored", name, got, err)
 		}
+	}
+	write(t, w, Outcome{Stored: 2}, batchOf("g", reading("d", "m", oldestTime, 1), reading("d", "m", newestTime, 1)))
+	if _, err := w.Write(t.Context(), []*telemetry.Batch{batchOf("g\x00", good)}); !errors.Is(err, telemetry.ErrInvalid) {
+		t.Errorf("gateway: %v, want ErrInvalid", err)
 	}
 	write(t, w, Outcome{}, batchOf("g"))
 	write(t, w, Outcome{})
