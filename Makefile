@@ -17,6 +17,7 @@ CHROMIUM   := .local/chromium
 WASM       := web/public/detector.wasm
 PROMETHEUS3 := .local/prometheus3
 K6         := .local/k6
+SDK_JS     := @aws-sdk/client-kinesis@3.1143.0
 sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
 # cdk/local/stackfile and what it imports are read by functions/audit and the load generator too.
 LIB_FILES  := $(call sources,lib cdk/local/stackfile cdk/local/atomicfile)
@@ -278,6 +279,11 @@ prometheus3: ## Build Prometheus 3 into .local/prometheus3, for remote write 2.0
 test-prometheus3: prometheus3 ## Test remote write 2.0, the bridge's histograms and the rules against Prometheus 3
 	@INSIGHTHUB_TEST_PROMETHEUS3=$(CURDIR)/$(PROMETHEUS3)/bin/prometheus \
 		go test -count 1 ./lib/prometheus/remotewrite ./functions/bridge ./cdk/local/prometheus/... ./cdk/grafana
+
+.PHONY: test-sdk-js
+test-sdk-js: ## Test the local Kinesis with the AWS SDK for JavaScript, installed into .local/sdk-js
+	@test -d .local/sdk-js/node_modules || npm install --prefix .local/sdk-js --no-audit --no-fund --silent $(SDK_JS)
+	@INSIGHTHUB_TEST_SDK_JS=$(CURDIR)/.local/sdk-js go test -count 1 -run TestSDKForJavaScript ./cdk/local/stack
 
 # Checked each time: a k6 may be on the PATH.
 $(K6)/.stamp: FORCE

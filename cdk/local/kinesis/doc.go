@@ -3,7 +3,8 @@
 // mappings, which reads without HTTP.
 //
 // The protocol is awsjson 1.1 (POST /, X-Amz-Target: Kinesis_20131202.<Operation>),
-// which is what github.com/aws/aws-sdk-go-v2/service/kinesis v1.56.11 sends.
+// which is what github.com/aws/aws-sdk-go-v2/service/kinesis v1.56.11 sends. The stack serves it
+// over HTTP/1.1 and HTTP/2, both without TLS: npm @aws-sdk/client-kinesis begins with HTTP/2.
 // Signatures are not checked, and there is one account and one region.
 //
 // # Limits, with their source

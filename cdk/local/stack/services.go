@@ -35,9 +35,21 @@ func (s *Stack) listen(ctx context.Context, address string) (net.Listener, error
 	return l, nil
 }
 
+// newServer returns a server of h that speaks HTTP/1.1 and HTTP/2 on one port, both without
+// TLS: the AWS SDK for JavaScript begins with HTTP/2 for Kinesis, whatever the endpoint.
+func newServer(h http.Handler, log *slog.Logger) *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		Protocols: protocols,
+	}
+}
+
 // serve serves h on l until Close, which waits for the requests in flight, and returns the URL.
 func (s *Stack) serve(what string, l net.Listener, h http.Handler) string {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn)}
+	server := newServer(h, s.log)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

@@ -28,7 +28,7 @@
 // for a reason that is about it, which Result.Rejected has; everything else is
 // written, in the order of the input, until the context's deadline. What the deadline leaves is in
 // Result.NotSent. That deviates from the specification, which has no request after a 400
-// (docs/adr/0025-rejected-samples.md, with what it costs).
+// (docs/adr/0024-rejected-samples.md, with what it costs).
 //
 // A request that was rejected although all it contained is accepted in smaller ones was too
 // large, as after 413: the size that passed is remembered for ten minutes.
