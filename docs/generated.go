@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"731c39b2f0506f158bab63dc34d0476d"`
-	PageTag     = `"fe07009bcb84a70d0be60e6eff5edaaf"`
+	ContractTag = `"680f969ec9d63fc12ea49b67bb75e62e"`
+	PageTag     = `"9fd162690c573f5649b7818e903be320"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

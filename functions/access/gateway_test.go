@@ -3,6 +3,8 @@ package main
 import (
 	"crypto/ecdsa"
 	"crypto/rand"
+	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -128,5 +130,141 @@ func TestAssertionAttacks(t *testing.T) {
 				t.Errorf("got %+v", a)
 			}
 		})
+	}
+}
+
+// TestAssertionReasons: a rejection says what is wrong with an assertion, as far as its owner
+// knows it already, and what time it is; the words of what only the platform knows are the same.
+func TestAssertionReasons(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	key, kid := p.gateway(t, "gw-1", "plant-1")
+	claim := func(name string, value any) func(jwt.MapClaims, map[string]any) {
+		return func(c jwt.MapClaims, _ map[string]any) {
+			if value == nil {
+				delete(c, name)
+			} else {
+				c[name] = value
+			}
+		}
+	}
+	shifted := func(seconds, lifetime int64) func(jwt.MapClaims, map[string]any) {
+		return func(c jwt.MapClaims, _ map[string]any) {
+			c["iat"], c["exp"] = inSeconds(seconds), inSeconds(seconds+lifetime)
+		}
+	}
+	bare := func(exp int64) func(jwt.MapClaims, map[string]any) { // without iat
+		return func(c jwt.MapClaims, _ map[string]any) { delete(c, "iat"); c["exp"] = inSeconds(exp) }
+	}
+	for name, c := range map[string]struct {
+		change func(jwt.MapClaims, map[string]any)
+		want   string // of the description; empty if it gets a token
+	}{
+		"45 s fast":                          {shifted(45, 60), ""},
+		"45 s slow":                          {shifted(-45, 60), ""},
+		"45 s slow, exp passed":              {shifted(-85, 60), ""},
+		"45 s fast, 5 minutes":               {shifted(45, 300), ""},
+		"without iat, 45 s fast, 5 minutes":  {bare(345), ""},
+		"without iat, 45 s slow, exp passed": {bare(-20), ""},
+		"2 minutes fast":                     {shifted(120, 60), "iat is 1?? s ahead of the server's clock, and 60 s are tolerated"},
+		"2 minutes slow":                     {shifted(-180, 60), "exp is 12? s behind the server's clock, and less than 60 s"},
+		"nbf ahead":                          {claim("nbf", inSeconds(900)), "nbf is ??? s ahead of the server's clock, and 60 s"},
+		"an hour":                            {shifted(0, 3600), "it is valid for 3600 s, from iat to exp, and 300 s are allowed"},
+		"an hour without iat":                {bare(3600), "exp is 3??? s ahead of the server's clock, and without iat at most 360 s"},
+		"301 s":                              {shifted(0, 301), "it is valid for 301 s"},
+		"ends before it begins":              {shifted(30, -10), "exp is not later than iat"},
+		"milliseconds": {
+			func(c jwt.MapClaims, _ map[string]any) { c["exp"] = inSeconds(60) * 1000 },
+			"exp is no number of seconds since 1970; it looks like milliseconds or microseconds",
+		},
+		"a text for exp": {claim("exp", "soon"), "claim exp: want a number of seconds since 1970"},
+		"no exp":         {claim("exp", nil), "no claim exp"},
+		"no jti":         {claim("jti", nil), "no member 'jti'"},
+		"no sub":         {claim("sub", nil), "no member 'sub'"},
+		"another sub":    {claim("sub", "gw-2"), "iss and sub differ"},
+		"no aud":         {claim("aud", nil), "aud must be " + tokentest.Issuer + " or " + tokentest.Issuer + "/v1/token"},
+		"a slash at the end of aud": {
+			claim("aud", tokentest.Issuer+"/"), "aud must be " + tokentest.Issuer + " or " + tokentest.Issuer + "/v1/token",
+		},
+		"no kid": {
+			func(_ jwt.MapClaims, h map[string]any) { delete(h, "kid") }, "kid must be the RFC 7638 thumbprint of the gateway's key",
+		},
+		"a kid of another form": {
+			func(_ jwt.MapClaims, h map[string]any) { h["kid"] = "key-1" }, "kid must be the RFC 7638 thumbprint of the gateway's key",
+		},
+		"alg RS256": {func(_ jwt.MapClaims, h map[string]any) { h["alg"] = "RS256" }, "header: want alg ES256"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p.explains(t, p.token(t, assertion(t, key, kid, c.change)), c.want)
+		})
+	}
+	good := assertion(t, key, kid, nil)
+	p.explains(t, p.token(t, "a.b"), "not three parts")
+	p.explains(t, p.token(t, good+"&client_id=gw-2"), "client_id must be its iss, or be left out")
+	p.explains(t, p.token(t, good), "")
+	p.explains(t, p.token(t, good), "its jti was used before, and each assertion is valid for one token")
+}
+
+// explains checks a response to an assertion, whose description contains want, in which ? is
+// any character; it is a token if want is empty. It returns the description without the time.
+func (p *platform) explains(t *testing.T, a apitest.Response, want string) string {
+	t.Helper()
+	if want == "" {
+		if a.Status != 200 {
+			t.Errorf("got %+v, want a token", a)
+		}
+		return ""
+	}
+	text, at := a.Member(t, "error_description"), a.Member(t, "server_time")
+	now, err := time.Parse(time.RFC3339, at)
+	date, err2 := http.ParseTime(a.Headers["date"])
+	if err != nil || err2 != nil || !date.Equal(now) || now.After(time.Now()) || time.Since(now) > time.Hour {
+		t.Errorf("got the time %q and the date %q (%v, %v)", at, a.Headers["date"], err, err2)
+	}
+	pattern := strings.ReplaceAll(regexp.QuoteMeta(want), `\?`, ".")
+	if a.Status != 401 || a.Member(t, "error") != "invalid_client" || !regexp.MustCompile(pattern).MatchString(text) {
+		t.Errorf("got %+v, want %q", a, want)
+	}
+	rest, ok := strings.CutSuffix(text, " The server's time is "+at+".")
+	if !ok {
+		t.Errorf("got %q, want the server's time at its end", text)
+	}
+	return rest
+}
+
+// TestSecretReasons: nobody can find out by assertions which gateways exist, which are
+// revoked, and which keys they have.
+func TestSecretReasons(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	key, kid := p.gateway(t, "gw-1", "plant-1")
+	revoked, revokedKid := p.gateway(t, "gw-2", "plant-1")
+	expired, expiredKid := p.gateway(t, "gw-3", "plant-1")
+	stranger := p.keys.Private("stranger")
+	timescaletest.Exec(t, p.DSN, "UPDATE gateway SET revoked_at = now() WHERE name = 'gw-2'")
+	timescaletest.Exec(t, p.DSN, "UPDATE gateway_key SET not_after = now() - interval '1 s' WHERE kid = $1", expiredKid)
+	as := func(gateway string) func(jwt.MapClaims, map[string]any) {
+		return func(c jwt.MapClaims, _ map[string]any) { c["iss"], c["sub"] = gateway, gateway }
+	}
+	want := ""
+	for name, text := range map[string]string{
+		"wrong signature":    assertion(t, stranger, kid, nil),
+		"unknown kid":        assertion(t, key, strings.Repeat("A", 43), nil),
+		"unknown gateway":    assertion(t, key, kid, as("gw-0")),
+		"another's key":      assertion(t, key, kid, as("gw-2")),
+		"revoked":            assertion(t, revoked, revokedKid, as("gw-2")),
+		"revoked, forged":    assertion(t, stranger, revokedKid, as("gw-2")),
+		"the key expired":    assertion(t, expired, expiredKid, as("gw-3")),
+		"the expired forged": assertion(t, stranger, expiredKid, as("gw-3")),
+	} {
+		got := p.explains(t, p.token(t, text),
+			"the gateway is not registered or is revoked, it has no such key, or the signature is not valid")
+		if want == "" {
+			want = got
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
 	}
 }

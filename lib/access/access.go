@@ -154,10 +154,13 @@ func New(config Config) (*Service, error) {
 	return &Service{config}, nil
 }
 
-// Rejected is the error of a failed authentication. The client is told no more than that;
-// the reason is for the audit trail.
+// Rejected is the error of a failed authentication. The client is told no more than that,
+// and the explanation; the reason is for the audit trail.
 type Rejected struct { //nolint:errname // a decision
 	reason string
+	// Explanation tells the owner of an assertion what is wrong with it; empty if that would
+	// tell others more than they know.
+	Explanation string
 	// RetryAfter is the remaining time of the lock; zero when there is none.
 	RetryAfter time.Duration
 }

@@ -17,6 +17,11 @@ import (
 func (s *Service) GatewayToken(ctx context.Context, assertion, client string, audiences []string, source string) (string, error) {
 	var site telemetry.SiteID
 	find := func(ctx context.Context, gateway telemetry.GatewayID, kid string) (*ecdsa.PublicKey, error) {
+		if client != "" && client != string(gateway) {
+			return nil, &Rejected{
+				reason: "client_id differs from the gateway of the assertion", Explanation: "client_id must be its iss, or be left out",
+			}
+		}
 		found, key, err := s.config.Gateways.GatewayKey(ctx, gateway, kid, s.config.Now())
 		if err != nil {
 			return nil, err
@@ -32,19 +37,19 @@ func (s *Service) GatewayToken(ctx context.Context, assertion, client string, au
 		return public, nil
 	}
 	claims, err := token.VerifyAssertion(ctx, assertion, audiences, s.config.Now(), find)
-	if errors.Is(err, telemetry.ErrInvalid) {
-		return "", s.reject(ctx, &Rejected{reason: err.Error()}, assertionFailed, "gateways", source)
+	if rejected := rejectionOf(err); rejected != nil {
+		return "", s.reject(ctx, rejected, assertionFailed, "gateways", source)
 	}
 	if err != nil {
 		return "", fmt.Errorf("gateway token: %w", err)
 	}
-	object := "gateways/" + printable(string(claims.Gateway))
-	if client != "" && client != string(claims.Gateway) {
-		return "", s.reject(ctx, &Rejected{reason: "client_id differs from the gateway of the assertion"}, assertionFailed, object, source)
-	}
 	err = s.config.Gateways.UseAssertion(ctx, claims.Gateway, claims.ID, claims.Expires)
 	if errors.Is(err, telemetry.ErrConflict) {
-		return "", s.reject(ctx, &Rejected{reason: "the assertion was used before"}, assertionFailed, object, source)
+		// Only who has an assertion that the gateway signed gets here.
+		rejected := &Rejected{
+			reason: "the assertion was used before", Explanation: "its jti was used before, and each assertion is valid for one token",
+		}
+		return "", s.reject(ctx, rejected, assertionFailed, "gateways/"+printable(string(claims.Gateway)), source)
 	}
 	if err != nil {
 		return "", fmt.Errorf("gateway token: %w", err)
@@ -55,4 +60,15 @@ func (s *Service) GatewayToken(ctx context.Context, assertion, client string, au
 		return "", fmt.Errorf("issue a token for gateway %q: %w", claims.Gateway, asInternal(err))
 	}
 	return access, nil
+}
+
+// rejectionOf returns the rejection that an error of token.VerifyAssertion is, or nil.
+func rejectionOf(err error) *Rejected {
+	if rejected, ok := errors.AsType[*Rejected](err); ok {
+		return rejected
+	}
+	if invalid, ok := errors.AsType[*token.RejectionError](err); ok {
+		return &Rejected{reason: err.Error(), Explanation: invalid.Explanation}
+	}
+	return nil
 }

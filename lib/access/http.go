@@ -2,6 +2,7 @@ package access
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -159,14 +160,14 @@ func (s *Service) serveToken(w http.ResponseWriter, r *http.Request) {
 		code, text = checkForm(form)
 	}
 	if code != "" {
-		writeOAuthError(w, http.StatusBadRequest, code, text)
+		writeOAuthError(w, http.StatusBadRequest, oauthError{Code: code, Description: text})
 		return
 	}
 	audiences := []string{s.config.Issuer, s.config.Issuer + "/v1/token"}
 	source := lambdahttp.InfoOf(r.Context()).SourceIP
 	access, err := s.GatewayToken(r.Context(), form.Get("client_assertion"), form.Get("client_id"), audiences, source)
-	if _, ok := errors.AsType[*Rejected](err); ok {
-		writeOAuthError(w, http.StatusUnauthorized, "invalid_client", "The assertion is not accepted.")
+	if rejected, ok := errors.AsType[*Rejected](err); ok {
+		s.rejectAssertion(w, rejected)
 		return
 	}
 	if err != nil {
@@ -217,12 +218,35 @@ func oauthText(r rune) rune {
 	return r
 }
 
-func writeOAuthError(w http.ResponseWriter, status int, code, text string) {
+// oauthError is an error response of RFC 6749, 5.2.
+type oauthError struct {
+	Code        string `json:"error"`
+	Description string `json:"error_description"`
+	// ServerTime lets a gateway compare its clock: with a rejected assertion.
+	ServerTime string `json:"server_time,omitempty"`
+}
+
+// unexplained is what a client is told of every assertion whose key or signature is not
+// valid: it must not learn which gateways and keys exist.
+const unexplained = "the gateway is not registered or is revoked, it has no such key, or the signature is not valid"
+
+// rejectAssertion says what is wrong with an assertion, and what time it is: a clock that is
+// wrong is the most common reason.
+func (s *Service) rejectAssertion(w http.ResponseWriter, rejected *Rejected) {
+	now := s.config.Now().UTC()
+	at := now.Format(time.RFC3339)
+	text := "The assertion is rejected: " + cmp.Or(rejected.Explanation, unexplained) + ". The server's time is " + at + "."
+	w.Header().Set("Date", now.Format(http.TimeFormat))
+	text = strings.Map(oauthText, strings.ReplaceAll(text, `"`, "'"))
+	writeOAuthError(w, http.StatusUnauthorized, oauthError{"invalid_client", text, at})
+}
+
+func writeOAuthError(w http.ResponseWriter, status int, e oauthError) {
 	w.Header().Set("Cache-Control", "no-store")
 	if status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
-	_ = lambdahttp.WriteJSON(w, status, map[string]string{"error": code, "error_description": text})
+	_ = lambdahttp.WriteJSON(w, status, e)
 }
 
 func (s *Service) serveKeys(w http.ResponseWriter, r *http.Request) {

@@ -73,7 +73,8 @@ func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair,
 		return Pair{}, fmt.Errorf("login: %w", err)
 	}
 	if !locked.IsZero() {
-		return Pair{}, s.reject(ctx, &Rejected{"locked", max(locked.Sub(s.config.Now()), time.Second)}, loginFailed, object, source)
+		rejected := &Rejected{reason: "locked", RetryAfter: max(locked.Sub(s.config.Now()), time.Second)}
+		return Pair{}, s.reject(ctx, rejected, loginFailed, object, source)
 	}
 	account, phc, reason, err := s.findAccount(ctx, name)
 	if err != nil {

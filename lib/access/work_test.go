@@ -30,6 +30,7 @@ const (
 type login struct {
 	service *access.Service
 	proxy   *recordingProxy
+	dsn     string // not through the proxy
 
 	mu     sync.Mutex
 	hashes []string // parameters of each argon2id computation
@@ -49,7 +50,7 @@ func newLogin(tb testing.TB, cost password.Cost) *login {
 		tb.Fatalf("first administrator: got created %t, %v", created, err)
 	}
 	timescaletest.Exec(tb, dsn, "INSERT INTO account (name, password, disabled) VALUES ('dora', $1, true)", phc)
-	l := &login{now: time.Date(2026, 11, 23, 9, 10, 0, 0, time.UTC)}
+	l := &login{now: time.Date(2026, 11, 23, 9, 10, 0, 0, time.UTC), dsn: dsn}
 	var proxied string
 	l.proxy, proxied = newRecordingProxy(tb, dsn)
 	pool, err = timescale.Open(tb.Context(), timescale.PoolConfig{DSN: proxied, MaxConnections: 1})

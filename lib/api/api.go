@@ -130,6 +130,8 @@ type route struct {
 	// any site where the path names none. Endpoints that need more check for it.
 	role  directory.Role
 	serve endpoint
+	// gateways marks a route that the gateways of the path's site may use, too.
+	gateways bool
 	// create marks a POST that creates something: it supports the Idempotency-Key.
 	create bool
 	// long marks a route that may use all the time that the function has.
@@ -178,7 +180,7 @@ func (h *Handler) serve(r route) http.Handler {
 		ctx, cancel := deadline.WithMargin(request.Context(), time.Now(), timeout)
 		defer cancel()
 		c := &call{Request: request.WithContext(ctx), caller: caller, now: h.config.Now(), w: w}
-		err := authorize(c, r.role)
+		err := authorize(c, r)
 		if err == nil && r.create {
 			err = h.serveIdempotent(c, r.serve) //nolint:contextcheck // the call carries it
 		} else if err == nil {
@@ -190,9 +192,13 @@ func (h *Handler) serve(r route) http.Handler {
 	})
 }
 
-// authorize checks that the caller has the role at the site of the path, or at any site.
-func authorize(c *call, role directory.Role) error {
-	site := c.site()
+// authorize checks that the caller has the route's role at the site of the path, or at any
+// site, or is a gateway of that site.
+func authorize(c *call, r route) error {
+	site, role := c.site(), r.role
+	if r.gateways && c.caller.Role == directory.GatewayRole && site != "" && site == c.caller.Site {
+		return nil
+	}
 	if site == "" {
 		if sites, all := c.caller.Sites(role); all || len(sites) > 0 {
 			return nil

@@ -2,16 +2,13 @@ package api
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // TURN servers compute it (credentials by shared secret, RFC 8489)
-	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/turn"
 )
 
 // ClientReports stores what consoles report about themselves.
@@ -27,13 +24,17 @@ type ICE struct {
 	Secret []byte
 }
 
-// iceLifetime is how long a peer may allocate relays with its credentials.
-const iceLifetime = time.Hour
+// How long a peer may allocate relays with its credentials. A gateway asks before each
+// connection, by itself; a page asks once and restarts ICE with what it has.
+const (
+	iceLifetime        = time.Hour
+	iceGatewayLifetime = 10 * time.Minute
+)
 
 func (h *Handler) consoleRoutes() []route {
 	return []route{
 		{pattern: "POST /v1/sites/{site}/client-reports", role: directory.Viewer, serve: h.addClientReport},
-		{pattern: "GET /v1/sites/{site}/ice-servers", role: directory.Viewer, serve: h.getICEServers},
+		{pattern: "GET /v1/sites/{site}/ice-servers", role: directory.Viewer, gateways: true, serve: h.getICEServers},
 	}
 }
 
@@ -73,18 +74,20 @@ type iceServer struct {
 	Credential string   `json:"credential,omitempty"`
 }
 
-// getICEServers responds in the form of RTCConfiguration.iceServers. The credentials
-// expire: the user name holds the time of expiry, the password is its HMAC.
+// getICEServers responds in the form of RTCConfiguration.iceServers, with credentials of the
+// caller's own that expire.
 func (h *Handler) getICEServers(c *call) error {
+	lifetime := iceLifetime
+	if c.caller.Role == directory.GatewayRole {
+		lifetime = iceGatewayLifetime
+	}
 	servers := []iceServer{}
 	if len(h.config.ICE.STUN) > 0 {
 		servers = append(servers, iceServer{URLs: h.config.ICE.STUN})
 	}
 	if len(h.config.ICE.TURN) > 0 && len(h.config.ICE.Secret) > 0 {
-		name := strconv.FormatInt(c.now.Add(iceLifetime).Unix(), 10) + ":" + c.caller.Subject
-		mac := hmac.New(sha1.New, h.config.ICE.Secret)
-		mac.Write([]byte(name))
-		servers = append(servers, iceServer{h.config.ICE.TURN, name, base64.StdEncoding.EncodeToString(mac.Sum(nil))})
+		name, password := turn.Credential(h.config.ICE.Secret, c.caller.Subject, c.now.Add(lifetime))
+		servers = append(servers, iceServer{h.config.ICE.TURN, name, password})
 	}
-	return c.respondUncached(http.StatusOK, map[string]any{"ice_servers": servers, "expires_in": int(iceLifetime.Seconds())})
+	return c.respondUncached(http.StatusOK, map[string]any{"ice_servers": servers, "expires_in": int(lifetime.Seconds())})
 }

@@ -24,6 +24,7 @@ func Rules() []Rule {
 		{Path: "lib/exportfile", Internal: []string{telemetry, "lib/readings"}, External: []string{"github.com/parquet-go/parquet-go"}},
 		{Path: "lib/password", Internal: []string{telemetry}, External: []string{"golang.org/x/crypto/argon2"}},
 		{Path: "lib/trail", Internal: []string{telemetry}},
+		{Path: "lib/turn"},
 		{Path: "lib/token", Internal: []string{telemetry, "lib/httpclient"}, External: []string{"github.com/golang-jwt/jwt"}},
 		{Path: "lib/token/tokentest", Internal: []string{"lib/token", telemetry}},
 
@@ -36,7 +37,7 @@ func Rules() []Rule {
 		}},
 		{Path: "lib/api", Internal: []string{
 			telemetry, "docs", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambda/deadline", "lib/lambda/http",
-			"lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail",
+			"lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail", "lib/turn",
 		}},
 		{Path: "lib/api/apitest", Internal: []string{
 			telemetry, "docs/contracttest", "lib/directory", "lib/lambda/http", "lib/password", "lib/problem", "lib/timescale", "lib/trail",

@@ -3,19 +3,28 @@ package token
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// MaxAssertionLifetime limits a gateway's assertion, and so the time for which its jti
-// is remembered.
-const MaxAssertionLifetime = 5 * time.Minute
+const (
+	// MaxAssertionLifetime limits a gateway's assertion, and so the time for which its jti
+	// is remembered.
+	MaxAssertionLifetime = 5 * time.Minute
+	// AssertionSkew is the tolerated difference between a gateway's clock and the platform's.
+	// The clocks of shop floors are off by more than those of servers (ClockSkew), and RFC 7519
+	// allows a few minutes. It costs nothing: an assertion is valid for one use, and its jti is
+	// remembered as long as it could be sent again.
+	AssertionSkew = time.Minute
+)
 
 // Assertion holds the claims of a gateway's assertion (RFC 7523, 3): iss and sub are
 // the gateway.
@@ -32,8 +41,12 @@ type AssertionKey func(ctx context.Context, gateway telemetry.GatewayID, kid str
 
 // VerifyAssertion returns the claims of an assertion that the gateway signed with ES256
 // for one of the audiences and that is valid now. The caller checks whether its ID was
-// used before. The error wraps telemetry.ErrInvalid if the assertion is not accepted; any
+// used before. The error wraps a *RejectionError if the assertion is not accepted; any
 // other error is find's.
+//
+// Whatever depends on the assertion, the audiences and the clock alone is checked before
+// find is called, and such a rejection has an Explanation. The others have none, and do the
+// same work: whether the gateway exists, is revoked, has another key, or did not sign.
 func VerifyAssertion(ctx context.Context, text string, audiences []string, now time.Time, find AssertionKey) (Assertion, error) {
 	a, err := verifyAssertion(ctx, text, audiences, now, find)
 	if err != nil {
@@ -43,29 +56,49 @@ func VerifyAssertion(ctx context.Context, text string, audiences []string, now t
 }
 
 func verifyAssertion(ctx context.Context, text string, audiences []string, now time.Time, find AssertionKey) (Assertion, error) {
-	c, err := parse(text)
+	c, kid, a, err := readAssertion(text, audiences, now)
 	if err != nil {
-		return Assertion{}, err
-	}
-	kid, err := assertionHeader(c.header)
-	if err != nil {
-		return Assertion{}, err
-	}
-	a, err := readAssertion(c.claims, audiences, now)
-	if err != nil {
-		return Assertion{}, err
-	}
-	if err := checkSignature(c.signature); err != nil {
-		return Assertion{}, err
+		return Assertion{}, explained(err, "")
 	}
 	key, err := find(ctx, a.Gateway, kid)
 	if errors.Is(err, telemetry.ErrNotFound) {
-		return Assertion{}, reject(gatewayKey)
+		return Assertion{}, errors.Join(reject(gatewayKey), verifyByNobody(c))
 	}
 	if err != nil {
 		return Assertion{}, err
 	}
 	return a, verifyES256(c, key)
+}
+
+// verifyByNobody takes the time of a wrong signature. The key is the curve's base point, so
+// anybody can sign for it: its result must not matter.
+func verifyByNobody(c compact) error {
+	const coordinateBytes = 32
+	point := make([]byte, 1+2*coordinateBytes)
+	point[0] = 4 // uncompressed (SEC 1, 2.3.3)
+	params := elliptic.P256().Params()
+	params.Gx.FillBytes(point[1 : 1+coordinateBytes])
+	params.Gy.FillBytes(point[1+coordinateBytes:])
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		return err
+	}
+	_ = verifyES256(c, key)
+	return nil
+}
+
+// readAssertion does every check that needs no key.
+func readAssertion(text string, audiences []string, now time.Time) (c compact, kid string, a Assertion, err error) {
+	if c, err = parse(text); err != nil {
+		return c, "", a, err
+	}
+	if kid, err = assertionHeader(c.header); err != nil {
+		return c, "", a, err
+	}
+	if a, err = assertionClaims(c.claims, audiences, now); err != nil {
+		return c, "", a, err
+	}
+	return c, kid, a, checkSignature(c.signature)
 }
 
 // assertionHeader returns the kid. Any typ is accepted: common libraries write JWT.
@@ -78,12 +111,12 @@ func assertionHeader(h object) (string, error) {
 	}
 	kid, err := h.text("kid")
 	if err != nil || !isThumbprint(kid) {
-		return "", reject(headerThumbprint)
+		return "", explained(reject(headerThumbprint), "header: kid must be the RFC 7638 thumbprint of the gateway's key")
 	}
 	return kid, nil
 }
 
-func readAssertion(c object, audiences []string, now time.Time) (Assertion, error) {
+func assertionClaims(c object, audiences []string, now time.Time) (Assertion, error) {
 	issuer, err := c.text("iss")
 	if err != nil {
 		return Assertion{}, err
@@ -97,19 +130,13 @@ func readAssertion(c object, audiences []string, now time.Time) (Assertion, erro
 	}
 	gateway := telemetry.GatewayID(issuer)
 	if err := telemetry.ValidName(gateway); err != nil {
-		return Assertion{}, fmt.Errorf("claim iss: %w", err)
+		return Assertion{}, reject(notName, "iss")
 	}
 	if !hasAudience(c["aud"], audiences) {
-		return Assertion{}, reject(otherAudience)
+		return Assertion{}, explained(reject(otherAudience), "aud must be %s", strings.Join(audiences, " or "))
 	}
-	if _, ok := c["iat"]; !ok { // optional in RFC 7523; then only exp limits the lifetime
-		c["iat"] = json.RawMessage(strconv.FormatInt(now.Unix(), 10))
-	}
-	t, err := readTimes(c)
+	expires, err := assertionTimes(c, now)
 	if err != nil {
-		return Assertion{}, err
-	}
-	if err := t.check(now, MaxAssertionLifetime); err != nil {
 		return Assertion{}, err
 	}
 	id, err := c.text("jti")
@@ -120,7 +147,30 @@ func readAssertion(c object, audiences []string, now time.Time) (Assertion, erro
 		return Assertion{}, err
 	}
 	// Remember the jti until after the skew: until then the assertion is accepted.
-	return Assertion{Gateway: gateway, ID: id, Expires: t.expires.Add(ClockSkew)}, nil
+	return Assertion{Gateway: gateway, ID: id, Expires: expires.Add(AssertionSkew)}, nil
+}
+
+// assertionTimes checks when an assertion is valid, and returns its exp. iat is optional in
+// RFC 7523: without it, exp alone limits the lifetime, by the gateway's clock.
+func assertionTimes(c object, now time.Time) (time.Time, error) {
+	if _, ok := c["iat"]; !ok {
+		expires, err := c.time("exp")
+		if err != nil {
+			return time.Time{}, err
+		}
+		if expires.Sub(now) > MaxAssertionLifetime+AssertionSkew {
+			return time.Time{}, explained(reject(validTooLong, MaxAssertionLifetime),
+				"exp is %d s ahead of the server's clock, and without iat at most %d s are allowed",
+				seconds(expires.Sub(now)), seconds(MaxAssertionLifetime+AssertionSkew))
+		}
+		earliest := expires.Add(time.Second - time.Nanosecond).Add(-MaxAssertionLifetime) // in whole seconds
+		c["iat"] = json.RawMessage(strconv.FormatInt(max(0, earliest.Unix()), 10))
+	}
+	t, err := readTimes(c)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return t.expires, t.check(now, MaxAssertionLifetime, AssertionSkew)
 }
 
 // hasAudience reports whether aud, a string or a list of strings, has one of the audiences.

@@ -111,7 +111,10 @@ func invalid(format string, args ...any) error {
 }
 
 // times are the claims that limit a token's validity.
-type times struct{ issued, notBefore, expires time.Time }
+type times struct {
+	issued, notBefore, expires time.Time
+	hasNotBefore               bool // else notBefore is issued
+}
 
 // readTimes reads iat and exp, which are required, and nbf.
 func readTimes(c object) (t times, err error) {
@@ -122,28 +125,39 @@ func readTimes(c object) (t times, err error) {
 		return t, err
 	}
 	t.notBefore = t.issued
-	if _, ok := c["nbf"]; ok {
+	if _, t.hasNotBefore = c["nbf"]; t.hasNotBefore {
 		t.notBefore, err = c.time("nbf")
 	}
 	return t, err
 }
 
-// check reports why a token with these times is not valid now.
-func (t times) check(now time.Time, most time.Duration) error {
+// check reports why a token with these times, valid for most at most, is not valid now by a
+// clock that differs by skew at most.
+func (t times) check(now time.Time, most, skew time.Duration) error {
+	ahead := func(claim string, at time.Time) string {
+		return fmt.Sprintf("%s is %d s ahead of the server's clock, and %d s are tolerated", claim, seconds(at.Sub(now)), seconds(skew))
+	}
 	switch {
-	case !now.Before(t.expires.Add(ClockSkew)):
-		return reject(expired)
-	case t.notBefore.After(now.Add(ClockSkew)):
-		return reject(notYetValid)
-	case t.issued.After(now.Add(ClockSkew)):
-		return reject(issuedInFuture)
+	case !now.Before(t.expires.Add(skew)):
+		return explained(reject(expired), "exp is %d s behind the server's clock, and less than %d s are tolerated",
+			seconds(now.Sub(t.expires)), seconds(skew))
+	case t.notBefore.After(now.Add(skew)) && t.hasNotBefore:
+		return explained(reject(notYetValid), "%s", ahead("nbf", t.notBefore))
+	case t.notBefore.After(now.Add(skew)):
+		return explained(reject(notYetValid), "%s", ahead("iat", t.issued))
+	case t.issued.After(now.Add(skew)):
+		return explained(reject(issuedInFuture), "%s", ahead("iat", t.issued))
 	case !t.expires.After(t.issued):
-		return reject(expiresBeforeIssued)
+		return explained(reject(expiresBeforeIssued), "exp is not later than iat")
 	case t.expires.Sub(t.issued) > most:
-		return reject(validTooLong, most)
+		return explained(reject(validTooLong, most), "it is valid for %d s, from iat to exp, and %d s are allowed",
+			seconds(t.expires.Sub(t.issued)), seconds(most))
 	}
 	return nil
 }
+
+// seconds rounds up, so that a value above a limit is never shown as the limit.
+func seconds(d time.Duration) int64 { return int64(math.Ceil(d.Seconds())) }
 
 // time reads a NumericDate (RFC 7519, 2).
 func (o object) time(name string) (time.Time, error) {
@@ -153,7 +167,12 @@ func (o object) time(name string) (time.Time, error) {
 	}
 	const year9999 = 253402300799
 	var seconds *float64
-	if err := json.Unmarshal(raw, &seconds); err != nil || seconds == nil || *seconds < 0 || *seconds > year9999 {
+	err := json.Unmarshal(raw, &seconds)
+	if err == nil && seconds != nil && *seconds > year9999 && *seconds <= year9999*1e6 {
+		return time.Time{}, explained(reject(notNumericDate, name),
+			"%s is no number of seconds since 1970; it looks like milliseconds or microseconds", name)
+	}
+	if err != nil || seconds == nil || *seconds < 0 || *seconds > year9999 {
 		return time.Time{}, reject(notNumericDate, name)
 	}
 	whole, part := math.Modf(*seconds)

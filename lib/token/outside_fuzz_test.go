@@ -60,7 +60,7 @@ func FuzzAssertion(f *testing.F) {
 			!slices.ContainsFunc(list, func(a any) bool { return a == audiences[0] || a == audiences[1] }) {
 			t.Errorf("%q was read as %+v", claims, got)
 		}
-		if end := got.Expires.Sub(b.now); end <= 0 || end > token.MaxAssertionLifetime+2*token.ClockSkew {
+		if end := got.Expires.Sub(b.now); end <= 0 || end > token.MaxAssertionLifetime+2*token.AssertionSkew {
 			t.Errorf("%q: valid for %v", claims, end)
 		}
 	})

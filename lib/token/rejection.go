@@ -1,6 +1,7 @@
 package token
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -12,6 +13,10 @@ import (
 type RejectionError struct {
 	// Reason is one of the texts below, such as "expired". It holds no part of a token.
 	Reason string
+	// Explanation is for whoever sent the token, with the times of its own claims. It is set
+	// where it depends on the token, on what is public of the platform and on the clock alone,
+	// and empty where it would reveal more, such as which keys exist.
+	Explanation string
 }
 
 // Error implements error.
@@ -88,6 +93,19 @@ const (
 
 func reject(reason string, args ...any) error {
 	return &RejectionError{Reason: fmt.Sprintf(reason, args...)}
+}
+
+// explained adds an explanation to a rejection that has none: unless the format gives a
+// better one, its reason.
+func explained(err error, format string, args ...any) error {
+	if rejected, ok := errors.AsType[*RejectionError](err); ok && rejected.Explanation == "" {
+		text := rejected.Reason
+		if format != "" {
+			text = fmt.Sprintf(format, args...)
+		}
+		return &RejectionError{Reason: rejected.Reason, Explanation: text}
+	}
+	return err
 }
 
 // Refusal describes a request whose token was rejected. API Gateway sets Route and Source;

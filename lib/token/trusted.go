@@ -123,7 +123,7 @@ func (t *trusted) claims(c object, now time.Time) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
-	if err := at.check(now, MaxTrustedLifetime); err != nil {
+	if err := at.check(now, MaxTrustedLifetime, ClockSkew); err != nil {
 		return Claims{}, err
 	}
 	subject, err := c.text("sub")

@@ -166,7 +166,7 @@ func (v *Verifier) ownClaims(c object) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
-	if err := t.check(v.config.Now(), MaxLifetime); err != nil {
+	if err := t.check(v.config.Now(), MaxLifetime, ClockSkew); err != nil {
 		return Claims{}, err
 	}
 	id, err := c.text("jti")
