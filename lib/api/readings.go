@@ -332,12 +332,13 @@ func respondColumns(c *call, body []byte) error {
 }
 
 type latestDocument struct {
-	Device  telemetry.DeviceName `json:"device"`
-	Metric  telemetry.MetricName `json:"metric"`
-	Unit    string               `json:"unit"`
-	Time    telemetry.Micros     `json:"time"`
-	Value   float64              `json:"value"`
-	Quality string               `json:"quality"`
+	Device telemetry.DeviceName `json:"device"`
+	Metric telemetry.MetricName `json:"metric"`
+	Unit   string               `json:"unit"`
+	Time   telemetry.Micros     `json:"time"`
+	// Value is null for an event without one.
+	Value   *float64 `json:"value"`
+	Quality string   `json:"quality"`
 	// Age is the time from the reading to the response, by the platform's clock.
 	Age float64 `json:"age_seconds"`
 }
@@ -347,7 +348,7 @@ func (h *Handler) getLatest(c *call) error {
 	if err != nil {
 		return err
 	}
-	q := readings.LatestQuery{Site: c.site()}
+	q := readings.LatestQuery{Site: c.site(), Until: c.now}
 	if q.Gateway, err = nameParameter[telemetry.GatewayID](values, "gateway", true); err != nil {
 		return err
 	}
@@ -374,7 +375,11 @@ func (h *Handler) getLatest(c *call) error {
 	c.w.Header().Set("Cache-Control", "no-store")
 	return respondPage(c, list, page, latest, func(l readings.Latest) any {
 		age := readings.Range{From: l.Time, To: telemetry.MicrosOf(c.now)}.Seconds()
-		return latestDocument{l.Device, l.Metric, l.Unit, l.Time, l.Value, l.Quality.String(), age}
+		value := &l.Value
+		if math.IsNaN(l.Value) || math.IsInf(l.Value, 0) {
+			value = nil
+		}
+		return latestDocument{l.Device, l.Metric, l.Unit, l.Time, value, l.Quality.String(), age}
 	}, joinSeries)
 }
 

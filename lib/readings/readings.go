@@ -101,9 +101,12 @@ type LatestQuery struct {
 	// After is the last series of the page before; its Device is empty for the first page.
 	After Series
 	Limit int
+	// Until is the present: no reading after it is returned. Zero means the database's clock.
+	Until time.Time
 }
 
-// Latest is the last reading of a series by event time, of any quality.
+// Latest is the last reading of a series by event time, of any quality, that is not in the
+// future. Value is NaN if the event had none.
 type Latest struct {
 	Device  telemetry.DeviceName
 	Metric  telemetry.MetricName

@@ -52,7 +52,7 @@ func (p *Pool) Export(ctx context.Context, s readings.Selection, write func(*rea
 
 // selectSeries returns the series of a selection.
 func selectSeries(ctx context.Context, tx pgx.Tx, s readings.Selection) ([]seriesRow, error) {
-	rows, err := tx.Query(ctx, `SELECT d.id, m.id, d.name, m.name, m.unit, w.watermark, false
+	rows, err := tx.Query(ctx, `SELECT d.id, m.id, d.name, m.name, m.unit, w.watermark, false, now()
 		FROM gateway g JOIN device d ON d.gateway_id = g.id JOIN series s ON s.device_id = d.id JOIN metric m ON m.id = s.metric_id
 			CROSS JOIN rollup_watermark w
 		WHERE g.site = $1 AND g.name = $2 AND ($3 = '' OR d.name = $3) AND ($4 = '' OR m.name = $4) ORDER BY d.name, m.name`,
