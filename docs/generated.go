@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"680f969ec9d63fc12ea49b67bb75e62e"`
-	PageTag     = `"9fd162690c573f5649b7818e903be320"`
+	ContractTag = `"2c11df457e86b06be9f729ad1fc8ddcc"`
+	PageTag     = `"4329086907e67481adf9a562c95309b8"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

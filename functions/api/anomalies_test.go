@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/directory"
@@ -11,11 +12,17 @@ import (
 )
 
 type anomaly struct {
-	ID             string  `json:"id"`
-	Device         string  `json:"device"`
-	Metric         string  `json:"metric"`
-	AcknowledgedBy string  `json:"acknowledged_by"`
-	AcknowledgedAt *string `json:"acknowledged_at"`
+	ID             string   `json:"id"`
+	Device         string   `json:"device"`
+	Metric         string   `json:"metric"`
+	AcknowledgedBy string   `json:"acknowledged_by"`
+	AcknowledgedAt *string  `json:"acknowledged_at"`
+	Active         bool     `json:"active"`
+	EndedAt        *string  `json:"ended_at"`
+	Reason         string   `json:"end_reason"`
+	Duration       *float64 `json:"duration_seconds"`
+	Late           bool     `json:"late"`
+	Lag            float64  `json:"lag_seconds"`
 	Comments       []struct {
 		Author string `json:"author"`
 		Text   string `json:"text"`
@@ -92,6 +99,54 @@ func TestAnomalies(t *testing.T) {
 	}
 }
 
+// TestActiveAnomalies ends one of three anomalies, of which one was late.
+func TestActiveAnomalies(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.machines(t)
+	p.addAnomalies(t, 2)
+	ended := directory.Anomaly{
+		Gateway: "gw-1", Device: "device-1", Metric: "metric-1", Time: 1_700_000_000_000_000, Kind: directory.ByScore,
+		EndedAt: 1_700_000_002_500_000, EndReason: directory.EndCleared, Severity: directory.Warning,
+	}
+	late := ended
+	late.Kind, late.Time, late.EndedAt, late.EndReason = directory.ByRate, 1_699_999_000_000_000, 1_699_999_001_000_000, directory.EndPast
+	late.Late, late.Lag = true, 1000*time.Second
+	if _, _, err := p.Pool.AddAnomalies(t.Context(), []directory.Anomaly{late}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Pool.EndAnomalies(t.Context(), []directory.Anomaly{ended}); err != nil {
+		t.Fatal(err)
+	}
+	viewer := apitest.Person("eve", "plant-1=viewer")
+	const all = "/v1/sites/plant-1/anomalies"
+	for filter, want := range map[string]string{
+		"":                        "2 true, 1 2023-11-14T22:13:22.5Z cleared 2.5 false, 5 2023-11-14T21:56:41Z past 1 true 1000",
+		"?active=true":            "2 true",
+		"?active=false":           "1 2023-11-14T22:13:22.5Z cleared 2.5 false, 5 2023-11-14T21:56:41Z past 1 true 1000",
+		"?active=true&state=open": "2 true",
+	} {
+		var page list[anomaly]
+		p.get(t, viewer, all+filter, &page)
+		var got []string
+		for _, a := range page.Items {
+			text := a.ID + " true"
+			if !a.Active {
+				text = fmt.Sprint(a.ID, " ", *a.EndedAt, " ", a.Reason, " ", *a.Duration, " ", a.Late)
+			}
+			if a.Late {
+				text += fmt.Sprint(" ", a.Lag)
+			}
+			got = append(got, text)
+		}
+		if strings.Join(got, ", ") != want {
+			t.Errorf("%s: got %v, want %s", filter, got, want)
+		}
+	}
+	p.Do(t, viewer, "GET", all+"?active=yes", "").Want(t, 400)
+	p.Do(t, viewer, "GET", all+"?active=1", "").Want(t, 400)
+}
+
 // TestAnomaliesOfOthers checks that anomalies of another site are not found by path, by
 // filter or by number.
 func TestAnomaliesOfOthers(t *testing.T) {
@@ -132,8 +187,15 @@ func TestAlarmRules(t *testing.T) {
 	if len(created.ID) != 36 || created.High == nil || *created.High != 90 || !created.Enabled {
 		t.Fatalf("got %+v", created)
 	}
-	p.Do(t, operator, "POST", all, rule(`"kind":"rate","per_second":5`)).Want(t, 201)
-	p.Do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":60`)).Want(t, 201)
+	var rate, silence struct {
+		Interval  float64 `json:"min_interval_seconds"`
+		IgnoreBad bool    `json:"ignore_bad"`
+	}
+	p.Do(t, operator, "POST", all, rule(`"kind":"rate","per_second":5`)).Want(t, 201).Decode(t, &rate)
+	p.Do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":60,"ignore_bad":true`)).Want(t, 201).Decode(t, &silence)
+	if rate.Interval != 1 || rate.IgnoreBad || !silence.IgnoreBad || silence.Interval != 0 {
+		t.Errorf("got %+v and %+v, want an interval of 1 s, and ignore_bad", rate, silence)
+	}
 	p.Do(t, operator, "POST", all, rule(`"kind":"no_data","silence_seconds":1e-9`)).Want(t, 422) // it would be stored as 0
 	enabled, err := p.Pool.EnabledAlarmRules(t.Context())
 	if err != nil || len(enabled) != 3 {
@@ -144,7 +206,9 @@ func TestAlarmRules(t *testing.T) {
 	p.Do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"1"`).Want(t, 200)
 	for _, bad := range []string{
 		`"kind":"threshold"`, `"kind":"threshold","low":2,"high":1`, `"kind":"rate"`, `"kind":"rate","per_second":-1`, `"kind":"no_data"`,
-		`"kind":"magic"`, `"kind":"rate","per_second":1,"low":1`,
+		`"kind":"magic"`, `"kind":"no_data","silence_seconds":60,"min_interval_seconds":1`, `"kind":"rate","per_second":1,"ignore_bad":true`,
+		`"kind":"rate","per_second":1,"min_interval_seconds":1e-9`, `"kind":"rate","per_second":1,"min_interval_seconds":-1`,
+		`"kind":"rate","per_second":1,"min_interval_seconds":86401`, `"kind":"rate","per_second":1,"low":1`,
 		`"kind":"threshold","low":1,"severity":"x"`, `"kind":"threshold","low":1,"hysteresis":-1`,
 	} {
 		p.Do(t, operator, "POST", all, rule(bad)).Want(t, 422)

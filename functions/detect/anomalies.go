@@ -17,6 +17,8 @@ type database interface {
 	// AddAnomalies inserts anomalies. It leaves out and counts those whose device or
 	// metric the database does not have.
 	AddAnomalies(ctx context.Context, found []directory.Anomaly) (added, unknown int, err error)
+	// EndAnomalies stores the ends of anomalies, and skips those that it does not have.
+	EndAnomalies(ctx context.Context, ended []directory.Anomaly) error
 	// AddNames inserts the batch's devices and metrics, before their first event. It
 	// returns telemetry.ErrInvalid if they are rejected permanently.
 	AddNames(ctx context.Context, names *telemetry.Batch) error
@@ -67,6 +69,24 @@ func (a anomalies) Add(ctx context.Context, found []directory.Anomaly) (detect.A
 		Added:      added + first.Added + second.Added,
 		Duplicates: first.Duplicates + second.Duplicates - added, Rejected: first.Rejected + second.Rejected,
 	}, err
+}
+
+// End implements detect.Anomalies. An end that the database rejects must not block the shard.
+func (a anomalies) End(ctx context.Context, ended []directory.Anomaly) error {
+	err := a.database.EndAnomalies(ctx, ended)
+	switch {
+	case !errors.Is(err, telemetry.ErrInvalid):
+		return err
+	case len(ended) == 1:
+		a.log.LogAttrs(ctx, slog.LevelError, "the database rejected the end of an anomaly",
+			slog.String("gateway", string(ended[0].Gateway)), slog.String("error", err.Error()))
+		return nil
+	}
+	half := len(ended) / 2
+	if err := a.End(ctx, ended[:half]); err != nil {
+		return err
+	}
+	return a.End(ctx, ended[half:])
 }
 
 // addNames adds the names gateway by gateway, so that one at its limit does not affect

@@ -21,6 +21,8 @@ func (c *countingAnomalies) Add(_ context.Context, found []directory.Anomaly) (d
 	return detect.AddResult{Added: len(found)}, nil
 }
 
+func (*countingAnomalies) End(context.Context, []directory.Anomaly) error { return nil }
+
 // BenchmarkHandler runs the function without database and bus. A hundred gateways have
 // ten machines each, with ten metrics at 10 Hz: 100,000 events/s of 7,000 scored series.
 // An invocation has the events of as many seconds as the case says.

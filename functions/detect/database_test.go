@@ -38,7 +38,7 @@ func TestAnomaliesInDatabase(t *testing.T) {
 	h, _ := newHandler(t, a, bus, configuration{pool}, nil)
 	var all []fleettest.Record
 	for s := range 150 {
-		if s == 140 {
+		if p.Fault = 0; s == 140 {
 			p.Fault = 1000
 		}
 		all = append(all, p.Run(noon.Add(time.Duration(s)*time.Second), 1)...)
@@ -62,11 +62,25 @@ func TestAnomaliesInDatabase(t *testing.T) {
 			t.Errorf("got no anomaly of kind %s among %d, want the fault", kind, len(found))
 		}
 	}
-	if len(bus.events) != len(found) {
-		t.Errorf("got %d events on the bus, want %d", len(bus.events), len(found))
+	raised, ended := bus.of(eventType), bus.of(endType)
+	if len(raised) != len(found) || len(ended) != 1 {
+		t.Errorf("got %d anomalies on the bus, %d ends, want %d and 1", len(raised), len(ended), len(found))
+	}
+	for _, e := range ended { // of the alarm of the rule
+		var d detail
+		if err := json.Unmarshal(e.Detail, &d); err != nil || d.Kind != directory.ByThreshold || d.Rule != rule.ID || d.EndedAt == nil ||
+			!e.Time.Equal(*d.EndedAt) || d.Reason != directory.EndCleared || d.Duration == nil || *d.Duration <= 0 ||
+			d.Severity != directory.Critical {
+			t.Errorf("got the end %s, %v, want that of the rule's alarm", e.Detail, err)
+		}
+	}
+	for _, a := range found {
+		if a.Active() || a.EndedAt < a.Time {
+			t.Errorf("got %+v, want an end: the fault is over", a)
+		}
 	}
 	ids := map[string]bool{}
-	for _, e := range bus.events {
+	for _, e := range raised {
 		var d detail
 		if err := json.Unmarshal(e.Detail, &d); err != nil || d.ID == "" || ids[d.ID] || d.Site != "plant-1" || d.Kind == "" ||
 			e.Type != "anomaly" {

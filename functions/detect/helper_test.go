@@ -25,6 +25,16 @@ func (f *fakeBus) Put(_ context.Context, events []eventbridge.Event) (int, error
 	return len(events), nil
 }
 
+// of returns the events of a detail-type.
+func (f *fakeBus) of(kind string) (events []eventbridge.Event) {
+	for _, e := range f.events {
+		if e.Type == kind {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
 // machines is a configuration without rules.
 type machines struct{}
 
@@ -44,7 +54,10 @@ func newHandler(
 	registry := prometheus.NewRegistry()
 	h, err := assemble(parts{
 		settings: settings{stream: "telemetry"}, objects: objects, lineage: kinesistest.OneShard{}, configurations: c,
-		config: detect.Config{Anomalies: a, Notifier: notifier{to}, Metrics: registry, Log: slog.New(slog.DiscardHandler), Now: time.Now},
+		config: detect.Config{
+			Anomalies: a, Notifier: notifier{to, eventType}, Ends: notifier{to, endType},
+			Metrics: registry, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		},
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -72,7 +72,7 @@ func TestEventsOnBus(t *testing.T) {
 		t.Fatal(err)
 	}
 	value := 1.5
-	sent, err := notifier{to}.Notify(t.Context(), []directory.Anomaly{
+	sent, err := notifier{to, eventType}.Notify(t.Context(), []directory.Anomaly{
 		{
 			Site: "s", Gateway: "g", Device: "d", Metric: `m"`, Time: 1_500_000, Kind: directory.ByScore,
 			Score: 0.5, Value: &value, Severity: directory.Warning, Message: "new",

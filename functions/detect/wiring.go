@@ -47,7 +47,8 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 		settings: s, objects: objects, lineage: lineage, configurations: configuration{pool},
 		config: detect.Config{
 			Anomalies: anomalies{poolWriter{pool, timescale.NewWriter(pool, timescale.WriterConfig{})}, h.Log},
-			Notifier:  notifier{bus}, Scores: exporter, Metrics: h.Registry, Log: h.Log, Now: time.Now,
+			Notifier:  notifier{bus, eventType}, Ends: notifier{bus, endType}, Scores: exporter,
+			Metrics: h.Registry, Log: h.Log, Now: time.Now,
 		},
 	})
 	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
@@ -95,6 +96,6 @@ func assemble(p parts) (*detect.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.config.Source, p.config.Decoder = &kinesis.Source{}, decoder
+	p.config.Source, p.config.Decoder, p.config.Lineage = &kinesis.Source{}, decoder, p.lineage
 	return detect.New(p.config)
 }

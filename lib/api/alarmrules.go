@@ -44,7 +44,9 @@ type alarmRuleChange struct {
 	High       *float64              `json:"high"`
 	Hysteresis float64               `json:"hysteresis"`
 	PerSecond  *float64              `json:"per_second"`
+	Interval   float64               `json:"min_interval_seconds"`
 	Silence    float64               `json:"silence_seconds"`
+	IgnoreBad  bool                  `json:"ignore_bad"`
 	Severity   directory.Severity    `json:"severity"`
 	Enabled    *bool                 `json:"enabled"`
 }
@@ -57,11 +59,17 @@ type alarmRuleDocument struct {
 
 func viewAlarmRule(r directory.AlarmRule) (any, directory.Version) {
 	return alarmRuleDocument{r.ID, r.Site, alarmRuleChange{
-		r.Gateway, r.Device, r.Metric, r.Kind, r.Low, r.High, r.Hysteresis, r.PerSecond, r.Silence.Seconds(), r.Severity, &r.Enabled,
+		r.Gateway, r.Device, r.Metric, r.Kind, r.Low, r.High, r.Hysteresis, r.PerSecond, r.MinInterval.Seconds(),
+		r.Silence.Seconds(), r.IgnoreBad, r.Severity, &r.Enabled,
 	}}, r.Version
 }
 
-const maxSilence = 7 * 86400.0 // s
+// Of a rate's min_interval_seconds and of silence_seconds, in seconds.
+const (
+	defaultInterval                = 1.0
+	leastInterval, longestInterval = 0.001, 86400.0
+	maxSilence                     = 7 * 86400.0
+)
 
 func (d *alarmRuleChange) check(f *fields) {
 	requireName(f, "gateway", d.Gateway)
@@ -77,6 +85,9 @@ func (d *alarmRuleChange) check(f *fields) {
 		f.require(d.Hysteresis >= 0 && d.Hysteresis < math.MaxFloat64, "hysteresis", "must be 0 or more")
 	case directory.ByRate:
 		f.require(d.PerSecond != nil && *d.PerSecond > 0, "per_second", "must be more than 0")
+		d.Interval = cmp.Or(d.Interval, defaultInterval)
+		f.require(d.Interval >= leastInterval && d.Interval <= longestInterval, "min_interval_seconds",
+			fmt.Sprintf("must be %g to %.0f", leastInterval, longestInterval))
 	case directory.ByNoData:
 		// The database stores microseconds: a shorter time would become 0.
 		f.require(d.Silence >= 1e-6 && d.Silence <= maxSilence, "silence_seconds",
@@ -88,14 +99,17 @@ func (d *alarmRuleChange) check(f *fields) {
 	f.require(d.Kind == directory.ByThreshold || d.Low == nil && d.High == nil && d.Hysteresis == 0,
 		"low", "only the kind threshold has low, high and hysteresis")
 	f.require(d.Kind == directory.ByRate || d.PerSecond == nil, "per_second", "only the kind rate has it")
+	f.require(d.Kind == directory.ByRate || d.Interval == 0, "min_interval_seconds", "only the kind rate has it")
 	f.require(d.Kind == directory.ByNoData || d.Silence == 0, "silence_seconds", "only the kind no_data has it")
+	f.require(d.Kind == directory.ByNoData || !d.IgnoreBad, "ignore_bad", "only the kind no_data has it")
 }
 
 func (d *alarmRuleChange) rule(site telemetry.SiteID, id directory.RuleID) directory.AlarmRule {
 	return directory.AlarmRule{
 		ID: id, Site: site, Gateway: d.Gateway, Device: d.Device, Metric: d.Metric, Kind: d.Kind,
 		Low: d.Low, High: d.High, Hysteresis: d.Hysteresis, PerSecond: d.PerSecond,
-		Silence: time.Duration(d.Silence * float64(time.Second)), Severity: d.Severity, Enabled: d.Enabled == nil || *d.Enabled,
+		MinInterval: time.Duration(d.Interval * float64(time.Second)), Silence: time.Duration(d.Silence * float64(time.Second)),
+		IgnoreBad: d.IgnoreBad, Severity: d.Severity, Enabled: d.Enabled == nil || *d.Enabled,
 	}
 }
 

@@ -51,6 +51,12 @@ type anomalyDocument struct {
 	Message        string                `json:"message"`
 	AcknowledgedAt *time.Time            `json:"acknowledged_at"`
 	AcknowledgedBy string                `json:"acknowledged_by"`
+	Active         bool                  `json:"active"`
+	EndedAt        *time.Time            `json:"ended_at"`
+	EndReason      directory.EndReason   `json:"end_reason"`
+	Duration       *float64              `json:"duration_seconds"`
+	Late           bool                  `json:"late"`
+	Lag            float64               `json:"lag_seconds"`
 	Comments       []commentDocument     `json:"comments,omitempty"`
 }
 
@@ -63,7 +69,12 @@ type commentDocument struct {
 func viewAnomaly(a directory.Anomaly) (any, directory.Version) {
 	d := anomalyDocument{
 		strconv.FormatInt(a.ID, 10), a.Site, a.Gateway, a.Device, a.Metric, a.Time.Time(), a.Kind, a.Rule, a.Score, a.Value,
-		a.Severity, a.Message, optionalTime(a.AcknowledgedAt), a.AcknowledgedBy, nil,
+		a.Severity, a.Message, optionalTime(a.AcknowledgedAt), a.AcknowledgedBy,
+		a.Active(), nil, a.EndReason, nil, a.Late, a.Lag.Seconds(), nil,
+	}
+	if a.EndedAt != 0 {
+		at, duration := a.EndedAt.Time(), a.EndedAt.Time().Sub(a.Time.Time()).Seconds()
+		d.EndedAt, d.Duration = &at, &duration
 	}
 	for _, c := range a.Comments {
 		d.Comments = append(d.Comments, commentDocument{c.Author, c.Time.UTC(), c.Text})
@@ -72,7 +83,7 @@ func viewAnomaly(a directory.Anomaly) (any, directory.Version) {
 }
 
 func (h *Handler) listAnomalies(c *call) error {
-	values, err := c.query("gateway", "device", "metric", "kind", "from", "to", "state", "limit", "cursor")
+	values, err := c.query("gateway", "device", "metric", "kind", "from", "to", "state", "active", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -103,6 +114,11 @@ func anomalyFilter(values url.Values, site telemetry.SiteID, page directory.Page
 	state := values.Get("state")
 	f.require(state == "" || state == "open" || state == "all", "state", "must be open or all")
 	filter.Open = state == "open"
+	if active := values.Get("active"); active != "" {
+		f.require(active == "true" || active == "false", "active", "must be true or false")
+		only := active == "true"
+		filter.Active = &only
+	}
 	filter.From = timeField(&f, "from", values.Get("from"))
 	filter.To = timeField(&f, "to", values.Get("to"))
 	if page.After != "" {

@@ -1,92 +1,19 @@
 package detect
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 
 	"github.com/insighthub/insighthub/lib/anomaly"
-	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
-
-// reader reads a serialised state. After the first failure every read returns zero.
-type reader struct {
-	rest   []byte
-	failed string // the field that could not be read; empty if none
-	// scratch is the buffer of sparse.
-	scratch []byte
-}
-
-func (r *reader) fail(what string) {
-	if r.failed == "" {
-		r.failed = what
-	}
-	r.rest = nil
-}
-
-func (r *reader) uvarint(what string) uint64 {
-	v, n := binary.Uvarint(r.rest)
-	if n <= 0 {
-		r.fail(what)
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return v
-}
-
-func (r *reader) micros(what string) telemetry.Micros {
-	v, n := binary.Varint(r.rest)
-	if n <= 0 {
-		r.fail(what)
-		return 0
-	}
-	r.rest = r.rest[n:]
-	return telemetry.Micros(v)
-}
-
-func (r *reader) bytes(n uint64, what string) []byte {
-	if n > uint64(len(r.rest)) {
-		r.fail(what)
-		return nil
-	}
-	out := r.rest[:n]
-	r.rest = r.rest[n:]
-	return out
-}
-
-func (r *reader) byte(what string) byte {
-	if b := r.bytes(1, what); b != nil {
-		return b[0]
-	}
-	return 0
-}
-
-func (r *reader) text(what string) string { return string(r.bytes(r.uvarint(what), what)) }
-
-func (r *reader) float(what string) float64 {
-	if b := r.bytes(8, what); b != nil {
-		return math.Float64frombits(binary.LittleEndian.Uint64(b))
-	}
-	return 0
-}
-
-// count reads the length of a list whose items have at least minBytes bytes each.
-func (r *reader) count(minBytes int, what string) int {
-	n := r.uvarint(what)
-	if n > uint64(len(r.rest)/minBytes) {
-		r.fail(what)
-		return 0
-	}
-	return int(n)
-}
 
 // decode is the inverse of append. Errors wrap telemetry.ErrInvalid. Series above the
 // limits, which may have been lowered since the state was saved, are left out.
 func (s *State) decode(encoded []byte) error {
 	r := &reader{rest: encoded}
-	if v := r.byte("version"); r.failed == "" && v != Version {
-		return fmt.Errorf("%w: version %d, want %d", telemetry.ErrInvalid, v, Version)
+	if r.version = r.byte("version"); r.failed == "" && r.version != 1 && r.version != Version {
+		return fmt.Errorf("%w: version %d, want %d or 1", telemetry.ErrInvalid, r.version, Version)
 	}
 	s.clock, s.swept = r.micros("clock"), r.micros("swept")
 	last := ""
@@ -128,6 +55,7 @@ func (s *State) gateway(r *reader, g *gateway) {
 				return
 			}
 			if s.series+g.series >= s.limits.Series || g.series >= s.limits.GatewaySeries {
+				s.endAll(sr)
 				s.dropped++
 				usable = false
 				continue
@@ -136,7 +64,7 @@ func (s *State) gateway(r *reader, g *gateway) {
 			g.series++
 		}
 		if !usable || !d.consistent() {
-			d.resetMachine()
+			s.resetMachine(g, d)
 		}
 		g.devices = append(g.devices, d)
 	}
@@ -181,6 +109,12 @@ func (s *State) steps(r *reader, d *steps) bool {
 		return true
 	}
 	d.alarmed = r.byte("alarm of a machine") == 1
+	switch {
+	case r.version == 1:
+		d.alarmed = false // it does not say since when
+	case d.alarmed:
+		d.since = r.micros("time of a machine's alarm")
+	}
 	present := r.uvarint("sensors present")
 	if present >= 1<<d.sensors {
 		r.fail("sensors present")
@@ -207,19 +141,36 @@ func (s *State) steps(r *reader, d *steps) bool {
 func (s *State) readSeries(r *reader, d *device) *series {
 	sr := &series{metric: telemetry.MetricName(r.text("metric"))}
 	flags := r.uvarint("flags")
-	if flags>>flagBits > uint64(d.sensors) {
+	bits := flagBits
+	if r.version == 1 {
+		bits = flagBits1
+	}
+	if flags>>bits > uint64(d.sensors) {
 		r.fail("flags")
 		return sr
 	}
-	sr.sensor = uint8(flags >> flagBits)
+	sr.sensor = uint8(flags >> bits)
+	flags &= 1<<bits - 1
 	sr.newest, sr.arrival = r.micros("newest"), r.micros("arrival")
+	if r.version == 1 {
+		// It may be of a future event, after which present ones would count as late.
+		sr.newest, sr.useful = min(sr.newest, s.clock), sr.arrival
+	} else {
+		sr.useful = r.micros("arrival of a usable value")
+	}
 	if flags&flagValued != 0 {
-		sr.valued, sr.valueAt, sr.value = true, r.micros("time of the value"), r.float("value")
+		p := r.point("value")
+		sr.valued, sr.valueAt, sr.value = true, p.at, p.value
 	}
 	for range r.count(1, "alarms") {
-		// configure replaces the rule by that of the configuration.
-		id := directory.RuleID(r.text("alarm"))
-		sr.alarms = append(sr.alarms, alarm{rule: &rule{id: id}, raised: true})
+		sr.alarms = append(sr.alarms, r.alarm())
+	}
+	if flags&flagOdd != 0 {
+		p := r.point("active anomaly")
+		sr.odd, sr.oddAt, sr.oddScore = true, p.at, p.value
+	}
+	if flags&flagEarly != 0 {
+		sr.early = r.early()
 	}
 	if flags&flagScored != 0 {
 		saved := r.sparse("detector")
@@ -232,28 +183,4 @@ func (s *State) readSeries(r *reader, d *device) *series {
 		}
 	}
 	return sr
-}
-
-// sparse is the inverse of appendSparse. The result is valid until the next call.
-func (r *reader) sparse(what string) []byte {
-	size := r.uvarint(what)
-	if r.failed != "" || size == 0 || size > maxSparse {
-		r.fail(what)
-		return nil
-	}
-	words := int(size-1) / 8
-	r.scratch = append(r.scratch[:0], r.byte(what))
-	bits := r.bytes(uint64(words+7)/8, what)
-	for i := range words {
-		if r.failed != "" {
-			return nil
-		}
-		if bits[i/8]&(1<<(i%8)) == 0 {
-			r.scratch = append(r.scratch, 0, 0, 0, 0, 0, 0, 0, 0)
-			continue
-		}
-		r.scratch = append(r.scratch, r.bytes(8, what)...)
-	}
-	r.scratch = append(r.scratch, r.bytes(uint64(int(size)-1-8*words), what)...)
-	return r.scratch
 }

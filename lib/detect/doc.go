@@ -27,16 +27,43 @@
 // # Rules
 //
 // An alarm rule watches one series, whether that is scored or not. It raises one alarm,
-// and the next one only after its condition has cleared:
+// and the next one only after that has ended:
 //
-//   - threshold: a value below low or above high, until a value is inside both limits by
-//     the hysteresis.
-//   - rate: the change between two successive values, divided by the time between them,
-//     exceeds per_second, until a change does not.
+//   - threshold: a value below low or above high, until a value is inside of that limit by
+//     the hysteresis. The two limits have an alarm each: from one side to the other one
+//     ends and the other begins.
+//   - rate: the change of the value per second exceeds per_second, until it does not. It is
+//     the greater of the changes since the value before, and since one of one to two least
+//     intervals before; a shorter time counts as the least interval.
 //   - no_data: no event of the series has arrived for longer than the silence, by the
-//     shard's arrival clock, until one arrives. The anomaly's time is the end of the
-//     allowed silence, not the time of detection. A series without any event raises no
-//     alarm, and neither does a shard without records (docs/adr/0009).
+//     shard's arrival clock, until one arrives; if ignore_bad is set, only one with a usable
+//     value and another time than the newest counts. The anomaly's time is the end of the
+//     allowed silence, not the time of detection, and not before the rule. Ticks move the
+//     clock while nothing else arrives (docs/adr/0023). For a series that never reported the
+//     silence begins with the rule, if its gateway is one of the site's.
+//
+// # Ends
+//
+// An alarm ends when its condition has cleared, at the time of that event or, for no_data, of
+// its arrival; and at the arrival clock when its rule is changed, deleted or disabled, or
+// the series is not watched any more. The anomaly of a value ends with the next value of its
+// series, that of a machine with the first moment that is not anomalous.
+//
+// # Times of another order
+//
+// Values that arrive in order are judged when they arrive. The others change neither the
+// alarms that are active nor what the next value is compared with:
+//
+//   - late: not newer than the newest of its series. Rules judge late values in the order of
+//     their arrival, one alarm for each excursion, which is over when it is found. A value
+//     within an alarm that was raised before is known: a gateway sends batches again. The
+//     last 16 alarms of a rule are remembered for that. The detectors do not look back.
+//   - ahead: more than a second after the arrival clock. If the newest event of the series is
+//     of the last minute, the value is held until its time comes, at most 16 of a series: it is
+//     judged before the next event with a later time, or a minute after its time. Otherwise
+//     the gateway's clock is fast, and the value is judged at once.
+//
+// An anomaly is late if its event was, or arrived more than a minute after its time.
 //
 // # Determinism
 //
@@ -51,12 +78,15 @@
 //
 // docs/adr/0013 says why the whole state is saved each time. Its format is
 //
-//	version 1 | arrival clock | swept | gateways
+//	version 2 | arrival clock | swept | gateways
 //	gateway:  name | site | devices
 //	device:   name | 0, or 1 and the steps of the device | series
-//	series:   metric | flags | newest | arrival | value's time and bits | ids of raised rules | detector
+//	series:   metric | flags | newest | arrival | arrival of a usable value | value's time and bits |
+//	          alarms | active anomaly's time and score | held values | detector
+//	alarm:    rule | kind | severity | hash of the rule | flags | time | values of a rate | past
 //
-// Numbers are varints; names and lists are preceded by their length. The state of a
-// detector is sparse: its length, its first byte, a bit for each 8-byte word, and the
-// words that are not zero.
+// Numbers are varints; names and lists are preceded by their length. What the flags do not
+// name is missing. The state of a detector is sparse: its length, its first byte, a bit for
+// each 8-byte word, and the words that are not zero. Version 1 is still read; it had only the
+// rules of alarms, whose next value or tick raises them again.
 package detect

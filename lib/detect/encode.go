@@ -5,16 +5,28 @@ import (
 	"math"
 
 	"github.com/insighthub/insighthub/lib/anomaly"
+	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Version is the first byte of a serialised State.
-const Version = 1
+// Version is the first byte of a serialised State; version 1 is still decoded.
+const Version = 2
 
 // Flags of a serialised series; the number of its sensor is in the bits above them.
+// Version 1 has the first two.
 const (
 	flagValued = 1 << iota
 	flagScored
-	flagBits = iota
+	flagOdd
+	flagEarly
+	flagBits  = iota
+	flagBits1 = 2
+)
+
+// Flags of a serialised alarm; the side that is raised is in the bits above them.
+const (
+	alarmChange = 1 << iota
+	alarmPast
+	alarmBits = iota
 )
 
 // append appends the whole state to dst.
@@ -52,11 +64,11 @@ func (s *steps) append(dst, scratch []byte) (out, memory []byte) {
 	if s.machine == nil {
 		return dst, scratch
 	}
-	alarmed := byte(0)
 	if s.alarmed {
-		alarmed = 1
+		dst = binary.AppendVarint(append(dst, 1), int64(s.since))
+	} else {
+		dst = append(dst, 0)
 	}
-	dst = append(dst, alarmed)
 	dst = binary.AppendUvarint(dst, uint64(s.present))
 	for i := range s.sensors {
 		if s.present&(1<<i) != 0 {
@@ -76,23 +88,35 @@ func (sr *series) append(dst, scratch []byte) (out, memory []byte) {
 	if sr.detector != nil {
 		flags |= flagScored
 	}
-	dst = binary.AppendUvarint(dst, flags)
-	dst = binary.AppendVarint(dst, int64(sr.newest))
-	dst = binary.AppendVarint(dst, int64(sr.arrival))
-	if sr.valued {
-		dst = binary.AppendVarint(dst, int64(sr.valueAt))
-		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(sr.value))
+	if sr.odd {
+		flags |= flagOdd
 	}
-	raised := 0
+	if sr.early != nil {
+		flags |= flagEarly
+	}
+	dst = binary.AppendUvarint(dst, flags)
+	dst = appendMicros(dst, sr.newest, sr.arrival, sr.useful)
+	if sr.valued {
+		dst = appendPoint(dst, point{sr.valueAt, sr.value, true})
+	}
+	saved := 0
 	for i := range sr.alarms {
-		if sr.alarms[i].raised {
-			raised++
+		if sr.alarms[i].flags() != 0 {
+			saved++
 		}
 	}
-	dst = binary.AppendUvarint(dst, uint64(raised))
+	dst = binary.AppendUvarint(dst, uint64(saved))
 	for i := range sr.alarms {
-		if sr.alarms[i].raised {
-			dst = appendText(dst, sr.alarms[i].id)
+		dst = sr.alarms[i].append(dst)
+	}
+	if sr.odd {
+		dst = appendPoint(dst, point{sr.oddAt, sr.oddScore, true})
+	}
+	if e := sr.early; e != nil {
+		dst = appendMicros(dst, e.newest, e.since)
+		dst = binary.AppendUvarint(dst, uint64(len(e.held)))
+		for _, p := range e.held {
+			dst = appendPoint(dst, p)
 		}
 	}
 	if sr.detector == nil {
@@ -100,6 +124,69 @@ func (sr *series) append(dst, scratch []byte) (out, memory []byte) {
 	}
 	scratch = sr.detector.AppendState(scratch[:0])
 	return appendSparse(dst, scratch), scratch
+}
+
+// flags returns the flags of a serialised alarm; those of one with nothing to save are 0.
+func (a *alarm) flags() uint64 {
+	flags := uint64(a.raised) << alarmBits
+	if a.change.current.known {
+		flags |= alarmChange
+	}
+	if a.past != nil {
+		flags |= alarmPast
+	}
+	return flags
+}
+
+// append appends an alarm, unless it has nothing to save.
+func (a *alarm) append(dst []byte) []byte {
+	flags := a.flags()
+	if flags == 0 {
+		return dst
+	}
+	dst = appendText(appendText(appendText(dst, a.id), a.kind), a.severity)
+	dst = binary.LittleEndian.AppendUint64(dst, a.print)
+	dst = binary.AppendUvarint(dst, flags)
+	if a.raised != none {
+		dst = appendMicros(dst, a.since)
+	}
+	if flags&alarmChange != 0 {
+		dst = appendPoint(dst, a.change.current)
+		dst = appendOptional(dst, a.change.previous)
+	}
+	p := a.past
+	if p == nil {
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(p.episodes)))
+	for _, e := range p.episodes {
+		dst = appendEpisode(dst, e)
+	}
+	dst = appendEpisode(dst, p.run)
+	dst = appendMicros(dst, p.since, p.arrival)
+	return appendOptional(dst, p.last)
+}
+
+func appendEpisode(dst []byte, e episode) []byte {
+	return appendMicros(append(dst, byte(e.side)), e.from, e.to)
+}
+
+func appendMicros(dst []byte, times ...telemetry.Micros) []byte {
+	for _, t := range times {
+		dst = binary.AppendVarint(dst, int64(t))
+	}
+	return dst
+}
+
+func appendPoint(dst []byte, p point) []byte {
+	return binary.LittleEndian.AppendUint64(appendMicros(dst, p.at), math.Float64bits(p.value))
+}
+
+func appendOptional(dst []byte, p point) []byte {
+	if !p.known {
+		return append(dst, 0)
+	}
+	return appendPoint(append(dst, 1), p)
 }
 
 func appendText[S ~string](dst []byte, s S) []byte {

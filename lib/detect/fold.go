@@ -15,8 +15,9 @@ type Report struct {
 	// Scored events went to a Detector; Unscored ones to rules only, or were ignored.
 	Scored, Unscored int
 	// Late events, duplicates among them, are not newer than the newest of their series;
-	// Bad ones have bad quality, NaN or infinity; Refused ones are of series above a limit.
-	Late, Bad, Refused int
+	// Bad ones have bad quality, NaN or infinity; Refused ones are of series above a limit;
+	// Held ones are ahead of the arrival clock.
+	Late, Bad, Refused, Held int
 }
 
 func (r *Report) add(o Report) {
@@ -25,6 +26,7 @@ func (r *Report) add(o Report) {
 	r.Late += o.Late
 	r.Bad += o.Bad
 	r.Refused += o.Refused
+	r.Held += o.Held
 }
 
 // folder folds records into a state. It is reused, to reuse its buffers.
@@ -34,38 +36,24 @@ type folder struct {
 	order []int32
 }
 
-// advance moves the arrival clock and raises the no_data alarms that become due.
+// advance moves the arrival clock, judges the values whose time has come, and raises the
+// no_data alarms that become due.
 func (f *folder) advance(arrival telemetry.Micros) {
 	s := f.state
 	if arrival <= s.clock {
 		return
 	}
-	s.clock = arrival
+	first := s.clock == 0
+	if s.clock = arrival; first {
+		s.expect()
+	}
+	if s.clock > s.release {
+		f.releaseDue()
+	}
 	if len(s.watched) > 0 && s.clock > s.due {
 		f.checkSilence()
 	}
 	s.removeIdle()
-}
-
-// checkSilence raises the no_data alarms that are due, and finds out when the next one is.
-func (f *folder) checkSilence() {
-	s := f.state
-	s.due = math.MaxInt64
-	for _, sr := range s.watched {
-		for i := range sr.alarms {
-			a := &sr.alarms[i]
-			if a.silence == 0 || a.raised {
-				continue
-			}
-			end := sr.arrival + a.silence
-			if end >= s.clock {
-				s.due = min(s.due, end)
-				continue
-			}
-			a.raise()
-			f.found = append(f.found, sr.ruleAnomaly(a, end, nil, 0))
-		}
-	}
 }
 
 // observe folds a batch, as a telemetry.Decoder decodes it; arrival is the time at which
@@ -83,13 +71,7 @@ func (f *folder) observe(b *telemetry.Batch, arrival telemetry.Micros) (r Report
 		s.add(g)
 	}
 	if g.site != b.Site && b.Site != "" {
-		g.site, g.tableOf = b.Site, nil
-		for _, d := range g.devices {
-			for _, sr := range d.series {
-				sr.configure(s.config)
-			}
-		}
-		s.collectWatched()
+		s.move(g, b.Site)
 	}
 	table := s.table(g, b)
 	metrics := uint32(len(b.Metrics))
@@ -133,92 +115,73 @@ func (f *folder) event(r *Report, g *gateway, table []*series, metrics uint32, b
 		return
 	}
 	t, value := b.Time[i], b.Value[i]
-	if t <= sr.newest {
-		r.Late++
-		// Late or not, the series is not silent.
-		f.arrived(sr)
+	bad := b.Quality[i] == telemetry.Bad || math.IsNaN(value) || math.IsInf(value, 0)
+	f.arrived(sr, !bad && t != sr.newest)
+	if s.clock != 0 && t > s.clock+maxAhead {
+		f.ahead(r, sr, t, value, bad)
 		return
 	}
-	f.arrived(sr)
-	if b.Quality[i] == telemetry.Bad || math.IsNaN(value) || math.IsInf(value, 0) {
+	if sr.early != nil {
+		f.present(sr, t)
+	}
+	if t <= sr.newest {
+		r.Late++
+		if len(sr.alarms) > 0 && !bad && t < sr.newest {
+			f.late(sr, t, value)
+		}
+		return
+	}
+	if bad {
 		r.Bad++
 		sr.newest = t
 		return
 	}
-	if len(sr.alarms) > 0 {
-		f.rules(sr, t, value)
-	}
 	if sr.detector == nil {
 		r.Unscored++
-		sr.newest = t
 	} else {
 		r.Scored++
-		d := sr.device
-		if moment, score, raised := d.observe(sr, t, value); raised {
-			f.found = append(f.found, machineAnomaly(g, d, moment, score))
-		}
-		sr.newest = t
-		if score, anomalous := sr.detector.Push(int64(t), value); anomalous {
-			f.found = append(f.found, sr.scoreAnomaly(t, value, score))
-		}
+	}
+	f.judge(sr, t, value, s.clock)
+	sr.newest = t
+}
+
+// judge judges the next value of a series, in order, by its rules and its detector; arrival
+// is when it arrived.
+func (f *folder) judge(sr *series, t telemetry.Micros, value float64, arrival telemetry.Micros) {
+	if len(sr.alarms) > 0 {
+		f.rules(sr, t, value, arrival)
+	}
+	if sr.detector != nil {
+		f.score(sr, t, value, arrival)
 	}
 	sr.value, sr.valueAt, sr.valued = value, t, true
 }
 
-// arrived clears the no_data alarms of a series.
-func (f *folder) arrived(sr *series) {
-	if sr.arrival = f.state.clock; len(sr.alarms) == 0 {
-		return
-	}
-	for i := range sr.alarms {
-		if a := &sr.alarms[i]; a.silence > 0 {
-			a.raised = false
-			f.state.due = min(f.state.due, sr.arrival+a.silence)
+// score pushes the value to the detectors of its series and device.
+func (f *folder) score(sr *series, t telemetry.Micros, value float64, arrival telemetry.Micros) {
+	s, d := f.state, sr.device
+	if moment, score, scored := d.observe(sr, t, value, s.clock+maxAhead); scored {
+		s.endMachine(sr.gateway, d, moment, directory.EndCleared)
+		if score > 0 {
+			d.alarmed, d.since = true, moment
+			found := machineAnomaly(sr.gateway, d, moment, score)
+			found.Lag, found.Late = lag(moment, arrival)
+			f.found = append(f.found, found)
 		}
 	}
-}
-
-func (f *folder) rules(sr *series, t telemetry.Micros, value float64) {
-	change := math.NaN()
-	if sr.valued {
-		change = math.Abs(value-sr.value) / (float64(t-sr.valueAt) / 1e6)
-	}
-	for i := range sr.alarms {
-		if a := &sr.alarms[i]; a.evaluate(value, change) {
-			f.found = append(f.found, sr.ruleAnomaly(a, t, &value, change))
+	score, anomalous := sr.detector.Push(int64(t), value)
+	if sr.odd {
+		reason := directory.EndCleared
+		if anomalous {
+			reason = directory.EndSuperseded
 		}
+		s.endScore(sr, t, reason)
 	}
-}
-
-// ruleAnomaly returns the anomaly of a raised alarm; value is nil for no_data.
-func (sr *series) ruleAnomaly(a *alarm, at telemetry.Micros, value *float64, change float64) directory.Anomaly {
-	out := directory.Anomaly{
-		Site: sr.gateway.site, Gateway: sr.gateway.name, Device: sr.device.name, Metric: sr.metric,
-		Time: at, Kind: a.kind, Rule: a.id, Score: 1, Severity: a.severity,
-	}
-	v := 0.0
-	if value != nil {
-		v = *value
-		out.Value = &v
-	}
-	out.Message = a.message(v, change)
-	return out
-}
-
-// warningScore is the least score of severity warning; below it is info. A series of
-// noise exceeds anomaly.Threshold a few times in its first hours, with each new extreme.
-const warningScore = 0.8
-
-// scoreAnomaly returns the anomaly of a value that the series' Detector found anomalous.
-func (sr *series) scoreAnomaly(at telemetry.Micros, value, score float64) directory.Anomaly {
-	severity := directory.Info
-	if score >= warningScore {
-		severity = directory.Warning
-	}
-	return directory.Anomaly{
-		Site: sr.gateway.site, Gateway: sr.gateway.name, Device: sr.device.name, Metric: sr.metric,
-		Time: at, Kind: directory.ByScore, Score: score, Value: &value, Severity: severity,
-		Message: "value " + number(value) + " is unusual for the series, score " + number(score),
+	if anomalous {
+		sr.odd, sr.oddAt, sr.oddScore = true, t, score
+		found := sr.scoreAnomaly(t, value, score)
+		found.Lag, found.Late = lag(t, arrival)
+		f.found = append(f.found, found)
 	}
 }
 
@@ -269,7 +232,8 @@ func (s *State) admit(g *gateway, name telemetry.DeviceName, metric telemetry.Me
 	if exists {
 		sr.device = g.devices[at]
 	}
-	sr.configure(s.config)
+	s.configureSeries(sr)
+	sr.useful = s.clock // it may report bad values only
 	switch {
 	case sr.detector == nil && len(sr.alarms) == 0:
 		return &s.ignored

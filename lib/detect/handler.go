@@ -22,10 +22,15 @@ type Config struct {
 	States    stream.States[*State]
 	Anomalies Anomalies
 	Notifier  Notifier
-	Settings  *Settings
-	Metrics   prometheus.Registerer
-	Log       *slog.Logger
-	Now       func() time.Time
+	// Ends publishes the ends of alarms and of the anomalies of machines, within the same limits.
+	Ends Notifier
+	// Lineage returns the range of a shard, which decides for which series that never
+	// reported it is responsible.
+	Lineage  shardstate.Lineage
+	Settings *Settings
+	Metrics  prometheus.Registerer
+	Log      *slog.Logger
+	Now      func() time.Time
 	// NotifyTimeout limits the notifications of one invocation: default 2 s. Anomalies not
 	// sent by then are in the database only.
 	NotifyTimeout time.Duration
@@ -48,7 +53,8 @@ type consumer struct {
 	config  Config
 	metrics *metrics
 	folder  folder
-	counts  counts // of this attempt
+	ended   []directory.Anomaly // of this attempt
+	counts  counts              // of this attempt
 }
 
 var _ stream.Consumer[*State] = (*consumer)(nil)
@@ -74,14 +80,18 @@ func New(config Config) (*Handler, error) {
 func (c *consumer) Begin(ctx context.Context, _ shardstate.ShardID) {
 	c.config.Settings.Refresh(ctx)
 	c.counts = counts{}
-	c.folder.found = c.folder.found[:0]
+	c.folder.found, c.ended = c.folder.found[:0], c.ended[:0]
 }
 
 // Fold implements stream.Consumer.
 func (c *consumer) Fold(ctx context.Context, a *stream.Attempt[*State]) error {
 	f, state := &c.folder, a.State
 	f.state = state
+	if state.ended == nil {
+		state.ended = c.ended // its memory
+	}
 	state.configure(c.config.Settings.current)
+	c.expect(ctx, a)
 	c.counts.resets, c.counts.dropped = state.resets, state.dropped
 	state.resets, state.dropped = 0, 0
 	err := a.Each(ctx, func(b *telemetry.Batch, arrival telemetry.Micros) {
@@ -93,6 +103,8 @@ func (c *consumer) Fold(ctx context.Context, a *stream.Attempt[*State]) error {
 		return nil
 	})
 	f.state = nil
+	// Late anomalies that are found and extended in one invocation are in both.
+	c.ended, state.ended = state.ended, nil
 	if err != nil {
 		return err
 	}
@@ -101,23 +113,54 @@ func (c *consumer) Fold(ctx context.Context, a *stream.Attempt[*State]) error {
 			slog.String("gateway", string(n.limited)), slog.Int("refused", n.report.Refused), slog.Int("dropped", n.dropped),
 			slog.Int("detectors_reset", n.resets))
 	}
-	if len(f.found) == 0 {
+	if len(f.found)+len(c.ended) == 0 {
 		return nil
 	}
 	return a.Perform(ctx, func(ctx context.Context) error { return c.storeAndNotify(ctx, a.Shard) })
 }
 
-// storeAndNotify stores the anomalies, then notifies and exports their scores.
-func (c *consumer) storeAndNotify(ctx context.Context, shard shardstate.ShardID) error {
-	added, err := c.config.Anomalies.Add(ctx, c.folder.found)
-	c.counts.stored = added
-	if err != nil {
-		return err
+// expect adds the series that never reported and are watched.
+func (c *consumer) expect(ctx context.Context, a *stream.Attempt[*State]) {
+	s := a.State
+	if !s.hashesKnown && len(s.config.expected) > 0 {
+		_, first, last, err := c.config.Lineage.Shard(ctx, string(a.Shard))
+		if err == nil {
+			s.hashes, err = shardstate.ParseHashRange(first, last)
+		}
+		if s.hashesKnown = err == nil; err != nil {
+			// The next invocation tries again; the time of an alarm does not depend on it.
+			c.config.Log.LogAttrs(ctx, slog.LevelWarn, "silence of series that never reported is not checked",
+				slog.String("shard", string(a.Shard)), slog.String("error", err.Error()))
+		}
 	}
-	config := &c.config
-	c.counts.notified = c.notify(ctx, shard, "anomaly notifications failed", config.Notifier, config.NotifyTimeout, config.MaxNotified)
+	s.expect()
+}
+
+// storeAndNotify stores the anomalies and ends, then notifies of them and exports the scores.
+func (c *consumer) storeAndNotify(ctx context.Context, shard shardstate.ShardID) error {
+	found, ended, config := c.folder.found, c.ended, &c.config
+	if len(found) > 0 {
+		added, err := config.Anomalies.Add(ctx, found)
+		c.counts.stored = added
+		if err != nil {
+			return err
+		}
+	}
+	if len(ended) > 0 {
+		if err := config.Anomalies.End(ctx, ended); err != nil {
+			return err
+		}
+	}
+	d := c.notify(ctx, shard, found, "anomaly notifications failed", config.Notifier, config.NotifyTimeout, config.MaxNotified)
+	c.counts.notified = d
+	// That of a late anomaly is in its own notification, and that of a value only says that
+	// another value has followed.
+	ended = slices.DeleteFunc(slices.Clone(ended), func(a directory.Anomaly) bool { return a.Late || a.Kind == directory.ByScore })
+	d = c.notify(ctx, shard, ended, "notifications of ends failed", config.Ends, config.NotifyTimeout, config.MaxNotified)
+	c.counts.notified.add(d)
 	if config.Scores != nil {
-		c.counts.exported = c.notify(ctx, shard, "anomaly scores not exported", config.Scores, config.ScoresTimeout, config.MaxScores)
+		d = c.notify(ctx, shard, found, "anomaly scores not exported", config.Scores, config.ScoresTimeout, config.MaxScores)
+		c.counts.exported = d
 	}
 	return nil
 }
@@ -125,9 +168,13 @@ func (c *consumer) storeAndNotify(ctx context.Context, shard shardstate.ShardID)
 // notify sends the most severe anomalies, at most limit, within timeout. The others are
 // in the database only. The text failure is logged for those that could not be sent.
 func (c *consumer) notify(
-	ctx context.Context, shard shardstate.ShardID, failure string, to Notifier, timeout time.Duration, limit int,
+	ctx context.Context, shard shardstate.ShardID, all []directory.Anomaly,
+	failure string, to Notifier, timeout time.Duration, limit int,
 ) delivery {
-	found := c.folder.found
+	if len(all) == 0 {
+		return delivery{}
+	}
+	found := all
 	if len(found) > limit {
 		found = slices.Clone(found)
 		slices.SortStableFunc(found, func(a, b directory.Anomaly) int { return rank(a.Severity) - rank(b.Severity) })
@@ -136,7 +183,7 @@ func (c *consumer) notify(
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	sent, err := to.Notify(ctx, found)
-	d := delivery{sent: sent, failed: len(found) - sent, leftOut: len(c.folder.found) - len(found)}
+	d := delivery{sent: sent, failed: len(found) - sent, leftOut: len(all) - len(found)}
 	if err != nil {
 		c.config.Log.LogAttrs(ctx, slog.LevelWarn, failure, slog.String("shard", string(shard)),
 			slog.Int("anomalies", d.failed), slog.String("error", err.Error()))

@@ -58,8 +58,8 @@ func TestBusUnavailable(t *testing.T) {
 	if n := f.counter("insighthub_detect_notifications_total", "failed"); n != 3 {
 		t.Errorf("got %v failed, want 3", n)
 	}
-	if n := f.counter("insighthub_detect_notifications_total", "sent"); n != 2 {
-		t.Errorf("got %v sent, want 2", n)
+	if n := f.counter("insighthub_detect_notifications_total", "sent"); n != 2+4 {
+		t.Errorf("got %v sent, want 2 anomalies and 4 ends", n)
 	}
 	if log := f.log.String(); !strings.Contains(log, "bus unavailable") || len(f.anomalies.stored) != 5 {
 		t.Errorf("got %d stored, log %s; want 5, and the error of the bus", len(f.anomalies.stored), log)
@@ -71,8 +71,9 @@ func TestMaxNotified(t *testing.T) {
 	f := newFixture(t, stream, rule)
 	f.all(500)
 	left := f.counter("insighthub_detect_notifications_total", "left_out")
-	if len(f.anomalies.stored) != 250 || len(f.notifier.ids) != 200 || left != 50 {
-		t.Errorf("got %d stored, %d notified, %v left out, want 250, 200 and 50", len(f.anomalies.stored), len(f.notifier.ids), left)
+	if len(f.anomalies.stored) != 250 || len(f.notifier.ids) != 200 || left != 50+49 {
+		t.Errorf("got %d stored, %d notified, %v left out, want 250, 200, and 50 anomalies and 49 ends",
+			len(f.anomalies.stored), len(f.notifier.ids), left)
 	}
 }
 
@@ -114,6 +115,8 @@ func (d *deadline) Add(ctx context.Context, _ []directory.Anomaly) (AddResult, e
 	d.add, _ = ctx.Deadline()
 	return AddResult{}, nil
 }
+
+func (*deadline) End(context.Context, []directory.Anomaly) error { return nil }
 
 func (d *deadline) Notify(ctx context.Context, found []directory.Anomaly) (int, error) {
 	d.notify, _ = ctx.Deadline()

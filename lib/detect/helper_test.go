@@ -2,11 +2,15 @@ package detect
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,6 +108,63 @@ type fakeAnomalies struct {
 	err    error
 	// conflict is the first duplicate that differs from what is stored.
 	conflict string
+	// unknown are the ends of anomalies that are not stored.
+	unknown []string
+}
+
+// End stores ends as the database does.
+func (k *fakeAnomalies) End(_ context.Context, ended []directory.Anomaly) error {
+	if k.err != nil {
+		return k.err
+	}
+	for _, a := range ended {
+		id := ID(&a)
+		was, ok := k.stored[id]
+		if !ok {
+			k.unknown = append(k.unknown, describe(a))
+			continue
+		}
+		if was.EndedAt != 0 && (a.EndReason != directory.EndPast || a.EndedAt <= was.EndedAt) {
+			if was.EndedAt != a.EndedAt && k.conflict == "" && !a.Late {
+				k.conflict = fmt.Sprint(describe(was), " ended twice, at ", was.EndedAt, " and ", a.EndedAt)
+			}
+			continue
+		}
+		was.EndedAt, was.EndReason = a.EndedAt, a.EndReason
+		k.stored[id] = was
+	}
+	return nil
+}
+
+// of returns what became of the anomalies of a kind, in the order of their times: the
+// second of the time, the value, that of the end and its reason, and "late".
+func (k *fakeAnomalies) of(kind directory.AnomalyKind) string {
+	var found []directory.Anomaly
+	for _, a := range k.stored {
+		if a.Kind == kind {
+			found = append(found, a)
+		}
+	}
+	slices.SortFunc(found, func(a, b directory.Anomaly) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(describe(a), describe(b)))
+	})
+	seconds := func(at telemetry.Micros) string { return strconv.FormatFloat(float64(at-start)/1e6, 'f', -1, 64) }
+	var out []string
+	for _, a := range found {
+		text := fmt.Sprint(seconds(a.Time))
+		if a.Value != nil {
+			text += fmt.Sprint("=", *a.Value)
+		}
+		text += " active"
+		if !a.Active() {
+			text = strings.TrimSuffix(text, "active") + fmt.Sprint("to ", seconds(a.EndedAt), " ", a.EndReason)
+		}
+		if a.Late {
+			text += fmt.Sprint(" late ", a.Lag)
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, ", ")
 }
 
 func (k *fakeAnomalies) Add(_ context.Context, found []directory.Anomaly) (out AddResult, err error) {
@@ -114,7 +175,9 @@ func (k *fakeAnomalies) Add(_ context.Context, found []directory.Anomaly) (out A
 		id := ID(&a)
 		if was, ok := k.stored[id]; ok {
 			out.Duplicates++
-			if describe(was) != describe(a) && k.conflict == "" {
+			// Of two events with one identity and different values the first stays.
+			differ := was.Value != nil && a.Value != nil && *was.Value != *a.Value
+			if describe(was) != describe(a) && !differ && k.conflict == "" {
 				k.conflict = describe(was) + ", then " + describe(a)
 			}
 			continue
@@ -177,7 +240,7 @@ type fixture struct {
 	stream         *testStream
 	configurations *fakeConfigurations
 	anomalies      *fakeAnomalies
-	notifier       *fakeNotifier
+	notifier, ends *fakeNotifier
 	objects        shardstate.Objects
 	lineage        shardstatetest.Lineage
 	limits         Limits
@@ -190,7 +253,7 @@ type fixture struct {
 func newFixture(tb testing.TB, stream *testStream, rules ...directory.AlarmRule) *fixture {
 	tb.Helper()
 	f := &fixture{
-		t: tb, stream: stream, notifier: &fakeNotifier{}, objects: &shardstatetest.Memory{}, now: time.Unix(1e9, 0),
+		t: tb, stream: stream, notifier: &fakeNotifier{}, ends: &fakeNotifier{}, objects: &shardstatetest.Memory{}, now: time.Unix(1e9, 0),
 		configurations: &fakeConfigurations{configuration: Configuration{Rules: rules, Machines: DefaultMachines()}},
 		anomalies:      &fakeAnomalies{stored: map[string]directory.Anomaly{}},
 	}
@@ -215,7 +278,8 @@ func (f *fixture) restart() {
 	}
 	settings := NewSettings(SettingsConfig{Configurations: f.configurations, Log: log, Now: now})
 	f.configure(Config{
-		Source: testSource{f.stream}, Decoder: testSource{f.stream}, States: states, Anomalies: f.anomalies, Notifier: f.notifier,
+		Source: testSource{f.stream}, Decoder: testSource{f.stream}, States: states, Anomalies: f.anomalies,
+		Notifier: f.notifier, Ends: f.ends, Lineage: f.lineage,
 		Settings: settings, Log: log, Now: now,
 	})
 }
@@ -316,6 +380,35 @@ func plant(random *rand.Rand, batches int) *testStream {
 		}
 	}
 	return stream
+}
+
+// withOddTimes adds to a plant's stream values of another time than the present: ahead of
+// it, late ones, some of them twice, and the batches that a gateway sends again.
+func withOddTimes(random *rand.Rand, stream *testStream) *testStream {
+	out := &testStream{}
+	for i, r := range stream.records {
+		out.add(r.arrival, r.batches...)
+		var events []telemetry.Event
+		for range random.IntN(4) {
+			device := []string{"press", "pump"}[random.IntN(2)]
+			away := telemetry.Micros(random.IntN(300)) * second
+			if random.IntN(2) == 0 {
+				away = -away
+			}
+			events = append(events, event(device, "flow", r.arrival+away+1, 50*random.NormFloat64()))
+		}
+		gateway := []string{"a", "b"}[random.IntN(2)]
+		switch random.IntN(6) {
+		case 0:
+			out.add(r.arrival, batch(gateway, events...))
+			if random.IntN(2) == 0 {
+				out.add(r.arrival, batch(gateway, events...))
+			}
+		case 1:
+			out.add(r.arrival, stream.records[random.IntN(i+1)].batches...)
+		}
+	}
+	return out
 }
 
 func bySeries(b *telemetry.Batch) *telemetry.Batch {

@@ -29,6 +29,12 @@ func ID(a *directory.Anomaly) string {
 // above the limit of an invocation.
 type delivery struct{ sent, failed, leftOut int }
 
+func (d *delivery) add(o delivery) {
+	d.sent += o.sent
+	d.failed += o.failed
+	d.leftOut += o.leftOut
+}
+
 // counts are the outcomes of an attempt's events and anomalies.
 type counts struct {
 	report             Report
@@ -56,10 +62,12 @@ func (c *consumer) Report(attrs []slog.Attr, a *stream.Attempt[*State], err erro
 	return append(attrs,
 		slog.Int("scored", n.report.Scored),
 		slog.Int("late", n.report.Late),
+		slog.Int("held", n.report.Held),
 		slog.Int("bad", n.report.Bad),
 		slog.Int("refused", n.report.Refused),
 		slog.Int("anomalies", len(c.folder.found)),
 		slog.Int("added", n.stored.Added),
+		slog.Int("ended", len(c.ended)),
 		slog.Int("anomalies_rejected", n.stored.Rejected),
 		slog.Int("notified", n.notified.sent),
 		slog.Int("exported", n.exported.sent),

@@ -24,7 +24,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			"Events read, by outcome; the events of a failed invocation count again when it is retried.", "outcome"),
 		anomalies: counter("insighthub_anomalies_total", "Anomalies found, by kind and severity.", "kind", "severity"),
 		notifications: counter("insighthub_detect_notifications_total",
-			"Anomalies by outcome of their notification: sent, failed, or left out above the limit of an invocation.", "outcome"),
+			"Anomalies and ends by outcome of their notification: sent, failed, or left out above the limit of an invocation.", "outcome"),
 		exports: counter("insighthub_detect_scores_exported_total",
 			"Anomaly scores by outcome of their export: written, failed, or left out above the limit of an invocation.", "outcome"),
 		rejected: prometheus.NewCounter(prometheus.CounterOpts{
@@ -35,7 +35,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}, []string{"shard"}),
 	}
 	for vec, outcomes := range map[*prometheus.CounterVec][]string{
-		m.events:        {"scored", "unscored", "late", "bad", "refused"},
+		m.events:        {"scored", "unscored", "late", "bad", "refused", "held"},
 		m.notifications: {"sent", "failed", "left_out"},
 		m.exports:       {"written", "failed", "left_out"},
 	} {
@@ -60,7 +60,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 func (m *metrics) add(shard string, c *counts, found []directory.Anomaly, series int, err error) {
 	r := &c.report
 	for outcome, n := range map[string]int{
-		"scored": r.Scored, "unscored": r.Unscored, "late": r.Late, "bad": r.Bad, "refused": r.Refused,
+		"scored": r.Scored, "unscored": r.Unscored, "late": r.Late, "bad": r.Bad, "refused": r.Refused, "held": r.Held,
 	} {
 		m.events.WithLabelValues(outcome).Add(float64(n))
 	}

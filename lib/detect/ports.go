@@ -13,6 +13,10 @@ type Anomalies interface {
 	// when each is durable or rejected permanently. After an error any part may be
 	// durable, and the caller must retry all. It does not retain the slice.
 	Add(ctx context.Context, found []directory.Anomaly) (AddResult, error)
+	// End stores the ends of anomalies that Add has stored: EndedAt and EndReason of the
+	// anomaly of that identity. One that has ended already does not change, but for that
+	// of a late one, which may move to a later time. Otherwise as Add.
+	End(ctx context.Context, ended []directory.Anomaly) error
 }
 
 // AddResult counts anomalies that were added, that were stored already, and that were

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/stream"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -40,6 +39,16 @@ type Settings struct {
 type compiled struct {
 	rules    map[ruleKey][]*rule
 	machines []Machine
+	// expected are the series of no_data rules that may not have reported, in the order of
+	// the rules.
+	expected []expectation
+}
+
+// expectation is a series that a rule expects since it was changed.
+type expectation struct {
+	ruleKey
+
+	changed telemetry.Micros
 }
 
 // ruleKey names the series that a rule watches. The site is part of it: rules of the
@@ -90,6 +99,9 @@ func (s *Settings) set(c Configuration) {
 		if prepared := newRule(r); prepared != nil {
 			key := ruleKey{r.Site, r.Gateway, r.Device, r.Metric}
 			next.rules[key] = append(next.rules[key], prepared)
+			if prepared.silence > 0 && r.Expected {
+				next.expected = append(next.expected, expectation{key, prepared.changed})
+			}
 		}
 	}
 	for _, rules := range next.rules {
@@ -106,16 +118,4 @@ func (c *compiled) unscored(gateway telemetry.GatewayID, device telemetry.Device
 		}
 	}
 	return nil
-}
-
-// rule is an alarm rule prepared for evaluation.
-type rule struct {
-	id       directory.RuleID
-	kind     directory.AnomalyKind
-	severity directory.Severity
-	// A threshold is raised below low or above high, and cleared from clearLow to clearHigh.
-	low, high           float64
-	clearLow, clearHigh float64
-	perSecond           float64
-	silence             telemetry.Micros
 }

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/anomaly"
+	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -41,6 +43,10 @@ type State struct {
 	// swept is the hour in which idle series were last removed.
 	swept telemetry.Micros
 
+	// hashes is the range of the gateways whose records the shard receives, if known.
+	hashes      shardstate.HashRange
+	hashesKnown bool
+
 	gateways []*gateway // in order of name
 	byName   map[telemetry.GatewayID]*gateway
 	series   int
@@ -51,10 +57,17 @@ type State struct {
 
 	// config is the configuration that configure has applied; nil before the first.
 	config *compiled
+	// expected is the configuration that expect has applied.
+	expected *compiled
 	// watched are the series with a no_data rule, and due is the earliest time at which
 	// such a rule may raise its alarm.
 	watched []*series
 	due     telemetry.Micros
+	// release is the earliest time at which a held value is judged without a successor.
+	release telemetry.Micros
+	// ended are the anomalies that have ended since the last invocation: their identities
+	// and ends. The invocation stores them before it saves the state.
+	ended []directory.Anomaly
 
 	// resets counts the detectors that were reset because their saved state cannot be
 	// read: another version of the detector wrote it.
@@ -88,15 +101,22 @@ type series struct {
 	gateway *gateway
 	device  *device
 	metric  telemetry.MetricName
-	// newest is the time of the newest event, arrival the arrival time of the last record
-	// with an event of the series.
-	newest, arrival telemetry.Micros
+	// newest is the time of the newest event that is not ahead of the clock, arrival the
+	// arrival time of the last record with an event of the series, and useful that of the
+	// last one with a usable value of another time than the newest. If there is none, the
+	// latter are the time since when one is expected.
+	newest, arrival, useful telemetry.Micros
 	// value is the newest usable value, of time valueAt, if valued.
 	value    float64
 	valueAt  telemetry.Micros
 	valued   bool
 	detector *anomaly.Detector // nil: not scored
 	alarms   []alarm
+	early    *early // nil: no event was ahead
+	// odd says that the anomaly of the last scored value is active; it has that time and score.
+	odd      bool
+	oddAt    telemetry.Micros
+	oddScore float64
 	// sensor is its number in the device's Machine, from 1; 0 if it is not in one.
 	sensor uint8
 }
@@ -165,6 +185,12 @@ func (c *Codec) Inherit(shard shardstate.Shard, parents []shardstate.Parent[*Sta
 		}
 		if s.series+g.series > c.limits.Series {
 			s.dropped += g.series
+			for _, d := range g.devices {
+				s.endMachine(g, d, s.clock, directory.EndUnwatched)
+				for _, sr := range d.series {
+					s.endAll(sr)
+				}
+			}
 			continue
 		}
 		s.add(g)
@@ -202,8 +228,29 @@ func (s *State) configure(c *compiled) {
 		return
 	}
 	s.config = c
-	s.each(func(sr *series) { sr.configure(c) })
+	s.each(s.configureSeries)
 	s.collectWatched()
+}
+
+// move moves a gateway to another site, whose rules apply from now on.
+func (s *State) move(g *gateway, site telemetry.SiteID) {
+	g.tableOf = nil
+	for _, d := range g.devices {
+		for _, sr := range d.series {
+			// Its alarms end at the site where they were raised.
+			for i := range sr.alarms {
+				s.end(sr, &sr.alarms[i], s.clock, directory.EndRuleRemoved)
+			}
+		}
+	}
+	g.site = site
+	for _, d := range g.devices {
+		for _, sr := range d.series {
+			s.configureSeries(sr)
+		}
+	}
+	s.collectWatched()
+	s.expected = nil // it may be at the site whose rules name it
 }
 
 // collectWatched collects the series with a no_data rule.
@@ -217,30 +264,53 @@ func (s *State) collectWatched() {
 	s.due = 0 // checkSilence finds the next one
 }
 
-// configure applies the configuration to a series. The alarm of a rule that the series
-// has already stays raised.
-func (sr *series) configure(c *compiled) {
+// configureSeries applies the configuration to a series. The alarm of a rule that says what
+// it said before stays raised; the others end.
+func (s *State) configureSeries(sr *series) {
+	c := s.config
 	rules := c.rules[ruleKey{sr.gateway.site, sr.gateway.name, sr.device.name, sr.metric}]
 	var alarms []alarm
 	for _, r := range rules {
-		a := alarm{rule: r}
-		for _, old := range sr.alarms {
-			// A decoded rule has no kind yet.
-			if old.id == r.id && (old.kind == r.kind || old.kind == "") {
-				a.raised = old.raised
-			}
+		alarms = append(alarms, s.alarmOf(sr, r))
+	}
+	for i := range sr.alarms { // those that alarmOf did not take over
+		reason := directory.EndRuleRemoved
+		if slices.ContainsFunc(rules, func(r *rule) bool { return r.id == sr.alarms[i].id }) {
+			reason = directory.EndRuleChanged
 		}
-		alarms = append(alarms, a)
+		s.end(sr, &sr.alarms[i], s.clock, reason)
 	}
 	sr.alarms = alarms
 	if slices.Contains(c.unscored(sr.gateway.name, sr.device.name), sr.metric) {
 		if sr.detector != nil {
-			sr.device.resetMachine()
+			s.resetMachine(sr.gateway, sr.device)
 		}
+		s.endScore(sr, s.clock, directory.EndUnwatched)
 		sr.detector = nil
 	} else if sr.detector == nil {
 		sr.detector = new(anomaly.Detector)
 	}
+}
+
+// alarmOf returns the alarm of a rule, with what the series remembers of the same rule.
+func (s *State) alarmOf(sr *series, r *rule) alarm {
+	for i := range sr.alarms {
+		old := &sr.alarms[i]
+		if old.id != r.id {
+			continue
+		}
+		if old.print == r.print {
+			out := *old
+			out.rule = r
+			old.raised = none
+			return out
+		}
+		if old.print == 0 { // of a state of version 1
+			old.raised = none
+			return alarm{rule: r, notBefore: s.clock}
+		}
+	}
+	return alarm{rule: r}
 }
 
 // watchesSilence reports whether the series has a no_data rule.
@@ -267,7 +337,8 @@ func (d *device) insert(sr *series) {
 }
 
 // removeIdle removes the series that have been idle for longer than the limit, at the
-// first record of an hour, so that the result does not depend on where a batch ends.
+// first record of an hour, so that the result does not depend on where a batch ends. Those
+// whose silence is watched stay.
 func (s *State) removeIdle() {
 	const hour = telemetry.Micros(time.Hour / time.Microsecond)
 	if s.clock-s.swept < hour {
@@ -279,11 +350,18 @@ func (s *State) removeIdle() {
 	s.gateways = slices.DeleteFunc(s.gateways, func(g *gateway) bool {
 		g.devices = slices.DeleteFunc(g.devices, func(d *device) bool {
 			n := len(d.series)
-			d.series = slices.DeleteFunc(d.series, func(sr *series) bool { return sr.arrival < cutoff })
+			d.series = slices.DeleteFunc(d.series, func(sr *series) bool {
+				expected := sr.newest == math.MinInt64 && sr.early == nil // by a rule that is gone, if no rule watches it
+				if sr.watchesSilence() || sr.arrival >= cutoff && !expected {
+					return false
+				}
+				s.endAll(sr)
+				return true
+			})
 			if n -= len(d.series); n > 0 {
 				g.series -= n
 				removed += n
-				d.resetMachine()
+				s.resetMachine(g, d)
 			}
 			return len(d.series) == 0
 		})

@@ -28,11 +28,14 @@ type steps struct {
 	sensors int
 	present uint32 // a bit for each sensor that has a value in this moment
 	values  [anomaly.MaxSensors]float64
+	// alarmed says that the Machine's anomaly is active, and since is its time.
 	alarmed bool
+	since   telemetry.Micros
 }
 
-// resetMachine removes the device's Machine and its moments.
-func (d *device) resetMachine() {
+// resetMachine removes a device's Machine, with its anomaly, and its moments.
+func (s *State) resetMachine(g *gateway, d *device) {
+	s.endMachine(g, d, s.clock, directory.EndUnwatched)
 	d.steps = steps{}
 	for _, sr := range d.series {
 		sr.sensor = 0
@@ -40,11 +43,15 @@ func (d *device) resetMachine() {
 }
 
 // observe adds an event of a scored series, newer than the series' last, to its moment.
-// An event of an earlier moment is dropped, and counts as missing there. If the event
-// starts a new moment, observe returns the Machine's result for the one before.
-func (d *device) observe(sr *series, at telemetry.Micros, value float64) (moment telemetry.Micros, score float64, raised bool) {
-	if at > d.at {
-		moment, score, raised = d.closeMoment()
+// An event of an earlier moment is dropped, and counts as missing there, unless the moment
+// is after limit, ahead of the clock: then the present one replaces it. If the event starts
+// a new moment and the Machine's result for the one before begins or ends an anomaly,
+// changed is true, and the score is that of the anomaly or 0.
+func (d *device) observe(
+	sr *series, at telemetry.Micros, value float64, limit telemetry.Micros,
+) (moment telemetry.Micros, score float64, changed bool) {
+	if at > d.at || d.at > limit && at <= limit {
+		moment, score, changed = d.closeMoment()
 		d.at, d.count = at, 0
 	} else if at < d.at {
 		return 0, 0, false
@@ -54,11 +61,11 @@ func (d *device) observe(sr *series, at telemetry.Micros, value float64) (moment
 		d.present |= 1 << (sr.sensor - 1)
 		d.values[sr.sensor-1] = value
 	}
-	return moment, score, raised
+	return moment, score, changed
 }
 
 // closeMoment scores the moment with the Machine, or tries to find one.
-func (d *device) closeMoment() (at telemetry.Micros, score float64, raised bool) {
+func (d *device) closeMoment() (at telemetry.Micros, score float64, changed bool) {
 	if d.machine == nil {
 		d.findMachine()
 		return 0, 0, false
@@ -73,9 +80,13 @@ func (d *device) closeMoment() (at telemetry.Micros, score float64, raised bool)
 	}
 	d.present = 0
 	score, anomalous := d.machine.Push(int64(d.at), d.values[:d.sensors])
-	raised = anomalous && !d.alarmed
-	d.alarmed = anomalous
-	return d.at, score, raised
+	if anomalous == d.alarmed {
+		return 0, 0, false
+	}
+	if !anomalous {
+		score = 0
+	}
+	return d.at, score, true
 }
 
 // findMachine makes a Machine of the series that were in step for minMoments.
@@ -90,7 +101,7 @@ func (d *device) findMachine() {
 	d.inARow = 0
 	var sensors uint8
 	for _, sr := range d.series {
-		if sr.detector != nil && sr.newest == d.at && sensors < anomaly.MaxSensors {
+		if sr.detector != nil && sr.valued && sr.valueAt == d.at && sensors < anomaly.MaxSensors {
 			sensors++
 			sr.sensor = sensors
 		}
@@ -103,11 +114,4 @@ func (d *device) findMachine() {
 		return
 	}
 	d.machine, d.sensors = machine, int(sensors)
-}
-
-func machineAnomaly(g *gateway, d *device, at telemetry.Micros, score float64) directory.Anomaly {
-	return directory.Anomaly{
-		Site: g.site, Gateway: g.name, Device: d.name, Time: at, Kind: directory.ByMachine, Score: score,
-		Severity: directory.Warning, Message: "combination of sensor values is unusual for the device, score " + number(score),
-	}
 }

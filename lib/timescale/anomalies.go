@@ -18,15 +18,18 @@ const (
 	noRule         = "00000000-0000-0000-0000-000000000000"
 	anomalyColumns = `a.id, g.site, g.name, d.name, coalesce(m.name, ''), (extract(epoch FROM a.time) * 1000000)::bigint, a.kind,
 	CASE WHEN a.rule = '` + noRule + `' THEN '' ELSE a.rule::text END, a.score, a.value, a.severity, a.message, a.acknowledged_at,
-	coalesce(a.acknowledged_by, ''), a.version`
+	coalesce(a.acknowledged_by, ''), a.version, coalesce((extract(epoch FROM a.ended_at) * 1000000)::bigint, 0), coalesce(a.end_reason, ''),
+	a.late, a.lag_seconds`
 	anomalyTables = ` FROM anomaly a JOIN device d ON d.id = a.device_id JOIN gateway g ON g.id = d.gateway_id
 	LEFT JOIN metric m ON m.id = a.metric_id`
 )
 
 func scanAnomaly(row pgx.CollectableRow) (a directory.Anomaly, err error) {
 	var acknowledged *time.Time
+	var lag float64
 	err = row.Scan(&a.ID, &a.Site, &a.Gateway, &a.Device, &a.Metric, &a.Time, &a.Kind, &a.Rule, &a.Score, &a.Value, &a.Severity, &a.Message,
-		&acknowledged, &a.AcknowledgedBy, &a.Version)
+		&acknowledged, &a.AcknowledgedBy, &a.Version, &a.EndedAt, &a.EndReason, &a.Late, &lag)
+	a.Lag = seconds(lag)
 	a.AcknowledgedAt = orZero(acknowledged)
 	return a, err
 }
@@ -42,9 +45,10 @@ func (p *Pool) Anomalies(ctx context.Context, f directory.AnomalyFilter) ([]dire
 		WHERE g.site = $1 AND ($2 = '' OR g.name = $2) AND ($3 = '' OR d.name = $3) AND ($4 = '' OR m.name = $4)
 		AND ($5 = '' OR a.kind = $5) AND ($6::timestamptz IS NULL OR a.time >= $6) AND ($7::timestamptz IS NULL OR a.time < $7)
 		AND (NOT $8 OR a.acknowledged_at IS NULL)
-		AND ($9::timestamptz IS NULL OR (a.time, a.id) < ($9, $10)) ORDER BY a.time DESC, a.id DESC LIMIT $11`,
+		AND ($9::timestamptz IS NULL OR (a.time, a.id) < ($9, $10)) AND ($12::bool IS NULL OR (a.end_reason IS NULL) = $12)
+		ORDER BY a.time DESC, a.id DESC LIMIT $11`,
 		string(f.Site), string(f.Gateway), string(f.Device), string(f.Metric), string(f.Kind), orNull(f.From), orNull(f.To), f.Open,
-		before, f.BeforeID, f.Limit)
+		before, f.BeforeID, f.Limit, f.Active)
 }
 
 // maxComments is how many comments of an anomaly are returned.
@@ -120,15 +124,18 @@ func (p *Pool) AddAnomalies(ctx context.Context, found []directory.Anomaly) (add
 		err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 			return conn.QueryRow(ctx, `WITH found AS (
 					SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[],
-						$7::float8[], $8::float8[], $9::text[], $10::text[])
-						WITH ORDINALITY AS f(gateway, device, metric, time, kind, rule, score, value, severity, message, n)
+						$7::float8[], $8::float8[], $9::text[], $10::text[], $11::timestamptz[], $12::text[], $13::bool[], $14::float8[])
+						WITH ORDINALITY AS f(gateway, device, metric, time, kind, rule, score, value, severity, message,
+							ended_at, end_reason, late, lag_seconds, n)
 				), known AS (
 					SELECT d.id AS device_id, m.id AS metric_id, f.* FROM found f
 					JOIN gateway g ON g.name = f.gateway JOIN device d ON d.gateway_id = g.id AND d.name = f.device
 					LEFT JOIN metric m ON m.gateway_id = g.id AND m.name = f.metric WHERE f.metric = '' OR m.id IS NOT NULL
 				), inserted AS (
-					INSERT INTO anomaly (device_id, metric_id, time, kind, rule, score, value, severity, message)
-					SELECT device_id, metric_id, time, kind, rule, score, value, severity, message FROM known
+					INSERT INTO anomaly (device_id, metric_id, time, kind, rule, score, value, severity, message,
+						ended_at, end_reason, late, lag_seconds)
+					SELECT device_id, metric_id, time, kind, rule, score, value, severity, message,
+						ended_at, end_reason, late, lag_seconds FROM known
 					ORDER BY n ON CONFLICT DO NOTHING RETURNING id
 				) SELECT (SELECT count(*) FROM known), (SELECT count(*) FROM inserted)`, columns...).Scan(&known, &inserted)
 		})
@@ -141,31 +148,69 @@ func (p *Pool) AddAnomalies(ctx context.Context, found []directory.Anomaly) (add
 	return added, unknown, nil
 }
 
+// EndAnomalies stores the ends of anomalies, each once per call. An anomaly that has ended
+// does not change, but for a late one, whose end may become later. Those that the database
+// does not have are skipped. After an error any part may have been stored; storing all again
+// is safe.
+func (p *Pool) EndAnomalies(ctx context.Context, ended []directory.Anomaly) error {
+	for part := range slices.Chunk(ended, maxAnomalies) {
+		columns := columnsOf(part)
+		err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, `UPDATE anomaly a SET ended_at = f.ended_at, end_reason = f.end_reason, version = a.version + 1
+				FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[], $7::timestamptz[], $8::text[])
+					AS f(gateway, device, metric, time, kind, rule, ended_at, end_reason)
+				JOIN gateway g ON g.name = f.gateway JOIN device d ON d.gateway_id = g.id AND d.name = f.device
+				LEFT JOIN metric m ON m.gateway_id = g.id AND m.name = f.metric
+				WHERE a.device_id = d.id AND coalesce(a.metric_id, 0) = coalesce(m.id, 0) AND a.time = f.time AND a.kind = f.kind
+					AND a.rule = f.rule
+					AND (a.ended_at IS NULL OR a.end_reason = 'past' AND f.end_reason = 'past' AND a.ended_at < f.ended_at)`,
+				append(columns[:6:6], columns[10], columns[11])...)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("end anomalies: %w", err)
+		}
+	}
+	return nil
+}
+
 // maxAnomalies is how many anomalies one statement inserts.
 const maxAnomalies = 1000
 
-// columnsOf returns the arguments of the statement that inserts anomalies.
+// columnsOf returns the arguments of the statement that inserts anomalies. The first six are
+// their identities, and the eleventh and twelfth their ends.
 func columnsOf(found []directory.Anomaly) []any {
 	n := len(found)
 	gateways, devices, metrics, kinds := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	rules, severities, messages := make([]string, n), make([]string, n), make([]string, n)
 	times, scores, values := make([]time.Time, n), make([]float64, n), make([]*float64, n)
+	ends, reasons, late, lags := make([]*time.Time, n), make([]*string, n), make([]bool, n), make([]float64, n)
 	for i, a := range found {
 		gateways[i], devices[i], metrics[i], kinds[i] = string(a.Gateway), string(a.Device), string(a.Metric), string(a.Kind)
 		rules[i], severities[i], messages[i] = cmp.Or(string(a.Rule), noRule), string(a.Severity), a.Message
 		times[i], scores[i], values[i] = a.Time.Time(), a.Score, a.Value
+		late[i], lags[i] = a.Late, a.Lag.Seconds()
+		if !a.Active() {
+			at, reason := a.EndedAt.Time(), string(a.EndReason)
+			ends[i], reasons[i] = &at, &reason
+		}
 	}
-	return []any{gateways, devices, metrics, times, kinds, rules, scores, values, severities, messages}
+	return []any{gateways, devices, metrics, times, kinds, rules, scores, values, severities, messages, ends, reasons, late, lags}
 }
 
 const ruleColumns = `id::text, site, gateway, device, metric, kind, low, high, hysteresis, per_second, coalesce(silence_seconds, 0),
-	severity, enabled, version`
+	severity, enabled, version, min_interval_seconds, ignore_bad, updated_at`
 
-func scanRule(row pgx.CollectableRow) (r directory.AlarmRule, err error) {
-	var silence float64
-	err = row.Scan(&r.ID, &r.Site, &r.Gateway, &r.Device, &r.Metric, &r.Kind, &r.Low, &r.High, &r.Hysteresis, &r.PerSecond, &silence,
-		&r.Severity, &r.Enabled, &r.Version)
-	r.Silence = seconds(silence)
+func scanRule(row pgx.CollectableRow) (r directory.AlarmRule, err error) { return scanRuleAnd(row) }
+
+// scanRuleAnd scans ruleColumns and what follows them.
+func scanRuleAnd(row pgx.CollectableRow, more ...any) (r directory.AlarmRule, err error) {
+	var silence, interval float64
+	err = row.Scan(append([]any{
+		&r.ID, &r.Site, &r.Gateway, &r.Device, &r.Metric, &r.Kind, &r.Low, &r.High, &r.Hysteresis, &r.PerSecond, &silence,
+		&r.Severity, &r.Enabled, &r.Version, &interval, &r.IgnoreBad, &r.ChangedAt,
+	}, more...)...)
+	r.Silence, r.MinInterval = seconds(silence), seconds(interval)
 	return r, err
 }
 
@@ -176,9 +221,19 @@ func (p *Pool) AlarmRules(ctx context.Context, site telemetry.SiteID, page direc
 		string(site), cmp.Or(page.After, noRule), page.Limit)
 }
 
-// EnabledAlarmRules returns the enabled rules of all sites.
+// EnabledAlarmRules returns the enabled rules of all sites, without those for the silence
+// of a gateway that was revoked. Expected is set where the gateway is one of the site's.
 func (p *Pool) EnabledAlarmRules(ctx context.Context) ([]directory.AlarmRule, error) {
-	return findAll(ctx, p, "alarm rules", scanRule, `SELECT `+ruleColumns+` FROM alarm_rule WHERE enabled ORDER BY id`)
+	scan := func(row pgx.CollectableRow) (r directory.AlarmRule, err error) {
+		var expected bool
+		r, err = scanRuleAnd(row, &expected)
+		r.Expected = expected
+		return r, err
+	}
+	return findAll(ctx, p, "alarm rules", scan, `SELECT `+ruleColumns+`,
+			EXISTS (SELECT FROM gateway g WHERE g.name = r.gateway AND g.site = r.site)
+		FROM alarm_rule r WHERE enabled AND NOT (kind = 'no_data' AND EXISTS
+			(SELECT FROM gateway g WHERE g.name = r.gateway AND g.site = r.site AND g.revoked_at IS NOT NULL)) ORDER BY id`)
 }
 
 // AlarmRule returns a rule of a site, or telemetry.ErrNotFound.
@@ -199,20 +254,22 @@ func (p *Pool) SaveAlarmRule(
 	}
 	args := []any{
 		string(r.Site), string(r.Gateway), string(r.Device), string(r.Metric), string(r.Kind),
-		r.Low, r.High, r.Hysteresis, r.PerSecond, silence, string(r.Severity), r.Enabled,
+		r.Low, r.High, r.Hysteresis, r.PerSecond, silence, string(r.Severity), r.Enabled, r.MinInterval.Seconds(), r.IgnoreBad,
 	}
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 			if r.ID == "" {
 				saved, err = queryOne(ctx, tx, scanRule, `INSERT INTO alarm_rule
-					(site, gateway, device, metric, kind, low, high, hysteresis, per_second, silence_seconds, severity, enabled)
-					VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING `+ruleColumns, args...)
+					(site, gateway, device, metric, kind, low, high, hysteresis, per_second, silence_seconds, severity, enabled,
+						min_interval_seconds, ignore_bad)
+					VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING `+ruleColumns, args...)
 				entry.Object += string(saved.ID)
 			} else {
 				saved, err = queryOne(ctx, tx, scanRule, `UPDATE alarm_rule SET
 					gateway = $2, device = $3, metric = $4, kind = $5, low = $6, high = $7, hysteresis = $8,
-					per_second = $9, silence_seconds = $10, severity = $11, enabled = $12, version = version + 1, updated_at = now()
-					WHERE site = $1 AND id = $13 AND ($14 = 0 OR version = $14) RETURNING `+ruleColumns,
+					per_second = $9, silence_seconds = $10, severity = $11, enabled = $12, min_interval_seconds = $13,
+					ignore_bad = $14, version = version + 1, updated_at = now()
+					WHERE site = $1 AND id = $15 AND ($16 = 0 OR version = $16) RETURNING `+ruleColumns,
 					append(args, string(r.ID), int64(from))...)
 				err = versionConflict(ctx, tx, err, "SELECT FROM alarm_rule WHERE site = $1 AND id = $2", string(r.Site), string(r.ID))
 			}

@@ -1,11 +1,17 @@
 package timescale
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
 
 func TestAnomaliesBeforeTheirEvents(t *testing.T) {
@@ -62,5 +68,108 @@ func TestAnomaliesBeforeTheirEvents(t *testing.T) {
 		Severity: directory.Info,
 	}}); added != 0 || !errors.Is(err, telemetry.ErrInvalid) {
 		t.Errorf("an unknown kind: got %d added, %v; want ErrInvalid", added, err)
+	}
+}
+
+// TestEndsOfAnomalies stores ends, again and again: the first one stays, but for that of a
+// late anomaly, which may move on.
+func TestEndsOfAnomalies(t *testing.T) {
+	p := migrated(t, FlavourPlain)
+	names := &telemetry.Batch{Gateway: "g", Site: "s", Devices: []telemetry.DeviceName{"d"}, Metrics: []telemetry.MetricName{"m"}}
+	if err := NewWriter(p, WriterConfig{}).AddNames(t.Context(), names); err != nil {
+		t.Fatal(err)
+	}
+	of := func(metric telemetry.MetricName, at telemetry.Micros, kind directory.AnomalyKind) directory.Anomaly {
+		return directory.Anomaly{Gateway: "g", Device: "d", Metric: metric, Time: at, Kind: kind, Severity: directory.Warning}
+	}
+	late := of("m", 3, directory.ByRate)
+	late.Late, late.Lag, late.EndedAt, late.EndReason = true, 90*time.Second, 3, directory.EndPast
+	found := []directory.Anomaly{of("m", 1, directory.ByScore), of("", 2, directory.ByMachine), late, of("m", 4, directory.ByNoData)}
+	step := func(at telemetry.Micros, reason directory.EndReason, which ...int) {
+		t.Helper()
+		if _, _, err := p.AddAnomalies(t.Context(), found); err != nil { // those that exist stay as they are
+			t.Fatal(err)
+		}
+		var ended []directory.Anomaly
+		for _, i := range which {
+			a := found[i]
+			a.EndedAt, a.EndReason = at, reason
+			ended = append(ended, a)
+		}
+		unknown := of("other", 1, directory.ByScore)
+		unknown.EndedAt, unknown.EndReason = at, reason
+		if err := p.EndAnomalies(t.Context(), append(ended, unknown)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	type end struct {
+		Time, At telemetry.Micros
+		Reason   directory.EndReason
+		Late     bool
+		Lag      time.Duration
+		Version  directory.Version
+	}
+	compare := func(active *bool, want ...end) {
+		t.Helper()
+		all, err := p.Anomalies(t.Context(), directory.AnomalyFilter{Site: "s", Limit: 10, Active: active})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []end
+		for _, a := range all {
+			got = append(got, end{a.Time, a.EndedAt, a.EndReason, a.Late, a.Lag, a.Version})
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("ends differ (-want +got):\n%s", diff)
+		}
+	}
+	step(7, directory.EndPast, 2)
+	step(6, directory.EndPast, 2)
+	step(10, directory.EndCleared, 0, 1, 2)
+	step(11, directory.EndRuleChanged, 0, 1)
+	yes, no := true, false
+	compare(nil, end{4, 0, "", false, 0, 1}, end{3, 7, "past", true, 90 * time.Second, 2},
+		end{2, 10, "cleared", false, 0, 2}, end{1, 10, "cleared", false, 0, 2})
+	compare(&yes, end{4, 0, "", false, 0, 1})
+	compare(&no, end{3, 7, "past", true, 90 * time.Second, 2}, end{2, 10, "cleared", false, 0, 2}, end{1, 10, "cleared", false, 0, 2})
+	early := found[3]
+	early.EndedAt, early.EndReason = 1, directory.EndCleared
+	if err := p.EndAnomalies(t.Context(), []directory.Anomaly{early}); !errors.Is(err, telemetry.ErrInvalid) {
+		t.Errorf("an end before the anomaly: got %v, want ErrInvalid", err)
+	}
+}
+
+// TestAnomaliesBeforeEndsWereStored migrates a database with an anomaly: it is not active for ever.
+func TestAnomaliesBeforeEndsWereStored(t *testing.T) {
+	p := openPool(t, pgtest.NewDatabase(t))
+	if err := p.do(t.Context(), func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := migrate(ctx, conn, FlavourPlain, 9)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, p, `INSERT INTO gateway (name, site, site_since) VALUES ('g', 's', now())`)
+	execute(t, p, `INSERT INTO device (gateway_id, name) SELECT id, 'd' FROM gateway`)
+	execute(t, p, `INSERT INTO anomaly (device_id, time, kind) SELECT id, now(), 'machine' FROM device`)
+	execute(t, p, `INSERT INTO alarm_rule (site, gateway, device, metric, kind, per_second) VALUES ('s', 'g', 'd', 'm', 'rate', 5)`)
+	if _, err := Migrate(t.Context(), p, FlavourPlain); err != nil {
+		t.Fatal(err)
+	}
+	all, err := p.Anomalies(t.Context(), directory.AnomalyFilter{Site: "s", Limit: 10})
+	if err != nil || len(all) != 1 || all[0].Active() || all[0].EndReason != directory.EndUnknown || all[0].EndedAt != 0 {
+		t.Errorf("got %+v, %v, want one that ended at an unknown time", all, err)
+	}
+	rules, err := p.EnabledAlarmRules(t.Context())
+	if err != nil || len(rules) != 1 || rules[0].MinInterval != time.Second || !rules[0].Expected || rules[0].ChangedAt.IsZero() {
+		t.Errorf("got %+v, %v, want a least interval of a second, and a gateway of the site", rules, err)
+	}
+	execute(t, p, `UPDATE gateway SET site = 'other'`)
+	if rules, err = p.EnabledAlarmRules(t.Context()); err != nil || len(rules) != 1 || rules[0].Expected {
+		t.Errorf("got %+v, %v, want a gateway that the site does not have", rules, err)
+	}
+	execute(t, p, `UPDATE alarm_rule SET kind = 'no_data', silence_seconds = 5, per_second = NULL`)
+	execute(t, p, `UPDATE gateway SET site = 's', revoked_at = now()`)
+	if rules, err = p.EnabledAlarmRules(t.Context()); err != nil || len(rules) != 0 {
+		t.Errorf("got %+v, %v, want no rule for the silence of a revoked gateway", rules, err)
 	}
 }

@@ -1,0 +1,177 @@
+package detect
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// lines makes a stream of lines "arrival: time=value time=value …", in seconds; one of a
+// single record each. Instead of a value, "bad" is 1 of bad quality, and a line without events is a tick.
+func lines(t *testing.T, text string) *testStream {
+	t.Helper()
+	stream := &testStream{}
+	for line := range strings.SplitSeq(text, ",") {
+		arrival, rest, _ := strings.Cut(line, ":")
+		var b *telemetry.Batch
+		for one := range strings.FieldsSeq(rest) {
+			if b == nil {
+				b = batch("a")
+			}
+			at, value, _ := strings.Cut(one, "=")
+			e := event("press", "heat", start+micro(t, at), 1)
+			if value == "bad" {
+				e.Quality = telemetry.Bad
+			} else if _, err := fmt.Sscan(value, &e.Value); err != nil {
+				t.Fatal(err)
+			}
+			b.Append(e)
+		}
+		if b == nil {
+			stream.add(start + micro(t, arrival))
+		} else {
+			stream.add(start+micro(t, arrival), b)
+		}
+	}
+	return stream
+}
+
+func micro(t *testing.T, text string) telemetry.Micros {
+	t.Helper()
+	var seconds float64
+	if _, err := fmt.Sscan(text, &seconds); err != nil {
+		t.Fatal(err)
+	}
+	return telemetry.Micros(math.Round(seconds * 1e6))
+}
+
+func ruleOf(r directory.AlarmRule) directory.AlarmRule {
+	r.ID, r.Site, r.Gateway, r.Device, r.Metric, r.Severity = "1", "plant", "a", "press", "heat", directory.Warning
+	return r
+}
+
+// TestTimes has values of the present, the future and the past judged by a rule.
+func TestTimes(t *testing.T) {
+	t.Parallel()
+	limits := directory.AlarmRule{Kind: directory.ByThreshold, Low: new(10.0), High: new(90.0)}
+	rate := directory.AlarmRule{Kind: directory.ByRate, PerSecond: new(10.0)}
+	fast := directory.AlarmRule{Kind: directory.ByRate, PerSecond: new(10.0), MinInterval: 100 * time.Millisecond}
+	for name, c := range map[string]struct {
+		rule        directory.AlarmRule
+		lines, want string
+	}{
+		"low after high":             {limits, "0:0=50,1:1=95,2:2=5,3:3=50", "1=95 to 2 cleared, 2=5 to 3 cleared"},
+		"active until inside":        {limits, "0:0=50,1:1=95,2:2=96", "1=95 active"},
+		"bad values end nothing":     {limits, "0:0=95,1:1=bad", "0=95 active"},
+		"of one batch, out of order": {limits, "3:2=5 0=50 1=95", "1=95 to 2 cleared, 2=5 active"},
+
+		// A time ahead does not blind the rule.
+		"first ahead":           {limits, "0:240=50,1:1=200,2:2=200", "1=200 active"},
+		"same time as the next": {limits, "0.02:240=50,0.04:0=200", "0=200 active"},
+		"one ahead":             {limits, "0:0=50,1:241=50,2:2=200,3:3=50", "2=200 to 3 cleared"},
+		"ahead ends nothing":    {limits, "0:0=200,1:241=50,2:2=200", "0=200 active"},
+		"in its batch":          {limits, "0:0=50,2:241=50 1=200 2=200", "1=200 active"},
+		"ahead is judged when its time comes": {
+			limits, "0:0=50,1:200=95,100:100=50,199:199=50,201:201=96,202:202=50", "200=95 to 202 cleared",
+		},
+		"and in order":        {limits, "0:0=50,1:200=95,199:199=50,202:202=50", "200=95 to 202 cleared"},
+		"though none follows": {limits, "0:0=50,1:200=95,199:199=50,260,260.9,262", "200=95 active"},
+		"not before":          {limits, "0:0=50,1:200=95,199:199=50,260", ""},
+		"several ahead": {
+			limits, "0:0=50,1:101=95 102=50 103=5,2:2=50,90:90=50,110:110=50", "101=95 to 102 cleared, 103=5 to 110 cleared",
+		},
+		"ahead twice": {limits, "0:0=50,1:101=95,2:101=95,60:60=50,102:102=50", "101=95 to 102 cleared"},
+		"a fast clock is judged at once": {
+			limits, "0:240=50,1:241=95,2:242=96,3:243=50", "241=95 to 243 cleared",
+		},
+		"a fast clock that is set right": {
+			limits, "0:240=50,100:340=95,101:101=96,102:102=50", "340=95 to 340 cleared",
+		},
+		"a fast clock sends twice": {
+			limits, "0:240=95,1:241=50,2:242=50,3:240=95,200:440=50,210:440=50 240=95", "240=95 to 241 cleared",
+		},
+		"bad and ahead": {limits, "0:240=bad,1:1=200", "1=200 active"},
+		"a second ahead is present": {
+			limits, "0:1=200,0.5:0.5=50", "1=200 active",
+		},
+		"far ahead, as from a producer on the stream": {limits, "0:0=50,1:80000=50,2:2=200", "2=200 active"},
+
+		// Late values.
+		"newest first": {
+			limits, "100:100=50,101:99=50,102:98=95,103:97=96,104:96=50", "98=95 to 98 past late 4s",
+		},
+		"newest first, two excursions": {
+			limits, "100:100=50,101:98=95,102:97=50,103:96=5,104:95=4,105:94=50",
+			"96=5 to 96 past late 7s, 98=95 to 98 past late 3s",
+		},
+		"newest first, into the present": {
+			limits, "100:100=95,101:99=96,102:98=50,103:103=94", "99=96 to 99 past late 2s, 100=95 active",
+		},
+		"oldest first in late batches": {
+			limits, "100:100=50,101:90=95 91=96 92=97 93=50,102:80=5 81=50", "80=5 to 80 past late 22s, 90=95 to 92 past late 11s",
+		},
+		"a late value neither ends nor raises": {
+			limits, "100:100=95,101:99=50,102:102=96,103:103=50,104:90=95,105:105=96",
+			"90=95 to 90 past late 14s, 100=95 to 103 cleared, 105=96 active",
+		},
+		"sent again": {
+			limits, "100:96=50 97=95 98=96 99=95 100=50,101:96=50 97=95 98=96 99=95 100=50,102:98=96", "97=95 to 100 cleared",
+		},
+		"sent again while active": {limits, "100:97=50 98=95 99=96,101:97=50 98=95 99=96,102:98=95", "98=95 active"},
+		"late ones sent again": {
+			limits, "100:100=50,101:90=95 91=96 92=50,102:90=95 91=96 92=50", "90=95 to 91 past late 11s",
+		},
+		"late, an hour apart": {
+			limits, "5000:5000=50,5001:1000=95,9000:9000=50,9001:3000=96",
+			"1000=95 to 1000 past late 1h6m41s, 3000=96 to 3000 past late 1h40m1s",
+		},
+		"in order but late": {limits, "100:1=50 2=95 3=50,100.5:95=96", "2=95 to 3 cleared late 1m38s, 95=96 active"},
+		"late and bad":      {limits, "100:100=50,101:99=bad", ""},
+
+		// Rates.
+		"a change within a millisecond":   {rate, "1:0=20.0 0.001=20.1 0.002=20.0", ""},
+		"a step of a fast series":         {rate, "1:0=20 0.1=20 0.2=31 0.3=31,3:1.5=31 2.5=31", "0.2=31 to 0.3 cleared"},
+		"a slope of a fast series":        {rate, slope(12), "1=12 to 3.2 cleared"},
+		"a lesser slope":                  {rate, slope(9), ""},
+		"not quite a second":              {rate, "9:0=20 0.999=20 1.998=31 2.997=31 3.996=31", "1.998=31 to 2.997 cleared"},
+		"with its own interval":           {fast, "1:0=20.0 0.001=20.1 0.1=20.9 0.2=22.1 0.3=22.2", "0.2=22.1 to 0.3 cleared"},
+		"back and forth in a millisecond": {rate, "1:0=20.0 0.001=45 0.002=20", "0.001=45 active"},
+		"a late change":                   {rate, "100:100=20,101:92=20,102:93=40,103:94=41", "93=40 to 93 past late 9s"},
+		"a clock that is set back":        {rate, "0:240=20,100:340=20,101:101=500,102:102=501", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stream := lines(t, c.lines)
+			for _, size := range []int{1, 2, 100} {
+				f := newFixture(t, stream, ruleOf(c.rule))
+				for from := 0; from < len(stream.records); from += size {
+					if err := f.invoke("s", from, min(from+size, len(stream.records))); err != nil {
+						t.Fatal(err)
+					}
+					f.restart() // the state is decoded each time
+				}
+				if got := f.anomalies.of(c.rule.Kind); got != c.want {
+					t.Errorf("invocations of %d records: got %s, want %s", size, got, c.want)
+				}
+				if f.anomalies.conflict != "" || len(f.anomalies.unknown) > 0 {
+					t.Errorf("got conflict %s, unknown %v", f.anomalies.conflict, f.anomalies.unknown)
+				}
+			}
+		})
+	}
+}
+
+// slope returns three seconds of a series of 10 Hz with that slope, and a constant second after.
+func slope(perSecond float64) string {
+	var events []string
+	for i := range 51 {
+		at := float64(i) / 10
+		events = append(events, fmt.Sprintf("%g=%g", at, math.Round(100*perSecond*min(at, 3))/100))
+	}
+	return "5:" + strings.Join(events, " ")
+}
