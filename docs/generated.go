@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"2c11df457e86b06be9f729ad1fc8ddcc"`
-	PageTag     = `"4329086907e67481adf9a562c95309b8"`
+	ContractTag = `"053bbb651bd61b197b62cc8687f2aefc"`
+	PageTag     = `"5da2639452dfe6ee986d672f02b30ad1"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

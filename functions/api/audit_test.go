@@ -1,9 +1,12 @@
 package main
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/insighthub/insighthub/lib/api/apitest"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
 type auditEntry struct {
@@ -67,7 +70,8 @@ func TestKPIConfig(t *testing.T) {
 	}
 	// The bridge reads the same rows.
 	configs, err := p.Pool.KPIConfigs(t.Context())
-	if err != nil || configs[0].DevicePattern != "device-1" || configs[0].States[7].Reason != "jam" || len(configs[0].Planned) != 2 {
+	if err != nil || configs[0].Devices.Device != "device-1" ||
+		configs[0].Document.States["7"].Reason != "jam" || len(configs[0].Document.Planned["mon"]) != 2 {
 		t.Errorf("got %+v, %v", configs, err)
 	}
 	for _, bad := range []string{
@@ -86,4 +90,100 @@ func TestKPIConfig(t *testing.T) {
 	if !got.Inherited {
 		t.Errorf("got %+v", got)
 	}
+}
+
+// TestKPIConfigIsUsedAsAccepted: what the engine cannot use is rejected with its member, and
+// what it accepts is stored as it is.
+func TestKPIConfigIsUsedAsAccepted(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.machines(t)
+	const path = "/v1/sites/plant-1/gateways/gw-1/devices/device-1/kpi-config"
+	operator := apitest.Person("bob", "plant-1=operator")
+	for body, want := range map[string]string{
+		`"state_metric":"s","planned":{"mon":[["06:00","14:00"],["13:00","22:00"]]}`: "planned.mon: 06:00–14:00 and 13:00–22:00 overlap",
+		`"state_metric":"s","planned":{"mon":[["22:00","06:00"]]}`:                   "planned.mon: 22:00–06:00 ends before it starts",
+		`"count_metric":"c","good_metric":"c"`:                                       "good_metric: is the same metric as count_metric",
+		`"state_metric":"s","count_metric":"s"`:                                      "count_metric: is the same metric as state_metric",
+		`"count_metric":"c","good_metric":"g","assume_good":true`:                    "assume_good: cannot be true with a good_metric",
+		`"count_metric":"c","counter_modulus":65536.5`:                               "counter_modulus: must be a whole number",
+		`"state_metric":"s","states":{"9007199254740993":{"element":"idle"}}`:        "states.9007199254740993: the code",
+	} {
+		response := p.Do(t, operator, "PUT", path, `{"stale_after_seconds":30,`+body+`}`, "If-Match", "*").Want(t, 422)
+		if !strings.Contains(response.Body, want) {
+			t.Errorf("%s: got %s, want %q in it", body, response.Body, want)
+		}
+	}
+	var got struct {
+		Planned  map[string][][]string `json:"planned"`
+		Modulus  float64               `json:"counter_modulus"`
+		Good     bool                  `json:"assume_good"`
+		Problems []string              `json:"problems"`
+	}
+	p.Do(t, operator, "PUT", path, `{"count_metric":"c","assume_good":true,"counter_modulus":65536,"ideal_cycle_seconds":null,
+		"stale_after_seconds":30,"planned":{"mon":[]}}`, "If-Match", "*").Want(t, 200).Decode(t, &got)
+	if shifts, ok := got.Planned["mon"]; !ok || len(shifts) > 0 || got.Modulus != 65536 || !got.Good || len(got.Problems) > 0 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestKPIConfigShowsProblems: a row that was written with SQL has problems; the response
+// names them, with what is stored.
+func TestKPIConfigShowsProblems(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.machines(t)
+	const path = "/v1/sites/plant-1/gateways/gw-1/devices/device-1/kpi-config"
+	timescaletest.Exec(t, p.DSN, `INSERT INTO device_kpi (gateway_pattern, device_pattern, state_metric, states, planned)
+		VALUES ('gw-1', 'device-1', 'mode', '{"1": 7, "2": {"element": "asleep"}}', '{"mon": [["06:00","14:00"],["13:00","22:00"]]}')`)
+	var got struct {
+		States   map[string]any        `json:"states"`
+		Planned  map[string][][]string `json:"planned"`
+		Problems []string              `json:"problems"`
+	}
+	p.get(t, apitest.Person("eve", "plant-1=viewer"), path, &got)
+	want := []string{
+		"states.1: must be an object with an element, and a reason for down",
+		"states.1: element must be production, idle, setup, down or not_planned",
+		"states.2: element must be production, idle, setup, down or not_planned",
+		"planned.mon: 06:00–14:00 and 13:00–22:00 overlap",
+	}
+	if !slices.Equal(got.Problems, want) || len(got.States) != 2 || len(got.Planned["mon"]) != 2 {
+		t.Errorf("got %+v, want problems %q", got, want)
+	}
+	const corrected = `{"state_metric":"mode","stale_after_seconds":30}`
+	p.Do(t, apitest.Person("bob", "plant-1=operator"), "PUT", path, corrected, "If-Match", "*").Want(t, 200)
+	p.get(t, apitest.Person("eve", "plant-1=viewer"), path, &got)
+	if len(got.Problems) != 0 {
+		t.Errorf("after the correction: got %q", got.Problems)
+	}
+}
+
+// TestKPIConfigOfADeviceWithAStar: a device named device-* has a configuration of its own, and
+// its neighbours have theirs.
+func TestKPIConfigOfADeviceWithAStar(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.machines(t)
+	timescaletest.Exec(t, p.DSN, "INSERT INTO device (gateway_id, name) SELECT id, 'device-*' FROM gateway")
+	const devices = "/v1/sites/plant-1/gateways/gw-1/devices/"
+	operator := apitest.Person("bob", "plant-1=operator")
+	const own = `{"state_metric":"mode","stale_after_seconds":30}`
+	p.Do(t, operator, "PUT", devices+"device-*/kpi-config", own, "If-Match", "*").Want(t, 200)
+	type config struct {
+		StateMetric string `json:"state_metric"`
+		Inherited   bool   `json:"inherited"`
+	}
+	for device, want := range map[string]config{"device-*": {"mode", false}, "device-1": {"state", true}} {
+		var got config
+		p.get(t, operator, devices+device+"/kpi-config", &got)
+		if got != want {
+			t.Errorf("%s: got %+v, want %+v", device, got, want)
+		}
+	}
+	configs, err := p.Pool.KPIConfigs(t.Context())
+	if err != nil || !configs[0].Devices.Exact || configs[0].Devices.Device != "device-*" {
+		t.Errorf("got %+v, %v", configs, err)
+	}
+	p.Do(t, operator, "DELETE", devices+"device-*/kpi-config", "").Want(t, 204)
 }

@@ -71,10 +71,7 @@ type parts struct {
 
 // assemble builds the use-case.
 func assemble(p parts) (*bridge.Handler, error) {
-	machines, err := bridge.NewMachines(bridge.MachinesConfig{Rules: p.rules, Log: p.log, Now: p.config.Now})
-	if err != nil {
-		return nil, err
-	}
+	machines := bridge.NewMachines(bridge.MachinesConfig{Rules: p.rules, Log: p.log, Now: p.config.Now})
 	reduce := p.settings.kpi
 	reduce.Machines = machines
 	codec, err := bridge.NewCodec(reduce)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/insighthub/insighthub/lib/detect"
@@ -21,14 +20,14 @@ func (c configuration) Configuration(ctx context.Context) (detect.Configuration,
 		return detect.Configuration{}, err
 	}
 	machines, err := c.pool.KPIConfigs(ctx)
-	if err != nil && !errors.Is(err, telemetry.ErrInvalid) {
+	if err != nil {
 		return detect.Configuration{}, err
 	}
 	out := detect.Configuration{Rules: rules}
 	for _, m := range machines {
 		unscored := []telemetry.MetricName{m.StateMetric, m.CountMetric, m.GoodMetric}
 		unscored = slices.DeleteFunc(unscored, func(m telemetry.MetricName) bool { return m == "" })
-		out.Machines = append(out.Machines, detect.Machine{Gateway: m.GatewayPattern, Device: m.DevicePattern, Unscored: unscored})
+		out.Machines = append(out.Machines, detect.Machine{Devices: m.Devices, Unscored: unscored})
 	}
-	return out, err
+	return out, nil
 }

@@ -18,7 +18,7 @@ func Rules() []Rule {
 		{Path: "lib/anomaly"},
 		{Path: "lib/anomaly/judge/...", Internal: []string{"lib/anomaly", "lib/anomaly/judge"}},
 		{Path: "lib/problem"},
-		{Path: "lib/directory", Internal: []string{telemetry}},
+		{Path: "lib/directory", Internal: []string{telemetry, "lib/kpi"}},
 		{Path: "lib/readings", Internal: []string{telemetry}},
 		// Encodes files of readings; it adapts no system.
 		{Path: "lib/exportfile", Internal: []string{telemetry, "lib/readings"}, External: []string{"github.com/parquet-go/parquet-go"}},
@@ -56,7 +56,7 @@ func Rules() []Rule {
 		// Adapters.
 		{Path: "lib/aws/kinesis", Internal: []string{telemetry, "lib/jsonscan"}, External: []string{sdk, "google.golang.org/protobuf"}},
 		{Path: "lib/aws/kinesis/kinesistest", Internal: []string{telemetry}},
-		{Path: "lib/timescale", Internal: []string{telemetry, "lib/trail", "lib/directory", "lib/readings"}},
+		{Path: "lib/timescale", Internal: []string{telemetry, "lib/kpi", "lib/trail", "lib/directory", "lib/readings"}},
 		{Path: "lib/timescale/timescaletest", Internal: []string{"lib/timescale", "lib/timescale/timescaletest/pgtest"}},
 		{Path: "lib/timescale/timescaletest/pgtest"},
 		{Path: "lib/aws/s3", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},

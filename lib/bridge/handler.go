@@ -109,7 +109,7 @@ func (c *consumer) Report(attrs []slog.Attr, a *stream.Attempt[*State], err erro
 			c.settled[a.Shard] = c.writer.settled.clone()
 		}
 	}
-	c.metrics.add(&c.counts, &c.writer)
+	c.metrics.add(&c.counts, &c.writer, c.machines.Invalid())
 	series := 0
 	if a.State != nil {
 		series = a.State.shard.Series()

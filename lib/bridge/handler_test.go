@@ -116,10 +116,7 @@ func newFixture(t *testing.T, family shardstatetest.Lineage) *fixture {
 func (f *fixture) restart(family shardstatetest.Lineage) {
 	f.t.Helper()
 	log := slog.New(slog.NewTextHandler(&f.log, nil))
-	machines, err := NewMachines(MachinesConfig{Rules: &table{rules: DefaultRules()}, Log: log, Now: time.Now})
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	machines := NewMachines(MachinesConfig{Rules: &table{rules: DefaultRules()}, Log: log, Now: time.Now})
 	codec, err := NewCodec(kpi.Config{Machines: machines, Limits: kpi.Limits{Gateways: 4}})
 	if err != nil {
 		f.t.Fatal(err)

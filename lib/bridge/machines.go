@@ -3,7 +3,6 @@ package bridge
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"reflect"
@@ -15,26 +14,24 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Rule describes the machines whose gateway and device match its patterns. A *
-// in a pattern matches any text, of any length.
+// Rule is the configuration of the devices that it selects.
 type Rule struct {
-	Gateway, Device string
-	// Config without any metric says that the devices are not machines.
-	Config kpi.MachineConfig
+	Devices telemetry.DevicePattern
+	// Config is a row of the configuration. Without any metric it says that the devices are
+	// not machines. With problems nothing is computed for them until it is corrected: no
+	// other rule applies instead.
+	Config kpi.Row
 }
 
 // DefaultRules returns the rules that apply until the configuration has been read for
 // the first time: every device that reports state, cycle_count and good_count is a
 // machine with an ideal cycle of 2 s. A new database has the same rules.
 func DefaultRules() []Rule {
-	return []Rule{{Gateway: "*", Device: "*", Config: kpi.MachineConfig{
-		StateMetric: "state",
-		States: map[int]kpi.State{
-			0: {Element: kpi.Production}, 1: {Element: kpi.Idle}, 2: {Element: kpi.Setup}, 3: {Element: kpi.Down, Reason: "fault"},
-		},
-		CountMetric: "cycle_count", GoodMetric: "good_count",
-		IdealCycle: 2 * time.Second, StaleLimit: time.Minute,
-	}}}
+	const states = `{"0": {"element": "production"}, "1": {"element": "idle"}, "2": {"element": "setup"},
+		"3": {"element": "down", "reason": "fault"}}`
+	return []Rule{{Devices: telemetry.DevicePattern{Gateway: "*", Device: "*"}, Config: kpi.NewRow(kpi.Document{
+		StateMetric: "state", CountMetric: "cycle_count", GoodMetric: "good_count", IdealCycle: 2, StaleAfter: 60,
+	}, []byte(states), []byte("null"))}}
 }
 
 // MachinesConfig configures Machines. A zero duration means its default.
@@ -54,13 +51,16 @@ type Machines struct {
 	refresher stream.Refresher
 	rules     []compiled
 	cache     map[machineKey]*kpi.Machine // nil: not a machine
+	// problems are those of the rules, of which invalid have some.
+	problems string
+	invalid  int
 }
 
 var _ kpi.Machines = (*Machines)(nil)
 
 type compiled struct {
 	Rule
-	machine *kpi.Machine // nil: not a machine
+	machine *kpi.Machine // nil: not a machine, or it has problems
 }
 
 type machineKey struct {
@@ -71,13 +71,13 @@ type machineKey struct {
 // maxCached limits how many devices' machines are cached.
 const maxCached = 1 << 17
 
-// NewMachines returns Machines with the default rules. The error wraps
-// telemetry.ErrInvalid.
-func NewMachines(config MachinesConfig) (*Machines, error) {
+// NewMachines returns Machines with the default rules.
+func NewMachines(config MachinesConfig) *Machines {
 	m := &Machines{config: config, refresher: stream.Refresher{
 		Interval: cmp.Or(config.Interval, time.Minute), Timeout: cmp.Or(config.Timeout, 2*time.Second), Log: config.Log, Now: config.Now,
 	}}
-	return m, m.set(DefaultRules())
+	m.set(DefaultRules())
+	return m
 }
 
 // Machine returns the configuration of a device, or nil if it is not a machine.
@@ -88,7 +88,7 @@ func (m *Machines) Machine(gateway telemetry.GatewayID, device telemetry.DeviceN
 	}
 	var machine *kpi.Machine
 	for i := range m.rules {
-		if r := &m.rules[i]; telemetry.Matches(r.Gateway, gateway) && telemetry.Matches(r.Device, device) {
+		if r := &m.rules[i]; r.Devices.Matches(gateway, device) {
 			machine = r.machine
 			break
 		}
@@ -100,44 +100,45 @@ func (m *Machines) Machine(gateway telemetry.GatewayID, device telemetry.DeviceN
 	return machine
 }
 
+// Invalid returns how many rules have problems.
+func (m *Machines) Invalid() int { return m.invalid }
+
 // Refresh reads the rules if the interval has passed. If that fails, the last ones
-// stay; rules that are not valid are left out.
+// stay. It logs what is wrong with rules when that changes.
 func (m *Machines) Refresh(ctx context.Context) {
 	m.refresher.Refresh(ctx, func(ctx context.Context) error {
 		rules, err := m.config.Rules.Rules(ctx)
-		if err != nil && !errors.Is(err, telemetry.ErrInvalid) {
+		if err != nil {
 			return err
 		}
-		if err := errors.Join(err, m.set(rules)); err != nil {
-			m.config.Log.LogAttrs(ctx, slog.LevelError, "rules of machines left out", slog.String("error", err.Error()))
+		before := m.problems
+		if m.set(rules); m.problems != before {
+			m.config.Log.LogAttrs(ctx, slog.LevelError, "KPI configurations with problems, nothing is computed for their devices",
+				slog.Int("configurations", m.invalid), slog.String("problems", m.problems))
 		}
 		return nil
 	})
 }
 
-// set replaces the rules. It leaves out those that are not valid, which the error
-// names. A rule that has not changed keeps its *kpi.Machine, as kpi.Machines requires.
-func (m *Machines) set(rules []Rule) error {
-	var invalid []error
-	var next []compiled
-	for _, r := range rules {
-		c := compiled{Rule: r}
-		if i := m.find(&r); i >= 0 {
-			c.machine = m.rules[i].machine
-		} else if r.Config.StateMetric != "" || r.Config.CountMetric != "" || r.Config.GoodMetric != "" {
-			config := r.Config
-			config.Own = !strings.Contains(r.Gateway+r.Device, "*")
-			machine, err := kpi.NewMachine(config)
-			if err != nil {
-				invalid = append(invalid, fmt.Errorf("gateway %q, device %q: %w", r.Gateway, r.Device, err))
-				continue
-			}
-			c.machine = machine
+// set replaces the rules. A rule that has not changed keeps its *kpi.Machine, as
+// kpi.Machines requires.
+func (m *Machines) set(rules []Rule) {
+	next := make([]compiled, len(rules))
+	var problems []string
+	m.invalid = 0
+	for i, r := range rules {
+		machine, wrong := r.Config.Machine(r.Devices.One())
+		if k := m.find(&r); k >= 0 {
+			machine = m.rules[k].machine
 		}
-		next = append(next, c)
+		if len(wrong) > 0 {
+			m.invalid++
+			problems = append(problems, fmt.Sprintf("gateway %q, device %q: %v", r.Devices.Gateway, r.Devices.Device, wrong))
+		}
+		next[i] = compiled{r, machine}
 	}
+	m.problems = strings.Join(problems, "; ")
 	m.rules, m.cache = next, make(map[machineKey]*kpi.Machine)
-	return errors.Join(invalid...)
 }
 
 func (m *Machines) find(r *Rule) int {

@@ -29,15 +29,13 @@ func (r *table) Rules(context.Context) ([]Rule, error) {
 func newMachines(t *testing.T, from *table, now *time.Time) (*Machines, *bytes.Buffer) {
 	t.Helper()
 	var log bytes.Buffer
-	m, err := NewMachines(MachinesConfig{Rules: from, Log: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return *now }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := NewMachines(MachinesConfig{Rules: from, Log: slog.New(slog.NewTextHandler(&log, nil)), Now: func() time.Time { return *now }})
 	return m, &log
 }
 
 func rule(gateway, device, metric string) Rule {
-	return Rule{Gateway: gateway, Device: device, Config: kpi.MachineConfig{StateMetric: telemetry.MetricName(metric)}}
+	d := kpi.Document{StateMetric: telemetry.MetricName(metric), StaleAfter: 60}
+	return Rule{Devices: telemetry.DevicePattern{Gateway: gateway, Device: device}, Config: kpi.NewRow(d, []byte("{}"), []byte("null"))}
 }
 
 func TestMachinesFollowTheRules(t *testing.T) {
@@ -75,8 +73,8 @@ func TestMachinesFollowTheRules(t *testing.T) {
 	if m.Machine("gw", "press-1") != first || m.Machine("gw", "press-22") == first || m.Machine("other", "press-1") != nil {
 		t.Error("want the machine of the unchanged rule as before, and new ones of the others")
 	}
-	if m.Machine("gw", "sensor") != nil || !strings.Contains(log.String(), "rules of machines left out") {
-		t.Errorf("invalid rule: want it left out and logged, got %s", log.String())
+	if m.Machine("gw", "sensor") != nil || m.Invalid() != 1 || !strings.Contains(log.String(), "count_metric: is the same metric") {
+		t.Errorf("invalid rule: want it logged, got %s", log.String())
 	}
 	now = now.Add(time.Minute)
 	from.err = errors.New("no connection")
@@ -86,21 +84,50 @@ func TestMachinesFollowTheRules(t *testing.T) {
 	}
 }
 
-// TestRefreshTakesTheValidRules: a rule that is not valid does not hold up the others.
-func TestRefreshTakesTheValidRules(t *testing.T) {
+// TestInvalidRulesApply: a device whose configuration has problems is not judged by a rule
+// for many devices, and other devices are as before.
+func TestInvalidRulesApply(t *testing.T) {
 	now := time.Unix(1000, 0)
-	from := &table{rules: []Rule{rule("gw", "*", "a")}, err: fmt.Errorf("row 2: %w", telemetry.ErrInvalid)}
+	invalid := rule("gw", "press-1", "state")
+	invalid.Config = kpi.NewRow(invalid.Config.Document, []byte(`{"1": 7}`), []byte(`{"mon": [["06:00","14:00"],["13:00","22:00"]]}`))
+	from := &table{rules: append([]Rule{invalid}, DefaultRules()...)}
 	m, log := newMachines(t, from, &now)
-	builtIn := m.Machine("gw", "press-1")
 	m.Refresh(t.Context())
-	if got := m.Machine("gw", "press-1"); got == nil || got == builtIn {
-		t.Errorf("got machine %p, want that of the valid rule; built-in %p", got, builtIn)
+	if m.Machine("gw", "press-1") != nil || m.Machine("gw", "press-2") == nil || m.Machine("other", "press-1") == nil || m.Invalid() != 1 {
+		t.Errorf("want no machine for the device with problems, and those of the others; %d invalid", m.Invalid())
 	}
-	if got := m.Machine("other", "press-1"); got != nil {
-		t.Errorf("got machine %p for a device without a rule, want none", got)
+	for _, want := range []string{"press-1", "states.1: must be an object", "planned.mon: 06:00–14:00 and 13:00–22:00 overlap"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("log lacks %q: %s", want, log)
+		}
 	}
-	if !strings.Contains(log.String(), "rules of machines left out") || !strings.Contains(log.String(), "row 2") {
-		t.Errorf("log lacks the invalid rule: %s", log)
+	logged := log.Len()
+	now = now.Add(time.Minute)
+	if m.Refresh(t.Context()); log.Len() != logged {
+		t.Errorf("the same problems are logged again: %s", log)
+	}
+	now = now.Add(time.Minute)
+	from.rules = []Rule{rule("gw", "press-1", "state")}
+	if m.Refresh(t.Context()); m.Machine("gw", "press-1") == nil || m.Invalid() != 0 {
+		t.Error("the corrected configuration does not apply")
+	}
+}
+
+// TestNamesAreExactInRowsOfOneDevice: * is a character of a name in a device's own row, and
+// any text in a rule for many devices.
+func TestNamesAreExactInRowsOfOneDevice(t *testing.T) {
+	now := time.Unix(1000, 0)
+	own, ownGateway := rule("gw", "press*", "a"), rule("gw*", "press-1", "b")
+	own.Devices.Exact, ownGateway.Devices.Exact = true, true
+	many := rule("gw", "press*", "c")
+	m, _ := newMachines(t, &table{rules: []Rule{own, ownGateway, many}}, &now)
+	m.Refresh(t.Context())
+	star, neighbour, gatewayStar := m.Machine("gw", "press*"), m.Machine("gw", "press-1"), m.Machine("gw*", "press-1")
+	if star == nil || neighbour == nil || gatewayStar == nil || star == neighbour || neighbour == gatewayStar {
+		t.Errorf("got machines %p, %p and %p, want three", star, neighbour, gatewayStar)
+	}
+	if m.Machine("gw2", "press-1") != nil {
+		t.Error("a gateway named gw* configures its neighbour")
 	}
 }
 

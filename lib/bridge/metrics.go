@@ -7,7 +7,10 @@ import (
 )
 
 // metrics count events and samples by their outcome.
-type metrics struct{ events, samples, rejections *prometheus.CounterVec }
+type metrics struct {
+	events, samples, rejections *prometheus.CounterVec
+	invalid                     prometheus.Gauge
+}
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
@@ -23,11 +26,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "insighthub_bridge_rejections_total",
 			Help: "Samples that the receiver did not accept, duplicates among them, by the kind of its reason.",
 		}, []string{"reason"}),
+		invalid: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "insighthub_bridge_invalid_kpi_configs",
+			Help: "KPI configurations with problems: nothing is computed for their devices.",
+		}),
 	}
 	for _, outcome := range []string{"written", "rejected", "duplicate", "not_sent"} {
 		m.samples.WithLabelValues(outcome)
 	}
-	for _, c := range []prometheus.Collector{m.events, m.samples, m.rejections} {
+	for _, c := range []prometheus.Collector{m.events, m.samples, m.rejections, m.invalid} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics of the bridge: %w", err)
 		}
@@ -35,7 +42,8 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) add(c *counts, w *writer) {
+func (m *metrics) add(c *counts, w *writer, invalid int) {
+	m.invalid.Set(float64(invalid))
 	r := &c.report
 	for outcome, n := range map[string]int{
 		"accepted": r.Accepted, "duplicate": r.Duplicates, "late": r.Late, "early": r.Early,

@@ -39,8 +39,7 @@ type Rejection struct {
 
 // Rules reads the configuration of the machines.
 type Rules interface {
-	// Rules returns all rules in order of precedence: the first that matches a device
-	// applies. An error that wraps telemetry.ErrInvalid names the rules that are not
-	// valid; the others are returned with it.
+	// Rules returns all rules in order of precedence: the first that selects a device
+	// applies.
 	Rules(ctx context.Context) ([]Rule, error)
 }

@@ -39,10 +39,9 @@ type Configuration struct {
 	Machines []Machine
 }
 
-// Machine describes the devices whose gateway and name match its patterns. A * in
-// a pattern stands for any text, of any length.
+// Machine describes the devices that it selects.
 type Machine struct {
-	Gateway, Device string
+	Devices telemetry.DevicePattern
 	// Unscored are states and counters, whose anomalies the range of their values does
 	// not show.
 	Unscored []telemetry.MetricName

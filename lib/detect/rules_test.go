@@ -181,7 +181,9 @@ func TestRulesChange(t *testing.T) {
 	step(3, func(c *Configuration) { c.Rules = nil })
 	f.configurations.err = nil
 	c := &f.configurations.configuration
-	c.Rules, c.Machines = nil, []Machine{{Gateway: "a", Device: "pr*s", Unscored: []telemetry.MetricName{"heat"}}}
+	c.Rules, c.Machines = nil, []Machine{{
+		Devices: telemetry.DevicePattern{Gateway: "a", Device: "pr*s"}, Unscored: []telemetry.MetricName{"heat"},
+	}}
 	step(3, same)
 	if n := f.counter("insighthub_detect_events_total", "unscored"); n != 1 {
 		t.Errorf("got %v unscored events, want 1", n)

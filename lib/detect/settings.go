@@ -63,7 +63,10 @@ type ruleKey struct {
 // DefaultMachines applies until the configuration has been read for the first time; the
 // database schema inserts the same.
 func DefaultMachines() []Machine {
-	return []Machine{{Gateway: "*", Device: "*", Unscored: []telemetry.MetricName{"state", "cycle_count", "good_count"}}}
+	return []Machine{{
+		Devices:  telemetry.DevicePattern{Gateway: "*", Device: "*"},
+		Unscored: []telemetry.MetricName{"state", "cycle_count", "good_count"},
+	}}
 }
 
 // NewSettings returns Settings without rules.
@@ -113,7 +116,7 @@ func (s *Settings) set(c Configuration) {
 // unscored returns the metrics of a device that are not scored.
 func (c *compiled) unscored(gateway telemetry.GatewayID, device telemetry.DeviceName) []telemetry.MetricName {
 	for i := range c.machines {
-		if m := &c.machines[i]; telemetry.Matches(m.Gateway, gateway) && telemetry.Matches(m.Device, device) {
+		if m := &c.machines[i]; m.Devices.Matches(gateway, device) {
 			return m.Unscored
 		}
 	}

@@ -302,7 +302,7 @@ func TestEndsOfUnwatchedSeries(t *testing.T) {
 	if err := f.invoke("s", 0, 2); err != nil {
 		t.Fatal(err)
 	}
-	f.configurations.configuration.Machines = []Machine{{Gateway: "*", Device: "*", Unscored: []telemetry.MetricName{"heat"}}}
+	f.configurations.configuration.Machines = []Machine{{Devices: telemetry.DevicePattern{Gateway: "*", Device: "*"}, Unscored: []telemetry.MetricName{"heat"}}}
 	f.change(high)
 	stream.records[2].arrival = start + 501*second
 	if err := f.invoke("s", 2, 3); err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/kpi"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -167,23 +168,7 @@ type StoredResponse struct {
 
 // KPIConfig says how the KPIs of one device are computed (ISO 22400-2).
 type KPIConfig struct {
-	// The metrics that the device reports; empty if it does not report one.
-	StateMetric, CountMetric, GoodMetric telemetry.MetricName
-	// States maps state codes to their meaning.
-	States map[int]MachineState
-	// IdealCycle is the planned runtime per item.
-	IdealCycle time.Duration
-	// StaleAfter is the time without events after which the state is unknown.
-	StaleAfter time.Duration
-	// Planned has the planned shifts of a week in UTC by day (mon to sun), each as start
-	// and exclusive end, such as 06:00 and 24:00. Nil is always.
-	Planned map[string][][2]string
+	kpi.Row
+	// Version is 0 if the configuration is inherited from a rule for many devices.
 	Version Version
-}
-
-// MachineState is the meaning of a state code: production, idle, setup, down or
-// not_planned. Only down can have a reason.
-type MachineState struct {
-	Element string `json:"element"`
-	Reason  string `json:"reason,omitempty"`
 }

@@ -26,3 +26,23 @@ func Matches[S ~string](pattern string, name S) bool {
 		s, rest = s[i+len(part):], after
 	}
 }
+
+// DevicePattern selects devices by the names of their gateway and of themselves.
+type DevicePattern struct {
+	Gateway, Device string
+	// Exact says that both are names. Otherwise they are patterns, see Matches.
+	Exact bool
+}
+
+// Matches reports whether the device is selected.
+func (p *DevicePattern) Matches(gateway GatewayID, device DeviceName) bool {
+	if p.Exact {
+		return p.Gateway == string(gateway) && p.Device == string(device)
+	}
+	return Matches(p.Gateway, gateway) && Matches(p.Device, device)
+}
+
+// One reports whether at most one device matches.
+func (p *DevicePattern) One() bool {
+	return p.Exact || !strings.Contains(p.Gateway, "*") && !strings.Contains(p.Device, "*")
+}

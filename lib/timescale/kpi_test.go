@@ -2,12 +2,11 @@ package timescale
 
 import (
 	"errors"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/insighthub/insighthub/lib/kpi"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
@@ -15,10 +14,17 @@ import (
 // seeded is the row that the migration inserts.
 func seeded() KPIConfig {
 	return KPIConfig{
-		GatewayPattern: "*", DevicePattern: "*", StateMetric: "state", CountMetric: "cycle_count", GoodMetric: "good_count",
-		States:     map[int]KPIState{0: {Element: "production"}, 1: {Element: "idle"}, 2: {Element: "setup"}, 3: {"down", "fault"}},
-		IdealCycle: 2 * time.Second, StaleAfter: time.Minute,
+		Devices: telemetry.DevicePattern{Gateway: "*", Device: "*"},
+		Row: kpi.NewRow(kpi.Document{
+			StateMetric: "state", CountMetric: "cycle_count", GoodMetric: "good_count", IdealCycle: 2, StaleAfter: 60,
+		}, []byte(`{"0": {"element": "production"}, "1": {"element": "idle"}, "2": {"element": "setup"}, `+
+			`"3": {"reason": "fault", "element": "down"}}`), []byte("null")),
 	}
+}
+
+func kpiRow(gateway, device string, exact bool, d kpi.Document, states, planned string) KPIConfig {
+	devices := telemetry.DevicePattern{Gateway: gateway, Device: device, Exact: exact}
+	return KPIConfig{devices, kpi.NewRow(d, []byte(states), []byte(planned))}
 }
 
 func TestKPIConfigs(t *testing.T) {
@@ -27,52 +33,66 @@ func TestKPIConfigs(t *testing.T) {
 			t.Parallel()
 			pool := migrated(t, flavour)
 			got, err := pool.KPIConfigs(t.Context())
-			if diff := cmp.Diff([]KPIConfig{seeded()}, got); diff != "" || err != nil {
+			if diff := cmp.Diff([]KPIConfig{seeded()}, got, cmp.AllowUnexported(kpi.Row{})); diff != "" || err != nil {
 				t.Fatalf("seed differs, %v (-want +got):\n%s", err, diff)
 			}
 			execute(t, pool, `INSERT INTO device_kpi 
-				(gateway_pattern, device_pattern, priority, state_metric, states, ideal_cycle_seconds,
-				stale_after_seconds, planned) VALUES
-				('gw-1', 'press-*', 100, 'mode', '{"-1": {"element": "not_planned"}}', 0.25, 10, '{"tue": [["06:00", "14:00"]],
-					"mon": [["22:00", "24:00"], ["00:00", "06:30"]]}'),
-				('gw-1', 'press-12', 100, NULL, '{}', 0, 60, NULL),
-				('gw-2', '*', 500, NULL, '{}', 0, 60, NULL)`)
+				(gateway_pattern, device_pattern, exact, priority, state_metric, states, ideal_cycle_seconds,
+				stale_after_seconds, planned, counter_modulus, assume_good) VALUES
+				('gw-1', 'press-*', false, 100, 'mode', '{"-1": {"element": "not_planned"}}', 0.25, 10, '{"mon": []}', 65536, true),
+				('gw-1', 'press-12', false, 100, NULL, '{}', 0, 60, NULL, 0, false),
+				('gw-1', 'press-12', true, 1, NULL, '{}', 0, 60, NULL, 0, false),
+				('gw-2', '*', false, 500, NULL, '{"1": 7}', 0, 60, NULL, 0, false)`)
 			got, err = pool.KPIConfigs(t.Context())
 			want := []KPIConfig{
-				{GatewayPattern: "gw-2", DevicePattern: "*", States: map[int]KPIState{}, StaleAfter: time.Minute},
-				{GatewayPattern: "gw-1", DevicePattern: "press-12", States: map[int]KPIState{}, StaleAfter: time.Minute},
-				{
-					GatewayPattern: "gw-1", DevicePattern: "press-*", StateMetric: "mode",
-					States:     map[int]KPIState{-1: {Element: "not_planned"}},
-					IdealCycle: 250 * time.Millisecond, StaleAfter: 10 * time.Second,
-					Planned: []KPIShift{
-						{0, 6*time.Hour + 30*time.Minute}, {22 * time.Hour, 24 * time.Hour}, {30 * time.Hour, 38 * time.Hour},
-					},
-				},
+				kpiRow("gw-1", "press-12", true, kpi.Document{StaleAfter: 60}, "{}", "null"),
+				kpiRow("gw-2", "*", false, kpi.Document{StaleAfter: 60}, `{"1": 7}`, "null"),
+				kpiRow("gw-1", "press-12", false, kpi.Document{StaleAfter: 60}, "{}", "null"),
+				kpiRow("gw-1", "press-*", false, kpi.Document{
+					StateMetric: "mode", IdealCycle: 0.25, StaleAfter: 10, CounterModulus: 65536, AssumeGood: true,
+				}, `{"-1": {"element": "not_planned"}}`, `{"mon": []}`),
 				seeded(),
 			}
-			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(kpi.Row{})); diff != "" || err != nil {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 		})
 	}
 }
 
-func TestKPIConfigsLeavesOutInvalidRows(t *testing.T) {
+// TestKPIConfigsOfBefore migrates the rows of a database that the version before wrote.
+func TestKPIConfigsOfBefore(t *testing.T) {
 	pool := migrated(t, FlavourPlain)
-	execute(t, pool, `INSERT INTO device_kpi (gateway_pattern, states, planned) VALUES
-		('a', '{"1.5": {"element": "idle"}}', NULL), ('b', '{"1": {"element": "asleep"}}', NULL), ('c', '{"1": 7}', NULL),
-		('d', '{}', '{"someday": []}'), ('e', '{}', '{"mon": [["6:00", "14:00"]]}'), ('f', '{}', '{"mon": [["14:00", "06:00"]]}'),
-		('g', '{}', '{"mon": [["23:00", "24:01"]]}'), ('h', '{}', '{"mon": [["23:00", "23:60"]]}')`)
+	execute(t, pool, `ALTER TABLE device_kpi DROP CONSTRAINT device_kpi_pkey,
+		DROP COLUMN exact, DROP COLUMN assume_good, DROP COLUMN counter_modulus, ADD PRIMARY KEY (gateway_pattern, device_pattern)`)
+	execute(t, pool, `INSERT INTO gateway (site, name, site_since) VALUES ('plant-1', 'gw-1', now())`)
+	execute(t, pool, `INSERT INTO device (gateway_id, name) SELECT id, unnest('{press*,press-1}'::text[]) FROM gateway`)
+	execute(t, pool, `INSERT INTO device_kpi (gateway_pattern, device_pattern, priority) VALUES
+		('gw-1', 'press-1', 1000), ('gw-1', 'press*', 1000), ('gw-1', 'mill*', 1000), ('gw-1', 'press-2', 100), ('gw-2', '*', 100)`)
+	migration, err := migrationFiles.ReadFile("migrations/0011_kpi_config.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, pool, string(migration))
 	got, err := pool.KPIConfigs(t.Context())
-	if !errors.Is(err, telemetry.ErrInvalid) || len(got) != 1 {
-		t.Fatalf("got %d rows, %v; want 1 and ErrInvalid", len(got), err)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for gateway := range strings.SplitSeq("abcdefgh", "") {
-		if !strings.Contains(err.Error(), `row "`+gateway+`"`) {
-			t.Errorf("got error %v, want it to name row %s", err, gateway)
-		}
+	exact := map[string]bool{}
+	for _, c := range got {
+		exact[c.Devices.Gateway+"/"+c.Devices.Device] = c.Devices.Exact
 	}
+	want := map[string]bool{
+		"gw-1/press-1": true, "gw-1/press*": true, // of the API
+		"gw-1/mill*": false, "gw-1/press-2": false, "gw-2/*": false, "*/*": false,
+	}
+	if diff := cmp.Diff(want, exact); diff != "" {
+		t.Errorf("exact differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestKPIConfigConstraints(t *testing.T) {
+	pool := migrated(t, FlavourPlain)
 	for _, statement := range []string{
 		`INSERT INTO device_kpi (gateway_pattern) VALUES ('')`,
 		`INSERT INTO device_kpi (gateway_pattern, states) VALUES ('x', '[]')`,
@@ -81,6 +101,8 @@ func TestKPIConfigsLeavesOutInvalidRows(t *testing.T) {
 		`INSERT INTO device_kpi (gateway_pattern, ideal_cycle_seconds) VALUES ('x', 'NaN')`,
 		`INSERT INTO device_kpi (gateway_pattern, stale_after_seconds) VALUES ('x', 0)`,
 		`INSERT INTO device_kpi (gateway_pattern) VALUES ('*')`,
+		`INSERT INTO device_kpi (gateway_pattern, counter_modulus) VALUES ('x', 1)`,
+		`INSERT INTO device_kpi (gateway_pattern, counter_modulus) VALUES ('x', 'NaN')`,
 	} {
 		if _, err := pool.pgx.Exec(t.Context(), statement); err == nil {
 			t.Errorf("%s: got no error, want a constraint violation", statement)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -85,4 +86,9 @@ func toStrings[T ~string](names []T) []string {
 		out[i] = string(name)
 	}
 	return out
+}
+
+// seconds returns a duration that the database has as a number of seconds.
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(time.Microsecond)
 }

@@ -3,6 +3,8 @@
 // whose tests compare the two.
 package kpitest
 
+import "math"
+
 // Rates are what the judgement of a counter depends on. Times are in µs.
 type Rates struct {
 	IdealCycle int64   // 0: not known
@@ -88,11 +90,9 @@ func (r Rates) step(from, to float64) float64 {
 	if r.Modulus == 0 {
 		return d
 	}
-	for d > r.Modulus/2 {
+	d -= r.Modulus * math.Floor(d/r.Modulus)
+	if d > r.Modulus/2 {
 		d -= r.Modulus
-	}
-	for d <= -r.Modulus/2 {
-		d += r.Modulus
 	}
 	return d
 }
