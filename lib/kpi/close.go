@@ -61,13 +61,13 @@ func (c *closer) run() {
 		c.device(d)
 		before := len(d.series)
 		d.series = slices.DeleteFunc(d.series, c.forget)
-		deleted = deleted || len(d.series) < before
+		deleted = deleted || len(d.series) < before || d.gone()
 		if slices.ContainsFunc(d.series, func(sr *series) bool { return sr.seen != 0 }) {
 			c.devices++
 		}
 	}
 	if deleted {
-		c.gateway.devices = slices.DeleteFunc(c.gateway.devices, func(d *device) bool { return len(d.series) == 0 })
+		c.gateway.devices = slices.DeleteFunc(c.gateway.devices, (*device).gone)
 		c.gateway.resetLayout()
 	}
 	c.sample.Device = ""
@@ -144,9 +144,10 @@ func (c *closer) statistics(sr *series, w *window) {
 }
 
 // machine emits a machine's sums and updates its carry. A machine that has been silent
-// for Forget has no samples, and its carry is reset.
+// for Forget has no samples, and its carry is reset, unless it has a configuration of its
+// own: then it is a machine still, in an unknown state.
 func (c *closer) machine(d *device, m *machineWindow) {
-	if !m.alive && (d.carry.has&hasAlive == 0 || c.shard.silent(d.carry.alive, c.end)) {
+	if !m.alive && (d.carry.has&hasAlive == 0 || c.shard.silent(d.carry.alive, c.end) && !d.stays()) {
 		d.carry = carry{}
 		return
 	}

@@ -305,6 +305,66 @@ func TestDevicesThatAreMachines(t *testing.T) {
 	}
 }
 
+// TestConfiguredMachineIsNotForgotten: a machine with a configuration of its own has windows
+// however long it is silent, also after its state was saved, until the configuration is removed.
+func TestConfiguredMachineIsNotForgotten(t *testing.T) {
+	own := newMachine(t, full())
+	machines := machinesOf{"press": own, "tank": newMachine(t, *with(func(c *MachineConfig) { c.Own = false }))}
+	s := newShard(t, Config{Machines: machines, Forget: time.Minute})
+	b := &telemetry.Batch{Gateway: "gw", Site: "plant", Received: noon}
+	for _, device := range []telemetry.DeviceName{"press", "tank"} {
+		for metric, v := range producing(1, 1)(7) {
+			b.Append(telemetry.Event{Device: device, Metric: metric, Time: noon, Value: v})
+		}
+	}
+	s.Observe(b, noon)
+	window := func(at telemetry.Micros) []Sample {
+		s.Advance(noon + at + 2*second)
+		var out []Sample
+		for _, sample := range collect(s) {
+			if sample.Time == noon+at && sample.Device != "" && sample.Metric == "" {
+				out = append(out, sample)
+			}
+		}
+		if err := s.Decode(s.AppendBinary(nil)); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	late := window(3600 * second)
+	want := map[Name]float64{
+		CalendarSeconds: 5, PlannedSeconds: 5, UnknownSeconds: 5, BusySeconds: 0, Produced: 0, OEEBusySeconds: 0, OEEGoodIdealSeconds: 0,
+	}
+	for name, v := range want {
+		if got := totalsOf(late, "press"); got.Sums[name] != v || got.Machines[OEEBusySeconds] != 1 {
+			t.Errorf("after an hour: %s: got %+v, want %v", name, got, v)
+		}
+	}
+	if got := totalsOf(late, "tank"); got.Windows != 0 {
+		t.Errorf("a machine without a configuration of its own: got %+v, want nothing", got)
+	}
+	delete(machines, "press")
+	if got := window(7200 * second); len(got) != 0 || len(s.gateways) != 0 {
+		t.Errorf("after its configuration was removed: got %v and %d gateways, want none", got, len(s.gateways))
+	}
+}
+
+// TestNeverDownIsNotUnknown: a machine that has no down state was down for 0 s.
+func TestNeverDownIsNotUnknown(t *testing.T) {
+	config := with(func(c *MachineConfig) { delete(c.States, 3) })
+	for metric, want := range map[telemetry.MetricName]bool{"state": true, "temperature": false} {
+		samples := plantOf{"press": {config, func(int) map[telemetry.MetricName]float64 {
+			return map[telemetry.MetricName]float64{metric: 0}
+		}}}.run(t, 10)
+		totals := totalsOf(samples, "")
+		for _, name := range []Name{DownSeconds, Failures} {
+			if v, ok := totals.Sums[name]; ok != want || v != 0 {
+				t.Errorf("%s alone: %s: got %v, %t, want 0, %t", metric, name, v, ok, want)
+			}
+		}
+	}
+}
+
 // TestAnotherCounterIsAnotherBase: what was remembered of a metric is no base for the one
 // that replaces it in the configuration.
 func TestAnotherCounterIsAnotherBase(t *testing.T) {

@@ -76,7 +76,8 @@
 // planned time alone, so that their ratios are consistent.
 //
 // A machine has samples in every window from its first reading on, until it has been
-// silent for Forget; then its state and counts are forgotten.
+// silent for Forget; then its state and counts are forgotten. One with a configuration of
+// its own is not forgotten. MachineSums says which samples, and docs/KPIS.md what they mean.
 //
 // # KPIs of gateways
 //

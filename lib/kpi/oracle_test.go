@@ -232,7 +232,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 		at[of.event.Time] = append(at[of.event.Time], of.event)
 		all = append(all, of.event)
 	}
-	lives := o.lives(all, closedBy)
+	lives := o.lives(all, c.Own, closedBy)
 	counts, goodCounts := o.grown(c, lives, c.CountMetric), o.grown(c, lives, c.GoodMetric)
 	count, good := false, false // a reading was seen
 	const none = telemetry.Micros(math.MinInt64)
@@ -298,7 +298,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 			default:
 			}
 		}
-		if !readings && (alive == none || alive <= end-micros(o.c.Forget)) {
+		if !readings && (alive == none || alive <= end-micros(o.c.Forget) && !c.Own) {
 			alive, state, known, count, good = none, nil, Unknown, false, false
 			continue
 		}
@@ -378,8 +378,8 @@ func (o *oracle) grown(c MachineConfig, lives [][]telemetry.Event, metric teleme
 }
 
 // lives returns the events of a machine, in order, from one time that it was forgotten to
-// the next.
-func (o *oracle) lives(all []telemetry.Event, closedBy func(telemetry.Micros) bool) (out [][]telemetry.Event) {
+// the next; one with a configuration of its own is not forgotten.
+func (o *oracle) lives(all []telemetry.Event, own bool, closedBy func(telemetry.Micros) bool) (out [][]telemetry.Event) {
 	const none = telemetry.Micros(math.MinInt64)
 	alive := none
 	var life []telemetry.Event
@@ -388,7 +388,7 @@ func (o *oracle) lives(all []telemetry.Event, closedBy func(telemetry.Micros) bo
 			for len(all) > 0 && all[0].Time < end {
 				alive, life, all = all[0].Time, append(life, all[0]), all[1:]
 			}
-		} else if alive != none && alive <= end-micros(o.c.Forget) {
+		} else if alive != none && alive <= end-micros(o.c.Forget) && !own {
 			alive, out, life = none, append(out, life), nil
 		}
 	}

@@ -204,6 +204,12 @@ func (d *device) describe(m *Machine) {
 	}
 }
 
+// stays reports whether the device is a machine however long it is silent.
+func (d *device) stays() bool { return d.machine != nil && d.machine.own && d.carry.has&hasAlive != 0 }
+
+// gone reports whether nothing of the device is remembered any more.
+func (d *device) gone() bool { return len(d.series) == 0 && !d.stays() }
+
 func (d *device) roleOf(metric telemetry.MetricName) role {
 	if d.machine == nil {
 		return plain
