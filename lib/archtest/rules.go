@@ -42,7 +42,7 @@ func Rules() []Rule {
 		{Path: "lib/api/apitest", Internal: []string{
 			telemetry, "docs/contracttest", "lib/directory", "lib/lambda/http", "lib/password", "lib/problem", "lib/timescale", "lib/trail",
 		}, External: []string{sdk}},
-		{Path: "lib/audit", Internal: []string{telemetry, "lib/token", "lib/trail"}, External: []string{metrics}},
+		{Path: "lib/audit", Internal: []string{telemetry, "lib/release", "lib/token", "lib/trail"}, External: []string{metrics}},
 		{Path: "lib/store", Internal: []string{telemetry, "lib/lambda/deadline", "lib/stream"}, External: []string{metrics}},
 		// lib/shardstate declares ports of its own, so a use-case may import it.
 		{Path: "lib/detect", Internal: []string{
@@ -63,9 +63,11 @@ func Rules() []Rule {
 		{Path: "lib/shardstate", Internal: []string{telemetry}, External: []string{"github.com/klauspost/compress"}},
 		{Path: "lib/shardstate/shardstatetest", Internal: []string{"lib/shardstate", "lib/stream", telemetry}, External: []string{metrics}},
 		{Path: "lib/prometheus/remotewrite", Internal: []string{
-			telemetry, "lib/aws/config",
+			telemetry, "lib/aws/config", "lib/release",
 		}, External: []string{"github.com/klauspost/compress/snappy", "google.golang.org/protobuf/encoding/protowire"}},
-		{Path: "lib/prometheus/promquery", Internal: []string{telemetry, "lib/aws/config", "lib/kpi", "lib/readings"}},
+		{Path: "lib/prometheus/promquery", Internal: []string{
+			telemetry, "lib/aws/config", "lib/kpi", "lib/readings", "lib/release",
+		}},
 		{Path: "lib/aws/secrets", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},
 		{Path: "lib/aws/kms", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},
 		{Path: "lib/aws/eventbridge", Internal: []string{telemetry}, External: []string{sdk}},
@@ -78,6 +80,7 @@ func Rules() []Rule {
 		{Path: "lib/lambda/http", Internal: []string{telemetry, "lib/directory", "lib/jsonscan", "lib/problem"}},
 		{Path: "lib/aws/failure", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/httpclient"},
+		{Path: "lib/release"},
 		{Path: "lib/aws/config", Internal: []string{"lib/httpclient"}, External: []string{sdk}},
 		{Path: "lib/lambda/host", Internal: []string{
 			telemetry, "lib/aws/config", "lib/httpclient", "lib/lambda/metrics", "lib/prometheus/remotewrite",

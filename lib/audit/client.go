@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/insighthub/insighthub/lib/release"
 )
 
 // HTTPClient is the part of *http.Client that an API uses. It must not follow redirects:
@@ -69,7 +71,7 @@ func (a API) do(ctx context.Context, r request) (response, error) {
 	for name, value := range r.header {
 		req.Header.Set(name, value)
 	}
-	req.Header.Set("User-Agent", "insighthub-audit")
+	req.Header.Set("User-Agent", release.UserAgent("insighthub-audit"))
 	start := a.Now()
 	resp, err := a.HTTP.Do(req)
 	if err != nil {

@@ -3,6 +3,7 @@
 package promquery
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
+	"github.com/insighthub/insighthub/lib/release"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -32,7 +34,9 @@ type Config struct {
 	HTTP HTTPClient
 	// SigV4 is nil for a server that requires no signature.
 	SigV4 *awsconfig.SigV4
-	Now   func() time.Time
+	// UserAgent is "insighthub/" and the version by default.
+	UserAgent string
+	Now       func() time.Time
 }
 
 // Client sends queries to one server. It is safe for concurrent use.
@@ -49,6 +53,7 @@ func New(config Config) (*Client, error) {
 		return nil, fmt.Errorf("prometheus: %w: %w", telemetry.ErrInvalid, err)
 	}
 	config.URL = strings.TrimRight(config.URL, "/")
+	config.UserAgent = cmp.Or(config.UserAgent, release.UserAgent("insighthub"))
 	return &Client{config}, nil
 }
 
@@ -109,6 +114,7 @@ func (c *Client) post(ctx context.Context, limit int64, form url.Values) ([]byte
 		return nil, fmt.Errorf("prometheus: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("User-Agent", c.config.UserAgent)
 	if err := c.config.SigV4.Sign(ctx, request, []byte(text), c.config.Now()); err != nil {
 		return nil, fmt.Errorf("prometheus: %w", err)
 	}

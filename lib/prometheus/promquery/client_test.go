@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -96,4 +97,21 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("got samples and %v, want one of them", err)
 		}
 	})
+}
+
+func TestUserAgentHasAVersion(t *testing.T) {
+	t.Parallel()
+	var got string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r.UserAgent()
+		_, _ = w.Write([]byte(`{"status":"success","data":{"resultType":"vector","result":[]}}`))
+	}))
+	defer server.Close()
+	client, err := New(Config{URL: server.URL, HTTP: http.DefaultClient, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Query(t.Context(), "up"); err != nil || !regexp.MustCompile(`^insighthub/\d+\.\d+\.\d+`).MatchString(got) {
+		t.Errorf("got %q, %v", got, err)
+	}
 }

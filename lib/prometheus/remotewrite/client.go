@@ -82,6 +82,11 @@ func (w *write) run(ctx context.Context) error {
 			w.reject(part{series: i, to: s.length()}, &response{message: reason}, false)
 			continue
 		}
+		for j := range s.Exemplars {
+			if reason := c.enc.validExemplar(&s.Exemplars[j]); reason != "" {
+				w.rejectExemplar(i, &s.Exemplars[j], reason)
+			}
+		}
 		s.sortByTime()
 		parts = c.split(parts, i, s)
 	}
@@ -149,6 +154,14 @@ func (w *write) reject(p part, r *response, isolated bool) {
 		j.First, j.Last = s.timeAt(p.from), s.timeAt(p.to-1)
 	}
 	w.result.Rejected = append(w.result.Rejected, j)
+}
+
+// rejectExemplar records that an exemplar of a series will not be written.
+func (w *write) rejectExemplar(series int, x *Exemplar, reason string) {
+	w.result.Rejected = append(w.result.Rejected, Rejection{
+		Series: series, Labels: w.series[series].String(), First: x.Timestamp, Last: x.Timestamp,
+		Reason: reason, Cause: Invalid, Isolated: true,
+	})
 }
 
 // length is the number of samples and histograms of the series.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
+	"github.com/insighthub/insighthub/lib/release"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -33,7 +34,7 @@ type Config struct {
 	Protocol Protocol
 	// SigV4 is nil for a receiver that requires no signature.
 	SigV4 *awsconfig.SigV4
-	// UserAgent is "insighthub" by default.
+	// UserAgent is "insighthub/" and the version by default, as the specification recommends.
 	UserAgent string
 
 	// Now is the clock for signatures, deadlines and the dates of Retry-After.
@@ -74,7 +75,7 @@ func (cfg *Config) complete() error {
 	if len(problems) > 0 {
 		return fmt.Errorf("remote write: %w: %w", telemetry.ErrInvalid, errors.Join(problems...))
 	}
-	cfg.UserAgent = cmp.Or(cfg.UserAgent, "insighthub")
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, release.UserAgent("insighthub"))
 	cfg.MaxSamples = cmp.Or(cfg.MaxSamples, 5000)
 	cfg.MaxBytes = cmp.Or(cfg.MaxBytes, 1<<20)
 	cfg.BackoffBase = cmp.Or(cfg.BackoffBase, 100*time.Millisecond)

@@ -32,6 +32,7 @@ type encoder struct {
 	expanded    []Label  // scratch of classic series
 	buckets     []Bucket // scratch of classic series
 	bounds      map[float64]string
+	derived     map[string][]float64 // bounds made of native buckets, by series
 	raw, packed []byte
 }
 
@@ -42,7 +43,7 @@ type counts struct{ samples, histograms, exemplars int }
 func (n counts) total() int { return n.samples + n.histograms }
 
 func newEncoder() *encoder {
-	return &encoder{message: message{symbols: newSymbols()}, bounds: make(map[float64]string)}
+	return &encoder{message: message{symbols: newSymbols()}, bounds: make(map[float64]string), derived: make(map[string][]float64)}
 }
 
 // encode returns the compressed body of a request with the parts. Metadata goes
@@ -103,7 +104,7 @@ func (e *encoder) addHistograms(s *Series, p part) {
 	native := false // a time series of native histograms has begun
 	for i := p.from; i < p.to; i++ {
 		h := &s.Histograms[i]
-		if e.message.protocol == V2 && h.Native != nil {
+		if e.message.protocol == V2 && h.native() != nil {
 			if !native {
 				native = true
 				e.message.beginSeries(e.sorted(s.Labels), s.Metadata)
@@ -142,19 +143,19 @@ func (e *encoder) addSample(v Sample) {
 	e.message.addSample(v)
 }
 
-// addExemplars adds those of which low < value ≤ high.
+// addExemplars adds those of a bucket: low < value ≤ high. The first bucket has what is not
+// above the least number too, and the last one, whose high is +Inf, those that are not a number, as in
+// client_golang; what is not a bucket has all.
 func (e *encoder) addExemplars(exemplars []Exemplar, low, high float64) {
+	first, last := math.IsInf(low, -1), math.IsInf(high, 1) && !math.IsInf(low, 1)
 	for i := range exemplars {
 		x := &exemplars[i]
-		if !(x.Value > low && x.Value <= high) {
+		above := x.Value > low || first && math.IsInf(x.Value, -1)
+		if !(above && x.Value <= high) && !(last && math.IsNaN(x.Value)) || e.validExemplar(x) != "" {
 			continue
 		}
 		e.sent.exemplars++
-		labels := x.Labels
-		if e.message.protocol == V2 {
-			labels = e.sorted(labels)
-		}
-		e.message.addExemplar(x, labels)
+		e.message.addExemplar(x, e.sorted(x.Labels))
 	}
 }
 
@@ -179,34 +180,6 @@ type classicSeries struct {
 	timestamp int64
 	// low and high bound the exemplars that belong to it: low < value ≤ high.
 	low, high float64
-}
-
-// classic calls emit for each series of the histogram in its classic form. The
-// labels are valid during the call.
-func (e *encoder) classic(s *Series, h *Histogram, emit func(classicSeries)) {
-	// emit may sort other labels.
-	e.base = append(e.base[:0], e.sorted(s.Labels)...)
-	base := e.base
-	name := s.name()
-	none := math.Inf(1)
-	e.buckets = append(e.buckets[:0], h.Buckets...)
-	if len(h.Buckets) == 0 && h.Native != nil {
-		e.buckets = h.Native.classicBuckets(e.buckets)
-	}
-	if n := len(e.buckets); n == 0 || !math.IsInf(e.buckets[n-1].UpperBound, 1) {
-		e.buckets = append(e.buckets, Bucket{UpperBound: math.Inf(1), CumulativeCount: h.Count})
-	}
-	low := math.Inf(-1)
-	bucketName := name + "_bucket"
-	for _, b := range e.buckets {
-		emit(classicSeries{
-			labels: e.expand(base, bucketName, e.bound(b.UpperBound)), value: float64(b.CumulativeCount),
-			timestamp: h.Timestamp, low: low, high: b.UpperBound,
-		})
-		low = b.UpperBound
-	}
-	emit(classicSeries{labels: e.expand(base, name+"_sum", ""), value: h.Sum, timestamp: h.Timestamp, low: none, high: none})
-	emit(classicSeries{labels: e.expand(base, name+"_count", ""), value: float64(h.Count), timestamp: h.Timestamp, low: none, high: none})
 }
 
 // expand returns base under another name and, when le is not empty, with that label.

@@ -152,8 +152,17 @@ func (r *reference) encode(t *rapid.T, p Protocol, series []Series, parts []part
 }
 
 func (r *reference) exemplars(s *Series, first bool, low, high float64) (out []Exemplar) {
+	var other encoder // the caller uses the scratch of r
 	for _, x := range s.Exemplars {
-		if first && x.Value > low && x.Value <= high {
+		if !first || other.validExemplar(&x) != "" {
+			continue
+		}
+		in := x.Value > low && x.Value <= high
+		if math.IsInf(low, -1) && math.IsInf(x.Value, -1) || math.IsNaN(x.Value) && math.IsInf(high, 1) && !math.IsInf(low, 1) {
+			in = true
+		}
+		if in {
+			x.Labels = slices.Clone(other.sorted(x.Labels))
 			out = append(out, x)
 		}
 	}
@@ -172,7 +181,7 @@ func (r *reference) histograms(p Protocol, s *Series, part part) {
 	}
 	for i := part.from; i < part.to; i++ {
 		h := s.Histograms[i]
-		if p == V2 && h.Native != nil {
+		if p == V2 && h.native() != nil {
 			native = append(native, h)
 			continue
 		}
@@ -231,7 +240,7 @@ func labelsV1(labels []Label) (out []prompb.Label) {
 }
 
 func nativeV2(h *Histogram) writev2.Histogram {
-	n := h.Native
+	n := h.native()
 	hint := writev2.Histogram_RESET_HINT_UNSPECIFIED
 	if h.Gauge {
 		hint = writev2.Histogram_RESET_HINT_GAUGE

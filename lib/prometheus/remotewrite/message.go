@@ -117,7 +117,7 @@ func (m *message) appendLabels(b []byte, labels []Label) []byte {
 // written although they are 0.
 func (m *message) addNative(h *Histogram) {
 	const resetHintGauge = 3
-	native := h.Native
+	native := h.native()
 	n := protowire.AppendVarint(protowire.AppendTag(m.nested[:0], 1, protowire.VarintType), h.Count)
 	n = appendDouble(n, 3, h.Sum)
 	n = appendVarint(n, 4, protowire.EncodeZigZag(int64(native.Schema)))

@@ -59,7 +59,8 @@ type Rejection struct {
 	// Labels as Prometheus writes them: {__name__="up", site="plant-1"}.
 	Labels string
 	// Samples is the number of rejected samples or histograms, First and Last are the range of
-	// their times in milliseconds, both included; 0 when Series is Unknown. A receiver of 2.0
+	// their times in milliseconds, both included; 0 when Series is Unknown. Samples is 0 for an
+	// exemplar that is not valid, which the samples are written without. A receiver of 2.0
 	// does not report which of a series' samples it rejected, only how many.
 	Samples     int
 	First, Last int64

@@ -1,7 +1,6 @@
 package remotewrite
 
 import (
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,48 +60,6 @@ const (
 	GaugeHistogram MetricType = 4
 )
 
-// Histogram is a distribution at a time, as classic buckets, native ones, or
-// both. With 2.0 the native form is sent if there is one. With 1.0 it is always
-// the classic form, as the series _bucket, _sum and _count: a receiver without
-// native histograms would respond 500 and so block what follows. Without Buckets they are
-// then derived from the native buckets that are not empty.
-type Histogram struct {
-	Timestamp int64 // milliseconds since the Unix epoch
-	Count     uint64
-	Sum       float64
-	// Gauge says that the counts are of a window and may decrease, not running totals.
-	Gauge bool
-	// Buckets in ascending order, cumulative; +Inf may be left out.
-	Buckets []Bucket
-	Native  *Native
-}
-
-// Bucket counts the observations up to and including UpperBound.
-type Bucket struct {
-	UpperBound      float64
-	CumulativeCount uint64
-}
-
-// Native is a sparse histogram with exponential buckets: the upper bound of
-// bucket i is 2^(i·2^-Schema), with Schema from -4 to 8. Deltas are differences
-// between the counts of neighbouring populated buckets.
-type Native struct {
-	Schema         int32
-	ZeroThreshold  float64
-	ZeroCount      uint64
-	PositiveSpans  []Span
-	PositiveDeltas []int64
-	NegativeSpans  []Span
-	NegativeDeltas []int64
-}
-
-// Span is a run of buckets: Offset is the gap to the run before (for the first,
-// the index of its first bucket).
-type Span struct {
-	Offset int32
-	Length uint32
-}
-
 // name returns the metric's name, or an empty string.
 func (s *Series) name() string {
 	for i := range s.Labels {
@@ -157,54 +114,4 @@ func compareInts(a, b int64) int {
 		return 1
 	}
 	return 0
-}
-
-// classicBuckets appends the cumulative buckets that the populated native
-// buckets make, without +Inf.
-func (n *Native) classicBuckets(dst []Bucket) []Bucket {
-	base := math.Exp2(math.Exp2(-float64(n.Schema)))
-	var cumulative uint64
-	// Negative buckets from the lowest value up: the highest index first.
-	negative := make([]Bucket, 0, len(n.NegativeDeltas))
-	eachBucket(n.NegativeSpans, n.NegativeDeltas, func(index int32, count uint64) {
-		// Bucket i of the negative side ends, towards zero, at minus its lower bound.
-		negative = append(negative, Bucket{UpperBound: -math.Pow(base, float64(index-1)), CumulativeCount: count})
-	})
-	for _, b := range slices.Backward(negative) {
-		cumulative += b.CumulativeCount
-		dst = append(dst, Bucket{UpperBound: b.UpperBound, CumulativeCount: cumulative})
-	}
-	if n.ZeroCount > 0 {
-		cumulative += n.ZeroCount
-		dst = append(dst, Bucket{UpperBound: n.ZeroThreshold, CumulativeCount: cumulative})
-	}
-	eachBucket(n.PositiveSpans, n.PositiveDeltas, func(index int32, count uint64) {
-		cumulative += count
-		dst = append(dst, Bucket{UpperBound: math.Pow(base, float64(index)), CumulativeCount: cumulative})
-	})
-	return dst
-}
-
-// eachBucket calls f for each bucket of the spans with its index and count.
-func eachBucket(spans []Span, deltas []int64, f func(index int32, count uint64)) {
-	var index int32
-	var count int64
-	at := 0
-	for i, span := range spans {
-		index += span.Offset
-		if i == 0 {
-			index = span.Offset
-		}
-		for range span.Length {
-			if at == len(deltas) {
-				return
-			}
-			count += deltas[at]
-			at++
-			if count > 0 {
-				f(index, uint64(count))
-			}
-			index++
-		}
-	}
 }

@@ -1,7 +1,7 @@
 package remotewrite
 
 import (
-	"math"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -21,12 +21,9 @@ func (e *encoder) validate(s *Series) string {
 		}
 	}
 	sorted := e.sorted(s.Labels)
-	for i := 1; i < len(sorted); i++ {
-		if sorted[i].Name == sorted[i-1].Name {
-			return "label name: repeated"
-		}
-	}
 	switch {
+	case repeated(sorted):
+		return "label name: repeated"
 	case !validMetricName(name):
 		return "metric name: want [a-zA-Z_:][a-zA-Z0-9_:]*"
 	case len(s.Samples)+len(s.Histograms) == 0:
@@ -39,39 +36,44 @@ func (e *encoder) validate(s *Series) string {
 			return reason
 		}
 	}
-	return ""
-}
-
-func (h *Histogram) validate() string {
-	last := Bucket{UpperBound: math.Inf(-1)}
-	for i, b := range h.Buckets {
-		if i > 0 && !(b.UpperBound > last.UpperBound) || math.IsNaN(b.UpperBound) {
-			return "histogram: bounds do not increase"
-		}
-		if b.CumulativeCount < last.CumulativeCount || b.CumulativeCount > h.Count {
-			return "histogram: cumulative counts decrease or exceed the count"
-		}
-		last = b
-	}
-	if h.Native == nil {
-		return ""
-	}
-	n := h.Native
-	if n.Schema < -4 || n.Schema > 8 {
-		return "native histogram: schema: want -4 to 8"
-	}
-	if bucketsOf(n.PositiveSpans) != len(n.PositiveDeltas) || bucketsOf(n.NegativeSpans) != len(n.NegativeDeltas) {
-		return "native histogram: spans and deltas differ in length"
+	if len(s.Histograms) > 0 && slices.ContainsFunc(sorted, func(l Label) bool { return l.Name == "le" }) {
+		return "label name: le is that of a histogram's buckets"
 	}
 	return ""
 }
 
-func bucketsOf(spans []Span) int {
-	n := 0
-	for _, s := range spans {
-		n += int(s.Length)
+// validExemplar returns why no receiver would accept the exemplar, or an empty string.
+func (e *encoder) validExemplar(x *Exemplar) string {
+	const maxRunes = 128 // OpenMetrics 1.0: of all names and values
+	runes := 0
+	for _, l := range x.Labels {
+		if !validLabelName(l.Name) {
+			return "exemplar: label name: want [a-zA-Z_][a-zA-Z0-9_]*"
+		}
+		if !utf8.ValidString(l.Value) {
+			return "exemplar: label value: not UTF-8"
+		}
+		if l.Value != "" {
+			runes += utf8.RuneCountInString(l.Name) + utf8.RuneCountInString(l.Value)
+		}
 	}
-	return n
+	if repeated(e.sorted(x.Labels)) {
+		return "exemplar: label name: repeated"
+	}
+	if runes > maxRunes {
+		return "exemplar: labels longer than 128 characters"
+	}
+	return ""
+}
+
+// repeated reports whether two of the sorted labels have the same name.
+func repeated(sorted []Label) bool {
+	for i := 1; i < len(sorted); i++ {
+		if sorted[i].Name == sorted[i-1].Name {
+			return true
+		}
+	}
+	return false
 }
 
 func validMetricName(name string) bool {
