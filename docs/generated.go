@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"053bbb651bd61b197b62cc8687f2aefc"`
-	PageTag     = `"5da2639452dfe6ee986d672f02b30ad1"`
+	ContractTag = `"ab93848758f2326d70537654b8fd958a"`
+	PageTag     = `"d2ea4187617254f19e32dd3c22a6db2f"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

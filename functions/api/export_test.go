@@ -65,7 +65,8 @@ type export struct {
 	Format    string    `json:"format"`
 }
 
-// download reads a file without a token.
+// download reads a file without a token, and checks that a browser saves it under a name with
+// the format's extension.
 func download(t *testing.T, address string) []byte {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
@@ -80,6 +81,11 @@ func download(t *testing.T, address string) []byte {
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatalf("status %d, %v", response.StatusCode, err)
+	}
+	disposition, kind := response.Header.Get("Content-Disposition"), response.Header.Get("Content-Type")
+	name := regexp.MustCompile(`^attachment; filename="readings-\d{8}-\d{6}\.(csv|ndjson|parquet)"$`).FindStringSubmatch(disposition)
+	if name == nil || kind != exportfile.Format(name[1]).ContentType() {
+		t.Errorf("got a file of the type %q, %s", kind, disposition)
 	}
 	return body
 }
@@ -112,10 +118,11 @@ func TestExports(t *testing.T) {
 		return e, body
 	}
 	e, body := create("", "csv")
-	begin := at.Time().UTC().Format(time.RFC3339)
+	const fraction = "2006-01-02T15:04:05.000000Z"
+	begin := at.Time().UTC().Format(fraction)
 	want := "device,metric,unit,time,value,quality\r\n" +
-		"'=a,m,," + begin + ",1,good\r\n" +
-		"'=a,m,," + (at + second).Time().UTC().Format(time.RFC3339) + ",0.1,good\r\n" +
+		"=a,m,," + begin + ",1,good\r\n" +
+		"=a,m,," + (at + second).Time().UTC().Format(fraction) + ",0.1,good\r\n" +
 		"b,m,," + begin + ",3,good\r\n" +
 		"b,n,," + begin + ",4,good\r\n"
 	if string(body) != want || e.Rows != 4 {
@@ -133,6 +140,18 @@ func TestExports(t *testing.T) {
 	if rows, err := parquet.Read[row](bytes.NewReader(body), int64(len(body))); err != nil || len(rows) != 2 || rows[1] != (row{"b", 4}) {
 		t.Errorf("got %+v, %v", rows, err)
 	}
+	for _, dialect := range []string{"excel", "excel-point"} {
+		_, body = create(`"device":"=a","dialect":"`+dialect+`",`, "csv")
+		want := "\ufeffdevice,metric,unit,time,value,quality\r\n" +
+			"'=a,m,," + at.Time().UTC().Format("2006-01-02 15:04:05.000") + ",1,good\r\n" +
+			"'=a,m,," + (at + second).Time().UTC().Format("2006-01-02 15:04:05.000") + ",0.1,good\r\n"
+		if dialect == "excel" {
+			want = strings.ReplaceAll(strings.ReplaceAll(want, ",", ";"), ".", ",")
+		}
+		if string(body) != want {
+			t.Errorf("%s: got %q, want %q", dialect, body, want)
+		}
+	}
 	if _, body := create(`"device":"none",`, "csv"); bytes.Count(body, []byte("\n")) != 1 {
 		t.Errorf("got %s", body)
 	}
@@ -143,12 +162,46 @@ func TestExports(t *testing.T) {
 	if replay.Body != first.Body {
 		t.Errorf("got %s, want %s", replay.Body, first.Body)
 	}
-	if got := p.Trail(t); got["export.create"] != 5 {
+	if got := p.Trail(t); got["export.create"] != 7 {
 		t.Errorf("trail %v", got)
 	}
 	const query = "SELECT string_agg(DISTINCT actor || ' ' || site || ' ' || object, ',') FROM trail WHERE action = 'export.create'"
 	if got, want := timescaletest.Value(t, p.DSN, query), "eve plant-1 sites/plant-1/gateways/gw-1"; got != want {
 		t.Errorf("audit trail: got %s, want %s", got, want)
+	}
+}
+
+// TestExportOfBadReadings: a reading without a value has none in any format, and its quality.
+func TestExportOfBadReadings(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	at := hour()
+	p.site(t, "plant-1")
+	p.send(t, "plant-1", "gw-1", event("d", "m", at, 1.5))
+	timescaletest.Exec(t, p.DSN, "INSERT INTO event SELECT time + interval '1 s', device_id, metric_id, 'NaN', 2 FROM event")
+	begin, next := at.Time().UTC().Format("2006-01-02T15:04:05.000000Z"), (at + second).Time().UTC().Format("2006-01-02T15:04:05.000000Z")
+	for format, want := range map[string]string{
+		"csv": "device,metric,unit,time,value,quality\r\nd,m,," + begin + ",1.5,good\r\nd,m,," + next + ",,bad\r\n",
+		"ndjson": `{"device":"d","metric":"m","unit":"","time":"` + begin + `","value":1.5,"quality":"good"}` + "\n" +
+			`{"device":"d","metric":"m","unit":"","time":"` + next + `","value":null,"quality":"bad"}` + "\n",
+		"parquet": "1.5 good, null bad",
+	} {
+		var e export
+		request := fmt.Sprintf(`{"gateway":"gw-1","from":%d,"to":%d,"format":%q}`, at, at+2*second, format)
+		p.Do(t, apitest.Person("eve", "plant-1=viewer"), "POST", "/v1/sites/plant-1/exports", request).Want(t, 201).Decode(t, &e)
+		body := download(t, e.URL)
+		if format == "parquet" {
+			rows, err := parquet.Read[struct {
+				Value   *float64 `parquet:"value,optional"`
+				Quality string   `parquet:"quality"`
+			}](bytes.NewReader(body), int64(len(body)))
+			if err != nil || len(rows) != 2 || rows[0].Value == nil || *rows[0].Value != 1.5 ||
+				rows[1].Value != nil || rows[1].Quality != "bad" {
+				t.Errorf("parquet: got %+v, %v, want %s", rows, err, want)
+			}
+		} else if string(body) != want {
+			t.Errorf("%s: got %q, want %q", format, body, want)
+		}
 	}
 }
 
@@ -164,6 +217,9 @@ func TestExportsRejected(t *testing.T) {
 		`{}`: 422,
 		`{"gateway":"gw-1","from":1,"to":2,"format":"xlsx"}`:                            422,
 		`{"gateway":"gw-1","from":2,"to":2,"format":"csv"}`:                             422,
+		`{"gateway":"gw-1","from":1,"to":2,"format":"csv","dialect":"lotus"}`:           422,
+		`{"gateway":"gw-1","from":1,"to":2,"format":"parquet","dialect":"excel"}`:       422,
+		`{"gateway":"gw-1","from":1,"to":2,"format":"csv","dialect":"plain"}`:           201,
 		`{"gateway":"","from":1,"to":2,"format":"csv"}`:                                 422,
 		`{"gateway":"gw-1","device":"a\u0000","from":1,"to":2,"format":"csv"}`:          422,
 		`{"gateway":"gw-1","from":-1,"to":2,"format":"csv"}`:                            400,

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/base32"
 	"errors"
@@ -66,6 +67,8 @@ type exportRequest struct {
 	From   instant           `json:"from"`
 	To     instant           `json:"to"`
 	Format exportfile.Format `json:"format"`
+	// Dialect is of CSV only; empty is Plain.
+	Dialect exportfile.Dialect `json:"dialect,omitempty"`
 }
 
 func (r *exportRequest) check(f *fields) {
@@ -75,6 +78,16 @@ func (r *exportRequest) check(f *fields) {
 	f.require(r.From < r.To, "from", "must be before to")
 	f.require(slices.Contains([]exportfile.Format{exportfile.CSV, exportfile.NDJSON, exportfile.Parquet}, r.Format),
 		"format", "must be csv, ndjson or parquet")
+	f.require(r.Dialect == "" || slices.Contains(exportfile.Dialects(), r.Dialect), "dialect", "must be plain, excel or excel-point")
+	f.require(r.Dialect == "" || r.Format == exportfile.CSV, "dialect", "must be left out: only the format csv has dialects")
+}
+
+// writer starts the file.
+func (r *exportRequest) writer(to io.Writer) (exportfile.Writer, error) {
+	if r.Format == exportfile.CSV {
+		return exportfile.NewCSV(to, cmp.Or(r.Dialect, exportfile.Plain))
+	}
+	return exportfile.New(to, r.Format)
 }
 
 // instant is a time in a request body.
@@ -140,7 +153,7 @@ func (h *Handler) createExport(c *call) error {
 	if err != nil {
 		return err
 	}
-	document, err := h.export(c.Context(), selection, key, request.Format)
+	document, err := h.export(c.Context(), selection, key, &request)
 	if errors.Is(err, errTooManyRows) {
 		return tooManyRows()
 	}
@@ -166,9 +179,9 @@ func (h *Handler) createExport(c *call) error {
 
 // export writes the file.
 func (h *Handler) export(
-	ctx context.Context, s readings.Selection, key string, format exportfile.Format,
+	ctx context.Context, s readings.Selection, key string, request *exportRequest,
 ) (document exportDocument, err error) {
-	file, err := h.config.Files.Create(ctx, key, format.ContentType())
+	file, err := h.config.Files.Create(ctx, key, request.Format.ContentType())
 	if err != nil {
 		return document, err
 	}
@@ -177,7 +190,7 @@ func (h *Handler) export(
 			err = errors.Join(err, file.Abort())
 		}
 	}()
-	writer, err := exportfile.New(file, format)
+	writer, err := request.writer(file)
 	if err != nil {
 		return document, err
 	}
@@ -196,7 +209,7 @@ func (h *Handler) export(
 	if err := file.Complete(); err != nil {
 		return document, err
 	}
-	document.Bytes, document.Format = file.Bytes(), format
+	document.Bytes, document.Format = file.Bytes(), request.Format
 	return document, nil
 }
 

