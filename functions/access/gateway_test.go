@@ -200,7 +200,9 @@ func TestAssertionReasons(t *testing.T) {
 		})
 	}
 	good := assertion(t, key, kid, nil)
-	p.explains(t, p.token(t, "a.b"), "not three parts")
+	p.explains(t, p.token(t, "a.b"), "it must be three parts with dots between them")
+	p.explains(t, p.token(t, good+"=="), "each part must be base64url without padding")
+	p.explains(t, p.token(t, good+"AAAA"), "the signature must be r and s, 64 bytes together (RFC 7518, 3.4), and not DER")
 	p.explains(t, p.token(t, good+"&client_id=gw-2"), "client_id must be its iss, or be left out")
 	p.explains(t, p.token(t, good), "")
 	p.explains(t, p.token(t, good), "its jti was used before, and each assertion is valid for one token")

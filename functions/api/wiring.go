@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -97,8 +98,16 @@ func iceServers(ctx context.Context, s iceSettings, store *secrets.Store) (ice a
 	if err := errors.Join(problems...); err != nil {
 		return ice, fmt.Errorf("%w: %w", telemetry.ErrInvalid, err)
 	}
-	if s.secretARN != "" {
-		ice.Secret, err = store.Get(ctx, s.secretARN)
+	if s.secretARN == "" {
+		return ice, nil
 	}
-	return ice, err
+	secret, err := store.Get(ctx, s.secretARN)
+	if err != nil {
+		return ice, err
+	}
+	// Editors end a file with a line end, and the servers' configuration has none.
+	if ice.Secret = bytes.TrimRight(secret, "\r\n"); len(ice.Secret) == 0 {
+		return ice, fmt.Errorf("%w: TURN_SECRET_ARN: the secret is empty", telemetry.ErrInvalid)
+	}
+	return ice, nil
 }

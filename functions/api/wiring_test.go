@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha1"
 	"encoding/base64"
@@ -11,7 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
 	"github.com/insighthub/insighthub/lib/api/apitest"
+	"github.com/insighthub/insighthub/lib/aws/secrets"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
@@ -27,6 +32,30 @@ func TestICEServers(t *testing.T) {
 		if _, err := iceServers(t.Context(), bad, nil); !errors.Is(err, telemetry.ErrInvalid) {
 			t.Errorf("%+v: got %v, want telemetry.ErrInvalid", bad, err)
 		}
+	}
+}
+
+// vault is a Secrets Manager with one secret.
+type vault string
+
+func (v vault) GetSecretValue(
+	context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options),
+) (*secretsmanager.GetSecretValueOutput, error) {
+	return &secretsmanager.GetSecretValueOutput{SecretString: aws.String(string(v))}, nil
+}
+
+// TestTURNSecret: a line end at the end of the secret is none of it, and an empty secret is an
+// error at the start, not a list without TURN.
+func TestTURNSecret(t *testing.T) {
+	t.Parallel()
+	settings := iceSettings{turn: "turn:a.test", secretARN: "arn"}
+	for _, text := range []string{"shared", "shared\n", "shared\r\n"} {
+		if ice, err := iceServers(t.Context(), settings, secrets.NewFromClient(vault(text))); err != nil || string(ice.Secret) != "shared" {
+			t.Errorf("%q: got %q, %v", text, ice.Secret, err)
+		}
+	}
+	if _, err := iceServers(t.Context(), settings, secrets.NewFromClient(vault("\n"))); !errors.Is(err, telemetry.ErrInvalid) {
+		t.Errorf("empty: got %v, want telemetry.ErrInvalid", err)
 	}
 }
 

@@ -33,7 +33,7 @@ func split(text string) (c compact, payload []byte, err error) {
 	header, rest, ok := strings.Cut(text, ".")
 	body, signature, ok2 := strings.Cut(rest, ".")
 	if !ok || !ok2 || strings.Contains(signature, ".") {
-		return compact{}, nil, reject(notThreeParts)
+		return compact{}, nil, explained(reject(notThreeParts), "it must be three parts with dots between them (RFC 7515, 7.1)")
 	}
 	c.signed = text[:len(header)+1+len(body)]
 	raw, err := decode(header)
@@ -54,7 +54,7 @@ func split(text string) (c compact, payload []byte, err error) {
 func decode(part string) ([]byte, error) {
 	out, err := base64.RawURLEncoding.Strict().DecodeString(part)
 	if err != nil || len(out) == 0 || strings.ContainsAny(part, "\r\n") { // the decoder ignores line ends
-		return nil, reject(notBase64URL)
+		return nil, explained(reject(notBase64URL), "each part must be base64url without padding (RFC 7515, 2)")
 	}
 	return out, nil
 }

@@ -187,7 +187,8 @@ func (v *Verifier) ownClaims(c object) (Claims, error) {
 // with r or s outside [1, n-1] (FIPS 186-5, 6.4.2).
 func checkSignature(signature []byte) error {
 	if len(signature) != signatureBytes {
-		return reject(signatureLength, signatureBytes)
+		return explained(reject(signatureLength, signatureBytes),
+			"the signature must be r and s, %d bytes together (RFC 7518, 3.4), and not DER", signatureBytes)
 	}
 	const half = signatureBytes / 2
 	var n, zero [half]byte
