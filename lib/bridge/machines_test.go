@@ -141,3 +141,36 @@ func TestMachinesCacheIsLimited(t *testing.T) {
 		t.Errorf("got %d cached devices, want at most %d", len(m.cache), maxCached)
 	}
 }
+
+// TestOneDevicesRowMakesItAMachine: a device with a row of its own is a machine whatever it
+// reports; of those that a rule for many matches, the ones that report what it names.
+func TestOneDevicesRowMakesItAMachine(t *testing.T) {
+	now := time.Unix(1000, 0)
+	own := rule("gw", "press-1", "state")
+	own.Devices.Exact = true
+	m, _ := newMachines(t, &table{rules: []Rule{own, rule("*", "*", "state")}}, &now)
+	m.Refresh(t.Context())
+	shard, err := kpi.NewShard(kpi.Config{Machines: m})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &telemetry.Batch{Gateway: "gw", Site: "plant"}
+	at := telemetry.MicrosOf(now)
+	for _, e := range []telemetry.Event{
+		{Device: "press-1", Metric: "temperature"}, {Device: "press-2", Metric: "state"}, {Device: "tank", Metric: "temperature"},
+	} {
+		e.Time = at
+		b.Append(e)
+	}
+	shard.Observe(b, at)
+	shard.Advance(at + 7_000_000)
+	var got []string
+	shard.EmitClosed(func(s *kpi.Sample) {
+		if s.Name == kpi.CalendarSeconds {
+			got = append(got, string(s.Device))
+		}
+	})
+	if want := "press-1 press-2"; strings.Join(got, " ") != want {
+		t.Errorf("got the machines %v, want %s", got, want)
+	}
+}
