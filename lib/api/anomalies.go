@@ -138,16 +138,6 @@ func anomalyKinds() []directory.AnomalyKind {
 	return []directory.AnomalyKind{directory.ByScore, directory.ByMachine, directory.ByThreshold, directory.ByRate, directory.ByNoData}
 }
 
-// timeField reads an RFC 3339 time; an empty text is the zero time.
-func timeField(f *fields, name, text string) time.Time {
-	if text == "" {
-		return time.Time{}
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	f.require(err == nil && t.Year() >= 1970 && t.Year() < 10000, name, "must be an RFC 3339 time such as 2026-11-23T09:00:00Z")
-	return t
-}
-
 // anomaly reads the number in the path.
 func (c *call) anomaly() (int64, error) {
 	id, err := strconv.ParseInt(c.PathValue("anomaly"), 10, 64)

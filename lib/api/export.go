@@ -93,17 +93,15 @@ func (r *exportRequest) writer(to io.Writer) (exportfile.Writer, error) {
 // instant is a time in a request body.
 type instant telemetry.Micros
 
-var errInstant = errors.New("not a time")
-
 // UnmarshalJSON implements json.Unmarshaler.
 func (i *instant) UnmarshalJSON(raw []byte) error {
 	text := string(raw)
 	if n := len(text); n >= 2 && text[0] == '"' && text[n-1] == '"' {
 		text = text[1 : n-1]
 	}
-	at, ok := parseTime(text)
-	if !ok {
-		return errInstant
+	at, problem := parseTime(text)
+	if problem != "" {
+		return timeError(problem)
 	}
 	*i = instant(at)
 	return nil

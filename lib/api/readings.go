@@ -35,11 +35,6 @@ const (
 	// response of a Lambda function.
 	maxPoints  = 50_000
 	maxBuckets = 10_000
-
-	// maxTime bounds the times of a request: 2200-01-01T00:00:00Z.
-	maxTime telemetry.Micros = 7_258_118_400_000_000
-	// defaultSpan is the length of the range when from is missing.
-	defaultSpan = time.Hour
 )
 
 func (h *Handler) readingRoutes() []route {
@@ -131,50 +126,6 @@ func (q *readingsQuery) readCursor(text string) error {
 	q.auto, q.resolution = false, readings.Raw()
 	q.span = readings.Range{From: telemetry.Micros(from), To: telemetry.Micros(to)}
 	return nil
-}
-
-// rangeParameters reads from and to; the default is the last hour.
-func rangeParameters(values url.Values, now time.Time) (readings.Range, error) {
-	r := readings.Range{To: telemetry.MicrosOf(now)}
-	if text := values.Get("to"); text != "" {
-		to, ok := parseTime(text)
-		if !ok {
-			return r, badTime("to")
-		}
-		r.To = to
-	}
-	r.From = max(r.To-telemetry.Micros(defaultSpan.Microseconds()), 0)
-	if text := values.Get("from"); text != "" {
-		from, ok := parseTime(text)
-		if !ok {
-			return r, badTime("from")
-		}
-		r.From = from
-	}
-	if r.From >= r.To {
-		return r, badRequest(`Parameter "from" must be before "to".`)
-	}
-	return r, nil
-}
-
-func badTime(parameter string) error {
-	return badRequest("Parameter %q must be a time from 1970 to 2200: RFC 3339, such as 2026-03-01T06:00:00Z, or microseconds since 1970.",
-		parameter)
-}
-
-// parseTime reads RFC 3339 or microseconds since 1970. In a query, a plus sign that is
-// not escaped is decoded as a space.
-func parseTime(text string) (telemetry.Micros, bool) {
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		at := telemetry.Micros(n)
-		return at, at >= 0 && at <= maxTime
-	}
-	t, err := time.Parse(time.RFC3339Nano, strings.Replace(text, " ", "+", 1))
-	if err != nil || t.Year() < 1969 || t.Year() > 2200 {
-		return 0, false
-	}
-	at := telemetry.MicrosOf(t)
-	return at, at >= 0 && at <= maxTime
 }
 
 // qualityParameter reads which readings count. The default leaves out bad readings, whose

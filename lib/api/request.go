@@ -118,6 +118,9 @@ func explain(err error) string {
 	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 		return "unknown member " + printable(name)
 	}
+	if e, ok := errors.AsType[timeError](err); ok {
+		return string(e)
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return "the JSON document is not complete"
 	}
