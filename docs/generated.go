@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"ab93848758f2326d70537654b8fd958a"`
-	PageTag     = `"d2ea4187617254f19e32dd3c22a6db2f"`
+	ContractTag = `"5f48e9639ee75059799343959e54fec2"`
+	PageTag     = `"f5ce104ce8c7e63bfa1fe15047badf94"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

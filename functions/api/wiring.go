@@ -19,6 +19,7 @@ import (
 	"github.com/insighthub/insighthub/lib/aws/secrets"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+	"github.com/insighthub/insighthub/lib/namelist"
 	"github.com/insighthub/insighthub/lib/prometheus/promquery"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
@@ -27,6 +28,7 @@ import (
 // build creates the function from its environment.
 func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	database, bucket := h.Env.Required("DATABASE_SECRET_ARN"), h.Env.Required("EXPORT_BUCKET")
+	states := h.Env.Optional("STATE_BUCKET", "")
 	pathStyle := h.Env.Bool("AWS_S3_PATH_STYLE", false)
 	query := promquery.Config{
 		URL: h.Env.Required("PROMETHEUS_URL"), SigV4: h.SigV4("PROMETHEUS_SIGV4"), HTTP: awsconfig.NewHTTPClient(), Now: time.Now,
@@ -52,7 +54,15 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	handler := wire(pool, h.Log, services{files: files{exports}, kpis: kpis, ice: ice})
+	var names api.Names = api.UnpublishedNames{}
+	if states != "" {
+		lists, err := s3.New(s3.Config{AWS: h.AWS, Bucket: states, PathStyle: pathStyle})
+		if err != nil {
+			return lambdahost.Function{}, err
+		}
+		names = namelist.Publisher{Source: pool, Objects: lists, Now: time.Now}
+	}
+	handler := wire(pool, h.Log, services{files: files{exports}, kpis: kpis, ice: ice, names: names})
 	return lambdahost.Function{Handler: handler, Close: pool.Close}, nil
 }
 
@@ -61,6 +71,7 @@ type services struct {
 	files api.Files
 	kpis  api.KPIs
 	ice   api.ICE
+	names api.Names
 }
 
 // wire creates the Lambda handler.
@@ -73,6 +84,7 @@ func resources(pool *timescale.Pool, log *slog.Logger, s services) *api.Handler 
 	return api.New(api.Config{
 		Log: log, Now: time.Now, Random: rand.Reader,
 		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool,
+		Names: s.names, Conflicts: pool,
 		KPIConfigs: pool, Audit: pool, Readings: pool, Exports: pool, Files: s.files, KPIs: s.kpis,
 		Anomalies: pool, AlarmRules: pool, ClientReports: pool, ICE: s.ice,
 	})

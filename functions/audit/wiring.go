@@ -131,6 +131,7 @@ func (a *selfCheck) checks(tokens map[audit.Identity]string) []audit.Check {
 				"/.well-known/jwks.json", "/v1/sites", "/v1/sites/{site}/gateways", "/v1/sites/{site}/anomalies", "/v1/users", "/v1/audit",
 			},
 		}),
+		audit.ConflictsCheck(a.api, administrator),
 		audit.FailuresCheck(a.failures),
 		audit.StatesCheck(a.states, func(key string, body []byte) error {
 			_, err := shardstate.Inspect(key, body)

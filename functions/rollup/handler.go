@@ -27,6 +27,8 @@ type outcome struct {
 	timescale.Rollup
 	Retained        timescale.Retained
 	CrowdedGateways int
+	Conflicts       int // that were pruned
+	Purged          timescale.Purged
 }
 
 // Invoke implements lambda.Handler.
@@ -50,6 +52,16 @@ func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
 	}
 	if done.Incomplete { // the next invocation continues
 		return json.Marshal(done)
+	}
+	if done.Conflicts, err = h.pool.PruneConflicts(ctx); err != nil {
+		return nil, err
+	}
+	if done.Purged, err = h.pool.PurgeDeleted(ctx); err != nil {
+		return nil, err
+	}
+	if done.Purged.Rows > 0 {
+		h.log.InfoContext(ctx, "purged readings of deleted devices and metrics", "rows", done.Purged.Rows, "series", done.Purged.Series,
+			"incomplete", done.Purged.Incomplete)
 	}
 	if done.Retained, err = h.pool.ApplyRetention(ctx, h.retention); err != nil {
 		return nil, err

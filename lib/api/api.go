@@ -9,6 +9,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -40,6 +41,8 @@ type Config struct {
 	GatewayKeys   GatewayKeys
 	Devices       Devices
 	Metrics       Metrics
+	Names         Names // UnpublishedNames by default
+	Conflicts     Conflicts
 	Accounts      Accounts
 	KPIConfigs    KPIConfigs
 	Audit         Audit
@@ -62,6 +65,7 @@ type Handler struct {
 
 // New returns a Handler.
 func New(config Config) *Handler {
+	config.Names = cmp.Or[Names](config.Names, UnpublishedNames{})
 	h := &Handler{config: config, mux: http.NewServeMux()}
 	for _, r := range h.routes() {
 		h.mux.Handle(r.pattern, h.serve(r))
@@ -148,6 +152,7 @@ func (h *Handler) routes() []route {
 		{h.config.Sites != nil, h.siteRoutes()},
 		{h.config.Gateways != nil && h.config.GatewayKeys != nil, h.gatewayRoutes()},
 		{h.config.Devices != nil && h.config.Metrics != nil, h.deviceRoutes()},
+		{h.config.Conflicts != nil, h.conflictRoutes()},
 		{h.config.KPIConfigs != nil, h.kpiConfigRoutes()},
 		{h.config.Audit != nil, h.auditRoutes()},
 		{h.config.Anomalies != nil, h.anomalyRoutes()},

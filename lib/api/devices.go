@@ -16,6 +16,9 @@ type Devices interface {
 	Devices(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, page directory.Page) ([]directory.Device, error)
 	Device(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, name telemetry.DeviceName) (directory.Device, error)
 	ChangeDevice(ctx context.Context, d directory.Device, from directory.Version, entry trail.Entry) (directory.Device, error)
+	// RemoveDevice deletes a device with its anomalies and readings.
+	RemoveDevice(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, name telemetry.DeviceName,
+		from directory.Version, entry trail.Entry) error
 }
 
 // Metrics stores the descriptions of metrics.
@@ -23,7 +26,21 @@ type Metrics interface {
 	Metrics(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, page directory.Page) ([]directory.Metric, error)
 	Metric(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, name telemetry.MetricName) (directory.Metric, error)
 	ChangeMetric(ctx context.Context, m directory.Metric, from directory.Version, entry trail.Entry) (directory.Metric, error)
+	// RemoveMetric deletes a metric of all devices of a gateway with its anomalies and readings.
+	RemoveMetric(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, name telemetry.MetricName,
+		from directory.Version, entry trail.Entry) error
 }
+
+// Names publishes the names of a gateway, from which ingest knows whether it has room.
+type Names interface {
+	Publish(ctx context.Context, gateway telemetry.GatewayID) error
+}
+
+// UnpublishedNames is Names that publishes nothing.
+type UnpublishedNames struct{}
+
+// Publish implements Names.
+func (UnpublishedNames) Publish(context.Context, telemetry.GatewayID) error { return nil }
 
 func (h *Handler) deviceRoutes() []route {
 	const (
@@ -34,9 +51,11 @@ func (h *Handler) deviceRoutes() []route {
 		{pattern: "GET " + devices, role: directory.Viewer, serve: h.listDevices},
 		{pattern: "GET " + devices + "/{device}", role: directory.Viewer, serve: h.getDevice},
 		{pattern: "PUT " + devices + "/{device}", role: directory.Operator, serve: h.changeDevice},
+		{pattern: "DELETE " + devices + "/{device}", role: directory.Admin, serve: h.removeDevice},
 		{pattern: "GET " + metrics, role: directory.Viewer, serve: h.listMetrics},
 		{pattern: "GET " + metrics + "/{metric}", role: directory.Viewer, serve: h.getMetric},
 		{pattern: "PUT " + metrics + "/{metric}", role: directory.Operator, serve: h.changeMetric},
+		{pattern: "DELETE " + metrics + "/{metric}", role: directory.Admin, serve: h.removeMetric},
 	}
 }
 
@@ -141,4 +160,37 @@ func (h *Handler) changeMetric(c *call) error {
 	entry := c.entry("metric.change", gatewayPath(m.Site, m.Gateway)+"/metrics/"+string(m.Name), m.Site, request)
 	m, err = h.config.Metrics.ChangeMetric(c.Context(), m, from, entry)
 	return respond(c, http.StatusOK, viewMetric, m, err)
+}
+
+func (h *Handler) removeDevice(c *call) error {
+	return h.removeNamed(c, func(from directory.Version) error {
+		entry := c.entry("device.remove", devicePath(c.site(), c.gateway(), c.device()), c.site(), nil)
+		return h.config.Devices.RemoveDevice(c.Context(), c.site(), c.gateway(), c.device(), from, entry)
+	})
+}
+
+func (h *Handler) removeMetric(c *call) error {
+	return h.removeNamed(c, func(from directory.Version) error {
+		entry := c.entry("metric.remove", gatewayPath(c.site(), c.gateway())+"/metrics/"+string(c.metric()), c.site(), nil)
+		return h.config.Metrics.RemoveMetric(c.Context(), c.site(), c.gateway(), c.metric(), from, entry)
+	})
+}
+
+// removeNamed deletes a device or a metric, and publishes that there is room.
+func (h *Handler) removeNamed(c *call, remove func(from directory.Version) error) error {
+	var from directory.Version
+	if c.Header.Get("If-Match") != "" {
+		var err error
+		if from, err = c.version(); err != nil {
+			return err
+		}
+	}
+	if err := remove(from); err != nil {
+		return err
+	}
+	// What fails here is mended by the roll-up within minutes.
+	if err := h.config.Names.Publish(c.Context(), c.gateway()); err != nil {
+		h.config.Log.WarnContext(c.Context(), "names of a gateway not published", "gateway", c.gateway(), "error", err)
+	}
+	return c.noContent(nil)
 }

@@ -16,10 +16,11 @@ import (
 const (
 	// maxTime bounds the times of a request: 2200-01-01T00:00:00Z.
 	maxTime telemetry.Micros = 7_258_118_400_000_000
-	// y2000 is 2000-01-01T00:00:00Z. A number that would be a time from 2000 to 2200 in
-	// seconds or milliseconds is one: as microseconds it would be in the first two hours, or
-	// from 11 January to 25 March, of 1970.
+	// From y2000 to y2050, 2000-01-01T00:00:00Z and 2050-01-01T00:00:00Z, lies what people ask
+	// for. A number that would be such a time in seconds or milliseconds is one: as
+	// microseconds it would be in the first 42 minutes, or from 11 to 30 January, of 1970.
 	y2000 telemetry.Micros = 946_684_800_000_000
+	y2050 telemetry.Micros = 2_524_608_000_000_000
 	// defaultSpan is the length of the range when from is missing.
 	defaultSpan = time.Hour
 )
@@ -77,7 +78,7 @@ func parseTime(text string) (at telemetry.Micros, problem string) {
 	// A fraction too: Python's time.time() has one.
 	x, isNumber := strconv.ParseFloat(text, 64)
 	if isNumber == nil && x > -1<<62 && x < 1<<62 {
-		if unit, likely := telemetry.GuessUnit(int64(x), y2000, maxTime); unit != "" {
+		if unit, likely := telemetry.GuessUnit(int64(x), y2000, y2050); unit != "" {
 			return 0, fmt.Sprintf("looks like %s; times are microseconds since 1970: %d?", unit, likely)
 		}
 	}

@@ -24,9 +24,11 @@ func TestParseTime(t *testing.T) {
 		"2026-11-23T10:21:53 01:00":    {at: 1795425713000000}, // an unescaped plus
 		"0":                            {at: 0},                // from the beginning
 		"1":                            {at: 1},
-		"3600000000":                   {problem: "looks like seconds; times are microseconds since 1970: 3600000000000000?"}, // 2084
-		"86400000000":                  {at: 86_400_000_000},                                                                  // 2 January 1970
-		"946684799999":                 {at: 946684799999},                                                                    // 1999 in ms
+		"2524608000":                   {problem: "looks like seconds; times are microseconds since 1970: 2524608000000000?"},
+		"3600000000":                   {at: 3600000000},     // an hour; as seconds 2084
+		"2678400000001":                {at: 2678400000001},  // 31 days; as milliseconds 2054
+		"86400000000":                  {at: 86_400_000_000}, // 2 January 1970
+		"946684799999":                 {at: 946684799999},   // 1999 in ms
 		"1795425713":                   {problem: "looks like seconds; times are microseconds since 1970: 1795425713000000?"},
 		"1795425713.123":               {problem: "looks like seconds; times are microseconds since 1970: 1795425713000000?"},
 		"1795425713123":                {problem: "looks like milliseconds; times are microseconds since 1970: 1795425713123000?"},

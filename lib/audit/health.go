@@ -64,7 +64,7 @@ func Indicators() []Indicator {
 		},
 		{
 			"conflicting events", `sum(increase(insighthub_store_conflicts_total[1h]))`, "%.0f in an hour", 0, never,
-			"read them in table conflict; do two machines send under one name?",
+			"read GET /v1/sites/{site}/conflicts; the check conflicts: devices names the devices",
 		},
 		{
 			"late events", `max(insighthub:late:ratio5m{level="gateway"})`, "%.4f of the events of 5 minutes", 0.01, 0.2,

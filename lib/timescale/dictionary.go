@@ -54,6 +54,13 @@ func (d *dictionary) setGeneration(generation uint64) {
 	}
 }
 
+// forget clears the cache.
+func (d *dictionary) forget() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.clear()
+}
+
 func (d *dictionary) clear() {
 	d.names = 0
 	clear(d.gateways)

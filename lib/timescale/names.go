@@ -40,6 +40,9 @@ func (w *Writer) AddNames(ctx context.Context, names *telemetry.Batch) error {
 // resolve fills s.resolved with the ids of the batches' names, and adds new names to
 // the database. When all names are cached, it sends no query.
 func (w *Writer) resolve(ctx context.Context, conn *pgx.Conn, s *scratch, batches []*telemetry.Batch) error {
+	if err := w.forgetDeleted(ctx, conn); err != nil {
+		return err
+	}
 	generation := w.pool.generation.Load()
 	w.dictionary.setGeneration(generation)
 	s.crowded = nil

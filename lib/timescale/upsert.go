@@ -60,8 +60,8 @@ func (c *rowColumns) insert(ctx context.Context, conn *pgx.Conn) (int, error) {
 }
 
 // insertConflicts adds the rows that differ from the stored row of their identity to
-// the table conflict, each once however often it arrives, and returns how many
-// different ones there are.
+// the table conflict, each once however often it arrives, counts those by hour, and returns
+// how many different ones there are.
 //
 // The lateral subquery with its limit makes the planner look each row up in the index.
 // A join would become a hash join that reads whole chunks: 0.7 s instead of 0.15 s for
@@ -82,7 +82,13 @@ func (c *rowColumns) insertConflicts(ctx context.Context, conn *pgx.Conn) (int, 
 			INSERT INTO conflict (device_id, metric_id, time, value, quality)
 			SELECT device_id, metric_id, time, value, quality FROM conflicting
 			ORDER BY device_id, metric_id, time, value, quality
-			ON CONFLICT DO NOTHING)
+			ON CONFLICT DO NOTHING RETURNING device_id, metric_id),
+		counted AS (
+			INSERT INTO conflict_hour AS c (device_id, metric_id, hour, count, first_seen, last_seen)
+			SELECT device_id, metric_id, date_bin('1 hour', now(), 'epoch'), count(*), now(), now()
+			FROM inserted GROUP BY 1, 2 ORDER BY 1, 2
+			ON CONFLICT (device_id, metric_id, hour) DO UPDATE
+			SET count = c.count + excluded.count, last_seen = greatest(c.last_seen, excluded.last_seen))
 		SELECT count(*) FROM conflicting`,
 		pgx.QueryExecModeExec, c.device, c.metric, c.time, c.value, c.quality, c.first.Time(), c.last.Time()).Scan(&conflicts)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
@@ -39,6 +40,8 @@ type Writer struct {
 	config     WriterConfig
 	dictionary *dictionary
 	scratch    sync.Pool
+	// deleted is the last id of a deleted name that was seen, asked when, in ns since 1970.
+	deleted, asked atomic.Int64
 }
 
 // NewWriter returns a writer to the database of pool, whose schema must be
