@@ -2,6 +2,7 @@ package grafana_test
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -57,6 +58,7 @@ func pressOf(ideal time.Duration, items, good float64, change func(*kpi.MachineC
 func everydayPlants() map[telemetry.SiteID]plant {
 	press := pressOf(time.Second, 0.8, 0.4, nil)
 	noGood := func(c *kpi.MachineConfig) { c.GoodMetric = "" }
+	allGood := func(c *kpi.MachineConfig) { c.GoodMetric, c.AssumeGood = "", true }
 	conveyor := pressOf(0, 0, 0, func(c *kpi.MachineConfig) { c.CountMetric, c.GoodMetric = "", "" })
 	conveyor.state = 1
 	tank := pressOf(time.Second, 0, 0, func(c *kpi.MachineConfig) { c.Own = false })
@@ -68,22 +70,23 @@ func everydayPlants() map[telemetry.SiteID]plant {
 	type devices = map[telemetry.DeviceName]device
 	return map[telemetry.SiteID]plant{
 		"a press and a conveyor": {devices{"press": press, "conveyor": conveyor}, map[string]float64{
-			kpi.Availability: 0.5, kpi.Performance: 0.8, kpi.Quality: 0.5, kpi.Scrap: 0.5, kpi.OEE: 0.4, kpi.TEEP: 0.4, kpi.Throughput: 2880,
+			kpi.Availability: 0.5, kpi.Performance: 0.8, kpi.Quality: 0.5, kpi.Scrap: 0.5,
+			kpi.OEE: 0.4, kpi.TEEP: 0.4, kpi.Throughput: 2880,
 		}},
 		"no good counter": {devices{"saw": pressOf(time.Second, 1, 0, noGood)}, map[string]float64{
 			kpi.Availability: 1, kpi.Performance: 1, kpi.Throughput: 3600,
 		}},
-		"all items good": {devices{"saw": pressOf(time.Second, 1, 0, func(c *kpi.MachineConfig) { c.GoodMetric, c.AssumeGood = "", true })},
-			map[string]float64{
-				kpi.Availability: 1, kpi.Performance: 1, kpi.Quality: 1, kpi.Scrap: 0, kpi.OEE: 1, kpi.TEEP: 1, kpi.Throughput: 3600,
-			}},
+		"all items good": {devices{"saw": pressOf(time.Second, 1, 0, allGood)}, map[string]float64{
+			kpi.Availability: 1, kpi.Performance: 1, kpi.Quality: 1, kpi.Scrap: 0, kpi.OEE: 1, kpi.TEEP: 1, kpi.Throughput: 3600,
+		}},
 		"no ideal cycle": {devices{"drill": pressOf(0, 1, 0.6, nil)}, map[string]float64{
 			kpi.Availability: 1, kpi.Quality: 0.6, kpi.Scrap: 0.4, kpi.Throughput: 3600,
 		}},
 		"a slow and a fast press": {devices{
 			"slow": pressOf(10*time.Second, 0.05, 0.05, nil), "fast": pressOf(100*time.Millisecond, 5, 0, nil),
 		}, map[string]float64{
-			kpi.Availability: 1, kpi.Performance: 0.5, kpi.Quality: 0.5, kpi.Scrap: 0.5, kpi.OEE: 0.25, kpi.TEEP: 0.25, kpi.Throughput: 18180,
+			kpi.Availability: 1, kpi.Performance: 0.5, kpi.Quality: 0.5, kpi.Scrap: 0.5,
+			kpi.OEE: 0.25, kpi.TEEP: 0.25, kpi.Throughput: 18180,
 		}},
 		"two presses": {devices{"one": pressOf(time.Second, 1, 1, nil), "two": pressOf(time.Second, 1, 1, nil)}, map[string]float64{
 			kpi.Availability: 1, kpi.Performance: 1, kpi.Quality: 1, kpi.Scrap: 0, kpi.OEE: 1, kpi.TEEP: 1, kpi.Throughput: 7200,
@@ -130,8 +133,10 @@ func windowsOf(t *testing.T, plants map[telemetry.SiteID]plant, from, to time.Ti
 		if _, ok := index[id]; !ok {
 			index[id] = len(out)
 			out = append(out, remotewrite.Series{Labels: []remotewrite.Label{
-				{Name: "__name__", Value: string(s.Name)}, {Name: "device", Value: string(s.Device)},
-				{Name: "gateway", Value: string(s.Gateway)}, {Name: "site", Value: string(s.Site)},
+				{Name: "__name__", Value: string(s.Name)},
+				{Name: "device", Value: string(s.Device)},
+				{Name: "gateway", Value: string(s.Gateway)},
+				{Name: "site", Value: string(s.Site)},
 			}})
 		}
 		series := &out[index[id]]
@@ -252,12 +257,8 @@ func kpisOfEverydayPlants(t *testing.T, binary string) {
 	}
 	eventually.NoError(t, "the rules' values", func() error {
 		if diff := cmp.Diff(want, recorded(), same); diff != "" {
-			return errDiffers(diff)
+			return errors.New("KPIs differ (-want +got):\n" + diff)
 		}
 		return nil
 	})
 }
-
-type errDiffers string
-
-func (e errDiffers) Error() string { return "KPIs differ (-want +got):\n" + string(e) }
