@@ -46,7 +46,8 @@ func (s scores) Notify(ctx context.Context, found []directory.Anomaly) (int, err
 		return max(settled-lost(&result), 0), err
 	}
 	if n := lost(&result); n > 0 {
-		return max(len(found)-n, 0), fmt.Errorf("%w: %s", errRejected, result.Rejected[0].Reason)
+		first := slices.IndexFunc(result.Rejected, func(r remotewrite.Rejection) bool { return !r.Duplicate })
+		return max(len(found)-n, 0), fmt.Errorf("%w: %s: %s", errRejected, result.Rejected[first].Labels, result.Rejected[first].Reason)
 	}
 	return len(found), nil
 }

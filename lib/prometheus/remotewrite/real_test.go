@@ -196,6 +196,31 @@ func TestRealPrometheus(t *testing.T) {
 	})
 }
 
+// TestRealGoodNeighbours writes 4,000 samples of which 40 are out of order to a Prometheus that
+// rejects a request of 1.0 as a whole.
+func TestRealGoodNeighbours(t *testing.T) {
+	s := startPrometheus(t, prometheustest.Server(t))
+	c := newClient(t, s.url(), func(cfg *remotewrite.Config) { cfg.Protocol, cfg.MaxBytes = remotewrite.V1, 4<<20 })
+	end, at := close5()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	if got, err := c.Write(ctx, gauges(40, at(-1))); err != nil || got.Samples != 40 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	got, err := c.Write(ctx, gauges(4000, at(-2)))
+	if err != nil || got.Samples != 3960 || got.RejectedSamples() != 40 || got.NotSent != 0 || got.Requests > 3+20*40 {
+		t.Errorf("%d written, %d rejected, %d requests, %v", got.Samples, got.RejectedSamples(), got.Requests, err)
+	}
+	for _, j := range got.Rejected {
+		if j.Series >= 40 || !j.Duplicate || j.Cause != remotewrite.OutOfOrder {
+			t.Errorf("%+v", j)
+		}
+	}
+	if n := s.scalar(`sum(count_over_time(insighthub_series_mean[1m]))`, end); n != 4000 {
+		t.Errorf("%v samples stored, want 4,000", n)
+	}
+}
+
 // lag is a histogram in both forms, with an exemplar.
 func lag(at int64) remotewrite.Series {
 	return remotewrite.Series{

@@ -29,7 +29,7 @@ type response struct {
 	sent       counts
 	written    counts
 	confirmed  bool // written comes from the receiver's headers
-	rejected   bool // because of its samples: 400 or 413, or 500 for a sample that is too old
+	rejected   bool // because of its samples: 400 or 413, or another status whose text says so
 }
 
 // whole reports whether the receiver rejected the request as a whole because of something in
@@ -51,7 +51,14 @@ func readResponse(from *http.Response, sent counts, now time.Time) response {
 		r.message = strings.TrimSpace(strings.ToValidUTF8(string(body), "�"))
 		r.retryAfter = parseRetryAfter(from.Header.Get("Retry-After"), now)
 	}
-	r.rejected = r.status == http.StatusBadRequest || r.status == http.StatusRequestEntityTooLarge || r.tooOld()
+	switch r.status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+		r.rejected = true
+	case http.StatusConflict, http.StatusUnprocessableEntity:
+		r.rejected = causeOf(r.status, r.message) != Other // as Thanos does; else it is not about samples
+	default:
+		r.rejected = r.tooOld()
+	}
 	return r
 }
 

@@ -431,6 +431,51 @@ func TestReported400IsNotSearched(t *testing.T) {
 	}
 }
 
+// Thanos responds with 409 to samples out of order. Another 409 or 422 is not about samples.
+func TestConflictAboutSamplesIsSearched(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusConflict, http.StatusUnprocessableEntity} {
+		receiver := &strict{bad: func(labels string, _ int64) bool { return deviceOf(labels) == 3 }, badStatus: status}
+		got, err := newStrict(t, receiver).Write(t.Context(), gauges(10, 1000))
+		if err != nil || got.Samples != 9 || receiver.total() != 9 || got.RejectedSamples() != 1 {
+			t.Errorf("%d: %d stored, %+v, %v", status, receiver.total(), got, err)
+		}
+	}
+}
+
+// A 400 of 2.0 without the headers, such as a proxy's, says nothing of what was written.
+func Test400Of2WithoutAReportIsSearched(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	r.supports2 = true
+	c := newClient(t, r.URL)
+	if got, err := c.Write(t.Context(), gauges(10, 1000)); err != nil || got.Protocol != remotewrite.V2 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	r.script = func(n int, _ *http.Request) (int, map[string]string) {
+		if n == 2 {
+			return http.StatusBadRequest, nil
+		}
+		return 0, nil
+	}
+	got, err := c.Write(t.Context(), gauges(10, 2000))
+	if err != nil || got.Protocol != remotewrite.V2 || got.Samples != 10 || r.total() != 20 || len(got.Rejected) > 0 {
+		t.Errorf("%d stored, %+v, %v", r.total(), got, err)
+	}
+}
+
+// Help that is not UTF-8 would make some receivers reject the request.
+func TestMetadataIsUTF8(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	s := gauges(1, 1000)
+	s[0].Metadata = remotewrite.Metadata{Help: "a\xffb", Unit: "\xff"}
+	got, err := newClient(t, r.URL, func(cfg *remotewrite.Config) { cfg.Protocol = remotewrite.V1 }).Write(t.Context(), s)
+	if err != nil || got.Samples != 1 || r.v1[0].Metadata[0].Help != "a�b" || r.v1[0].Metadata[0].Unit != "�" {
+		t.Errorf("%+v, %+v, %v", r.v1[0].Metadata, got, err)
+	}
+}
+
 // TestSearchProperty writes random samples to random receivers: what is good arrives, what is
 // bad is named, and each series is in the order of time.
 func TestSearchProperty(t *testing.T) {

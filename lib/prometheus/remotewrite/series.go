@@ -7,7 +7,8 @@ import (
 )
 
 // Series has the samples to write of one time series. The client does not retain it, so the
-// caller may reuse it and its slices; it may sort Samples and Histograms in place.
+// caller may reuse it and its slices; it may sort Samples and Histograms in place, and replaces
+// in Metadata what is not UTF-8.
 type Series struct {
 	// Labels in any order, with the metric's name as NameLabel. Labels with an
 	// empty value are not sent: to Prometheus they are absent.

@@ -28,6 +28,7 @@ type strict struct {
 	bad func(labels string, timestamp int64) bool
 	// most is the number of samples of a request; more are rejected with mostStatus. 0: any number.
 	most, mostStatus int
+	badStatus        int // of a request with a bad sample; 0: 400
 	// partial writes what is accepted of a rejected request, as Cortex and Mimir do.
 	partial bool
 	// badExemplar rejects a request with an exemplar.
@@ -116,7 +117,7 @@ func (r *strict) write(m *prompb.WriteRequest) (reason string, status int) {
 				pending[labels] = s
 				puts = append(puts, put{labels, s})
 			} else if reason == "" {
-				reason, status = fault, http.StatusBadRequest
+				reason, status = fault, cmp.Or(r.badStatus, http.StatusBadRequest)
 			}
 		}
 	}

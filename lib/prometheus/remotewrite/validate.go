@@ -2,6 +2,7 @@ package remotewrite
 
 import (
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -19,6 +20,10 @@ func (e *encoder) validate(s *Series) string {
 		if !utf8.ValidString(l.Value) {
 			return "label value: not UTF-8"
 		}
+	}
+	if m := &s.Metadata; !utf8.ValidString(m.Help) || !utf8.ValidString(m.Unit) {
+		// Some receivers reject the whole request for it; the samples do not depend on it.
+		m.Help, m.Unit = strings.ToValidUTF8(m.Help, "�"), strings.ToValidUTF8(m.Unit, "�")
 	}
 	sorted := e.sorted(s.Labels)
 	switch {
