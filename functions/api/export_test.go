@@ -152,8 +152,11 @@ func TestExports(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", dialect, body, want)
 		}
 	}
-	if _, body := create(`"device":"none",`, "csv"); bytes.Count(body, []byte("\n")) != 1 {
-		t.Errorf("got %s", body)
+	for format, want := range map[string]string{"csv": "device,metric,unit,time,value,quality\r\n", "ndjson": "", "parquet": "PAR1"} {
+		e, body := create(`"device":"none",`, format)
+		if e.Rows != 0 || !bytes.HasPrefix(body, []byte(want)) || (want == "") != (len(body) == 0) {
+			t.Errorf("%s without rows: got %+v, %q", format, e, body)
+		}
 	}
 	// A repetition with the same key returns the same file.
 	request := fmt.Sprintf(`{"gateway":"gw-1","from":%d,"to":%d,"format":"csv"}`, at, at+1)
@@ -162,7 +165,7 @@ func TestExports(t *testing.T) {
 	if replay.Body != first.Body {
 		t.Errorf("got %s, want %s", replay.Body, first.Body)
 	}
-	if got := p.Trail(t); got["export.create"] != 7 {
+	if got := p.Trail(t); got["export.create"] != 9 {
 		t.Errorf("trail %v", got)
 	}
 	const query = "SELECT string_agg(DISTINCT actor || ' ' || site || ' ' || object, ',') FROM trail WHERE action = 'export.create'"

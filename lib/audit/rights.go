@@ -72,7 +72,7 @@ func Rights() []Right {
 		{path: site + "/alarm-rules", list: Viewer, create: Operator},
 		{path: site + "/alarm-rules/{rule}", read: Viewer, set: Operator, del: Operator},
 		{path: site + "/client-reports", create: Viewer},
-		{path: site + "/ice-servers", list: Viewer},
+		{path: site + "/ice-servers", list: Viewer}, // and the site's own gateways; the check's gateway is of another site
 
 		{path: "/v1/users", list: Platform, create: Platform},
 		{path: "/v1/users/{user}", read: Platform, set: Platform},

@@ -49,9 +49,9 @@ func (d Dialect) form() (csvForm, error) {
 }
 
 const (
-	// excelTime is what Excel reads as a time in every language: it knows neither T nor Z, and
-	// takes a fraction of more than three digits for text. The fraction has the decimal sign of
-	// the dialect; the microseconds are cut off.
+	// excelTime is the form of ISO 8601 that Excel reads as a time: without T and Z, and with the
+	// milliseconds that its own formats show. The fraction has the decimal sign of the dialect;
+	// the microseconds are cut off.
 	excelTime = "2006-01-02 15:04:05.000"
 	// byteOrderMark tells Excel that the file is UTF-8.
 	byteOrderMark = "\ufeff"

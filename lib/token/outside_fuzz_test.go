@@ -35,12 +35,16 @@ func FuzzAssertion(f *testing.F) {
 	audiences := []string{"https://a", "https://a/v1/token"}
 	f.Fuzz(func(t *testing.T, header, claims string) {
 		text := b.forge(t, header, claims)
+		asked := false
 		find := func(context.Context, telemetry.GatewayID, string) (*ecdsa.PublicKey, error) {
+			asked = true
 			return &b.keys.Private("current").PublicKey, nil
 		}
 		got, err := token.VerifyAssertion(t.Context(), text, audiences, b.now, find)
 		if err != nil {
-			if !errors.Is(err, telemetry.ErrInvalid) {
+			// What was rejected before the key was looked up is explained, and nothing else.
+			rejected, ok := errors.AsType[*token.RejectionError](err)
+			if !ok || !errors.Is(err, telemetry.ErrInvalid) || asked != (rejected.Explanation == "") {
 				t.Errorf("%q %q: %v", header, claims, err)
 			}
 			return
