@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"5f48e9639ee75059799343959e54fec2"`
-	PageTag     = `"f5ce104ce8c7e63bfa1fe15047badf94"`
+	ContractTag = `"3d08371337b41b05a5b1b6a74ff5af45"`
+	PageTag     = `"96445f6540f95821be2113191c532981"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -302,7 +302,8 @@ func TestEndsOfUnwatchedSeries(t *testing.T) {
 	if err := f.invoke("s", 0, 2); err != nil {
 		t.Fatal(err)
 	}
-	f.configurations.configuration.Machines = []Machine{{Devices: telemetry.DevicePattern{Gateway: "*", Device: "*"}, Unscored: []telemetry.MetricName{"heat"}}}
+	everyDevice := telemetry.DevicePattern{Gateway: "*", Device: "*"}
+	f.configurations.configuration.Machines = []Machine{{Devices: everyDevice, Unscored: []telemetry.MetricName{"heat"}}}
 	f.change(high)
 	stream.records[2].arrival = start + 501*second
 	if err := f.invoke("s", 2, 3); err != nil {

@@ -122,6 +122,9 @@ func (c *closer) device(d *device) {
 	if m.alive {
 		c.include(m.first, m.last)
 	}
+	if d.machine != nil && d.machine.stale < c.shard.window {
+		m.readings = d.readings(start)
+	}
 	c.machine(d, &m)
 }
 

@@ -42,7 +42,7 @@ const (
 	// always plausible.
 	freshFactor, freshItems = 10, 10
 	// A greater increase, per ideal cycle and at least, is held until it is confirmed.
-	jumpFactor, jumpItems = 100, 1000
+	jumpFactor, jumpItems = 100, 10_000
 	// maxJump is the threshold of an increase without an ideal cycle.
 	maxJump = 1e6
 	// A decrease by up to nearItems or nearShare of the mark is a dip, also after silence.

@@ -10,8 +10,11 @@ import (
 type machineWindow struct {
 	start, end telemetry.Micros
 	// alive says that there are usable readings of any metric, from first to last.
-	alive         bool
-	first, last   telemetry.Micros
+	alive       bool
+	first, last telemetry.Micros
+	// readings are the times of all readings, in order. They are needed where the stale
+	// limit is less than the window, and otherwise nil.
+	readings      []telemetry.Micros
 	states        timeline
 	counts, goods counted
 
@@ -48,7 +51,7 @@ func (c *carry) update(m *machineWindow) {
 // integrate returns the window's sums, and sets m.down and the counters of c.
 func (m *machineWindow) integrate(machine *Machine, c *carry, window telemetry.Micros) Sums {
 	m.down = make([]telemetry.Micros, len(machine.reasons))
-	failures := m.integrateStates(machine, c, max(machine.stale, window))
+	failures := m.integrateStates(machine, c, window)
 	sums := Sums{
 		Calendar:   duration(m.end - m.start),
 		Planned:    duration(machine.planned(m.start, m.end)),
@@ -70,20 +73,29 @@ func (m *machineWindow) integrate(machine *Machine, c *carry, window telemetry.M
 
 func duration(m telemetry.Micros) time.Duration { return time.Duration(m) * time.Microsecond }
 
-// integrateStates sums the window's planned time by element and returns the number of
-// failures in planned time. Before the first reading the carried state continues, until
-// the silence since the last reading of any metric exceeds stale; within the window no
-// silence can, since stale is at least its length.
-func (m *machineWindow) integrateStates(machine *Machine, c *carry, stale telemetry.Micros) (failures uint64) {
-	silentFrom, silentTo := m.start, m.end
-	if c.has&hasAlive != 0 {
-		silentFrom = max(m.start, c.alive+stale)
-	}
-	if m.alive {
-		silentTo = m.first
-	}
-	silentTo = max(silentFrom, silentTo)
+// silence is a part of the window that is longer than the stale limit after a reading.
+type silence struct{ from, to telemetry.Micros }
 
+// silences returns those of the window, in order.
+func (m *machineWindow) silences(machine *Machine, c *carry, window telemetry.Micros) (out []silence) {
+	stale, readings := machine.stale, m.readings
+	if m.alive && readings == nil { // they are not needed, or not known
+		stale, readings = max(stale, window), []telemetry.Micros{m.first}
+	}
+	last, known := c.alive, c.has&hasAlive != 0
+	for _, at := range append(readings, m.end) {
+		if from := max(m.start, last+stale); known && from < at {
+			out = append(out, silence{from, at})
+		}
+		last, known = at, true
+	}
+	return out
+}
+
+// integrateStates sums the window's planned time by element and returns the number of
+// failures in planned time. Before the first reading the carried state continues. It is
+// unknown while the silence since the last reading of any metric exceeds the stale limit.
+func (m *machineWindow) integrateStates(machine *Machine, c *carry, window telemetry.Micros) (failures uint64) {
 	var current meaning
 	if c.has&hasState != 0 {
 		current = machine.meaningOf(c.state)
@@ -91,11 +103,15 @@ func (m *machineWindow) integrateStates(machine *Machine, c *carry, stale teleme
 			c.was(current.element)
 		}
 	}
+	silences := m.silences(machine, c, window)
 	at := m.start
 	advance := func(to telemetry.Micros) {
-		m.add(machine, current, at, min(to, silentFrom))
-		m.add(machine, meaning{}, max(at, silentFrom), min(to, silentTo))
-		m.add(machine, current, max(at, silentTo), to)
+		for _, s := range silences {
+			m.add(machine, current, at, min(to, s.from))
+			m.add(machine, meaning{}, max(at, s.from), min(to, s.to))
+			at = max(at, min(to, s.to))
+		}
+		m.add(machine, current, at, to)
 		at = to
 	}
 	for _, s := range m.states {

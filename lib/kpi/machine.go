@@ -62,7 +62,6 @@ type MachineConfig struct {
 	// Shifts are the planned time. Nil: all time is planned; empty, but not nil: none is.
 	Shifts []Shift
 	// StaleLimit is the silence after which the state is unknown: default 60 s.
-	// A value less than the window counts as the window.
 	StaleLimit time.Duration
 	// Own says that the device is configured by its name, so it is a machine whatever it
 	// reports. One that a rule for many devices matches is a machine once it has reported

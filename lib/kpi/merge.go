@@ -142,7 +142,7 @@ func (w *window) readings() (out []reading) {
 	if len(w.changes) == 0 {
 		return nil
 	}
-	times := w.times.appendTimes(nil)
+	times := w.times.list()
 	for _, s := range w.changes {
 		from, _ := slices.BinarySearch(times, s.first)
 		for _, at := range times[from:] {
@@ -156,7 +156,7 @@ func (w *window) readings() (out []reading) {
 }
 
 func (s *timeSet) merge(other *timeSet, l *Limits) {
-	for _, at := range other.appendTimes(nil) {
+	for _, at := range other.list() {
 		s.add(at, l.Runs)
 	}
 	s.full = s.full || other.full

@@ -239,7 +239,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 	alive := none
 	var state *float64
 	known := Unknown // the last state with a meaning
-	stale := max(c.StaleLimit, o.c.Window)
+	stale := c.StaleLimit
 	for end := o.begin + o.window(); closedBy(end); end += o.window() {
 		var planned, production, idle, setup, unknown telemetry.Micros
 		down := map[string]telemetry.Micros{}

@@ -2,6 +2,7 @@ package kpi
 
 import (
 	"math"
+	"slices"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -175,6 +176,25 @@ const (
 	wasDown
 	allCarried = hasAlive | hasState | hasCount | hasGood | wasUp | wasDown
 )
+
+// readings returns the times of all readings in the window that starts at start, in order;
+// nil if there are none, or more irregular ones than are stored.
+func (d *device) readings(start telemetry.Micros) (all []telemetry.Micros) {
+	for _, sr := range d.series {
+		w := sr.closing(start)
+		if w == nil || w.count == 0 {
+			continue
+		}
+		if w.times.full {
+			return nil
+		}
+		for _, at := range w.times.list() {
+			all = append(all, start+telemetry.Micros(at))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
 
 // forget drops what was carried of metrics that are no longer the machine's: values of two
 // metrics are not compared, nor those before and after a time without a configuration.

@@ -109,7 +109,7 @@ func (s *timeSet) insert(at uint32, maxRuns int) addition {
 
 // compact merges runs by a single greedy pass over the sorted times.
 func (s *timeSet) compact() {
-	times := s.appendTimes(nil)
+	times := s.list()
 	s.runs = s.runs[:0]
 	for _, at := range times {
 		if n := len(s.runs); n == 0 || !s.runs[n-1].extend(at) {
@@ -118,16 +118,15 @@ func (s *timeSet) compact() {
 	}
 }
 
-// appendTimes appends the times in order.
-func (s *timeSet) appendTimes(dst []uint32) []uint32 {
-	from := len(dst)
+// list returns the times in order.
+func (s *timeSet) list() (all []uint32) {
 	for _, r := range s.runs {
 		for i := range r.n {
-			dst = append(dst, r.at(i))
+			all = append(all, r.at(i))
 		}
 	}
-	slices.Sort(dst[from:])
-	return dst
+	slices.Sort(all)
+	return all
 }
 
 // from returns the first time that is not before at, or last if there is none.

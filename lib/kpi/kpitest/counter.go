@@ -67,7 +67,7 @@ func Grown(r Rates, readings []Count) []float64 {
 			}
 			continue
 		}
-		if most := r.most(1000, 100, gap); r.IdealCycle == 0 && step > 1_000_000 || r.IdealCycle > 0 && step > most {
+		if most := r.most(10_000, 100, gap); r.IdealCycle == 0 && step > 1_000_000 || r.IdealCycle > 0 && step > most {
 			held, dip, before = []Count{readings[i]}, nil, nil
 			continue
 		}
