@@ -122,6 +122,7 @@ type fixture struct {
 	handler *bridge.Handler
 	objects shardstate.Objects
 	sink    metrics.Writer
+	rules   bridge.Rules
 	log     bytes.Buffer
 }
 
@@ -136,9 +137,13 @@ func newFixture(tb testing.TB, to metrics.Writer) *fixture {
 func (f *fixture) restart(tb testing.TB) {
 	tb.Helper()
 	log := slog.New(slog.NewJSONHandler(&f.log, nil))
+	rules := f.rules
+	if rules == nil {
+		rules = noRules{}
+	}
 	h, err := assemble(parts{
 		settings: settings{stream: "telemetry", kpi: kpi.Config{Window: window, Lateness: 2 * time.Second}},
-		objects:  f.objects, lineage: kinesistest.OneShard{}, client: f.sink, rules: noRules{}, log: log,
+		objects:  f.objects, lineage: kinesistest.OneShard{}, client: f.sink, rules: rules, log: log,
 		config: bridge.Config{Metrics: prometheus.NewRegistry(), Log: log, Now: time.Now},
 	})
 	if err != nil {

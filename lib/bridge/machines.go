@@ -50,6 +50,7 @@ type Machines struct {
 	config    MachinesConfig
 	refresher stream.Refresher
 	rules     []compiled
+	exact     map[machineKey]int          // indexes of the rules of one device
 	cache     map[machineKey]*kpi.Machine // nil: not a machine
 	// problems are those of the rules, of which invalid have some.
 	problems string
@@ -86,18 +87,27 @@ func (m *Machines) Machine(gateway telemetry.GatewayID, device telemetry.DeviceN
 	if machine, ok := m.cache[key]; ok {
 		return machine
 	}
-	var machine *kpi.Machine
-	for i := range m.rules {
-		if r := &m.rules[i]; r.Devices.Matches(gateway, device) {
-			machine = r.machine
-			break
-		}
-	}
+	machine := m.find(key)
 	if len(m.cache) >= maxCached {
 		clear(m.cache)
 	}
 	m.cache[key] = machine
 	return machine
+}
+
+// find returns the machine of the first rule that selects the device. There may be a rule
+// for each device, so those are not searched one by one.
+func (m *Machines) find(key machineKey) *kpi.Machine {
+	first, own := m.exact[key]
+	for i := range m.rules {
+		if own && i >= first {
+			return m.rules[first].machine
+		}
+		if r := &m.rules[i]; !r.Devices.Exact && r.Devices.Matches(key.gateway, key.device) {
+			return r.machine
+		}
+	}
+	return nil
 }
 
 // Invalid returns how many rules have problems.
@@ -123,12 +133,17 @@ func (m *Machines) Refresh(ctx context.Context) {
 // set replaces the rules. A rule that has not changed keeps its *kpi.Machine, as
 // kpi.Machines requires.
 func (m *Machines) set(rules []Rule) {
+	before := make(map[telemetry.DevicePattern]int, len(m.rules))
+	for i := range m.rules {
+		before[m.rules[i].Devices] = i
+	}
 	next := make([]compiled, len(rules))
+	exact := make(map[machineKey]int, len(rules))
 	var problems []string
 	m.invalid = 0
 	for i, r := range rules {
 		machine, wrong := r.Config.Machine(r.Devices.One())
-		if k := m.find(&r); k >= 0 {
+		if k, ok := before[r.Devices]; ok && reflect.DeepEqual(m.rules[k].Config, r.Config) {
 			machine = m.rules[k].machine
 		}
 		if len(wrong) > 0 {
@@ -136,16 +151,12 @@ func (m *Machines) set(rules []Rule) {
 			problems = append(problems, fmt.Sprintf("gateway %q, device %q: %v", r.Devices.Gateway, r.Devices.Device, wrong))
 		}
 		next[i] = compiled{r, machine}
-	}
-	m.problems = strings.Join(problems, "; ")
-	m.rules, m.cache = next, make(map[machineKey]*kpi.Machine)
-}
-
-func (m *Machines) find(r *Rule) int {
-	for i := range m.rules {
-		if reflect.DeepEqual(m.rules[i].Rule, *r) {
-			return i
+		if key := (machineKey{telemetry.GatewayID(r.Devices.Gateway), telemetry.DeviceName(r.Devices.Device)}); r.Devices.Exact {
+			if _, ok := exact[key]; !ok {
+				exact[key] = i
+			}
 		}
 	}
-	return -1
+	m.problems = strings.Join(problems, "; ")
+	m.rules, m.exact, m.cache = next, exact, make(map[machineKey]*kpi.Machine)
 }
