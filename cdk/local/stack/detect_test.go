@@ -279,6 +279,14 @@ func inList(t *testing.T, s *Stack, gateways []*watched) map[finding]float64 {
 
 func call(t *testing.T, method, address, bearer string, body []byte, into any) {
 	t.Helper()
+	status, response := request(t, method, address, bearer, body)
+	if err := json.Unmarshal(response, into); err != nil || status != http.StatusOK {
+		t.Fatalf("%s %s: %d %s (%v)", method, address, status, response, err)
+	}
+}
+
+func request(t *testing.T, method, address, bearer string, body []byte) (status int, response []byte) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -292,10 +300,10 @@ func call(t *testing.T, method, address, bearer string, body []byte, into any) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK || json.Unmarshal(answer, into) != nil {
-		t.Fatalf("%s %s: %d %s (%v)", method, address, resp.StatusCode, answer, err)
+	if response, err = io.ReadAll(resp.Body); err != nil {
+		t.Fatal(err)
 	}
+	return resp.StatusCode, response
 }
 
 // onBus reads the bus's log. An anomaly that was published twice has the same id both times.
