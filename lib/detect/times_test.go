@@ -95,6 +95,9 @@ func TestTimes(t *testing.T) {
 		"a fast clock sends twice": {
 			limits, "0:240=95,1:241=50,2:242=50,3:240=95,200:440=50,210:440=50 240=95", "240=95 to 241 cleared",
 		},
+		"a fast clock sends again what has passed": {
+			limits, "0:240=95,1:241=50,50:290=50,100:340=50,150:390=50,200:440=50,300:540=50,400:640=50,401:240=95,402:642=50",
+			"240=95 to 241 cleared"},
 		"bad and ahead": {limits, "0:240=bad,1:1=200", "1=200 active"},
 		"a second ahead is present": {
 			limits, "0:1=200,0.5:0.5=50", "1=200 active",
@@ -122,6 +125,8 @@ func TestTimes(t *testing.T) {
 		"sent again": {
 			limits, "100:96=50 97=95 98=96 99=95 100=50,101:96=50 97=95 98=96 99=95 100=50,102:98=96", "97=95 to 100 cleared",
 		},
+		"sent again in part": {
+			limits, "100:96=50 97=95 98=96 99=95 100=50,101:98=96 99=95 100=50", "97=95 to 100 cleared"},
 		"sent again while active": {limits, "100:97=50 98=95 99=96,101:97=50 98=95 99=96,102:98=95", "98=95 active"},
 		"late ones sent again": {
 			limits, "100:100=50,101:90=95 91=96 92=50,102:90=95 91=96 92=50", "90=95 to 91 past late 11s",
@@ -174,4 +179,18 @@ func slope(perSecond float64) string {
 		events = append(events, fmt.Sprintf("%g=%g", at, math.Round(100*perSecond*min(at, 3))/100))
 	}
 	return "5:" + strings.Join(events, " ")
+}
+
+// TestMomentsAhead has a device's moment ahead of the clock: it gives way to a present one,
+// and not to an older one otherwise.
+func TestMomentsAhead(t *testing.T) {
+	t.Parallel()
+	d, sr := &device{}, &series{}
+	for _, c := range []struct{ at, limit, want telemetry.Micros }{
+		{240, 1, 240}, {2, 3, 2}, {1, 3, 2}, {4, 5, 4}, {300, 6, 300}, {299, 7, 300}, {8, 9, 8},
+	} {
+		if d.observe(sr, c.at, 1, c.limit); d.at != c.want {
+			t.Errorf("an event of %d at the limit %d: got the moment %d, want %d", c.at, c.limit, d.at, c.want)
+		}
+	}
 }
