@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"3d08371337b41b05a5b1b6a74ff5af45"`
-	PageTag     = `"96445f6540f95821be2113191c532981"`
+	ContractTag = `"188ee72065c7b0d6c98cfbc25430f910"`
+	PageTag     = `"7ad4bd5209ec1594041e69b1d0a0e9cf"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -134,8 +134,8 @@ const DefaultSessionLifetime = 12 * time.Hour
 // RefreshGrace is how long a refresh token that was exchanged gets the same successor again:
 // longer than two tabs that wake up together, or one retry after a timeout, need; and short
 // beside the lifetime of an access token, so that no client refreshes twice in it. A thief
-// gains nothing by it: whoever of him and the owner uses their common successor second, ends
-// the session.
+// gains no tokens of his own by it: he and the owner have the same successor, and whoever
+// uses that second, and not within this time again, ends the session (ADR 25).
 const RefreshGrace = 10 * time.Second
 
 // Service issues tokens. It is safe for concurrent use.
