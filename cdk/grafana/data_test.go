@@ -128,6 +128,7 @@ func (f *fleet) functions() {
 		f.add("insighthub_bridge_samples_total", counter(per), slices.Concat(bridge, []string{"outcome", outcome})...)
 	}
 	f.add("insighthub_bridge_rejections_total", counter(0), slices.Concat(bridge, []string{"reason", "out_of_order"})...)
+	f.add("insighthub_bridge_invalid_kpi_configs", func(int) float64 { return 0 }, bridge...)
 	f.detector(now)
 }
 

@@ -46,6 +46,7 @@ func FunctionMetrics() []string {
 		"insighthub_bridge_arrival_timestamp_seconds", // shard
 		"insighthub_bridge_samples_total",             // outcome: written, rejected, duplicate, not_sent
 		"insighthub_bridge_rejections_total",          // reason
+		"insighthub_bridge_invalid_kpi_configs",       // rows with problems
 		"insighthub_detect_handled_timestamp_seconds", // shard
 		"insighthub_detect_arrival_timestamp_seconds", // shard
 		"insighthub_detect_invocations_total",         // outcome: done, failed

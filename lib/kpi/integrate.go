@@ -78,12 +78,16 @@ type silence struct{ from, to telemetry.Micros }
 
 // silences returns those of the window, in order.
 func (m *machineWindow) silences(machine *Machine, c *carry, window telemetry.Micros) (out []silence) {
-	stale, readings := machine.stale, m.readings
+	stale, readings, first := machine.stale, m.readings, [...]telemetry.Micros{m.first}
 	if m.alive && readings == nil { // they are not needed, or not known
-		stale, readings = max(stale, window), []telemetry.Micros{m.first}
+		stale, readings = max(stale, window), first[:]
 	}
 	last, known := c.alive, c.has&hasAlive != 0
-	for _, at := range append(readings, m.end) {
+	for i := range len(readings) + 1 {
+		at := m.end
+		if i < len(readings) {
+			at = readings[i]
+		}
 		if from := max(m.start, last+stale); known && from < at {
 			out = append(out, silence{from, at})
 		}
