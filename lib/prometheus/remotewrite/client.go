@@ -79,7 +79,7 @@ func (w *write) run(ctx context.Context) error {
 	for i := range w.series {
 		s := &w.series[i]
 		if reason := c.enc.validate(s); reason != "" {
-			w.reject(part{series: i, to: s.length()}, &response{message: reason}, false)
+			w.reject(part{series: i, to: s.length()}, &response{message: reason})
 			continue
 		}
 		for j := range s.Exemplars {
@@ -139,17 +139,16 @@ func (w *write) written(parts []part, r *response) {
 
 // reject records that a part will not be written, for a reason that is about it alone.
 // Without a status the client rejects it.
-func (w *write) reject(p part, r *response, isolated bool) {
+func (w *write) reject(p part, r *response) {
 	s := &w.series[p.series]
 	j := Rejection{
 		Series: p.series, Labels: s.String(), Samples: p.to - p.from, Status: r.status, Reason: shorten(r.message),
-		Isolated: isolated || r.status == 0,
+		Cause: causeOf(r.status, r.message), Isolated: true,
 	}
 	if p.hi > 0 {
 		j.Labels = w.client.enc.classicLabels(s, &s.Histograms[p.from], p.lo)
 	}
-	j.Cause = causeOf(r.status, r.message)
-	j.Duplicate = j.Isolated && j.Cause.duplicate()
+	j.Duplicate = j.Cause.duplicate()
 	if p.to > p.from {
 		j.First, j.Last = s.timeAt(p.from), s.timeAt(p.to-1)
 	}

@@ -125,7 +125,7 @@ func (w *write) rejectNamed(parts []part, r *response, missing int) {
 		}
 		if n > 0 {
 			n = min(n, p.to-p.from, missing)
-			w.reject(p, &response{status: r.status, message: line}, true)
+			w.reject(p, &response{status: r.status, message: line})
 			w.result.Rejected[len(w.result.Rejected)-1].Samples = n
 			missing -= n
 		}

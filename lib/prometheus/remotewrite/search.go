@@ -192,7 +192,7 @@ func (s *narrowing) alone(ctx context.Context) (expanded, found bool, err error)
 		}
 		s.rejected = r
 	}
-	w.reject(join(nil, s.units[s.lo:s.hi])[0], &s.rejected, true)
+	w.reject(join(nil, s.units[s.lo:s.hi])[0], &s.rejected)
 	return false, true, nil
 }
 
