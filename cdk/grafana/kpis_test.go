@@ -42,6 +42,8 @@ type device struct {
 	// perSecond are the counters' rates, temperature a metric that no configuration names.
 	items, good float64
 	temperature bool
+	// before is another configuration, of the first two minutes.
+	before *kpi.MachineConfig
 }
 
 func pressOf(ideal time.Duration, items, good float64, change func(*kpi.MachineConfig)) device {
@@ -63,6 +65,9 @@ func everydayPlants() map[telemetry.SiteID]plant {
 	conveyor.state = 1
 	tank := pressOf(time.Second, 0, 0, func(c *kpi.MachineConfig) { c.Own = false })
 	tank.temperature = true
+	// Matched by a rule for many devices at first, which has an ideal cycle.
+	configured := pressOf(0, 1, 0.6, nil)
+	configured.before = new(pressOf(2*time.Second, 0, 0, func(c *kpi.MachineConfig) { c.Own = false }).config)
 	sensors := map[telemetry.DeviceName]device{"press": press}
 	for i := range 9 {
 		sensors[telemetry.DeviceName("tank-"+strconv.Itoa(i))] = tank
@@ -80,6 +85,9 @@ func everydayPlants() map[telemetry.SiteID]plant {
 			kpi.Availability: 1, kpi.Performance: 1, kpi.Quality: 1, kpi.Scrap: 0, kpi.OEE: 1, kpi.TEEP: 1, kpi.Throughput: 3600,
 		}},
 		"no ideal cycle": {devices{"drill": pressOf(0, 1, 0.6, nil)}, map[string]float64{
+			kpi.Availability: 1, kpi.Quality: 0.6, kpi.Scrap: 0.4, kpi.Throughput: 3600,
+		}},
+		"no ideal cycle any more": {devices{"drill": configured}, map[string]float64{
 			kpi.Availability: 1, kpi.Quality: 0.6, kpi.Scrap: 0.4, kpi.Throughput: 3600,
 		}},
 		"a slow and a fast press": {devices{
@@ -109,14 +117,21 @@ func (m machines) Machine(g telemetry.GatewayID, d telemetry.DeviceName) *kpi.Ma
 func windowsOf(t *testing.T, plants map[telemetry.SiteID]plant, from, to time.Time) []remotewrite.Series {
 	t.Helper()
 	configured := machines{}
+	configure := func(site telemetry.SiteID, name telemetry.DeviceName, c kpi.MachineConfig) {
+		m, err := kpi.NewMachine(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		configured[telemetry.GatewayID(site)][name] = m
+	}
 	for site, p := range plants {
 		configured[telemetry.GatewayID(site)] = map[telemetry.DeviceName]*kpi.Machine{}
 		for name, d := range p.devices {
-			m, err := kpi.NewMachine(d.config)
-			if err != nil {
-				t.Fatal(err)
+			if d.before != nil {
+				configure(site, name, *d.before)
+			} else {
+				configure(site, name, d.config)
 			}
-			configured[telemetry.GatewayID(site)][name] = m
 		}
 	}
 	shard, err := kpi.NewShard(kpi.Config{Machines: configured})
@@ -146,6 +161,9 @@ func windowsOf(t *testing.T, plants map[telemetry.SiteID]plant, from, to time.Ti
 		for site, p := range plants {
 			b := &telemetry.Batch{Gateway: telemetry.GatewayID(site), Site: site, Received: telemetry.MicrosOf(at)}
 			for name, d := range p.devices {
+				if d.before != nil && i == 120 {
+					configure(site, name, d.config)
+				}
 				put := func(metric telemetry.MetricName, v float64) {
 					b.Append(telemetry.Event{Device: name, Metric: metric, Time: telemetry.MicrosOf(at), Value: v})
 				}

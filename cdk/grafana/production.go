@@ -14,6 +14,9 @@ var levels = [...]struct{ name, labels, from string }{ //nolint:gochecknoglobals
 	{"site", "site", "gateway"},
 }
 
+// newest is the recorded value of kpi.TakesPart in a machine's newest window.
+const newest = "insighthub:takes_part:last5m"
+
 const productionHeader = `# KPIs of production, after ISO 22400-2. Written by the test of cdk/grafana (-update) from the
 # definitions in lib/kpi/definitions.go, which docs/KPIS.md explains: change them there.
 #
@@ -31,12 +34,12 @@ func ProductionRules() string {
 	b := ruleFile{}
 	b.WriteString(productionHeader)
 	b.group("insighthub-production-5m", "15s", "5m")
-	for _, name := range []kpi.Name{kpi.AllCalendarSeconds, kpi.OEECalendarSeconds} {
-		of := map[kpi.Name]kpi.Name{kpi.AllCalendarSeconds: kpi.CalendarSeconds, kpi.OEECalendarSeconds: kpi.OEEBusySeconds}[name]
-		b.sums(name.Short(), "sum", "300 * group by (site, gateway, device) (present_over_time("+string(of)+"[5m]))")
-	}
+	b.sums(kpi.AllCalendarSeconds.Short(), "sum",
+		"300 * group by (site, gateway, device) (present_over_time("+string(kpi.CalendarSeconds)+"[5m]))")
 	b.sums(kpi.UnreportedSeconds.Short(), "sum",
 		"clamp_min(300 - sum by (site, gateway, device) (sum_over_time("+string(kpi.CalendarSeconds)+"[5m])), 0)")
+	b.comment("By its newest window a machine takes part in a ratio, or not: 1 performance + 2 quality + 4 ideal cycle.")
+	b.rule(newest, "max by (site, gateway, device) (last_over_time("+string(kpi.TakesPart)+"[5m]))", "device")
 	for _, name := range []kpi.Name{
 		kpi.PlannedSeconds, kpi.BusySeconds, kpi.ProductionSeconds, kpi.Produced, kpi.Good,
 		kpi.IdealSeconds, kpi.PerformanceProductionSeconds, kpi.QualityProduced, kpi.QualityGood,
@@ -44,6 +47,8 @@ func ProductionRules() string {
 	} {
 		b.overTime(name)
 	}
+	b.sums(kpi.OEECalendarSeconds.Short(), "sum",
+		"300 * group by (site, gateway, device) ("+b.sum(kpi.OEEBusySeconds)+`{level="device"})`)
 	b.comment("Machines that take part in quality: of one alone it is by items, of several by ideal time.")
 	b.sums("quality_machines", "count", "count by (site, gateway, device) ("+b.sum(kpi.QualityProduced)+`{level="device"})`)
 	for _, d := range kpi.Definitions() {
@@ -109,7 +114,13 @@ func (b *ruleFile) sums(name, operation, ofDevice string) {
 
 // overTime records the sums of the windows of a metric.
 func (b *ruleFile) overTime(name kpi.Name) {
-	b.sums(name.Short(), "sum", fmt.Sprintf("sum by (site, gateway, device) (sum_over_time(%s[%s]))", name, b.span))
+	takesPart := ""
+	for _, d := range kpi.MachineSums() {
+		if test := d.Newest(); d.Name == name && test != "" {
+			takesPart = " and on (site, gateway, device) (" + newest + test + ")"
+		}
+	}
+	b.sums(name.Short(), "sum", fmt.Sprintf("sum by (site, gateway, device) (sum_over_time(%s[%s]))%s", name, b.span, takesPart))
 }
 
 // kpi records a KPI at all levels.

@@ -32,15 +32,56 @@ type SumDefinition struct {
 	Is string
 }
 
+// The parts of the value of TakesPart.
+const (
+	partPerformance = 1 << iota
+	partQuality
+	partIdealCycle
+)
+
+const (
+	inPerformance  = NeedState | NeedCount | NeedIdealCycle
+	inQuality      = NeedCount | NeedGood
+	inQualityIdeal = inQuality | NeedIdealCycle
+	inOEE          = inPerformance | inQuality
+)
+
+// takesPart returns the value of TakesPart.
+func (n Needs) takesPart() float64 {
+	v := 0
+	if n&inPerformance == inPerformance {
+		v |= partPerformance
+	}
+	if n&inQuality == inQuality {
+		v |= partQuality
+	}
+	if n&NeedIdealCycle != 0 {
+		v |= partIdealCycle
+	}
+	return float64(v)
+}
+
+// Newest returns the test, in PromQL, that the value of TakesPart in the newest window of a
+// range must pass for the machine's sum to be added up; empty: it always is. So a machine
+// whose configuration changed takes part as it is configured now.
+func (d SumDefinition) Newest() string {
+	switch d.Needs { //nolint:exhaustive // the ratios that not every machine takes part in
+	case inPerformance:
+		return " % 2 == 1"
+	case inQuality:
+		return " % 4 >= 2"
+	case inQualityIdeal:
+		return " >= 6"
+	case inOEE:
+		return " % 4 == 3"
+	}
+	return ""
+}
+
 // MachineSums are the sums of machines, in the order in which they are documented. They
 // are the only definition: the samples of windows, the API, the recording rules and
 // docs/KPIS.md follow it.
 func MachineSums() []SumDefinition {
-	const (
-		inPerformance = NeedState | NeedCount | NeedIdealCycle
-		inQuality     = NeedCount | NeedGood
-		inOEE         = NeedState | NeedCount | NeedGood | NeedIdealCycle
-	)
 	return []SumDefinition{
 		{CalendarSeconds, 0, "all time of the window"},
 		{PlannedSeconds, 0, "time in shifts; all of it without shifts"},
@@ -57,8 +98,8 @@ func MachineSums() []SumDefinition {
 		{PerformanceProductionSeconds, inPerformance, "production time of the machines that take part in performance"},
 		{QualityProduced, inQuality, "produced items of the machines that take part in quality"},
 		{QualityGood, inQuality, "good items of the same"},
-		{QualityIdealSeconds, inQuality | NeedIdealCycle, "ideal time of the produced items of the same"},
-		{QualityGoodIdealSeconds, inQuality | NeedIdealCycle, "ideal time of the good items of the same"},
+		{QualityIdealSeconds, inQualityIdeal, "ideal time of the produced items of the same"},
+		{QualityGoodIdealSeconds, inQualityIdeal, "ideal time of the good items of the same"},
 		{OEEGoodIdealSeconds, inOEE, "ideal time of the good items (PRI × GQ) of the machines that take part in OEE"},
 		{OEEBusySeconds, inOEE, "planned busy time of the same"},
 	}

@@ -65,6 +65,7 @@ func (c *closer) sums(machine *Machine, n Needs, s *Sums, m *machineWindow) {
 			c.put(d.Name, s.of(d.Name, machine.ideal))
 		}
 	}
+	c.put(TakesPart, n.takesPart())
 }
 
 // of returns the sum of that name.

@@ -55,8 +55,12 @@ func TestRealPrometheus(t *testing.T) {
 			kpi.CalendarSeconds: 5, kpi.PlannedSeconds: 5, kpi.BusySeconds: 4, kpi.ProductionSeconds: 3, kpi.IdleSeconds: 0.25,
 			kpi.SetupSeconds: 0.25, kpi.DownSeconds: 0.5, kpi.UnknownSeconds: 1, kpi.Failures: 1, kpi.Produced: float64(i + 2),
 			kpi.Good: float64(i + 1), kpi.IdealSeconds: 2.1, kpi.PerformanceProductionSeconds: 3,
+			kpi.TakesPart: 5,
 		}
 		if i == 0 { // the others report no good count that takes part
+			sums[kpi.QualityProduced], sums[kpi.QualityGood], sums[kpi.TakesPart] = 2, 1, 7
+		}
+		if i == 1 { // was configured so once, and is not any more
 			sums[kpi.QualityProduced], sums[kpi.QualityGood] = 2, 1
 		}
 		for metric, value := range sums {
