@@ -50,7 +50,7 @@ func FunctionMetrics() []string {
 		"insighthub_detect_handled_timestamp_seconds", // shard
 		"insighthub_detect_arrival_timestamp_seconds", // shard
 		"insighthub_detect_invocations_total",         // outcome: done, failed
-		"insighthub_detect_events_total",              // outcome: scored, unscored, late, bad, refused
+		"insighthub_detect_events_total",              // outcome: scored, unscored, late, bad, refused, held
 		"insighthub_detect_notifications_total",       // outcome: sent, failed, left_out
 		"insighthub_detect_scores_exported_total",     // outcome: written, failed, left_out
 		"insighthub_detect_poison_records_total",

@@ -206,7 +206,8 @@ func TestAlarmRules(t *testing.T) {
 	p.Do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"1"`).Want(t, 200)
 	for _, bad := range []string{
 		`"kind":"threshold"`, `"kind":"threshold","low":2,"high":1`, `"kind":"rate"`, `"kind":"rate","per_second":-1`, `"kind":"no_data"`,
-		`"kind":"magic"`, `"kind":"no_data","silence_seconds":60,"min_interval_seconds":1`, `"kind":"rate","per_second":1,"ignore_bad":true`,
+		`"kind":"magic"`, `"kind":"no_data","silence_seconds":60,"min_interval_seconds":1`,
+		`"kind":"rate","per_second":1,"ignore_bad":true`,
 		`"kind":"rate","per_second":1,"min_interval_seconds":1e-9`, `"kind":"rate","per_second":1,"min_interval_seconds":-1`,
 		`"kind":"rate","per_second":1,"min_interval_seconds":86401`, `"kind":"rate","per_second":1,"low":1`,
 		`"kind":"threshold","low":1,"severity":"x"`, `"kind":"threshold","low":1,"hysteresis":-1`,

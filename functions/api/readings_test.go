@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"strings"
 	"testing"
@@ -261,6 +262,29 @@ func TestLatest(t *testing.T) {
 		t.Errorf("got %+v", page)
 	}
 	p.Do(t, apitest.Administrator(), "GET", "/v1/sites/plant-1/latest?gateway=none", "").Want(t, 404)
+}
+
+// TestLatestIsNotInTheFuture has an accepted time four minutes ahead, in a series with an
+// older reading and in one without, and a reading without a value.
+func TestLatestIsNotInTheFuture(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.site(t, "plant-1")
+	now := telemetry.MicrosOf(time.Now())
+	bad := event("c", "m", now-2*second, math.NaN())
+	bad.Quality = telemetry.Bad
+	p.send(t, "plant-1", "gw-1", event("a", "m", now+240*second, 50), event("a", "m", now-second, 200),
+		event("b", "m", now+240*second, 50), bad)
+	var page list[struct {
+		Device string   `json:"device"`
+		Value  *float64 `json:"value"`
+		Age    float64  `json:"age_seconds"`
+	}]
+	p.get(t, apitest.Person("eve", "plant-1=viewer"), "/v1/sites/plant-1/latest?gateway=gw-1", &page)
+	if i := page.Items; len(i) != 2 || i[0].Device != "a" || i[0].Value == nil || *i[0].Value != 200 || i[0].Age < 1 ||
+		i[1].Device != "c" || i[1].Value != nil {
+		t.Errorf("got %+v, want 200 of a, and c without a value", i)
+	}
 }
 
 // TestLatestAfterOlderEvents checks that an event that arrives in a later write, and is

@@ -116,7 +116,13 @@ func (f *folder) event(r *Report, g *gateway, table []*series, metrics uint32, b
 	}
 	t, value := b.Time[i], b.Value[i]
 	bad := b.Quality[i] == telemetry.Bad || math.IsNaN(value) || math.IsInf(value, 0)
-	f.arrived(sr, !bad && t != sr.newest)
+	useful := !bad && t != sr.newest
+	if sr.arrival = s.clock; useful {
+		sr.useful = s.clock
+	}
+	if len(sr.alarms) > 0 {
+		f.arrived(sr, useful)
+	}
 	if s.clock != 0 && t > s.clock+maxAhead {
 		f.ahead(r, sr, t, value, bad)
 		return
@@ -152,35 +158,40 @@ func (f *folder) judge(sr *series, t telemetry.Micros, value float64, arrival te
 		f.rules(sr, t, value, arrival)
 	}
 	if sr.detector != nil {
-		f.score(sr, t, value, arrival)
+		if moment, score, changed := sr.device.observe(sr, t, value, f.state.clock+maxAhead); changed {
+			f.machine(sr, moment, score, arrival)
+		}
+		if score, anomalous := sr.detector.Push(int64(t), value); anomalous || sr.odd {
+			f.odd(sr, point{t, value, anomalous}, score, arrival)
+		}
 	}
 	sr.value, sr.valueAt, sr.valued = value, t, true
 }
 
-// score pushes the value to the detectors of its series and device.
-func (f *folder) score(sr *series, t telemetry.Micros, value float64, arrival telemetry.Micros) {
-	s, d := f.state, sr.device
-	if moment, score, scored := d.observe(sr, t, value, s.clock+maxAhead); scored {
-		s.endMachine(sr.gateway, d, moment, directory.EndCleared)
-		if score > 0 {
-			d.alarmed, d.since = true, moment
-			found := machineAnomaly(sr.gateway, d, moment, score)
-			found.Lag, found.Late = lag(moment, arrival)
-			f.found = append(f.found, found)
-		}
+// machine begins the anomaly of a series' device, or ends it if the score is 0.
+func (f *folder) machine(sr *series, moment telemetry.Micros, score float64, arrival telemetry.Micros) {
+	d := sr.device
+	f.state.endMachine(sr.gateway, d, moment, directory.EndCleared)
+	if score > 0 {
+		d.alarmed, d.since = true, moment
+		found := machineAnomaly(sr.gateway, d, moment, score)
+		found.Lag, found.Late = lag(moment, arrival)
+		f.found = append(f.found, found)
 	}
-	score, anomalous := sr.detector.Push(int64(t), value)
-	if sr.odd {
-		reason := directory.EndCleared
-		if anomalous {
-			reason = directory.EndSuperseded
-		}
-		s.endScore(sr, t, reason)
+}
+
+// odd ends the anomaly of the series' last value, if there is one, and begins that of p if
+// p.known.
+func (f *folder) odd(sr *series, p point, score float64, arrival telemetry.Micros) {
+	reason := directory.EndCleared
+	if p.known {
+		reason = directory.EndSuperseded
 	}
-	if anomalous {
-		sr.odd, sr.oddAt, sr.oddScore = true, t, score
-		found := sr.scoreAnomaly(t, value, score)
-		found.Lag, found.Late = lag(t, arrival)
+	f.state.endScore(sr, p.at, reason)
+	if p.known {
+		sr.odd, sr.oddAt, sr.oddScore = true, p.at, score
+		found := sr.scoreAnomaly(p.at, p.value, score)
+		found.Lag, found.Late = lag(p.at, arrival)
 		f.found = append(f.found, found)
 	}
 }

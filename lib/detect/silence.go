@@ -42,10 +42,6 @@ func (sr *series) silentAt(a *alarm) telemetry.Micros {
 // and another time than the one before.
 func (f *folder) arrived(sr *series, useful bool) {
 	s := f.state
-	sr.arrival = s.clock
-	if useful {
-		sr.useful = s.clock
-	}
 	for i := range sr.alarms {
 		a := &sr.alarms[i]
 		if a.silence == 0 || a.ignoreBad && !useful {

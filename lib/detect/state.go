@@ -96,29 +96,30 @@ type device struct {
 	steps
 }
 
-// series is the state of a series.
+// series is the state of a series. What each event needs comes first.
 type series struct {
-	gateway *gateway
-	device  *device
-	metric  telemetry.MetricName
 	// newest is the time of the newest event that is not ahead of the clock, arrival the
 	// arrival time of the last record with an event of the series, and useful that of the
 	// last one with a usable value of another time than the newest. If there is none, the
 	// latter are the time since when one is expected.
 	newest, arrival, useful telemetry.Micros
 	// value is the newest usable value, of time valueAt, if valued.
-	value    float64
-	valueAt  telemetry.Micros
-	valued   bool
+	value   float64
+	valueAt telemetry.Micros
+	valued  bool
+	// odd says that the anomaly of the last scored value is active; it has the time oddAt and
+	// the score oddScore.
+	odd bool
+	// sensor is its number in the device's Machine, from 1; 0 if it is not in one.
+	sensor   uint8
 	detector *anomaly.Detector // nil: not scored
+	early    *early            // nil: no event was ahead
+	device   *device
 	alarms   []alarm
-	early    *early // nil: no event was ahead
-	// odd says that the anomaly of the last scored value is active; it has that time and score.
-	odd      bool
+	gateway  *gateway
+	metric   telemetry.MetricName
 	oddAt    telemetry.Micros
 	oddScore float64
-	// sensor is its number in the device's Machine, from 1; 0 if it is not in one.
-	sensor uint8
 }
 
 func newState(limits Limits) *State {

@@ -97,7 +97,8 @@ func TestTimes(t *testing.T) {
 		},
 		"a fast clock sends again what has passed": {
 			limits, "0:240=95,1:241=50,50:290=50,100:340=50,150:390=50,200:440=50,300:540=50,400:640=50,401:240=95,402:642=50",
-			"240=95 to 241 cleared"},
+			"240=95 to 241 cleared",
+		},
 		"bad and ahead": {limits, "0:240=bad,1:1=200", "1=200 active"},
 		"a second ahead is present": {
 			limits, "0:1=200,0.5:0.5=50", "1=200 active",
@@ -126,7 +127,8 @@ func TestTimes(t *testing.T) {
 			limits, "100:96=50 97=95 98=96 99=95 100=50,101:96=50 97=95 98=96 99=95 100=50,102:98=96", "97=95 to 100 cleared",
 		},
 		"sent again in part": {
-			limits, "100:96=50 97=95 98=96 99=95 100=50,101:98=96 99=95 100=50", "97=95 to 100 cleared"},
+			limits, "100:96=50 97=95 98=96 99=95 100=50,101:98=96 99=95 100=50", "97=95 to 100 cleared",
+		},
 		"sent again while active": {limits, "100:97=50 98=95 99=96,101:97=50 98=95 99=96,102:98=95", "98=95 active"},
 		"late ones sent again": {
 			limits, "100:100=50,101:90=95 91=96 92=50,102:90=95 91=96 92=50", "90=95 to 91 past late 11s",
