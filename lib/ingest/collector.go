@@ -26,6 +26,9 @@ type collector struct {
 type indexedFault struct {
 	index int
 	fault fault
+	// time is that of the event, if it is the reason. A fault is cleared for each event, and
+	// has no place for it.
+	time telemetry.Micros
 }
 
 func (c *collector) reset(earliest, latest telemetry.Micros) {
@@ -43,17 +46,17 @@ func (c *collector) restart() {
 // accept adds an event, unless its time is out of bounds.
 func (c *collector) accept(device, metric uint32, t telemetry.Micros, value float64, q telemetry.Quality) {
 	if r := c.checkTime(t); r != accepted {
-		c.reject(fault{reason: r, member: timeMember, time: t})
+		c.reject(fault{reason: r, member: timeMember}, t)
 		return
 	}
 	c.index++
 	c.batch.AppendIndexed(device, metric, t, value, q)
 }
 
-// reject counts the next event as rejected.
-func (c *collector) reject(f fault) {
+// reject counts the next event as rejected; t is its time, if that is the reason.
+func (c *collector) reject(f fault, t telemetry.Micros) {
 	if len(c.listed) < maxListed {
-		c.listed = append(c.listed, indexedFault{c.index, f})
+		c.listed = append(c.listed, indexedFault{c.index, f, t})
 	}
 	c.rejectedAt = append(c.rejectedAt, int32(c.index))
 	c.index++
@@ -70,7 +73,7 @@ func (c *collector) rejectSome(why func(i int) (fault, bool)) {
 			before, index = before[1:], index+1
 		}
 		if f, faulty := why(i); faulty {
-			now = append(now, indexedFault{index, f})
+			now = append(now, indexedFault{index: index, fault: f})
 			c.byReason[f.reason]++
 		} else {
 			c.keep(i, n)
@@ -125,7 +128,7 @@ func (c *collector) validateBatch() {
 	b, n := c.batch, 0
 	for i, t := range b.Time {
 		value := b.Value[i]
-		f := fault{reason: c.checkTime(t), member: timeMember, time: t}
+		f := fault{reason: c.checkTime(t), member: timeMember}
 		switch {
 		case math.IsNaN(value) && b.Quality[i] == telemetry.Bad: // no value, as null in JSON
 			b.Value[i] = math.NaN() // in one form
@@ -133,7 +136,7 @@ func (c *collector) validateBatch() {
 			f = fault{reason: notFinite, member: valueMember}
 		}
 		if f.reason != accepted {
-			c.reject(f)
+			c.reject(f, t)
 			continue
 		}
 		c.index++

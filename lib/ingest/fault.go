@@ -73,8 +73,6 @@ type fault struct {
 	// text is the start of what the client wrote: the name of an unknown member, or a value
 	// that is not valid.
 	text []byte
-	// time is one that is out of range.
-	time telemetry.Micros
 }
 
 // code returns the name of the reason, which stays the same when its text changes.
@@ -121,23 +119,23 @@ func (r reason) code() string {
 const maxQuoted = 64
 
 // faultText renders f for the client.
-func (h *Handler) faultText(f fault) string {
+func (h *Handler) faultText(f indexedFault) string {
 	switch {
-	case f.reason == notObject:
+	case f.fault.reason == notObject:
 		return "want an object"
-	case f.reason == unknownMember:
-		return "unknown member " + strconv.Quote(clip(string(f.text)))
-	case f.reason == duplicateMember:
-		return "duplicate member " + strconv.Quote(f.member.String())
-	case f.reason == notJSON && f.member == noMember:
-		return clip(string(f.text)) + " is not valid JSON"
+	case f.fault.reason == unknownMember:
+		return "unknown member " + strconv.Quote(clip(string(f.fault.text)))
+	case f.fault.reason == duplicateMember:
+		return "duplicate member " + strconv.Quote(f.fault.member.String())
+	case f.fault.reason == notJSON && f.fault.member == noMember:
+		return clip(string(f.fault.text)) + " is not valid JSON"
 	default:
-		return f.member.String() + ": " + h.memberFault(f)
+		return f.fault.member.String() + ": " + h.memberFault(f)
 	}
 }
 
-func (h *Handler) memberFault(f fault) string {
-	switch f.reason {
+func (h *Handler) memberFault(f indexedFault) string {
+	switch f.fault.reason {
 	case missing:
 		return "missing"
 	case wantString:
@@ -145,17 +143,17 @@ func (h *Handler) memberFault(f fault) string {
 	case wantNumber:
 		return `want a number, true, false, or null with quality "bad"`
 	case numberAsText:
-		return "want a number: send " + string(f.text) + " without quotes"
+		return "want a number: send " + string(f.fault.text) + " without quotes"
 	case wantTime:
 		return "want an RFC 3339 string or an integer of microseconds since 1970"
 	case notJSON:
-		return notJSONText(f)
+		return notJSONText(f.fault)
 	case notFinite:
 		return "want a finite number" + orNull
 	case nullNotBad:
 		return `null is accepted with quality "bad" only`
 	case notExact:
-		return string(f.text) + " cannot be held exactly by a float64: whole numbers are exact up to 9007199254740992 (2^53)"
+		return string(f.fault.text) + " cannot be held exactly by a float64: whole numbers are exact up to 9007199254740992 (2^53)"
 	case emptyName:
 		return "empty"
 	case longName:
@@ -205,16 +203,16 @@ func nameLimitText(plural string, limit int) string {
 }
 
 // unitHint says in which other unit the time of a rejected event would be acceptable.
-func (h *Handler) unitHint(f fault) string {
+func (h *Handler) unitHint(f indexedFault) string {
 	n := int64(f.time)
-	if len(f.text) > 0 {
-		x, err := strconv.ParseFloat(string(f.text), 64)
+	if len(f.fault.text) > 0 {
+		x, err := strconv.ParseFloat(string(f.fault.text), 64)
 		if err != nil || !(x > -1<<63 && x < 1<<63) {
 			return ""
 		}
 		n = int64(x)
 		if x == math.Trunc(x) && h.collector.checkTime(telemetry.Micros(n)) == accepted {
-			return ": " + clip(string(f.text)) + " looks like microseconds: send an integer without quotes, point or exponent"
+			return ": " + clip(string(f.fault.text)) + " looks like microseconds: send an integer without quotes, point or exponent"
 		}
 	}
 	unit, at := telemetry.GuessUnit(n, h.collector.earliest, h.collector.latest)

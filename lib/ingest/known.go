@@ -59,14 +59,14 @@ type gatewayView struct {
 	// count is how many names the gateway has at least, those that are pending included.
 	count [2]int
 	// pendingUntil is until when a name that is new counts as known.
-	pendingUntil [2]time.Time
+	pendingUntil [2]int64
 	begun        time.Time
 	paused       time.Time // no look-up before it
 }
 
 // knownName says what is known of a name until a time.
 type knownName struct {
-	until time.Time
+	until int64 // in ns since 1970: there is one comparison for each name of each batch
 	state nameState
 }
 
@@ -114,20 +114,20 @@ func (k *knownNames) check(ctx context.Context, c *collector, now time.Time) {
 	if b.Len() == 0 {
 		return
 	}
-	g := k.view(b.Gateway, now)
+	g, at := k.view(b.Gateway, now), now.UnixNano()
 	k.rejected[0] = cleared(k.rejected[0], len(b.Devices))
 	k.rejected[1] = cleared(k.rejected[1], len(b.Metrics))
 	var full [2]bool
 	var unknown [2][]uint32 // indexes in the dictionaries
 	for i, name := range b.Devices {
-		if n := g.names[0][string(name)]; !n.until.After(now) {
+		if n := g.names[0][string(name)]; n.until <= at {
 			unknown[0] = append(unknown[0], uint32(i))
 		} else if n.state == refused {
 			k.rejected[0][i], full[0] = true, true
 		}
 	}
 	for i, name := range b.Metrics {
-		if n := g.names[1][string(name)]; !n.until.After(now) {
+		if n := g.names[1][string(name)]; n.until <= at {
 			unknown[1] = append(unknown[1], uint32(i))
 		} else if n.state == refused {
 			k.rejected[1][i], full[1] = true, true
@@ -185,14 +185,15 @@ func (k *knownNames) lookUp(ctx context.Context, g *gatewayView, gateway telemet
 // refresh notes the names that the store has, if they are nearly all that it takes, and
 // counts.
 func refresh[T ~string](k *knownNames, g *gatewayView, kind int, names []T, now time.Time) {
-	g.pendingUntil[kind] = g.begun.Add(viewLifetime)
+	viewEnd := g.begun.Add(viewLifetime).UnixNano()
+	g.pendingUntil[kind] = viewEnd
 	if len(names) > 0 {
-		g.pendingUntil[kind] = now.Add(pendingLifetime)
+		g.pendingUntil[kind] = now.Add(pendingLifetime).UnixNano()
 	}
 	g.count[kind] = 0
 	for name, n := range g.names[kind] {
 		switch {
-		case !n.until.After(now), n.state == stored:
+		case n.until <= now.UnixNano(), n.state == stored:
 			delete(g.names[kind], name)
 			k.size--
 		case n.state == pending:
@@ -203,7 +204,7 @@ func refresh[T ~string](k *knownNames, g *gatewayView, kind int, names []T, now 
 		if g.names[kind][string(name)].state != pending {
 			g.count[kind]++
 		}
-		k.add(g, kind, string(name), knownName{g.begun.Add(viewLifetime), stored})
+		k.add(g, kind, string(name), knownName{viewEnd, stored})
 	}
 }
 
@@ -218,12 +219,12 @@ func (k *knownNames) admit(g *gatewayView, kind int, b *telemetry.Batch, unknown
 			name = string(b.Metrics[i])
 		}
 		switch {
-		case g.names[kind][name].until.After(now):
+		case g.names[kind][name].until > now.UnixNano():
 		case g.count[kind] < k.limit[kind]:
 			g.count[kind]++
 			k.add(g, kind, name, knownName{g.pendingUntil[kind], pending})
 		default:
-			k.add(g, kind, name, knownName{now.Add(lookUpPause), refused})
+			k.add(g, kind, name, knownName{now.Add(lookUpPause).UnixNano(), refused})
 			k.rejected[kind][i], full = true, true
 		}
 	}

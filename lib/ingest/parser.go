@@ -274,7 +274,7 @@ func (p *parser) readEvent(i int) int {
 	if p.buf[i] != '{' {
 		if i = p.skip(i, maxDepth-2); i >= 0 {
 			e.reject(notObject, noMember)
-			p.out.reject(e.fault)
+			p.out.reject(e.fault, 0)
 		}
 		return i
 	}
@@ -303,7 +303,7 @@ func (p *parser) readEvent(i int) int {
 		e.reject(nullNotBad, valueMember)
 	}
 	if e.fault.reason != accepted {
-		p.out.reject(e.fault)
+		p.out.reject(e.fault, 0)
 	} else {
 		p.out.accept(e.device, e.metric, e.time, e.value, e.quality)
 	}
@@ -350,7 +350,7 @@ func (p *parser) value(i int, m member) int {
 
 func (p *parser) number(i int) int {
 	n, next, ok := scanNumber(p.buf, i)
-	if !ok || isWordByte(p.buf[next]) {
+	if c := p.buf[next]; !ok || c != ',' && c != '}' && isWordByte(c) {
 		return p.badWord(i)
 	}
 	f, ok := p.powers.float(n, p.buf[i:next])
@@ -439,7 +439,7 @@ func (p *parser) time(i int) int {
 
 func (p *parser) timeInteger(i int) int {
 	n, next, ok := scanNumber(p.buf, i)
-	if !ok || isWordByte(p.buf[next]) {
+	if c := p.buf[next]; !ok || c != ',' && c != '}' && isWordByte(c) {
 		return p.badWord(i)
 	}
 	micros, ok := n.int64()

@@ -51,7 +51,7 @@ func (h *Handler) accepted(r *request) (int, []byte, error) {
 		Truncated: c.rejected > len(c.listed),
 	}
 	for i, f := range c.listed {
-		out.Errors[i] = rejection{f.index, f.fault.reason.code(), h.faultText(f.fault)}
+		out.Errors[i] = rejection{f.index, f.fault.reason.code(), h.faultText(f)}
 	}
 	if out.Accepted == 0 {
 		extensions := map[string]any{"accepted": out.Accepted, "rejected": out.Rejected, "errors": out.Errors}
