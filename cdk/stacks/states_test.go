@@ -8,6 +8,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/stacks"
 	"github.com/insighthub/insighthub/lib/bridge"
 	"github.com/insighthub/insighthub/lib/detect"
+	"github.com/insighthub/insighthub/lib/namelist"
 	"github.com/insighthub/insighthub/lib/shardstate"
 )
 
@@ -66,6 +67,10 @@ func checkStates(t *testing.T, a assembly, retention time.Duration) {
 		}
 		delete(days, prefix)
 	}
+	if days[namelist.Prefix] != 1 {
+		t.Errorf("lists of names expire after %v days, want the shortest time", days[namelist.Prefix])
+	}
+	delete(days, namelist.Prefix)
 	if len(days) > 0 {
 		t.Errorf("rules for %v, of no consumer", days)
 	}

@@ -22,13 +22,18 @@
 //
 // time is RFC 3339 with any offset, its fraction truncated to the microsecond,
 // or an integer of microseconds since 1970-01-01T00:00:00Z. quality is
-// optional. An application/x-protobuf body is a record (see lib/telemetry)
+// optional. value may be true or false, which are 1 and 0, and null for a bad reading
+// without a value, which is NaN in the batch. A word in place of a value that is not JSON,
+// such as NaN, rejects its event and no other. An application/x-protobuf body is a record (see lib/telemetry)
 // whose gateway, site, trace and time of receipt are ignored: they come from
 // the token and the platform.
 //
 // # Response
 //
-//	202 {"accepted":998,"rejected":2,"errors":[{"index":3,"reason":"value: want a finite number"}]}
+//	202 {"accepted":998,"rejected":2,"errors":[{"index":3,"code":"missing","reason":"value: missing"}]}
+//
+// An event whose device or metric is new is rejected when its gateway has no room for
+// names, as far as ingest knows: see Names.
 //
 // errors lists the first 100 rejected events; "errors_truncated":true is added if there
 // were more. The counts are always exact. Every other response is a problem document: 400
