@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"188ee72065c7b0d6c98cfbc25430f910"`
-	PageTag     = `"7ad4bd5209ec1594041e69b1d0a0e9cf"`
+	ContractTag = `"7743d99fd2d2346eb2fc1572766c863c"`
+	PageTag     = `"39d011a9e7b3ea5ce5c797af71721b44"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -32,7 +32,7 @@ WITH reading_of AS MATERIALIZED (
 ), failed AS (
 	SELECT gateway, device, finish, count(*) AS failures FROM state_of WHERE value = 3 AND before <> 3 GROUP BY gateway, device, finish
 ), grown AS (
-	-- A counter that decreased was reset to zero.
+	-- A counter that decreased was reset to zero: the readings that are compared have resets, and no dips.
 	SELECT gateway, device, metric, finish, CASE WHEN value >= before THEN value - before WHEN value < before THEN value ELSE 0 END AS growth
 	FROM (
 		SELECT *, lag(value) OVER (PARTITION BY gateway, device, metric ORDER BY t) AS before

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -172,8 +173,11 @@ func rough(ctx context.Context, t *testing.T, s *Stack, g gateway) {
 		for _, device := range []string{"lathe-1", "lathe-2"} {
 			at := time.Now().Add(-time.Duration(random.IntN(2000)) * time.Millisecond).UnixMicro()
 			quality := [...]string{"good", "good", "uncertain", "good", "bad"}[random.IntN(5)]
+			// Four items a second of the events' own time, which is not that of their arrival; reset
+			// each half minute. Both sides see a reset, not a dip, while there is no gap of ten seconds.
+			count := float64(at % 30_000_000 / 250_000)
 			for metric, value := range map[string]float64{
-				"state": float64(random.IntN(4)), "cycle_count": float64(k % 30), "good_count": float64(k % 30 / 2),
+				"state": float64(random.IntN(4)), "cycle_count": count, "good_count": math.Floor(count / 2),
 				"torque":      random.NormFloat64(),
 				"temperature": 60, "vibration": 2, "pressure": 5, "motor_current": 11, "power": 7, // what a machine's dashboard shows
 				"speed": 1400,
