@@ -14,12 +14,13 @@ type part struct {
 	// lo and hi, if hi is not 0, are a range of the series of which the classic form of the one
 	// histogram consists.
 	lo, hi int
-	// bare leaves out the exemplars.
-	bare bool
+	// bare leaves out the exemplars; carries says that those before it were rejected.
+	bare, carries bool
 }
 
-// hasExemplars reports whether the part has the series' exemplars: its first one.
-func (p *part) hasExemplars() bool { return p.from == 0 && !p.bare }
+// hasExemplars reports whether the part has the series' exemplars: the first one that is not
+// rejected.
+func (p *part) hasExemplars() bool { return (p.from == 0 || p.carries) && !p.bare }
 
 // encoder writes parts as request bodies. Its memory is reused; a body is valid until the
 // next call.

@@ -12,13 +12,18 @@ import (
 	"pgregory.net/rapid"
 )
 
-// values includes values whose bits an encoding may lose: negative zero, infinities, and
-// the two NaN bit patterns of Prometheus, the second of which marks a series as stale.
+// values includes values whose bits an encoding may lose: infinities, and the two NaN bit
+// patterns of Prometheus, the second of which marks a series as stale. There is no
+// negative zero: Prometheus' types do not write it (TestNegativeZero).
 func values() *rapid.Generator[float64] {
-	return rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{
-		0, math.Copysign(0, -1), math.Inf(1), math.Inf(-1),
-		math.Float64frombits(0x7ff8000000000001), math.Float64frombits(0x7ff0000000000002),
-	}))
+	return rapid.Map(rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{
+		0, math.Inf(1), math.Inf(-1), math.Float64frombits(0x7ff8000000000001), math.Float64frombits(0x7ff0000000000002),
+	})), func(v float64) float64 {
+		if v == 0 {
+			return 0
+		}
+		return v
+	})
 }
 
 func texts() *rapid.Generator[string] {

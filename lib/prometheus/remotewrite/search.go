@@ -10,6 +10,7 @@ import (
 // classic form of a histogram, of which classic is the index plus 1.
 type unit struct {
 	series, at, classic int
+	carries             bool // the series' exemplars, which were in a rejected unit before it
 }
 
 func unitCount(parts []part) int {
@@ -45,7 +46,7 @@ func join(parts []part, units []unit) []part {
 				continue
 			}
 		}
-		p := part{series: u.series, from: u.at, to: u.at + 1}
+		p := part{series: u.series, from: u.at, to: u.at + 1, carries: u.carries}
 		if u.classic > 0 {
 			p.lo, p.hi = u.classic-1, u.classic
 		}
@@ -176,7 +177,7 @@ func (s *narrowing) alone(ctx context.Context) (expanded, found bool, err error)
 		s.units = slices.Delete(s.units, s.lo, s.hi)
 		n := w.client.enc.classicLength(series, &series.Histograms[u.at])
 		for i := range n {
-			s.units = slices.Insert(s.units, s.lo+i, unit{u.series, u.at, i + 1})
+			s.units = slices.Insert(s.units, s.lo+i, unit{u.series, u.at, i + 1, u.carries})
 		}
 		s.hi = s.lo + n
 		return true, false, nil
@@ -191,6 +192,9 @@ func (s *narrowing) alone(ctx context.Context) (expanded, found bool, err error)
 			return false, false, nil
 		}
 		s.rejected = r
+		if next := s.lo + 1; next < len(s.units) && s.units[next].series == u.series && u.classic == 0 {
+			s.units[next].carries = true
+		}
 	}
 	w.reject(join(nil, s.units[s.lo:s.hi])[0], &s.rejected)
 	return false, true, nil

@@ -110,10 +110,39 @@ func TestStaleHistogramIsNoReset(t *testing.T) {
 	})
 }
 
+// A negative zero keeps its sign, in Prometheus' own types.
+func TestNegativeZero(t *testing.T) {
+	t.Parallel()
+	zero := math.Copysign(0, -1)
+	for _, protocol := range []remotewrite.Protocol{remotewrite.V1, remotewrite.V2} {
+		r := newReceiver(t)
+		r.supports2 = true
+		series := append(gauges(1, 1000), lag(1000))
+		series[0].Samples[0].Value, series[1].Histograms[0].Sum = zero, zero
+		c := newClient(t, r.URL, func(cfg *remotewrite.Config) { cfg.Protocol = protocol })
+		if _, err := c.Write(t.Context(), series); err != nil {
+			t.Fatal(err)
+		}
+		var got []float64
+		if protocol == remotewrite.V1 {
+			sampled := r.sampled(0)
+			got = append(got, math.Float64frombits(sampled[series[0].String()]),
+				math.Float64frombits(sampled[`{__name__="insighthub_ingest_lag_seconds_sum", site="plant-1"}`]))
+		} else {
+			got = append(got, r.v2[0].Timeseries[0].Samples[0].Value, r.v2[0].Timeseries[1].Histograms[0].Sum)
+		}
+		for i, v := range got {
+			if v != 0 || !math.Signbit(v) {
+				t.Errorf("%s: value %d is %v, want -0", protocol, i, v)
+			}
+		}
+	}
+}
+
 // Each exemplar arrives, whatever its value is, with its labels in order.
 func TestExemplarsOfEachValue(t *testing.T) {
 	t.Parallel()
-	values := []float64{math.NaN(), math.Inf(-1), math.Inf(1), 0, -3, 0.3, 0.5, 7}
+	values := []float64{math.NaN(), math.Inf(-1), math.Inf(1), 0, math.Copysign(0, -1), -3, 0.3, 0.5, 7}
 	with := func(s remotewrite.Series) remotewrite.Series {
 		s.Exemplars = nil
 		for i, v := range values {
