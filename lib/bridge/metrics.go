@@ -34,6 +34,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	for _, outcome := range []string{"written", "rejected", "duplicate", "not_sent"} {
 		m.samples.WithLabelValues(outcome)
 	}
+	// From the start, as every counter: the first rejection is an increase then.
+	for _, reason := range []string{"out_of_order", "conflict", "too_old", "too_new", "limit", "too_large", "invalid", "other"} {
+		m.rejections.WithLabelValues(reason)
+	}
 	for _, c := range []prometheus.Collector{m.events, m.samples, m.rejections, m.invalid} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics of the bridge: %w", err)
