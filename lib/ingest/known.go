@@ -31,8 +31,9 @@ const (
 	// viewLifetime is after how long all names of a gateway are new again: some may have been
 	// deleted.
 	viewLifetime = 5 * time.Minute
-	// pendingLifetime is how long a new name of a crowded gateway counts as known. Two
-	// processes may have given the last room to different names, and the store takes the first.
+	// pendingLifetime is how long a new name counts as known before it is looked up once more:
+	// several processes may have given the last room to different names, and the store takes
+	// the first.
 	pendingLifetime = 10 * time.Second
 	// lookUpPause is the time between two look-ups of a name without room, and after a
 	// look-up that failed.
@@ -58,10 +59,10 @@ type gatewayView struct {
 	names [2]map[string]knownName
 	// count is how many names the gateway has at least, those that are pending included.
 	count [2]int
-	// pendingUntil is until when a name that is new counts as known.
-	pendingUntil [2]int64
-	begun        time.Time
-	paused       time.Time // no look-up before it
+	// crowded is whether the last look-up had a list.
+	crowded [2]bool
+	begun   time.Time
+	paused  time.Time // no look-up before it
 }
 
 // knownName says what is known of a name until a time.
@@ -185,21 +186,22 @@ func (k *knownNames) lookUp(ctx context.Context, g *gatewayView, gateway telemet
 // refresh notes the names that the store has, if they are nearly all that it takes, and
 // counts.
 func refresh[T ~string](k *knownNames, g *gatewayView, kind int, names []T, now time.Time) {
-	viewEnd := g.begun.Add(viewLifetime).UnixNano()
-	g.pendingUntil[kind] = viewEnd
-	if len(names) > 0 {
-		g.pendingUntil[kind] = now.Add(pendingLifetime).UnixNano()
-	}
+	viewEnd, at, crowded := g.begun.Add(viewLifetime).UnixNano(), now.UnixNano(), len(names) > 0
 	g.count[kind] = 0
 	for name, n := range g.names[kind] {
 		switch {
-		case n.until <= now.UnixNano(), n.state == stored:
+		case n.state == pending && n.until <= at && !crowded:
+			// There still is room: nothing was refused meanwhile.
+			g.names[kind][name] = knownName{viewEnd, stored}
+			g.count[kind]++
+		case n.until <= at, n.state == stored && (crowded || g.crowded[kind]):
 			delete(g.names[kind], name)
 			k.size--
-		case n.state == pending:
+		case n.state != refused:
 			g.count[kind]++
 		}
 	}
+	g.crowded[kind] = crowded
 	for _, name := range names {
 		if g.names[kind][string(name)].state != pending {
 			g.count[kind]++
@@ -222,7 +224,7 @@ func (k *knownNames) admit(g *gatewayView, kind int, b *telemetry.Batch, unknown
 		case g.names[kind][name].until > now.UnixNano():
 		case g.count[kind] < k.limit[kind]:
 			g.count[kind]++
-			k.add(g, kind, name, knownName{g.pendingUntil[kind], pending})
+			k.add(g, kind, name, knownName{now.Add(pendingLifetime).UnixNano(), pending})
 		default:
 			k.add(g, kind, name, knownName{now.Add(lookUpPause).UnixNano(), refused})
 			k.rejected[kind][i], full = true, true

@@ -147,6 +147,28 @@ func TestKnownNamesAreNotLookedUp(t *testing.T) {
 	expect(t, l.send(t, "d1/m3", "d1/m4"), map[float64]string{0: "too_many_metrics"})
 }
 
+// TestManyNewNamesAtOnce: a gateway that was not crowded sends more new names than the store
+// has room for. That is noticed when they are looked up once more, and only once.
+func TestManyNewNamesAtOnce(t *testing.T) {
+	t.Parallel()
+	names := &fakeNames{devices: []telemetry.DeviceName{"d0"}}
+	l := newLimitedHandler(t, names)
+	expect(t, l.send(t, "d1/m1", "d2/m1", "d3/m1"), map[float64]string{})
+	names.devices = append(names.devices, "d1", "d2") // and the store refused d3
+	l.now = l.now.Add(pendingLifetime)
+	expect(t, l.send(t, "d1/m1", "d2/m1", "d3/m1"), map[float64]string{2: "too_many_devices"})
+	// Where there was room, nothing is looked up any more.
+	names = &fakeNames{}
+	l = newLimitedHandler(t, names)
+	for range 5 {
+		expect(t, l.send(t, "d1/m1", "d2/m1"), map[float64]string{})
+		l.now = l.now.Add(pendingLifetime)
+	}
+	if names.lookUps != 2 {
+		t.Errorf("%d look-ups, want 2", names.lookUps)
+	}
+}
+
 // TestRoomThatIsMade: after a name was deleted, another one is accepted within a second.
 func TestRoomThatIsMade(t *testing.T) {
 	t.Parallel()
