@@ -55,7 +55,7 @@ func serveAPI(t *testing.T, assembly string) {
 	})
 	add("Resources", "api", object{
 		"EXPORT_BUCKET": object{"Fn::ImportValue": "Data:Bucket"}, "PROMETHEUS_URL": object{"Fn::ImportValue": "Data:MetricsEndpoint"},
-		"PROMETHEUS_SIGV4": "true",
+		"PROMETHEUS_SIGV4": "true", "STATE_BUCKET": object{"Fn::ImportValue": "Data:States"},
 	})
 	for _, key := range contracttest.Open(t).OpenOperations() {
 		target := "Access"
