@@ -29,9 +29,10 @@ func (s *Stage) consumers() []*Consumer {
 }
 
 // dev is the stage that a developer deploys to their own account, and the one that
-// runs on a single machine. It costs about 70 dollars a month, a third of it for the
-// two shards. They accept 2 MB/s: about 500,000 events a second when the values are
-// short decimals, 250,000 when they are random doubles.
+// runs on a single machine. It costs about 85 dollars a month, a fourth of it for the
+// two shards and a fifth for their ticks while they are idle (docs/adr/0023). They accept
+// 2 MB/s: about 500,000 events a second when the values are short decimals, 250,000 when
+// they are random doubles.
 func dev() Stage {
 	s := Stage{
 		Name:    Dev,
