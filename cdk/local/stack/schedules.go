@@ -11,7 +11,9 @@ import (
 )
 
 // startSchedules invokes each scheduled function at its rate, first after one period, as
-// EventBridge does. Unlike there, an invocation that takes longer than a period delays
+// EventBridge does for a new rule. A function of each minute is invoked at once, too: a
+// stage that is deployed has been running for long, and without the clock's ticks no silence
+// of the first minute would be noticed. Unlike there, an invocation that takes longer than a period delays
 // the next, and one that fails is not retried: both are rare, and on one machine two
 // concurrent ones would only take processor time from each other.
 func (s *Stack) startSchedules(ctx context.Context) error {
@@ -29,7 +31,7 @@ func (s *Stack) startSchedules(ctx context.Context) error {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			every(running, planned.Every, func() { s.runScheduled(running, planned, f) })
+			every(running, planned.Every, planned.Every <= time.Minute, func() { s.runScheduled(running, planned, f) })
 		}()
 		s.onClose("schedule "+planned.String(), func(context.Context) error {
 			cancel() // a running invocation ends with its function
@@ -41,11 +43,14 @@ func (s *Stack) startSchedules(ctx context.Context) error {
 	return nil
 }
 
-// every calls do once per period until ctx ends. Periods that pass during a call count
-// as one.
-func every(ctx context.Context, period time.Duration, do func()) {
+// every calls do once per period until ctx ends, and at once if atOnce is set. Periods that
+// pass during a call count as one.
+func every(ctx context.Context, period time.Duration, atOnce bool, do func()) {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
+	if atOnce {
+		do()
+	}
 	for {
 		select {
 		case <-ctx.Done():

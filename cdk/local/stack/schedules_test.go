@@ -3,6 +3,7 @@ package stack
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,7 +19,7 @@ func TestEvery(t *testing.T) {
 		var at []time.Duration
 		go func() {
 			defer close(ended)
-			every(ctx, time.Hour, func() {
+			every(ctx, time.Hour, false, func() {
 				at = append(at, time.Since(start))
 				if len(at) == 2 {
 					time.Sleep(150 * time.Minute) // two periods pass
@@ -37,6 +38,29 @@ func TestEvery(t *testing.T) {
 			if at[i] != want[i] {
 				t.Errorf("call %d: got after %v, want %v", i, at[i], want[i])
 			}
+		}
+	})
+}
+
+// TestEveryAtOnce begins at once, and keeps the phase although the call takes nearly a period.
+func TestEveryAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		start, ended := time.Now(), make(chan struct{})
+		var at []time.Duration
+		go func() {
+			defer close(ended)
+			every(ctx, time.Minute, true, func() {
+				at = append(at, time.Since(start))
+				time.Sleep(55 * time.Second)
+			})
+		}()
+		time.Sleep(130 * time.Second)
+		cancel()
+		<-ended
+		if want := []time.Duration{0, time.Minute, 2 * time.Minute}; !slices.Equal(at, want) {
+			t.Errorf("got calls after %v, want %v", at, want)
 		}
 	})
 }
