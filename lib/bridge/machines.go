@@ -61,7 +61,8 @@ var _ kpi.Machines = (*Machines)(nil)
 
 type compiled struct {
 	Rule
-	machine *kpi.Machine // nil: not a machine, or it has problems
+	machine  *kpi.Machine // nil: not a machine, or it has problems
+	problems []kpi.Problem
 }
 
 type machineKey struct {
@@ -142,15 +143,16 @@ func (m *Machines) set(rules []Rule) {
 	var problems []string
 	m.invalid = 0
 	for i, r := range rules {
-		machine, wrong := r.Config.Machine(r.Devices.One())
 		if k, ok := before[r.Devices]; ok && reflect.DeepEqual(m.rules[k].Config, r.Config) {
-			machine = m.rules[k].machine
+			next[i] = m.rules[k]
+		} else {
+			next[i].Rule = r
+			next[i].machine, next[i].problems = r.Config.Machine(r.Devices.One())
 		}
-		if len(wrong) > 0 {
+		if wrong := next[i].problems; len(wrong) > 0 {
 			m.invalid++
 			problems = append(problems, fmt.Sprintf("gateway %q, device %q: %v", r.Devices.Gateway, r.Devices.Device, wrong))
 		}
-		next[i] = compiled{r, machine}
 		if key := (machineKey{telemetry.GatewayID(r.Devices.Gateway), telemetry.DeviceName(r.Devices.Device)}); r.Devices.Exact {
 			if _, ok := exact[key]; !ok {
 				exact[key] = i
