@@ -84,7 +84,7 @@ func resources(pool *timescale.Pool, log *slog.Logger, s services) *api.Handler 
 	return api.New(api.Config{
 		Log: log, Now: time.Now, Random: rand.Reader,
 		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool,
-		Names: s.names, Conflicts: pool,
+		Names:      s.names,
 		KPIConfigs: pool, Audit: pool, Readings: pool, Exports: pool, Files: s.files, KPIs: s.kpis,
 		Anomalies: pool, AlarmRules: pool, ClientReports: pool, ICE: s.ice,
 	})

@@ -42,7 +42,6 @@ type Config struct {
 	Devices       Devices
 	Metrics       Metrics
 	Names         Names // UnpublishedNames by default
-	Conflicts     Conflicts
 	Accounts      Accounts
 	KPIConfigs    KPIConfigs
 	Audit         Audit
@@ -152,7 +151,7 @@ func (h *Handler) routes() []route {
 		{h.config.Sites != nil, h.siteRoutes()},
 		{h.config.Gateways != nil && h.config.GatewayKeys != nil, h.gatewayRoutes()},
 		{h.config.Devices != nil && h.config.Metrics != nil, h.deviceRoutes()},
-		{h.config.Conflicts != nil, h.conflictRoutes()},
+		{h.config.Readings != nil, h.conflictRoutes()},
 		{h.config.KPIConfigs != nil, h.kpiConfigRoutes()},
 		{h.config.Audit != nil, h.auditRoutes()},
 		{h.config.Anomalies != nil, h.anomalyRoutes()},

@@ -90,7 +90,7 @@ func (h *Handler) listConflicts(c *call) error {
 			return foreignCursor()
 		}
 	}
-	found, err := h.config.Conflicts.Conflicts(c.Context(), filter)
+	found, err := h.config.Readings.Conflicts(c.Context(), filter)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (h *Handler) listConflictCounts(c *call) error {
 		}
 		filter.AfterGateway, filter.AfterDevice = telemetry.GatewayID(gateway), telemetry.DeviceName(device)
 	}
-	found, err := h.config.Conflicts.ConflictCounts(c.Context(), filter)
+	found, err := h.config.Readings.ConflictCounts(c.Context(), filter)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,8 @@ type Readings interface {
 	// Latest returns the last reading of each series, by event time, in the order of the
 	// series' names.
 	Latest(ctx context.Context, q readings.LatestQuery) ([]readings.Latest, error)
+
+	Conflicts
 }
 
 const (
