@@ -123,10 +123,17 @@ func (c *collector) checkTime(t telemetry.Micros) reason {
 
 // validateBatch checks the times and values of a batch that the record decoder has
 // filled, and drops the events that it rejects. The decoder has checked names, indexes
-// and qualities.
-func (c *collector) validateBatch() {
+// and qualities; bad are the events that it has left out.
+func (c *collector) validateBatch(bad []telemetry.RejectedEvent) {
 	b, n := c.batch, 0
+	rejectBad := func() {
+		for len(bad) > 0 && bad[0].Event == c.index {
+			c.reject(fault{reason: badName, text: []byte(bad[0].Reason)}, 0)
+			bad = bad[1:]
+		}
+	}
 	for i, t := range b.Time {
+		rejectBad()
 		value := b.Value[i]
 		f := fault{reason: c.checkTime(t), member: timeMember}
 		switch {
@@ -143,5 +150,6 @@ func (c *collector) validateBatch() {
 		c.keep(i, n)
 		n++
 	}
+	rejectBad()
 	c.cut(n)
 }

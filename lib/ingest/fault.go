@@ -54,6 +54,7 @@ const (
 	longName
 	controlCharacter
 	badUTF8
+	badName
 	badQuality
 	badTime
 	badTimeInteger
@@ -96,7 +97,7 @@ func (r reason) code() string {
 		return "value_missing"
 	case notExact:
 		return "value_not_exact"
-	case emptyName, longName, controlCharacter, badUTF8:
+	case emptyName, longName, controlCharacter, badUTF8, badName:
 		return "bad_name"
 	case badQuality:
 		return "bad_quality"
@@ -127,6 +128,8 @@ func (h *Handler) faultText(f indexedFault) string {
 		return "unknown member " + strconv.Quote(clip(string(f.fault.text)))
 	case f.fault.reason == duplicateMember:
 		return "duplicate member " + strconv.Quote(f.fault.member.String())
+	case f.fault.reason == badName:
+		return string(f.fault.text)
 	case f.fault.reason == notJSON && f.fault.member == noMember:
 		return clip(string(f.fault.text)) + " is not valid JSON"
 	default:
@@ -178,7 +181,7 @@ func (h *Handler) memberFault(f indexedFault) string {
 		return nameLimitText("devices", h.config.DevicesPerGateway)
 	case tooManyMetrics:
 		return nameLimitText("metrics", h.config.MetricsPerGateway)
-	case accepted, notObject, unknownMember, duplicateMember, reasonCount:
+	case accepted, notObject, unknownMember, duplicateMember, badName, reasonCount:
 	}
 	return "invalid"
 }

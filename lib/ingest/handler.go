@@ -265,7 +265,7 @@ func (h *Handler) readRecord(body []byte) *bodyError {
 	if h.batch.Len() > telemetry.MaxBatchEvents {
 		return tooManyEvents(telemetry.MaxBatchEvents)
 	}
-	h.collector.validateBatch()
+	h.collector.validateBatch(h.decoder.Rejected())
 	return nil
 }
 

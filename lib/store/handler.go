@@ -118,8 +118,12 @@ func (h *Handler) decode(run *invocation, i int) {
 			run.poison = append(run.poison, poison{piece: p, reason: err})
 			continue
 		}
-		p.gateway, p.events = b.Gateway, b.Len()
-		if h.checkEvents(r, b, &p); b.Len() == 0 {
+		var bad []telemetry.RejectedEvent
+		if d, ok := h.config.Decoder.(rejecter); ok {
+			bad = d.Rejected()
+		}
+		p.gateway, p.events = b.Gateway, b.Len()+len(bad)
+		if h.checkEvents(r, b, &p, bad); b.Len() == 0 {
 			run.poison = append(run.poison, poison{p, p.rejection()})
 			continue
 		}
@@ -127,9 +131,17 @@ func (h *Handler) decode(run *invocation, i int) {
 	}
 }
 
+// rejecter is a Decoder that leaves out events of a record that are not valid.
+type rejecter interface {
+	Rejected() []telemetry.RejectedEvent
+}
+
+var _ rejecter = (*telemetry.Decoder)(nil)
+
 // checkEvents takes events that cannot be stored out of the batch: their time is out of
 // range, or their value is not finite. Only a bad reading may have NaN, which is no value.
-func (h *Handler) checkEvents(r *telemetry.Record, b *telemetry.Batch, p *piece) {
+// bad are the events that the decoder has left out.
+func (h *Handler) checkEvents(r *telemetry.Record, b *telemetry.Batch, p *piece, bad []telemetry.RejectedEvent) {
 	arrival := r.Arrival
 	if arrival.IsZero() {
 		arrival = h.config.Now()
@@ -137,12 +149,19 @@ func (h *Handler) checkEvents(r *telemetry.Record, b *telemetry.Batch, p *piece)
 	oldest := telemetry.MicrosOf(arrival.Add(-h.config.Retention))
 	newest := telemetry.MicrosOf(arrival.Add(h.config.MaxFuture))
 	n := 0
+	rejectBad := func(kept int) { // those before the next event, of which kept and p.rejected come first
+		for len(bad) > 0 && bad[0].Event == kept+len(p.rejected) {
+			p.rejected = append(p.rejected, rejectedEvent{bad[0].Event, bad[0].Reason})
+			bad = bad[1:]
+		}
+	}
 	for i, t := range b.Time {
 		value := b.Value[i]
+		rejectBad(n)
 		// The difference of two equal numbers is 0 unless they are infinite or NaN.
 		if t < oldest || t > newest || value-value != 0 {
 			if reason := reasonOf(t, oldest, newest, value, b.Quality[i]); reason != "" {
-				p.rejected = append(p.rejected, rejectedEvent{i, reason})
+				p.rejected = append(p.rejected, rejectedEvent{n + len(p.rejected), reason})
 				continue
 			}
 		}
@@ -152,6 +171,7 @@ func (h *Handler) checkEvents(r *telemetry.Record, b *telemetry.Batch, p *piece)
 		}
 		n++
 	}
+	rejectBad(n)
 	b.Device, b.Metric = b.Device[:n], b.Metric[:n]
 	b.Time, b.Value, b.Quality = b.Time[:n], b.Value[:n], b.Quality[:n]
 }

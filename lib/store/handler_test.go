@@ -315,6 +315,66 @@ func (d fixedDecoder) Decode(_ []byte, into *telemetry.Batch) error {
 	return nil
 }
 
+// TestEventsThatTheDecoderLeavesOut are in the dead letter, in the order of the record.
+func TestEventsThatTheDecoderLeavesOut(t *testing.T) {
+	at := telemetry.MicrosOf(arrival)
+	record := telemetry.Batch{Gateway: "gw-1", Site: "s"}
+	for i, device := range []telemetry.DeviceName{"a#b", "d", "d", "a%b", "d", "a#b"} {
+		record.Append(telemetry.Event{Device: device, Metric: "m", Time: at + telemetry.Micros(i), Value: float64(i)})
+	}
+	record.Value[2] = math.Inf(1)
+	encoder, err := telemetry.NewEncoder(telemetry.NoCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := encoder.AppendRecord(nil, &record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The encoder refuses such names; without its checksum the record can be changed.
+	data = bytes.ReplaceAll(bytes.ReplaceAll(data[:len(data)-4], []byte("a#b"), []byte("a\nb")), []byte("a%b"), []byte("a\xffb"))
+	data[1] &^= 2
+	decoder, err := telemetry.NewDecoder(telemetry.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFixture(t)
+	h, err := store.New(store.Config{
+		Source: wholeSource{data: data}, Decoder: decoder, DeadLetters: f.deadLetters,
+		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return arrival },
+		Writer: writerFunc(func(_ context.Context, batches []*telemetry.Batch) (store.Outcome, error) {
+			if diff := cmp.Diff([]float64{1, 4}, batches[0].Value); diff != "" || batches[0].Event(1).Device != "d" {
+				t.Errorf("written (-want +got):\n%s", diff)
+			}
+			return store.Outcome{Stored: 1, Rejected: []telemetry.RejectedEvent{{Event: 1, Reason: "no room"}}}, nil
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response, err := h.Invoke(t.Context(), []byte("x")); err != nil || len(response) > 0 {
+		t.Fatalf("got %q, %v", response, err)
+	}
+	const want = `"rejected":[{"event":0,"reason":"device: name: control character U+000A at byte 1"},` +
+		`{"event":2,"reason":"value +Inf is not finite; only a bad reading may be NaN, which is no value"},` +
+		`{"event":3,"reason":"device: name: byte 1 is not UTF-8"},{"event":4,"reason":"no room"},` +
+		`{"event":5,"reason":"device: name: control character U+000A at byte 1"}]}`
+	if got := f.deadLetters.put["poison/2026/11/23/shard-0-100.json"]; !strings.HasSuffix(got, want) {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
+
+// wholeSource has one record, whatever the payload is.
+type wholeSource struct {
+	textSource
+
+	data []byte
+}
+
+func (s wholeSource) Messages(dst [][]byte, _ []byte) ([][]byte, error) {
+	return append(dst, s.data), nil
+}
+
 func TestInvokeBrokenPayload(t *testing.T) {
 	if _, err := newFixture(t).handler.Invoke(t.Context(), []byte("broken")); !errors.Is(err, telemetry.ErrInvalid) {
 		t.Errorf("got error %v, want ErrInvalid", err)

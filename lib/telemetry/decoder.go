@@ -33,6 +33,9 @@ type Decoder struct {
 	names  internTable
 	trace  string // the last one: consecutive records often share it
 
+	badNames []badName
+	rejected []RejectedEvent
+
 	columns [fieldCount]column
 	series  []series
 	event   []int64 // the series of each event
@@ -56,9 +59,11 @@ func NewDecoder(l Limits) (*Decoder, error) {
 // Decode resets into and fills it from record, to which into does not refer afterwards.
 // The error wraps ErrInvalid and says what is wrong and where; into is then empty. A
 // decoded batch has at least one event; gateway, site and trace may be empty. Values and
-// times are not validated. A dictionary may contain names that no event uses.
+// times are not validated. A dictionary may contain names that no event uses. Events whose
+// names are not valid are left out, see Rejected.
 func (d *Decoder) Decode(record []byte, into *Batch) error {
 	into.Reset()
+	d.badNames, d.rejected = d.badNames[:0], nil
 	err := d.decode(record, into)
 	for i := range d.columns {
 		d.columns[i].reset()
@@ -83,7 +88,18 @@ func (d *Decoder) decode(record []byte, into *Batch) error {
 	if err := d.walk(message, into); err != nil {
 		return err
 	}
-	return d.fill(into)
+	err = d.fill(into)
+	if len(d.badNames) == 0 {
+		return err
+	}
+	if err == nil {
+		d.rejectBadNames(into)
+	}
+	if err != nil || into.Len() == 0 {
+		d.rejected = nil
+		return recordError(d.badNames[0].field, d.badNames[0].err)
+	}
+	return nil
 }
 
 // aggregateMagic are the first bytes of the KPL's aggregated records. lib/aws/kinesis unpacks
@@ -192,8 +208,12 @@ func (d *Decoder) text(f field, text []byte, b *Batch) error {
 		return nil
 	}
 	name, err := d.names.intern(text)
-	if err != nil {
-		return fmt.Errorf("record: %s: %w", f, err)
+	switch {
+	case err == nil:
+	case f == fieldDevices || f == fieldMetrics:
+		return d.addBadName(f, b, err)
+	default:
+		return recordError(f, err)
 	}
 	switch f {
 	case fieldGateway:
