@@ -91,3 +91,41 @@ func TestPaths(t *testing.T) {
 		}
 	}
 }
+
+// namedTest matches a test in backticks, as in lib/kpi.TestCountersByHand.
+var namedTest = regexp.MustCompile("`((?:cdk|docs|functions|lib|loadtest|wasm)[a-z0-9/]*)\\.((?:Test|Fuzz)\\w+)`")
+
+// TestNamedTests checks that the tests that documents name exist.
+func TestNamedTests(t *testing.T) {
+	named := 0
+	for path, text := range documents(t) {
+		for _, match := range namedTest.FindAllStringSubmatch(text, -1) {
+			named++
+			if !hasTest(t, filepath.Join(root, match[1]), match[2]) {
+				t.Errorf("%s: got `%s.%s`, want a test that exists", path, match[1], match[2])
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("got %d named tests, want those of CASES.md at least", named)
+	}
+}
+
+// hasTest reports whether a test file of the folder declares the function.
+func hasTest(t *testing.T, folder, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nfunc "+name+"(t *testing.T)") || strings.Contains(string(text), "\nfunc "+name+"(f *testing.F)") {
+			return true
+		}
+	}
+	return false
+}
