@@ -133,7 +133,9 @@ func (c *collector) validateBatch(bad []telemetry.RejectedEvent) {
 		}
 	}
 	for i, t := range b.Time {
-		rejectBad()
+		if len(bad) > 0 {
+			rejectBad()
+		}
 		value := b.Value[i]
 		f := fault{reason: c.checkTime(t), member: timeMember}
 		switch {

@@ -157,7 +157,9 @@ func (h *Handler) checkEvents(r *telemetry.Record, b *telemetry.Batch, p *piece,
 	}
 	for i, t := range b.Time {
 		value := b.Value[i]
-		rejectBad(n)
+		if len(bad) > 0 {
+			rejectBad(n)
+		}
 		// The difference of two equal numbers is 0 unless they are infinite or NaN.
 		if t < oldest || t > newest || value-value != 0 {
 			if reason := reasonOf(t, oldest, newest, value, b.Quality[i]); reason != "" {
