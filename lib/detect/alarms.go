@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
@@ -17,6 +18,7 @@ type alarm struct {
 	// version 1, which does not say when it was raised.
 	notBefore telemetry.Micros
 	change    change // of a rate
+	ahead     change // of a rate, of values that are judged before their time
 	past      *past  // nil before the first alarm or late value
 }
 
@@ -71,6 +73,13 @@ func (a *alarm) knows(s side, at telemetry.Micros) bool {
 	return a.past.run.contains(s, at)
 }
 
+// used reports whether an alarm of this time was raised: after a clock was set back another
+// value may have it. The next value beyond the limit raises the alarm.
+func (a *alarm) used(at telemetry.Micros) bool {
+	return a.past != nil && (a.past.run.side != none && a.past.since == at ||
+		slices.ContainsFunc(a.past.episodes, func(e episode) bool { return e.from == at }))
+}
+
 func (a *alarm) remember(e episode) {
 	if a.past == nil {
 		a.past = &past{}
@@ -82,9 +91,9 @@ func (a *alarm) remember(e episode) {
 	a.past.episodes = append(a.past.episodes, e)
 }
 
-// rules judges a value of a series by its rules; arrival is when it arrived.
-func (f *folder) rules(sr *series, t telemetry.Micros, value float64, arrival telemetry.Micros) {
-	before := point{sr.valueAt, sr.value, sr.valued}
+// rules judges a value of a series by its rules, as [folder.judge] does.
+func (f *folder) rules(sr *series, p, before point, arrival telemetry.Micros, ahead bool) {
+	t, value := p.at, p.value
 	for i := range sr.alarms {
 		a := &sr.alarms[i]
 		var next side
@@ -93,7 +102,11 @@ func (f *folder) rules(sr *series, t telemetry.Micros, value float64, arrival te
 		case directory.ByThreshold:
 			next = a.threshold(a.raised, value)
 		case directory.ByRate:
-			if rate = a.change.rate(before, t, value, a.minInterval); rate > a.perSecond {
+			changes := &a.change
+			if ahead {
+				changes = &a.ahead
+			}
+			if rate = changes.rate(before, t, value, a.minInterval); rate > a.perSecond {
 				next = above
 			}
 		default:
@@ -103,7 +116,7 @@ func (f *folder) rules(sr *series, t telemetry.Micros, value float64, arrival te
 			continue
 		}
 		f.state.end(sr, a, t, directory.EndCleared)
-		if next != none {
+		if next != none && !a.used(t) {
 			a.raised, a.since = next, t
 			found := sr.ruleAnomaly(a.rule, t, &value, a.message(next, value, rate))
 			found.Lag, found.Late = lag(t, arrival)

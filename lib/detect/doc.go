@@ -58,10 +58,11 @@
 //     their arrival, one alarm for each excursion, which is over when it is found. A value
 //     within an alarm that was raised before is known: a gateway sends batches again. The
 //     last 16 alarms of a rule are remembered for that. The detectors do not look back.
-//   - ahead: more than a second after the arrival clock. If the newest event of the series is
-//     of the last minute, the value is held until its time comes, at most 16 of a series: it is
-//     judged before the next event with a later time, or a minute after its time. Otherwise
-//     the gateway's clock is fast, and the value is judged at once.
+//   - ahead: more than a second after the arrival clock. The first one is held, and judged at
+//     the end of the first record that arrives when its time has come. The second one shows that
+//     the clock of a source is fast: both are judged at once, and so are those that follow, in the
+//     order of their arrival, until a minute has passed without one. Present values are judged
+//     between them, also in the order of arrival; a rate compares each with those of its kind.
 //
 // An anomaly is late if its event was, or arrived more than a minute after its time.
 //
@@ -82,7 +83,7 @@
 //	gateway:  name | site | devices
 //	device:   name | 0, or 1 and the steps of the device | series
 //	series:   metric | flags | newest | arrival | arrival of a usable value | value's time and bits |
-//	          alarms | active anomaly's time and score | held values | detector
+//	          alarms | active anomaly's time and score | values ahead | detector
 //	alarm:    rule | kind | severity | hash of the rule | flags | time | values of a rate | past
 //
 // Numbers are varints; names and lists are preceded by their length. What the flags do not

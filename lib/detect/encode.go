@@ -25,6 +25,7 @@ const (
 // Flags of a serialised alarm; the side that is raised is in the bits above them.
 const (
 	alarmChange = 1 << iota
+	alarmAhead
 	alarmPast
 	alarmBits = iota
 )
@@ -113,9 +114,12 @@ func (sr *series) append(dst, scratch []byte) (out, memory []byte) {
 		dst = appendPoint(dst, point{sr.oddAt, sr.oddScore, true})
 	}
 	if e := sr.early; e != nil {
-		dst = appendMicros(dst, e.newest, e.since)
-		dst = binary.AppendUvarint(dst, uint64(len(e.held)))
-		for _, p := range e.held {
+		dst = appendMicros(dst, e.last, e.since)
+		for _, p := range [...]point{e.held, e.value, e.present} {
+			dst = appendOptional(dst, p)
+		}
+		dst = binary.AppendUvarint(dst, uint64(len(e.judged)))
+		for _, p := range e.judged {
 			dst = appendPoint(dst, p)
 		}
 	}
@@ -131,6 +135,9 @@ func (a *alarm) flags() uint64 {
 	flags := uint64(a.raised) << alarmBits
 	if a.change.current.known {
 		flags |= alarmChange
+	}
+	if a.ahead.current.known {
+		flags |= alarmAhead
 	}
 	if a.past != nil {
 		flags |= alarmPast
@@ -153,6 +160,10 @@ func (a *alarm) append(dst []byte) []byte {
 	if flags&alarmChange != 0 {
 		dst = appendPoint(dst, a.change.current)
 		dst = appendOptional(dst, a.change.previous)
+	}
+	if flags&alarmAhead != 0 {
+		dst = appendPoint(dst, a.ahead.current)
+		dst = appendOptional(dst, a.ahead.previous)
 	}
 	p := a.past
 	if p == nil {

@@ -29,6 +29,15 @@ func (r *Report) add(o Report) {
 	r.Held += o.Held
 }
 
+// count counts a value that is judged.
+func (r *Report) count(sr *series) {
+	if sr.detector == nil {
+		r.Unscored++
+	} else {
+		r.Scored++
+	}
+}
+
 // folder folds records into a state. It is reused, to reuse its buffers.
 type folder struct {
 	state *State
@@ -36,8 +45,7 @@ type folder struct {
 	order []int32
 }
 
-// advance moves the arrival clock, judges the values whose time has come, and raises the
-// no_data alarms that become due.
+// advance moves the arrival clock, and raises the no_data alarms that become due.
 func (f *folder) advance(arrival telemetry.Micros) {
 	s := f.state
 	if arrival <= s.clock {
@@ -47,13 +55,16 @@ func (f *folder) advance(arrival telemetry.Micros) {
 	if s.clock = arrival; first {
 		s.expect()
 	}
-	if s.clock > s.release {
-		f.releaseDue()
-	}
 	if len(s.watched) > 0 && s.clock > s.due {
 		f.checkSilence()
 	}
 	s.removeIdle()
+}
+
+// end ends a record: it judges the values whose time has come.
+func (f *folder) end(arrival telemetry.Micros) {
+	f.advance(arrival)
+	f.releaseDue()
 }
 
 // observe folds a batch, as a telemetry.Decoder decodes it; arrival is the time at which
@@ -116,7 +127,7 @@ func (f *folder) event(r *Report, g *gateway, table []*series, metrics uint32, b
 	}
 	t, value := b.Time[i], b.Value[i]
 	bad := b.Quality[i] == telemetry.Bad || math.IsNaN(value) || math.IsInf(value, 0)
-	useful := !bad && t != sr.newest
+	useful := !bad && t != sr.newest && (sr.early == nil || t != sr.early.value.at)
 	if sr.arrival = s.clock; useful {
 		sr.useful = s.clock
 	}
@@ -124,10 +135,18 @@ func (f *folder) event(r *Report, g *gateway, table []*series, metrics uint32, b
 		f.arrived(sr, useful)
 	}
 	if s.clock != 0 && t > s.clock+maxAhead {
-		f.ahead(r, sr, t, value, bad)
+		if bad {
+			r.Bad++
+		} else {
+			f.ahead(r, sr, t, value)
+		}
 		return
 	}
 	if sr.early != nil {
+		if sr.early.knows(t, value) {
+			r.Late++
+			return
+		}
 		f.present(sr, t)
 	}
 	if t <= sr.newest {
@@ -142,20 +161,23 @@ func (f *folder) event(r *Report, g *gateway, table []*series, metrics uint32, b
 		sr.newest = t
 		return
 	}
-	if sr.detector == nil {
-		r.Unscored++
+	r.count(sr)
+	p := point{t, value, true}
+	if e := sr.early; e == nil {
+		f.judge(sr, p, point{sr.valueAt, sr.value, sr.valued}, s.clock, false)
 	} else {
-		r.Scored++
+		f.judge(sr, p, e.present, s.clock, false)
+		e.present = p
 	}
-	f.judge(sr, t, value, s.clock)
 	sr.newest = t
 }
 
-// judge judges the next value of a series, in order, by its rules and its detector; arrival
-// is when it arrived.
-func (f *folder) judge(sr *series, t telemetry.Micros, value float64, arrival telemetry.Micros) {
+// judge judges the next value of a series by its rules and its detector; before is the value
+// that it is compared with, arrival when it arrived, and ahead whether that was before its time.
+func (f *folder) judge(sr *series, p, before point, arrival telemetry.Micros, ahead bool) {
+	t, value := p.at, p.value
 	if len(sr.alarms) > 0 {
-		f.rules(sr, t, value, arrival)
+		f.rules(sr, p, before, arrival, ahead)
 	}
 	if sr.detector != nil {
 		if moment, score, changed := sr.device.observe(sr, t, value, f.state.clock+maxAhead); changed {

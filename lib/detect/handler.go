@@ -98,7 +98,7 @@ func (c *consumer) Fold(ctx context.Context, a *stream.Attempt[*State]) error {
 		c.counts.add(b, f.observe(b, arrival))
 	}, func(r *telemetry.Record) error {
 		if !r.Arrival.IsZero() {
-			f.advance(telemetry.MicrosOf(r.Arrival))
+			f.end(telemetry.MicrosOf(r.Arrival))
 		}
 		return nil
 	})

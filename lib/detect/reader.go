@@ -129,6 +129,9 @@ func (r *reader) alarm() alarm {
 	if flags&alarmChange != 0 {
 		out.change.current, out.change.previous = r.point(what), r.optional(what)
 	}
+	if flags&alarmAhead != 0 {
+		out.ahead.current, out.ahead.previous = r.point(what), r.optional(what)
+	}
 	if flags&alarmPast == 0 {
 		return out
 	}
@@ -144,15 +147,16 @@ func (r *reader) alarm() alarm {
 }
 
 func (r *reader) early() *early {
-	const what = "held values"
-	out := &early{newest: r.micros(what), since: r.micros(what)}
-	for i := range r.count(9, what) {
-		p := r.point(what)
-		if i == maxHeld || i > 0 && p.at <= out.held[i-1].at {
-			r.fail(what)
-			break
-		}
-		out.held = append(out.held, p)
+	const what = "values ahead"
+	out := &early{last: r.micros(what), since: r.micros(what)}
+	out.held, out.value, out.present = r.optional(what), r.optional(what), r.optional(what)
+	n := r.count(9, what)
+	if n > maxJudged {
+		r.fail(what)
+		return out
+	}
+	for range n {
+		out.judged = append(out.judged, r.point(what))
 	}
 	return out
 }

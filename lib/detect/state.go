@@ -63,7 +63,7 @@ type State struct {
 	// such a rule may raise its alarm.
 	watched []*series
 	due     telemetry.Micros
-	// release is the earliest time at which a held value is judged without a successor.
+	// release is the earliest time of a held value.
 	release telemetry.Micros
 	// ended are the anomalies that have ended since the last invocation: their identities
 	// and ends. The invocation stores them before it saves the state.

@@ -80,10 +80,47 @@ func TestTimes(t *testing.T) {
 			limits, "0:0=50,1:200=95,100:100=50,199:199=50,201:201=96,202:202=50", "200=95 to 202 cleared",
 		},
 		"and in order":        {limits, "0:0=50,1:200=95,199:199=50,202:202=50", "200=95 to 202 cleared"},
-		"though none follows": {limits, "0:0=50,1:200=95,199:199=50,260,260.9,262", "200=95 active"},
-		"not before":          {limits, "0:0=50,1:200=95,199:199=50,260", ""},
+		"though none follows": {limits, "0:0=50,1:200=95,199:199=50,199.9,200", "200=95 active"},
+		"not before":          {limits, "0:0=50,1:200=95,199:199=50,199.9", ""},
+		"its time comes within a batch": {
+			limits, "0:0=200,1:198.5=50,200:197=200 198=200 199=200,205:201=50", "0=200 to 198.5 cleared, 199=200 to 201 cleared",
+		},
+		"its time has come, a batch has not": {limits, "0:0=50,1:198.5=50,198.6,200:197=50 198=200 199=200", "198=200 active"},
 		"several ahead": {
-			limits, "0:0=50,1:101=95 102=50 103=5,2:2=50,90:90=50,110:110=50", "101=95 to 102 cleared, 103=5 to 110 cleared",
+			limits, "0:0=50,1:101=95 102=50 103=5,2:2=50,90:90=50", "101=95 to 102 cleared, 103=5 to 103 cleared",
+		},
+
+		// A clock that steps ahead.
+		"3 s ahead":              {limits, stepped(3, 20, 5), "48=200 to 53 cleared"},
+		"30 s ahead":             {limits, stepped(30, 20, 5), "75=200 to 80 cleared"},
+		"30 s ahead, for long":   {limits, stepped(30, 2, 98), "57=200 to 155 cleared"},
+		"30 s ahead, at once":    {limits, stepped(30, 0, 5), "55=200 to 60 cleared"},
+		"4 minutes ahead":        {limits, stepped(240, 20, 5), "285=200 to 290 cleared"},
+		"30 s ahead, in batches": {limits, "0:0=50,5:31=50 32=50 33=200 34=200 35=200,10:36=200 37=50,15:41=50", "33=200 to 37 cleared"},
+		"3 s ahead, in batches":  {limits, "0:0=50,5:4=50 5=50 6=200 7=200 8=200,10:9=200 10=50 11=50 12=50 13=50", "6=200 to 10 cleared"},
+		"30 s ahead, an event a minute": {
+			limits, "0:0=50,60:90=200,90,120:150=200,180:210=50,240:270=50", "90=200 to 210 cleared",
+		},
+		"set back while active": {limits, "0:0=50,1:31=50,2:32=200,3:33=200,4:4=200,5:5=200,6:6=50,7:7=50", "32=200 to 32 cleared"},
+		"set back to 3 s ahead": {
+			limits, "0:0=50,1:241=50,2:242=50,3:6=200,4:7=200,5:8=50", "6=200 to 8 cleared",
+		},
+		"set back to a time that was": {
+			limits, "0:0=50,1:4=50,2:5=200,3:6=50,4:4=50.5,5:5=201,6:6=202,7:7=50", "5=200 to 6 cleared, 6=202 to 7 cleared",
+		},
+		"one ahead of a fast clock": {
+			limits, "0:3=50,1:4=50,2:242=50,3:6=200,4:7=200,5:8=50", "6=200 to 8 cleared",
+		},
+		"two clocks": {
+			limits, "0:0=50,0.5:30.5=50,1:1=50,1.5:31.5=50,2:2=200,2.5:32.5=200,3:3=200,3.5:33.5=200,4:4=50,4.5:34.5=50,5:5=50",
+			"2=200 to 4 cleared",
+		},
+		"the change of two clocks": {
+			rate, "0:0=50,0.5:30.5=50,1:1=50,1.5:31.5=50,2:2=200,2.5:32.5=200,3:3=200,3.5:33.5=200,4:4=200",
+			"2=200 to 3 cleared",
+		},
+		"right again after a minute": {
+			limits, "0:0=50,1:31=50,2:32=50,3:3=50,60:60=50,65:65=50,66:246=200,67:67=50,245:245=50", "",
 		},
 		"ahead twice": {limits, "0:0=50,1:101=95,2:101=95,60:60=50,102:102=50", "101=95 to 102 cleared"},
 		"a fast clock is judged at once": {
@@ -171,6 +208,23 @@ func TestTimes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// stepped returns a series of 1 Hz whose clock is right for 25 s and then that many seconds
+// ahead: 50 for so many seconds more, 200 for high seconds, and 50 again.
+func stepped(ahead, more, high int) string {
+	var out []string
+	for i := range 25 + more + high + 20 {
+		at, value := i, 50
+		if i >= 25 {
+			at += ahead
+		}
+		if i >= 25+more && i < 25+more+high {
+			value = 200
+		}
+		out = append(out, fmt.Sprintf("%d.02:%d=%d", i, at, value))
+	}
+	return strings.Join(out, ",")
 }
 
 // slope returns three seconds of a series of 10 Hz with that slope, and a constant second after.
