@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"7743d99fd2d2346eb2fc1572766c863c"`
-	PageTag     = `"39d011a9e7b3ea5ce5c797af71721b44"`
+	ContractTag = `"da3c7e156b3e5359d1a60fdb36a113e6"`
+	PageTag     = `"453e9fa325a134d9876ded182103cfbc"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -19,7 +19,7 @@ func (r rules) Rules(ctx context.Context) ([]bridge.Rule, error) {
 	}
 	out := make([]bridge.Rule, len(configs))
 	for i, c := range configs {
-		out[i] = bridge.Rule{Devices: c.Devices, Config: c.Row}
+		out[i] = bridge.Rule{Devices: c.Devices, Config: c.Row, Revoked: c.Revoked}
 	}
 	return out, nil
 }

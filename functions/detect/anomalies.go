@@ -17,6 +17,8 @@ type database interface {
 	// AddAnomalies inserts anomalies. It leaves out and counts those whose device or
 	// metric the database does not have.
 	AddAnomalies(ctx context.Context, found []directory.Anomaly) (added, unknown int, err error)
+	// WithoutRemovedRules returns those whose alarm rules exist, or that are of none.
+	WithoutRemovedRules(ctx context.Context, found []directory.Anomaly) ([]directory.Anomaly, error)
 	// EndAnomalies stores the ends of anomalies, and skips those that it does not have.
 	EndAnomalies(ctx context.Context, ended []directory.Anomaly) error
 	// AddNames inserts the batch's devices and metrics, before their first event. It
@@ -36,12 +38,12 @@ var _ detect.Anomalies = anomalies{}
 
 func (a anomalies) Add(ctx context.Context, found []directory.Anomaly) (detect.AddResult, error) {
 	added, unknown, err := a.database.AddAnomalies(ctx, found)
+	rejected := unknown
 	if err == nil && unknown > 0 {
-		if err = a.addNames(ctx, found); err == nil {
-			var more int
-			more, unknown, err = a.database.AddAnomalies(ctx, found)
-			added += more
-		}
+		var more int
+		more, unknown, err = a.addWithNames(ctx, found)
+		added += more
+		rejected -= more
 	}
 	switch {
 	case err == nil:
@@ -50,7 +52,7 @@ func (a anomalies) Add(ctx context.Context, found []directory.Anomaly) (detect.A
 		if unknown > 0 {
 			a.log.LogAttrs(ctx, slog.LevelWarn, "anomalies rejected: too many devices or metrics", slog.Int("anomalies", unknown))
 		}
-		return detect.AddResult{Added: added, Duplicates: len(found) - added - unknown, Rejected: unknown}, nil
+		return detect.AddResult{Added: added, Duplicates: len(found) - added - rejected, Rejected: rejected}, nil
 	case !errors.Is(err, telemetry.ErrInvalid):
 		return detect.AddResult{Added: added}, err
 	case len(found) == 1:
@@ -87,6 +89,19 @@ func (a anomalies) End(ctx context.Context, ended []directory.Anomaly) error {
 		return err
 	}
 	return a.End(ctx, ended[half:])
+}
+
+// addWithNames adds anomalies of which some are of unknown devices or metrics, and the
+// names. When a device is deleted, its rules go with it: their anomalies, found before the
+// detector has read that, do not bring its name back.
+func (a anomalies) addWithNames(ctx context.Context, found []directory.Anomaly) (added, unknown int, err error) {
+	if found, err = a.database.WithoutRemovedRules(ctx, found); err != nil {
+		return 0, 0, err
+	}
+	if err = a.addNames(ctx, found); err != nil {
+		return 0, 0, err
+	}
+	return a.database.AddAnomalies(ctx, found)
 }
 
 // addNames adds the names gateway by gateway, so that one at its limit does not affect

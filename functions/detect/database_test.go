@@ -151,3 +151,44 @@ func TestDatabaseUnavailable(t *testing.T) {
 		t.Errorf("Configuration: got %v, want an error that wraps telemetry.ErrUnavailable", err)
 	}
 }
+
+// TestRemovedRulesBringNoNameBack: the alarm of a rule that went with its device, raised
+// before the detector has read that, does not create the device anew; that of a rule whose
+// device has never reported does.
+func TestRemovedRulesBringNoNameBack(t *testing.T) {
+	pool, dsn := timescaletest.Open(t)
+	writer := timescale.NewWriter(pool, timescale.WriterConfig{})
+	a := anomalies{poolWriter{pool, writer}, slog.New(slog.DiscardHandler)}
+	names := &telemetry.Batch{Site: "s", Gateway: "g", Received: 1}
+	names.DeviceIndex("deleted")
+	names.MetricIndex("m")
+	if err := writer.AddNames(t.Context(), names); err != nil {
+		t.Fatal(err)
+	}
+	entry := trail.Entry{Time: 1, Actor: "ada", Action: "test", Object: "x", Site: "s", Detail: "{}"}
+	var found []directory.Anomaly
+	for _, device := range []telemetry.DeviceName{"deleted", "never reported"} {
+		rule, err := pool.SaveAlarmRule(t.Context(), directory.AlarmRule{
+			Site: "s", Gateway: "g", Device: device, Metric: "m", Kind: directory.ByNoData, Silence: time.Second,
+			Severity: directory.Warning, Enabled: true,
+		}, 0, entry)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, directory.Anomaly{
+			Site: "s", Gateway: "g", Device: device, Metric: "m", Time: 1, Kind: directory.ByNoData, Rule: rule.ID,
+			Severity: directory.Warning,
+		})
+	}
+	if err := pool.RemoveDevice(t.Context(), "s", "g", "deleted", 0, entry); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []detect.AddResult{{Added: 1, Rejected: 1}, {Duplicates: 1, Rejected: 1}} {
+		if got, err := a.Add(t.Context(), found); err != nil || got != want {
+			t.Errorf("time %d: got %+v, %v, want %+v", i, got, err, want)
+		}
+	}
+	if got := timescaletest.Value(t, dsn, "SELECT string_agg(name, ', ') FROM device"); got != "never reported" {
+		t.Errorf("the devices are %s", got)
+	}
+}

@@ -21,6 +21,9 @@ type Rule struct {
 	// not machines. With problems nothing is computed for them until it is corrected: no
 	// other rule applies instead.
 	Config kpi.Row
+	// Revoked says that the gateway of its one device is revoked: the machine ends when it
+	// is silent.
+	Revoked bool
 }
 
 // DefaultRules returns the rules that apply until the configuration has been read for
@@ -55,6 +58,8 @@ type Machines struct {
 	// problems are those of the rules, of which invalid have some.
 	problems string
 	invalid  int
+	// provisional: the rules are the default ones, because none have been read.
+	provisional bool
 }
 
 var _ kpi.Machines = (*Machines)(nil)
@@ -79,6 +84,10 @@ func NewMachines(config MachinesConfig) *Machines {
 		Interval: cmp.Or(config.Interval, time.Minute), Timeout: cmp.Or(config.Timeout, 2*time.Second), Log: config.Log, Now: config.Now,
 	}}
 	m.set(DefaultRules())
+	for i := range m.rules {
+		m.rules[i].machine = m.rules[i].machine.Provisional()
+	}
+	m.provisional = true
 	return m
 }
 
@@ -143,11 +152,14 @@ func (m *Machines) set(rules []Rule) {
 	var problems []string
 	m.invalid = 0
 	for i, r := range rules {
-		if k, ok := before[r.Devices]; ok && reflect.DeepEqual(m.rules[k].Config, r.Config) {
+		if k, ok := before[r.Devices]; ok && !m.provisional && reflect.DeepEqual(m.rules[k].Rule, r) {
 			next[i] = m.rules[k]
 		} else {
 			next[i].Rule = r
 			next[i].machine, next[i].problems = r.Config.Machine(r.Devices.One())
+			if r.Revoked && next[i].machine != nil {
+				next[i].machine = next[i].machine.Revoked()
+			}
 		}
 		if wrong := next[i].problems; len(wrong) > 0 {
 			m.invalid++
@@ -159,6 +171,6 @@ func (m *Machines) set(rules []Rule) {
 			}
 		}
 	}
-	m.problems = strings.Join(problems, "; ")
+	m.problems, m.provisional = strings.Join(problems, "; "), false
 	m.rules, m.exact, m.cache = next, exact, make(map[machineKey]*kpi.Machine)
 }

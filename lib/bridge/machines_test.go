@@ -174,3 +174,83 @@ func TestOneDevicesRowMakesItAMachine(t *testing.T) {
 		t.Errorf("got the machines %v, want %s", got, want)
 	}
 }
+
+// TestMachinesThatLeave: a silent machine with a row of its own has windows while its row is
+// as it is, or cannot be read by a new process; it ends when the row is removed or its
+// gateway is revoked.
+func TestMachinesThatLeave(t *testing.T) {
+	own := rule("gw", "press", "state")
+	own.Devices.Exact = true
+	revoked := own
+	revoked.Revoked = true
+	for name, c := range map[string]struct {
+		rules []Rule
+		err   error
+		ends  bool
+	}{
+		"as before":              {rules: append([]Rule{own}, DefaultRules()...)},
+		"database not available": {err: errors.New("no connection")},
+		"removed":                {rules: DefaultRules(), ends: true},
+		"removed, no other":      {ends: true},
+		"gateway revoked":        {rules: append([]Rule{revoked}, DefaultRules()...), ends: true},
+	} {
+		now := time.Unix(1000, 0)
+		from := &table{rules: append([]Rule{own}, DefaultRules()...)}
+		m, _ := newMachines(t, from, &now)
+		m.Refresh(t.Context())
+		shard, err := kpi.NewShard(kpi.Config{Machines: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		windows := func(after telemetry.Micros) (n int) {
+			shard.Advance(telemetry.MicrosOf(now) + after*1_000_000)
+			shard.EmitClosed(func(s *kpi.Sample) {
+				if s.Name == kpi.CalendarSeconds && s.Device == "press" {
+					n++
+				}
+			})
+			return n
+		}
+		b := &telemetry.Batch{Gateway: "gw", Site: "plant"}
+		b.Append(telemetry.Event{Device: "press", Metric: "state", Time: telemetry.MicrosOf(now)})
+		shard.Observe(b, telemetry.MicrosOf(now))
+		if n := windows(602); n != 120 {
+			t.Errorf("%s: %d windows before, want 120", name, n)
+		}
+		// Another process, with the state that was saved.
+		from.rules, from.err = c.rules, c.err
+		m, _ = newMachines(t, from, &now)
+		m.Refresh(t.Context())
+		saved := shard.AppendBinary(nil)
+		if shard, err = kpi.NewShard(kpi.Config{Machines: m}); err != nil {
+			t.Fatal(err)
+		}
+		if err := shard.Decode(saved); err != nil {
+			t.Fatal(err)
+		}
+		if n := windows(1202); n != map[bool]int{true: 0, false: 120}[c.ends] {
+			t.Errorf("%s: %d windows in the ten minutes after", name, n)
+		}
+	}
+}
+
+// TestRevokedRulesAreCompared: the machine of a rule changes with its gateway's revocation,
+// and not when the rules are read another time.
+func TestRevokedRulesAreCompared(t *testing.T) {
+	now := time.Unix(1000, 0)
+	own := rule("gw", "press", "state")
+	own.Devices.Exact = true
+	from := &table{rules: []Rule{own}}
+	m, _ := newMachines(t, from, &now)
+	read := func() *kpi.Machine {
+		now = now.Add(time.Minute)
+		m.Refresh(t.Context())
+		return m.Machine("gw", "press")
+	}
+	first, same := read(), read()
+	from.rules[0].Revoked = true
+	revoked, revokedSame := read(), read()
+	if first != same || first == revoked || revoked != revokedSame {
+		t.Errorf("got machines %p, %p, then %p, %p", first, same, revoked, revokedSame)
+	}
+}

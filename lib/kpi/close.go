@@ -146,11 +146,9 @@ func (c *closer) statistics(sr *series, w *window) {
 	c.sample.Metric = ""
 }
 
-// machine emits a machine's sums and updates its carry. A machine that has been silent
-// for Forget has no samples, and its carry is reset, unless it has a configuration of its
-// own: then it is a machine still, in an unknown state.
+// machine emits a machine's sums and updates its carry.
 func (c *closer) machine(d *device, m *machineWindow) {
-	if !m.alive && (d.carry.has&hasAlive == 0 || c.shard.silent(d.carry.alive, c.end) && !d.stays()) {
+	if !m.alive && (d.carry.has&hasAlive == 0 || c.forgotten(d)) {
 		d.carry = carry{}
 		return
 	}
@@ -160,9 +158,28 @@ func (c *closer) machine(d *device, m *machineWindow) {
 	}
 	sums := m.integrate(d.machine, &d.carry, c.shard.window)
 	d.carry.update(m)
-	if n := d.machine.needs(d.carry.has); d.machine.isMachine(n) {
+	switch {
+	case d.own():
+		d.carry.has |= wasOwn
+	case m.alive:
+		d.carry.has &^= wasOwn
+	}
+	if n := d.machine.needs(d.carry.has); d.isMachine(n) {
 		c.sums(d.machine, n, &sums, m)
 	}
+}
+
+// forgotten reports whether a machine without a reading in the window has no samples, and its
+// carry is reset: one that has been silent for Forget, unless it has a configuration of its
+// own. Then it is still a machine, in an unknown state.
+func (c *closer) forgotten(d *device) bool {
+	switch {
+	case d.stays():
+		return false
+	case d.leaves() && d.carry.alive+d.machine.stale <= c.end-c.shard.window:
+		return true
+	}
+	return c.shard.silent(d.carry.alive, c.end)
 }
 
 // platform emits the gateway's samples.

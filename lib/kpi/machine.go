@@ -80,6 +80,8 @@ type Machine struct {
 	shifts             []shift
 	stale              telemetry.Micros
 	assumeGood, own    bool
+
+	revoked, provisional bool
 }
 
 type meaning struct {
@@ -151,6 +153,22 @@ func NewMachine(c MachineConfig) (*Machine, error) {
 		return nil, err
 	}
 	return m, nil
+}
+
+// Revoked returns the machine of a gateway that may send nothing more: it ends with its stale
+// limit, even if it is configured by its name.
+func (m *Machine) Revoked() *Machine {
+	c := *m
+	c.revoked = true
+	return &c
+}
+
+// Provisional returns a machine that stands for a configuration that has not been read: a
+// device that was configured by its name is still a machine.
+func (m *Machine) Provisional() *Machine {
+	c := *m
+	c.provisional = true
+	return &c
 }
 
 // meaningOf returns the meaning of state code v.

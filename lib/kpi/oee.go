@@ -42,9 +42,9 @@ func (m *Machine) needs(reported carried) Needs {
 	return n
 }
 
-// isMachine reports whether a device with this configuration is a machine, given what it
-// reports: one that is configured by its name always is, any other by a state or counter.
-func (m *Machine) isMachine(n Needs) bool { return m.own || n&(NeedState|NeedCount|NeedGood) != 0 }
+// isMachine reports whether a device is a machine, given what it reports: one that is
+// configured by its name always is, any other by a state or counter.
+func (d *device) isMachine(n Needs) bool { return d.own() || n&(NeedState|NeedCount|NeedGood) != 0 }
 
 // sums emits the sums of a machine's window for which it reports what they need.
 func (c *closer) sums(machine *Machine, n Needs, s *Sums, m *machineWindow) {

@@ -174,7 +174,9 @@ const (
 	// wasUp and wasDown: the last state with a meaning was another than down, or down.
 	wasUp
 	wasDown
-	allCarried = hasAlive | hasState | hasCount | hasGood | wasUp | wasDown
+	// wasOwn: the machine was configured by its name when it last reported.
+	wasOwn
+	allCarried = hasAlive | hasState | hasCount | hasGood | wasUp | wasDown | wasOwn
 )
 
 // readings returns the times of all readings in the window that starts at start, in order;
@@ -224,8 +226,19 @@ func (d *device) describe(m *Machine) {
 	}
 }
 
+// own reports whether the device is configured by its name, as far as is known.
+func (d *device) own() bool {
+	return d.machine != nil && (d.machine.own || d.machine.provisional && d.carry.has&wasOwn != 0)
+}
+
 // stays reports whether the device is a machine however long it is silent.
-func (d *device) stays() bool { return d.machine != nil && d.machine.own && d.carry.has&hasAlive != 0 }
+func (d *device) stays() bool { return d.own() && !d.machine.revoked && d.carry.has&hasAlive != 0 }
+
+// leaves reports whether the device is a machine only until its state is unknown: it was
+// configured by its name, and that configuration was removed, or its gateway is revoked.
+func (d *device) leaves() bool {
+	return d.machine != nil && (d.machine.revoked || d.carry.has&wasOwn != 0 && !d.own())
+}
 
 // gone reports whether nothing of the device is remembered any more.
 func (d *device) gone() bool { return len(d.series) == 0 && !d.stays() }

@@ -148,6 +148,24 @@ func (p *Pool) AddAnomalies(ctx context.Context, found []directory.Anomaly) (add
 	return added, unknown, nil
 }
 
+// WithoutRemovedRules returns the anomalies whose alarm rules exist, or that are of none.
+func (p *Pool) WithoutRemovedRules(ctx context.Context, found []directory.Anomaly) ([]directory.Anomaly, error) {
+	rules := make([]string, 0, len(found))
+	for i := range found {
+		if found[i].Rule != "" {
+			rules = append(rules, string(found[i].Rule))
+		}
+	}
+	exist, err := findAll(ctx, p, "alarm rules of anomalies", pgx.RowTo[string],
+		"SELECT id::text FROM alarm_rule WHERE id = ANY ($1::uuid[])", rules)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(found), func(a directory.Anomaly) bool {
+		return a.Rule != "" && !slices.Contains(exist, string(a.Rule))
+	}), nil
+}
+
 // EndAnomalies stores the ends of anomalies, each once per call. An anomaly that has ended
 // does not change, but for a late one, whose end may become later. Those that the database
 // does not have are skipped. After an error any part may have been stored; storing all again

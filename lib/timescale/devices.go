@@ -16,18 +16,20 @@ import (
 type nameTable[T any] struct {
 	name      string
 	attribute string // column of the other text
-	scan      pgx.RowToFunc[T]
+	// hasKPIConfig: KPI configurations are by these names.
+	hasKPIConfig bool
+	scan         pgx.RowToFunc[T]
 }
 
 func deviceTable() nameTable[directory.Device] {
-	return nameTable[directory.Device]{"device", "description", func(row pgx.CollectableRow) (d directory.Device, err error) {
+	return nameTable[directory.Device]{"device", "description", true, func(row pgx.CollectableRow) (d directory.Device, err error) {
 		err = row.Scan(&d.Site, &d.Gateway, &d.Name, &d.Title, &d.Description, &d.Version)
 		return d, err
 	}}
 }
 
 func metricTable() nameTable[directory.Metric] {
-	return nameTable[directory.Metric]{"metric", "unit", func(row pgx.CollectableRow) (m directory.Metric, err error) {
+	return nameTable[directory.Metric]{"metric", "unit", false, func(row pgx.CollectableRow) (m directory.Metric, err error) {
 		err = row.Scan(&m.Site, &m.Gateway, &m.Name, &m.Title, &m.Unit, &m.Version)
 		return m, err
 	}}

@@ -14,6 +14,8 @@ import (
 // the devices that match its patterns.
 type KPIConfig struct {
 	Devices telemetry.DevicePattern
+	// Revoked: it is for one device, whose gateway is revoked.
+	Revoked bool
 	kpi.Row
 }
 
@@ -21,12 +23,13 @@ type KPIConfig struct {
 // that matches a device applies, also if it has problems.
 func (p *Pool) KPIConfigs(ctx context.Context) (configs []KPIConfig, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT gateway_pattern, device_pattern, exact, `+kpiColumns+` FROM device_kpi `+kpiOrder)
+		rows, err := conn.Query(ctx, `SELECT gateway_pattern, device_pattern, exact, `+ofOneDevice+` AND EXISTS
+			(SELECT FROM gateway g WHERE g.name = gateway_pattern AND g.revoked_at IS NOT NULL), `+kpiColumns+` FROM device_kpi `+kpiOrder)
 		if err != nil {
 			return err
 		}
 		configs, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (c KPIConfig, err error) {
-			c.Row, err = scanKPIRow(row, &c.Devices.Gateway, &c.Devices.Device, &c.Devices.Exact)
+			c.Row, err = scanKPIRow(row, &c.Devices.Gateway, &c.Devices.Device, &c.Devices.Exact, &c.Revoked)
 			return c, err
 		})
 		return err
@@ -40,6 +43,8 @@ func (p *Pool) KPIConfigs(ctx context.Context) (configs []KPIConfig, err error) 
 const (
 	kpiColumns = `coalesce(state_metric, ''), coalesce(count_metric, ''), coalesce(good_metric, ''), assume_good,
 	states::text, ideal_cycle_seconds, counter_modulus, stale_after_seconds, coalesce(planned::text, 'null')`
+	// ofOneDevice is true for the rows that telemetry.DevicePattern.One is true for.
+	ofOneDevice = `(exact OR strpos(gateway_pattern || device_pattern, '*') = 0)`
 	// kpiOrder is the order of precedence: a device's own row, then rules for many devices.
 	kpiOrder = `ORDER BY exact DESC, priority DESC, length(gateway_pattern) + length(device_pattern) DESC, gateway_pattern, device_pattern`
 )

@@ -24,7 +24,7 @@ func seeded() KPIConfig {
 
 func kpiRow(gateway, device string, exact bool, d kpi.Document, states, planned string) KPIConfig {
 	devices := telemetry.DevicePattern{Gateway: gateway, Device: device, Exact: exact}
-	return KPIConfig{devices, kpi.NewRow(d, []byte(states), []byte(planned))}
+	return KPIConfig{Devices: devices, Row: kpi.NewRow(d, []byte(states), []byte(planned))}
 }
 
 func TestKPIConfigs(t *testing.T) {

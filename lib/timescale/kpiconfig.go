@@ -31,12 +31,19 @@ func matches(parameter, column string) string {
 		column + `, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%') END`
 }
 
+// hasOwnRow is true for a device with a row of its own; $1 is the site, $2 the gateway.
+const hasOwnRow = `EXISTS (SELECT FROM device_kpi k JOIN gateway g ON g.name = k.gateway_pattern
+	WHERE g.site = $1 AND g.name = $2 AND k.device_pattern = $3 AND k.exact)`
+
 // KPIConfig returns the configuration that applies to a device. Its Version is 0 if it
-// is a rule for many devices. telemetry.ErrNotFound: the device is not a machine.
+// is a rule for many devices. telemetry.ErrNotFound: there is none, or no such device. A
+// device that has never sent an event, or was deleted, may have a row of its own.
 func (p *Pool) KPIConfig(
 	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName,
 ) (directory.KPIConfig, error) {
-	if _, err := p.Device(ctx, site, gateway, device); err != nil {
+	_, err := findOne(ctx, p, "device "+string(device), pgx.RowTo[bool], "SELECT true WHERE "+hasOwnRow+
+		" OR EXISTS (SELECT"+deviceTable().from()+" AND n.name = $3)", string(site), string(gateway), string(device))
+	if err != nil {
 		return directory.KPIConfig{}, err
 	}
 	return findOne(ctx, p, "KPI configuration of device "+string(device), scanKPIConfig, `
@@ -50,9 +57,6 @@ func (p *Pool) KPIConfig(
 func (p *Pool) SetKPIConfig(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName,
 	d kpi.Document, from directory.Version, entry trail.Entry,
 ) (stored directory.KPIConfig, err error) {
-	if _, err := p.Device(ctx, site, gateway, device); err != nil {
-		return stored, err
-	}
 	if d.States == nil {
 		d.States = map[string]kpi.DocumentState{}
 	}
@@ -70,6 +74,15 @@ func (p *Pool) SetKPIConfig(ctx context.Context, site telemetry.SiteID, gateway 
 		planned = &text
 	}
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
+		// The lock keeps the device: its deletion deletes its configuration.
+		_, err := queryOne(ctx, tx, pgx.RowTo[bool], "SELECT true"+deviceTable().from()+" AND n.name = $3 FOR KEY SHARE OF n",
+			string(site), string(gateway), string(device))
+		if isNotFound(err) {
+			_, err = queryOne(ctx, tx, pgx.RowTo[bool], "SELECT true WHERE "+hasOwnRow, string(site), string(gateway), string(device))
+		}
+		if err != nil {
+			return err
+		}
 		stored, err = queryOne(ctx, tx, scanKPIConfig, `INSERT INTO device_kpi AS k
 				(gateway_pattern, device_pattern, exact, priority, state_metric, count_metric, good_metric, assume_good,
 				states, ideal_cycle_seconds, counter_modulus, stale_after_seconds, planned)
@@ -94,16 +107,15 @@ func (p *Pool) SetKPIConfig(ctx context.Context, site telemetry.SiteID, gateway 
 	return stored, nil
 }
 
-// RemoveKPIConfig deletes a device's own configuration.
+// RemoveKPIConfig deletes a device's own configuration, whether or not the device has sent
+// an event.
 func (p *Pool) RemoveKPIConfig(
 	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName, entry trail.Entry,
 ) error {
-	if _, err := p.Device(ctx, site, gateway, device); err != nil {
-		return err
-	}
 	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, "DELETE FROM device_kpi WHERE gateway_pattern = $1 AND device_pattern = $2 AND exact",
-			string(gateway), string(device))
+		tag, err := tx.Exec(ctx, `DELETE FROM device_kpi USING gateway g
+			WHERE g.site = $1 AND g.name = $2 AND gateway_pattern = g.name AND device_pattern = $3 AND exact`,
+			string(site), string(gateway), string(device))
 		if err == nil && tag.RowsAffected() == 0 {
 			return telemetry.ErrNotFound
 		}

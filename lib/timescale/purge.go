@@ -2,6 +2,7 @@ package timescale
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -13,8 +14,8 @@ import (
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// A device or a metric is deleted in two steps. Its row goes at once, and with it its
-// anomalies: its readings are in no response any more, and its name can be used anew. The
+// A device or a metric is deleted in two steps. Its row goes at once, and with it what
+// belongs to it alone, by its id or by its name: its readings are in no response any more, and its name can be used anew. The
 // readings themselves are purged by the roll-up, in transactions of limited size.
 //
 // A writer that has the id in its cache may go on for forgetAfter to store events under
@@ -28,8 +29,9 @@ const (
 	purgeFor = time.Hour
 )
 
-// RemoveDevice deletes a device, its anomalies and its readings. It expects the version from,
-// 0 for any.
+// RemoveDevice deletes a device, its anomalies and its readings, the KPI configuration that
+// is for it alone and its alarm rules. The entry's detail names these two. It expects the
+// version from, 0 for any.
 func (p *Pool) RemoveDevice(
 	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, name telemetry.DeviceName,
 	from directory.Version, entry trail.Entry,
@@ -37,8 +39,8 @@ func (p *Pool) RemoveDevice(
 	return deviceTable().remove(ctx, p, [3]string{string(site), string(gateway), string(name)}, from, entry)
 }
 
-// RemoveMetric deletes a metric of all devices of a gateway, with its anomalies and readings.
-// It expects the version from, 0 for any.
+// RemoveMetric deletes a metric of all devices of a gateway, with its anomalies, readings and
+// alarm rules. The entry's detail names the rules. It expects the version from, 0 for any.
 func (p *Pool) RemoveMetric(
 	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, name telemetry.MetricName,
 	from directory.Version, entry trail.Entry,
@@ -50,7 +52,7 @@ func (p *Pool) RemoveMetric(
 func (t nameTable[T]) remove(ctx context.Context, p *Pool, key [3]string, from directory.Version, entry trail.Entry) error {
 	args := []any{key[0], key[1], key[2]}
 	id := t.name + "_id"
-	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
+	err := p.changeAs(ctx, entry, func(ctx context.Context, tx pgx.Tx, entry *trail.Entry) error {
 		// The lock keeps out anomalies that refer to the row.
 		row, err := queryOne(ctx, tx, pgx.RowTo[int32],
 			"SELECT n.id"+t.from()+" AND n.name = $3 AND ($4 = 0 OR n.version = $4) FOR UPDATE OF n", append(args, int64(from))...)
@@ -67,11 +69,49 @@ func (t nameTable[T]) remove(ctx context.Context, p *Pool, key [3]string, from d
 				return err
 			}
 		}
-		return nil
+		return t.removeByName(ctx, tx, args, entry)
 	})
 	if err != nil {
 		return fmt.Errorf("remove %s %q: %w", t.name, key[2], err)
 	}
+	return nil
+}
+
+// removedByName is what was deleted by a name. The trail's entry has it.
+type removedByName struct {
+	KPIConfig  json.RawMessage `json:"kpi_config,omitempty"`
+	AlarmRules []string        `json:"alarm_rules,omitempty"` // ids
+}
+
+// removeByName deletes what refers to the name of the arguments (site, gateway, name) alone:
+// a machine without a device would lower its site's KPIs for ever, and the alarm of a
+// silence would bring the name back.
+func (t nameTable[T]) removeByName(ctx context.Context, tx pgx.Tx, args []any, entry *trail.Entry) error {
+	var removed removedByName
+	err := tx.QueryRow(ctx, `WITH removed AS (
+			DELETE FROM alarm_rule WHERE site = $1 AND gateway = $2 AND `+t.name+` = $3 RETURNING id::text
+		) SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM removed`, args...).Scan(&removed.AlarmRules)
+	if err != nil {
+		return fmt.Errorf("alarm rules: %w", err)
+	}
+	if t.hasKPIConfig {
+		// A row that was written with SQL may name the device without being exact; the exact one is reported.
+		err := tx.QueryRow(ctx, `WITH removed AS (
+				DELETE FROM device_kpi k WHERE gateway_pattern = $1 AND device_pattern = $2 AND `+ofOneDevice+`
+				RETURNING exact, to_jsonb(k) - '{gateway_pattern,device_pattern,exact,priority,version}'::text[] AS config
+			) SELECT (SELECT config::text FROM removed ORDER BY exact DESC LIMIT 1)`, args[1:]...).Scan(&removed.KPIConfig)
+		if err != nil {
+			return fmt.Errorf("KPI configuration: %w", err)
+		}
+	}
+	if removed.KPIConfig == nil && len(removed.AlarmRules) == 0 {
+		return nil
+	}
+	detail, err := json.Marshal(removed)
+	if err != nil {
+		return err
+	}
+	entry.Detail = string(detail)
 	return nil
 }
 

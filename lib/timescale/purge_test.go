@@ -1,6 +1,7 @@
 package timescale
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -253,5 +254,95 @@ func TestReadingsWithoutAValue(t *testing.T) {
 			}
 			check("rolled up")
 		})
+	}
+}
+
+// TestRemovedNamesTakeWhatIsTheirs: the KPI configuration and the alarm rules of a deleted
+// device go with it, and the trail's entry says so; those of others stay.
+func TestRemovedNamesTakeWhatIsTheirs(t *testing.T) {
+	pool := migrated(t, FlavourDetect)
+	w := NewWriter(pool, WriterConfig{})
+	write(t, w, Outcome{Stored: 3}, batchOf("g",
+		reading("press*", "m", noon, 1), reading("press-1", "m", noon, 1), reading("sql", "m", noon, 1)))
+	execute(t, pool, `INSERT INTO device_kpi (gateway_pattern, device_pattern, exact, priority, state_metric) VALUES
+		('g', 'press*', true, 1000, 'own'), ('g', 'press*', false, 100, 'many'), ('g', 'press-1', true, 1000, 'other'),
+		('h', 'press*', true, 1000, 'elsewhere'), ('g', 'sql', false, 100, 'by hand'), ('*', 'sql', false, 100, 'all gateways')`)
+	execute(t, pool, `INSERT INTO alarm_rule (site, gateway, device, metric, kind, high) VALUES
+		('plant-1', 'g', 'press*', 'm', 'threshold', 1), ('plant-1', 'g', 'press*', 'n', 'threshold', 1),
+		('plant-1', 'g', 'press-1', 'm', 'threshold', 1), ('plant-1', 'h', 'press*', 'm', 'threshold', 1),
+		('plant-1', 'g', 'press-1', 'n', 'threshold', 1)`)
+	configs := func() (out []string) {
+		t.Helper()
+		all, err := pool.KPIConfigs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range all[:len(all)-1] { // the last one is that of a new database
+			out = append(out, string(c.StateMetric))
+		}
+		return out
+	}
+	detail := func() (d removedByName) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(query[string](t, pool, "SELECT detail FROM trail ORDER BY seq DESC LIMIT 1")), &d); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	rules := func() int { t.Helper(); return query[int](t, pool, "SELECT count(*)::int FROM alarm_rule") }
+	err := pool.RemoveDevice(t.Context(), "plant-1", "g", "press*", 2, removal())
+	if !errors.Is(err, directory.ErrVersion) || rules() != 5 {
+		t.Errorf("another version: got %v and %d rules, want ErrVersion and all", err, rules())
+	}
+	if err := pool.RemoveDevice(t.Context(), "plant-1", "g", "press*", 0, removal()); err != nil {
+		t.Fatal(err)
+	}
+	var own struct {
+		State   string `json:"state_metric"`
+		Pattern string `json:"device_pattern"`
+	}
+	d := detail()
+	if err := json.Unmarshal(d.KPIConfig, &own); err != nil || own.State != "own" || own.Pattern != "" ||
+		len(d.AlarmRules) != 2 || rules() != 3 {
+		t.Errorf("got %s, %v, rules %v of which %d are left", d.KPIConfig, err, d.AlarmRules, rules())
+	}
+	if diff := cmp.Diff([]string{"other", "elsewhere", "many", "by hand", "all gateways"}, configs(), sorted); diff != "" {
+		t.Errorf("configurations (-want +got):\n%s", diff)
+	}
+	if err := pool.RemoveDevice(t.Context(), "plant-1", "g", "sql", 0, removal()); err != nil || len(detail().AlarmRules) != 0 {
+		t.Errorf("got %v, detail %+v", err, detail())
+	}
+	if diff := cmp.Diff([]string{"other", "elsewhere", "many", "all gateways"}, configs(), sorted); diff != "" {
+		t.Errorf("configurations after a row that was written with SQL (-want +got):\n%s", diff)
+	}
+	if err := pool.RemoveMetric(t.Context(), "plant-1", "g", "m", 0, removal()); err != nil {
+		t.Fatal(err)
+	}
+	if d := detail(); d.KPIConfig != nil || len(d.AlarmRules) != 1 || rules() != 2 || len(configs()) != 4 {
+		t.Errorf("metric: got %+v, %d rules, configurations %v", d, rules(), configs())
+	}
+}
+
+// sorted compares lists of texts whatever their order.
+var sorted = cmpopts.SortSlices(func(a, b string) bool { return a < b })
+
+// TestKPIConfigsOfRevokedGateways: those of one device say that the gateway is revoked.
+func TestKPIConfigsOfRevokedGateways(t *testing.T) {
+	pool := migrated(t, FlavourDetect)
+	execute(t, pool, "INSERT INTO gateway (name, site, site_since, revoked_at) VALUES ('g', 's', now(), now()), ('h', 's', now(), NULL)")
+	execute(t, pool, `INSERT INTO device_kpi (gateway_pattern, device_pattern, exact, state_metric) VALUES
+		('g', 'd', true, 'g/d'), ('g', 'e', false, 'g/e'), ('g', '*', false, 'g/*'), ('h', 'd', true, 'h/d'), ('i', 'd', true, 'i/d')`)
+	all, err := pool.KPIConfigs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var revoked []string
+	for _, c := range all {
+		if c.Revoked {
+			revoked = append(revoked, string(c.StateMetric))
+		}
+	}
+	if diff := cmp.Diff([]string{"g/d", "g/e"}, revoked, sorted); diff != "" {
+		t.Errorf("revoked (-want +got):\n%s", diff)
 	}
 }

@@ -43,12 +43,18 @@ func appendTrail(ctx context.Context, tx pgx.Tx, e trail.Entry) error {
 // change runs f and adds its entry to the audit trail in one transaction. It retries
 // after a transient failure: f must be safe to repeat.
 func (p *Pool) change(ctx context.Context, entry trail.Entry, f func(context.Context, pgx.Tx) error) error {
+	return p.changeAs(ctx, entry, func(ctx context.Context, tx pgx.Tx, _ *trail.Entry) error { return f(ctx, tx) })
+}
+
+// changeAs is change for an f that completes the entry.
+func (p *Pool) changeAs(ctx context.Context, entry trail.Entry, f func(context.Context, pgx.Tx, *trail.Entry) error) error {
 	return p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		e := entry
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			if err := f(ctx, tx); err != nil {
+			if err := f(ctx, tx, &e); err != nil {
 				return err
 			}
-			return appendTrail(ctx, tx, entry)
+			return appendTrail(ctx, tx, e)
 		})
 	})
 }
