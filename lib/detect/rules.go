@@ -158,7 +158,7 @@ func (r *rule) message(raised side, value, change float64) string {
 		}
 		return "value " + number(value) + " is above " + number(r.high)
 	case directory.ByRate:
-		return "value changed by " + number(change) + " per second, more than " + number(r.perSecond)
+		return "value changed by " + rounded(change, r.perSecond) + " per second, more than " + number(r.perSecond)
 	case directory.ByNoData:
 		return "no data for " + time.Duration(r.silence*1000).String()
 	case directory.ByScore, directory.ByMachine:
@@ -166,4 +166,20 @@ func (r *rule) message(raised side, value, change float64) string {
 	return ""
 }
 
-func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+// number formats a value with all its digits, and without an exponent unless it is very small
+// or great.
+func number(v float64) string {
+	if size := math.Abs(v); size != 0 && size < 1e-6 || size >= 1e21 {
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64)
+}
+
+// rounded formats a number that was computed with six digits, or all if it would not be above
+// the limit otherwise.
+func rounded(v, limit float64) string {
+	if short, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 6, 64), 64); err == nil && short > limit {
+		v = short
+	}
+	return number(v)
+}

@@ -207,3 +207,31 @@ func TestConfigurationInterval(t *testing.T) {
 		t.Errorf("got %d reads in 90 s, want 4", f.configurations.reads)
 	}
 }
+
+// TestMessages wants the digits that tell a value from its limit.
+func TestMessages(t *testing.T) {
+	t.Parallel()
+	high := func(limit float64) *rule {
+		return newRule(directory.AlarmRule{Kind: directory.ByThreshold, Low: new(-1e7), High: &limit})
+	}
+	rate := newRule(directory.AlarmRule{Kind: directory.ByRate, PerSecond: new(10.0)})
+	for _, c := range []struct {
+		rule          *rule
+		side          side
+		value, change float64
+		want          string
+	}{
+		{high(90), above, 90.0000001, 0, "value 90.0000001 is above 90"},
+		{high(1234567), above, 1234567.8, 0, "value 1234567.8 is above 1234567"},
+		{high(0), above, 9007199254740991, 0, "value 9007199254740991 is above 0"},
+		{high(0), above, 2e-7, 0, "value 2e-07 is above 0"},
+		{high(0), below, -2e30, 0, "value -2e+30 is below -10000000"},
+		{rate, above, 0, 100. / 3, "value changed by 33.3333 per second, more than 10"},
+		{rate, above, 0, 10.0000001, "value changed by 10.0000001 per second, more than 10"},
+		{rate, above, 0, 1234567.8, "value changed by 1234570 per second, more than 10"},
+	} {
+		if got := c.rule.message(c.side, c.value, c.change); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
+		}
+	}
+}
