@@ -54,10 +54,11 @@
 // Values that arrive in order are judged when they arrive. The others change neither the
 // alarms that are active nor what the next value is compared with:
 //
-//   - late: not newer than the newest of its series. Rules judge late values in the order of
-//     their arrival, one alarm for each excursion, which is over when it is found. A value
-//     within an alarm that was raised before is known: a gateway sends batches again. The
-//     last 16 alarms of a rule are remembered for that. The detectors do not look back.
+//   - late: not newer than the newest of its series. Rules raise one alarm for each excursion of
+//     late values, which is over when it is found. Its begin and end move when more of its values
+//     arrive, in any order; its identity is the time of the first that did. A value within an
+//     alarm that was raised before is known: a gateway sends batches again. The last 16 alarms
+//     and late values of a rule are remembered for that. The detectors do not look back.
 //   - ahead: more than a second after the arrival clock. The first one is held, and judged at
 //     the end of the first record that arrives when its time has come. The second one shows that
 //     the clock of a source is fast: both are judged at once, and so are those that follow, in the

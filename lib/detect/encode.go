@@ -173,13 +173,20 @@ func (a *alarm) append(dst []byte) []byte {
 	for _, e := range p.episodes {
 		dst = appendEpisode(dst, e)
 	}
-	dst = appendEpisode(dst, p.run)
-	dst = appendMicros(dst, p.since, p.arrival)
-	return appendOptional(dst, p.last)
+	dst = appendMicros(dst, p.arrival)
+	dst = binary.AppendUvarint(dst, uint64(len(p.values)))
+	for _, v := range p.values {
+		dst = appendPoint(append(dst, byte(v.side)), v.point)
+	}
+	return dst
 }
 
 func appendEpisode(dst []byte, e episode) []byte {
-	return appendMicros(append(dst, byte(e.side)), e.from, e.to)
+	side := byte(e.side) << 1
+	if e.late {
+		side |= 1
+	}
+	return appendMicros(append(dst, side), e.since, e.from, e.to)
 }
 
 func appendMicros(dst []byte, times ...telemetry.Micros) []byte {

@@ -124,6 +124,14 @@ func (k *fakeAnomalies) End(_ context.Context, ended []directory.Anomaly) error 
 			k.unknown = append(k.unknown, describe(a))
 			continue
 		}
+		if a.Late {
+			if a.BeganAt < was.BeganAt && a.Value != nil {
+				was.BeganAt, was.Value, was.Message = a.BeganAt, a.Value, a.Message
+			}
+			was.EndedAt = max(was.EndedAt, a.EndedAt)
+			k.stored[id] = was
+			continue
+		}
 		if was.EndedAt != 0 && (a.EndReason != directory.EndPast || a.EndedAt <= was.EndedAt) {
 			if was.EndedAt != a.EndedAt && k.conflict == "" && !a.Late {
 				k.conflict = fmt.Sprint(describe(was), " ended twice, at ", was.EndedAt, " and ", a.EndedAt)
@@ -142,11 +150,14 @@ func (k *fakeAnomalies) of(kind directory.AnomalyKind) string {
 	var found []directory.Anomaly
 	for _, a := range k.stored {
 		if a.Kind == kind {
+			if a.BeganAt != 0 { // that is the time which the database has
+				a.Time = a.BeganAt
+			}
 			found = append(found, a)
 		}
 	}
 	slices.SortFunc(found, func(a, b directory.Anomaly) int {
-		return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(describe(a), describe(b)))
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Lag, b.Lag), strings.Compare(describe(a), describe(b)))
 	})
 	seconds := func(at telemetry.Micros) string { return strconv.FormatFloat(float64(at-start)/1e6, 'f', -1, 64) }
 	var out []string
@@ -186,6 +197,9 @@ func (k *fakeAnomalies) Add(_ context.Context, found []directory.Anomaly) (out A
 		if a.Value != nil {
 			v := *a.Value
 			a.Value = &v
+		}
+		if a.Late {
+			a.BeganAt = a.Time
 		}
 		k.stored[id] = a
 		k.order = append(k.order, describe(a))

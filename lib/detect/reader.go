@@ -103,7 +103,11 @@ func (r *reader) side(what string) side {
 
 func (r *reader) episode() episode {
 	const what = "episode of an alarm"
-	return episode{r.side(what), r.micros(what), r.micros(what)}
+	flags := r.byte(what)
+	if flags>>1 > byte(below) {
+		r.fail(what)
+	}
+	return episode{side: side(flags >> 1), late: flags&1 == 1, since: r.micros(what), from: r.micros(what), to: r.micros(what)}
 }
 
 // alarm reads an alarm; State.configureSeries replaces its rule by that of the configuration.
@@ -136,13 +140,20 @@ func (r *reader) alarm() alarm {
 		return out
 	}
 	out.past = &past{}
-	for range r.count(3, what) {
+	for range r.count(4, what) {
 		out.past.episodes = append(out.past.episodes, r.episode())
 	}
 	if len(out.past.episodes) > maxEpisodes {
 		r.fail(what)
 	}
-	out.past.run, out.past.since, out.past.arrival, out.past.last = r.episode(), r.micros(what), r.micros(what), r.optional(what)
+	out.past.arrival = r.micros(what)
+	for range r.count(10, what) {
+		s := r.side(what)
+		out.past.values = append(out.past.values, lateValue{r.point(what), s})
+	}
+	if len(out.past.values) > maxLate {
+		r.fail(what)
+	}
 	return out
 }
 

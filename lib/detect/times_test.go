@@ -3,6 +3,7 @@ package detect
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,7 @@ func ruleOf(r directory.AlarmRule) directory.AlarmRule {
 func TestTimes(t *testing.T) {
 	t.Parallel()
 	limits := directory.AlarmRule{Kind: directory.ByThreshold, Low: new(10.0), High: new(90.0)}
+	hysteresis := directory.AlarmRule{Kind: directory.ByThreshold, High: new(90.0), Hysteresis: 10}
 	rate := directory.AlarmRule{Kind: directory.ByRate, PerSecond: new(10.0)}
 	fast := directory.AlarmRule{Kind: directory.ByRate, PerSecond: new(10.0), MinInterval: 100 * time.Millisecond}
 	for name, c := range map[string]struct {
@@ -144,15 +146,35 @@ func TestTimes(t *testing.T) {
 
 		// Late values.
 		"newest first": {
-			limits, "100:100=50,101:99=50,102:98=95,103:97=96,104:96=50", "98=95 to 98 past late 4s",
+			limits, "100:100=50,101:99=50,102:98=95,103:97=96,104:96=50", "97=96 to 98 past late 4s",
 		},
 		"newest first, two excursions": {
 			limits, "100:100=50,101:98=95,102:97=50,103:96=5,104:95=4,105:94=50",
-			"96=5 to 96 past late 7s, 98=95 to 98 past late 3s",
+			"95=4 to 96 past late 7s, 98=95 to 98 past late 3s",
 		},
 		"newest first, into the present": {
 			limits, "100:100=95,101:99=96,102:98=50,103:103=94", "99=96 to 99 past late 2s, 100=95 active",
 		},
+		"newest first, three values beyond": {
+			limits, "100:100=50,101:99=50,102:98=95,103:97=96,104:96=97,105:95=50,106:94=50", "96=97 to 98 past late 4s",
+		},
+		"newest first, all beyond": {limits, "100:100=50,101:99=95,102:98=96,103:97=97", "97=97 to 99 past late 2s"},
+		"in batches, newest first": {
+			limits, "100:100=50,101:97=96 98=97 99=50,102:94=50 95=50 96=95", "96=95 to 98 past late 4s",
+		},
+		"in any order": {limits, "100:100=50,101:97=96,102:99=50,103:98=97,104:94=50,105:96=95,106:95=50", "96=95 to 98 past late 4s"},
+		"one by one, from both ends": {
+			limits, "100:100=50,101:90=50,102:99=50,103:91=95,104:98=50,105:92=96,106:97=97,107:96=98,108:95=95",
+			"91=95 to 97 past late 12s",
+		},
+		"newest first, sent again": {
+			limits, "100:100=50,101:98=95,102:97=96,103:98=95,104:97=96,105:96=50,106:98=95 97=96", "97=96 to 98 past late 3s",
+		},
+		"newest first, within the hysteresis": {
+			hysteresis, "100:100=50,101:99=85,102:98=95,103:97=85,104:96=96,105:95=85,106:94=50", "96=96 to 99 past late 4s",
+		},
+		"newest first, a change": {rate, "100:100=40,101:95=40,102:94=40,103:93=20,104:92=20", "94=40 to 94 past late 9s"},
+		"newest first, a slope":  {rate, "100:100=40,101:95=60,102:94=60,103:93=40,104:92=20,105:91=20", "93=40 to 94 past late 9s"},
 		"oldest first in late batches": {
 			limits, "100:100=50,101:90=95 91=96 92=97 93=50,102:80=5 81=50", "80=5 to 80 past late 22s, 90=95 to 92 past late 11s",
 		},
@@ -207,6 +229,35 @@ func TestTimes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLateInAnyOrder has the late values of one excursion arrive in many orders, some twice.
+func TestLateInAnyOrder(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(19, 20))
+	rule := ruleOf(directory.AlarmRule{Kind: directory.ByThreshold, High: new(90.0)})
+	for range 200 {
+		events := []string{"100:100=50"}
+		for i, at := range random.Perm(12) {
+			value := 50
+			if at >= 4 && at < 9 {
+				value = 95 + at
+			}
+			for range 1 + random.IntN(2) {
+				events = append(events, fmt.Sprintf("%d:%d=%d", 101+i, at, value))
+			}
+		}
+		f := newFixture(t, lines(t, strings.Join(events, ",")), rule)
+		for from := range f.stream.records {
+			if err := f.invoke("s", from, from+1); err != nil {
+				t.Fatal(err)
+			}
+			f.restart()
+		}
+		if got, _, _ := strings.Cut(f.anomalies.of(rule.Kind), " late"); got != "4=99 to 8 past" || len(f.anomalies.stored) != 1 {
+			t.Fatalf("%v: got %d anomalies, %s; want one, 4=99 to 8 past", events, len(f.anomalies.stored), got)
+		}
 	}
 }
 

@@ -76,6 +76,10 @@ type Anomaly struct {
 	// known. EndReason is empty for an active one.
 	EndedAt   telemetry.Micros
 	EndReason EndReason
+	// BeganAt is that of the end of a late anomaly of which an older value has arrived since;
+	// Value and Message are those of its begin then. Time is the one that identifies the anomaly
+	// until that end is stored. It is 0 for others, and when read.
+	BeganAt telemetry.Micros
 	// Lag is the time from the event to its arrival; 0 for no_data, and when the event's time
 	// was ahead. Late says that the lag was more than a minute, or that a newer event of the
 	// series had arrived before.

@@ -167,22 +167,34 @@ func (p *Pool) WithoutRemovedRules(ctx context.Context, found []directory.Anomal
 }
 
 // EndAnomalies stores the ends of anomalies, each once per call. An anomaly that has ended
-// does not change, but for a late one, whose end may become later. Those that the database
-// does not have are skipped. After an error any part may have been stored; storing all again
-// is safe.
+// does not change, but for a late one, whose end may become later, and its begin earlier.
+// Those that the database does not have are skipped. After an error any part may have been
+// stored; storing all again is safe.
 func (p *Pool) EndAnomalies(ctx context.Context, ended []directory.Anomaly) error {
 	for part := range slices.Chunk(ended, maxAnomalies) {
 		columns := columnsOf(part)
+		began := make([]*time.Time, len(part))
+		for i := range part {
+			if at := part[i].BeganAt; at != 0 {
+				at := at.Time()
+				began[i] = &at
+			}
+		}
 		err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-			_, err := conn.Exec(ctx, `UPDATE anomaly a SET ended_at = f.ended_at, end_reason = f.end_reason, version = a.version + 1
-				FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[], $7::timestamptz[], $8::text[])
-					AS f(gateway, device, metric, time, kind, rule, ended_at, end_reason)
+			_, err := conn.Exec(ctx, `UPDATE anomaly a SET ended_at = greatest(a.ended_at, f.ended_at), end_reason = f.end_reason,
+					time = least(a.time, f.began_at), found_time = CASE WHEN f.began_at < a.time THEN f.time ELSE a.found_time END,
+					value = CASE WHEN f.began_at < a.time THEN coalesce(f.value, a.value) ELSE a.value END,
+					message = CASE WHEN f.began_at < a.time AND f.value IS NOT NULL THEN f.message ELSE a.message END,
+					version = a.version + 1
+				FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::uuid[], $7::float8[], $8::text[],
+						$9::timestamptz[], $10::text[], $11::timestamptz[])
+					AS f(gateway, device, metric, time, kind, rule, value, message, ended_at, end_reason, began_at)
 				JOIN gateway g ON g.name = f.gateway JOIN device d ON d.gateway_id = g.id AND d.name = f.device
 				LEFT JOIN metric m ON m.gateway_id = g.id AND m.name = f.metric
-				WHERE a.device_id = d.id AND coalesce(a.metric_id, 0) = coalesce(m.id, 0) AND a.time = f.time AND a.kind = f.kind
-					AND a.rule = f.rule
-					AND (a.ended_at IS NULL OR a.end_reason = 'past' AND f.end_reason = 'past' AND a.ended_at < f.ended_at)`,
-				append(columns[:6:6], columns[10], columns[11])...)
+				WHERE a.device_id = d.id AND coalesce(a.metric_id, 0) = coalesce(m.id, 0) AND coalesce(a.found_time, a.time) = f.time
+					AND a.kind = f.kind AND a.rule = f.rule AND (a.ended_at IS NULL OR a.end_reason = 'past' AND f.end_reason = 'past'
+						AND (a.ended_at < f.ended_at OR f.began_at < a.time))`,
+				append(columns[:6:6], columns[7], columns[9], columns[10], columns[11], began)...)
 			return err
 		})
 		if err != nil {
@@ -195,8 +207,8 @@ func (p *Pool) EndAnomalies(ctx context.Context, ended []directory.Anomaly) erro
 // maxAnomalies is how many anomalies one statement inserts.
 const maxAnomalies = 1000
 
-// columnsOf returns the arguments of the statement that inserts anomalies. The first six are
-// their identities, and the eleventh and twelfth their ends.
+// columnsOf returns the arguments of the statement that inserts anomalies, of which that which
+// ends them has some. The first six are their identities.
 func columnsOf(found []directory.Anomaly) []any {
 	n := len(found)
 	gateways, devices, metrics, kinds := make([]string, n), make([]string, n), make([]string, n), make([]string, n)

@@ -3,6 +3,7 @@ package timescale
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -136,6 +137,52 @@ func TestEndsOfAnomalies(t *testing.T) {
 	early.EndedAt, early.EndReason = 1, directory.EndCleared
 	if err := p.EndAnomalies(t.Context(), []directory.Anomaly{early}); !errors.Is(err, telemetry.ErrInvalid) {
 		t.Errorf("an end before the anomaly: got %v, want ErrInvalid", err)
+	}
+}
+
+// TestBeginsOfLateAnomalies moves the begin of a late anomaly back, as older values of it
+// arrive, and repeats each step: the anomaly is found again with the time that it had first.
+func TestBeginsOfLateAnomalies(t *testing.T) {
+	p := migrated(t, FlavourPlain)
+	names := &telemetry.Batch{Gateway: "g", Site: "s", Devices: []telemetry.DeviceName{"d"}, Metrics: []telemetry.MetricName{"m"}}
+	if err := NewWriter(p, WriterConfig{}).AddNames(t.Context(), names); err != nil {
+		t.Fatal(err)
+	}
+	found := directory.Anomaly{
+		Gateway: "g", Device: "d", Metric: "m", Time: 8, Kind: directory.ByThreshold, Rule: "00000000-0000-0000-0000-000000000001",
+		Severity: directory.Warning, Value: new(95.0), Message: "value 95 is above 90",
+		Late: true, EndedAt: 8, EndReason: directory.EndPast,
+	}
+	end := func(began, at telemetry.Micros, value *float64, message string) directory.Anomaly {
+		a := found
+		a.BeganAt, a.EndedAt, a.Value, a.Message = began, at, value, message
+		return a
+	}
+	for i, one := range []struct {
+		end              directory.Anomaly
+		wantTime, wantAt telemetry.Micros
+		wantValue        float64
+	}{
+		{end(7, 8, new(96.0), "value 96 is above 90"), 7, 8, 96},
+		{end(6, 8, new(97.0), "value 97 is above 90"), 6, 8, 97},
+		{end(7, 8, new(96.0), "value 96 is above 90"), 6, 8, 97}, // delivered again
+		{end(6, 9, nil, ""), 6, 9, 97},
+		{end(6, 8, new(97.0), "value 97 is above 90"), 6, 9, 97},
+	} {
+		for range 2 {
+			if _, _, err := p.AddAnomalies(t.Context(), []directory.Anomaly{found}); err != nil {
+				t.Fatal(err)
+			}
+			if err := p.EndAnomalies(t.Context(), []directory.Anomaly{one.end}); err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.Anomalies(t.Context(), directory.AnomalyFilter{Site: "s", Limit: 10})
+			message := fmt.Sprintf("value %g is above 90", one.wantValue)
+			if err != nil || len(got) != 1 || got[0].Time != one.wantTime || got[0].EndedAt != one.wantAt ||
+				*got[0].Value != one.wantValue || got[0].Message != message {
+				t.Errorf("step %d: got %+v, %v; want one anomaly from %d to %d, %s", i, got, err, one.wantTime, one.wantAt, message)
+			}
+		}
 	}
 }
 
