@@ -8,30 +8,36 @@ import (
 
 // counter is the state of a machine's counter after a reading.
 type counter struct {
-	// mark is the value up to which items are counted, at the time of the last reading.
+	// mark is the value up to which items are counted, at the time of the last reading of it.
 	mark float64
 	at   telemetry.Micros
 	// level says what other and since are; both are 0 when the counter is steady.
 	level level
 	other float64
 	since telemetry.Micros
+	// jump is the last step, if that was more than maxJump; without an ideal cycle it says
+	// what is usual.
+	jump float64
 }
 
-// level is what a counter's last readings were.
+// level is how the readings since the mark, or since a reset, differ from it. At above,
+// below and zeroed the reading is in doubt and nothing is counted: one that continues the
+// mark ends the doubt, one that continues other confirms it.
 type level uint8
 
 const (
 	// steady: the last reading is the mark.
 	steady level = iota
-	// above: the reading other, at since, is further above the mark than the machine could
-	// have produced. Nothing is counted unless the counter goes on from there.
+	// above: the reading other, at since, is further above the mark than is plausible.
 	above
-	// below: since the time since the readings are below the mark and not a fresh count;
-	// other is the least of them, and no reading from there up is a reset. Nothing is
-	// counted unless this lasts for the stale limit.
+	// below: since the time since the readings are below the mark and no fresh count; other
+	// is the least of them (but not a negative one before others), and no reading from there
+	// up is a reset.
 	below
 	// fell: the counter was reset. other is the mark before it, at the time since.
 	fell
+	// zeroed: the reading other, at since, is a fresh count if the next ones go on from it.
+	zeroed
 	levels = iota
 )
 
@@ -41,56 +47,119 @@ const (
 	// A machine may be faster than its ideal cycle by this factor, and freshItems items are
 	// always plausible.
 	freshFactor, freshItems = 10, 10
-	// A greater increase, per ideal cycle and at least, is held until it is confirmed.
-	jumpFactor, jumpItems = 100, 10_000
-	// maxJump is the threshold of an increase without an ideal cycle.
-	maxJump = 1e6
+	// After silence it may be so by silentFactor, if the choice is between a reset and the
+	// end of the register.
+	silentFactor = 2
+	// Without an ideal cycle an increase by maxJump, a tenth of the mark, or twice the last
+	// increase counts at once.
+	maxJump = 100
+	// Increases that are too great for the ideal cycle confirm each other if their paces
+	// differ by at most this factor: then the ideal cycle is wrong.
+	paceFactor = 1.5
 	// A decrease by up to nearItems or nearShare of the mark is a dip, also after silence.
 	nearItems, nearShare = 5, 0.01
 )
 
 // next judges a reading of a known counter and returns how many items it adds.
 func (c *counter) next(m *Machine, t telemetry.Micros, v float64) float64 {
-	before := c.at
-	elapsed := t - before
-	c.at = t
-	if c.level == fell && t-c.since > m.stale {
-		c.settle(c.mark)
+	items := c.judge(m, t, v)
+	if m.ideal == 0 && items > 0 {
+		if c.jump = items; items <= maxJump {
+			c.jump = 0
+		}
 	}
+	return items
+}
+
+func (c *counter) judge(m *Machine, t telemetry.Micros, v float64) float64 {
+	if c.level == fell && c.mark > 0 && t-c.since > m.stale {
+		c.settle(c.at, c.mark)
+	}
+	elapsed, lasts := t-c.at, t-c.since >= m.stale
 	step := m.step(c.mark, v)
+	if m.rolls(c.mark, v) && (c.low(v) || !m.rollsIn(c.mark, v, elapsed)) {
+		step = v - c.mark
+	}
 	switch {
-	case c.level == fell && c.returns(m, v, elapsed):
+	case c.level == zeroed && c.wasReset(m, t, v, lasts):
+		return c.reset(t, v)
+	case c.level == above && v == c.other && !lasts:
+		return 0
+	case c.level == above && step > 0 && (v == c.other || c.wasJump(m, t, v)):
+		c.settle(t, v)
+		return step
+	case c.level == fell && c.returns(m, t, v):
 		counted := c.mark // since the reset that was none
 		step = max(0, v-c.other-counted)
-		c.settle(v)
+		c.settle(t, v)
 		return step
-	case c.level == above && m.step(c.other, v) > 0 && step > 0:
-		c.settle(v)
+	case step >= 0 && step <= c.most(m, c.mark, elapsed):
+		if c.mark, c.at = v, t; c.level != fell {
+			c.settle(t, v)
+		}
 		return step
-	case step < 0 || m.rolls(c.mark, v) && step > m.rollLimit(elapsed):
-		if !(c.level == below && m.step(c.other, v) >= 0) && m.fresh(c.mark, v, elapsed) {
-			if c.level != fell {
-				c.level, c.other, c.since = fell, c.mark, before
-			}
-			c.mark = v
-			return v
-		}
-		if step < 0 {
-			return c.dip(m, t, v)
-		}
-	}
-	if step > m.jump(elapsed) {
+	case step >= 0:
 		c.level, c.other, c.since = above, v, t
 		return 0
+	case c.level == zeroed && v == c.other:
+		return 0
+	case !c.low(v) && m.fresh(c.mark, v, elapsed):
+		// A count that no dip explains, or a pulse. In doubt are a 0 and a decrease by a few items.
+		if v > 0 && c.mark-v > m.few(c.mark, elapsed) || v == 0 && c.mark == 1 {
+			return c.reset(t, v)
+		}
+		c.level, c.other, c.since = zeroed, v, t
+		return 0
 	}
-	if c.mark = v; c.level != fell {
-		c.settle(v)
-	}
-	return step
+	return c.dip(m, t, v)
 }
 
 // settle makes v the mark of a steady counter.
-func (c *counter) settle(v float64) { *c = counter{mark: v, at: c.at} }
+func (c *counter) settle(t telemetry.Micros, v float64) {
+	*c = counter{mark: v, at: t, jump: c.jump}
+}
+
+// reset makes v the mark of a counter that was reset and returns its items.
+func (c *counter) reset(t telemetry.Micros, v float64) float64 {
+	*c = counter{mark: v, at: t, level: fell, other: c.mark, since: c.at, jump: c.jump}
+	return v
+}
+
+// low reports whether v goes on from readings below the mark.
+func (c *counter) low(v float64) bool {
+	return (c.level == below && c.other >= 0 || c.level == zeroed) && v >= c.other
+}
+
+// doubted reports whether nothing is counted until a reading decides.
+func (c *counter) doubted() bool { return c.level != steady && c.level != fell }
+
+// most returns the greatest increase after a value in a time that counts at once.
+func (c *counter) most(m *Machine, from float64, elapsed telemetry.Micros) float64 {
+	if m.ideal == 0 {
+		return max(maxJump, math.Abs(from)/10, 2*c.jump)
+	}
+	return m.plausible(elapsed)
+}
+
+// wasReset reports whether v confirms that the reading other was the count since a reset.
+func (c *counter) wasReset(m *Machine, t telemetry.Micros, v float64, lasts bool) bool {
+	if v < c.other || v-c.other > c.most(m, c.other, t-c.since) {
+		return false
+	}
+	return lasts || c.other < v && v < c.mark && (m.ideal > 0 || v < c.mark/2)
+}
+
+// wasJump reports whether v confirms the reading other above the mark: it goes on from there
+// as is plausible, or at the pace that led there, or there is no ideal cycle.
+func (c *counter) wasJump(m *Machine, t telemetry.Micros, v float64) bool {
+	rise := m.step(c.other, v)
+	if rise <= 0 || m.ideal == 0 || rise <= m.plausible(t-c.since) {
+		return rise > 0
+	}
+	before := m.step(c.mark, c.other) / float64(c.since-c.at)
+	pace := rise / float64(t-c.since)
+	return pace <= paceFactor*before && before <= paceFactor*pace
+}
 
 // dip handles a reading below the mark that is not a fresh count: the counter was set to
 // another value if it stays below for the stale limit.
@@ -99,28 +168,24 @@ func (c *counter) dip(m *Machine, t telemetry.Micros, v float64) float64 {
 		c.level, c.other, c.since = below, v, t
 		return 0
 	}
-	risen := m.step(c.other, v)
-	if risen < 0 {
-		c.other, risen = v, 0
+	if v < c.other || c.other < 0 && v >= 0 {
+		c.other = v
 	}
 	if t-c.since < m.stale {
 		return 0
 	}
-	c.settle(v)
+	risen := v - c.other
+	c.settle(t, v)
 	return risen
 }
 
-// returns reports whether v continues the counter from before its reset: then there was
-// none, and the readings since were wrong, such as a single 0.
-func (c *counter) returns(m *Machine, v float64, elapsed telemetry.Micros) bool {
+// returns reports whether v continues the counter from before its reset and not from after
+// it: then there was none, and the readings since were wrong.
+func (c *counter) returns(m *Machine, t telemetry.Micros, v float64) bool {
 	if v < c.other {
 		return false
 	}
-	if m.ideal == 0 {
-		most := max(freshItems, c.other/10)
-		return v-c.other <= most && v-c.mark > most
-	}
-	return v-c.other <= m.plausible(c.at-c.since) && v-c.mark > m.plausible(elapsed)
+	return v-c.other <= m.few(c.other, t-c.since) && v-c.mark > m.few(c.other, t-c.at)
 }
 
 // step returns the items from value a of a counter to value b; negative is backwards. With
@@ -142,13 +207,18 @@ func (m *Machine) step(a, b float64) float64 {
 // rolls reports whether the step from a to b passes the modulus.
 func (m *Machine) rolls(a, b float64) bool { return m.modulus > 0 && b < a && m.step(a, b) > 0 }
 
-// rollLimit returns up to how many items a decrease is the counter passing its modulus,
-// even if it may be a reset.
-func (m *Machine) rollLimit(elapsed telemetry.Micros) float64 {
-	if m.ideal == 0 {
-		return m.modulus / 10
+// rollsIn reports whether the lower value v after mark can be the counter passing its
+// modulus rather than a reset.
+func (m *Machine) rollsIn(mark, v float64, elapsed telemetry.Micros) bool {
+	step, fresh := m.step(mark, v), m.fresh(mark, v, elapsed)
+	switch {
+	case m.ideal == 0:
+		return step <= freshItems || !fresh || step <= m.modulus/10 && v >= step/10
+	case fresh && elapsed > m.stale:
+		return step <= freshItems+silentFactor*m.cycles(elapsed)
+	default:
+		return step <= m.plausible(elapsed)
 	}
-	return max(m.plausible(elapsed), m.modulus/100)
 }
 
 // plausible returns how many items the machine can have produced in a time.
@@ -156,12 +226,13 @@ func (m *Machine) plausible(elapsed telemetry.Micros) float64 {
 	return freshItems + freshFactor*m.cycles(elapsed)
 }
 
-// jump returns the greatest increase in a time that counts at once.
-func (m *Machine) jump(elapsed telemetry.Micros) float64 {
+// few returns how many items are plausible in a time; without an ideal cycle, as a share
+// of the mark.
+func (m *Machine) few(mark float64, elapsed telemetry.Micros) float64 {
 	if m.ideal == 0 {
-		return maxJump
+		return max(freshItems, mark/10)
 	}
-	return jumpItems + jumpFactor*m.cycles(elapsed)
+	return m.plausible(elapsed)
 }
 
 func (m *Machine) cycles(elapsed telemetry.Micros) float64 {
@@ -175,16 +246,10 @@ func (m *Machine) fresh(mark, v float64, elapsed telemetry.Micros) bool {
 	}
 	half := v < mark/2
 	silent := elapsed > m.stale // the reset may be as long ago
-	switch {
-	case m.ideal > 0 && silent:
-		return v <= m.plausible(elapsed) && mark-v > max(nearItems, mark*nearShare)
-	case m.ideal > 0:
-		return half && v <= m.plausible(elapsed)
-	case silent:
+	if m.ideal == 0 && silent {
 		return half
-	default:
-		return half && v <= max(freshItems, mark/10)
 	}
+	return v <= m.few(mark, elapsed) && (half || silent && mark-v > max(nearItems, mark*nearShare))
 }
 
 // counted is the readings of a counter in a window.
@@ -210,11 +275,13 @@ func (m *machineWindow) increase(machine *Machine, of counted, c *counter, known
 		if s.first == s.last {
 			continue
 		}
-		// The same value again adds something only where it ends a dip.
-		if ends := c.since + machine.stale; c.level == below && m.start+telemetry.Micros(s.last) >= ends {
+		// The same value again adds something only where a doubt ends by lasting.
+		if ends := c.since + machine.stale; c.doubted() && m.start+telemetry.Micros(s.last) >= ends {
 			add(of.times.from(max(s.first, uint32(max(0, ends-m.start))), s.last), s.value)
 		}
-		c.at = m.start + telemetry.Micros(s.last)
+		if c.mark == s.value && !c.doubted() {
+			c.at = m.start + telemetry.Micros(s.last)
+		}
 	}
 	return sum
 }

@@ -29,6 +29,7 @@ func TestCountersMeasured(t *testing.T) {
 	}
 	zeros := each(60, func(_ *rand.Rand, _, read *float64) { *read = 0 })
 	resets := each(600, func(_ *rand.Rand, count, read *float64) { *count, *read = 0, 0 })
+	spikes := each(60, func(r *rand.Rand, _, read *float64) { *read += float64(100 + r.IntN(10_000)) })
 	both := func(r *rand.Rand, i int, count, read *float64) {
 		jitter(3)(r, i, count, read)
 		resets(r, i, count, read)
@@ -49,12 +50,17 @@ func TestCountersMeasured(t *testing.T) {
 		{"dips of 1 to 30, fast machine", 20, 50 * time.Millisecond, 1, 1000, jitter(30), 0.002, 0},
 		{"single zeros", 1, time.Second, 1, 1000, zeros, 0.002, 0},
 		{"single zeros, no ideal cycle", 1, 0, 1, 1000, zeros, 0.002, 0},
+		{"single zeros, a reading each 10 s", 1, time.Second, 10, 0, zeros, 0.005, 0},
+		{"spikes of 100 to 10,000", 1, time.Second, 1, 1000, spikes, 0.05, 0},
+		{"the same, no ideal cycle", 1, 0, 1, 1000, spikes, 1, 0},
 		{"resets", 1, time.Second, 1, 1000, resets, 0.005, 0},
 		{"resets, no ideal cycle", 1, 0, 1, 1000, resets, 0.005, 0},
 		{"resets, a reading each 10 s", 1, time.Second, 10, 1000, resets, 0.02, 0},
 		{"resets and dips", 1, time.Second, 1, 1000, both, 0.02, 0},
 		{"resets, an ideal cycle 5 times too long", 1, 5 * time.Second, 1, 1000, resets, 0.005, 0},
 		{"16 bits", 20, 50 * time.Millisecond, 1, 60_000, nil, 0, 65536},
+		{"16 bits and single zeros", 20, 50 * time.Millisecond, 1, 60_000, zeros, 0.005, 65536},
+		{"16 bits and resets", 20, 50 * time.Millisecond, 1, 60_000, resets, 0.005, 65536},
 		{"16 bits and dips", 20, 50 * time.Millisecond, 1, 60_000, jitter(3), 0.002, 65536},
 	} {
 		machine := newMachine(t, MachineConfig{CountMetric: "c", IdealCycle: tc.ideal, CounterModulus: tc.modulus})

@@ -318,7 +318,7 @@ func (d *decoder) counter(of *carry) (c counter) {
 		return counter{mark: d.float(), at: of.alive}
 	}
 	head := d.byte()
-	if c.level = level(head >> 1); c.level >= levels {
+	if c.level = level(head &^ hasJump >> 1); c.level >= levels {
 		d.fail("unknown level of a counter")
 	}
 	if head&1 != 0 {
@@ -329,7 +329,10 @@ func (d *decoder) counter(of *carry) (c counter) {
 	c.at, _ = d.moment()
 	if c.level != steady {
 		c.other = d.float()
-		c.since = c.at - telemetry.Micros(d.below(uint64(maxTime), "age"))
+		c.since = c.at - telemetry.Micros(unzigzag(d.below(uint64(2*maxTime), "age")))
+	}
+	if head&hasJump != 0 {
+		c.jump = d.float()
 	}
 	return c
 }

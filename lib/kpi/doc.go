@@ -100,7 +100,7 @@
 // series before takes no room, since the metrics of a machine are sampled together. Most
 // of the state are open windows, so it is largest while two of them are open: 20,000
 // series at 10 Hz, three in ten of them states and counters, saved each second with
-// windows of 5 s and 2 s of lateness, take 78 bytes a series on average and 114 at most
+// windows of 5 s and 2 s of lateness, take 77 bytes a series on average and 113 at most
 // (TestStateIsSmall).
 //
 // Decode checks everything that later calls rely on, except that the runs of a set are

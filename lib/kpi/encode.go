@@ -196,13 +196,19 @@ func (e *encoder) device(d, before *device) {
 	}
 }
 
-// counter writes a counter: its level and whether the mark is an integer in one byte, its
-// mark, and times as ages.
+// hasJump is set in the head of a counter that has a jump.
+const hasJump = 0x80
+
+// counter writes a counter: its level, whether the mark is an integer and whether it has a
+// jump in one byte, its mark, and times as ages.
 func (e *encoder) counter(c *counter) {
 	head := byte(c.level) << 1
 	k, ok := whole(c.mark)
 	if ok {
 		head |= 1
+	}
+	if c.jump != 0 {
+		head |= hasJump
 	}
 	e.dst = append(e.dst, head)
 	if ok {
@@ -213,7 +219,10 @@ func (e *encoder) counter(c *counter) {
 	e.moment(c.at, true)
 	if c.level != steady {
 		e.float(c.other)
-		e.uvarint(uint64(c.at - c.since))
+		e.uvarint(zigzag(int64(c.at - c.since)))
+	}
+	if c.jump != 0 {
+		e.float(c.jump)
 	}
 }
 

@@ -25,64 +25,128 @@ func Grown(r Rates, readings []Count) []float64 {
 		return out
 	}
 	var (
-		mark   = readings[0].Value
-		held   []Count // the increase that waits for its confirmation
-		dip    []Count // the readings of a dip that lasts
-		before []Count // the reading before a reset
+		mark  = readings[0]   // the last reading that was counted
+		doubt = ""            // why the readings since are not: "up", "dip", "fresh"
+		since []Count         // those readings, while the reason is the same
+		old   = (*Count)(nil) // the mark before a reset that was counted
 	)
 	for i := 1; i < len(readings); i++ {
-		now, v := readings[i].At, readings[i].Value
-		gap := now - readings[i-1].At
-		if len(before) > 0 && now-before[0].At > r.StaleLimit {
-			before = nil
-		}
-		step := r.step(mark, v)
-		if len(before) > 0 && r.continues(before[0], readings[i], mark, gap) {
-			out[i] = v - before[0].Value - mark
-			if out[i] < 0 {
-				out[i] = 0
+		now := readings[i]
+		v := now.Value
+		last := 0.0
+		for _, items := range out[:i] {
+			if items > 0 {
+				last = items
 			}
-			mark, held, dip, before = v, nil, nil, nil
-			continue
 		}
-		if len(held) > 0 && step > 0 && r.step(held[0].Value, v) > 0 {
-			out[i] = step
-			mark, held = v, nil
-			continue
+		accept := func(items float64, before *Count) {
+			out[i] = items
+			mark, doubt, since, old = now, "", nil, before
 		}
-		if !(len(dip) > 0 && r.step(r.least(dip), v) >= 0) && r.reset(mark, v, step, gap) {
-			if len(before) == 0 {
-				before = []Count{{readings[i-1].At, mark}}
+		lasting := len(since) > 0 && now.At-since[0].At >= r.StaleLimit
+		if old != nil && mark.Value > 0 && now.At-old.At > r.StaleLimit {
+			old = nil
+		}
+		// A fresh count that the reading goes on from.
+		if doubt == "fresh" {
+			first := since[0]
+			near := v >= first.Value && v-first.Value <= r.atOnce(first, now, last)
+			rises := v > first.Value && v < mark.Value && (r.IdealCycle > 0 || v < mark.Value/2)
+			if near && (lasting || rises) {
+				before := mark
+				accept(v, &before)
+				continue
 			}
-			out[i] = v
-			mark, held, dip = v, nil, nil
-			continue
+			if v == first.Value {
+				continue
+			}
 		}
-		if step < 0 {
-			held, before = nil, nil
-			dip = append(dip, readings[i])
-			if now-dip[0].At >= r.StaleLimit && len(dip) > 1 {
-				out[i] = r.step(r.least(dip), v)
-				mark, dip = v, nil
+		forward := r.step(mark.Value, v)
+		if v < mark.Value && forward > 0 && (r.belongs(doubt, since, v) || !r.passes(mark, now, forward)) {
+			forward = v - mark.Value
+		}
+		if doubt == "up" {
+			held := since[0].Value
+			if v == held && !lasting {
+				continue
+			}
+			if forward > 0 && (v == held || r.confirms(mark, since[0], now)) {
+				accept(forward, nil)
+				continue
+			}
+		}
+		if old != nil && v >= old.Value {
+			sinceOld, sinceMark := r.most(10, now.At-old.At), r.most(10, now.At-mark.At)
+			if r.IdealCycle == 0 {
+				sinceOld = max(10, old.Value/10)
+				sinceMark = sinceOld
+			}
+			if v-old.Value <= sinceOld && v-mark.Value > sinceMark {
+				accept(max(0, v-old.Value-mark.Value), nil)
+				continue
+			}
+		}
+		if forward >= 0 {
+			if forward <= r.atOnce(mark, now, last) {
+				accept(forward, old)
+			} else {
+				doubt, since, old = "up", []Count{now}, nil
 			}
 			continue
 		}
-		if most := r.most(10_000, 100, gap); r.IdealCycle == 0 && step > 1_000_000 || r.IdealCycle > 0 && step > most {
-			held, dip, before = []Count{readings[i]}, nil, nil
+		if !r.belongs(doubt, since, v) && r.fresh(mark, now) {
+			few := max(10, mark.Value/10)
+			if r.IdealCycle > 0 {
+				few = r.most(10, now.At-mark.At)
+			}
+			if mark.Value == 1 && v == 0 || v > 0 && mark.Value-v > few {
+				before := mark
+				accept(v, &before)
+			} else {
+				doubt, since, old = "fresh", []Count{now}, nil
+			}
 			continue
 		}
-		out[i] = step
-		mark, held, dip = v, nil, nil
+		if doubt != "dip" {
+			doubt, since, old = "dip", nil, nil
+		}
+		if since = append(since, now); lasting && len(since) > 1 {
+			accept(v-least(since), nil)
+		}
 	}
 	return out
 }
 
-// most is a number of items and a multiple of those that the ideal cycle allows in a time.
-func (r Rates) most(items, factor float64, time int64) float64 {
+// belongs reports whether v goes on from doubted readings that are lower than the mark.
+func (r Rates) belongs(doubt string, since []Count, v float64) bool {
+	return doubt == "fresh" && v >= since[0].Value || doubt == "dip" && least(since) >= 0 && v >= least(since)
+}
+
+// most is 10 items and a multiple of those that the ideal cycle allows in a time.
+func (r Rates) most(factor float64, time int64) float64 {
+	return 10 + factor*(float64(time)/float64(r.IdealCycle))
+}
+
+// atOnce is the greatest increase from one reading to another that needs no confirmation;
+// last is the last increase that was counted.
+func (r Rates) atOnce(from, to Count, last float64) float64 {
 	if r.IdealCycle == 0 {
-		return items
+		return max(100, math.Abs(from.Value)/10, 2*last)
 	}
-	return items + factor*(float64(time)/float64(r.IdealCycle))
+	return r.most(10, to.At-from.At)
+}
+
+// confirms reports whether a reading goes on from one that was too high.
+func (r Rates) confirms(mark, held, now Count) bool {
+	rise, first := r.step(held.Value, now.Value), r.step(mark.Value, held.Value)
+	if rise <= 0 {
+		return false
+	}
+	if r.IdealCycle == 0 || rise <= r.most(10, now.At-held.At) {
+		return true
+	}
+	a, b := first/float64(held.At-mark.At), rise/float64(now.At-held.At)
+	return b <= 1.5*a && a <= 1.5*b
 }
 
 func (r Rates) step(from, to float64) float64 {
@@ -97,52 +161,43 @@ func (r Rates) step(from, to float64) float64 {
 	return d
 }
 
-// least is the lowest of the readings of a dip.
-func (r Rates) least(dip []Count) float64 {
-	least := dip[0].Value
+// least is the lowest of the readings of a dip, but not a negative one before others.
+func least(dip []Count) float64 {
+	lowest := dip[0].Value
 	for _, d := range dip {
-		if r.step(least, d.Value) < 0 {
-			least = d.Value
+		if d.Value < lowest || lowest < 0 && d.Value >= 0 {
+			lowest = d.Value
 		}
 	}
-	return least
+	return lowest
 }
 
-// reset reports whether a reading below the mark is a fresh count.
-func (r Rates) reset(mark, v, step float64, gap int64) bool {
-	if v >= mark || v < 0 {
-		return false
-	}
-	if step >= 0 { // it passed the modulus, unless that takes too many items
-		limit := r.Modulus / 10
-		if r.IdealCycle > 0 {
-			limit = max(r.most(10, 10, gap), r.Modulus/100)
-		}
-		if step <= limit {
-			return false
-		}
-	}
-	silent := gap > r.StaleLimit
+// passes reports whether a lower reading is the counter passing its end.
+func (r Rates) passes(mark, now Count, forward float64) bool {
+	fresh := r.fresh(mark, now)
+	gap := now.At - mark.At
 	if r.IdealCycle > 0 {
-		if v > r.most(10, 10, gap) {
-			return false
+		if fresh && gap > r.StaleLimit {
+			return forward <= r.most(2, gap)
 		}
-		if silent {
-			return mark-v > 5 && mark-v > mark*0.01
-		}
-		return v < mark/2
+		return forward <= r.most(10, gap)
 	}
-	return v < mark/2 && (silent || v <= 10 || v <= mark/10)
+	return forward <= 10 || !fresh || forward <= r.Modulus/10 && now.Value >= forward/10
 }
 
-// continues reports whether a reading belongs to the counter from before its reset.
-func (r Rates) continues(before, now Count, mark float64, gap int64) bool {
-	if now.Value < before.Value {
+// fresh reports whether a reading below the mark can be a count since a reset.
+func (r Rates) fresh(mark, now Count) bool {
+	v, gap := now.Value, now.At-mark.At
+	if v >= mark.Value || v < 0 {
 		return false
 	}
-	from, since := max(10, before.Value/10), max(10, before.Value/10)
-	if r.IdealCycle > 0 {
-		from, since = r.most(10, 10, gap), r.most(10, 10, now.At-before.At)
+	silent, half := gap > r.StaleLimit, v < mark.Value/2
+	if r.IdealCycle == 0 {
+		return half && (silent || v <= 10 || v <= mark.Value/10)
 	}
-	return now.Value-mark > from && now.Value-before.Value <= since
+	if v > r.most(10, gap) {
+		return false
+	}
+	by := mark.Value - v
+	return half || silent && by > 5 && by > mark.Value*0.01
 }
