@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"da3c7e156b3e5359d1a60fdb36a113e6"`
-	PageTag     = `"453e9fa325a134d9876ded182103cfbc"`
+	ContractTag = `"b6d3721b5636ee60f385a9caf6274fbf"`
+	PageTag     = `"a5eb4ed43a9f4ea630fb295adf2c64c2"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -211,11 +211,16 @@ func TestAlarmRules(t *testing.T) {
 		`"kind":"rate","per_second":1,"min_interval_seconds":1e-9`, `"kind":"rate","per_second":1,"min_interval_seconds":-1`,
 		`"kind":"rate","per_second":1,"min_interval_seconds":86401`, `"kind":"rate","per_second":1,"low":1`,
 		`"kind":"threshold","low":1,"severity":"x"`, `"kind":"threshold","low":1,"hysteresis":-1`,
+		`"kind":"threshold","low":10,"high":12,"hysteresis":5`, `"kind":"threshold","low":10,"high":12,"hysteresis":1`,
 	} {
 		p.Do(t, operator, "POST", all, rule(bad)).Want(t, 422)
 	}
 	p.Do(t, operator, "POST", all, rule(`"kind":"rate","per_second":1,"site":"plant-2"`)).Want(t, 400)
 	p.Do(t, operator, "POST", all, rule(`"kind":"rate","per_second":1e999`)).Want(t, 400)
+	rounded := p.Do(t, operator, "POST", all, rule(`"kind":"threshold","high":9007199254740993`)).Want(t, 400)
+	if !strings.Contains(rounded.Body, `member \"high\": a number cannot be held exactly`) {
+		t.Errorf("got %s", rounded.Body)
+	}
 	var page list[struct{}]
 	p.get(t, operator, all+"?limit=2", &page)
 	p.get(t, operator, all+"?limit=2&cursor="+page.Next, &page)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -122,6 +123,8 @@ func TestKPIConfigIsUsedAsAccepted(t *testing.T) {
 	}
 	p.Do(t, operator, "PUT", path, `{"count_metric":"c","assume_good":true,"counter_modulus":65536,"ideal_cycle_seconds":null,
 		"stale_after_seconds":30,"planned":{"mon":[]}}`, "If-Match", "*").Want(t, 200).Decode(t, &got)
+	const rounded = `{"count_metric":"c","counter_modulus":9007199254740993,"stale_after_seconds":30}`
+	p.Do(t, operator, "PUT", path, rounded, "If-Match", "*").Want(t, 400)
 	if shifts, ok := got.Planned["mon"]; !ok || len(shifts) > 0 || got.Modulus != 65536 || !got.Good || len(got.Problems) > 0 {
 		t.Errorf("got %+v", got)
 	}
@@ -186,4 +189,50 @@ func TestKPIConfigOfADeviceWithAStar(t *testing.T) {
 		t.Errorf("got %+v, %v", configs, err)
 	}
 	p.Do(t, operator, "DELETE", devices+"device-*/kpi-config", "").Want(t, 204)
+}
+
+// TestKPIConfigSaysWhatHasNoEffect: members that are accepted and not used are in warnings.
+func TestKPIConfigSaysWhatHasNoEffect(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.machines(t)
+	const path = "/v1/sites/plant-1/gateways/gw-1/devices/device-1/kpi-config"
+	for body, want := range map[string]string{
+		`"states":{"1":{"element":"production"}}`:   "states: not used, there is no state_metric",
+		`"state_metric":"s"`:                        "states: there are none, so the state is always unknown",
+		`"good_metric":"g","ideal_cycle_seconds":5`: "ideal_cycle_seconds: not used, there is no count_metric",
+		`"state_metric":"s","states":{"1":{"element":"production"}},"count_metric":"c","ideal_cycle_seconds":5`: "",
+	} {
+		var got struct {
+			Warnings []string `json:"warnings"`
+		}
+		p.Do(t, apitest.Person("bob", "plant-1=operator"), "PUT", path, `{"stale_after_seconds":30,`+body+`}`, "If-Match", "*").
+			Want(t, 200).Decode(t, &got)
+		if strings.Join(got.Warnings, ", ") != want || got.Warnings == nil {
+			t.Errorf("%s: got %q, want %q", body, got.Warnings, want)
+		}
+	}
+}
+
+// TestProblemsAreLimited: a day of 2,000 shifts or 2,000 unknown days has a short response.
+func TestProblemsAreLimited(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.machines(t)
+	const path = "/v1/sites/plant-1/gateways/gw-1/devices/device-1/kpi-config"
+	var shifts, days strings.Builder
+	for i := range 2000 {
+		shifts.WriteString(`,["06:00","07:00"]`)
+		fmt.Fprintf(&days, `,"day %d":[]`, i)
+	}
+	for body, want := range map[string]string{
+		`{"mon":[` + shifts.String()[1:] + `]}`: "planned.mon: must have at most 24 shifts",
+		`{` + days.String()[1:] + `}`:           "and 1950 more",
+	} {
+		body = `{"state_metric":"s","stale_after_seconds":30,"planned":` + body + `}`
+		a := p.Do(t, apitest.Person("bob", "plant-1=operator"), "PUT", path, body, "If-Match", "*").Want(t, 422)
+		if !strings.Contains(a.Body, want) || len(a.Body) > 10_000 {
+			t.Errorf("got %d bytes, %.300s", len(a.Body), a.Body)
+		}
+	}
 }

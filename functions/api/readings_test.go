@@ -122,6 +122,12 @@ func TestReadings(t *testing.T) {
 	if len(values) != 130 || values[129] != 129 {
 		t.Errorf("got %d readings on all pages, want 130", len(values))
 	}
+	// The limit is one of single readings: more of them than that are buckets, also of auto.
+	for limit, want := range map[int]string{130: "raw", 129: "1s", 1: "1s"} {
+		if got := read(append(span, "quality", "all", "limit", limit)...); got.Resolution != want {
+			t.Errorf("limit %d: got the resolution %s, want %s", limit, got.Resolution, want)
+		}
+	}
 	// The default range, the last hour, is empty.
 	if got := read(); got.To-got.From != int64(time.Hour/time.Microsecond) || got.Times == nil || len(got.Times) != 0 {
 		t.Errorf("got %+v", got)

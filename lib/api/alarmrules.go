@@ -83,6 +83,8 @@ func (d *alarmRuleChange) check(f *fields) {
 		f.require(d.Low != nil || d.High != nil, "low", "a threshold must have low, high or both")
 		f.require(d.Low == nil || d.High == nil || *d.Low <= *d.High, "low", "must be at most high")
 		f.require(d.Hysteresis >= 0 && d.Hysteresis < math.MaxFloat64, "hysteresis", "must be 0 or more")
+		f.require(d.Low == nil || d.High == nil || d.Hysteresis <= 0 || *d.Low > *d.High || d.Hysteresis < *d.High/2-*d.Low/2,
+			"hysteresis", "must be less than half of the difference between low and high, so that values are inside of both by it")
 	case directory.ByRate:
 		f.require(d.PerSecond != nil && *d.PerSecond > 0, "per_second", "must be more than 0")
 		d.Interval = cmp.Or(d.Interval, defaultInterval)

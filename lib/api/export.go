@@ -64,8 +64,8 @@ type exportRequest struct {
 	Device  telemetry.DeviceName `json:"device,omitempty"`
 	Metric  telemetry.MetricName `json:"metric,omitempty"`
 	// From and To are RFC 3339, or microseconds since 1970 as a number.
-	From   instant           `json:"from"`
-	To     instant           `json:"to"`
+	From   fromTime          `json:"from"`
+	To     toTime            `json:"to"`
 	Format exportfile.Format `json:"format"`
 	// Dialect is of CSV only; empty is Plain.
 	Dialect exportfile.Dialect `json:"dialect,omitempty"`
@@ -75,7 +75,7 @@ func (r *exportRequest) check(f *fields) {
 	requireName(f, "gateway", r.Gateway)
 	f.require(r.Device == "" || telemetry.ValidName(r.Device) == nil, "device", "must be "+aName+", or empty")
 	f.require(r.Metric == "" || telemetry.ValidName(r.Metric) == nil, "metric", "must be "+aName+", or empty")
-	f.require(r.From < r.To, "from", "must be before to")
+	f.require(telemetry.Micros(r.From) < telemetry.Micros(r.To), "from", "must be before to")
 	f.require(slices.Contains([]exportfile.Format{exportfile.CSV, exportfile.NDJSON, exportfile.Parquet}, r.Format),
 		"format", "must be csv, ndjson or parquet")
 	f.require(r.Dialect == "" || slices.Contains(exportfile.Dialects(), r.Dialect), "dialect", "must be plain, excel or excel-point")
@@ -90,26 +90,44 @@ func (r *exportRequest) writer(to io.Writer) (exportfile.Writer, error) {
 	return exportfile.New(to, r.Format)
 }
 
-// instant is a time in a request body.
-type instant telemetry.Micros
+// fromTime and toTime are the times of a request body; an error names their member.
+type (
+	fromTime telemetry.Micros
+	toTime   telemetry.Micros
+)
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (i *instant) UnmarshalJSON(raw []byte) error {
+func (t *fromTime) UnmarshalJSON(raw []byte) error {
+	return readTime((*telemetry.Micros)(t), "from", raw)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *toTime) UnmarshalJSON(raw []byte) error {
+	return readTime((*telemetry.Micros)(t), "to", raw)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (t fromTime) MarshalJSON() ([]byte, error) { return writtenTime(telemetry.Micros(t)), nil }
+
+// MarshalJSON implements json.Marshaler.
+func (t toTime) MarshalJSON() ([]byte, error) { return writtenTime(telemetry.Micros(t)), nil }
+
+// readTime reads a time with or without quotes.
+func readTime(into *telemetry.Micros, member string, raw []byte) error {
 	text := string(raw)
 	if n := len(text); n >= 2 && text[0] == '"' && text[n-1] == '"' {
 		text = text[1 : n-1]
 	}
 	at, problem := parseTime(text)
 	if problem != "" {
-		return timeError(problem)
+		return timeError(fmt.Sprintf("member %q %s", member, problem))
 	}
-	*i = instant(at)
+	*into = at
 	return nil
 }
 
-// MarshalJSON implements json.Marshaler.
-func (i instant) MarshalJSON() ([]byte, error) {
-	return []byte(`"` + telemetry.Micros(i).Time().UTC().Format(time.RFC3339Nano) + `"`), nil
+func writtenTime(t telemetry.Micros) []byte {
+	return []byte(`"` + t.Time().UTC().Format(time.RFC3339Nano) + `"`)
 }
 
 type exportDocument struct {

@@ -43,7 +43,8 @@ func viewKPIConfig(k directory.KPIConfig) (any, directory.Version) {
 		Planned   json.RawMessage `json:"planned"`
 		Inherited bool            `json:"inherited"`
 		Problems  []string        `json:"problems"`
-	}{k.Document, k.States, k.Planned, k.Version == 0, []string{}}
+		Warnings  []string        `json:"warnings"`
+	}{k.Document, k.States, k.Planned, k.Version == 0, []string{}, append([]string{}, k.Warnings()...)}
 	_, problems := k.Machine(true)
 	for _, p := range problems {
 		d.Problems = append(d.Problems, p.String())

@@ -172,7 +172,7 @@ func (h *Handler) getReadings(c *call) error {
 	if q.resolution.Width == 0 {
 		points := readings.PointQuery{Range: q.span, Qualities: q.qualities, Limit: q.limit, Whole: q.auto}
 		if q.auto {
-			points.Limit = autoPoints
+			points.Limit = min(q.limit, autoPoints)
 		}
 		p, err := h.config.Readings.Points(c.Context(), q.series, points)
 		if err != nil {

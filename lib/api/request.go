@@ -71,7 +71,7 @@ func decode(raw []byte, v any) error {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(v); err != nil {
-		return badRequest("The body is not valid: %s.", explain(err))
+		return badRequest("The body is not valid: %s", sentence(explain(err)))
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return badRequest("The body has more than one JSON document.")
@@ -263,9 +263,15 @@ func requireName[T ~string](f *fields, member string, name T) {
 	f.require(telemetry.ValidName(name) == nil, member, "must be "+aName)
 }
 
+// maxProblems is how many problems of a body a response lists.
+const maxProblems = 50
+
 func (f *fields) err() error {
 	if len(f.problems) == 0 {
 		return nil
+	}
+	if more := len(f.problems) - maxProblems; more > 0 {
+		f.problems = append(f.problems[:maxProblems:maxProblems], fmt.Sprintf("and %d more", more))
 	}
 	return &rejection{status: http.StatusUnprocessableEntity, detail: strings.Join(f.problems, "; "), fields: f.problems}
 }

@@ -31,7 +31,7 @@ func rangeParameters(values url.Values, now time.Time) (readings.Range, error) {
 	if text := values.Get("to"); text != "" {
 		to, problem := parseTime(text)
 		if problem != "" {
-			return r, badRequest("Parameter %q %s.", "to", problem)
+			return r, badRequest("Parameter %q %s", "to", sentence(problem))
 		}
 		r.To = to
 	}
@@ -39,7 +39,7 @@ func rangeParameters(values url.Values, now time.Time) (readings.Range, error) {
 	if text := values.Get("from"); text != "" {
 		from, problem := parseTime(text)
 		if problem != "" {
-			return r, badRequest("Parameter %q %s.", "from", problem)
+			return r, badRequest("Parameter %q %s", "from", sentence(problem))
 		}
 		r.From = from
 	}
@@ -57,6 +57,14 @@ func timeField(f *fields, name, text string) time.Time {
 	at, problem := parseTime(text)
 	f.require(problem == "", name, problem)
 	return at.Time()
+}
+
+// sentence ends a problem that may be a question.
+func sentence(problem string) string {
+	if strings.HasSuffix(problem, "?") {
+		return problem
+	}
+	return problem + "."
 }
 
 // timeError says what is wrong with a time in a body.

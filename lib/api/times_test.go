@@ -61,7 +61,7 @@ func TestTimesInRequests(t *testing.T) {
 	const hint = "looks like milliseconds; times are microseconds since 1970: 1795425713123000?"
 	for _, name := range []string{"from", "to"} {
 		_, err := rangeParameters(url.Values{name: {"1795425713123"}}, time.Now())
-		if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), hint) {
+		if err == nil || !strings.HasSuffix(err.Error(), `"`+name+`" `+hint) {
 			t.Errorf("%s: got %v", name, err)
 		}
 		_, err = anomalyFilter(url.Values{name: {"1795425713123"}}, "s", directory.Page{})
@@ -71,7 +71,7 @@ func TestTimesInRequests(t *testing.T) {
 		for _, value := range []string{`1795425713123`, `"1795425713123"`} {
 			var request exportRequest
 			err := decode([]byte(`{"`+name+`":`+value+`}`), &request)
-			if err == nil || !strings.Contains(err.Error(), hint) {
+			if err == nil || !strings.HasSuffix(err.Error(), `member "`+name+`" `+hint) {
 				t.Errorf("%s of an export: got %v", name, err)
 			}
 		}

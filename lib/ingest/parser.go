@@ -357,7 +357,7 @@ func (p *parser) number(i int) int {
 	switch {
 	case !ok:
 		p.event.reject(notFinite, valueMember)
-	case (f >= maxExact || f <= -maxExact) && (n.integer || math.Abs(f) <= 1<<64) && !exact(f, p.buf[i:next]):
+	case (f >= maxExact || f <= -maxExact) && (n.integer || math.Abs(f) <= 1<<64) && !jsonscan.ExactFloat(f, p.buf[i:next]):
 		p.event.rejectText(notExact, valueMember, p.buf[i:next])
 	}
 	p.event.value = f

@@ -75,6 +75,24 @@ func (d *Document) Machine(own bool) (*Machine, []Problem) {
 	return m, nil
 }
 
+// Warnings says which members have no effect, each as "member: reason", in a fixed order. They are
+// no problems: a client may send every member, or the states later.
+func (d *Document) Warnings() (out []string) {
+	for _, w := range []struct {
+		applies bool
+		text    string
+	}{
+		{d.StateMetric == "" && len(d.States) > 0, "states: not used, there is no state_metric"},
+		{d.StateMetric != "" && len(d.States) == 0, "states: there are none, so the state is always unknown"},
+		{d.CountMetric == "" && d.IdealCycle > 0, "ideal_cycle_seconds: not used, there is no count_metric"},
+	} {
+		if w.applies {
+			out = append(out, w.text)
+		}
+	}
+	return out
+}
+
 // IsMachine reports whether the document names a metric.
 func (d *Document) IsMachine() bool {
 	return d.StateMetric != "" || d.CountMetric != "" || d.GoodMetric != ""
@@ -145,7 +163,9 @@ func (c *checker) metrics(d *Document) {
 func elementNames() []string { return []string{"production", "idle", "setup", "down", "not_planned"} }
 
 func (c *checker) states(states map[string]DocumentState) map[int]State {
-	c.require(len(states) <= maxStates, "states", "must be at most %d", maxStates)
+	if !c.require(len(states) <= maxStates, "states", "must be at most %d", maxStates) {
+		return nil
+	}
 	out := make(map[int]State, len(states))
 	for _, text := range slices.Sorted(maps.Keys(states)) {
 		s, member := states[text], "states."+short(text)
@@ -189,7 +209,9 @@ func (c *checker) shifts(planned map[string][][]string) []Shift {
 
 // day returns the shifts of a day in order.
 func (c *checker) day(member string, shifts [][]string) []span {
-	c.require(len(shifts) <= maxShiftsOfDay, member, "must have at most %d shifts", maxShiftsOfDay)
+	if !c.require(len(shifts) <= maxShiftsOfDay, member, "must have at most %d shifts", maxShiftsOfDay) {
+		return nil
+	}
 	var spans []span
 	for _, shift := range shifts {
 		const want = `each shift must be a start and an end from 00:00 to 24:00, such as ["06:00","14:00"]`
@@ -202,8 +224,9 @@ func (c *checker) day(member string, shifts [][]string) []span {
 			continue
 		}
 		text := shift[0] + "–" + shift[1]
-		if c.require(start < end, member,
-			"%s ends before it starts: write a shift across midnight as two, up to 24:00 and from 00:00 on the next day", text) {
+		if c.require(start != end, member, "%s ends when it starts: write 00:00–24:00 for a whole day, or leave it out", text) &&
+			c.require(start < end, member,
+				"%s ends before it starts: write a shift across midnight as two, up to 24:00 and from 00:00 on the next day", text) {
 			spans = append(spans, span{start, end, text})
 		}
 	}

@@ -66,7 +66,7 @@ func TestDocumentsWithProblems(t *testing.T) {
 		`"planned":{"mon":[["13:00","22:00"],["06:00","14:00"]]}`:      {"planned.mon: 06:00–14:00 and 13:00–22:00 overlap"},
 		`"planned":{"sun":[["06:00","14:00"],["06:00","14:00"]]}`:      {"planned.sun: 06:00–14:00 and 06:00–14:00 overlap"},
 		`"planned":{"mon":[["22:00","06:00"]]}`:                        {"planned.mon: 22:00–06:00 ends before it starts"},
-		`"planned":{"mon":[["06:00","06:00"]]}`:                        {"planned.mon: 06:00–06:00 ends before it starts"},
+		`"planned":{"mon":[["06:00","06:00"]]}`:                        {"planned.mon: 06:00–06:00 ends when it starts"},
 		`"planned":{"mon":[["23:00","24:01"]]}`:                        {"planned.mon: each shift"},
 		`"planned":{"mon":[["6:00","14:00"]]}`:                         {"planned.mon: each shift"},
 		`"planned":{"mon":[["+6:00","14:00"]]}`:                        {"planned.mon: each shift"},

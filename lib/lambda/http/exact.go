@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -16,11 +18,12 @@ import (
 var (
 	errNotUnicode = errors.New("a string is not valid Unicode")
 	errRepeated   = errors.New("a member of an object is repeated")
+	errRounded    = errors.New("a number cannot be held exactly by a float64: whole numbers are exact up to 9007199254740992 (2^53)")
 )
 
 // Exact returns an error for what encoding/json accepts although two decoders may read it
 // differently: a repeated member, a member whose name differs from the known one in case,
-// and strings that are not valid Unicode. raw is one JSON document that was decoded into
+// strings that are not valid Unicode, and whole numbers that a float64 of v would change. raw is one JSON document that was decoded into
 // v. The error's text contains nothing of raw.
 //
 // API Gateway passes a body of JSON on as text and has replaced invalid UTF-8 by U+FFFD in
@@ -58,14 +61,34 @@ func exactValue(s *jsonscan.Scanner, t reflect.Type) error {
 	if t != nil && reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return s.Skip()
 	}
-	switch s.Peek() {
+	switch first := s.Peek(); first {
 	case '{':
 		return exactObject(s, t)
 	case '[':
 		return s.Array(func() error { return exactValue(s, elementOf(t)) })
 	default:
+		if t != nil && t.Kind() == reflect.Float64 && (first == '-' || jsonscan.IsDigit(first)) {
+			return exactNumber(s)
+		}
 		return s.Skip()
 	}
+}
+
+// exactNumber checks a number of a float64.
+func exactNumber(s *jsonscan.Scanner) error {
+	text, err := s.Number()
+	if err != nil {
+		return err
+	}
+	f, err := strconv.ParseFloat(string(text), 64)
+	if err != nil {
+		return err
+	}
+	if whole := !bytes.ContainsAny(text, ".eE"); math.Abs(f) >= jsonscan.MaxExact && (whole || math.Abs(f) <= 1<<64) &&
+		!jsonscan.ExactFloat(f, text) {
+		return errRounded
+	}
+	return nil
 }
 
 func exactObject(s *jsonscan.Scanner, t reflect.Type) error {
@@ -88,7 +111,11 @@ func exactObject(s *jsonscan.Scanner, t reflect.Type) error {
 		if known == nil {
 			inner = elementOf(t)
 		}
-		return exactValue(s, inner)
+		err := exactValue(s, inner)
+		if errors.Is(err, errRounded) && found { // the name is one of v
+			return fmt.Errorf("member %q: %w", name, err)
+		}
+		return err
 	})
 }
 

@@ -23,6 +23,8 @@ type exactDocument struct {
 	List   [][]exactInner        `json:"list"`
 	Detail json.RawMessage       `json:"detail"`
 	Number float64               `json:"number"`
+
+	Numbers map[string][]*float64 `json:"numbers"`
 }
 
 // TestExact checks documents that encoding/json accepts.
@@ -48,6 +50,16 @@ func TestExact(t *testing.T) {
 		`{"name":"\ud83d\ude00\ude00"}`:            "Unicode",
 		`{"name":"\uD800"}`:                        "Unicode",
 		"{\"name\":\"a\ufffdb\"}":                  "Unicode",
+		`{"number":9007199254740993}`:              `member "number": a number cannot be held exactly`,
+		`{"number":-9007199254740993.0}`:           `member "number"`,
+		`{"number":9007199254740992}`:              "",
+		`{"number":9007199254740994}`:              "",
+		`{"number":123456789012345680000}`:         "", // the shortest digits of its float64
+		`{"number":1e300}`:                         "",
+		`{"number":0.1}`:                           "",
+		`{"number":null}`:                          "",
+		`{"detail":{"number":9007199254740993}}`:   "", // stored as it is
+		`{"numbers":{"a":[9007199254740993]}}`:     "a number cannot be held exactly",
 	} {
 		var v exactDocument
 		decoder := json.NewDecoder(strings.NewReader(raw))
