@@ -123,7 +123,8 @@ func hasTest(t *testing.T, folder, name string) bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(string(text), "\nfunc "+name+"(t *testing.T)") || strings.Contains(string(text), "\nfunc "+name+"(f *testing.F)") {
+		if strings.Contains(string(text), "\nfunc "+name+"(t *testing.T)") ||
+			strings.Contains(string(text), "\nfunc "+name+"(f *testing.F)") {
 			return true
 		}
 	}

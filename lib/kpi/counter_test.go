@@ -116,10 +116,12 @@ func TestCountersByHand(t *testing.T) {
 		"16 bits and a single 0 at the end":     {ideal: s, modulus: 1 << 16, readings: []float64{65_530, 0, 65_531, 65_535, 1}, want: 7},
 		"16 bits and a fresh count":             {ideal: s, modulus: 1 << 16, readings: []float64{65_000, 3, 4}, want: 4},
 		"16 bits and a reset in a pause":        {ideal: s, modulus: 1 << 16, every: time.Hour, readings: []float64{40_000, 5, 6}, want: 6},
-		"16 bits passed in a pause":             {ideal: s, modulus: 1 << 16, every: time.Hour, readings: []float64{64000, 1000, 2000}, want: 3536},
-		"16 bits, a batch across the end":       {modulus: 1 << 16, readings: []float64{65_000, 65_500, 464, 964}, want: 1500},
-		"two digits, no ideal cycle":            {modulus: 100, readings: []float64{60, 90, 20, 50}, want: 90},
-		"no reading":                            {ideal: s, readings: []float64{1000, nan, nan, 1003}, want: 3},
+		"16 bits passed in a pause": {
+			ideal: s, modulus: 1 << 16, every: time.Hour, readings: []float64{64000, 1000, 2000}, want: 3536,
+		},
+		"16 bits, a batch across the end": {modulus: 1 << 16, readings: []float64{65_000, 65_500, 464, 964}, want: 1500},
+		"two digits, no ideal cycle":      {modulus: 100, readings: []float64{60, 90, 20, 50}, want: 90},
+		"no reading":                      {ideal: s, readings: []float64{1000, nan, nan, 1003}, want: 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := pressConfig()
