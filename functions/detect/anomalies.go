@@ -24,6 +24,9 @@ type database interface {
 	// AddNames inserts the batch's devices and metrics, before their first event. It
 	// returns telemetry.ErrInvalid if they are rejected permanently.
 	AddNames(ctx context.Context, names *telemetry.Batch) error
+	// AddSilentNames inserts those of series that never reported: they are not listed. The
+	// errors are the same.
+	AddSilentNames(ctx context.Context, names *telemetry.Batch) error
 }
 
 // anomalies implements detect.Anomalies over the database. Detector and store read the
@@ -98,7 +101,13 @@ func (a anomalies) addWithNames(ctx context.Context, found []directory.Anomaly) 
 	if found, err = a.database.WithoutRemovedRules(ctx, found); err != nil {
 		return 0, 0, err
 	}
-	if err = a.addNames(ctx, found); err != nil {
+	// The events of the others are about to be stored.
+	silent := func(f directory.Anomaly) bool { return f.Kind == directory.ByNoData }
+	if err = a.addNames(ctx, slices.DeleteFunc(slices.Clone(found), silent), a.database.AddNames); err != nil {
+		return 0, 0, err
+	}
+	heard := func(f directory.Anomaly) bool { return !silent(f) }
+	if err = a.addNames(ctx, slices.DeleteFunc(slices.Clone(found), heard), a.database.AddSilentNames); err != nil {
 		return 0, 0, err
 	}
 	return a.database.AddAnomalies(ctx, found)
@@ -106,7 +115,9 @@ func (a anomalies) addWithNames(ctx context.Context, found []directory.Anomaly) 
 
 // addNames adds the names gateway by gateway, so that one at its limit does not affect
 // the others.
-func (a anomalies) addNames(ctx context.Context, found []directory.Anomaly) error {
+func (a anomalies) addNames(
+	ctx context.Context, found []directory.Anomaly, add func(context.Context, *telemetry.Batch) error,
+) error {
 	byGateway := make(map[telemetry.GatewayID]*telemetry.Batch)
 	for i := range found {
 		f := &found[i]
@@ -121,7 +132,7 @@ func (a anomalies) addNames(ctx context.Context, found []directory.Anomaly) erro
 		}
 	}
 	for _, gateway := range slices.Sorted(maps.Keys(byGateway)) {
-		err := a.database.AddNames(ctx, byGateway[gateway])
+		err := add(ctx, byGateway[gateway])
 		if errors.Is(err, telemetry.ErrInvalid) {
 			a.log.LogAttrs(ctx, slog.LevelWarn, "names of devices or metrics rejected",
 				slog.String("gateway", string(gateway)), slog.String("error", err.Error()))

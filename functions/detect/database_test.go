@@ -154,7 +154,7 @@ func TestDatabaseUnavailable(t *testing.T) {
 
 // TestRemovedRulesBringNoNameBack: the alarm of a rule that went with its device, raised
 // before the detector has read that, does not create the device anew; that of a rule whose
-// device has never reported does.
+// device has never reported does, but the device is not listed.
 func TestRemovedRulesBringNoNameBack(t *testing.T) {
 	pool, dsn := timescaletest.Open(t)
 	writer := timescale.NewWriter(pool, timescale.WriterConfig{})
@@ -190,5 +190,14 @@ func TestRemovedRulesBringNoNameBack(t *testing.T) {
 	}
 	if got := timescaletest.Value(t, dsn, "SELECT string_agg(name, ', ') FROM device"); got != "never reported" {
 		t.Errorf("the devices are %s", got)
+	}
+	page := directory.Page{Limit: 10}
+	if got, err := pool.Devices(t.Context(), "s", "g", page); err != nil || len(got) != 0 {
+		t.Errorf("got the devices %v, %v, want none", got, err)
+	}
+	active := true
+	got, err := pool.Anomalies(t.Context(), directory.AnomalyFilter{Site: "s", Active: &active, Limit: 10})
+	if err != nil || len(got) != 1 || got[0].Device != "never reported" || got[0].Metric != "m" {
+		t.Errorf("got the alarms %v, %v, want that of the device that never reported", got, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
+	"github.com/insighthub/insighthub/lib/trail"
 )
 
 func TestAnomaliesBeforeTheirEvents(t *testing.T) {
@@ -69,6 +70,65 @@ func TestAnomaliesBeforeTheirEvents(t *testing.T) {
 		Severity: directory.Info,
 	}}); added != 0 || !errors.Is(err, telemetry.ErrInvalid) {
 		t.Errorf("an unknown kind: got %d added, %v; want ErrInvalid", added, err)
+	}
+}
+
+// TestSilentNames: the names of an alarm for silence are not listed, count towards no bound,
+// and are of use to nobody, until an event has them.
+func TestSilentNames(t *testing.T) {
+	p := migrated(t, FlavourPlain)
+	w := NewWriter(p, WriterConfig{DevicesPerGateway: 2, MetricsPerGateway: 1})
+	store := func(device telemetry.DeviceName, want int) {
+		t.Helper()
+		b := &telemetry.Batch{Gateway: "g", Site: "s", Received: 1}
+		b.Append(telemetry.Event{Device: device, Metric: "m", Time: 1, Value: 7})
+		if out, err := w.Write(t.Context(), []*telemetry.Batch{b}); err != nil || out.Stored != want {
+			t.Errorf("%s: got %+v, %v; want %d events stored", device, out, err, want)
+		}
+	}
+	devices := func(want ...telemetry.DeviceName) {
+		t.Helper()
+		listed, err := p.Devices(t.Context(), "s", "g", directory.Page{Limit: 10})
+		var got []telemetry.DeviceName
+		for _, d := range listed {
+			got = append(got, d.Name)
+		}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("devices: %v (-want +got)\n%s", err, diff)
+		}
+	}
+	names := &telemetry.Batch{
+		Gateway: "g", Site: "s", Devices: []telemetry.DeviceName{"a", "late", "preess"}, Metrics: []telemetry.MetricName{"m", "tempp"},
+	}
+	store("a", 1)
+	for range 2 {
+		if err := w.AddSilentNames(t.Context(), names); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found := []directory.Anomaly{{
+		Gateway: "g", Device: "preess", Metric: "tempp", Time: 1, Kind: directory.ByNoData, Severity: directory.Warning,
+	}}
+	if added, unknown, err := p.AddAnomalies(t.Context(), found); added != 1 || unknown != 0 || err != nil {
+		t.Errorf("got %d anomalies added, %d unknown, %v; want 1", added, unknown, err)
+	}
+	devices("a")
+	metrics, err := p.Metrics(t.Context(), "s", "g", directory.Page{Limit: 10})
+	if err != nil || len(metrics) != 1 || metrics[0].Name != "m" {
+		t.Errorf("got the metrics %v, %v, want m", metrics, err)
+	}
+	if _, err := p.Device(t.Context(), "s", "g", "preess"); !errors.Is(err, telemetry.ErrNotFound) {
+		t.Errorf("device: got %v, want ErrNotFound", err)
+	}
+	if err := p.RemoveDevice(t.Context(), "s", "g", "preess", 0, trail.Entry{}); !errors.Is(err, telemetry.ErrNotFound) {
+		t.Errorf("remove: got %v, want ErrNotFound", err)
+	}
+	store("late", 1) // there is room for a second device
+	devices("a", "late")
+	store("preess", 0) // but not for a third
+	devices("a", "late")
+	if err := w.AddSilentNames(t.Context(), &telemetry.Batch{Gateway: "unknown", Devices: names.Devices}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -39,9 +39,10 @@ func (t nameTable[T]) columns() string {
 	return "g.site, g.name, n.name, n.title, n." + t.attribute + ", n.version"
 }
 
-// from selects a gateway's names; $1 is the site and $2 the gateway.
+// from selects a gateway's names, without those that only an alarm has; $1 is the site and $2
+// the gateway.
 func (t nameTable[T]) from() string {
-	return " FROM " + t.name + " n JOIN gateway g ON g.id = n.gateway_id WHERE g.site = $1 AND g.name = $2"
+	return " FROM " + t.name + " n JOIN gateway g ON g.id = n.gateway_id WHERE g.site = $1 AND g.name = $2 AND n.reported"
 }
 
 // page returns a gateway's names after page.After, in order.
@@ -68,7 +69,8 @@ func (t nameTable[T]) change(
 	args := []any{key[0], key[1], key[2]}
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		changed, err = queryOne(ctx, tx, t.scan, `UPDATE `+t.name+` n SET title = $4, `+t.attribute+` = $5, version = n.version + 1
-			FROM gateway g WHERE g.id = n.gateway_id AND g.site = $1 AND g.name = $2 AND n.name = $3 AND ($6 = 0 OR n.version = $6)
+			FROM gateway g WHERE g.id = n.gateway_id AND g.site = $1 AND g.name = $2 AND n.name = $3 AND n.reported
+				AND ($6 = 0 OR n.version = $6)
 			RETURNING `+t.columns(), append(args, title, attribute, int64(from))...)
 		return versionConflict(ctx, tx, err, "SELECT"+t.from()+" AND n.name = $3", args...)
 	})

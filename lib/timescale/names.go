@@ -37,6 +37,35 @@ func (w *Writer) AddNames(ctx context.Context, names *telemetry.Batch) error {
 	return nil
 }
 
+// AddSilentNames adds the devices and metrics of a batch to the database for an alarm that
+// they are silent, if the database has the gateway: they are not listed, and do not count, until
+// their first event is stored. telemetry.ErrInvalid: some names cannot be stored.
+func (w *Writer) AddSilentNames(ctx context.Context, names *telemetry.Batch) error {
+	err := w.pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		for table, list := range map[string][]string{"device": texts(names.Devices), "metric": texts(names.Metrics)} {
+			if _, err := conn.Exec(ctx, `INSERT INTO `+table+` (gateway_id, name, reported)
+				SELECT g.id, n.name, false FROM gateway g CROSS JOIN unnest($2::text[]) AS n(name) WHERE g.name = $1
+					AND NOT EXISTS (SELECT FROM `+table+` t WHERE t.gateway_id = g.id AND t.name = n.name)
+				ORDER BY n.name ON CONFLICT DO NOTHING`, string(names.Gateway), list); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("add names of silent series of gateway %q: %w", names.Gateway, err)
+	}
+	return nil
+}
+
+func texts[S ~string](names []S) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = string(name)
+	}
+	return out
+}
+
 // resolve fills s.resolved with the ids of the batches' names, and adds new names to
 // the database. When all names are cached, it sends no query.
 func (w *Writer) resolve(ctx context.Context, conn *pgx.Conn, s *scratch, batches []*telemetry.Batch) error {
@@ -234,15 +263,15 @@ func newNameKind(table string) nameKind {
 	const columns = "unnest($1::int4[], $2::text[]) AS new(gateway_id, name)"
 	return nameKind{
 		plural: table + "s",
-		lookup: "SELECT id, gateway_id, name FROM " + columns + " JOIN " + table + " USING (gateway_id, name)",
+		lookup: "SELECT id, gateway_id, name FROM " + columns + " JOIN " + table + " USING (gateway_id, name) WHERE reported",
 		insert: `INSERT INTO ` + table + ` (gateway_id, name)
 			SELECT gateway_id, name FROM (
 				SELECT gateway_id, name, row_number() OVER (PARTITION BY gateway_id ORDER BY name) AS n FROM ` + columns + `
-				WHERE NOT EXISTS (SELECT FROM ` + table + ` t WHERE t.gateway_id = new.gateway_id AND t.name = new.name)
+				WHERE NOT EXISTS (SELECT FROM ` + table + ` t WHERE t.gateway_id = new.gateway_id AND t.name = new.name AND t.reported)
 			) AS missing
-			WHERE n + (SELECT count(*) FROM ` + table + ` t WHERE t.gateway_id = missing.gateway_id) <= $3
-			ORDER BY 1, 2 ON CONFLICT DO NOTHING`,
-		count: "SELECT gateway_id FROM " + table + " WHERE gateway_id = ANY($1) GROUP BY 1 HAVING count(*) >= $2",
+			WHERE n + (SELECT count(*) FROM ` + table + ` t WHERE t.gateway_id = missing.gateway_id AND t.reported) <= $3
+			ORDER BY 1, 2 ON CONFLICT (gateway_id, name) DO UPDATE SET reported = true WHERE NOT ` + table + `.reported`,
+		count: "SELECT gateway_id FROM " + table + " WHERE gateway_id = ANY($1) AND reported GROUP BY 1 HAVING count(*) >= $2",
 	}
 }
 
@@ -339,8 +368,10 @@ func (n nameSet) missing() (gateways []int32, names []string) {
 func (p *Pool) CrowdedNames(ctx context.Context, gateway telemetry.GatewayID) (names directory.CrowdedNames, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `
-			SELECT (SELECT CASE WHEN count(*) >= $2 THEN array_agg(d.name ORDER BY d.name) END FROM device d WHERE d.gateway_id = g.id),
-				(SELECT CASE WHEN count(*) >= $3 THEN array_agg(m.name ORDER BY m.name) END FROM metric m WHERE m.gateway_id = g.id)
+			SELECT (SELECT CASE WHEN count(*) >= $2 THEN array_agg(d.name ORDER BY d.name) END FROM device d
+					WHERE d.gateway_id = g.id AND d.reported),
+				(SELECT CASE WHEN count(*) >= $3 THEN array_agg(m.name ORDER BY m.name) END FROM metric m
+					WHERE m.gateway_id = g.id AND m.reported)
 			FROM (SELECT) AS one LEFT JOIN gateway g ON g.name = $1`,
 			string(gateway), directory.Crowded(telemetry.MaxDevices), directory.Crowded(telemetry.MaxMetrics)).
 			Scan(&names.Devices, &names.Metrics)
@@ -354,7 +385,7 @@ func (p *Pool) CrowdedNames(ctx context.Context, gateway telemetry.GatewayID) (n
 // CrowdedGateways returns the gateways that have nearly as many names as they may have.
 func (p *Pool) CrowdedGateways(ctx context.Context) ([]telemetry.GatewayID, error) {
 	return findAll(ctx, p, "crowded gateways", pgx.RowTo[telemetry.GatewayID], `SELECT name FROM gateway WHERE id IN (
-			SELECT gateway_id FROM device GROUP BY 1 HAVING count(*) >= $1
-			UNION SELECT gateway_id FROM metric GROUP BY 1 HAVING count(*) >= $2) ORDER BY name`,
+			SELECT gateway_id FROM device WHERE reported GROUP BY 1 HAVING count(*) >= $1
+			UNION SELECT gateway_id FROM metric WHERE reported GROUP BY 1 HAVING count(*) >= $2) ORDER BY name`,
 		directory.Crowded(telemetry.MaxDevices), directory.Crowded(telemetry.MaxMetrics))
 }

@@ -43,7 +43,7 @@ func lookUpSeries(ctx context.Context, conn *pgx.Conn, s readings.Series, r read
 			ARRAY(SELECT DISTINCT hour FROM rollup_stale WHERE device_id = d.id AND metric_id = m.id
 				AND hour > $5::timestamptz - interval '1 hour' AND hour < $6::timestamptz AND hour >= w.events_since ORDER BY hour)
 		FROM gateway g JOIN device d ON d.gateway_id = g.id JOIN metric m ON m.gateway_id = g.id CROSS JOIN rollup_watermark w
-		WHERE g.site = $1 AND g.name = $2 AND d.name = $3 AND m.name = $4`,
+		WHERE g.site = $1 AND g.name = $2 AND d.name = $3 AND m.name = $4 AND d.reported AND m.reported`,
 		string(s.Site), string(s.Gateway), string(s.Device), string(s.Metric), r.From.Time(), r.To.Time())
 }
 

@@ -98,6 +98,9 @@ func TestMigrateFromMinutesToHours(t *testing.T) {
 				t.Fatal(err)
 			}
 			now := telemetry.MicrosOf(time.Now())
+			for _, table := range []string{"device", "metric"} { // for the writer; the column is of a later version
+				execute(t, pool, "ALTER TABLE "+table+" ADD COLUMN reported bool NOT NULL DEFAULT true")
+			}
 			// Long gaps, and hours that are stale at the time of the migration.
 			w := NewWriter(pool, WriterConfig{})
 			w.asked.Store(math.MaxInt64) // no name was deleted: that table is of a later version
@@ -111,6 +114,8 @@ func TestMigrateFromMinutesToHours(t *testing.T) {
 			write(t, w, Outcome{Stored: 2}, batchOf("g", reading("d", "m", now-4000*hourMicros, 5),
 				reading("e", "m", now-6000*hourMicros, 6)))
 
+			execute(t, pool, "ALTER TABLE device DROP COLUMN reported")
+			execute(t, pool, "ALTER TABLE metric DROP COLUMN reported")
 			if done, err := Migrate(t.Context(), pool, FlavourDetect); err != nil || done.Applied == 0 {
 				t.Fatalf("got %+v, %v; want migrations applied", done, err)
 			}
