@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"b6d3721b5636ee60f385a9caf6274fbf"`
+	ContractTag = `"698f796e5e992feb303fd47bada3428f"`
 	PageTag     = `"a5eb4ed43a9f4ea630fb295adf2c64c2"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

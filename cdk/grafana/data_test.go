@@ -70,7 +70,6 @@ func (f *fleet) machine(m int, labels ...string) {
 	f.add("insighthub_window_quality_good_ideal_seconds", when(2.7), labels...)
 	f.add("insighthub_window_oee_good_ideal_seconds", when(2.7), labels...)
 	f.add("insighthub_window_oee_busy_seconds", constant(5), labels...)
-	f.add("insighthub_window_takes_part", constant(7), labels...)
 	for k, metric := range []string{
 		"state", "cycle_count", "good_count", "temperature", "vibration", "pressure", "motor_current", "flow", "speed", "power",
 	} {

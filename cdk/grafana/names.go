@@ -11,7 +11,7 @@ func KPIMetrics() []string {
 		out = append(out, string(d.Name))
 	}
 	for _, name := range []kpi.Name{
-		kpi.TakesPart, kpi.SeriesMin, kpi.SeriesMax, kpi.SeriesMean, kpi.SeriesLast, kpi.SeriesSamples,
+		kpi.SeriesMin, kpi.SeriesMax, kpi.SeriesMean, kpi.SeriesLast, kpi.SeriesSamples,
 		kpi.Events, kpi.BadQualityEvents, kpi.DuplicateEvents, kpi.LateEvents, kpi.EarlyEvents, kpi.RefusedEvents,
 		kpi.UnverifiedEvents, kpi.CrowdedEvents, kpi.IngestLag, kpi.Freshness, kpi.GapSeconds, kpi.GatewayDevices, kpi.GatewaySeries,
 	} {

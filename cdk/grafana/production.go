@@ -14,9 +14,6 @@ var levels = [...]struct{ name, labels, from string }{ //nolint:gochecknoglobals
 	{"site", "site", "gateway"},
 }
 
-// newest is the recorded value of kpi.TakesPart in a machine's newest window.
-const newest = "insighthub:takes_part:last5m"
-
 const productionHeader = `# KPIs of production, after ISO 22400-2. Written by the test of cdk/grafana (-update) from the
 # definitions in lib/kpi/definitions.go, which docs/KPIS.md explains: change them there.
 #
@@ -38,8 +35,6 @@ func ProductionRules() string {
 		"300 * group by (site, gateway, device) (present_over_time("+string(kpi.CalendarSeconds)+"[5m]))")
 	b.sums(kpi.UnreportedSeconds.Short(), "sum",
 		"clamp_min(300 - sum by (site, gateway, device) (sum_over_time("+string(kpi.CalendarSeconds)+"[5m])), 0)")
-	b.comment("By its newest window a machine takes part in a ratio, or not: 1 performance + 2 quality + 4 ideal cycle.")
-	b.rule(newest, "max by (site, gateway, device) (last_over_time("+string(kpi.TakesPart)+"[5m]))", "device")
 	for _, name := range []kpi.Name{
 		kpi.PlannedSeconds, kpi.BusySeconds, kpi.ProductionSeconds, kpi.Produced, kpi.Good,
 		kpi.IdealSeconds, kpi.PerformanceProductionSeconds, kpi.QualityProduced, kpi.QualityGood,
@@ -114,13 +109,7 @@ func (b *ruleFile) sums(name, operation, ofDevice string) {
 
 // overTime records the sums of the windows of a metric.
 func (b *ruleFile) overTime(name kpi.Name) {
-	takesPart := ""
-	for _, d := range kpi.MachineSums() {
-		if test := d.Newest(); d.Name == name && test != "" {
-			takesPart = " and on (site, gateway, device) (" + newest + test + ")"
-		}
-	}
-	b.sums(name.Short(), "sum", fmt.Sprintf("sum by (site, gateway, device) (sum_over_time(%s[%s]))%s", name, b.span, takesPart))
+	b.sums(name.Short(), "sum", fmt.Sprintf("sum by (site, gateway, device) (sum_over_time(%s[%s]))", name, b.span))
 }
 
 // kpi records a KPI at all levels.

@@ -66,6 +66,15 @@ func TestKPIs(t *testing.T) {
 	if diff := cmp.Diff([]readings.Selection{asked}, p.kpis.asked); diff != "" {
 		t.Errorf("selections differ (-want +got):\n%s", diff)
 	}
+	// Of several machines those without an ideal cycle are not in the quality of all.
+	p.kpis.totals.Machines[kpi.QualityProduced], p.kpis.totals.Machines[kpi.QualityIdealSeconds] = 3, 2
+	var group struct {
+		In map[string]int64 `json:"machines_in"`
+	}
+	p.get(t, viewer, "/v1/sites/plant-1/kpis", &group)
+	if diff := cmp.Diff(map[string]int64{"availability": 1, "performance": 1, "quality": 2, "oee": 1}, group.In); diff != "" {
+		t.Errorf("machines of a group differ (-want +got):\n%s", diff)
+	}
 	// Nothing was reported: nothing is zero.
 	p.kpis.totals = kpi.Totals{}
 	var empty map[string]any

@@ -116,8 +116,6 @@ func helpOfSums() map[kpi.Name]string {
 
 func help(name kpi.Name) string {
 	switch name { //nolint:exhaustive // the others are sums of machines
-	case kpi.TakesPart:
-		return "Ratios in which the machine takes part: 1 performance + 2 quality + 4 if it has an ideal cycle."
 	case kpi.SeriesMin:
 		return "Least value of the series in the window."
 	case kpi.SeriesMax:

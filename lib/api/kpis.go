@@ -105,6 +105,21 @@ type machinesInDocument struct {
 	OEE          int64 `json:"oee"`
 }
 
+// member returns the number of machines in a KPI, or nil if it is not shown.
+func (m *machinesInDocument) member(name string) *int64 {
+	switch name {
+	case kpi.Availability:
+		return &m.Availability
+	case kpi.Performance:
+		return &m.Performance
+	case kpi.Quality:
+		return &m.Quality
+	case kpi.OEE:
+		return &m.OEE
+	}
+	return nil
+}
+
 // kpiDocumentOf returns the document of the sums of a selection, whose range is clock long
 // until now.
 func kpiDocumentOf(s readings.Selection, t kpi.Totals, clock time.Duration) kpiDocument {
@@ -118,10 +133,6 @@ func kpiDocumentOf(s readings.Selection, t kpi.Totals, clock time.Duration) kpiD
 	d := kpiDocument{
 		Site: s.Site, Gateway: s.Gateway, Device: s.Device, From: s.Range.From, To: s.Range.To,
 		Windows: t.Windows, Machines: t.Machines[kpi.CalendarSeconds], Flags: []string{},
-		MachinesIn: machinesInDocument{
-			Availability: t.Machines[kpi.BusySeconds], Performance: t.Machines[kpi.PerformanceProductionSeconds],
-			Quality: t.Machines[kpi.QualityProduced], OEE: t.Machines[kpi.OEEBusySeconds],
-		},
 		Clock: sum(kpi.ClockSeconds), Calendar: sum(kpi.AllCalendarSeconds), OEECalendar: sum(kpi.OEECalendarSeconds),
 		Unreported: sum(kpi.UnreportedSeconds), Planned: sum(kpi.PlannedSeconds), Busy: sum(kpi.BusySeconds),
 		Production: sum(kpi.ProductionSeconds), Idle: sum(kpi.IdleSeconds), Setup: sum(kpi.SetupSeconds),
@@ -133,11 +144,15 @@ func kpiDocumentOf(s readings.Selection, t kpi.Totals, clock time.Duration) kpiD
 		OEEGoodIdeal: sum(kpi.OEEGoodIdealSeconds), OEEBusy: sum(kpi.OEEBusySeconds),
 	}
 	for _, is := range kpi.Definitions() {
-		v, ok := is.Of(t, s.Device == "")
+		group := s.Device == ""
+		v, ok := is.Of(t, group)
 		if !ok {
 			v = math.NaN()
 		}
 		*d.member(is.Name) = number(v)
+		if in := d.MachinesIn.member(is.Name); in != nil {
+			*in = is.Machines(t, group)
+		}
 		if is.Above(v) {
 			d.Flags = append(d.Flags, is.Name+"_above_1")
 		}

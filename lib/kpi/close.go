@@ -126,6 +126,7 @@ func (c *closer) device(d *device) {
 		m.readings = d.readings(start)
 	}
 	c.machine(d, &m)
+	d.closed(start)
 }
 
 func (c *closer) include(first, last telemetry.Micros) {
@@ -165,7 +166,7 @@ func (c *closer) machine(d *device, m *machineWindow) {
 		d.carry.has &^= wasOwn
 	}
 	if n := d.machine.needs(d.carry.has); d.isMachine(n) {
-		c.sums(d.machine, n, &sums, m)
+		c.sums(d.machine, n, &sums, m, d.isMixed(m.start))
 	}
 }
 

@@ -37,6 +37,8 @@ type decoder struct {
 	times timesByWindow
 	// version is that of the state. In version 1 a counter was its last value.
 	version byte
+	// identity is that of the previous machine of the gateway.
+	identity identity
 }
 
 func (d *decoder) fail(format string, args ...any) {
@@ -220,6 +222,7 @@ func (d *decoder) gateway() *gateway {
 		g.windows = append(g.windows, t)
 	}
 	d.times.reset()
+	d.identity = identity{}
 	for i := range d.count(3, "devices") {
 		dev := &device{name: name[telemetry.DeviceName](d, false)}
 		if i > 0 && d.err == nil && dev.name <= g.devices[i-1].name {
@@ -272,6 +275,7 @@ func (d *decoder) device(g *gateway, dev *device, index int) {
 	if c.has&hasGood != 0 {
 		c.good = d.counter(c)
 	}
+	d.configuration(dev)
 	n := d.count(minSeriesBytes, "series")
 	dev.series = make([]*series, 0, n)
 	made := make([]series, n)
@@ -310,6 +314,40 @@ func (d *decoder) device(g *gateway, dev *device, index int) {
 				return
 			}
 		}
+	}
+}
+
+// configuration reads the device's identity, and up to which window it changed.
+func (d *decoder) configuration(dev *device) {
+	if d.version == 1 {
+		dev.identity = unknownIdentity
+		return
+	}
+	head := d.byte()
+	switch head &^ flagMixed {
+	case noMachine:
+	case unknownMachine:
+		dev.identity = unknownIdentity
+	case sameMachine:
+		if dev.identity = d.identity; d.identity.rest == 0 {
+			d.fail("no previous device is a machine")
+		}
+	case anotherMachine:
+		id := &dev.identity
+		for _, hash := range []*uint32{&id.state, &id.count, &id.good, &id.rest} {
+			if p := d.bytes(4); p != nil {
+				*hash = binary.LittleEndian.Uint32(p)
+			}
+		}
+		if id.rest == 0 || *id == d.identity {
+			d.fail("identity of a configuration")
+		}
+		d.identity = *id
+	default:
+		d.fail("unknown flags of a configuration")
+	}
+	if dev.mixed = head&flagMixed != 0; dev.mixed {
+		dev.mixedTo, _ = d.start(0, true)
 	}
 }
 

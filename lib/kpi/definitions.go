@@ -32,13 +32,6 @@ type SumDefinition struct {
 	Is string
 }
 
-// The parts of the value of TakesPart.
-const (
-	partPerformance = 1 << iota
-	partQuality
-	partIdealCycle
-)
-
 const (
 	inPerformance  = NeedState | NeedCount | NeedIdealCycle
 	inQuality      = NeedCount | NeedGood
@@ -46,37 +39,9 @@ const (
 	inOEE          = inPerformance | inQuality
 )
 
-// takesPart returns the value of TakesPart.
-func (n Needs) takesPart() float64 {
-	v := 0
-	if n&inPerformance == inPerformance {
-		v |= partPerformance
-	}
-	if n&inQuality == inQuality {
-		v |= partQuality
-	}
-	if n&NeedIdealCycle != 0 {
-		v |= partIdealCycle
-	}
-	return float64(v)
-}
-
-// Newest returns the test, in PromQL, that the value of TakesPart in the newest window of a
-// range must pass for the machine's sum to be added up; empty: it always is. So a machine
-// whose configuration changed takes part as it is configured now.
-func (d SumDefinition) Newest() string {
-	switch d.Needs { //nolint:exhaustive // the ratios that not every machine takes part in
-	case inPerformance:
-		return " % 2 == 1"
-	case inQuality:
-		return " % 4 >= 2"
-	case inQualityIdeal:
-		return " >= 6"
-	case inOEE:
-		return " % 4 == 3"
-	}
-	return ""
-}
+// ofRatio reports whether the sum is one side of a ratio of the machines that take part in it:
+// it needs several things, which must be of one configuration.
+func (d *SumDefinition) ofRatio() bool { return d.Needs&(d.Needs-1) != 0 }
 
 // MachineSums are the sums of machines, in the order in which they are documented. They
 // are the only definition: the samples of windows, the API, the recording rules and

@@ -156,7 +156,7 @@ func FuzzRow(f *testing.F) {
 			t.Fatal(err)
 		}
 		other, problems := again.Machine(true)
-		if other == nil || !cmp.Equal(m, other, cmp.AllowUnexported(Machine{}, meaning{}, shift{})) {
+		if other == nil || !cmp.Equal(m, other, cmp.AllowUnexported(identity{}, Machine{}, meaning{}, shift{})) {
 			t.Fatalf("got %v, %v after JSON, want the same machine", other, problems)
 		}
 	})

@@ -78,7 +78,9 @@ type encoder struct {
 	// start and startIndex are those of the previous window.
 	start      telemetry.Micros
 	startIndex uint64
-	fetched    uint32
+	// identity is that of the previous machine of the gateway.
+	identity identity
+	fetched  uint32
 }
 
 func (e *encoder) uvarint(v uint64) {
@@ -134,6 +136,7 @@ func (e *encoder) gateway(g *gateway) {
 	}
 	e.uvarint(uint64(len(g.devices)))
 	e.times.reset()
+	e.identity = identity{}
 	var before *device
 	for _, d := range g.devices {
 		e.device(d, before)
@@ -179,6 +182,7 @@ func (e *encoder) device(d, before *device) {
 	if d.carry.has&hasGood != 0 {
 		e.counter(&d.carry.good)
 	}
+	e.configuration(d)
 	e.uvarint(uint64(len(d.series)))
 	e.prefetch(d)
 	for i, sr := range d.series {
@@ -193,6 +197,42 @@ func (e *encoder) device(d, before *device) {
 		for k := range sr.windows {
 			e.series(&sr.windows[k])
 		}
+	}
+}
+
+// What a device's identity is, in a byte with the flag mixed.
+const (
+	noMachine = iota
+	unknownMachine
+	sameMachine // as the previous machine of the gateway
+	anotherMachine
+	flagMixed
+)
+
+// configuration writes the device's identity, and up to which window it changed.
+func (e *encoder) configuration(d *device) {
+	var head byte
+	switch d.identity {
+	case identity{}:
+	case unknownIdentity:
+		head = unknownMachine
+	case e.identity:
+		head = sameMachine
+	default:
+		head = anotherMachine
+	}
+	if d.mixed {
+		head |= flagMixed
+	}
+	e.dst = append(e.dst, head)
+	if head&^flagMixed == anotherMachine {
+		e.identity = d.identity
+		for _, hash := range [...]uint32{d.identity.state, d.identity.count, d.identity.good, d.identity.rest} {
+			e.dst = binary.LittleEndian.AppendUint32(e.dst, hash)
+		}
+	}
+	if d.mixed {
+		e.uvarint(e.index(d.mixedTo))
 	}
 }
 

@@ -80,6 +80,7 @@ type Machine struct {
 	shifts             []shift
 	stale              telemetry.Micros
 	assumeGood, own    bool
+	identity           identity
 
 	revoked, provisional bool
 }
@@ -152,6 +153,7 @@ func NewMachine(c MachineConfig) (*Machine, error) {
 	if err := p.join("machine"); err != nil {
 		return nil, err
 	}
+	m.identity = m.identify(&c)
 	return m, nil
 }
 

@@ -62,9 +62,10 @@ func (g *gateway) merge(other *gateway, l *Limits) {
 	for _, d := range other.devices {
 		i, ok := g.find(d.name)
 		if !ok {
-			g.devices = slices.Insert(g.devices, i, &device{name: d.name, machine: d.machine})
+			g.devices = slices.Insert(g.devices, i, &device{name: d.name, machine: d.machine, identity: d.identity})
 		}
 		mine := g.devices[i]
+		differ := mine.join(d)
 		mine.carry.merge(&d.carry)
 		for _, sr := range d.series {
 			own, ok := g.byKey[seriesKey{d.name, sr.metric}]
@@ -72,6 +73,9 @@ func (g *gateway) merge(other *gateway, l *Limits) {
 				own = g.addSeries(mine, sr.metric)
 			}
 			own.merge(sr, l)
+		}
+		if differ {
+			mine.mix()
 		}
 	}
 }

@@ -46,12 +46,13 @@ func (m *Machine) needs(reported carried) Needs {
 // configured by its name always is, any other by a state or counter.
 func (d *device) isMachine(n Needs) bool { return d.own() || n&(NeedState|NeedCount|NeedGood) != 0 }
 
-// sums emits the sums of a machine's window for which it reports what they need.
-func (c *closer) sums(machine *Machine, n Needs, s *Sums, m *machineWindow) {
+// sums emits the sums of a machine's window for which it reports what they need, and none of
+// the ratios' if the window is mixed.
+func (c *closer) sums(machine *Machine, n Needs, s *Sums, m *machineWindow, mixed bool) {
 	for i := range c.shard.machineSums {
 		d := &c.shard.machineSums[i]
 		switch {
-		case n&d.Needs != d.Needs:
+		case n&d.Needs != d.Needs, mixed && d.ofRatio():
 		case d.Name == DownSeconds:
 			for i, reason := range machine.reasons {
 				c.sample.Reason = reason
@@ -65,7 +66,6 @@ func (c *closer) sums(machine *Machine, n Needs, s *Sums, m *machineWindow) {
 			c.put(d.Name, s.of(d.Name, machine.ideal))
 		}
 	}
-	c.put(TakesPart, n.takesPart())
 }
 
 // of returns the sum of that name.

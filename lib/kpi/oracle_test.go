@@ -318,17 +318,6 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 		cycle := float64(c.IdealCycle.Microseconds())
 		timed(CalendarSeconds, o.window())
 		timed(PlannedSeconds, planned)
-		part := 0.
-		if state != nil && count && cycle > 0 {
-			part++
-		}
-		if count && good {
-			part += 2
-		}
-		if cycle > 0 {
-			part += 4
-		}
-		set(TakesPart, part)
 		if state != nil {
 			timed(BusySeconds, busy)
 			timed(ProductionSeconds, production)

@@ -40,10 +40,6 @@ const (
 	QualityGoodIdealSeconds      Name = "insighthub_window_quality_good_ideal_seconds"
 	OEEGoodIdealSeconds          Name = "insighthub_window_oee_good_ideal_seconds"
 	OEEBusySeconds               Name = "insighthub_window_oee_busy_seconds"
-
-	// TakesPart is no sum: it says in which of the ratios the machine takes part by the
-	// window. Of several windows the newest one decides; SumDefinition.Newest tests it.
-	TakesPart Name = "insighthub_window_takes_part"
 )
 
 // The metrics of a gateway and window, with labels site, gateway. Events,

@@ -152,6 +152,13 @@ type device struct {
 	machine *Machine
 	series  []*series // in order of metric
 	carry   carry
+	// identity is that of machine. After Decode it is that of the configuration of before,
+	// until describe is called.
+	identity identity
+	// mixed: the windows that start up to mixedTo have readings from before the
+	// configuration changed.
+	mixed   bool
+	mixedTo telemetry.Micros
 }
 
 // carry is the state that a machine's closed windows hand on to the next one.
@@ -196,34 +203,6 @@ func (d *device) readings(start telemetry.Micros) (all []telemetry.Micros) {
 	}
 	slices.Sort(all)
 	return all
-}
-
-// forget drops what was carried of metrics that are no longer the machine's: values of two
-// metrics are not compared, nor those before and after a time without a configuration.
-func (c *carry) forget(old, next *Machine) {
-	if next == nil || old.state != next.state {
-		c.has &^= hasState | wasUp | wasDown
-	}
-	if next == nil || old.count != next.count {
-		c.has &^= hasCount
-	}
-	if next == nil || old.good != next.good {
-		c.has &^= hasGood
-	}
-}
-
-// describe sets the machine and with it the roles of its series.
-func (d *device) describe(m *Machine) {
-	if d.machine == m {
-		return
-	}
-	if d.machine != nil {
-		d.carry.forget(d.machine, m)
-	}
-	d.machine = m
-	for _, s := range d.series {
-		s.role = d.roleOf(s.metric)
-	}
 }
 
 // own reports whether the device is configured by its name, as far as is known.

@@ -20,9 +20,9 @@ type Totals struct {
 
 // Counted returns the sums of which Totals counts the machines: those of CalendarSeconds
 // are all machines, the others those that take part in availability, performance, quality
-// and OEE.
+// and OEE. Those of QualityIdealSeconds are the ones that take part in the quality of several.
 func Counted() []Name {
-	return []Name{CalendarSeconds, BusySeconds, PerformanceProductionSeconds, QualityProduced, OEEBusySeconds}
+	return []Name{CalendarSeconds, BusySeconds, PerformanceProductionSeconds, QualityProduced, QualityIdealSeconds, OEEBusySeconds}
 }
 
 // WithClock returns t with the sums of the clock for a range of that length.
@@ -47,10 +47,7 @@ func (t Totals) WithClock(clock time.Duration) Totals {
 // Of returns the KPI; ok is false if it is not defined: a sum was not reported, or the
 // divisor is 0. Group says that t is of a gateway or a site, not of one device.
 func (d Definition) Of(t Totals, group bool) (value float64, ok bool) {
-	over, under := d.Over, d.Under
-	if group && d.GroupOver != "" && t.Machines[d.Under] != 1 {
-		over, under = d.GroupOver, d.GroupUnder
-	}
+	over, under := d.sums(t, group)
 	o, hasOver := t.Sums[over]
 	u, hasUnder := t.Sums[under]
 	if !hasOver || !hasUnder || u <= 0 {
@@ -60,6 +57,20 @@ func (d Definition) Of(t Totals, group bool) (value float64, ok bool) {
 		o = u - o
 	}
 	return o * d.Factor / u, true
+}
+
+// sums returns the sums above and below the fraction bar.
+func (d Definition) sums(t Totals, group bool) (over, under Name) {
+	if group && d.GroupOver != "" && t.Machines[d.Under] != 1 {
+		return d.GroupOver, d.GroupUnder
+	}
+	return d.Over, d.Under
+}
+
+// Machines returns how many machines take part in the KPI, if its lower sum is one of Counted.
+func (d Definition) Machines(t Totals, group bool) int64 {
+	_, under := d.sums(t, group)
+	return t.Machines[under]
 }
 
 // rounding is how much more than 1 a share may be by rounding alone.

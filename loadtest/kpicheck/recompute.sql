@@ -74,7 +74,6 @@ WITH reading_of AS MATERIALIZED (
 	FROM reported r JOIN seconds USING (gateway, device, finish) JOIN counts c USING (gateway, device, finish)
 	LEFT JOIN failed USING (gateway, device, finish)
 	CROSS JOIN LATERAL (VALUES
-		(true, 'window_takes_part', '', 4 + CASE WHEN r.state AND r.count THEN 1 ELSE 0 END + CASE WHEN r.count AND r.good THEN 2 ELSE 0 END),
 		(true, 'window_calendar_seconds', '', $3::numeric), (true, 'window_planned_seconds', '', $3::numeric),
 		(r.state, 'window_busy_seconds', '', busy), (r.state, 'window_production_seconds', '', production),
 		(r.state, 'window_idle_seconds', '', idle), (r.state, 'window_setup_seconds', '', setup),

@@ -92,10 +92,6 @@ func (m Machine) Sums(events []Event, from, to, window int64) Sums {
 		add(count, "produced", pieces)
 		add(ok, "good", fine)
 		ideal := m.IdealCycle > 0
-		add(true, "takes_part", 0)
-		add(state && count && ideal, "takes_part", 1)
-		add(count && ok, "takes_part", 2)
-		add(ideal, "takes_part", 4)
 		add(state && count && ideal, "ideal_seconds", cycle*pieces)
 		add(state && count && ideal, "performance_production_seconds", times["production"])
 		add(count && ok, "quality_produced", pieces)

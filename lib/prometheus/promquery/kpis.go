@@ -103,19 +103,15 @@ func statement(s readings.Selection) string {
 	part := func(kind string, name kpi.Name, expression string) {
 		parts = append(parts, `label_replace(`+expression+`,"`+partLabel+`","`+kind+" "+string(name)+`","","")`)
 	}
-	newest := make(map[kpi.Name]string)
 	for _, d := range kpi.MachineSums() {
 		by := ""
 		if d.Name == kpi.DownSeconds {
 			by = " by (reason) "
 		}
-		if test := d.Newest(); test != "" {
-			newest[d.Name] = " and on (site,gateway,device) last_over_time(" + string(kpi.TakesPart) + labels + ")" + test
-		}
-		part("sum", d.Name, "sum"+by+"(sum_over_time("+string(d.Name)+labels+")"+newest[d.Name]+")")
+		part("sum", d.Name, "sum"+by+"(sum_over_time("+string(d.Name)+labels+"))")
 	}
 	for _, name := range kpi.Counted() {
-		part("machines", name, "count(present_over_time("+string(name)+labels+")"+newest[name]+")")
+		part("machines", name, "count(present_over_time("+string(name)+labels+"))")
 	}
 	part("windows", kpi.CalendarSeconds, "sum(count_over_time("+string(kpi.CalendarSeconds)+labels+"))")
 	return strings.Join(parts, " or ")

@@ -55,12 +55,8 @@ func TestRealPrometheus(t *testing.T) {
 			kpi.CalendarSeconds: 5, kpi.PlannedSeconds: 5, kpi.BusySeconds: 4, kpi.ProductionSeconds: 3, kpi.IdleSeconds: 0.25,
 			kpi.SetupSeconds: 0.25, kpi.DownSeconds: 0.5, kpi.UnknownSeconds: 1, kpi.Failures: 1, kpi.Produced: float64(i + 2),
 			kpi.Good: float64(i + 1), kpi.IdealSeconds: 2.1, kpi.PerformanceProductionSeconds: 3,
-			kpi.TakesPart: 5,
 		}
-		if i == 0 { // the others report no good count that takes part
-			sums[kpi.QualityProduced], sums[kpi.QualityGood], sums[kpi.TakesPart] = 2, 1, 7
-		}
-		if i == 1 { // was configured so once, and is not any more
+		if i < 2 { // the others report no good count
 			sums[kpi.QualityProduced], sums[kpi.QualityGood] = 2, 1
 		}
 		for metric, value := range sums {
@@ -74,6 +70,9 @@ func TestRealPrometheus(t *testing.T) {
 				s.Labels = append(s.Labels[:3:3], remotewrite.Label{Name: "reason", Value: "fault " + name}, s.Labels[3])
 			}
 			for n := range 12 {
+				if i == 1 && n >= 10 && (metric == kpi.QualityProduced || metric == kpi.QualityGood) {
+					break // in its newest windows it does not take part any more
+				}
 				at := end.Add(-time.Duration(11-n) * window)
 				s.Samples = append(s.Samples, remotewrite.Sample{Timestamp: at.UnixMilli(), Value: value})
 			}
@@ -108,6 +107,9 @@ func TestRealPrometheus(t *testing.T) {
 		if i == 0 {
 			want.Sums[kpi.QualityProduced], want.Sums[kpi.QualityGood], want.Machines[kpi.QualityProduced] = 12, 6, 1
 		}
+		if i == 1 { // the windows that took part stay
+			want.Sums[kpi.QualityProduced], want.Sums[kpi.QualityGood], want.Machines[kpi.QualityProduced] = 8, 4, 1
+		}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%q: %v, sums differ (-want +got):\n%s", name, err, diff)
 		}
@@ -115,7 +117,7 @@ func TestRealPrometheus(t *testing.T) {
 	site, err := c.Sums(t.Context(), readings.Selection{Site: "plant-1", Range: span})
 	n := int64(len(names))
 	wantMachines := map[kpi.Name]int64{
-		kpi.CalendarSeconds: n, kpi.BusySeconds: n, kpi.PerformanceProductionSeconds: n, kpi.QualityProduced: 1,
+		kpi.CalendarSeconds: n, kpi.BusySeconds: n, kpi.PerformanceProductionSeconds: n, kpi.QualityProduced: 2,
 	}
 	if diff := cmp.Diff(wantMachines, site.Machines); err != nil || diff != "" || site.Windows != 6*n || len(site.Downtime) != len(names) {
 		t.Errorf("site: got %+v, %v; machines differ (-want +got):\n%s", site, err, diff)
