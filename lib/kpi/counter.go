@@ -15,8 +15,8 @@ type counter struct {
 	level level
 	other float64
 	since telemetry.Micros
-	// jump is the last step, if that was more than maxJump; without an ideal cycle it says
-	// what is usual.
+	// jump is the last step that counted, without an ideal cycle, if twice that is more than
+	// maxJump: it says what is usual.
 	jump float64
 }
 
@@ -47,9 +47,8 @@ const (
 	// A machine may be faster than its ideal cycle by this factor, and freshItems items are
 	// always plausible.
 	freshFactor, freshItems = 10, 10
-	// After silence it may be so by silentFactor, if the choice is between a reset and the
-	// end of the register.
-	silentFactor = 2
+	// It is by rollFactor at most if the choice is between a reset and the end of the register.
+	rollFactor = 2
 	// Without an ideal cycle an increase by maxJump, a tenth of the mark, or twice the last
 	// increase counts at once.
 	maxJump = 100
@@ -64,8 +63,8 @@ const (
 func (c *counter) next(m *Machine, t telemetry.Micros, v float64) float64 {
 	items := c.judge(m, t, v)
 	if m.ideal == 0 && items > 0 {
-		if c.jump = items; items <= maxJump {
-			c.jump = 0
+		if c.jump = items; 2*items <= maxJump {
+			c.jump = 0 // it allows nothing that maxJump does not
 		}
 	}
 	return items
@@ -125,9 +124,9 @@ func (c *counter) reset(t telemetry.Micros, v float64) float64 {
 	return v
 }
 
-// low reports whether v goes on from readings below the mark.
+// low reports whether v goes on from readings below the mark; 0 does not from negative ones.
 func (c *counter) low(v float64) bool {
-	return (c.level == below && c.other >= 0 || c.level == zeroed) && v >= c.other
+	return (c.level == below || c.level == zeroed) && v >= c.other && (c.other >= 0 || v < 0)
 }
 
 // doubted reports whether nothing is counted until a reading decides.
@@ -143,8 +142,8 @@ func (c *counter) most(m *Machine, from float64, elapsed telemetry.Micros) float
 
 // wasReset reports whether v confirms that the reading other was the count since a reset.
 func (c *counter) wasReset(m *Machine, t telemetry.Micros, v float64, lasts bool) bool {
-	if v < c.other || v-c.other > c.most(m, c.other, t-c.since) {
-		return false
+	if v < c.other || v-c.other > c.most(m, c.other, t-c.since) || c.other == 0 && v >= c.mark {
+		return false // a single 0 is none if the mark can be continued
 	}
 	return lasts || c.other < v && v < c.mark && (m.ideal > 0 || v < c.mark/2)
 }
@@ -214,8 +213,8 @@ func (m *Machine) rollsIn(mark, v float64, elapsed telemetry.Micros) bool {
 	switch {
 	case m.ideal == 0:
 		return step <= freshItems || !fresh || step <= m.modulus/10 && v >= step/10
-	case fresh && elapsed > m.stale:
-		return step <= freshItems+silentFactor*m.cycles(elapsed)
+	case fresh:
+		return step <= rollFactor*(freshItems+m.cycles(elapsed))
 	default:
 		return step <= m.plausible(elapsed)
 	}

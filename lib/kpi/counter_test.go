@@ -73,6 +73,9 @@ func TestCountersByHand(t *testing.T) {
 		"a single 0, sparse readings":           {ideal: s / 10, every: 10 * s, readings: []float64{500, 520, 0, 710}, want: 210},
 		"a single 0, sparse, no ideal cycle":    {every: 10 * s, readings: []float64{500, 520, 0, 600}, want: 100},
 		"a single 0, sparse, a second's cycle":  {ideal: s, every: 10 * s, readings: []float64{5, 6, 0, 7, 8}, want: 3},
+		"a single 0, a reading each minute":     {ideal: s, every: time.Minute, readings: []float64{100, 160, 0, 220, 280}, want: 180},
+		"the same, a low counter":               {ideal: s, every: time.Minute, readings: []float64{5, 6, 0, 7, 8}, want: 3},
+		"each minute, no ideal cycle":           {every: time.Minute, readings: []float64{5, 6, 0, 7, 8}, want: 3},
 		"a single 0 and a dip":                  {ideal: s, readings: []float64{1000, 1001, 0, 1000, 1002}, want: 2},
 		"a single 0 after a pause":              {ideal: s, readings: append(minutes(1000, nan), 0, 1001), want: 1},
 		"0 for longer than the stale limit":     {ideal: s, readings: append(minutes(1000, 0), 1001, 1002), want: 2},
@@ -116,8 +119,14 @@ func TestCountersByHand(t *testing.T) {
 		"16 bits and a single 0 at the end":     {ideal: s, modulus: 1 << 16, readings: []float64{65_530, 0, 65_531, 65_535, 1}, want: 7},
 		"16 bits and a fresh count":             {ideal: s, modulus: 1 << 16, readings: []float64{65_000, 3, 4}, want: 4},
 		"16 bits and a reset in a pause":        {ideal: s, modulus: 1 << 16, every: time.Hour, readings: []float64{40_000, 5, 6}, want: 6},
+		"16 bits and a reset, sparse": {
+			ideal: s / 10, every: 10 * s, modulus: 65536, readings: []float64{65e3, 0, 100, 200}, want: 200,
+		},
+		"16 bits passed, sparse": {
+			ideal: s / 10, modulus: 65536, every: 10 * s, readings: []float64{65_480, 44, 144}, want: 200,
+		},
 		"16 bits passed in a pause": {
-			ideal: s, modulus: 1 << 16, every: time.Hour, readings: []float64{64000, 1000, 2000}, want: 3536,
+			ideal: s, modulus: 65536, every: time.Hour, readings: []float64{64e3, 1e3, 2e3}, want: 3536,
 		},
 		"16 bits, a batch across the end": {modulus: 1 << 16, readings: []float64{65_000, 65_500, 464, 964}, want: 1500},
 		"two digits, no ideal cycle":      {modulus: 100, readings: []float64{60, 90, 20, 50}, want: 90},

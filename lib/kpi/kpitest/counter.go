@@ -52,7 +52,8 @@ func Grown(r Rates, readings []Count) []float64 {
 			first := since[0]
 			near := v >= first.Value && v-first.Value <= r.atOnce(first, now, last)
 			rises := v > first.Value && v < mark.Value && (r.IdealCycle > 0 || v < mark.Value/2)
-			if near && (lasting || rises) {
+			zero := first.Value == 0 && v >= mark.Value
+			if near && !zero && (lasting || rises) {
 				before := mark
 				accept(v, &before)
 				continue
@@ -119,7 +120,7 @@ func Grown(r Rates, readings []Count) []float64 {
 
 // belongs reports whether v goes on from doubted readings that are lower than the mark.
 func (r Rates) belongs(doubt string, since []Count, v float64) bool {
-	return doubt == "fresh" && v >= since[0].Value || doubt == "dip" && least(since) >= 0 && v >= least(since)
+	return doubt == "fresh" && v >= since[0].Value || doubt == "dip" && v >= least(since) && (least(since) >= 0 || v < 0)
 }
 
 // most is 10 items and a multiple of those that the ideal cycle allows in a time.
@@ -177,8 +178,8 @@ func (r Rates) passes(mark, now Count, forward float64) bool {
 	fresh := r.fresh(mark, now)
 	gap := now.At - mark.At
 	if r.IdealCycle > 0 {
-		if fresh && gap > r.StaleLimit {
-			return forward <= r.most(2, gap)
+		if fresh {
+			return forward <= 20+2*float64(gap)/float64(r.IdealCycle)
 		}
 		return forward <= r.most(10, gap)
 	}
