@@ -337,11 +337,28 @@ func (d *device) insert(sr *series) {
 	d.series = slices.Insert(d.series, i, sr)
 }
 
+// hour is how long the detector's anomaly of a series or device stays active without an event.
+const hour = telemetry.Micros(time.Hour / time.Microsecond)
+
+// endIdle ends the detector's anomalies of a device or its series that has sent nothing for an
+// hour: nobody knows whether the next value would end them.
+func (s *State) endIdle(g *gateway, d *device) {
+	newest := telemetry.Micros(math.MinInt64)
+	for _, sr := range d.series {
+		newest = max(newest, sr.arrival)
+		if s.clock-sr.arrival >= hour {
+			s.endScore(sr, sr.arrival+hour, directory.EndUnwatched)
+		}
+	}
+	if s.clock-newest >= hour {
+		s.endMachine(g, d, newest+hour, directory.EndUnwatched)
+	}
+}
+
 // removeIdle removes the series that have been idle for longer than the limit, at the
 // first record of an hour, so that the result does not depend on where a batch ends. Those
 // whose silence is watched stay.
 func (s *State) removeIdle() {
-	const hour = telemetry.Micros(time.Hour / time.Microsecond)
 	if s.clock-s.swept < hour {
 		return
 	}
@@ -350,6 +367,7 @@ func (s *State) removeIdle() {
 	removed := 0
 	s.gateways = slices.DeleteFunc(s.gateways, func(g *gateway) bool {
 		g.devices = slices.DeleteFunc(g.devices, func(d *device) bool {
+			s.endIdle(g, d)
 			n := len(d.series)
 			d.series = slices.DeleteFunc(d.series, func(sr *series) bool {
 				expected := sr.newest == math.MinInt64 && sr.early == nil // by a rule that is gone, if no rule watches it

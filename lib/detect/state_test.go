@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/shardstate"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -158,6 +159,52 @@ func TestIdleSeriesAreRemoved(t *testing.T) {
 		})
 		if got := strings.Join(names, " "); got != "a/m c/m" || lease.State.series != 2 {
 			t.Errorf("invocations of %d records: got %s, %d series, want a/m c/m", size, got, lease.State.series)
+		}
+	}
+}
+
+// TestAnomaliesOfIdleSeriesEnd has a series that falls silent after an anomaly, and ticks.
+func TestAnomaliesOfIdleSeriesEnd(t *testing.T) {
+	random := rand.New(rand.NewPCG(21, 22))
+	stream := &testStream{}
+	at := start
+	for n := range 1200 {
+		var events []telemetry.Event
+		for _, metric := range []string{"flow", "heat", "power"} {
+			value := random.NormFloat64()
+			if n >= 1000 {
+				value += 12
+			}
+			if n == 1199 {
+				value += 1000
+			}
+			events = append(events, event("press", metric, at, value))
+		}
+		stream.add(at, batch("a", events...))
+		at += second
+	}
+	stream.add(at, batch("a", event("press", "state", at, 1), event("press", "other", at, 1))) // ends the moment
+	last := at - second
+	for at = last + hour/2; at < last+3*hour; at += hour / 2 {
+		stream.add(at)
+	}
+	for _, size := range []int{1, 7, 2000} {
+		f := newFixture(t, stream)
+		f.all(size)
+		kinds := map[directory.AnomalyKind]int{}
+		for _, a := range f.anomalies.stored {
+			want := last + hour
+			if a.Kind == directory.ByMachine {
+				want += second // that of the event which ended the moment
+			}
+			if a.EndReason == directory.EndUnwatched && a.EndedAt == want {
+				kinds[a.Kind]++
+			} else if a.EndReason != directory.EndCleared && a.EndReason != directory.EndSuperseded {
+				t.Errorf("got the end %s at %d of %s, want unwatched at %d", a.EndReason, a.EndedAt, describe(a), want)
+			}
+		}
+		if kinds[directory.ByScore] != 3 || kinds[directory.ByMachine] != 1 {
+			t.Errorf("invocations of %d records: got %v ended as unwatched, want 3 of series and that of the machine", size, kinds)
 		}
 	}
 }
