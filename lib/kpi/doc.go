@@ -77,7 +77,8 @@
 //
 // A machine has samples in every window from its first reading on, until it has been
 // silent for Forget; then its state and counts are forgotten. One with a configuration of
-// its own is not forgotten. Windows that are open and have readings when a machine's configuration
+// its own is not forgotten until that is removed or its gateway is revoked; then it ends with
+// its stale limit. Windows that are open and have readings when a machine's configuration
 // changes have none of the sums of ratios (identity.go). MachineSums says which samples, and docs/KPIS.md what they mean.
 //
 // # KPIs of gateways
