@@ -77,7 +77,7 @@ func Grown(r Rates, readings []Count) []float64 {
 			}
 		}
 		if old != nil && v >= old.Value {
-			sinceOld, sinceMark := r.most(10, now.At-old.At), r.most(10, now.At-mark.At)
+			sinceOld, sinceMark := r.most(now.At-old.At), r.most(now.At-mark.At)
 			if r.IdealCycle == 0 {
 				sinceOld = max(10, old.Value/10)
 				sinceMark = sinceOld
@@ -98,7 +98,7 @@ func Grown(r Rates, readings []Count) []float64 {
 		if !r.belongs(doubt, since, v) && r.fresh(mark, now) {
 			few := max(10, mark.Value/10)
 			if r.IdealCycle > 0 {
-				few = r.most(10, now.At-mark.At)
+				few = r.most(now.At - mark.At)
 			}
 			if mark.Value == 1 && v == 0 || v > 0 && mark.Value-v > few {
 				before := mark
@@ -123,9 +123,9 @@ func (r Rates) belongs(doubt string, since []Count, v float64) bool {
 	return doubt == "fresh" && v >= since[0].Value || doubt == "dip" && v >= least(since) && (least(since) >= 0 || v < 0)
 }
 
-// most is 10 items and a multiple of those that the ideal cycle allows in a time.
-func (r Rates) most(factor float64, time int64) float64 {
-	return 10 + factor*(float64(time)/float64(r.IdealCycle))
+// most is 10 items and ten times those that the ideal cycle allows in a time.
+func (r Rates) most(time int64) float64 {
+	return 10 + 10*(float64(time)/float64(r.IdealCycle))
 }
 
 // atOnce is the greatest increase from one reading to another that needs no confirmation;
@@ -134,7 +134,7 @@ func (r Rates) atOnce(from, to Count, last float64) float64 {
 	if r.IdealCycle == 0 {
 		return max(100, math.Abs(from.Value)/10, 2*last)
 	}
-	return r.most(10, to.At-from.At)
+	return r.most(to.At - from.At)
 }
 
 // confirms reports whether a reading goes on from one that was too high.
@@ -143,7 +143,7 @@ func (r Rates) confirms(mark, held, now Count) bool {
 	if rise <= 0 {
 		return false
 	}
-	if r.IdealCycle == 0 || rise <= r.most(10, now.At-held.At) {
+	if r.IdealCycle == 0 || rise <= r.most(now.At-held.At) {
 		return true
 	}
 	a, b := first/float64(held.At-mark.At), rise/float64(now.At-held.At)
@@ -181,7 +181,7 @@ func (r Rates) passes(mark, now Count, forward float64) bool {
 		if fresh {
 			return forward <= 20+2*float64(gap)/float64(r.IdealCycle)
 		}
-		return forward <= r.most(10, gap)
+		return forward <= r.most(gap)
 	}
 	return forward <= 10 || !fresh || forward <= r.Modulus/10 && now.Value >= forward/10
 }
@@ -196,7 +196,7 @@ func (r Rates) fresh(mark, now Count) bool {
 	if r.IdealCycle == 0 {
 		return half && (silent || v <= 10 || v <= mark.Value/10)
 	}
-	if v > r.most(10, gap) {
+	if v > r.most(gap) {
 		return false
 	}
 	by := mark.Value - v
