@@ -33,6 +33,19 @@ type early struct {
 	judged []point
 }
 
+// taken are the times of the last anomalies of a detector that were found ahead of the clock
+// or between values that are. The same time may come again, when the clock of its source was
+// set back, but the identity of an anomaly is its time: it has one begin and one end.
+type taken []telemetry.Micros
+
+// maxTaken bounds taken.
+const maxTaken = 16
+
+func (n *taken) add(at telemetry.Micros) {
+	*n = append(*n, at)
+	*n = slices.Delete(*n, 0, max(0, len(*n)-maxTaken))
+}
+
 // knows reports whether a value was judged already, or is held.
 func (e *early) knows(t telemetry.Micros, value float64) bool {
 	p := point{t, value, true}

@@ -45,6 +45,9 @@ func (s *State) gateway(r *reader, g *gateway) {
 			r.fail("order of devices")
 		}
 		usable := s.steps(r, &d.steps)
+		if r.version > 1 {
+			d.taken = r.taken()
+		}
 		for range r.count(5, "series") {
 			sr := s.readSeries(r, d)
 			sr.gateway, sr.device = g, d
@@ -171,6 +174,9 @@ func (s *State) readSeries(r *reader, d *device) *series {
 	}
 	if flags&flagEarly != 0 {
 		sr.early = r.early()
+	}
+	if flags&flagTaken != 0 {
+		sr.taken = r.taken()
 	}
 	if flags&flagScored != 0 {
 		saved := r.sparse("detector")

@@ -82,9 +82,10 @@
 //
 //	version 2 | arrival clock | swept | gateways
 //	gateway:  name | site | devices
-//	device:   name | 0, or 1 and the steps of the device | series
+//	device:   name | 0, or 1 and the steps of the device | times of anomalies ahead | series
 //	series:   metric | flags | newest | arrival | arrival of a usable value | value's time and bits |
-//	          alarms | active anomaly's time and score | values ahead | detector
+//	          alarms | active anomaly's time and score | values ahead |
+//	          times of anomalies ahead | detector
 //	alarm:    rule | kind | severity | hash of the rule | flags | time | values of a rate | past
 //
 // Numbers are varints; names and lists are preceded by their length. What the flags do not

@@ -18,6 +18,7 @@ const (
 	flagScored
 	flagOdd
 	flagEarly
+	flagTaken
 	flagBits  = iota
 	flagBits1 = 2
 )
@@ -44,6 +45,7 @@ func (s *State) append(dst []byte) []byte {
 		for _, d := range g.devices {
 			dst = appendText(dst, d.name)
 			dst, scratch = d.append(dst, scratch)
+			dst = appendTaken(dst, d.taken)
 			dst = binary.AppendUvarint(dst, uint64(len(d.series)))
 			for _, sr := range d.series {
 				dst, scratch = sr.append(dst, scratch)
@@ -95,6 +97,9 @@ func (sr *series) append(dst, scratch []byte) (out, memory []byte) {
 	if sr.early != nil {
 		flags |= flagEarly
 	}
+	if len(sr.taken) > 0 {
+		flags |= flagTaken
+	}
 	dst = binary.AppendUvarint(dst, flags)
 	dst = appendMicros(dst, sr.newest, sr.arrival, sr.useful)
 	if sr.valued {
@@ -122,6 +127,9 @@ func (sr *series) append(dst, scratch []byte) (out, memory []byte) {
 		for _, p := range e.judged {
 			dst = appendPoint(dst, p)
 		}
+	}
+	if flags&flagTaken != 0 {
+		dst = appendTaken(dst, sr.taken)
 	}
 	if sr.detector == nil {
 		return dst, scratch
@@ -187,6 +195,10 @@ func appendEpisode(dst []byte, e episode) []byte {
 		side |= 1
 	}
 	return appendMicros(append(dst, side), e.since, e.from, e.to)
+}
+
+func appendTaken(dst []byte, times taken) []byte {
+	return appendMicros(binary.AppendUvarint(dst, uint64(len(times))), times...)
 }
 
 func appendMicros(dst []byte, times ...telemetry.Micros) []byte {

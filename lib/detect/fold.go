@@ -194,7 +194,10 @@ func (f *folder) judge(sr *series, p, before point, arrival telemetry.Micros, ah
 func (f *folder) machine(sr *series, moment telemetry.Micros, score float64, arrival telemetry.Micros) {
 	d := sr.device
 	f.state.endMachine(sr.gateway, d, moment, directory.EndCleared)
-	if score > 0 {
+	if score > 0 && !slices.Contains(d.taken, moment) {
+		if moment > f.state.clock+maxAhead {
+			d.taken.add(moment)
+		}
 		d.alarmed, d.since = true, moment
 		found := machineAnomaly(sr.gateway, d, moment, score)
 		found.Lag, found.Late = lag(moment, arrival)
@@ -203,14 +206,17 @@ func (f *folder) machine(sr *series, moment telemetry.Micros, score float64, arr
 }
 
 // odd ends the anomaly of the series' last value, if there is one, and begins that of p if
-// p.known.
+// p.known, and if there was none of its time.
 func (f *folder) odd(sr *series, p point, score float64, arrival telemetry.Micros) {
 	reason := directory.EndCleared
-	if p.known {
+	if p.known = p.known && !slices.Contains(sr.taken, p.at); p.known {
 		reason = directory.EndSuperseded
 	}
 	f.state.endScore(sr, p.at, reason)
 	if p.known {
+		if sr.early != nil {
+			sr.taken.add(p.at)
+		}
 		sr.odd, sr.oddAt, sr.oddScore = true, p.at, score
 		found := sr.scoreAnomaly(p.at, p.value, score)
 		found.Lag, found.Late = lag(p.at, arrival)

@@ -172,6 +172,19 @@ func (r *reader) early() *early {
 	return out
 }
 
+func (r *reader) taken() (out taken) {
+	const what = "times of anomalies ahead"
+	n := r.count(1, what)
+	if n > maxTaken {
+		r.fail(what)
+		return nil
+	}
+	for range n {
+		out = append(out, r.micros(what))
+	}
+	return out
+}
+
 // sparse is the inverse of appendSparse. The result is valid until the next call.
 func (r *reader) sparse(what string) []byte {
 	size := r.uvarint(what)

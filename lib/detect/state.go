@@ -93,6 +93,7 @@ type gateway struct {
 type device struct {
 	name   telemetry.DeviceName
 	series []*series // in order of metric
+	taken  taken     // by the anomalies of the Machine
 	steps
 }
 
@@ -118,6 +119,7 @@ type series struct {
 	alarms   []alarm
 	gateway  *gateway
 	metric   telemetry.MetricName
+	taken    taken
 	oddAt    telemetry.Micros
 	oddScore float64
 }

@@ -232,6 +232,49 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// TestDetectorTimes has unusual values whose times were ahead, and come again with other values.
+func TestDetectorTimes(t *testing.T) {
+	t.Parallel()
+	usual := make([]string, 400)
+	for i := range usual {
+		usual[i] = fmt.Sprintf("%d=%d", i-400, i%7)
+	}
+	for name, c := range map[string]struct{ lines, want string }{
+		"the next values of a fast clock": {
+			"1:100=1e6,2:101=1e7,3:102=1,4:100=1e9,5:103=1", "100=1e+06 to 101 superseded, 101=1e+07 to 102 cleared",
+		},
+		"a clock that is set back": {
+			"1:100=1e6,2:101=1,3:3=1,70:70=1,100:100=1e9,102:102=1", "100=1e+06 to 101 cleared",
+		},
+		"the value that was held": {
+			"1:100=1e6,99.5:99.5=1,100,101:100=1e9,102:101=1", "100=1e+06 to 100 cleared",
+		},
+		"the next time": {
+			"1:100=1e6,2:101=1,3:3=1,70:70=1,100:100=1e9 101=1e12,102:102=1", "100=1e+06 to 101 cleared, 101=1e+12 to 102 cleared",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stream := lines(t, "0:"+strings.Join(usual, " ")+","+c.lines)
+			for _, size := range []int{1, 2, 100} {
+				f := newFixture(t, stream)
+				for from := 0; from < len(stream.records); from += size {
+					if err := f.invoke("s", from, min(from+size, len(stream.records))); err != nil {
+						t.Fatal(err)
+					}
+					f.restart() // the state is decoded each time
+				}
+				if got := f.anomalies.of(directory.ByScore); got != c.want {
+					t.Errorf("invocations of %d records: got %s, want %s", size, got, c.want)
+				}
+				if f.anomalies.conflict != "" || len(f.anomalies.unknown) > 0 {
+					t.Errorf("got conflict %s, unknown %v", f.anomalies.conflict, f.anomalies.unknown)
+				}
+			}
+		})
+	}
+}
+
 // TestLateInAnyOrder has the late values of one excursion arrive in many orders, some twice.
 func TestLateInAnyOrder(t *testing.T) {
 	t.Parallel()
