@@ -167,6 +167,7 @@ func (o *oracle) machine(g telemetry.GatewayID, device string, all []reading) {
 		state, at := unknown, start // the state since at, as long as it is not stale
 		counts := map[telemetry.MetricName]float64{}
 		alive := all[0].Time
+		counted := false // before the window
 		for _, e := range all {
 			if e.Time >= end {
 				break
@@ -185,6 +186,7 @@ func (o *oracle) machine(g telemetry.GatewayID, device string, all []reading) {
 				state = int(e.Value)
 			case "cycle_count", "good_count":
 				before, ok := counts[e.Metric]
+				counted = counted || e.Metric == "cycle_count" && e.Time < start
 				grown := e.Value - before
 				if e.Value < before {
 					grown = e.Value
@@ -213,6 +215,8 @@ func (o *oracle) machine(g telemetry.GatewayID, device string, all []reading) {
 		put("failures", "", failures)
 		put("produced", "", produced)
 		put("good", "", good)
-		put("ideal_seconds", "", 2*produced)
+		if counted {
+			put("ideal_seconds", "", 2*produced)
+		}
 	})
 }

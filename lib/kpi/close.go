@@ -157,6 +157,7 @@ func (c *closer) machine(d *device, m *machineWindow) {
 		d.carry.update(m)
 		return
 	}
+	before := d.machine.needs(d.carry.has)
 	sums := m.integrate(d.machine, &d.carry, c.shard.window)
 	d.carry.update(m)
 	switch {
@@ -166,7 +167,10 @@ func (c *closer) machine(d *device, m *machineWindow) {
 		d.carry.has &^= wasOwn
 	}
 	if n := d.machine.needs(d.carry.has); d.isMachine(n) {
-		c.sums(d.machine, n, &sums, m, d.isMixed(m.start))
+		if d.isMixed(m.start) {
+			before = 0
+		}
+		c.sums(d.machine, n, before, &sums, m)
 	}
 }
 

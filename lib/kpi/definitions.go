@@ -5,7 +5,8 @@ import "strings"
 // Needs are what a machine must report in a window, or have, to take part in a sum.
 type Needs uint8
 
-// The parts of Needs. A metric is reported from the window of its first reading on.
+// The parts of Needs. A metric is reported from the window of its first reading on; the sums
+// of ratios need counters that were reported before the window.
 const (
 	NeedState Needs = 1 << iota
 	NeedCount
@@ -42,6 +43,9 @@ const (
 // ofRatio reports whether the sum is one side of a ratio of the machines that take part in it:
 // it needs several things, which must be of one configuration.
 func (d *SumDefinition) ofRatio() bool { return d.Needs&(d.Needs-1) != 0 }
+
+// counters are the counters that the sum needs.
+func (d *SumDefinition) counters() Needs { return d.Needs & (NeedCount | NeedGood) }
 
 // MachineSums are the sums of machines, in the order in which they are documented. They
 // are the only definition: the samples of windows, the API, the recording rules and

@@ -24,7 +24,8 @@ type machinesOf map[telemetry.DeviceName]*Machine
 
 func (m machinesOf) Machine(_ telemetry.GatewayID, d telemetry.DeviceName) *Machine { return m[d] }
 
-// run returns the samples of the plant's windows, of a reading each second from noon on.
+// run returns the samples of the plant's windows from noon on. It reports each second; from a
+// window before, in which the counters have their bases.
 func (p plantOf) run(t *testing.T, length int) []Sample {
 	t.Helper()
 	machines := machinesOf{}
@@ -35,7 +36,7 @@ func (p plantOf) run(t *testing.T, length int) []Sample {
 	}
 	s := newShard(t, Config{Machines: machines})
 	var out []Sample
-	for i := range length {
+	for i := -5; i < length; i++ {
 		at := noon + telemetry.Micros(i)*second
 		b := &telemetry.Batch{Gateway: "gw", Site: "plant", Received: at}
 		for name, d := range p {
@@ -133,9 +134,9 @@ func TestNotReportedIsNotZero(t *testing.T) {
 		with(func(c *MachineConfig) { c.CountMetric, c.GoodMetric, c.IdealCycle = "", "", 0 }),
 		func(int) map[telemetry.MetricName]float64 { return map[telemetry.MetricName]float64{"state": 1} },
 	}
-	// In 300 s 299 seconds pass from the first reading to the last: 239.2 items, 119.6 good ones.
+	// In 300 s it makes 240 items, 120 good ones.
 	pressAlone := map[string]float64{
-		Availability: 1, Performance: 239.2 / 300, Quality: 0.5, Scrap: 0.5, OEE: 119.6 / 300, TEEP: 119.6 / 300, Throughput: 239.2 * 12,
+		Availability: 1, Performance: 240. / 300, Quality: 0.5, Scrap: 0.5, OEE: 120. / 300, TEEP: 120. / 300, Throughput: 240 * 12,
 	}
 	for name, c := range map[string]struct {
 		plant plantOf
@@ -144,16 +145,16 @@ func TestNotReportedIsNotZero(t *testing.T) {
 		"everything reported": {plantOf{"press": press}, pressAlone},
 		"no good metric configured": {
 			plantOf{"press": {with(func(c *MachineConfig) { c.GoodMetric = "" }), producing(1, 1)}},
-			map[string]float64{Availability: 1, Performance: 299. / 300, Throughput: 299 * 12},
+			map[string]float64{Availability: 1, Performance: 1, Throughput: 300 * 12},
 		},
 		"a good metric configured and not reported": {
 			plantOf{"press": {new(full()), without(names{"good_count"}, producing(1, 1))}},
-			map[string]float64{Availability: 1, Performance: 299. / 300, Throughput: 299 * 12},
+			map[string]float64{Availability: 1, Performance: 1, Throughput: 300 * 12},
 		},
 		"every item is good by configuration": {
 			plantOf{"press": {with(func(c *MachineConfig) { c.GoodMetric, c.AssumeGood = "", true }), producing(1, 0)}},
 			map[string]float64{
-				Availability: 1, Performance: 299. / 300, Quality: 1, Scrap: 0, OEE: 299. / 300, TEEP: 299. / 300, Throughput: 299 * 12,
+				Availability: 1, Performance: 1, Quality: 1, Scrap: 0, OEE: 1, TEEP: 1, Throughput: 300 * 12,
 			},
 		},
 		"no count reported": {
@@ -162,11 +163,11 @@ func TestNotReportedIsNotZero(t *testing.T) {
 		},
 		"no state reported": {
 			plantOf{"press": {new(full()), without(names{"state"}, producing(1, 0.5))}},
-			map[string]float64{Quality: 0.5, Scrap: 0.5, Throughput: 299 * 12},
+			map[string]float64{Quality: 0.5, Scrap: 0.5, Throughput: 300 * 12},
 		},
 		"no ideal cycle": {
 			plantOf{"press": {with(func(c *MachineConfig) { c.IdealCycle = 0 }), producing(1, 0.5)}},
-			map[string]float64{Availability: 1, Quality: 0.5, Scrap: 0.5, Throughput: 299 * 12},
+			map[string]float64{Availability: 1, Quality: 0.5, Scrap: 0.5, Throughput: 300 * 12},
 		},
 		"counters that stand still": {
 			plantOf{"press": {new(full()), producing(0, 0)}},
@@ -181,15 +182,15 @@ func TestNotReportedIsNotZero(t *testing.T) {
 		"a press and a conveyor that reports only its state": {
 			plantOf{"press": press, "conveyor": conveyor},
 			map[string]float64{
-				Availability: 0.5, Performance: 239.2 / 300, Quality: 0.5, Scrap: 0.5, OEE: 119.6 / 300, TEEP: 119.6 / 300,
-				Throughput: 239.2 * 12,
+				Availability: 0.5, Performance: 240. / 300, Quality: 0.5, Scrap: 0.5, OEE: 120. / 300, TEEP: 120. / 300,
+				Throughput: 240 * 12,
 			},
 		},
 		"a press and a saw without a good counter": {
 			plantOf{"press": press, "saw": {with(func(c *MachineConfig) { c.GoodMetric = "" }), producing(1, 1)}},
 			map[string]float64{
-				Availability: 1, Performance: (239.2 + 299) / 600, Quality: 0.5, Scrap: 0.5, OEE: 119.6 / 300, TEEP: 119.6 / 300,
-				Throughput: (239.2 + 299) * 12,
+				Availability: 1, Performance: 540. / 600, Quality: 0.5, Scrap: 0.5, OEE: 120. / 300, TEEP: 120. / 300,
+				Throughput: (240 + 300) * 12,
 			},
 		},
 		"a press and two drills without an ideal cycle": {
@@ -199,8 +200,8 @@ func TestNotReportedIsNotZero(t *testing.T) {
 				"drill2": {with(func(c *MachineConfig) { c.IdealCycle = 0 }), producing(2, 0)},
 			},
 			map[string]float64{
-				Availability: 1, Performance: 239.2 / 300, Quality: 0.5, Scrap: 0.5, OEE: 119.6 / 300, TEEP: 119.6 / 300,
-				Throughput: (239.2 + 4*299) * 12,
+				Availability: 1, Performance: 240. / 300, Quality: 0.5, Scrap: 0.5, OEE: 120. / 300, TEEP: 120. / 300,
+				Throughput: (240 + 4*300) * 12,
 			},
 		},
 	} {
@@ -223,7 +224,7 @@ func TestPiecesOfDifferentMachinesNeverWeighEachOther(t *testing.T) {
 			return map[telemetry.MetricName]float64{"state": 0, "cycle_count": n, "good_count": n}
 		}},
 		"fast": {cycle(100 * time.Millisecond), func(i int) map[telemetry.MetricName]float64 {
-			return map[telemetry.MetricName]float64{"state": 0, "cycle_count": math.Min(700, float64(10*i)), "good_count": 0}
+			return map[telemetry.MetricName]float64{"state": 0, "cycle_count": max(0, min(700, float64(10*i))), "good_count": 0}
 		}},
 	}.run(t, 130)
 	slow, fast := kpisOf(totalsOf(samples, "slow"), 130*time.Second, false), kpisOf(totalsOf(samples, "fast"), 130*time.Second, false)
@@ -275,11 +276,11 @@ func TestCalendarTimeComesFromTheClock(t *testing.T) {
 	if n := totals.Machines[CalendarSeconds]; n != 1 {
 		t.Errorf("got %d machines, want the press alone", n)
 	}
-	if got := kpisOf(totals, 5*time.Minute, true)[TEEP]; math.Abs(got-149.5/300) > 1e-12 {
+	if got := kpisOf(totals, 5*time.Minute, true)[TEEP]; math.Abs(got-150./300) > 1e-12 {
 		t.Errorf("five minutes: got TEEP %v", got)
 	}
 	day := kpisOf(totals, 24*time.Hour, true)
-	if math.Abs(day[TEEP]-149.5/86400) > 1e-12 || math.Abs(day[Throughput]-149.5/24) > 1e-12 {
+	if math.Abs(day[TEEP]-150./86400) > 1e-12 || math.Abs(day[Throughput]-150./24) > 1e-12 {
 		t.Errorf("five minutes in a day: got TEEP %v and throughput %v", day[TEEP], day[Throughput])
 	}
 	if got := totals.WithClock(24 * time.Hour).Sums[UnreportedSeconds]; got != 86100 {

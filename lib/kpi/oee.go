@@ -46,13 +46,14 @@ func (m *Machine) needs(reported carried) Needs {
 // configured by its name always is, any other by a state or counter.
 func (d *device) isMachine(n Needs) bool { return d.own() || n&(NeedState|NeedCount|NeedGood) != 0 }
 
-// sums emits the sums of a machine's window for which it reports what they need, and none of
-// the ratios' if the window is mixed.
-func (c *closer) sums(machine *Machine, n Needs, s *Sums, m *machineWindow, mixed bool) {
+// sums emits the sums of a machine's window for which it reports what they need. Those of the
+// ratios need counters that were reported before the window: it has only a part of the items
+// of one whose first reading is in it. In a mixed window before is 0, so it has none of them.
+func (c *closer) sums(machine *Machine, n, before Needs, s *Sums, m *machineWindow) {
 	for i := range c.shard.machineSums {
 		d := &c.shard.machineSums[i]
 		switch {
-		case n&d.Needs != d.Needs, mixed && d.ofRatio():
+		case n&d.Needs != d.Needs, d.ofRatio() && before&d.counters() != d.counters():
 		case d.Name == DownSeconds:
 			for i, reason := range machine.reasons {
 				c.sample.Reason = reason

@@ -245,6 +245,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 		down := map[string]telemetry.Micros{}
 		failures, produced, goods := 0., 0., 0.
 		readings := false
+		countBefore, goodBefore := count, good
 		for t := end - o.window(); t < end; t++ {
 			inPlan := c.Shifts == nil
 			sinceMonday := ((t-4*86400*second)%(7*86400*second) + 7*86400*second) % (7 * 86400 * second) // 1970-01-05 was a Monday
@@ -303,7 +304,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 			continue
 		}
 		if c.AssumeGood {
-			goods, good = produced, count
+			goods, good, goodBefore = produced, count, countBefore
 		}
 		// What the machine reports decides which sums there are.
 		if !c.Own && state == nil && !count && !good {
@@ -337,11 +338,11 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 		if good {
 			set(Good, goods)
 		}
-		if state != nil && count && cycle > 0 {
+		if state != nil && countBefore && cycle > 0 {
 			set(IdealSeconds, cycle*produced/1e6)
 			timed(PerformanceProductionSeconds, production)
 		}
-		if count && good {
+		if countBefore && goodBefore {
 			set(QualityProduced, produced)
 			set(QualityGood, goods)
 			if cycle > 0 {

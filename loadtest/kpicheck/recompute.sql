@@ -46,7 +46,9 @@ WITH reading_of AS MATERIALIZED (
 	GROUP BY w.gateway, w.device, w.finish
 ), reported AS (
 	-- From the window of the first reading of a metric on, the machine reports it; a device that reports none of them is none.
-	SELECT w.gateway, w.device, w.finish, w.finish >= f.state AS state, w.finish >= f.count AS count, w.finish >= f.good AS good
+	-- The ratios begin with the window after that.
+	SELECT w.gateway, w.device, w.finish, w.finish >= f.state AS state, w.finish >= f.count AS count, w.finish >= f.good AS good,
+		w.finish > f.count AS all_count, w.finish > f.good AS all_good
 	FROM device_window w JOIN (
 		SELECT gateway, device, min(finish) FILTER (WHERE metric = 'state') AS state,
 			min(finish) FILTER (WHERE metric = 'cycle_count') AS count, min(finish) FILTER (WHERE metric = 'good_count') AS good
@@ -85,11 +87,13 @@ WITH reading_of AS MATERIALIZED (
 	FROM reported r JOIN seconds USING (gateway, device, finish) JOIN counts c USING (gateway, device, finish)
 	CROSS JOIN LATERAL (VALUES
 		(r.count, 'window_produced', produced), (r.good, 'window_good', c.good),
-		(r.state AND r.count, 'window_ideal_seconds', 2 * produced), (r.state AND r.count, 'window_performance_production_seconds', production),
-		(r.count AND r.good, 'window_quality_produced', produced), (r.count AND r.good, 'window_quality_good', c.good),
-		(r.count AND r.good, 'window_quality_ideal_seconds', 2 * produced), (r.count AND r.good, 'window_quality_good_ideal_seconds', 2 * c.good),
-		(r.state AND r.count AND r.good, 'window_oee_good_ideal_seconds', 2 * c.good),
-		(r.state AND r.count AND r.good, 'window_oee_busy_seconds', busy)) AS v (has, name, value)
+		(r.state AND r.all_count, 'window_ideal_seconds', 2 * produced),
+		(r.state AND r.all_count, 'window_performance_production_seconds', production),
+		(r.all_count AND r.all_good, 'window_quality_produced', produced), (r.all_count AND r.all_good, 'window_quality_good', c.good),
+		(r.all_count AND r.all_good, 'window_quality_ideal_seconds', 2 * produced),
+		(r.all_count AND r.all_good, 'window_quality_good_ideal_seconds', 2 * c.good),
+		(r.state AND r.all_count AND r.all_good, 'window_oee_good_ideal_seconds', 2 * c.good),
+		(r.state AND r.all_count AND r.all_good, 'window_oee_busy_seconds', busy)) AS v (has, name, value)
 	WHERE has
 	UNION ALL
 	SELECT name, gateway, device, metric, '', finish, value

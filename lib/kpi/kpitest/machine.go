@@ -58,6 +58,8 @@ func (m Machine) Sums(events []Event, from, to, window int64) Sums {
 	for start := from; start < to; start += window {
 		end := start + window
 		state, count, ok := before(states, end), before(counts, end), before(goods, end)
+		// The ratios begin with the window after that of a counter's first reading.
+		all, allGood := before(counts, start), before(goods, start)
 		if !before(events, end) || !m.Own && !state && !count && !ok {
 			continue
 		}
@@ -92,14 +94,14 @@ func (m Machine) Sums(events []Event, from, to, window int64) Sums {
 		add(count, "produced", pieces)
 		add(ok, "good", fine)
 		ideal := m.IdealCycle > 0
-		add(state && count && ideal, "ideal_seconds", cycle*pieces)
-		add(state && count && ideal, "performance_production_seconds", times["production"])
-		add(count && ok, "quality_produced", pieces)
-		add(count && ok, "quality_good", fine)
-		add(count && ok && ideal, "quality_ideal_seconds", cycle*pieces)
-		add(count && ok && ideal, "quality_good_ideal_seconds", cycle*fine)
-		add(state && count && ok && ideal, "oee_good_ideal_seconds", cycle*fine)
-		add(state && count && ok && ideal, "oee_busy_seconds", busy)
+		add(state && all && ideal, "ideal_seconds", cycle*pieces)
+		add(state && all && ideal, "performance_production_seconds", times["production"])
+		add(all && allGood, "quality_produced", pieces)
+		add(all && allGood, "quality_good", fine)
+		add(all && allGood && ideal, "quality_ideal_seconds", cycle*pieces)
+		add(all && allGood && ideal, "quality_good_ideal_seconds", cycle*fine)
+		add(state && all && allGood && ideal, "oee_good_ideal_seconds", cycle*fine)
+		add(state && all && allGood && ideal, "oee_busy_seconds", busy)
 	}
 	return sums
 }
