@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"698f796e5e992feb303fd47bada3428f"`
-	PageTag     = `"a5eb4ed43a9f4ea630fb295adf2c64c2"`
+	ContractTag = `"636f9c73f66a6e3edff30eda57cbe2af"`
+	PageTag     = `"1b72d85e6fdf04b0348f8663b2fd13ef"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

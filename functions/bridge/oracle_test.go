@@ -167,7 +167,8 @@ func (o *oracle) machine(g telemetry.GatewayID, device string, all []reading) {
 		state, at := unknown, start // the state since at, as long as it is not stale
 		counts := map[telemetry.MetricName]float64{}
 		alive := all[0].Time
-		counted := false // before the window
+		counted := false                           // before the window
+		last, busy, made := all[0].Time, false, 0. // the state just before last is known; items of such time
 		for _, e := range all {
 			if e.Time >= end {
 				break
@@ -176,6 +177,9 @@ func (o *oracle) machine(g telemetry.GatewayID, device string, all []reading) {
 				fresh := min(e.Time, max(at, alive+staleMicros))
 				spend(state, at, fresh)
 				spend(unknown, fresh, e.Time)
+			}
+			if e.Time > last {
+				busy, last = state != unknown && e.Time <= last+staleMicros, e.Time
 			}
 			at, alive = max(at, e.Time), e.Time
 			switch e.Metric {
@@ -193,6 +197,9 @@ func (o *oracle) machine(g telemetry.GatewayID, device string, all []reading) {
 				}
 				if ok && e.Time >= start && e.Metric == "cycle_count" {
 					produced += grown
+					if busy {
+						made += grown
+					}
 				} else if ok && e.Time >= start {
 					good += grown
 				}
@@ -216,7 +223,7 @@ func (o *oracle) machine(g telemetry.GatewayID, device string, all []reading) {
 		put("produced", "", produced)
 		put("good", "", good)
 		if counted {
-			put("ideal_seconds", "", 2*produced)
+			put("ideal_seconds", "", 2*made)
 		}
 	})
 }

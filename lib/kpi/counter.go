@@ -258,15 +258,17 @@ type counted struct {
 }
 
 // increase adds the readings of a counter in the window and returns its increase in planned
-// time. An increase counts at the time of the reading that shows it.
-func (m *machineWindow) increase(machine *Machine, of counted, c *counter, known bool) float64 {
-	var sum float64
+// time, and the part of that in busy time. An increase counts at the time of the reading that
+// shows it, and was made in the time just before.
+func (m *machineWindow) increase(machine *Machine, of counted, c *counter, known bool) (sum, busy float64) {
 	add := func(at uint32, v float64) {
 		t := m.start + telemetry.Micros(at)
 		if !known {
 			*c, known = counter{mark: v, at: t}, true
 		} else if items := c.next(machine, t, v); items != 0 && machine.isPlanned(t) {
-			sum += items
+			if sum += items; m.isBusy(machine, t-1) {
+				busy += items
+			}
 		}
 	}
 	for _, s := range of.line {
@@ -282,5 +284,5 @@ func (m *machineWindow) increase(machine *Machine, of counted, c *counter, known
 			c.at = m.start + telemetry.Micros(s.last)
 		}
 	}
-	return sum
+	return sum, busy
 }

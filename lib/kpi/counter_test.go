@@ -304,7 +304,8 @@ func TestCountersByBruteForce(t *testing.T) {
 				of.times.add(offset, 1000)
 				of.line.put(offset, readings[from].Value, of.times, 1000)
 			}
-			got += w.increase(machine, of, &c, known)
+			items, _ := w.increase(machine, of, &c, known)
+			got += items
 		}
 		if got != want {
 			t.Fatalf("plant %d: %+v: %v: got %v items, want %v", n, config, readings, got, want)

@@ -63,13 +63,13 @@ func MachineSums() []SumDefinition {
 		{Failures, NeedState, "failure events (FE): changes to down"},
 		{Produced, NeedCount, "produced quantity (PQ)"},
 		{Good, NeedGood, "good quantity (GQ)"},
-		{IdealSeconds, inPerformance, "ideal time of the produced items (PRI × PQ)"},
+		{IdealSeconds, inPerformance, "ideal time of the items produced in busy time (PRI × PQ)"},
 		{PerformanceProductionSeconds, inPerformance, "production time of the machines that take part in performance"},
 		{QualityProduced, inQuality, "produced items of the machines that take part in quality"},
 		{QualityGood, inQuality, "good items of the same"},
 		{QualityIdealSeconds, inQualityIdeal, "ideal time of the produced items of the same"},
 		{QualityGoodIdealSeconds, inQualityIdeal, "ideal time of the good items of the same"},
-		{OEEGoodIdealSeconds, inOEE, "ideal time of the good items (PRI × GQ) of the machines that take part in OEE"},
+		{OEEGoodIdealSeconds, inOEE, "ideal time of the good items made in busy time (PRI × GQ), of the machines that take part in OEE"},
 		{OEEBusySeconds, inOEE, "planned busy time of the same"},
 	}
 }

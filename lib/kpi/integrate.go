@@ -1,6 +1,8 @@
 package kpi
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -20,6 +22,9 @@ type machineWindow struct {
 
 	elements [elements]telemetry.Micros
 	down     []telemetry.Micros // by reason
+	// notBusy is the time of unknown and not_planned states, in order, from just before the
+	// window on. It is nil if there are no readings of counters.
+	notBusy []silence
 }
 
 func (m *machineWindow) include(first, last telemetry.Micros) {
@@ -61,12 +66,12 @@ func (m *machineWindow) integrate(machine *Machine, c *carry, window telemetry.M
 		Down:       duration(m.elements[Down]),
 		Unknown:    duration(m.elements[Unknown]),
 		Failures:   failures,
-		Produced:   m.increase(machine, m.counts, &c.count, c.has&hasCount != 0),
-		Good:       m.increase(machine, m.goods, &c.good, c.has&hasGood != 0),
 	}
+	sums.Produced, sums.BusyProduced = m.increase(machine, m.counts, &c.count, c.has&hasCount != 0)
+	sums.Good, sums.BusyGood = m.increase(machine, m.goods, &c.good, c.has&hasGood != 0)
 	sums.Busy = sums.Production + sums.Idle + sums.Setup + sums.Down
 	if machine.assumeGood {
-		sums.Good = sums.Produced
+		sums.Good, sums.BusyGood = sums.Produced, sums.BusyProduced
 	}
 	return sums
 }
@@ -108,6 +113,11 @@ func (m *machineWindow) integrateStates(machine *Machine, c *carry, window telem
 		}
 	}
 	silences := m.silences(machine, c, window)
+	if before := m.start - 1; c.has&hasAlive == 0 || before >= c.alive+machine.stale {
+		m.exclude(meaning{}, before, m.start)
+	} else {
+		m.exclude(current, before, m.start)
+	}
 	at := m.start
 	advance := func(to telemetry.Micros) {
 		for _, s := range silences {
@@ -148,9 +158,23 @@ func (m *machineWindow) add(machine *Machine, of meaning, a, b telemetry.Micros)
 	if a >= b {
 		return
 	}
+	m.exclude(of, a, b)
 	d := machine.planned(a, b)
 	m.elements[of.element] += d
 	if of.element == Down {
 		m.down[of.reason] += d
 	}
+}
+
+// exclude adds the time from a to b to notBusy if its element is not a busy one.
+func (m *machineWindow) exclude(of meaning, a, b telemetry.Micros) {
+	if (of.element == Unknown || of.element == NotPlanned) && len(m.counts.line)+len(m.goods.line) > 0 {
+		m.notBusy = append(m.notBusy, silence{a, b})
+	}
+}
+
+// isBusy reports whether the microsecond at t, from just before the window on, is planned busy time.
+func (m *machineWindow) isBusy(machine *Machine, t telemetry.Micros) bool {
+	i, _ := slices.BinarySearchFunc(m.notBusy, t, func(s silence, t telemetry.Micros) int { return cmp.Compare(s.to, t+1) })
+	return (i == len(m.notBusy) || m.notBusy[i].from > t) && machine.isPlanned(t)
 }

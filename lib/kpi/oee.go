@@ -20,6 +20,8 @@ type Sums struct {
 	Unknown time.Duration
 	// Produced and Good are the produced and the good quantity (PQ, GQ).
 	Produced, Good float64
+	// BusyProduced and BusyGood are the part of them that was made in busy time.
+	BusyProduced, BusyGood float64
 	// Failures is the number of transitions to down (failure events, FE).
 	Failures uint64
 }
@@ -92,10 +94,19 @@ func (s *Sums) of(name Name, ideal time.Duration) float64 {
 		return s.Produced
 	case Good, QualityGood:
 		return s.Good
-	case IdealSeconds, QualityIdealSeconds:
-		return float64(ideal/time.Microsecond) * s.Produced / 1e6
-	case QualityGoodIdealSeconds, OEEGoodIdealSeconds:
-		return float64(ideal/time.Microsecond) * s.Good / 1e6
+	case IdealSeconds:
+		return idealTime(ideal, s.BusyProduced)
+	case QualityIdealSeconds:
+		return idealTime(ideal, s.Produced)
+	case QualityGoodIdealSeconds:
+		return idealTime(ideal, s.Good)
+	case OEEGoodIdealSeconds:
+		return idealTime(ideal, s.BusyGood)
 	}
 	return math.NaN() // MachineSums has a name that is missing here; a test finds it
+}
+
+// idealTime returns the ideal time of items in seconds.
+func idealTime(cycle time.Duration, items float64) float64 {
+	return float64(cycle/time.Microsecond) * items / 1e6
 }

@@ -240,10 +240,11 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 	var state *float64
 	known := Unknown // the last state with a meaning
 	stale := c.StaleLimit
+	busyBefore := false // the microsecond before is planned busy time
 	for end := o.begin + o.window(); closedBy(end); end += o.window() {
 		var planned, production, idle, setup, unknown telemetry.Micros
 		down := map[string]telemetry.Micros{}
-		failures, produced, goods := 0., 0., 0.
+		failures, produced, goods, busyProduced, busyGoods := 0., 0., 0., 0., 0.
 		readings := false
 		countBefore, goodBefore := count, good
 		for t := end - o.window(); t < end; t++ {
@@ -269,14 +270,21 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 					if inPlan {
 						produced += counts[t]
 					}
+					if inPlan && busyBefore {
+						busyProduced += counts[t]
+					}
 					count = true
 				case c.GoodMetric:
 					if inPlan {
 						goods += goodCounts[t]
 					}
+					if inPlan && busyBefore {
+						busyGoods += goodCounts[t]
+					}
 					good = true
 				}
 			}
+			busyBefore = false
 			if !inPlan {
 				continue
 			}
@@ -285,6 +293,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 			if state != nil && alive != none && t < alive+micros(stale) {
 				meaning = c.States[int(*state)]
 			}
+			busyBefore = meaning.Element != Unknown && meaning.Element != NotPlanned
 			switch meaning.Element {
 			case Production:
 				production++
@@ -304,7 +313,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 			continue
 		}
 		if c.AssumeGood {
-			goods, good, goodBefore = produced, count, countBefore
+			goods, busyGoods, good, goodBefore = produced, busyProduced, count, countBefore
 		}
 		// What the machine reports decides which sums there are.
 		if !c.Own && state == nil && !count && !good {
@@ -339,7 +348,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 			set(Good, goods)
 		}
 		if state != nil && countBefore && cycle > 0 {
-			set(IdealSeconds, cycle*produced/1e6)
+			set(IdealSeconds, cycle*busyProduced/1e6)
 			timed(PerformanceProductionSeconds, production)
 		}
 		if countBefore && goodBefore {
@@ -350,7 +359,7 @@ func (o *oracle) machine(g telemetry.GatewayID, d telemetry.DeviceName, c Machin
 				set(QualityGoodIdealSeconds, cycle*goods/1e6)
 			}
 			if state != nil && cycle > 0 {
-				set(OEEGoodIdealSeconds, cycle*goods/1e6)
+				set(OEEGoodIdealSeconds, cycle*busyGoods/1e6)
 				timed(OEEBusySeconds, busy)
 			}
 		}

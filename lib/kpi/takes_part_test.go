@@ -110,3 +110,62 @@ func TestNoScrapWhenACounterBeginsAnew(t *testing.T) {
 		}
 	}
 }
+
+// inState reports a machine that makes an item a second, all of them good, and is in a state
+// from one second to another; otherwise it is in production.
+func inState(state float64, from, to int) eachSecond {
+	return func(i int) map[telemetry.MetricName]float64 {
+		out := producing(1, 1)(i)
+		if i >= from && i < to {
+			out["state"] = state
+		}
+		return out
+	}
+}
+
+// TestItemsOfUnknownTimeAreInNoIdealTime: the items of time that is not in the denominator of
+// performance and OEE are not in the numerator either. They are produced, and in the quality.
+func TestItemsOfUnknownTimeAreInNoIdealTime(t *testing.T) {
+	const unconfigured, pause = 99, 7
+	press := with(func(c *MachineConfig) { c.States[pause] = State{Element: NotPlanned} })
+	shift := with(func(c *MachineConfig) { c.Shifts = []Shift{shiftFrom(noon+20*second, noon+50*second)} })
+	sparse := func(each int) eachSecond {
+		return func(i int) map[telemetry.MetricName]float64 {
+			if i%each != 0 {
+				return nil
+			}
+			return producing(1, 1)(i)
+		}
+	}
+	for name, c := range map[string]struct {
+		of                              sends
+		ideal, production, busy, pieces float64 // pieces are the produced ones, all of them good
+	}{
+		"production":                   {sends{press, producing(1, 1)}, 60, 60, 60, 60},
+		"a code without a meaning":     {sends{press, inState(unconfigured, 20, 50)}, 30, 30, 30, 60},
+		"a break":                      {sends{press, inState(pause, 20, 40)}, 40, 40, 40, 60},
+		"a break within a window":      {sends{press, inState(pause, 22, 24)}, 58, 58, 58, 60},
+		"idle":                         {sends{press, inState(1, 20, 40)}, 60, 40, 60, 60},
+		"before the first state":       {sends{press, from(30, "state", producing(1, 1))}, 29, 30, 30, 60},
+		"always silent for 4 s of 2 s": {sends{with(func(c *MachineConfig) { c.StaleLimit = 2 * time.Second }), sparse(4)}, 0, 30, 30, 60},
+		"silent for as long as it may": {sends{with(func(c *MachineConfig) { c.StaleLimit = 4 * time.Second }), sparse(4)}, 60, 60, 60, 60},
+		// The reading at its begin shows an item of before; that at its end is after it.
+		"a shift of 30 s": {sends{shift, producing(1, 1)}, 29, 30, 30, 30},
+	} {
+		sums := totalsOf(plantOf{"press": c.of}.run(t, 60), "").Sums
+		for sum, want := range map[Name]float64{
+			IdealSeconds: c.ideal, OEEGoodIdealSeconds: c.ideal, PerformanceProductionSeconds: c.production, OEEBusySeconds: c.busy,
+			Produced: c.pieces, Good: c.pieces, QualityIdealSeconds: c.pieces, QualityGoodIdealSeconds: c.pieces, QualityProduced: c.pieces,
+		} {
+			if got := sums[sum]; got != want {
+				t.Errorf("%s: %s: got %v, want %v", name, sum, got, want)
+			}
+		}
+	}
+}
+
+// shiftFrom returns a shift of the week of those times.
+func shiftFrom(from, to telemetry.Micros) Shift {
+	start := time.Duration((from-firstMonday)%micros(week)) * time.Microsecond
+	return Shift{Start: start, End: start + time.Duration(to-from)*time.Microsecond}
+}

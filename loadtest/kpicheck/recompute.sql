@@ -33,15 +33,18 @@ WITH reading_of AS MATERIALIZED (
 	SELECT gateway, device, finish, count(*) AS failures FROM state_of WHERE value = 3 AND before <> 3 GROUP BY gateway, device, finish
 ), grown AS (
 	-- A counter that decreased was reset to zero: the readings that are compared have resets, and no dips.
-	SELECT gateway, device, metric, finish, CASE WHEN value >= before THEN value - before WHEN value < before THEN value ELSE 0 END AS growth
+	-- All states of theirs are busy ones, so only items from before the first state are not made in busy time.
+	SELECT gateway, device, metric, finish, t > first_state AS busy, CASE WHEN value >= before THEN value - before WHEN value < before THEN value ELSE 0 END AS growth
 	FROM (
 		SELECT *, lag(value) OVER (PARTITION BY gateway, device, metric ORDER BY t) AS before
 		FROM usable WHERE metric IN ('cycle_count', 'good_count')
-	) counter
+	) counter LEFT JOIN (SELECT gateway, device, min(t) AS first_state FROM state_of GROUP BY gateway, device) s USING (gateway, device)
 ), counts AS (
 	SELECT w.gateway, w.device, w.finish,
 		coalesce(sum(g.growth) FILTER (WHERE metric = 'cycle_count'), 0) AS produced,
-		coalesce(sum(g.growth) FILTER (WHERE metric = 'good_count'), 0) AS good
+		coalesce(sum(g.growth) FILTER (WHERE metric = 'good_count'), 0) AS good,
+		coalesce(sum(g.growth) FILTER (WHERE metric = 'cycle_count' AND g.busy), 0) AS busy_produced,
+		coalesce(sum(g.growth) FILTER (WHERE metric = 'good_count' AND g.busy), 0) AS busy_good
 	FROM device_window w LEFT JOIN grown g USING (gateway, device, finish)
 	GROUP BY w.gateway, w.device, w.finish
 ), reported AS (
@@ -87,12 +90,12 @@ WITH reading_of AS MATERIALIZED (
 	FROM reported r JOIN seconds USING (gateway, device, finish) JOIN counts c USING (gateway, device, finish)
 	CROSS JOIN LATERAL (VALUES
 		(r.count, 'window_produced', produced), (r.good, 'window_good', c.good),
-		(r.state AND r.all_count, 'window_ideal_seconds', 2 * produced),
+		(r.state AND r.all_count, 'window_ideal_seconds', 2 * busy_produced),
 		(r.state AND r.all_count, 'window_performance_production_seconds', production),
 		(r.all_count AND r.all_good, 'window_quality_produced', produced), (r.all_count AND r.all_good, 'window_quality_good', c.good),
 		(r.all_count AND r.all_good, 'window_quality_ideal_seconds', 2 * produced),
 		(r.all_count AND r.all_good, 'window_quality_good_ideal_seconds', 2 * c.good),
-		(r.state AND r.all_count AND r.all_good, 'window_oee_good_ideal_seconds', 2 * c.good),
+		(r.state AND r.all_count AND r.all_good, 'window_oee_good_ideal_seconds', 2 * busy_good),
 		(r.state AND r.all_count AND r.all_good, 'window_oee_busy_seconds', busy)) AS v (has, name, value)
 	WHERE has
 	UNION ALL

@@ -50,6 +50,7 @@ func (m Machine) Sums(events []Event, from, to, window int64) Sums {
 	if m.AssumeGood {
 		goods, good = counts, produced
 	}
+	busyProduced, busyGood := m.whileBusy(produced, events, states), m.whileBusy(good, events, states)
 	before := func(list []Event, end int64) bool { return len(list) > 0 && list[0].At < end }
 	sums := Sums{}
 	if m.State+m.Count+m.Good == "" { // the configuration says that it is no machine
@@ -94,13 +95,13 @@ func (m Machine) Sums(events []Event, from, to, window int64) Sums {
 		add(count, "produced", pieces)
 		add(ok, "good", fine)
 		ideal := m.IdealCycle > 0
-		add(state && all && ideal, "ideal_seconds", cycle*pieces)
+		add(state && all && ideal, "ideal_seconds", cycle*in(busyProduced))
 		add(state && all && ideal, "performance_production_seconds", times["production"])
 		add(all && allGood, "quality_produced", pieces)
 		add(all && allGood, "quality_good", fine)
 		add(all && allGood && ideal, "quality_ideal_seconds", cycle*pieces)
 		add(all && allGood && ideal, "quality_good_ideal_seconds", cycle*fine)
-		add(state && all && allGood && ideal, "oee_good_ideal_seconds", cycle*fine)
+		add(state && all && allGood && ideal, "oee_good_ideal_seconds", cycle*in(busyGood))
 		add(state && all && allGood && ideal, "oee_busy_seconds", busy)
 	}
 	return sums
@@ -162,10 +163,9 @@ func (m Machine) planned(at int64) bool {
 // times returns the planned time of a window by element. It cuts the window wherever anything
 // can change, and looks at the first microsecond of each part.
 func (m Machine) times(all, states []Event, start, end int64) map[string]float64 {
-	stale := m.StaleLimit
 	cuts := []int64{start, end}
 	for _, e := range all {
-		cuts = append(cuts, e.At, e.At+stale)
+		cuts = append(cuts, e.At, e.At+m.StaleLimit)
 	}
 	const day = 24 * 3600 * 1_000_000
 	monday := start - (start+3*day)%(7*day)
@@ -183,22 +183,37 @@ func (m Machine) times(all, states []Event, start, end int64) map[string]float64
 		}
 		length := float64(b - a)
 		out["planned"] += length
-		element, reason := "unknown", ""
-		for _, s := range states {
-			if s.At <= a {
-				element, reason = cmp.Or(m.Elements[s.Value], "unknown"), m.Reasons[s.Value]
-			}
-		}
-		alive := false
-		for _, e := range all {
-			alive = alive || e.At <= a && a < e.At+stale
-		}
-		if !alive {
-			element = "unknown"
-		}
+		element, reason := m.elementAt(all, states, a)
 		out[element] += length
 		if element == "down" {
 			out["down/"+reason] += length
+		}
+	}
+	return out
+}
+
+// elementAt returns the element of the microsecond at, and the reason if it is down.
+func (m Machine) elementAt(all, states []Event, at int64) (element, reason string) {
+	alive := false
+	for _, e := range all {
+		alive = alive || e.At <= at && at < e.At+m.StaleLimit
+	}
+	element = "unknown"
+	for _, s := range states {
+		if alive && s.At <= at {
+			element, reason = cmp.Or(m.Elements[s.Value], "unknown"), m.Reasons[s.Value]
+		}
+	}
+	return element, reason
+}
+
+// whileBusy returns the items of readings before which the machine was busy, in planned time.
+func (m Machine) whileBusy(items map[int64]float64, all, states []Event) map[int64]float64 {
+	out := map[int64]float64{}
+	for at, n := range items {
+		element, _ := m.elementAt(all, states, at-1)
+		if n != 0 && element != "unknown" && element != "not_planned" && m.planned(at-1) {
+			out[at] = n
 		}
 	}
 	return out
