@@ -275,6 +275,46 @@ func TestDetectorTimes(t *testing.T) {
 	}
 }
 
+// TestMachineTimes has the anomaly of a machine begin at a moment ahead of the clock, and again
+// at the same moment after the clock was set back.
+func TestMachineTimes(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, lines(t, "0:0=1"))
+	f.all(1)
+	lease, err := f.config.States.Load(t.Context(), "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, at := lease.State, start+100*second
+	var found, ended int
+	for _, step := range []struct {
+		clock, moment telemetry.Micros
+		score         float64
+	}{
+		{start + second, at, 0.9},
+		{start + 2*second, at + second, 0},
+		{at, at, 0.9},
+		{at + second, at + second, 0.9},
+		{at + 2*second, at + 2*second, 0},
+	} {
+		s.clock = step.clock
+		g := s.gateways[0]
+		fold := folder{state: s}
+		fold.machine(&series{gateway: g, device: g.devices[0]}, step.moment, step.score, s.clock)
+		found += len(fold.found)
+		ended += len(s.ended)
+		if s, err = (&Codec{Limits{}.withDefaults()}).Decode(s.append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if g := s.gateways[0]; step.score > 0 {
+			g.devices[0].alarmed, g.devices[0].since = len(fold.found) > 0, step.moment // not saved without a Machine
+		}
+	}
+	if found != 2 || ended != 2 {
+		t.Errorf("got %d anomalies, %d ends, want 2 and 2: at %d and a second later", found, ended, at)
+	}
+}
+
 // TestLateInAnyOrder has the late values of one excursion arrive in many orders, some twice.
 func TestLateInAnyOrder(t *testing.T) {
 	t.Parallel()
