@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"636f9c73f66a6e3edff30eda57cbe2af"`
-	PageTag     = `"1b72d85e6fdf04b0348f8663b2fd13ef"`
+	ContractTag = `"339d34dfd244de01fc208266bc025930"`
+	PageTag     = `"1f7459816051db988112bd8ffb2aa6bd"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -218,7 +218,7 @@ func checkEnvironment(t *testing.T, a assembly) {
 }
 
 // checkOrder expects that those who read the stream are deployed before the one that writes
-// to it: a newer record may have a flag that an older reader rejects (ADR 34).
+// to it: a newer record may have a flag that an older reader rejects (ADR 33).
 func checkOrder(t *testing.T, a assembly) {
 	t.Helper()
 	if !slices.Contains(a.After["Api"], "Telemetry") {

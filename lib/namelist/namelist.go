@@ -4,7 +4,7 @@
 // that in its response. It does so without the database, which is not in its network and
 // may be unavailable: whoever changes a crowded gateway's names writes them to an object
 // of a bucket, and ingest reads it when it meets a name that it has not seen. A gateway
-// that was never crowded has no object. See docs/adr/0030-name-lists.md.
+// that was never crowded has no object. See docs/adr/0029-name-lists.md.
 package namelist
 
 import (
