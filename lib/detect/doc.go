@@ -74,7 +74,9 @@
 // same anomalies: the database has them already, and receivers on the bus drop them by
 // [ID]. The exception is the configuration, which includes the rules: if it changes
 // between an invocation and its retry, the two may find different anomalies, and all of
-// them stay in the database.
+// them stay in the database. Values ahead of the clock wait for the next record of the
+// shard, of any gateway: if the shard is split meanwhile, they may be judged at another
+// record than without the split.
 //
 // # The state
 //
