@@ -41,7 +41,7 @@ type Config struct {
 // Store holds buckets and their objects. It is safe for concurrent use.
 type Store struct {
 	db      *bolt.DB
-	backend *s3bolt.Backend
+	backend *backend
 	handler http.Handler
 }
 
@@ -59,9 +59,9 @@ func New(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("s3.New: open %s: %w", file, err)
 	}
 	clock := timeSource(cfg.Now)
-	backend := s3bolt.New(db, s3bolt.WithTimeSource(clock))
-	server := gofakes3.New(backend, gofakes3.WithTimeSource(clock), gofakes3.WithTimeSkewLimit(0))
-	s := &Store{db: db, backend: backend}
+	objects := &backend{Backend: s3bolt.New(db, s3bolt.WithTimeSource(clock))}
+	server := gofakes3.New(objects, gofakes3.WithTimeSource(clock), gofakes3.WithTimeSkewLimit(0))
+	s := &Store{db: db, backend: objects}
 	s.handler = s.conditional(server.Server())
 	return s, nil
 }
