@@ -145,9 +145,10 @@ func (e *environment) reap(api *runtimeAPI, output *os.File) {
 		e.f.logs.copyLines(output)
 	}()
 	err := e.cmd.Wait()
-	// A child of the process may keep the log open: kill it, too.
+	// A child of the process may keep the log open: kill it, too. One that has left the
+	// process group may keep it open for longer: what it writes then is not waited for.
 	_ = syscall.Kill(-e.pid, syscall.SIGKILL)
-	_ = output.SetReadDeadline(time.Now().Add(time.Second))
+	_ = output.SetReadDeadline(time.Now().Add(30 * time.Second))
 	<-copied
 	_ = output.Close()
 	close(e.ended)
