@@ -188,7 +188,7 @@ func (h *Handler) removeNamed(c *call, remove func(from directory.Version) error
 	if err := remove(from); err != nil {
 		return err
 	}
-	// What fails here is mended by the roll-up within minutes.
+	// What fails here is repaired by the roll-up within minutes.
 	if err := h.config.Names.Publish(c.Context(), c.gateway()); err != nil {
 		h.config.Log.WarnContext(c.Context(), "names of a gateway not published", "gateway", c.gateway(), "error", err)
 	}

@@ -450,3 +450,24 @@ func rules() []directory.AlarmRule {
 	state.ID, state.Kind, state.High, state.Metric = "s", directory.ByThreshold, &high, "state"
 	return []directory.AlarmRule{threshold, rate, silence, state}
 }
+
+// expectHoweverCut folds a stream in invocations of one, two and all records, with the state
+// decoded between them, and expects the same anomalies of a kind each time.
+func expectHoweverCut(t *testing.T, stream *testStream, kind directory.AnomalyKind, want string, rules ...directory.AlarmRule) {
+	t.Helper()
+	for _, size := range []int{1, 2, 100} {
+		f := newFixture(t, stream, rules...)
+		for from := 0; from < len(stream.records); from += size {
+			if err := f.invoke("s", from, min(from+size, len(stream.records))); err != nil {
+				t.Fatal(err)
+			}
+			f.restart() // the state is decoded each time
+		}
+		if got := f.anomalies.of(kind); got != want {
+			t.Errorf("invocations of %d records: got %s, want %s", size, got, want)
+		}
+		if f.anomalies.conflict != "" || len(f.anomalies.unknown) > 0 {
+			t.Errorf("got conflict %s, unknown %v", f.anomalies.conflict, f.anomalies.unknown)
+		}
+	}
+}

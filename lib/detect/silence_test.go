@@ -63,21 +63,7 @@ func TestSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			stream := lines(t, c.lines)
-			for _, size := range []int{1, 2, 100} {
-				f := newFixture(t, stream, c.rule)
-				for from := 0; from < len(stream.records); from += size {
-					if err := f.invoke("s", from, min(from+size, len(stream.records))); err != nil {
-						t.Fatal(err)
-					}
-					f.restart() // the state is decoded each time
-				}
-				if got := f.anomalies.of(directory.ByNoData); got != c.want {
-					t.Errorf("invocations of %d records: got %s, want %s", size, got, c.want)
-				}
-				if f.anomalies.conflict != "" || len(f.anomalies.unknown) > 0 {
-					t.Errorf("got conflict %s, unknown %v", f.anomalies.conflict, f.anomalies.unknown)
-				}
-			}
+			expectHoweverCut(t, stream, directory.ByNoData, c.want, c.rule)
 		})
 	}
 }

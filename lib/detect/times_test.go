@@ -212,22 +212,7 @@ func TestTimes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			stream := lines(t, c.lines)
-			for _, size := range []int{1, 2, 100} {
-				f := newFixture(t, stream, ruleOf(c.rule))
-				for from := 0; from < len(stream.records); from += size {
-					if err := f.invoke("s", from, min(from+size, len(stream.records))); err != nil {
-						t.Fatal(err)
-					}
-					f.restart() // the state is decoded each time
-				}
-				if got := f.anomalies.of(c.rule.Kind); got != c.want {
-					t.Errorf("invocations of %d records: got %s, want %s", size, got, c.want)
-				}
-				if f.anomalies.conflict != "" || len(f.anomalies.unknown) > 0 {
-					t.Errorf("got conflict %s, unknown %v", f.anomalies.conflict, f.anomalies.unknown)
-				}
-			}
+			expectHoweverCut(t, lines(t, c.lines), c.rule.Kind, c.want, ruleOf(c.rule))
 		})
 	}
 }
@@ -256,21 +241,7 @@ func TestDetectorTimes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			stream := lines(t, "0:"+strings.Join(usual, " ")+","+c.lines)
-			for _, size := range []int{1, 2, 100} {
-				f := newFixture(t, stream)
-				for from := 0; from < len(stream.records); from += size {
-					if err := f.invoke("s", from, min(from+size, len(stream.records))); err != nil {
-						t.Fatal(err)
-					}
-					f.restart() // the state is decoded each time
-				}
-				if got := f.anomalies.of(directory.ByScore); got != c.want {
-					t.Errorf("invocations of %d records: got %s, want %s", size, got, c.want)
-				}
-				if f.anomalies.conflict != "" || len(f.anomalies.unknown) > 0 {
-					t.Errorf("got conflict %s, unknown %v", f.anomalies.conflict, f.anomalies.unknown)
-				}
-			}
+			expectHoweverCut(t, stream, directory.ByScore, c.want)
 		})
 	}
 }
