@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string) error {
 		"address of Prometheus (default 127.0.0.1:9090, or a free port if that is in use)")
 	flags.StringVar(&cfg.Functions, "functions", "build/local/functions", "folder of the functions' binaries, NAME/bootstrap")
 	flags.IntVar(&cfg.Concurrency, "concurrency", 0, "most processes of a function behind the API (default two per processor)")
+	flags.BoolVar(&cfg.Unthrottled, "unthrottled", false, "ignore the throttles of the API's routes")
 	flags.DurationVar(&cfg.Drain, "drain", 0, "longest wait for requests and invocations in flight at the end (default 10s)")
 	flags.Func("without", "`function` whose event source mapping, schedule or rule is disabled, such as bridge; may be repeated",
 		cfg.Disable)

@@ -66,9 +66,14 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusNotFound)
 		return
 	}
+	now := a.cfg.Now()
+	if !matched.bucket.take(now) {
+		writeError(w, http.StatusTooManyRequests)
+		return
+	}
 	e := &event{
 		api: a, request: r, route: matched, parameters: parameters, id: id, path: path,
-		trace: r.Header.Get("X-Amzn-Trace-Id"), sourceIP: hostname(r.RemoteAddr), at: a.cfg.Now(),
+		trace: r.Header.Get("X-Amzn-Trace-Id"), sourceIP: hostname(r.RemoteAddr), at: now,
 	}
 	if r.URL.RawQuery != "" {
 		e.query, _ = url.ParseQuery(r.URL.RawQuery) // parameters that cannot be parsed are left out, as in AWS

@@ -58,6 +58,8 @@ type Route struct {
 	Authorizer *Authorizer
 	// Timeout limits the integration; 0 means 30 s.
 	Timeout time.Duration
+	// Throttle is nil for a route without a limit.
+	Throttle *Throttle
 }
 
 // Authorizer configures a Lambda authorizer of type REQUEST with payload format 2.0.

@@ -16,6 +16,11 @@
 // under the values of the identity sources, for all of its routes, as API Gateway does.
 // Concurrent requests share one invocation. Failures are not cached.
 //
+// # Throttles
+//
+// Each route has a token bucket of its own. It is asked before the authorizer: a request
+// that it stops invokes nothing, and costs nothing but this response.
+//
 // # Error responses of the API itself
 //
 //	401 {"message":"Unauthorized"}               identity source missing
@@ -23,6 +28,7 @@
 //	404 {"message":"Not Found"}                  no route
 //	408 {"message":"Request Timeout"}            body slower than 30 s
 //	413 {"message":"Request Entity Too Large"}   body above 10 MB, or payload above Lambda's 6 MB
+//	429 {"message":"Too Many Requests"}          the route's throttle
 //	500 {"message":"Internal Server Error"}      the function or the authorizer failed, or its response is not valid
 //	503 {"message":"Service Unavailable"}        timeout of the integration, or no concurrency left
 //

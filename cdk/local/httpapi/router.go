@@ -29,6 +29,7 @@ type route struct {
 	segments []segment
 	cache    *cache // of the authorizer
 	sources  []source
+	bucket   *bucket // nil without a limit
 }
 
 type pathParameter struct{ name, value string }
@@ -64,6 +65,7 @@ func newRouter(routes []*route) (*router, error) {
 func newRoute(given Route, caches map[*Authorizer]*cache) (*route, error) {
 	r := &route{Route: given, key: strings.TrimSpace(given.Method + " " + given.Path)}
 	r.Timeout = cmp.Or(r.Timeout, defaultTimeout)
+	r.bucket = newBucket(*cmp.Or(given.Throttle, new(Unthrottled())))
 	var problems []error
 	if given.Path == defaultRouteValue {
 		r.key = defaultRouteValue

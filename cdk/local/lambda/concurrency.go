@@ -13,19 +13,24 @@ type waiter struct {
 }
 
 // acquire acquires concurrency for one invocation: immediately, or in turn within MaxWait
-// if it is the emulator's limit that is reached.
+// if it is the emulator's limit that is reached. Invocations that wait for their turn would
+// run in Lambda, so they count against a reserved concurrency.
 func (f *Function) acquire(ctx context.Context) error {
 	f.mu.Lock()
-	limit, reserved := f.cfg.concurrency()
+	reserved := f.cfg.ReservedConcurrency
 	switch {
 	case f.closed:
 		f.mu.Unlock()
 		return ErrClosed
-	case f.inFlight < limit:
+	case reserved >= 0 && f.inFlight+len(f.waiting) >= reserved:
+		f.counts.throttles++
+		f.mu.Unlock()
+		return ErrThrottled
+	case f.inFlight < f.cfg.MaxConcurrency:
 		f.inFlight++
 		f.mu.Unlock()
 		return nil
-	case reserved || f.cfg.MaxWait == 0:
+	case f.cfg.MaxWait == 0:
 		f.counts.throttles++
 		f.mu.Unlock()
 		return ErrThrottled

@@ -44,8 +44,9 @@ type Config struct {
 	MemoryMB int
 	// Timeout limits one invocation; 0 means 3 s.
 	Timeout time.Duration
-	// ReservedConcurrency limits the concurrent invocations; below 0 none is reserved,
-	// and 0 throttles every invocation, as in Lambda.
+	// ReservedConcurrency limits the concurrent invocations, those that wait for
+	// MaxConcurrency included; below 0 none is reserved, and 0 throttles every invocation,
+	// as in Lambda.
 	ReservedConcurrency int
 	// MaxConcurrency is the emulator's own limit for this function; 0 means 10.
 	MaxConcurrency int
@@ -110,15 +111,6 @@ func (c Config) withDefaults() (Config, error) {
 		c.Now = time.Now
 	}
 	return c, errors.Join(problems...)
-}
-
-// concurrency returns the limit of concurrent invocations, and whether it is the
-// function's reserved concurrency rather than the emulator's limit.
-func (c *Config) concurrency() (limit int, reserved bool) {
-	if c.ReservedConcurrency >= 0 && c.ReservedConcurrency <= c.MaxConcurrency {
-		return c.ReservedConcurrency, true
-	}
-	return c.MaxConcurrency, false
 }
 
 // lookup returns the value of an entry of Env, or fallback if there is none.

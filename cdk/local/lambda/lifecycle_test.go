@@ -124,6 +124,34 @@ func TestReservedConcurrency(t *testing.T) {
 	}
 }
 
+// TestReservedConcurrencyCountsWaiting: an invocation that waits for a process would run in
+// Lambda, so it is one of those that the reserved concurrency allows.
+func TestReservedConcurrencyCountsWaiting(t *testing.T) {
+	f := newFunction(t, func(c *lambda.Config) {
+		c.ReservedConcurrency, c.MaxConcurrency, c.MaxWait = 5, 2, time.Hour
+	})
+	ctx, release := context.WithCancel(t.Context())
+	defer release()
+	var throttled atomic.Int32
+	var wg sync.WaitGroup
+	for range 9 {
+		wg.Go(func() {
+			switch _, err := f.Invoke(ctx, []byte(`{"do":"sleep","millis":600000}`)); {
+			case errors.Is(err, lambda.ErrThrottled):
+				throttled.Add(1)
+			case !errors.Is(err, context.Canceled):
+				t.Error(err)
+			}
+		})
+	}
+	eventually.True(t, "four throttled", func() bool { return throttled.Load() == 4 && f.Stats().Busy == 2 })
+	release()
+	wg.Wait()
+	if n := throttled.Load(); n != 4 {
+		t.Errorf("%d throttled, want 4: two run and three wait", n)
+	}
+}
+
 // At the emulator's limit invocations wait for their turn.
 func TestMaxWait(t *testing.T) {
 	f := newFunction(t, func(c *lambda.Config) {

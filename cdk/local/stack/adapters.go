@@ -79,24 +79,3 @@ func (c checkpoints) Save(mapping eventsource.MappingID, shard string, at events
 		_ = c.server.SetTrimmable(c.stream, string(mapping), shard, at.Sequence)
 	}
 }
-
-// gate limits the concurrent invocations of a function; the others wait. In AWS each would
-// get an environment, here they would only take processor time from each other.
-type gate struct {
-	function *lambda.Function
-	slots    chan struct{}
-}
-
-func newGate(f *lambda.Function, slots int) *gate {
-	return &gate{function: f, slots: make(chan struct{}, slots)}
-}
-
-func (g *gate) Invoke(ctx context.Context, payload []byte) (lambda.Result, error) {
-	select {
-	case g.slots <- struct{}{}:
-	case <-ctx.Done():
-		return lambda.Result{}, ctx.Err()
-	}
-	defer func() { <-g.slots }()
-	return g.function.Invoke(ctx, payload)
-}

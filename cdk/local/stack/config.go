@@ -38,6 +38,9 @@ type Config struct {
 	// Concurrency limits the processes of a function behind the API; requests wait for a
 	// free one. Default two per processor.
 	Concurrency int
+	// Unthrottled ignores the throttles of the API's routes, for tools that send more
+	// requests than these let pass.
+	Unthrottled bool
 	// Drain limits the wait for requests and invocations in flight at the end; default 10 s.
 	Drain time.Duration
 	// Out receives the messages for the user.

@@ -82,7 +82,7 @@ func (s *Stack) connectRules() error {
 		rules = append(rules, events.Rule{
 			Name: planned.String(), Bus: planned.Bus, Pattern: pattern,
 			Deliver: func(ctx context.Context, event []byte) error {
-				result, err := f.Invoke(ctx, event)
+				result, err := invokeAsync(ctx, f, event)
 				if err == nil && result.FunctionError != "" {
 					err = errors.New(string(result.Payload))
 				}

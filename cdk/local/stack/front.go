@@ -43,18 +43,26 @@ func (s *Stack) api(api template.API) (http.Handler, error) {
 			return nil, err
 		}
 		authorizers[a.AuthorizerID] = &httpapi.Authorizer{
-			Function: f.gate, IdentitySources: a.IdentitySources, ResultTTL: a.CacheTTL, SimpleResponses: a.SimpleResponses,
+			Function: f, IdentitySources: a.IdentitySources, ResultTTL: a.CacheTTL, SimpleResponses: a.SimpleResponses,
 		}
 	}
 	config := httpapi.Config{
 		APIID: api.APIID, AccountID: s.plan.Account, Region: s.plan.Region, Now: s.cfg.Now, Log: s.log,
 	}
+	var stage template.APIStage
+	if len(api.Stages) > 0 {
+		stage = api.Stages[0]
+	}
+	config.Stage = stage.Name
 	for _, r := range api.Routes {
 		f, err := s.function(r.FunctionARN)
 		if err != nil {
 			return nil, err
 		}
-		route := httpapi.Route{Path: r.Key, Function: f.gate, Timeout: r.Timeout}
+		route := httpapi.Route{Path: r.Key, Function: f, Timeout: r.Timeout}
+		if !s.cfg.Unthrottled {
+			route.Throttle = throttleOf(stage, r.Key)
+		}
 		if method, path, ok := strings.Cut(r.Key, " "); ok {
 			route.Method, route.Path = method, path
 		}
@@ -65,14 +73,21 @@ func (s *Stack) api(api template.API) (http.Handler, error) {
 		}
 		config.Routes = append(config.Routes, route)
 	}
-	var stage template.APIStage
-	if len(api.Stages) > 0 {
-		stage = api.Stages[0]
-	}
-	config.Stage = stage.Name
 	handler, err := httpapi.New(config)
 	if err != nil {
 		return nil, fmt.Errorf("api %s: %w", api, err)
 	}
-	return newThrottle(handler, stage.RateLimit, stage.BurstLimit, s.cfg.Now), nil
+	return handler, nil
+}
+
+// throttleOf returns the limits of a route on a stage.
+func throttleOf(stage template.APIStage, key string) *httpapi.Throttle {
+	limits, own := stage.Routes[key]
+	if !own {
+		limits = stage.Default
+	}
+	if stage.Name == "" { // the template has no stage, and so no limits
+		return nil
+	}
+	return &httpapi.Throttle{RatePerSecond: limits.RateLimit, Burst: limits.BurstLimit}
 }

@@ -17,8 +17,11 @@ import (
 type function struct {
 	plan template.Function
 	*lambda.Function
-	gate *gate // for the API's invocations
 }
+
+// maxWait is how long an invocation waits for one of a function's processes: in AWS it
+// would get one. The integration's timeout ends the wait of a request before.
+const maxWait = time.Minute
 
 func (s *Stack) startFunctions(list []template.Function) error {
 	for _, planned := range list {
@@ -29,7 +32,7 @@ func (s *Stack) startFunctions(list []template.Function) error {
 		config := lambda.Config{
 			Name: planned.Name, Binary: s.cfg.binary(planned.Program), Env: s.environment(planned),
 			MemoryMB: planned.MemoryMB, Timeout: planned.Timeout, AccountID: s.plan.Account,
-			ReservedConcurrency: planned.ReservedConcurrency, MaxConcurrency: s.concurrency(planned.ARN),
+			ReservedConcurrency: planned.ReservedConcurrency, MaxConcurrency: s.concurrency(planned.ARN), MaxWait: maxWait,
 			Logs: logs, Now: s.cfg.Now,
 		}
 		if s.lowPriority(planned.ARN) {
@@ -40,7 +43,7 @@ func (s *Stack) startFunctions(list []template.Function) error {
 			return fmt.Errorf("function %s: %w", planned, err)
 		}
 		s.onClose("function "+planned.Program, f.Close)
-		s.functions[planned.ARN] = &function{plan: planned, Function: f, gate: newGate(f, s.cfg.Concurrency)}
+		s.functions[planned.ARN] = &function{plan: planned, Function: f}
 		s.printf("function   %s from %s, %d MB, %v", planned.Program, s.cfg.binary(planned.Program), planned.MemoryMB, planned.Timeout)
 	}
 	return nil

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,38 +91,6 @@ func TestStateSurvives(t *testing.T) {
 	}
 }
 
-func TestThrottle(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1000, 0)
-	h := newThrottle(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }),
-		10, 3, func() time.Time { return now })
-	count := func(n int) (passed int) {
-		for range n {
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
-			switch w.Code {
-			case http.StatusNoContent:
-				passed++
-			case http.StatusTooManyRequests:
-			default:
-				t.Errorf("got status %d, want 204 or 429", w.Code)
-			}
-		}
-		return passed
-	}
-	if n := count(5); n != 3 {
-		t.Errorf("burst: got %d accepted, want 3", n)
-	}
-	now = now.Add(200 * time.Millisecond)
-	if n := count(5); n != 2 {
-		t.Errorf("after 0.2 s at 10/s: got %d accepted, want 2", n)
-	}
-	now = now.Add(time.Hour)
-	if n := count(5); n != 3 {
-		t.Errorf("after an hour: got %d accepted, want 3", n)
-	}
-}
-
 // lines collects the output.
 type lines struct {
 	mu   sync.Mutex
@@ -166,20 +132,6 @@ func TestChild(t *testing.T) {
 	if err := c.stop(ctx); err != nil {
 		t.Error(err)
 	}
-}
-
-func TestGateLimitsInvocations(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate(nil, 1)
-		g.slots <- struct{}{}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		start := time.Now()
-		if _, err := g.Invoke(ctx, nil); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
-			t.Errorf("without a slot: got %v after %v, want %v after 1s", err, time.Since(start), context.DeadlineExceeded)
-		}
-	})
 }
 
 func TestBackoff(t *testing.T) {

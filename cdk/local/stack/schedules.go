@@ -64,7 +64,7 @@ func every(ctx context.Context, period time.Duration, atOnce bool, do func()) {
 func (s *Stack) runScheduled(ctx context.Context, planned template.Schedule, f *function) {
 	event, err := scheduledEvent(planned, s.plan.Account, s.plan.Region, s.cfg.Now())
 	if err == nil {
-		result, failed := f.Invoke(ctx, event)
+		result, failed := invokeAsync(ctx, f, event)
 		if err = failed; err == nil && result.FunctionError != "" {
 			err = fmt.Errorf("function %s: %s", f.plan.Program, result.Payload)
 		}

@@ -2,6 +2,7 @@ package template
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -99,10 +100,37 @@ func (p *Plan) addAuthorizer(f *fields) {
 }
 
 func (p *Plan) addStage(f *fields) {
+	s := APIStage{ID: f.id, Name: f.text("StageName"), Default: f.throttle(f.get("DefaultRouteSettings"), "DefaultRouteSettings")}
+	// The settings of a route replace the stage's default as a whole.
+	if routes, ok := f.get("RouteSettings").(map[string]any); ok {
+		s.Routes = make(map[string]Throttle)
+		for key, settings := range routes {
+			s.Routes[key] = f.throttle(settings, "RouteSettings."+key)
+		}
+	}
 	a := p.api(f, f.text("ApiId"))
-	a.Stages = append(a.Stages, APIStage{
-		ID: f.id, Name: f.text("StageName"),
-		RateLimit:  f.number("DefaultRouteSettings.ThrottlingRateLimit", 0),
-		BurstLimit: f.integer("DefaultRouteSettings.ThrottlingBurstLimit", 0),
-	})
+	a.Stages = append(a.Stages, s)
+}
+
+// throttle reads the limits in the settings of a route.
+func (f *fields) throttle(settings any, path string) Throttle {
+	t := Throttle{RateLimit: -1, BurstLimit: -1}
+	object, _ := settings.(map[string]any)
+	number := func(name string, into *float64) {
+		if object[name] == nil {
+			return
+		}
+		text, err := asText(object[name])
+		if err == nil {
+			*into, err = strconv.ParseFloat(text, 64)
+		}
+		if err != nil {
+			f.fail(path+"."+name, fmt.Errorf("%v is not a number", object[name]))
+		}
+	}
+	burst := -1.0
+	number("ThrottlingRateLimit", &t.RateLimit)
+	number("ThrottlingBurstLimit", &burst)
+	t.BurstLimit = int(burst)
+	return t
 }

@@ -105,10 +105,18 @@ type Authorizer struct {
 	CacheTTL        time.Duration
 }
 
-// APIStage is a stage of an API. A limit of zero means the account's.
+// APIStage is a stage of an API.
 type APIStage struct {
 	ID
-	Name       string
+	Name string
+	// Default are the limits of each route that is not in Routes, whose keys are those of
+	// routes.
+	Default Throttle
+	Routes  map[string]Throttle
+}
+
+// Throttle limits the requests to a route. A limit of -1 means the account's.
+type Throttle struct {
 	RateLimit  float64
 	BurstLimit int
 }

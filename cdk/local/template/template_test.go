@@ -106,6 +106,11 @@ func TestReadErrors(t *testing.T) {
 			`{"ScheduleExpression":"rate(1 hour)","Targets":[{"Id":"T","Arn":"arn:aws:lambda:r:a:function:gone"}]}}}}`, "gone"},
 		"rule of no fn": {`{"Resources":{"Fn":{"Type":"AWS::Events::Rule","Properties":` +
 			`{"EventPattern":{"source":["s"]},"Targets":[{"Id":"T","Arn":"arn:aws:lambda:r:a:function:gone"}]}}}}`, "gone"},
+		"throttle of text": {
+			`{"Resources":{"Fn":{"Type":"AWS::ApiGatewayV2::Stage","Properties":` +
+				`{"ApiId":"a","RouteSettings":{"GET /":{"ThrottlingBurstLimit":"some"}}}}}}`,
+			"RouteSettings.GET /.ThrottlingBurstLimit: some is not",
+		},
 		"not a number": {`{"Resources":{"Fn":{"Type":"AWS::Kinesis::Stream","Properties":{"ShardCount":"many"}}}}`, "many"},
 	} {
 		dir := t.TempDir()
