@@ -29,6 +29,10 @@ type Stage struct {
 	AvailabilityZones []string
 	// Removal is what happens to stored data when its stack is deleted.
 	Removal Removal
+	// AccountConcurrency is the account's limit of concurrent executions in the region, less
+	// what others in the account reserve. A new account has a limit of 10, of which nothing
+	// can be reserved: with 0, in dev only, no function has a reserved concurrency.
+	AccountConcurrency int
 
 	Stream Stream
 	Ingest Ingest
@@ -78,6 +82,9 @@ type Stream struct {
 	Mode StreamMode
 	// Shards is for Provisioned only.
 	Shards int
+	// MaxShards is for OnDemand only: the greatest number of shards for which the consumers
+	// have concurrency and database connections. With more, they fall behind, and alarms fire.
+	MaxShards int
 	// Retention is how long a record can be read, 24 hours to 365 days.
 	Retention time.Duration
 }
@@ -88,9 +95,13 @@ type Function struct {
 	MemoryMB int
 	// Timeout ends an invocation, at most 15 minutes.
 	Timeout time.Duration
-	// ReservedConcurrency is the greatest number of execution environments, which are
-	// reserved for the function; 0 reserves none and sets no limit.
+	// ReservedConcurrency is the greatest number of concurrent invocations, which are
+	// reserved for the function: no other function can use them up, nor can it use up
+	// what is left for the others.
 	ReservedConcurrency int
+	// Connections is the number of database connections of one environment, 0 for a function
+	// that does not use the database.
+	Connections int
 }
 
 // Compression is how the records on the stream are compressed.
@@ -127,8 +138,6 @@ type Retention struct {
 type Store struct {
 	Function
 	Consumer
-	// Connections is the number of database connections of one environment.
-	Connections int
 }
 
 // Bridge configures the function that computes KPIs from the stream.
@@ -203,8 +212,11 @@ type API struct {
 	// AuthorizerCache is how long API Gateway caches the authorizer's response for a
 	// token, at most an hour.
 	AuthorizerCache time.Duration
-	// RequestsPerSecond and Burst throttle all clients together.
+	// RequestsPerSecond and Burst are what the account leaves for this API, of its quota of
+	// 10,000 and 5,000 in a region: the limits of all routes together are within them.
 	RequestsPerSecond, Burst int
+	// Throttles are the limits of the single routes.
+	Throttles Throttles
 }
 
 // ICE names the servers by which WebRTC peers establish connections.
@@ -276,9 +288,6 @@ type Database struct {
 	// BackupDays is how long daily snapshots of the volume are retained; 0 takes none.
 	BackupDays int
 }
-
-// MaxDatabaseConnections is max_connections of the stack's own database.
-const MaxDatabaseConnections = 400
 
 // Egress is how the private subnets reach the internet: the database's instance
 // installs packages through it and functions call AWS's APIs.

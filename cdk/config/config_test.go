@@ -48,9 +48,54 @@ func TestValidate(t *testing.T) {
 		"zones alone":     {func(s *stage) { s.AvailabilityZones = []string{"eu-west-1a"} }, "want them if and only if"},
 		"removal in prod": {func(s *stage) { s.Name = config.Prod }, "want keep in prod"},
 		"e-mail":          {func(s *stage) { s.AlarmEmail = "operations" }, "with @"},
-		"connections": {func(s *stage) {
-			s.Stream.Shards = 500
-		}, "1500 database connections (500 shards × (1 store invocations × 1 + bridge + detector)): want at most 400"},
+		"connections": {
+			func(s *stage) { s.API.Resources.ReservedConcurrency = 200 },
+			"database: 456 connections of all functions",
+		},
+		"connections of each":  {func(s *stage) { s.API.Resources.Connections = 5 }, "want at most 385"},
+		"no connections":       {func(s *stage) { s.API.Access.Connections = 0 }, "concurrency: access: 0 database connections"},
+		"needless connections": {func(s *stage) { s.Ingest.Connections = 1 }, "concurrency: ingest: 1 database connections"},
+		"many connections":     {func(s *stage) { s.Store.Connections = 9 }, "store: 9 database connections"},
+		"nothing reserved": {
+			func(s *stage) { s.API.Access.ReservedConcurrency = 0 },
+			"access: reserved concurrency 0: want at least 1",
+		},
+		"account's concurrency": {
+			func(s *stage) { s.AccountConcurrency = 200 },
+			"and 100 that AWS lets nobody reserve: want at most the account's 200",
+		},
+		"negative concurrency": {func(s *stage) { s.AccountConcurrency = -1 }, "account concurrency -1"},
+		"nothing in prod":      {func(s *stage) { s.Name, s.AccountConcurrency = config.Prod, 0 }, "want this in dev only"},
+		"store's lanes":        {func(s *stage) { s.Store.Parallelization = 3 }, "store: 4 reserved: want at least 6 (2 shards × 3)"},
+		"bridge's shards":      {func(s *stage) { s.Stream.Shards = 5 }, "bridge: 4 reserved: want at least 5 (5 shards × 1)"},
+		"detect's shards":      {func(s *stage) { s.Detect.ReservedConcurrency = 1 }, "detect: 1 reserved: want at least 2"},
+		"authorizer's requests": {
+			func(s *stage) { s.API.Authorizer.ReservedConcurrency = 40 },
+			"authorizer: 40 reserved: want at least 41",
+		},
+		"ingest's requests": {func(s *stage) { s.Ingest.ReservedConcurrency = 39 }, "ingest: 39 reserved: want at least 40"},
+		"access's requests": {func(s *stage) { s.API.Access.ReservedConcurrency = 4 }, "access: 4 reserved: want at least 5"},
+		"no throttle":       {func(s *stage) { s.API.Throttles.Login = config.Throttle{} }, "throttle of login: 0 requests per second"},
+		"throttles together": {
+			func(s *stage) { s.API.RequestsPerSecond = 4000 },
+			"throttles of all routes: 4155 requests per second in bursts of 4350",
+		},
+		"bursts together": {
+			func(s *stage) { s.API.Throttles.Telemetry.Burst = 5000 },
+			"in bursts of 7350: want at most the API's 5000 and 5000",
+		},
+		"open throttles": {
+			func(s *stage) { s.API.Throttles.Keys.RequestsPerSecond = 300 },
+			"throttles of open routes: 710 requests per second: want at most a tenth",
+		},
+		"shards of on-demand": {
+			func(s *stage) { s.Stream.Mode, s.Stream.Shards = config.OnDemand, 0 },
+			"at most 0 shards: want this in on-demand mode",
+		},
+		"shards of provisioned": {
+			func(s *stage) { s.Stream.MaxShards = 4 },
+			"at most 4 shards: want this in on-demand mode, and only there",
+		},
 		"no shards":         {func(s *stage) { s.Stream.Shards = 0 }, "stream: 0 shards"},
 		"shards on demand":  {func(s *stage) { s.Stream.Mode = config.OnDemand }, "want none in on-demand mode"},
 		"stream retention":  {func(s *stage) { s.Stream.Retention = 90 * time.Minute }, "stream: retention 1h30m0s"},
@@ -105,7 +150,7 @@ func TestValidate(t *testing.T) {
 				Issuer: "i", Audience: "a", GrantsClaim: "g", JWKSURI: "https://a.example", Algorithms: []string{"HS256"},
 			}}
 		}, `algorithm "HS256"`},
-		"burst":            {func(s *stage) { s.API.Burst = 1 }, "burst of 1"},
+		"burst":            {func(s *stage) { s.API.Burst = 0 }, "bursts of 0"},
 		"database kind":    {func(s *stage) { s.Database.Kind = "rds" }, `kind "rds"`},
 		"instance for x86": {func(s *stage) { s.Database.InstanceType = "m7i.large" }, "want an arm64 one"},
 		"existing, no ARN": {func(s *stage) {
@@ -137,6 +182,48 @@ func TestValidateReportsEverything(t *testing.T) {
 	} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("error %q, want a problem with %q", err, part)
+		}
+	}
+}
+
+// TestNewAccount: a new account has a limit of ten concurrent executions, of which nothing can
+// be reserved.
+func TestNewAccount(t *testing.T) {
+	dev := config.Stages()[0]
+	dev.AccountConcurrency = 0
+	if err := dev.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestDatabaseConnections adds up the limits of all functions as PostgreSQL does: beside them,
+// superusers and operators have connections of their own.
+func TestDatabaseConnections(t *testing.T) {
+	for _, s := range config.Stages() {
+		sum := 0
+		for name, n := range s.DatabaseConnections() {
+			f := s.Functions()[name]
+			if want := 2 * f.ReservedConcurrency * f.Connections; n != want || n < 2 {
+				t.Errorf("%s: %s has %d connections, want %d: environments before and after a deployment", s.Name, name, n, want)
+			}
+			sum += n
+		}
+		if most := config.MaxDatabaseConnections - 15; sum > most {
+			t.Errorf("%s: %d connections, want at most %d", s.Name, sum, most)
+		}
+	}
+}
+
+// TestStreamGrowsWithItsConsumers: every stage can double its provisioned shards, and an
+// on-demand stream its first four twice, before a consumer lacks concurrency.
+func TestStreamGrowsWithItsConsumers(t *testing.T) {
+	for _, s := range config.Stages() {
+		s.Stream.Shards *= 2
+		if s.Stream.Mode == config.OnDemand && s.Stream.MaxShards < 16 {
+			t.Errorf("%s: at most %d shards, want 16", s.Name, s.Stream.MaxShards)
+		}
+		if err := s.Validate(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -37,7 +37,9 @@ func dev() Stage {
 	s := Stage{
 		Name:    Dev,
 		Removal: Destroy,
-		Stream:  Stream{Mode: Provisioned, Shards: 2, Retention: day},
+		// The limit of an account in use; Deploy in README.md says what to do in a new one.
+		AccountConcurrency: 1000,
+		Stream:             Stream{Mode: Provisioned, Shards: 2, Retention: day},
 		Ingest: Ingest{
 			Function:         Function{MemoryMB: 1024, Timeout: 20 * time.Second},
 			Compression:      NoCompression,
@@ -50,8 +52,7 @@ func dev() Stage {
 			// A record is one gateway's batch, at most 25 KB and typically 1,000
 			// events: 50 of them are a large COPY, and 1.7 MB of the 6 MB that the
 			// payload of an invocation may have.
-			Consumer:    Consumer{BatchSize: 50},
-			Connections: 1,
+			Consumer: Consumer{BatchSize: 50},
 		},
 		Bridge: Bridge{
 			Function: Function{MemoryMB: 1024, Timeout: time.Minute},
@@ -83,8 +84,21 @@ func dev() Stage {
 			Resources:         Function{MemoryMB: 512, Timeout: 29 * time.Second},
 			Refusals:          Function{MemoryMB: 256, Timeout: 30 * time.Second},
 			AuthorizerCache:   5 * time.Minute,
-			RequestsPerSecond: 1000,
-			Burst:             2000,
+			RequestsPerSecond: 5000,
+			Burst:             5000,
+			Throttles: Throttles{
+				// A request with a token that is not valid counts too, before it is rejected: there
+				// is room for a flood of a thousand of them a second beside what is sent.
+				Telemetry: Throttle{2000, 2000}, Resources: Throttle{2000, 2000},
+				// A file of up to a million rows each.
+				Exports: Throttle{5, 20},
+				// Each takes some tens of milliseconds of a processor.
+				Login: Throttle{10, 20},
+				// A person needs one refresh in a quarter of an hour, and so does a gateway a token.
+				Refresh: Throttle{20, 50}, Logout: Throttle{10, 20}, Token: Throttle{50, 100},
+				// Clients cache both.
+				Keys: Throttle{20, 50}, Contract: Throttle{10, 20},
+			},
 		},
 		Audit: Audit{
 			Function: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
@@ -103,6 +117,18 @@ func dev() Stage {
 	}
 	for _, c := range s.consumers() {
 		c.Parallelization, c.Retries, c.MaxRecordAge = 1, 1000, 12*time.Hour
+	}
+	s.reserve(map[string]int{
+		"ingest": 50, "authorizer": 50, "access": 10, "api": 40,
+		// Twice the two shards, so that they can be split.
+		"store": 4, "bridge": 4, "detect": 4,
+		// A scheduled run can begin before the one before it has ended.
+		"clock": 2, "rollup": 2, "audit": 2, "migrate": 2, "refusals": 2,
+	})
+	for name, f := range s.functions() {
+		if usesDatabase(name) {
+			f.Connections = 1 // an environment handles one invocation at a time
+		}
 	}
 	return s
 }
@@ -131,7 +157,7 @@ func prod() Stage {
 	s := dev()
 	s.Name = Prod
 	s.Removal = Keep
-	s.Stream = Stream{Mode: OnDemand, Retention: 7 * day}
+	s.Stream = Stream{Mode: OnDemand, MaxShards: 16, Retention: 7 * day}
 	for _, c := range s.consumers() {
 		// Time to repair a database that is down for days before records expire.
 		c.Retries, c.MaxRecordAge = 10000, 6*day
@@ -141,7 +167,18 @@ func prod() Stage {
 		f.MemoryMB = wholeCPU
 	}
 	s.Ingest.Compression = Zstd
-	s.API.RequestsPerSecond, s.API.Burst = 5000, 10000
+	s.API.RequestsPerSecond, s.API.Burst = 10000, 5000
+	s.API.Throttles = Throttles{
+		Telemetry: Throttle{6000, 2500}, Resources: Throttle{2000, 1000}, Exports: Throttle{5, 20},
+		// 100 tokens a second are those of 90,000 gateways; after an outage all of them want one
+		// at once.
+		Login: Throttle{20, 40}, Refresh: Throttle{50, 200}, Logout: Throttle{20, 50}, Token: Throttle{100, 500},
+		Keys: Throttle{50, 100}, Contract: Throttle{10, 20},
+	}
+	s.reserve(map[string]int{
+		"ingest": 200, "authorizer": 100, "access": 40, "api": 70,
+		"store": 2 * s.Stream.MaxShards, "bridge": s.Stream.MaxShards, "detect": s.Stream.MaxShards, "refusals": 4,
+	})
 	s.Database = Database{
 		Kind: OwnInstance, InstanceType: "r7g.xlarge",
 		VolumeGiB: 1000, VolumeIOPS: 6000, VolumeMBps: 500, BackupDays: 35,

@@ -45,12 +45,9 @@ func (s Stage) Validate() error {
 	p.in("audit", s.Audit.problems())
 	p.in("tokens", s.Tokens.problems())
 	p.in("database", s.Database.problems())
+	p.in("concurrency", s.concurrencyProblems())
 	if s.Database.Kind == OwnInstance {
-		// Bridge and detector have one connection for each shard.
-		n := s.Stream.Shards * (s.Store.Parallelization*s.Store.Connections + 2)
-		p.expect(n <= MaxDatabaseConnections,
-			"%d database connections (%d shards × (%d store invocations × %d + bridge + detector)): want at most %d",
-			n, s.Stream.Shards, s.Store.Parallelization, s.Store.Connections, MaxDatabaseConnections)
+		p.in("database", s.connectionProblems())
 	}
 	p.in("network", s.Network.problems(s.Database.Kind))
 	p.in("monitoring", s.Monitoring.problems())
@@ -65,6 +62,7 @@ func (s Stream) problems() (p problems) {
 	p.expect(oneOf(s.Mode, Provisioned, OnDemand), "mode %q: want provisioned or on-demand", s.Mode)
 	p.expect(s.Mode != Provisioned || s.Shards >= 1, "%d shards: want at least 1", s.Shards)
 	p.expect(s.Mode != OnDemand || s.Shards == 0, "%d shards: want none in on-demand mode", s.Shards)
+	p.expect((s.Mode == OnDemand) == (s.MaxShards > 0), "at most %d shards: want this in on-demand mode, and only there", s.MaxShards)
 	p.within("retention", s.Retention, 24*time.Hour, 365*24*time.Hour)
 	p.expect(s.Retention%time.Hour == 0, "retention %v: want whole hours", s.Retention)
 	return p
@@ -73,7 +71,8 @@ func (s Stream) problems() (p problems) {
 func (f Function) problems() (p problems) {
 	p.expect(f.MemoryMB >= 128 && f.MemoryMB <= 10240, "memory %d MB: want 128 to 10240", f.MemoryMB)
 	p.within("timeout", f.Timeout, time.Second, 15*time.Minute)
-	p.expect(f.ReservedConcurrency >= 0, "reserved concurrency %d: want 0 or more", f.ReservedConcurrency)
+	p.expect(f.ReservedConcurrency >= 1, "reserved concurrency %d: want at least 1", f.ReservedConcurrency)
+	p.expect(f.Connections >= 0 && f.Connections <= 8, "%d database connections: want 0 to 8", f.Connections)
 	return p
 }
 
@@ -91,7 +90,6 @@ func (i Ingest) problems() (p problems) {
 func (s Store) problems(retention time.Duration) (p problems) {
 	p = s.Function.problems()
 	p = append(p, s.Consumer.problems(s.Timeout, retention)...)
-	p.expect(s.Connections >= 1 && s.Connections <= 8, "%d connections: want 1 to 8", s.Connections)
 	return p
 }
 
@@ -169,9 +167,7 @@ func (a API) problems() (p problems) {
 	p.expect(a.Authorizer.Timeout <= 10*time.Second,
 		"authorizer timeout %v: want at most 10s, the HTTP API's authorizer timeout", a.Authorizer.Timeout)
 	p.within("authorizer cache", a.AuthorizerCache, 0, time.Hour)
-	p.expect(a.RequestsPerSecond >= 1, "%d requests per second: want at least 1", a.RequestsPerSecond)
-	p.expect(a.Burst >= a.RequestsPerSecond, "burst of %d: want at least the %d requests of one second", a.Burst, a.RequestsPerSecond)
-	return p
+	return append(p, a.throttleProblems()...)
 }
 
 func (a Audit) problems() (p problems) {

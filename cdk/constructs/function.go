@@ -77,8 +77,8 @@ func NewGoFunction(scope constructs.Construct, id string, props *GoFunctionProps
 		LoggingFormat: awslambda.LoggingFormat_JSON,
 		Environment:   functionEnvironment(props),
 	}
-	if n := props.Size.ReservedConcurrency; n > 0 {
-		p.ReservedConcurrentExecutions = jsii.Number(n)
+	if stage.AccountConcurrency > 0 {
+		p.ReservedConcurrentExecutions = jsii.Number(props.Size.ReservedConcurrency)
 	}
 	if props.DeadLetters != nil {
 		p.DeadLetterQueue = props.DeadLetters

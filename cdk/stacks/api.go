@@ -26,6 +26,8 @@ type API struct {
 	// queue of the events that it could not write.
 	Refusals    constructs.GoFunction
 	Undelivered awssqs.Queue
+
+	front awsapigatewayv2.CfnStage
 }
 
 // NewAPI adds the stack to scope.
@@ -34,7 +36,7 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 	stack := newStack(scope, props, "Api", "the HTTP API for gateways and users")
 	a := API{Stack: stack}
 
-	a.HTTP = newHTTPAPI(stack, stage)
+	a.HTTP, a.front = newHTTPAPI(stack, stage)
 	a.Tokens = newTokens(stack, stage, a.HTTP.ApiEndpoint())
 	a.Authorizer = newFunction(stack, props, function{
 		ID: "Authorizer", Name: "authorizer",
@@ -105,8 +107,8 @@ func newIngest(stack awscdk.Stack, props Props, data Data, telemetry Telemetry) 
 	return ingest
 }
 
-// newHTTPAPI adds an API whose default stage throttles requests and logs each of them.
-func newHTTPAPI(stack awscdk.Stack, stage config.Stage) awsapigatewayv2.HttpApi {
+// newHTTPAPI adds an API and its default stage, which throttles requests and logs each of them.
+func newHTTPAPI(stack awscdk.Stack, stage config.Stage) (awsapigatewayv2.HttpApi, awsapigatewayv2.CfnStage) {
 	api := awsapigatewayv2.NewHttpApi(stack, jsii.String("Http"), &awsapigatewayv2.HttpApiProps{
 		ApiName:            jsii.String("insighthub-" + string(stage.Name)),
 		Description:        jsii.String("IoT InsightHub " + string(stage.Name)),
@@ -133,6 +135,7 @@ func newHTTPAPI(stack awscdk.Stack, stage config.Stage) awsapigatewayv2.HttpApi 
 			`"latencyMs":$context.responseLatency,"integrationLatencyMs":"$context.integrationLatency","bytes":$context.responseLength,` +
 			`"error":"$context.error.message","authorizerError":"$context.authorizer.error"}`),
 	}
-	front.Node().DefaultChild().(awsapigatewayv2.CfnStage).SetAccessLogSettings(settings)
-	return api
+	resource := front.Node().DefaultChild().(awsapigatewayv2.CfnStage)
+	resource.SetAccessLogSettings(settings)
+	return api, resource
 }

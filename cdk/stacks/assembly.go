@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
@@ -29,6 +30,9 @@ type Assembly struct {
 	// Settings is the file with the feature flags. It is read only when the CDK CLI has
 	// not passed them in CDK_CONTEXT_JSON.
 	Settings string
+	// AccountConcurrency replaces that of the stages. When empty it is the account-concurrency
+	// of the CDK context, or the stages' own.
+	AccountConcurrency string
 
 	// Getenv reads the environment.
 	Getenv func(string) string
@@ -52,7 +56,16 @@ func (a Assembly) Synthesise() error {
 	if err != nil {
 		return err
 	}
+	concurrency := a.AccountConcurrency
+	if concurrency == "" {
+		concurrency, _ = app.Node().TryGetContext(jsii.String("account-concurrency")).(string)
+	}
 	for _, stage := range stages {
+		if concurrency != "" {
+			if stage.AccountConcurrency, err = strconv.Atoi(concurrency); err != nil {
+				return fmt.Errorf("account-concurrency %q: want a number", concurrency)
+			}
+		}
 		if _, err := NewPlatform(app, Props{Stage: stage, Functions: a.Functions, Rules: os.DirFS(a.Rules)}); err != nil {
 			return err
 		}

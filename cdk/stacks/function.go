@@ -30,13 +30,15 @@ func newFunction(stack awscdk.Stack, props Props, f function) constructs.GoFunct
 }
 
 // newFunction adds a function that uses the database: it runs in the database's
-// network, and finds its address and password in DATABASE_SECRET_ARN.
+// network, finds its address and password in DATABASE_SECRET_ARN, and opens as many
+// connections as DATABASE_CONNECTIONS says.
 func (d Data) newFunction(stack awscdk.Stack, props Props, f function) constructs.GoFunction {
 	f.Environment = maps.Clone(f.Environment)
 	if f.Environment == nil {
 		f.Environment = map[string]*string{}
 	}
 	f.Environment["DATABASE_SECRET_ARN"] = d.DatabaseSecret.SecretArn()
+	f.Environment["DATABASE_CONNECTIONS"] = number(f.Size.Connections)
 	added := addFunction(stack, props, f, d.DatabaseNetwork)
 	d.DatabaseSecret.GrantRead(added.Role, nil)
 	return added

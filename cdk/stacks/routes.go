@@ -13,42 +13,78 @@ import (
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
-// OpenRoutes returns the routes that require no token: those that issue tokens, and the
-// documentation.
-func OpenRoutes() []string {
-	return []string{
-		"POST /v1/login", "POST /v1/refresh", "POST /v1/logout", "POST /v1/token",
-		"GET /.well-known/jwks.json", "GET /.well-known/oauth-authorization-server",
-		"GET /openapi.yaml", "GET /docs",
+// route is a route of the API.
+type route struct {
+	// Key is a method and a path.
+	Key string
+	// Function is the name of the function that serves it, functions/<name>.
+	Function string
+	// Open says that it requires no token.
+	Open     bool
+	Throttle config.Throttle
+}
+
+// routes returns all routes with their throttles. Each has one: a setting of the stage's
+// default would let one route take what another needs.
+func routes(t config.Throttles) []route {
+	return []route{
+		{"POST /v1/telemetry", "ingest", false, t.Telemetry},
+		{"POST /v1/sites/{site}/exports", "api", false, t.Exports},
+		{"ANY /v1/{path+}", "api", false, t.Resources},
+		{"POST /v1/login", "access", true, t.Login},
+		{"POST /v1/refresh", "access", true, t.Refresh},
+		{"POST /v1/logout", "access", true, t.Logout},
+		{"POST /v1/token", "access", true, t.Token},
+		{"GET /.well-known/jwks.json", "access", true, t.Keys},
+		{"GET /.well-known/oauth-authorization-server", "access", true, t.Keys},
+		{"GET /openapi.yaml", "api", true, t.Contract},
+		{"GET /docs", "api", true, t.Contract},
 	}
 }
 
-// addRoutes integrates every route with its function.
+// OpenRoutes returns the routes that require no token: those that issue tokens, and the
+// documentation.
+func OpenRoutes() []string {
+	var open []string
+	for _, r := range routes(config.Throttles{}) {
+		if r.Open {
+			open = append(open, r.Key)
+		}
+	}
+	return open
+}
+
+// addRoutes integrates every route with its function, and throttles it on the stage.
 func (a *API) addRoutes(stage config.Stage) {
-	ingest := integrations.NewHttpLambdaIntegration(jsii.String("Ingest"), a.Ingest.Function, nil)
-	access := integrations.NewHttpLambdaIntegration(jsii.String("Access"), a.Access.Function, nil)
-	resources := integrations.NewHttpLambdaIntegration(jsii.String("Resources"), a.Resources.Function, nil)
+	functions := map[string]awsapigatewayv2.HttpRouteIntegration{
+		"ingest": integrations.NewHttpLambdaIntegration(jsii.String("Ingest"), a.Ingest.Function, nil),
+		"access": integrations.NewHttpLambdaIntegration(jsii.String("Access"), a.Access.Function, nil),
+		"api":    integrations.NewHttpLambdaIntegration(jsii.String("Resources"), a.Resources.Function, nil),
+	}
 	authorizer := authorizers.NewHttpLambdaAuthorizer(jsii.String("Token"), a.Authorizer.Function, &authorizers.HttpLambdaAuthorizerProps{
 		ResponseTypes:   &[]authorizers.HttpLambdaResponseType{authorizers.HttpLambdaResponseType_SIMPLE},
 		IdentitySource:  jsii.Strings("$request.header.Authorization"),
 		ResultsCacheTtl: constructs.Duration(stage.API.AuthorizerCache),
 	})
-	add := func(route string, integration awsapigatewayv2.HttpRouteIntegration, authorizer awsapigatewayv2.IHttpRouteAuthorizer) {
-		method, path, _ := strings.Cut(route, " ")
-		a.HTTP.AddRoutes(&awsapigatewayv2.AddRoutesOptions{
+	settings := map[string]any{}
+	for _, r := range routes(stage.API.Throttles) {
+		method, path, _ := strings.Cut(r.Key, " ")
+		options := &awsapigatewayv2.AddRoutesOptions{
 			Path: jsii.String(path), Methods: &[]awsapigatewayv2.HttpMethod{awsapigatewayv2.HttpMethod(method)},
-			Integration: integration, Authorizer: authorizer,
-		})
-	}
-	add("POST /v1/telemetry", ingest, authorizer)
-	add("ANY /v1/{path+}", resources, authorizer)
-	for _, route := range OpenRoutes() {
-		integration := awsapigatewayv2.HttpRouteIntegration(access)
-		if strings.HasSuffix(route, ".yaml") || strings.HasSuffix(route, "/docs") {
-			integration = resources
+			Integration: functions[r.Function],
 		}
-		add(route, integration, nil)
+		if !r.Open {
+			options.Authorizer = authorizer
+		}
+		for _, added := range *a.HTTP.AddRoutes(options) {
+			// API Gateway rejects the settings of a route that does not exist yet.
+			a.front.AddDependency(added.Node().DefaultChild().(awsapigatewayv2.CfnRoute))
+		}
+		settings[r.Key] = map[string]any{
+			"ThrottlingRateLimit": r.Throttle.RequestsPerSecond, "ThrottlingBurstLimit": r.Throttle.Burst,
+		}
 	}
+	a.front.SetRouteSettings(settings)
 }
 
 // addICE configures the STUN and TURN servers that the API names to WebRTC peers.

@@ -35,6 +35,7 @@ func TestDev(t *testing.T) {
 	t.Run("clock", func(t *testing.T) { checkClock(t, a) })
 	t.Run("order", func(t *testing.T) { checkOrder(t, a) })
 	t.Run("api", func(t *testing.T) { checkAPI(t, a) })
+	t.Run("capacity", func(t *testing.T) { checkCapacity(t, a, stage(t, config.Dev)) })
 	t.Run("refusals", func(t *testing.T) { checkRefusals(t, a) })
 	t.Run("tokens", func(t *testing.T) { checkTokens(t, a) })
 	t.Run("privileges", func(t *testing.T) { checkPrivileges(t, a) })
@@ -54,6 +55,7 @@ func TestStagingAndProd(t *testing.T) {
 		t.Run(string(name), func(t *testing.T) {
 			a := synthesise(t, stage(t, name))
 			checkFunctions(t, a)
+			checkCapacity(t, a, stage(t, name))
 			checkPrivileges(t, a)
 			checkStorage(t, a, "Retain")
 			checkMonitoring(t, a, "Retain")
@@ -180,21 +182,24 @@ var workspaceURL = regexp.MustCompile(
 func checkEnvironment(t *testing.T, a assembly) {
 	t.Helper()
 	want := map[string][]string{
-		"access": {"DATABASE_SECRET_ARN", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
-		"api":    {"DATABASE_SECRET_ARN", "EXPORT_BUCKET", "PROMETHEUS_SIGV4", "PROMETHEUS_URL", "STATE_BUCKET"},
+		"access": {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
+		"api":    {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "EXPORT_BUCKET", "PROMETHEUS_SIGV4", "PROMETHEUS_URL", "STATE_BUCKET"},
 		"audit": {
 			"API_URL", "AUDIT_BUCKET", "FAILURE_BUCKET", "LATENCY_BUDGET_MS", "PROMETHEUS_SIGV4", "PROMETHEUS_URL",
 			"SIGNING_KEYS", "STATE_BUCKET", "TOKEN_AUDIENCE", "TOKEN_ISSUER",
 		},
 		"authorizer": {"EVENT_BUS", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
-		"bridge":     {"DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
+		"bridge":     {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
 		"clock":      {"STREAM_NAME"},
-		"detect":     {"DATABASE_SECRET_ARN", "EVENT_BUS", "MAX_SERIES", "STATE_BUCKET", "STREAM_NAME"},
+		"detect":     {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "EVENT_BUS", "MAX_SERIES", "STATE_BUCKET", "STREAM_NAME"},
 		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STATE_BUCKET", "STREAM_NAME"},
-		"migrate":    {"ADMIN_SECRET_ARN", "DATABASE_SECRET_ARN"},
-		"refusals":   {"DATABASE_SECRET_ARN"},
-		"rollup":     {"DATABASE_SECRET_ARN", "RETENTION_EVENT_DAYS", "RETENTION_HOUR_DAYS", "RETENTION_MINUTE_DAYS", "STATE_BUCKET"},
-		"store":      {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "FAILURE_BUCKET", "STATE_BUCKET"},
+		"migrate":    {"ADMIN_SECRET_ARN", "DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN"},
+		"refusals":   {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN"},
+		"rollup": {
+			"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "RETENTION_EVENT_DAYS", "RETENTION_HOUR_DAYS", "RETENTION_MINUTE_DAYS",
+			"STATE_BUCKET",
+		},
+		"store": {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "FAILURE_BUCKET", "STATE_BUCKET"},
 	}
 	for name, f := range a.functions() {
 		env := environment(f)
@@ -354,7 +359,7 @@ func checkAPI(t *testing.T, a assembly) {
 		keys = append(keys, key)
 	}
 	slices.Sort(keys)
-	wantKeys := append(stacks.OpenRoutes(), "ANY /v1/{path+}", "POST /v1/telemetry")
+	wantKeys := append(stacks.OpenRoutes(), "ANY /v1/{path+}", "POST /v1/sites/{site}/exports", "POST /v1/telemetry")
 	slices.Sort(wantKeys)
 	if diff := cmp.Diff(wantKeys, keys); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)

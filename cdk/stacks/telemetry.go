@@ -54,9 +54,8 @@ func (t *Telemetry) addStore(props Props, data Data) {
 		Description: "Writes the stream's events to the database",
 		Size:        settings.Function,
 		Environment: map[string]*string{
-			"DATABASE_CONNECTIONS": number(settings.Connections),
-			"FAILURE_BUCKET":       data.Failures.BucketName(),
-			"STATE_BUCKET":         data.States.BucketName(),
+			"FAILURE_BUCKET": data.Failures.BucketName(),
+			"STATE_BUCKET":   data.States.BucketName(),
 		},
 	})
 	data.allowPublishNames(t.Store)
