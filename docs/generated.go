@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"339d34dfd244de01fc208266bc025930"`
-	PageTag     = `"1f7459816051db988112bd8ffb2aa6bd"`
+	ContractTag = `"d981bfa250be5b2cfbb2fe61a1a58fb5"`
+	PageTag     = `"77d2987d4faa1ee4fc10c80ac45f0de2"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -42,18 +42,20 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 		ID: "Authorizer", Name: "authorizer",
 		Description: "Verifies the caller's token",
 		Size:        stage.API.Authorizer,
-		Environment: a.Tokens.Environment,
+		Environment: with(a.Tokens.Environment, "STATE_BUCKET", data.States.BucketName()),
 	})
 	a.Tokens.AllowVerify(a.Authorizer)
+	data.allowReadDenials(a.Authorizer)
 	a.Ingest = newIngest(stack, props, data, telemetry)
 
 	a.Access = data.newFunction(stack, props, function{
 		ID: "Access", Name: "access",
 		Description: "Issues tokens",
 		Size:        stage.API.Access,
-		Environment: a.Tokens.Environment,
+		Environment: with(a.Tokens.Environment, "STATE_BUCKET", data.States.BucketName()),
 	})
 	a.Tokens.AllowSign(a.Access)
+	data.allowPublishDenials(a.Access)
 	a.Resources = data.newFunction(stack, props, function{
 		ID: "Resources", Name: "api",
 		Description: "Serves the resources of the API",
@@ -64,6 +66,7 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 		},
 	})
 	data.allowPublishNames(a.Resources)
+	data.allowPublishDenials(a.Resources)
 	a.addICE(stage.API.ICE)
 	a.Resources.Allow([]string{"s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"},
 		data.Exports.ArnForObjects(jsii.String("exports/*")))
@@ -104,6 +107,7 @@ func newIngest(stack awscdk.Stack, props Props, data Data, telemetry Telemetry) 
 	})
 	ingest.Allow([]string{"kinesis:PutRecords"}, telemetry.Stream.StreamArn())
 	data.allowReadNames(ingest)
+	data.allowReadDenials(ingest)
 	return ingest
 }
 

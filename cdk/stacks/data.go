@@ -124,6 +124,7 @@ func (d *Data) addRollup(props Props) {
 		},
 	})
 	d.allowPublishNames(d.Rollup)
+	d.allowPublishDenials(d.Rollup)
 	awsevents.NewRule(d.Stack, jsii.String("RollupSchedule"), &awsevents.RuleProps{
 		Description: jsii.String("Aggregates events by minute and hour"),
 		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(1))),
@@ -196,6 +197,22 @@ func (d Data) allowPublishNames(f constructs.GoFunction) {
 // for a list that does not exist.
 func (d Data) allowReadNames(f constructs.GoFunction) {
 	f.Allow([]string{"s3:GetObject"}, d.States.ArnForObjects(jsii.String(crowdedNames)))
+	f.Allow([]string{"s3:ListBucket"}, d.States.BucketArn())
+}
+
+// deniedTokens is the key of the deny list. It does not expire.
+const deniedTokens = "access/denied.json"
+
+// allowReadDenials lets a function read the deny list. Listing makes S3 respond 404 in place
+// of 403 before the list exists.
+func (d Data) allowReadDenials(f constructs.GoFunction) {
+	f.Allow([]string{"s3:GetObject"}, d.States.ArnForObjects(jsii.String(deniedTokens)))
+	f.Allow([]string{"s3:ListBucket"}, d.States.BucketArn())
+}
+
+// allowPublishDenials lets a function replace the deny list.
+func (d Data) allowPublishDenials(f constructs.GoFunction) {
+	f.Allow([]string{"s3:GetObject", "s3:PutObject"}, d.States.ArnForObjects(jsii.String(deniedTokens)))
 	f.Allow([]string{"s3:ListBucket"}, d.States.BucketArn())
 }
 

@@ -51,6 +51,13 @@ func addFunction(stack awscdk.Stack, props Props, f function, network *construct
 	})
 }
 
+// with returns the environment with one more variable.
+func with(environment map[string]*string, name string, value *string) map[string]*string {
+	environment = maps.Clone(environment)
+	environment[name] = value
+	return environment
+}
+
 // number converts n to the value of an environment variable.
 func number(n int) *string { return jsii.String(strconv.Itoa(n)) }
 

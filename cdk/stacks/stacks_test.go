@@ -36,6 +36,7 @@ func TestDev(t *testing.T) {
 	t.Run("order", func(t *testing.T) { checkOrder(t, a) })
 	t.Run("api", func(t *testing.T) { checkAPI(t, a) })
 	t.Run("capacity", func(t *testing.T) { checkCapacity(t, a, stage(t, config.Dev)) })
+	t.Run("deny list", func(t *testing.T) { checkDenials(t, a) })
 	t.Run("refusals", func(t *testing.T) { checkRefusals(t, a) })
 	t.Run("tokens", func(t *testing.T) { checkTokens(t, a) })
 	t.Run("privileges", func(t *testing.T) { checkPrivileges(t, a) })
@@ -182,13 +183,15 @@ var workspaceURL = regexp.MustCompile(
 func checkEnvironment(t *testing.T, a assembly) {
 	t.Helper()
 	want := map[string][]string{
-		"access": {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
-		"api":    {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "EXPORT_BUCKET", "PROMETHEUS_SIGV4", "PROMETHEUS_URL", "STATE_BUCKET"},
+		"access": {
+			"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "SIGNING_KEYS", "STATE_BUCKET", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS",
+		},
+		"api": {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "EXPORT_BUCKET", "PROMETHEUS_SIGV4", "PROMETHEUS_URL", "STATE_BUCKET"},
 		"audit": {
 			"API_URL", "AUDIT_BUCKET", "FAILURE_BUCKET", "LATENCY_BUDGET_MS", "PROMETHEUS_SIGV4", "PROMETHEUS_URL",
 			"SIGNING_KEYS", "STATE_BUCKET", "TOKEN_AUDIENCE", "TOKEN_ISSUER",
 		},
-		"authorizer": {"EVENT_BUS", "SIGNING_KEYS", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
+		"authorizer": {"EVENT_BUS", "SIGNING_KEYS", "STATE_BUCKET", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS"},
 		"bridge":     {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "LATENESS_SECONDS", "STATE_BUCKET", "STREAM_NAME", "WINDOW_SECONDS"},
 		"clock":      {"STREAM_NAME"},
 		"detect":     {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "EVENT_BUS", "MAX_SERIES", "STATE_BUCKET", "STREAM_NAME"},
@@ -331,6 +334,38 @@ func checkBridge(t *testing.T, a assembly) {
 	}
 	if others {
 		t.Error("another function may read or write the bridge's states")
+	}
+}
+
+// checkDenials wants that those who see tokens may read the deny list, that those who take
+// something away may replace it, and that nobody else writes it or deletes it.
+func checkDenials(t *testing.T, a assembly) {
+	t.Helper()
+	const read, write = `"s3:GetObject"`, `["s3:GetObject","s3:PutObject"]`
+	got := map[string]string{}
+	statement := regexp.MustCompile(`"Action":("[^"]*"|\[[^\]]*\]),"Effect":"Allow","Resource":[^}]*\}?[^}]*\}?,?"/access/denied\.json"`)
+	for _, policy := range a.ofType("AWS::IAM::Policy") {
+		for _, found := range statement.FindAllStringSubmatch(text(policy.Properties["PolicyDocument"]), -1) {
+			name, _, _ := strings.Cut(policy.ID, "Role")
+			got[name] += found[1]
+		}
+	}
+	for id, actions := range got {
+		want := write
+		if strings.HasPrefix(id, "Api/Authorizer") || strings.HasPrefix(id, "Api/Ingest") {
+			want = read
+		}
+		if actions != want {
+			t.Errorf("%s: got %s, want %s", id, actions, want)
+		}
+	}
+	for _, id := range []string{"Api/Authorizer", "Api/Ingest", "Api/Access", "Api/Resources", "Data/Rollup"} {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(got)), func(name string) bool { return strings.HasPrefix(name, id) }) {
+			t.Errorf("%s may not read the deny list: got %v", id, got)
+		}
+	}
+	if len(got) != 5 {
+		t.Errorf("got %v, want five functions", got)
 	}
 }
 

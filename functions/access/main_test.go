@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/api/apitest"
+	"github.com/insighthub/insighthub/lib/denylist"
+	"github.com/insighthub/insighthub/lib/denylist/denylisttest"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/lib/token/tokentest"
@@ -23,22 +25,23 @@ const (
 // platform is the function over a real database with one account, ada.
 type platform struct {
 	*apitest.Platform
-	keys *tokentest.Keys
+	keys   *tokentest.Keys
+	denied *denylisttest.Objects
 }
 
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	pool, dsn := timescaletest.Open(t)
-	keys := new(tokentest.Keys)
+	keys, denied := new(tokentest.Keys), &denylisttest.Objects{}
 	handler, err := wire(wiring{
-		pool: pool, keys: keys, issuer: tokentest.Issuer, audience: tokentest.Audience, signing: `[{"key":"current"}]`,
-		log: slog.New(slog.DiscardHandler),
+		pool: pool, keys: keys, denials: denylist.Publisher{Source: pool, Objects: denied},
+		issuer: tokentest.Issuer, audience: tokentest.Audience, signing: `[{"key":"current"}]`, log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	apitest.FirstAdministrator(t, pool, "ada")
-	return &platform{apitest.New(t, pool, dsn, handler), keys}
+	return &platform{apitest.New(t, pool, dsn, handler), keys, denied}
 }
 
 func (p *platform) post(t *testing.T, source, path, contentType, body string) apitest.Response {

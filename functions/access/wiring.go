@@ -10,7 +10,9 @@ import (
 
 	"github.com/insighthub/insighthub/lib/access"
 	"github.com/insighthub/insighthub/lib/aws/kms"
+	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/aws/secrets"
+	"github.com/insighthub/insighthub/lib/denylist"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/timescale"
@@ -21,6 +23,7 @@ import (
 func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	database := h.Env.Required("DATABASE_SECRET_ARN")
 	issuer, audience, keys := h.Env.Required("TOKEN_ISSUER"), h.Env.Required("TOKEN_AUDIENCE"), h.Env.Required("SIGNING_KEYS")
+	bucket, pathStyle := h.Env.Required("STATE_BUCKET"), h.Env.Bool("AWS_S3_PATH_STYLE", false)
 	if err := h.Env.Err(); err != nil {
 		return lambdahost.Function{}, err
 	}
@@ -28,7 +31,14 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	handler, err := wire(wiring{pool: pool, keys: kms.New(h.AWS), issuer: issuer, audience: audience, signing: keys, log: h.Log})
+	objects, err := s3.New(s3.Config{AWS: h.AWS, Bucket: bucket, PathStyle: pathStyle})
+	if err != nil {
+		return lambdahost.Function{}, err
+	}
+	handler, err := wire(wiring{
+		pool: pool, keys: kms.New(h.AWS), denials: denylist.Publisher{Source: pool, Objects: objects},
+		issuer: issuer, audience: audience, signing: keys, log: h.Log,
+	})
 	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
 }
 
@@ -39,6 +49,7 @@ type wiring struct {
 		token.KeySource
 		token.Signer
 	}
+	denials                   access.Denials
 	issuer, audience, signing string
 	log                       *slog.Logger
 }
@@ -60,7 +71,7 @@ func wire(w wiring) (lambda.Handler, error) {
 		return nil, err
 	}
 	service, err := access.New(access.Config{
-		Accounts: w.pool, Attempts: w.pool, Sessions: w.pool, Gateways: w.pool, Trail: w.pool,
+		Accounts: w.pool, Attempts: w.pool, Sessions: w.pool, Gateways: w.pool, Trail: w.pool, Denials: w.denials,
 		Minter: minter, Keys: set, Log: w.log, Now: time.Now, Random: rand.Reader, Issuer: w.issuer,
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/aws/secrets"
+	"github.com/insighthub/insighthub/lib/denylist"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/namelist"
@@ -54,15 +55,20 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	var names api.Names = api.UnpublishedNames{}
+	s := services{files: files{exports}, kpis: kpis, ice: ice}
 	if states != "" {
 		lists, err := s3.New(s3.Config{AWS: h.AWS, Bucket: states, PathStyle: pathStyle})
 		if err != nil {
 			return lambdahost.Function{}, err
 		}
-		names = namelist.Publisher{Source: pool, Objects: lists, Now: time.Now}
+		s.names = namelist.Publisher{Source: pool, Objects: lists, Now: time.Now}
+		s.publisher = denylist.Publisher{Source: pool, Objects: lists}
+		s.denials, err = denylist.NewReader(denylist.ReaderConfig{Objects: lists, Log: h.Log, Registerer: h.Registry, Now: time.Now})
+		if err != nil {
+			return lambdahost.Function{}, err
+		}
 	}
-	handler := wire(pool, h.Log, services{files: files{exports}, kpis: kpis, ice: ice, names: names})
+	handler := wire(pool, h.Log, s)
 	return lambdahost.Function{Handler: handler, Close: pool.Close}, nil
 }
 
@@ -72,11 +78,14 @@ type services struct {
 	kpis  api.KPIs
 	ice   api.ICE
 	names api.Names
+	// publisher writes the deny list, denials reads it.
+	publisher api.Denials
+	denials   denylist.Denials
 }
 
 // wire creates the Lambda handler.
 func wire(pool *timescale.Pool, log *slog.Logger, s services) lambda.Handler {
-	return lambdahttp.New(lambdahttp.Config{Handler: resources(pool, log, s), Now: time.Now})
+	return lambdahttp.New(lambdahttp.Config{Handler: resources(pool, log, s), Now: time.Now, Denials: s.denials})
 }
 
 // resources creates the HTTP handler.
@@ -84,7 +93,7 @@ func resources(pool *timescale.Pool, log *slog.Logger, s services) *api.Handler 
 	return api.New(api.Config{
 		Log: log, Now: time.Now, Random: rand.Reader,
 		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool,
-		Names:      s.names,
+		Names: s.names, Denials: s.publisher,
 		KPIConfigs: pool, Audit: pool, Readings: pool, Exports: pool, Files: s.files, KPIs: s.kpis,
 		Anomalies: pool, AlarmRules: pool, ClientReports: pool, ICE: s.ice,
 	})

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	local "github.com/insighthub/insighthub/cdk/local/kms"
+	locals3 "github.com/insighthub/insighthub/cdk/local/s3"
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 	"github.com/insighthub/insighthub/lib/aws/kms"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
@@ -42,9 +43,30 @@ func newService(tb testing.TB) *service {
 	s.env = map[string]string{
 		"TOKEN_ISSUER": "https://a.example", "TOKEN_AUDIENCE": "insighthub", "SIGNING_KEYS": `[{"key":"` + s.arn + `"}]`,
 		"EVENT_BUS": "none", "AWS_ENDPOINT_URL_EVENTBRIDGE": "http://127.0.0.1:1",
+		"STATE_BUCKET": "states", "AWS_S3_PATH_STYLE": "true", "AWS_ENDPOINT_URL_S3": stateBucket(tb),
 		"AWS_ENDPOINT_URL_KMS": s.URL, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
 	}
 	return s
+}
+
+// stateBucket returns the address of an S3 with an empty bucket.
+func stateBucket(tb testing.TB) string {
+	tb.Helper()
+	objects, err := locals3.New(locals3.Config{Dir: tb.TempDir(), Now: time.Now})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := objects.CreateBucket("states"); err != nil {
+		tb.Fatal(err)
+	}
+	server := httptest.NewServer(objects.Handler())
+	tb.Cleanup(func() {
+		server.Close()
+		if err := objects.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return server.URL
 }
 
 func (s *service) getenv(name string) string { return s.env[name] }
@@ -139,7 +161,7 @@ func TestWithoutKMS(t *testing.T) {
 
 func TestBuildNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE", "SIGNING_KEYS", "AWS_REGION", "EVENT_BUS"} {
+	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE", "SIGNING_KEYS", "AWS_REGION", "EVENT_BUS", "STATE_BUCKET"} {
 		s := newService(t)
 		delete(s.env, name)
 		_, err := lambdahost.New(t.Context(), s.getenv, slog.New(slog.DiscardHandler), build)

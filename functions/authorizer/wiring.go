@@ -6,12 +6,17 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/aws/kms"
+	"github.com/insighthub/insighthub/lib/aws/s3"
+	"github.com/insighthub/insighthub/lib/denylist"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/token"
 )
 
-var _ token.KeySource = (*kms.Keys)(nil)
+var (
+	_ token.KeySource = (*kms.Keys)(nil)
+	_ denylist.Tagged = (*s3.Store)(nil)
+)
 
 // build makes the function from its environment.
 func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
@@ -19,6 +24,7 @@ func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 		Issuer: h.Env.Required("TOKEN_ISSUER"), Audience: h.Env.Required("TOKEN_AUDIENCE"), HTTP: token.NewHTTPClient(), Now: time.Now,
 	}
 	own, trusted := h.Env.Required("SIGNING_KEYS"), h.Env.Optional("TRUSTED_ISSUERS", "[]")
+	bucket, pathStyle := h.Env.Required("STATE_BUCKET"), h.Env.Bool("AWS_S3_PATH_STYLE", false)
 	name, interval := h.Env.Required("EVENT_BUS"), h.Env.Int("REFUSALS_INTERVAL_SECONDS", 10, 1, 300)
 	if err := h.Env.Err(); err != nil {
 		return lambdahost.Function{}, err
@@ -47,6 +53,16 @@ func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	handler := token.NewAuthorizer(token.AuthorizerConfig{Verifier: verifier, Log: h.Log, Refusals: tokenRefusals{collector}})
+	objects, err := s3.New(s3.Config{AWS: h.AWS, Bucket: bucket, PathStyle: pathStyle})
+	if err != nil {
+		return lambdahost.Function{}, err
+	}
+	denials, err := denylist.NewReader(denylist.ReaderConfig{Objects: objects, Log: h.Log, Registerer: h.Registry, Now: time.Now})
+	if err != nil {
+		return lambdahost.Function{}, err
+	}
+	handler := token.NewAuthorizer(token.AuthorizerConfig{
+		Verifier: verifier, Log: h.Log, Refusals: tokenRefusals{collector}, Denials: denials,
+	})
 	return lambdahost.Function{Handler: collector.Observe(handler), Shutdown: collector.Shutdown}, nil
 }

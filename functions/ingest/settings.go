@@ -11,7 +11,7 @@ import (
 // settings are read from the environment.
 type settings struct {
 	stream      string
-	states      string // STATE_BUCKET, with the names of crowded gateways; without it only the store limits names
+	states      string // STATE_BUCKET, with the names of crowded gateways and the deny list
 	pathStyle   bool   // AWS_S3_PATH_STYLE
 	compression telemetry.Compression
 	ingest      ingest.Config

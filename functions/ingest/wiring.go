@@ -7,6 +7,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/aws/kinesis"
 	"github.com/insighthub/insighthub/lib/aws/s3"
+	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/ingest"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/namelist"
@@ -35,6 +36,12 @@ func build(_ context.Context, h *lambdahost.Host) (lambdahost.Function, error) {
 			return lambdahost.Function{}, err
 		}
 		s.ingest.Names = namelist.Lists{Objects: lists, Now: time.Now}
+		s.ingest.Denials, err = denylist.NewReader(denylist.ReaderConfig{
+			Objects: lists, Log: h.Log, Registerer: h.Registry, Now: time.Now,
+		})
+		if err != nil {
+			return lambdahost.Function{}, err
+		}
 	}
 	handler, err := ingest.New(s.ingest)
 	return lambdahost.Function{Handler: handler}, err

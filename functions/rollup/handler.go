@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -18,8 +19,10 @@ type handler struct {
 	// names publishes the names of all crowded gateways.
 	names     func(context.Context) (int, error)
 	published time.Time // when it last did
-	now       func() time.Time
-	log       *slog.Logger
+	// denials publishes the deny list, in case that the function that changed it could not.
+	denials func(context.Context) error
+	now     func() time.Time
+	log     *slog.Logger
 }
 
 // outcome is the response of an invocation.
@@ -31,8 +34,18 @@ type outcome struct {
 	Purged          timescale.Purged
 }
 
-// Invoke implements lambda.Handler.
+// Invoke implements lambda.Handler. While the deny list cannot be published the invocation
+// fails, after its other work: tokens are then accepted that should not be.
 func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
+	unpublished := h.denials(ctx)
+	response, err := h.refresh(ctx)
+	if err = errors.Join(err, unpublished); err != nil {
+		return nil, err
+	}
+	return response, nil
+}
+
+func (h *handler) refresh(ctx context.Context) ([]byte, error) {
 	var done outcome
 	var err error
 	if h.now().Sub(h.published) >= namelist.RefreshEvery {

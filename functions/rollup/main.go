@@ -1,5 +1,5 @@
-// Command rollup is the function that refreshes the roll-ups by minute and hour and drops
-// data after its retention. A schedule invokes it every minute; it ignores the event.
+// Command rollup is the function that refreshes the roll-ups by minute and hour, drops data
+// after its retention, and publishes the deny list if others could not. A schedule invokes it every minute; it ignores the event.
 //
 // Environment: DATABASE_SECRET_ARN; STATE_BUCKET, AWS_S3_PATH_STYLE; RETENTION_EVENT_DAYS, RETENTION_MINUTE_DAYS (3,653
 // each), RETENTION_HOUR_DAYS (0), where 0 keeps data for ever; LOG_LEVEL; and what
@@ -12,6 +12,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/aws/secrets"
+	"github.com/insighthub/insighthub/lib/denylist"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/namelist"
 	"github.com/insighthub/insighthub/lib/timescale"
@@ -35,14 +36,17 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 		return lambdahost.Function{}, err
 	}
 	names := func(context.Context) (int, error) { return 0, nil }
+	denials := denylist.Unpublished{}.Publish
 	if bucket != "" {
 		lists, err := s3.New(s3.Config{AWS: h.AWS, Bucket: bucket, PathStyle: pathStyle})
 		if err != nil {
 			return lambdahost.Function{}, err
 		}
 		names = namelist.Publisher{Source: pool, Objects: lists, Now: time.Now}.Refresh
+		denials = denylist.Publisher{Source: pool, Objects: lists}.Publish
 	}
 	return lambdahost.Function{
-		Handler: &handler{pool: pool, retention: retention, names: names, now: time.Now, log: h.Log}, Close: pool.Close,
+		Handler: &handler{pool: pool, retention: retention, names: names, denials: denials, now: time.Now, log: h.Log},
+		Close:   pool.Close,
 	}, nil
 }

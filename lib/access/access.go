@@ -31,6 +31,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/password"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -90,6 +91,14 @@ type Trail interface {
 	AppendTrail(ctx context.Context, entry trail.Entry) error
 }
 
+// Denials publishes which access tokens are no longer accepted.
+type Denials interface {
+	// Publish is called after something was taken away. It may be repeated. The error wraps
+	// telemetry.ErrUnavailable: what was taken away is in the database, and tokens are still
+	// accepted.
+	Publish(ctx context.Context) error
+}
+
 // Minter issues access tokens.
 type Minter interface {
 	Mint(ctx context.Context, who token.Identity, ttl time.Duration) (string, token.Claims, error)
@@ -108,6 +117,7 @@ type Config struct {
 	Sessions Sessions
 	Gateways Gateways
 	Trail    Trail
+	Denials  Denials // denylist.Unpublished by default
 	Minter   Minter
 	Keys     KeySet
 	Log      *slog.Logger
@@ -147,6 +157,7 @@ func New(config Config) (*Service, error) {
 		return nil, fmt.Errorf("access: %w: the issuer is missing", telemetry.ErrInvalid)
 	}
 	config.Cost = cmp.Or(config.Cost, password.DefaultCost())
+	config.Denials = cmp.Or[Denials](config.Denials, denylist.Unpublished{})
 	config.SessionLifetime = cmp.Or(config.SessionLifetime, DefaultSessionLifetime)
 	if config.Verify == nil {
 		config.Verify = password.Verify

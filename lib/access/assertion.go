@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 )
@@ -16,6 +17,7 @@ import (
 // gateway's name (RFC 7521, 4.2). The error is as for Login.
 func (s *Service) GatewayToken(ctx context.Context, assertion, client string, audiences []string, source string) (string, error) {
 	var site telemetry.SiteID
+	var version directory.Version
 	find := func(ctx context.Context, gateway telemetry.GatewayID, kid string) (*ecdsa.PublicKey, error) {
 		if client != "" && client != string(gateway) {
 			return nil, &Rejected{
@@ -26,7 +28,7 @@ func (s *Service) GatewayToken(ctx context.Context, assertion, client string, au
 		if err != nil {
 			return nil, err
 		}
-		site = found.Site
+		site, version = found.Site, found.Version
 		public, id, err := token.ParsePublicKey(key.JWK)
 		if err != nil {
 			return nil, fmt.Errorf("key %q of gateway %q: %w", kid, gateway, asInternal(err))
@@ -54,7 +56,9 @@ func (s *Service) GatewayToken(ctx context.Context, assertion, client string, au
 	if err != nil {
 		return "", fmt.Errorf("gateway token: %w", err)
 	}
-	identity := token.Identity{Subject: string(claims.Gateway), Gateway: claims.Gateway, Site: site, Role: token.Gateway}
+	identity := token.Identity{
+		Subject: string(claims.Gateway), Gateway: claims.Gateway, Site: site, Role: token.Gateway, Version: int64(version),
+	}
 	access, _, err := s.config.Minter.Mint(ctx, identity, token.GatewayLifetime)
 	if err != nil {
 		return "", fmt.Errorf("issue a token for gateway %q: %w", claims.Gateway, asInternal(err))

@@ -140,7 +140,7 @@ func (s *Service) start(ctx context.Context, account directory.Account, source s
 		return Pair{}, err
 	}
 	session.Account, session.Version = account.ID, account.Version
-	pair, err := s.pair(ctx, account, secret, s.config.SessionLifetime)
+	pair, err := s.pair(ctx, account, session.Family, secret, s.config.SessionLifetime)
 	if err != nil {
 		return Pair{}, err
 	}
@@ -177,6 +177,9 @@ func (s *Service) Refresh(ctx context.Context, refresh, source string) (Pair, er
 		s.entry("", sessionReused, "sessions", detail), s.entry("", sessionRepeated, "sessions", detail))
 	switch {
 	case errors.Is(err, telemetry.ErrConflict): // already in the trail
+		if err := s.config.Denials.Publish(ctx); err != nil {
+			return Pair{}, fmt.Errorf("refresh: %w", err)
+		}
 		return Pair{}, &Rejected{reason: "the refresh token was used before"}
 	case errors.Is(err, telemetry.ErrNotFound):
 		return Pair{}, s.reject(ctx, &Rejected{reason: "the refresh token is unknown or has expired"}, loginFailed, "sessions", source)
@@ -186,7 +189,7 @@ func (s *Service) Refresh(ctx context.Context, refresh, source string) (Pair, er
 	if next, err = successor(refresh, done.Salt); err != nil {
 		return Pair{}, err
 	}
-	return s.pair(ctx, done.Account, next, done.Expires.Sub(now))
+	return s.pair(ctx, done.Account, done.Family, next, done.Expires.Sub(now))
 }
 
 // successor derives the next refresh token (HKDF with SHA-256, RFC 5869). Without the token
@@ -210,6 +213,9 @@ func (s *Service) Logout(ctx context.Context, refresh, source string) error {
 	}
 	entry := s.entry("", sessionEnded, "sessions", map[string]string{"source": source})
 	if err := s.config.Sessions.EndSession(ctx, hash, entry); err != nil {
+		return fmt.Errorf("logout: %w", err)
+	}
+	if err := s.config.Denials.Publish(ctx); err != nil {
 		return fmt.Errorf("logout: %w", err)
 	}
 	return nil
@@ -236,9 +242,14 @@ func hashOf(refresh string) ([32]byte, bool) {
 }
 
 // pair issues an access token for the account and returns it with the refresh token, which
-// is valid for the given time.
-func (s *Service) pair(ctx context.Context, account directory.Account, refresh string, valid time.Duration) (Pair, error) {
-	identity := token.Identity{Subject: string(account.ID), Grants: make(map[telemetry.SiteID]token.Role, len(account.Grants))}
+// is valid for the given time. Both belong to the session with that family.
+func (s *Service) pair(
+	ctx context.Context, account directory.Account, family, refresh string, valid time.Duration,
+) (Pair, error) {
+	identity := token.Identity{
+		Subject: string(account.ID), Grants: make(map[telemetry.SiteID]token.Role, len(account.Grants)),
+		Session: family, Version: int64(account.Version),
+	}
 	for site, role := range account.Grants {
 		identity.Grants[site] = token.Role(role)
 	}

@@ -156,7 +156,7 @@ func (h *Handler) changeAccount(c *call) error {
 	}
 	a := directory.Account{ID: id, Disabled: request.Disabled, Grants: request.Grants}
 	a, err = h.config.Accounts.ChangeAccount(c.Context(), a, from, c.entry("account.change", "accounts/"+string(id), "", request))
-	return respond(c, http.StatusOK, viewAccount, a, err)
+	return respond(c, http.StatusOK, viewAccount, a, h.deny(c, err))
 }
 
 func (h *Handler) resetPassword(c *call) error {
@@ -179,7 +179,7 @@ func (h *Handler) savePassword(c *call, id directory.AccountID, old, given strin
 		return err
 	}
 	entry := c.entry("account.password", "accounts/"+string(id), "", nil)
-	return c.noContent(h.config.Accounts.ChangePassword(c.Context(), id, old, phc, entry))
+	return c.noContent(h.deny(c, h.config.Accounts.ChangePassword(c.Context(), id, old, phc, entry)))
 }
 
 // me returns the caller's account. Gateways and subjects of other issuers have none.

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/lambda/deadline"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
@@ -43,6 +44,7 @@ type Config struct {
 	Metrics       Metrics
 	Names         Names // UnpublishedNames by default
 	Accounts      Accounts
+	Denials       Denials // denylist.Unpublished by default
 	KPIConfigs    KPIConfigs
 	Audit         Audit
 	Readings      Readings
@@ -65,6 +67,7 @@ type Handler struct {
 // New returns a Handler.
 func New(config Config) *Handler {
 	config.Names = cmp.Or[Names](config.Names, UnpublishedNames{})
+	config.Denials = cmp.Or[Denials](config.Denials, denylist.Unpublished{})
 	h := &Handler{config: config, mux: http.NewServeMux()}
 	for _, r := range h.routes() {
 		h.mux.Handle(r.pattern, h.serve(r))

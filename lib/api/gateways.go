@@ -147,6 +147,9 @@ func (h *Handler) revokeGateway(c *call) error {
 
 func (h *Handler) saveGateway(c *call, g directory.Gateway, from directory.Version, action trail.Action, detail any) error {
 	g, err := h.config.Gateways.ChangeGateway(c.Context(), g, from, c.entry(action, gatewayPath(g.Site, g.Name), g.Site, detail))
+	if !g.RevokedAt.IsZero() {
+		err = h.deny(c, err)
+	}
 	return respond(c, http.StatusOK, viewGateway, g, err)
 }
 
@@ -197,11 +200,14 @@ func (h *Handler) rotateGatewayKey(c *call) error {
 	entry := c.entry("gateway.rotate", gatewayPath(c.site(), c.gateway()), c.site(),
 		map[string]any{"kid": key.ID, "others_end": othersExpire.UTC()})
 	err = h.config.GatewayKeys.AddGatewayKey(c.Context(), c.site(), c.gateway(), key, othersExpire, entry)
+	if seconds == 0 {
+		err = h.deny(c, err)
+	}
 	return respond(c, http.StatusCreated, viewGatewayKey, key, err)
 }
 
 func (h *Handler) removeGatewayKey(c *call) error {
 	kid := c.PathValue("key")
 	entry := c.entry("gateway.remove_key", gatewayPath(c.site(), c.gateway()), c.site(), map[string]string{"kid": printable(kid)})
-	return c.noContent(h.config.GatewayKeys.RemoveGatewayKey(c.Context(), c.site(), c.gateway(), kid, entry))
+	return c.noContent(h.deny(c, h.config.GatewayKeys.RemoveGatewayKey(c.Context(), c.site(), c.gateway(), kid, entry)))
 }

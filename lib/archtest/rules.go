@@ -25,18 +25,19 @@ func Rules() []Rule {
 		{Path: "lib/password", Internal: []string{telemetry}, External: []string{"golang.org/x/crypto/argon2"}},
 		{Path: "lib/trail", Internal: []string{telemetry}},
 		{Path: "lib/turn"},
-		{Path: "lib/token", Internal: []string{telemetry, "lib/httpclient"}, External: []string{"github.com/golang-jwt/jwt"}},
+		{Path: "lib/token", Internal: []string{telemetry, "lib/denylist", "lib/httpclient"}, External: []string{"github.com/golang-jwt/jwt"}},
 		{Path: "lib/token/tokentest", Internal: []string{"lib/token", telemetry}},
 
 		// Use-cases.
 		{Path: "lib/ingest", Internal: []string{
-			telemetry, "lib/directory", "lib/jsonscan", "lib/lambda/deadline", "lib/lambda/http", "lib/problem",
+			telemetry, "lib/denylist", "lib/directory", "lib/jsonscan", "lib/lambda/deadline", "lib/lambda/http", "lib/problem",
 		}, External: []string{"github.com/klauspost/compress", metrics}},
 		{Path: "lib/access", Internal: []string{
-			telemetry, "lib/directory", "lib/lambda/deadline", "lib/lambda/http", "lib/password", "lib/problem", "lib/token", "lib/trail",
+			telemetry, "lib/denylist", "lib/directory", "lib/lambda/deadline", "lib/lambda/http", "lib/password", "lib/problem",
+			"lib/token", "lib/trail",
 		}},
 		{Path: "lib/api", Internal: []string{
-			telemetry, "docs", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambda/deadline", "lib/lambda/http",
+			telemetry, "docs", "lib/denylist", "lib/directory", "lib/exportfile", "lib/kpi", "lib/lambda/deadline", "lib/lambda/http",
 			"lib/password", "lib/problem", "lib/readings", "lib/token", "lib/trail", "lib/turn",
 		}},
 		{Path: "lib/api/apitest", Internal: []string{
@@ -50,6 +51,9 @@ func Rules() []Rule {
 		}, External: []string{metrics}},
 		// Between the functions that change names and ingest.
 		{Path: "lib/namelist", Internal: []string{telemetry, "lib/directory"}},
+		// Between the functions that take rights away and those that see tokens.
+		{Path: "lib/denylist", Internal: []string{telemetry, "lib/directory", "lib/lambda/background"}, External: []string{metrics}},
+		{Path: "lib/denylist/denylisttest", Internal: []string{telemetry}},
 		{Path: "lib/refusals", Internal: []string{telemetry, "lib/lambda/background", "lib/trail"}, External: []string{metrics}},
 		{Path: "lib/bridge", Internal: []string{telemetry, "lib/kpi", "lib/shardstate", "lib/stream"}, External: []string{metrics}},
 
@@ -77,7 +81,7 @@ func Rules() []Rule {
 		{Path: "lib/lambda/deadline"},
 		// The loop of the stream's consumers, with the state of their shards.
 		{Path: "lib/stream", Internal: []string{telemetry, "lib/lambda/deadline", "lib/shardstate"}, External: []string{metrics}},
-		{Path: "lib/lambda/http", Internal: []string{telemetry, "lib/directory", "lib/jsonscan", "lib/problem"}},
+		{Path: "lib/lambda/http", Internal: []string{telemetry, "lib/denylist", "lib/directory", "lib/jsonscan", "lib/problem"}},
 		{Path: "lib/aws/failure", Internal: []string{telemetry}, External: []string{sdk}},
 		{Path: "lib/httpclient"},
 		{Path: "lib/release"},

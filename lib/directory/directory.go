@@ -109,6 +109,18 @@ type Page struct {
 	Limit int
 }
 
+// Denial says which access tokens are no longer accepted: those of a session if Session is
+// set, else those that were issued for an earlier version of the subject if Version is set,
+// else all that were issued until Time.
+type Denial struct {
+	// Subject is an account's id or a gateway's name.
+	Subject string
+	Session string
+	Version Version
+	// Time is when it was decided.
+	Time time.Time
+}
+
 // Session is a refresh token and the login that it belongs to. Only the token's hash is
 // stored.
 type Session struct {
@@ -135,6 +147,8 @@ type Refresh struct {
 // Refreshed is the result of a Refresh.
 type Refreshed struct {
 	Account Account
+	// Family is that of the token and its successor.
+	Family string
 	// Salt is that of the first exchange of the token, and Expires when its successor expires.
 	Salt    [32]byte
 	Expires time.Time

@@ -38,7 +38,7 @@
 // errors lists the first 100 rejected events; "errors_truncated":true is added if there
 // were more. The counts are always exact. Every other response is a problem document: 400
 // if the body as a whole is not valid (nothing is published), 401 if the token has
-// expired, 403 without a gateway's identity, 413, 415, 422 if no event was accepted, 503
+// expired or is denied, 403 without a gateway's identity, 413, 415, 422 if no event was accepted, 503
 // with Retry-After if the stream rejects the records. A request may always be repeated:
 // an event has an identity and is stored once.
 package ingest

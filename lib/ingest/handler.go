@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/lambda/deadline"
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -43,7 +44,10 @@ const (
 type Config struct {
 	Publisher Publisher
 	// Names is AnyNames by default.
-	Names   Names
+	Names Names
+	// Denials are none by default. While it is not known which tokens are denied, all are
+	// accepted: events are not lost for it, and a gateway can only add to its own machines.
+	Denials denylist.Denials
 	Metrics prometheus.Registerer
 	Log     *slog.Logger
 	Now     func() time.Time
@@ -72,6 +76,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxFuture = cmp.Or(c.MaxFuture, DefaultMaxFuture)
 	c.RetryAfter = cmp.Or(c.RetryAfter, DefaultRetryAfter)
 	c.Names = cmp.Or[Names](c.Names, AnyNames{})
+	c.Denials = cmp.Or[denylist.Denials](c.Denials, denylist.Nothing{})
 	c.DevicesPerGateway = cmp.Or(c.DevicesPerGateway, telemetry.MaxDevices)
 	c.MetricsPerGateway = cmp.Or(c.MetricsPerGateway, telemetry.MaxMetrics)
 	var problems []error
@@ -180,7 +185,7 @@ func (h *Handler) serve(ctx context.Context, payload []byte, now time.Time) (int
 	if err := h.envelope.read(payload, r); err != nil {
 		return http.StatusInternalServerError, nil, fmt.Errorf("ingest: %w", err)
 	}
-	if rejected := h.accept(r, now); rejected != nil {
+	if rejected := h.accept(ctx, r, now); rejected != nil {
 		h.config.Log.InfoContext(ctx, "request rejected",
 			"request_id", r.requestID, "gateway", r.gateway, "status", rejected.status, "detail", rejected.detail)
 		return h.rejected(r, rejected)
@@ -206,7 +211,7 @@ const gatewayRole = "gateway"
 
 // accept fills the batch with the valid events of r. It returns why the request as a
 // whole is rejected, or nil.
-func (h *Handler) accept(r *request, now time.Time) *bodyError {
+func (h *Handler) accept(ctx context.Context, r *request, now time.Time) *bodyError {
 	if telemetry.ValidName(r.gateway) != nil || telemetry.ValidName(r.site) != nil {
 		return reject(http.StatusForbidden, "no-gateway", "The token does not name a gateway and a site.")
 	}
@@ -216,6 +221,10 @@ func (h *Handler) accept(r *request, now time.Time) *bodyError {
 	}
 	if r.role != gatewayRole {
 		return reject(http.StatusForbidden, "not-a-gateway", "Only a gateway may send events.")
+	}
+	denied, err := h.config.Denials.Denied(ctx, denylist.Token{Subject: r.gateway, Version: r.tokenVersion, Issued: r.issued})
+	if denied && err == nil {
+		return reject(http.StatusUnauthorized, "token-revoked", "The token was revoked.")
 	}
 	if !r.parsed {
 		if err := h.readBody(r); err != nil {

@@ -21,6 +21,8 @@ type request struct {
 	site            string
 	role            string
 	expires         int64 // of the token, in seconds since 1970
+	tokenVersion    int64 // see denylist.Token
+	issued          int64
 	base64          bool
 	body            []byte // unescaped; as the client sent it, or in base64
 	parsed          bool   // envelope.parse has read the body, and body is empty
@@ -131,6 +133,10 @@ func (e *envelope) authorizer(key []byte, r *request) error {
 		return e.stringInto(&r.role)
 	case "expires":
 		return e.numberInto(&r.expires)
+	case "version":
+		return e.numberInto(&r.tokenVersion)
+	case "issued":
+		return e.numberInto(&r.issued)
 	default:
 		return e.Skip()
 	}

@@ -96,9 +96,14 @@ func (p *Pool) ChangeAccount(
 	return changed, nil
 }
 
+// endSessions revokes the account's refresh tokens, and denies the access tokens that were
+// issued for earlier versions of it. The caller has raised the account's version.
 func endSessions(ctx context.Context, tx pgx.Tx, id directory.AccountID) error {
 	_, err := tx.Exec(ctx, "UPDATE refresh_token SET revoked_at = now() WHERE account_id = $1 AND revoked_at IS NULL", string(id))
-	return err
+	if err != nil {
+		return err
+	}
+	return denyVersions(ctx, tx, "SELECT id::text, version FROM account WHERE id = $1", string(id))
 }
 
 // ChangePassword replaces the stored PHC string old, or any if old is empty, and ends

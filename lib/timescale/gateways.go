@@ -96,12 +96,23 @@ func (p *Pool) ChangeGateway(
 			`UPDATE gateway SET title = $3, revoked_at = coalesce(revoked_at, $4), version = version + 1
 			WHERE site = $1 AND name = $2 AND ($5 = 0 OR version = $5) RETURNING `+gatewayColumns,
 			string(g.Site), string(g.Name), g.Title, orNull(g.RevokedAt), int64(from))
-		return versionConflict(ctx, tx, err, "SELECT FROM gateway WHERE site = $1 AND name = $2", string(g.Site), string(g.Name))
+		if err != nil {
+			return versionConflict(ctx, tx, err, "SELECT FROM gateway WHERE site = $1 AND name = $2", string(g.Site), string(g.Name))
+		}
+		if g.RevokedAt.IsZero() {
+			return nil
+		}
+		return denyGateway(ctx, tx, g.Name)
 	})
 	if err != nil {
 		return directory.Gateway{}, fmt.Errorf("change gateway %q: %w", g.Name, err)
 	}
 	return changed, nil
+}
+
+// denyGateway denies the access tokens that the gateway has. The caller has raised its version.
+func denyGateway(ctx context.Context, tx pgx.Tx, gateway telemetry.GatewayID) error {
+	return denyVersions(ctx, tx, "SELECT name, version FROM gateway WHERE name = $1", string(gateway))
 }
 
 // GatewayKeys returns a gateway's keys, the newest first.
@@ -138,7 +149,13 @@ func (p *Pool) AddGatewayKey(
 			WHERE gateway_id = (SELECT id FROM gateway WHERE name = $1)`, string(gateway), others); err != nil {
 			return err
 		}
-		return addKey(ctx, tx, gateway, key)
+		if err := addKey(ctx, tx, gateway, key); err != nil {
+			return err
+		}
+		if others.After(key.CreatedAt) {
+			return nil // the other keys are valid for some time, and so are their tokens
+		}
+		return denyGateway(ctx, tx, gateway)
 	})
 	if err != nil {
 		return fmt.Errorf("key of gateway %q: %w", gateway, err)
@@ -146,7 +163,8 @@ func (p *Pool) AddGatewayKey(
 	return nil
 }
 
-// RemoveGatewayKey makes a key expire now.
+// RemoveGatewayKey makes a key expire now. It counts as a version of the gateway: which key a
+// token was issued for is not known, so that all present tokens are denied.
 func (p *Pool) RemoveGatewayKey(
 	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, keyID string, entry trail.Entry,
 ) error {
@@ -157,7 +175,14 @@ func (p *Pool) RemoveGatewayKey(
 		if err == nil && tag.RowsAffected() == 0 {
 			return telemetry.ErrNotFound
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, "UPDATE gateway SET version = version + 1 WHERE site = $1 AND name = $2",
+			string(site), string(gateway)); err != nil {
+			return err
+		}
+		return denyGateway(ctx, tx, gateway)
 	})
 	if err != nil {
 		return fmt.Errorf("key of gateway %q: %w", gateway, err)

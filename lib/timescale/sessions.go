@@ -147,12 +147,16 @@ func refreshSession(
 			token.family, r.Now); err != nil {
 			return done, nil, err
 		}
+		if err := denySession(ctx, tx, id, token.family); err != nil {
+			return done, nil, err
+		}
 		return done, telemetry.ErrConflict, appendTrail(ctx, tx, reuse)
 	}
 	done.Account, _, err = scanAccount(tx.QueryRow(ctx, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(id)))
 	if err != nil {
 		return done, nil, err
 	}
+	done.Family = token.family
 	switch {
 	case outcome == ended || done.Account.Disabled:
 		return done, telemetry.ErrNotFound, nil
@@ -213,6 +217,9 @@ func (p *Pool) EndSession(ctx context.Context, hash [32]byte, entry trail.Entry)
 				return nil
 			}
 			if err != nil {
+				return err
+			}
+			if err := denySession(ctx, tx, id, family); err != nil {
 				return err
 			}
 			entry.Actor, entry.Object = string(id), "sessions/"+family

@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 
+	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -16,6 +18,10 @@ type AuthorizerConfig struct {
 	Verifier *Verifier
 	Log      *slog.Logger // tokens are never logged
 	Refusals Refusals     // optional; every rejection is logged too
+	// Denials may be unavailable for a long time. Then the token is accepted, since the
+	// functions behind the routes, which look too, know better what it is about. Default:
+	// nothing is denied.
+	Denials denylist.Denials
 }
 
 // Authorizer is a Lambda authorizer of an API Gateway HTTP API: type REQUEST,
@@ -25,7 +31,10 @@ type AuthorizerConfig struct {
 type Authorizer struct{ config AuthorizerConfig }
 
 // NewAuthorizer returns an Authorizer.
-func NewAuthorizer(config AuthorizerConfig) *Authorizer { return &Authorizer{config} }
+func NewAuthorizer(config AuthorizerConfig) *Authorizer {
+	config.Denials = cmp.Or[denylist.Denials](config.Denials, denylist.Nothing{})
+	return &Authorizer{config}
+}
 
 // authorizerEvent has the members of API Gateway's event that the authorizer reads.
 type authorizerEvent struct {
@@ -61,6 +70,11 @@ type authorizerContext struct {
 	// Gateway's cache may outlive its token.
 	Expires int64  `json:"expires"`
 	TokenID string `json:"token_id"`
+	// Session, Version and Issued (Unix seconds) are for the deny list, which the functions
+	// read too: a response in API Gateway's cache may outlive what it was issued for.
+	Session string `json:"session,omitempty"`
+	Version int64  `json:"version,omitempty"`
+	Issued  int64  `json:"issued"`
 }
 
 // Invoke handles one authorizer event. A request without a valid token is not
@@ -81,6 +95,8 @@ func (a *Authorizer) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 	if err == nil {
 		if claims, seen, err = a.config.Verifier.verify(ctx, text); err != nil {
 			err = fmt.Errorf("verify a token: %w", err)
+		} else if a.denied(ctx, claims) {
+			err = reject(denied)
 		}
 	}
 	response := authorizerResponse{}
@@ -97,6 +113,7 @@ func (a *Authorizer) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 		response = authorizerResponse{true, &authorizerContext{
 			Subject: claims.Subject, Gateway: claims.Gateway, Site: claims.Site, Role: claims.Role, Grants: claims.Grants,
 			Expires: claims.Expires.Add(ClockSkew).Unix(), TokenID: claims.ID,
+			Session: claims.Session, Version: claims.Version, Issued: claims.IssuedAt.Unix(),
 		}}
 	}
 	out, err := json.Marshal(response)
@@ -104,6 +121,13 @@ func (a *Authorizer) Invoke(ctx context.Context, payload []byte) ([]byte, error)
 		return nil, fmt.Errorf("authorizer: response: %w", err)
 	}
 	return out, nil
+}
+
+func (a *Authorizer) denied(ctx context.Context, c Claims) bool {
+	denied, err := a.config.Denials.Denied(ctx, denylist.Token{
+		Subject: c.Subject, Session: c.Session, Version: c.Version, Issued: c.IssuedAt.Unix(),
+	})
+	return denied && err == nil
 }
 
 // bearer returns the token of "Authorization: Bearer …" (RFC 6750, 2.1).

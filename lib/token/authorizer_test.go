@@ -1,13 +1,17 @@
 package token_test
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/insighthub/insighthub/lib/denylist"
+	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/lib/token/tokentest"
 )
@@ -18,17 +22,28 @@ const notAuthorized = `{"isAuthorized":false}`
 func TestResponses(t *testing.T) {
 	t.Parallel()
 	b := newPlatform(t)
-	until := float64(b.now.Add(token.GatewayLifetime + token.ClockSkew).Unix())
+	until, issued := float64(b.now.Add(token.GatewayLifetime+token.ClockSkew).Unix()), float64(b.now.Unix())
+	session := tokentest.PersonOf("u-3", "plant-1", token.Viewer)
+	session.Session, session.Version = "s-1", 7
 	for _, c := range []struct {
 		who  token.Identity
 		want map[string]any
 	}{
-		{gatewayOne(), map[string]any{"subject": "gw-1", "gateway": "gw-1", "site": "plant-1", "role": "gateway", "expires": until}},
+		{gatewayOne(), map[string]any{
+			"subject": "gw-1", "gateway": "gw-1", "site": "plant-1", "role": "gateway", "expires": until, "issued": issued,
+		}},
 		{
 			tokentest.PersonOf("u-1", "plant-1", token.Operator),
-			map[string]any{"subject": "u-1", "grants": map[string]any{"plant-1": "operator"}, "expires": until},
+			map[string]any{"subject": "u-1", "grants": map[string]any{"plant-1": "operator"}, "expires": until, "issued": issued},
 		},
-		{token.Identity{Subject: "u-2", Grants: sites()}, map[string]any{"subject": "u-2", "expires": until}},
+		{
+			session,
+			map[string]any{
+				"subject": "u-3", "grants": map[string]any{"plant-1": "viewer"}, "expires": until, "issued": issued,
+				"session": "s-1", "version": 7.,
+			},
+		},
+		{token.Identity{Subject: "u-2", Grants: sites()}, map[string]any{"subject": "u-2", "expires": until, "issued": issued}},
 	} {
 		raw, err := b.authorizer.Invoke(t.Context(), event(t, "Bearer "+b.mint(t, c.who)))
 		if err != nil {
@@ -132,4 +147,49 @@ func TestTokenExpires(t *testing.T) {
 	}
 	b.now = b.now.Add(time.Hour)
 	b.rejects(t, "expired", text)
+}
+
+// denials denies one token, or knows nothing.
+type denials struct {
+	token denylist.Token
+	err   error
+}
+
+func (d denials) Denied(_ context.Context, t denylist.Token) (bool, error) {
+	return t == d.token, d.err
+}
+
+type refused []token.Refusal
+
+func (r *refused) Refused(one token.Refusal) { *r = append(*r, one) }
+
+// TestDenied: a denied token is rejected and reported. While the list is unavailable the
+// functions behind the routes decide.
+func TestDenied(t *testing.T) {
+	t.Parallel()
+	b := newPlatform(t)
+	who := tokentest.PersonOf("u-1", "plant-1", token.Operator)
+	who.Session, who.Version = "s-1", 7
+	mallory := denylist.Token{Subject: "u-1", Session: "s-1", Version: 7, Issued: b.now.Unix()}
+	payload := event(t, "Bearer "+b.mint(t, who))
+	for _, c := range []struct {
+		denials denials
+		want    bool
+	}{
+		{denials{}, true},
+		{denials{token: mallory}, false},
+		{denials{err: telemetry.ErrUnavailable}, true},
+	} {
+		var log refused
+		a := token.NewAuthorizer(token.AuthorizerConfig{
+			Verifier: b.verifier, Log: slog.New(slog.DiscardHandler), Denials: c.denials, Refusals: &log,
+		})
+		got, err := a.Invoke(t.Context(), payload)
+		if authorized := strings.Contains(string(got), `"isAuthorized":true`); err != nil || authorized != c.want {
+			t.Errorf("%+v: got %s, %v; want authorized %t", c.denials, got, err, c.want)
+		}
+		if c.want != (len(log) == 0) || !c.want && log[0].Reason != "what it was issued for was taken away" {
+			t.Errorf("%+v: reported %+v", c.denials, log)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -39,6 +40,11 @@ type Identity struct {
 	Site    telemetry.SiteID
 	Role    Role
 	Grants  map[telemetry.SiteID]Role
+	// Session is the login of a person; empty if there is none.
+	Session string
+	// Version is that of the account or the gateway: when something is taken away from it, the
+	// tokens of earlier versions are denied (lib/denylist). 0 is before every version.
+	Version int64
 }
 
 // Claims are the claims of a verified token.
@@ -53,12 +59,22 @@ type Claims struct {
 const (
 	maxSubjectBytes = 512
 	maxIDBytes      = 256
+	maxSessionBytes = 64
+	maxVersion      = 1<<53 - 1 // what every JSON parser reads exactly
 )
 
 // check reports why i is not valid. The error does not repeat values.
 func (i Identity) check() error {
 	if err := checkText("sub", i.Subject, maxSubjectBytes); err != nil {
 		return err
+	}
+	if i.Session != "" {
+		if err := checkText("sid", i.Session, maxSessionBytes); err != nil {
+			return err
+		}
+	}
+	if i.Version < 0 || i.Version > maxVersion {
+		return reject(notVersion, "ver")
 	}
 	if i.Gateway == "" && i.Site == "" && i.Role == "" {
 		return checkGrants(i.Grants)
@@ -192,6 +208,8 @@ type ownClaims struct {
 	Site      telemetry.SiteID          `json:"site,omitempty"`
 	Role      Role                      `json:"role,omitempty"`
 	Grants    map[telemetry.SiteID]Role `json:"grants,omitzero"`
+	Session   string                    `json:"sid,omitempty"`
+	Version   int64                     `json:"ver,omitempty"`
 }
 
 // readIdentity reads the subject of one of the platform's tokens.
@@ -209,7 +227,7 @@ func readIdentity(c object) (Identity, error) {
 	for _, m := range [...]struct {
 		name string
 		dst  *string
-	}{{"gateway", (*string)(&i.Gateway)}, {"site", (*string)(&i.Site)}, {"role", (*string)(&i.Role)}} {
+	}{{"gateway", (*string)(&i.Gateway)}, {"site", (*string)(&i.Site)}, {"role", (*string)(&i.Role)}, {"sid", &i.Session}} {
 		if _, ok := c[m.name]; !ok {
 			continue
 		}
@@ -218,6 +236,11 @@ func readIdentity(c object) (Identity, error) {
 		}
 		if *m.dst == "" {
 			return i, reject(claimEmpty, m.name)
+		}
+	}
+	if raw, ok := c["ver"]; ok {
+		if i.Version, err = strconv.ParseInt(string(raw), 10, 64); err != nil {
+			return i, reject(notVersion, "ver")
 		}
 	}
 	if i.Grants == nil && i.Role == "" {

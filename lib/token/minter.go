@@ -83,7 +83,7 @@ func (m *Minter) sign(ctx context.Context, c Claims) (string, error) {
 	claims, err := json.Marshal(ownClaims{
 		Issuer: c.Issuer, Audience: m.config.Audience, Subject: c.Subject, ID: c.ID,
 		IssuedAt: c.IssuedAt.Unix(), NotBefore: c.IssuedAt.Unix(), Expires: c.Expires.Unix(),
-		Gateway: c.Gateway, Site: c.Site, Role: c.Role, Grants: c.Grants,
+		Gateway: c.Gateway, Site: c.Site, Role: c.Role, Grants: c.Grants, Session: c.Session, Version: c.Version,
 	})
 	if err != nil {
 		return "", err

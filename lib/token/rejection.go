@@ -79,6 +79,8 @@ const (
 	grantNotString          = "claim grants: a role that is no text"
 	missingGrants           = "no claim with grants"
 	noGrants                = "the issuer grants nothing"
+	notVersion              = "claim %s: want a version"
+	denied                  = "what it was issued for was taken away"
 
 	// The key and the signature.
 	unknownKey      = "unknown key"

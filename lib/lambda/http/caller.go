@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -21,9 +22,18 @@ type Caller struct {
 	// Expires is when the token expires, in seconds since the Unix epoch.
 	Expires int64  `json:"expires"`
 	TokenID string `json:"token_id"`
+	// Session, Version and Issued, in seconds since the Unix epoch, are those of the token;
+	// see denylist.Token.
+	Session string `json:"session"`
+	Version int64  `json:"version"`
+	Issued  int64  `json:"issued"`
 }
 
 func (c *Caller) expired(now time.Time) bool { return now.Unix() >= c.Expires }
+
+func (c *Caller) token() denylist.Token {
+	return denylist.Token{Subject: c.Subject, Session: c.Session, Version: c.Version, Issued: c.Issued}
+}
 
 // May reports whether the caller has at least the role at the site.
 func (c *Caller) May(role directory.Role, site telemetry.SiteID) bool {

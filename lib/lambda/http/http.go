@@ -3,11 +3,13 @@
 //
 // API Gateway caches the authorizer's response for some time, for all routes, and so
 // possibly for longer than the token is valid: if the token has expired, the response is
-// 401, and the handler is not called.
+// 401, and the handler is not called. The same holds for a token that was denied since; while
+// it is not known which tokens are denied, the response is 503.
 package http
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -19,6 +21,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/problem"
 )
 
@@ -30,6 +33,8 @@ const MaxResponseBytes = 4 << 20
 type Config struct {
 	Handler http.Handler
 	Now     func() time.Time
+	// Denials are none by default.
+	Denials denylist.Denials
 }
 
 // Handler is a lambda.Handler over bytes. It is safe for concurrent use if its
@@ -37,7 +42,10 @@ type Config struct {
 type Handler struct{ config Config }
 
 // New returns a Handler.
-func New(config Config) *Handler { return &Handler{config} }
+func New(config Config) *Handler {
+	config.Denials = cmp.Or[denylist.Denials](config.Denials, denylist.Nothing{})
+	return &Handler{config}
+}
 
 // event has the members of payload format 2.0 that are used.
 type event struct {
@@ -71,14 +79,34 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, fmt.Errorf("lambdahttp: payload version: got %q, want 2.0", e.Version)
 	}
 	recorder := newRecorder()
-	if caller := e.RequestContext.Authorizer.Lambda; caller != nil && caller.expired(h.config.Now()) {
-		WriteProblem(recorder, problem.Document{Status: http.StatusUnauthorized, Detail: "The token has expired."})
+	if status, detail := h.accept(ctx, e.RequestContext.Authorizer.Lambda); status != 0 {
+		WriteProblem(recorder, problem.Document{Status: status, Detail: detail})
 	} else if r, detail := request(ctx, &e); r == nil {
 		WriteProblem(recorder, problem.Document{Status: http.StatusBadRequest, Detail: detail})
 	} else {
 		h.config.Handler.ServeHTTP(recorder, r)
 	}
 	return recorder.envelope(), nil
+}
+
+// accept returns the status and the detail of the response to a caller whose token is no
+// longer accepted; 0 for any other, and for none.
+func (h *Handler) accept(ctx context.Context, caller *Caller) (status int, detail string) {
+	if caller == nil {
+		return 0, ""
+	}
+	if caller.expired(h.config.Now()) {
+		return http.StatusUnauthorized, "The token has expired."
+	}
+	denied, err := h.config.Denials.Denied(ctx, caller.token())
+	switch {
+	case denied:
+		return http.StatusUnauthorized, "The token was revoked. Log in again."
+	case err != nil:
+		return http.StatusServiceUnavailable, "It is not known whether the token was revoked."
+	default:
+		return 0, ""
+	}
 }
 
 // request returns the request that the client sent, or the detail of the problem with it.

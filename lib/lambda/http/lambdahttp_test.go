@@ -1,6 +1,7 @@
 package http_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/directory"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/problem"
@@ -143,5 +145,41 @@ func TestGrants(t *testing.T) {
 	gateway := lambdahttp.Caller{Role: directory.GatewayRole, Site: "a", Gateway: "g"}
 	if gateway.May("viewer", "a") {
 		t.Error("a gateway may read, want no rights of an account")
+	}
+}
+
+// denials denies the tokens of mallory, and fails for the others' if err is set.
+type denials struct{ err error }
+
+func (d denials) Denied(_ context.Context, t denylist.Token) (bool, error) {
+	return t == denylist.Token{Subject: "mallory", Session: "s-1", Version: 7, Issued: 900}, d.err
+}
+
+// TestDeniedToken: the authorizer's response that API Gateway has cached does not make a
+// denied token valid. While it is not known what is denied, nobody is served.
+func TestDeniedToken(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		subject string
+		err     error
+		status  int
+	}{
+		{"ada", nil, 200},
+		{"mallory", nil, 401},
+		{"mallory", telemetry.ErrUnavailable, 401},
+		{"ada", telemetry.ErrUnavailable, 503},
+	} {
+		served := false
+		h := lambdahttp.New(lambdahttp.Config{
+			Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true }),
+			Now:     func() time.Time { return time.Unix(1000, 0) }, Denials: denials{c.err},
+		})
+		event := strings.Replace(payload(2000, ""), `"subject":"ada"`,
+			`"subject":"`+c.subject+`","session":"s-1","version":7,"issued":900`, 1)
+		raw, err := h.Invoke(t.Context(), []byte(event))
+		var got reply
+		if err != nil || json.Unmarshal(raw, &got) != nil || got.StatusCode != c.status || served != (c.status == 200) {
+			t.Errorf("%+v: got %s, %v, served %t", c, raw, err, served)
+		}
 	}
 }

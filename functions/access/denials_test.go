@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/insighthub/insighthub/lib/api/apitest"
+	"github.com/insighthub/insighthub/lib/denylist"
+	"github.com/insighthub/insighthub/lib/denylist/denylisttest"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
+	"github.com/insighthub/insighthub/lib/token"
+)
+
+// accepted reports whether an access token is accepted by an environment that reads the deny
+// list now.
+func (p *platform) accepted(t *testing.T, objects *denylisttest.Objects, text string) bool {
+	t.Helper()
+	reader, err := denylist.NewReader(denylist.ReaderConfig{
+		Objects: objects, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(), Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := p.claims(t, text)
+	denied, err := reader.Denied(context.WithoutCancel(t.Context()), denylist.Token{
+		Subject: c.Subject, Session: c.Session, Version: c.Version, Issued: c.IssuedAt.Unix(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return !denied
+}
+
+func (p *platform) claims(t *testing.T, text string) token.Claims {
+	t.Helper()
+	claims, err := p.verifier(t).Verify(t.Context(), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return claims
+}
+
+// TestEndedSessionsAreDenied: the access tokens of a session that ended are rejected, by a
+// logout and by the reuse of a refresh token, and those of the person's other sessions are not.
+func TestEndedSessionsAreDenied(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(p *platform, first apitest.Response, second apitest.Response){
+		"logout": func(p *platform, _, second apitest.Response) {
+			p.postJSON(t, "/v1/logout", map[string]string{"refresh_token": second.Member(t, "refresh_token")}).Want(t, 204)
+		},
+		"reuse": func(p *platform, first, _ apitest.Response) {
+			timescaletest.Exec(t, p.DSN, "UPDATE refresh_token SET used_at = used_at - interval '11 seconds' WHERE used_at IS NOT NULL")
+			p.refresh(t, first.Member(t, "refresh_token")).Want(t, 401)
+		},
+	} {
+		p := newPlatform(t)
+		other := p.login(t, "ada", secret)
+		first := p.login(t, "ada", secret)
+		second := p.refresh(t, first.Member(t, "refresh_token"))
+		texts := []string{first.Member(t, "access_token"), second.Member(t, "access_token")}
+		for _, text := range texts {
+			if !p.accepted(t, p.denied, text) {
+				t.Fatalf("%s: rejected before", name)
+			}
+		}
+		if a, b := p.claims(t, texts[0]), p.claims(t, texts[1]); a.Session == "" || a.Session != b.Session || a.Version != 1 {
+			t.Errorf("got the sessions %q and %q, version %d; want one session, version 1", a.Session, b.Session, a.Version)
+		}
+		end(p, first, second)
+		for _, text := range texts {
+			if p.accepted(t, p.denied, text) {
+				t.Errorf("%s: an access token of the session is accepted", name)
+			}
+		}
+		if !p.accepted(t, p.denied, other.Member(t, "access_token")) {
+			t.Errorf("%s: an access token of another session is rejected", name)
+		}
+		if a := p.login(t, "ada", secret); !p.accepted(t, p.denied, a.Member(t, "access_token")) {
+			t.Errorf("%s: an access token of the next login is rejected", name)
+		}
+	}
+}
+
+// TestLogoutNotPublished: a logout whose effect is not published is not confirmed, and its
+// repetition is.
+func TestLogoutNotPublished(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	a := p.login(t, "ada", secret)
+	p.denied.Set(func(s *denylisttest.State) { s.Down = true })
+	body := map[string]string{"refresh_token": a.Member(t, "refresh_token")}
+	p.postJSON(t, "/v1/logout", body).Want(t, 503)
+	p.denied.Set(func(s *denylisttest.State) { s.Down = false })
+	p.postJSON(t, "/v1/logout", body).Want(t, 204)
+	if p.accepted(t, p.denied, a.Member(t, "access_token")) {
+		t.Error("the access token is accepted")
+	}
+}
+
+// TestGatewayTokenHasVersion: the tokens of a gateway can be denied.
+func TestGatewayTokenHasVersion(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	key, kid := p.gateway(t, "gw-1", "plant-1")
+	timescaletest.Exec(t, p.DSN, "UPDATE gateway SET version = 41")
+	a := p.token(t, assertion(t, key, kid, nil)).Want(t, 200)
+	if c := p.claims(t, a.Member(t, "access_token")); c.Version != 41 || c.Subject != "gw-1" {
+		t.Errorf("got %+v, want version 41", c)
+	}
+}

@@ -1,0 +1,133 @@
+package denylist
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/directory"
+)
+
+// at is second n of the tests' time.
+func at(n int) time.Time { return time.Unix(1_800_000_000+int64(n), 0).UTC() }
+
+func listOf(t *testing.T, denials ...directory.Denial) *List {
+	t.Helper()
+	raw, err := encode(denials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := parse(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestDenies(t *testing.T) {
+	t.Parallel()
+	l := listOf(
+		t,
+		directory.Denial{Subject: "gw-1", Version: 3, Time: at(1)},
+		directory.Denial{Subject: "ada", Session: "s-1", Time: at(2)},
+		directory.Denial{Subject: "ada", Version: 2, Time: at(3)},
+		directory.Denial{Subject: "ada", Version: 5, Time: at(4)},
+		directory.Denial{Subject: "https://idp|eve", Time: at(10)},
+	)
+	for _, c := range []struct {
+		token Token
+		want  bool
+	}{
+		{Token{Subject: "gw-1", Version: 2, Issued: at(0).Unix()}, true},
+		{Token{Subject: "gw-1", Issued: at(100).Unix()}, true}, // says no version
+		{Token{Subject: "gw-1", Version: 3, Issued: at(1).Unix()}, false},
+		{Token{Subject: "gw-2", Version: 1, Issued: at(0).Unix()}, false},
+		{Token{Subject: "ada", Session: "s-1", Version: 9, Issued: at(100).Unix()}, true},
+		{Token{Subject: "ada", Session: "s-2", Version: 4, Issued: at(100).Unix()}, true},
+		// Issued in the second of the denial, for the version after it: a right that was regained.
+		{Token{Subject: "ada", Session: "s-2", Version: 5, Issued: at(4).Unix()}, false},
+		{Token{Subject: "bob", Session: "s-1", Version: 1, Issued: at(0).Unix()}, false},
+		{Token{Subject: "https://idp|eve", Issued: at(10).Unix()}, true},
+		{Token{Subject: "https://idp|eve", Issued: at(13).Unix()}, false},
+		{Token{}, false},
+	} {
+		if got := l.Denies(c.token); got != c.want {
+			t.Errorf("%+v: got %t, want %t", c.token, got, c.want)
+		}
+	}
+	if new(List).Denies(Token{Subject: "ada"}) {
+		t.Error("the zero list denies a token")
+	}
+}
+
+// TestSessionsOfOneSubject: whoever ends many sessions has all tokens until then denied, and
+// takes nobody else's place in the list.
+func TestSessionsOfOneSubject(t *testing.T) {
+	t.Parallel()
+	denials := []directory.Denial{{Subject: "bob", Session: "s-1", Time: at(0)}}
+	for i := range 10 * MaxDenials {
+		denials = append(denials, directory.Denial{Subject: "ada", Session: fmt.Sprint(i), Time: at(i)})
+	}
+	l := listOf(t, denials...)
+	last := len(denials) - 2
+	for token, want := range map[Token]bool{
+		{Subject: "ada", Session: "0", Version: 9, Issued: at(0).Unix()}:           true,
+		{Subject: "ada", Session: fmt.Sprint(last), Issued: at(last).Unix()}:       true,
+		{Subject: "ada", Session: "another", Version: 9, Issued: at(last).Unix()}:  true,
+		{Subject: "ada", Session: "next", Version: 9, Issued: at(last + 3).Unix()}: false,
+		{Subject: "bob", Session: "s-1", Version: 9, Issued: at(last).Unix()}:      true,
+		{Subject: "bob", Session: "s-2", Version: 9, Issued: at(0).Unix()}:         false,
+	} {
+		if got := l.Denies(token); got != want {
+			t.Errorf("%+v: got %t, want %t", token, got, want)
+		}
+	}
+	if l.until != 0 {
+		t.Error("one subject filled the list")
+	}
+}
+
+// TestOverflow: a list that is full never accepts a token that it was to deny. It denies
+// more: everybody's tokens until the newest denial for which it has no room.
+func TestOverflow(t *testing.T) {
+	t.Parallel()
+	const more = 100
+	var denials []directory.Denial
+	for i := range MaxDenials + more {
+		denials = append(denials, directory.Denial{Subject: fmt.Sprint("u-", i), Version: 2, Time: at(i)})
+	}
+	raw, err := encode(denials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(raw) > 1<<20 {
+		t.Errorf("got %d bytes, want at most 1 MiB", len(raw))
+	}
+	l := listOf(t, denials...)
+	for i := range denials {
+		if token := (Token{Subject: fmt.Sprint("u-", i), Version: 1, Issued: at(i).Unix()}); !l.Denies(token) {
+			t.Fatalf("%+v is accepted", token)
+		}
+	}
+	for token, want := range map[Token]bool{
+		{Subject: "bob", Version: 1, Issued: at(more - 1).Unix()}:     true,
+		{Subject: "bob", Version: 1, Issued: at(more + 2).Unix()}:     false,
+		{Subject: "u-0", Version: 2, Issued: at(MaxDenials).Unix()}:   false, // regained
+		{Subject: "u-500", Version: 1, Issued: at(MaxDenials).Unix()}: true,
+	} {
+		if got := l.Denies(token); got != want {
+			t.Errorf("%+v: got %t, want %t", token, got, want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"until":1,"denials":[{"subject":"a","session":"b"},{"subject":"a","version":2}]}`))
+	f.Add([]byte(`{"denials":null}`))
+	f.Add([]byte(`[]`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if l, err := parse(raw); err == nil {
+			l.Denies(Token{Subject: "a", Issued: 5})
+		}
+	})
+}
