@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -9,12 +10,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/denylist/denylisttest"
+	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/lib/token/tokentest"
+	"github.com/insighthub/insighthub/lib/trail"
 )
 
 const (
@@ -25,23 +30,39 @@ const (
 // platform is the function over a real database with one account, ada.
 type platform struct {
 	*apitest.Platform
-	keys   *tokentest.Keys
-	denied *denylisttest.Objects
+	keys     *tokentest.Keys
+	denied   *denylisttest.Objects
+	failures *refusals.Collector
+}
+
+// Trail is that of Platform with what the process has not reported yet.
+func (p *platform) Trail(t *testing.T) map[trail.Action]int {
+	t.Helper()
+	p.failures.Shutdown(t.Context())
+	return p.Platform.Trail(t)
 }
 
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
 	pool, dsn := timescaletest.Open(t)
+	timescaletest.SumAtOnce(t, dsn)
+	failures, err := refusals.New(refusals.Config{
+		Publisher: refusals.PublisherFunc(pool.PublishReports), Registerer: prometheus.NewRegistry(), Now: time.Now, NewID: rand.Text,
+		ShutdownTimeout: time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	keys, denied := new(tokentest.Keys), &denylisttest.Objects{}
 	handler, err := wire(wiring{
-		pool: pool, keys: keys, denials: denylist.Publisher{Source: pool, Objects: denied},
+		pool: pool, failures: failures, keys: keys, denials: denylist.Publisher{Source: pool, Objects: denied},
 		issuer: tokentest.Issuer, audience: tokentest.Audience, signing: `[{"key":"current"}]`, log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	apitest.FirstAdministrator(t, pool, "ada")
-	return &platform{apitest.New(t, pool, dsn, handler), keys, denied}
+	return &platform{apitest.New(t, pool, dsn, handler), keys, denied, failures}
 }
 
 func (p *platform) post(t *testing.T, source, path, contentType, body string) apitest.Response {

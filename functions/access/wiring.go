@@ -15,6 +15,7 @@ import (
 	"github.com/insighthub/insighthub/lib/denylist"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/token"
 )
@@ -35,17 +36,24 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
+	failures, err := refusals.New(refusals.Config{
+		Publisher: refusals.PublisherFunc(pool.PublishReports), Registerer: h.Registry, Now: time.Now, NewID: rand.Text,
+	})
+	if err != nil {
+		return lambdahost.Function{}, err
+	}
 	handler, err := wire(wiring{
-		pool: pool, keys: kms.New(h.AWS), denials: denylist.Publisher{Source: pool, Objects: objects},
+		pool: pool, failures: failures, keys: kms.New(h.AWS), denials: denylist.Publisher{Source: pool, Objects: objects},
 		issuer: issuer, audience: audience, signing: keys, log: h.Log,
 	})
-	return lambdahost.Function{Handler: handler, Close: pool.Close}, err
+	return lambdahost.Function{Handler: handler, Shutdown: failures.Shutdown, Close: pool.Close}, err
 }
 
 // wiring holds the function's dependencies and settings.
 type wiring struct {
-	pool *timescale.Pool
-	keys interface {
+	pool     *timescale.Pool
+	failures *refusals.Collector
+	keys     interface {
 		token.KeySource
 		token.Signer
 	}
@@ -71,11 +79,11 @@ func wire(w wiring) (lambda.Handler, error) {
 		return nil, err
 	}
 	service, err := access.New(access.Config{
-		Accounts: w.pool, Attempts: w.pool, Sessions: w.pool, Gateways: w.pool, Trail: w.pool, Denials: w.denials,
+		Accounts: w.pool, Attempts: w.pool, Sessions: w.pool, Gateways: w.pool, Trail: w.pool, Failures: w.failures, Denials: w.denials,
 		Minter: minter, Keys: set, Log: w.log, Now: time.Now, Random: rand.Reader, Issuer: w.issuer,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return lambdahttp.New(lambdahttp.Config{Handler: service.Handler(), Now: time.Now}), nil
+	return w.failures.Observe(lambdahttp.New(lambdahttp.Config{Handler: service.Handler(), Now: time.Now})), nil
 }

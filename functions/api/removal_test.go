@@ -54,7 +54,7 @@ func TestDeletedDeviceTakesItsConfiguration(t *testing.T) {
 		} `json:"kpi_config"`
 		AlarmRules []string `json:"alarm_rules"`
 	}
-	text := timescaletest.Value(t, p.DSN, "SELECT detail FROM trail WHERE action = 'device.remove'")
+	text := timescaletest.Value(t, p.DSN, "SELECT detail FROM "+timescaletest.Trail+" WHERE action = 'device.remove'")
 	if err := json.Unmarshal([]byte(text), &detail); err != nil || detail.KPIConfig.State != "mode" || detail.KPIConfig.Stale != 30 ||
 		len(detail.AlarmRules) != 2 {
 		t.Errorf("the trail says %s, %v; want the configuration and two rules", text, err)

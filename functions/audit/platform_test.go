@@ -68,6 +68,11 @@ func (h handled) Invoke(ctx context.Context, payload []byte) (lambda.Result, err
 	return lambda.Result{Payload: out}, err
 }
 
+// uncounted ignores what is to be added up.
+type uncounted struct{}
+
+func (uncounted) Count(trail.Occurrence) {}
+
 func must[T any](v T, err error) func(*testing.T) T {
 	return func(t *testing.T) T {
 		t.Helper()
@@ -149,7 +154,8 @@ func (p *platform) api(t *testing.T, info stackfile.Info) http.Handler {
 	}))(t)
 	logins := must(access.New(access.Config{
 		Accounts: p.pool, Attempts: p.pool, Sessions: p.pool, Gateways: p.pool, Trail: p.pool,
-		Minter: minter, Keys: set, Log: log, Now: time.Now, Random: rand.Reader, Issuer: info.Issuer,
+		Failures: uncounted{},
+		Minter:   minter, Keys: set, Log: log, Now: time.Now, Random: rand.Reader, Issuer: info.Issuer,
 	}))(t)
 	resources := api.New(api.Config{
 		Log: log, Now: time.Now, Random: rand.Reader, Idempotency: p.pool, Sites: p.pool, Gateways: p.pool, GatewayKeys: p.pool,

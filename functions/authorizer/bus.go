@@ -11,6 +11,7 @@ import (
 	"github.com/insighthub/insighthub/lib/aws/eventbridge"
 	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/token"
+	"github.com/insighthub/insighthub/lib/trail"
 )
 
 // bus publishes reports as events.
@@ -44,4 +45,8 @@ type tokenRefusals struct{ *refusals.Collector }
 
 var _ token.Refusals = tokenRefusals{}
 
-func (r tokenRefusals) Refused(t token.Refusal) { r.Collector.Refused(refusals.Refusal(t)) }
+func (r tokenRefusals) Refused(t token.Refusal) {
+	r.Count(trail.Occurrence{
+		Action: trail.RefusedAccessToken, Reason: t.Reason, Source: t.Source, Route: t.Route, KeyID: t.KeyID, Subject: t.Subject,
+	})
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
+	"github.com/insighthub/insighthub/lib/trail"
 )
 
 // busLog records the events of a bus.
@@ -48,7 +49,7 @@ func (l *busLog) reports(t *testing.T) []refusals.Report {
 		if err != nil || event.Source != refusals.Source || event.DetailType != refusals.EventType {
 			t.Fatalf("got %s, %v; want an event of the type %s", line, err, refusals.EventType)
 		}
-		r, err := refusals.ParseReport(event.Detail)
+		r, err := trail.ParseReport(event.Detail)
 		if err != nil {
 			t.Fatal(err)
 		}

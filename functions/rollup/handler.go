@@ -20,9 +20,10 @@ type handler struct {
 	names     func(context.Context) (int, error)
 	published time.Time // when it last did
 	// denials publishes the deny list, in case that the function that changed it could not.
-	denials func(context.Context) error
-	now     func() time.Time
-	log     *slog.Logger
+	denials  func(context.Context) error
+	unsealed func(seconds float64)
+	now      func() time.Time
+	log      *slog.Logger
 }
 
 // outcome is the response of an invocation.
@@ -30,6 +31,7 @@ type outcome struct {
 	timescale.Rollup
 	Retained        timescale.Retained
 	CrowdedGateways int
+	Sealed          int // entries of the audit trail
 	Conflicts       int // that were pruned
 	Purged          timescale.Purged
 }
@@ -48,6 +50,9 @@ func (h *handler) Invoke(ctx context.Context, _ []byte) ([]byte, error) {
 func (h *handler) refresh(ctx context.Context) ([]byte, error) {
 	var done outcome
 	var err error
+	if done.Sealed, err = h.sealTrail(ctx); err != nil {
+		h.log.WarnContext(ctx, "audit trail not sealed", "error", err)
+	}
 	if h.now().Sub(h.published) >= namelist.RefreshEvery {
 		if done.CrowdedGateways, err = h.names(ctx); err != nil {
 			h.log.WarnContext(ctx, "names of crowded gateways not published", "error", err)
@@ -84,6 +89,18 @@ func (h *handler) refresh(ctx context.Context) ([]byte, error) {
 			"events_since", done.Retained.EventsSince, "minutes_since", done.Retained.MinutesSince, "hours_since", done.Retained.HoursSince)
 	}
 	return json.Marshal(done)
+}
+
+// sealTrail seals what nobody has read meanwhile, and exports the age of what is not sealed: 0
+// after a success.
+func (h *handler) sealTrail(ctx context.Context) (sealed int, err error) {
+	sealed, err = h.pool.SealTrail(ctx)
+	age, unknown := h.pool.TrailBacklog(ctx)
+	if unknown == nil {
+		h.unsealed(age.Seconds())
+		_, unknown = h.pool.ForgetDeliveries(ctx)
+	}
+	return sealed, errors.Join(err, unknown)
 }
 
 func retentionOf(env *lambdahost.Env) timescale.Retention {

@@ -1,5 +1,6 @@
 // Command rollup is the function that refreshes the roll-ups by minute and hour, drops data
-// after its retention, and publishes the deny list if others could not. A schedule invokes it every minute; it ignores the event.
+// after its retention, publishes the deny list if others could not, and seals the audit trail. A
+// schedule invokes it every minute; it ignores the event.
 //
 // Environment: DATABASE_SECRET_ARN; STATE_BUCKET, AWS_S3_PATH_STYLE; RETENTION_EVENT_DAYS, RETENTION_MINUTE_DAYS (3,653
 // each), RETENTION_HOUR_DAYS (0), where 0 keeps data for ever; LOG_LEVEL; and what
@@ -14,6 +15,7 @@ import (
 	"github.com/insighthub/insighthub/lib/aws/secrets"
 	"github.com/insighthub/insighthub/lib/denylist"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
+	"github.com/insighthub/insighthub/lib/lambda/metrics"
 	"github.com/insighthub/insighthub/lib/namelist"
 	"github.com/insighthub/insighthub/lib/timescale"
 )
@@ -45,8 +47,15 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 		names = namelist.Publisher{Source: pool, Objects: lists, Now: time.Now}.Refresh
 		denials = denylist.Publisher{Source: pool, Objects: lists}.Publish
 	}
+	unsealed, err := metrics.NewGauge(h.Registry, "insighthub_trail_unsealed_seconds",
+		"Age of the oldest entry of the audit trail that is not in the hash chain.")
+	if err != nil {
+		return lambdahost.Function{}, err
+	}
 	return lambdahost.Function{
-		Handler: &handler{pool: pool, retention: retention, names: names, denials: denials, now: time.Now, log: h.Log},
-		Close:   pool.Close,
+		Handler: &handler{
+			pool: pool, retention: retention, names: names, denials: denials, unsealed: unsealed, now: time.Now, log: h.Log,
+		},
+		Close: pool.Close,
 	}, nil
 }

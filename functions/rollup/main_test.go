@@ -57,8 +57,9 @@ func TestInvoke(t *testing.T) {
 	published := 0
 	h := &handler{
 		pool: pool, retention: timescale.Retention{EventDays: 90, MinuteDays: 730}, now: time.Now, log: slog.New(slog.DiscardHandler),
-		names:   func(context.Context) (int, error) { published++; return published, nil },
-		denials: func(context.Context) error { return nil },
+		names:    func(context.Context) (int, error) { published++; return published, nil },
+		denials:  func(context.Context) error { return nil },
+		unsealed: func(float64) {},
 	}
 	for _, want := range []int{1, 0} {
 		raw, err := h.Invoke(t.Context(), []byte(`{"source":"aws.events"}`))

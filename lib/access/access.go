@@ -86,9 +86,11 @@ type Gateways interface {
 	UseAssertion(ctx context.Context, gateway telemetry.GatewayID, jti string, expires time.Time) error
 }
 
-// Trail appends entries that belong to no change, such as failed logins.
+// Trail records attempts that were verified and failed.
 type Trail interface {
-	AppendTrail(ctx context.Context, entry trail.Entry) error
+	// AppendFailure appends the entry if the caller is known, and otherwise adds the occurrence
+	// to the sums of unknown callers. Both do the same work.
+	AppendFailure(ctx context.Context, known bool, entry trail.Entry, sum trail.Occurrence) error
 }
 
 // Denials publishes which access tokens are no longer accepted.
@@ -118,6 +120,8 @@ type Config struct {
 	Gateways Gateways
 	Trail    Trail
 	Denials  Denials // denylist.Unpublished by default
+	// Failures counts what was rejected without a look at a password or at a known key.
+	Failures trail.Counter
 	Minter   Minter
 	Keys     KeySet
 	Log      *slog.Logger
@@ -179,12 +183,22 @@ type Rejected struct { //nolint:errname // a decision
 // Error returns the reason, which is not for the client.
 func (r *Rejected) Error() string { return "rejected: " + r.reason }
 
-// reject writes the audit entry of a failed authentication.
-func (s *Service) reject(ctx context.Context, rejected *Rejected, action trail.Action, object, source string) error {
-	entry := s.entry("", action, object, map[string]string{"reason": rejected.reason, "source": source})
-	if err := s.config.Trail.AppendTrail(ctx, entry); err != nil {
+// reject records an attempt whose secret was verified: of a known account as an entry of the
+// trail, of an unknown one in the sums. Neither takes longer.
+func (s *Service) reject(ctx context.Context, rejected *Rejected, known bool, object string, o trail.Occurrence) error {
+	o.Reason = rejected.reason
+	entry := s.entry("", o.Action, object, map[string]string{"reason": o.Reason, "source": o.Source})
+	if err := s.config.Trail.AppendFailure(ctx, known, entry, o); err != nil {
 		// No client learns whether a password is right while the trail cannot be written.
 		return fmt.Errorf("failed authentication: %w", err)
 	}
+	return rejected
+}
+
+// refuse counts what was rejected without a look at a secret: nothing bounds how often that
+// happens.
+func (s *Service) refuse(rejected *Rejected, o trail.Occurrence) error {
+	o.Reason = rejected.reason
+	s.config.Failures.Count(o)
 	return rejected
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
+	"github.com/insighthub/insighthub/lib/trail"
 )
 
 // GatewayToken issues an access token to the gateway that signed the assertion, for its
@@ -38,9 +39,10 @@ func (s *Service) GatewayToken(ctx context.Context, assertion, client string, au
 		}
 		return public, nil
 	}
+	failure := trail.Occurrence{Action: trail.RefusedAssertion, Source: source, Route: "POST /v1/token"}
 	claims, err := token.VerifyAssertion(ctx, assertion, audiences, s.config.Now(), find)
 	if rejected := rejectionOf(err); rejected != nil {
-		return "", s.reject(ctx, rejected, assertionFailed, "gateways", source)
+		return "", s.refuse(rejected, failure)
 	}
 	if err != nil {
 		return "", fmt.Errorf("gateway token: %w", err)
@@ -51,7 +53,8 @@ func (s *Service) GatewayToken(ctx context.Context, assertion, client string, au
 		rejected := &Rejected{
 			reason: "the assertion was used before", Explanation: "its jti was used before, and each assertion is valid for one token",
 		}
-		return "", s.reject(ctx, rejected, assertionFailed, "gateways/"+printable(string(claims.Gateway)), source)
+		failure.Subject = string(claims.Gateway)
+		return "", s.refuse(rejected, failure)
 	}
 	if err != nil {
 		return "", fmt.Errorf("gateway token: %w", err)

@@ -51,8 +51,11 @@ func (empty) UseAssertion(context.Context, telemetry.GatewayID, string, time.Tim
 	return nil
 }
 
-// AppendTrail checks that the entry holds no control characters of the request.
-func (e empty) AppendTrail(_ context.Context, entry trail.Entry) error {
+// Count is that nothing becomes of what is added up.
+func (empty) Count(trail.Occurrence) {}
+
+// AppendFailure checks that the entry holds no control characters of the request.
+func (e empty) AppendFailure(_ context.Context, _ bool, entry trail.Entry, _ trail.Occurrence) error {
 	if len(entry.Object) > 256 || strings.ContainsAny(entry.Object, "\x00\r\n\x1b") || !json.Valid([]byte(entry.Detail)) {
 		e.t.Errorf("got entry %+v, want printable text and a JSON detail", entry)
 	}
@@ -86,7 +89,7 @@ func FuzzEndpoints(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path, kind, body string) {
 		platform := empty{t}
 		service, err := access.New(access.Config{
-			Accounts: platform, Attempts: platform, Sessions: platform, Gateways: platform, Trail: platform,
+			Accounts: platform, Attempts: platform, Sessions: platform, Gateways: platform, Trail: platform, Failures: platform,
 			Minter: minter, Keys: set, Cost: cheap(),
 			Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: rand.Reader, Issuer: tokentest.Issuer,
 		})

@@ -39,12 +39,10 @@ const (
 	longestWait     = 15 * time.Minute
 	forgetName      = 24 * time.Hour
 	forgetAddress   = time.Hour
-	loginFailed     = trail.Action("session.refuse")
 	loginSucceeded  = trail.Action("session.start")
 	sessionReused   = trail.Action("session.reuse")
 	sessionRepeated = trail.Action("session.repeat")
 	sessionEnded    = trail.Action("session.end")
-	assertionFailed = trail.Action("token.refuse")
 )
 
 // unusable returns the PHC string for a name that does not exist: no known password has
@@ -59,11 +57,13 @@ func unusable(cost password.Cost) string {
 //
 // An unknown name, a wrong password and a disabled account, with any password, do the
 // same work: they count one attempt, look up one account, compute one password hash at
-// Config.Cost and write one entry of the audit trail. A locked name does the first and the
-// last of these, whether it exists or not: the lock is on the name as it was sent.
+// Config.Cost and insert one row for the audit trail: an entry, or a part of the sum of unknown
+// names. A locked name does the first of these, whether it exists or not: the lock is on the name
+// as it was sent. It is counted for the trail in memory.
 func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair, error) {
 	name = strings.ToLower(strings.TrimSpace(name))
 	object := "accounts/" + printable(name)
+	failure := trail.Occurrence{Action: trail.RefusedLogin, Source: source, Route: "POST /v1/login", Subject: name}
 	keys := []directory.AttemptKey{attemptKey("name", name), attemptKey("address", source)}
 	locked, err := s.config.Attempts.BeginAttempt(ctx, []directory.AttemptPolicy{
 		{Key: keys[0], Free: freeByName, Base: firstWait, Max: longestWait, Forget: forgetName},
@@ -74,7 +74,7 @@ func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair,
 	}
 	if !locked.IsZero() {
 		rejected := &Rejected{reason: "locked", RetryAfter: max(locked.Sub(s.config.Now()), time.Second)}
-		return Pair{}, s.reject(ctx, rejected, loginFailed, object, source)
+		return Pair{}, s.refuse(rejected, failure)
 	}
 	account, phc, reason, err := s.findAccount(ctx, name)
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair,
 		reason = "wrong password"
 	}
 	if reason != "" {
-		return Pair{}, s.reject(ctx, &Rejected{reason: reason}, loginFailed, object, source)
+		return Pair{}, s.reject(ctx, &Rejected{reason: reason}, account.ID != "", object, failure)
 	}
 	if err := s.config.Attempts.ForgiveAttempt(ctx, keys); err != nil {
 		return Pair{}, fmt.Errorf("login: %w", err)
@@ -148,7 +148,8 @@ func (s *Service) start(ctx context.Context, account directory.Account, source s
 	err = s.config.Sessions.StartSession(ctx, session, entry)
 	if errors.Is(err, telemetry.ErrNotFound) {
 		rejected := &Rejected{reason: "the account changed during the login"}
-		return Pair{}, s.reject(ctx, rejected, loginFailed, "accounts/"+printable(account.Name), source)
+		failure := trail.Occurrence{Action: trail.RefusedLogin, Source: source}
+		return Pair{}, s.reject(ctx, rejected, true, "accounts/"+printable(account.Name), failure)
 	}
 	if err != nil {
 		return Pair{}, fmt.Errorf("login: %w", err)
@@ -158,9 +159,10 @@ func (s *Service) start(ctx context.Context, account directory.Account, source s
 
 // Refresh exchanges a refresh token for the next pair. The error is as for Login.
 func (s *Service) Refresh(ctx context.Context, refresh, source string) (Pair, error) {
+	failure := trail.Occurrence{Action: trail.RefusedLogin, Source: source, Route: "POST /v1/refresh"}
 	hash, ok := hashOf(refresh)
 	if !ok {
-		return Pair{}, s.reject(ctx, &Rejected{reason: "not a refresh token"}, loginFailed, "sessions", source)
+		return Pair{}, s.refuse(&Rejected{reason: "not a refresh token"}, failure)
 	}
 	now := s.config.Now()
 	r := directory.Refresh{Hash: hash, Now: now, Expires: now.Add(s.config.SessionLifetime), Grace: RefreshGrace}
@@ -182,7 +184,7 @@ func (s *Service) Refresh(ctx context.Context, refresh, source string) (Pair, er
 		}
 		return Pair{}, &Rejected{reason: "the refresh token was used before"}
 	case errors.Is(err, telemetry.ErrNotFound):
-		return Pair{}, s.reject(ctx, &Rejected{reason: "the refresh token is unknown or has expired"}, loginFailed, "sessions", source)
+		return Pair{}, s.refuse(&Rejected{reason: "the refresh token is unknown or has expired"}, failure)
 	case err != nil:
 		return Pair{}, fmt.Errorf("refresh: %w", err)
 	}

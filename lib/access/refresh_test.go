@@ -59,7 +59,7 @@ func newProcesses(tb testing.TB) *processes {
 		}
 		tb.Cleanup(own.Close)
 		p.services[i], err = access.New(access.Config{
-			Accounts: own, Attempts: own, Sessions: own, Gateways: own, Trail: own,
+			Accounts: own, Attempts: own, Sessions: own, Gateways: own, Trail: own, Failures: empty{},
 			Minter: tokentest.Minter(tb, keys, p.clock), Keys: set, Log: slog.New(slog.DiscardHandler), Now: p.clock, Random: rand.Reader,
 			Issuer: tokentest.Issuer, Cost: cheap(),
 		})
@@ -117,7 +117,7 @@ func (p *processes) live(tb testing.TB) string {
 
 func (p *processes) actions(tb testing.TB, action string) string {
 	tb.Helper()
-	return timescaletest.Value(tb, p.dsn, "SELECT count(*) FROM trail WHERE action = $1", action)
+	return timescaletest.Value(tb, p.dsn, "SELECT count(*) FROM "+timescaletest.Trail+" WHERE action = $1", action)
 }
 
 // TestTwoTabs: tabs that refresh at once, in two processes, all get the same next refresh

@@ -39,7 +39,7 @@ func TestDatabaseHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		platform := hanging{empty{t}}
 		service, err := access.New(access.Config{
-			Accounts: platform, Attempts: platform, Sessions: platform, Gateways: platform, Trail: platform,
+			Accounts: platform, Attempts: platform, Sessions: platform, Gateways: platform, Trail: platform, Failures: platform,
 			Minter: platform, Keys: platform,
 			Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: bytes.NewReader(nil), Issuer: "http://127.0.0.1",
 		})

@@ -64,7 +64,7 @@ func newLogin(tb testing.TB, cost password.Cost) *login {
 		tb.Fatal(err)
 	}
 	l.service, err = access.New(access.Config{
-		Accounts: pool, Attempts: pool, Sessions: pool, Gateways: pool, Trail: pool,
+		Accounts: pool, Attempts: pool, Sessions: pool, Gateways: pool, Trail: pool, Failures: empty{},
 		Minter: tokentest.Minter(tb, keys, l.clock), Keys: set, Log: slog.New(slog.DiscardHandler), Now: l.clock, Random: rand.Reader,
 		Issuer: tokentest.Issuer, Cost: cost, Verify: l.verify,
 	})

@@ -4,12 +4,15 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/lambda/background"
+	"github.com/insighthub/insighthub/lib/trail"
 )
 
 // Publisher publishes reports. It must return when ctx ends, and must not retain the
@@ -17,6 +20,12 @@ import (
 type Publisher interface {
 	Publish(ctx context.Context, reports []Report) error
 }
+
+// PublisherFunc is a function that is a Publisher.
+type PublisherFunc func(ctx context.Context, reports []Report) error
+
+// Publish calls f.
+func (f PublisherFunc) Publish(ctx context.Context, reports []Report) error { return f(ctx, reports) }
 
 // Handler is the interface lambda.Handler.
 type Handler interface {
@@ -41,15 +50,16 @@ type Config struct {
 	ShutdownTimeout time.Duration
 }
 
-// Collector counts rejected tokens and publishes the counts. It is safe for concurrent use.
+// Collector counts what callers can repeat without limit, such as rejected tokens, and publishes
+// the counts. It is safe for concurrent use.
 type Collector struct {
 	cfg      Config
 	refused  prometheus.Counter
 	reported *prometheus.CounterVec
 
 	mu           sync.Mutex
-	open         tally
-	pending      *Report   // to be published next, unchanged until it succeeds
+	open         map[trail.Action]*tally
+	pending      []Report  // to be published next, unchanged until they are
 	due          time.Time // when the next publication may start
 	publications background.Work
 	ended        bool // Shutdown was called
@@ -68,7 +78,7 @@ func New(cfg Config) (*Collector, error) {
 	cfg.Linger = cmp.Or(cfg.Linger, 25*time.Millisecond)
 	cfg.ShutdownTimeout = cmp.Or(cfg.ShutdownTimeout, 250*time.Millisecond)
 	c := &Collector{
-		cfg: cfg,
+		cfg: cfg, open: make(map[trail.Action]*tally),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "insighthub_refused_tokens_total", Help: "Requests whose token was rejected.",
 		}),
@@ -87,13 +97,45 @@ func New(cfg Config) (*Collector, error) {
 	return c, nil
 }
 
-// Refused counts a rejected token.
-func (c *Collector) Refused(r Refusal) {
-	c.refused.Inc()
+var _ trail.Counter = (*Collector)(nil)
+
+// Count counts an occurrence. One of an action that is not added up is counted as a rejected
+// token.
+func (c *Collector) Count(o trail.Occurrence) {
+	if _, ok := trail.Summed()[o.Action]; !ok {
+		o.Action = trail.RefusedAccessToken
+	}
+	if o.Action == trail.RefusedAccessToken {
+		c.refused.Inc()
+	}
 	now := c.cfg.Now().UTC().Truncate(time.Microsecond) // the trail's precision
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.open.add(r, now)
+	t := c.open[o.Action]
+	if t == nil {
+		t = &tally{}
+		c.open[o.Action] = t
+	}
+	t.add(&o, now)
+}
+
+// take returns the reports of what was counted and resets it. Callers hold mu.
+func (c *Collector) take() (reports []Report) {
+	for _, action := range slices.Sorted(maps.Keys(c.open)) {
+		if t := c.open[action]; t.number > 0 {
+			reports = append(reports, t.report(c.cfg.NewID(), action))
+		}
+	}
+	return reports
+}
+
+// state reports whether something was counted, and whether a report of known callers has no
+// room for more. Callers hold mu.
+func (c *Collector) state() (counted, full bool) {
+	for action, t := range c.open {
+		counted, full = counted || t.number > 0, full || t.full(action)
+	}
+	return counted, full
 }
 
 // Observe returns a handler that publishes reports in the invocations of h.
@@ -127,19 +169,19 @@ func (o *observed) Invoke(ctx context.Context, payload []byte) (response []byte,
 func (c *Collector) start(ctx context.Context) background.Task {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.pending == nil && c.open.number == 0 || c.ended || c.publications.Busy() {
+	counted, full := c.state()
+	if c.pending == nil && !counted || c.ended || c.publications.Busy() {
 		return nil
 	}
 	now := c.cfg.Now()
-	if now.Before(c.due) {
+	if now.Before(c.due) && (c.pending != nil || !full) {
 		return nil
 	}
 	c.due = now.Add(c.cfg.Interval)
 	if c.pending == nil {
-		r := c.open.report(c.cfg.NewID())
-		c.pending = &r
+		c.pending = c.take()
 	}
-	return c.publish(context.WithoutCancel(ctx), c.cfg.Timeout, []Report{*c.pending})
+	return c.publish(context.WithoutCancel(ctx), c.cfg.Timeout, c.pending)
 }
 
 // publish starts a publication. Callers hold mu, and none is in progress.
@@ -170,13 +212,7 @@ func (c *Collector) Shutdown(ctx context.Context) {
 		return
 	}
 	c.mu.Lock()
-	var left []Report
-	if c.pending != nil {
-		left = append(left, *c.pending)
-	}
-	if c.open.number > 0 {
-		left = append(left, c.open.report(c.cfg.NewID()))
-	}
+	left := slices.Concat(c.pending, c.take())
 	if len(left) == 0 {
 		c.mu.Unlock()
 		return

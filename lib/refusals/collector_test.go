@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/insighthub/insighthub/lib/refusals"
+	"github.com/insighthub/insighthub/lib/trail"
 )
 
 // world is a collector, what it publishes and what invokes it.
@@ -26,7 +27,7 @@ type world struct {
 	takes   time.Duration // how long a publication takes
 	calls   [][]refusals.Report
 	arrived []refusals.Report
-	refuse  []refusals.Refusal // rejected by the next invocation
+	refuse  []trail.Occurrence // rejected by the next invocation
 }
 
 func newWorld(t *testing.T) *world {
@@ -61,14 +62,14 @@ func (w *world) Publish(ctx context.Context, reports []refusals.Report) error {
 
 func (w *world) Invoke(context.Context, []byte) ([]byte, error) {
 	for _, r := range w.refuse {
-		w.Refused(r)
+		w.Count(r)
 	}
 	w.refuse = nil
 	return []byte("response"), nil
 }
 
 // request is an invocation that rejects the tokens; it returns how long it took.
-func (w *world) request(t *testing.T, refuse ...refusals.Refusal) time.Duration {
+func (w *world) request(t *testing.T, refuse ...trail.Occurrence) time.Duration {
 	t.Helper()
 	w.refuse = refuse
 	start := time.Now()
@@ -86,8 +87,10 @@ func (w *world) numbers() string {
 	return fmt.Sprint(out)
 }
 
-func bad(source string) refusals.Refusal {
-	return refusals.Refusal{Reason: "expired", Source: source, Route: "ANY /v1/{path+}", KeyID: "k-1", Subject: "gw-1"}
+func bad(source string) trail.Occurrence {
+	return trail.Occurrence{
+		Action: trail.RefusedAccessToken, Reason: "expired", Source: source, Route: "ANY /v1/{path+}", KeyID: "k-1", Subject: "gw-1",
+	}
 }
 
 func TestPublishesAtOnceAndThenAtIntervals(t *testing.T) {
@@ -102,7 +105,7 @@ func TestPublishesAtOnceAndThenAtIntervals(t *testing.T) {
 		if took := w.request(t, bad("192.0.2.1")); took != w.takes {
 			t.Errorf("the first invocation waits %v, want %v, the time of the publication", took, w.takes)
 		}
-		want := refusals.Report{ID: "r1", Number: 1, First: start, Last: start, Lines: []refusals.Line{{
+		want := refusals.Report{ID: "r1", Action: trail.RefusedAccessToken, Number: 1, First: start, Last: start, Lines: []refusals.Line{{
 			Reason: "expired", Source: "192.0.2.1", Route: "ANY /v1/{path+}", KeyID: "k-1", Subject: "gw-1",
 			Number: 1, First: start, Last: start,
 		}}}
@@ -250,7 +253,7 @@ func TestShutdown(t *testing.T) {
 type panics struct{ w *world }
 
 func (p panics) Invoke(context.Context, []byte) ([]byte, error) {
-	p.w.Refused(bad("192.0.2.1"))
+	p.w.Count(bad("192.0.2.1"))
 	panic("oh")
 }
 
@@ -270,7 +273,7 @@ func TestManyAtOnce(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for n := range 1000 {
-				w.Refused(bad(fmt.Sprintf("10.0.%d.%d", i, n%250)))
+				w.Count(bad(fmt.Sprintf("10.0.%d.%d", i, n%250)))
 				_, _ = w.handler.Invoke(t.Context(), nil)
 			}
 		})

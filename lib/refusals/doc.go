@@ -1,9 +1,11 @@
-// Package refusals records the tokens that the authorizer rejects in the audit trail.
+// Package refusals counts what callers can repeat without limit, such as rejected tokens, for the
+// audit trail.
 //
-// The authorizer has no database and must not wait for one. So a Collector counts
-// rejections in memory and publishes the counts as a Report in the background of an
-// invocation. An EventBridge rule routes reports to the function with the database, whose
-// Recorder appends each as one entry of the trail.
+// A Collector counts in memory and publishes the counts as Reports in the background of an
+// invocation: to the database, or, for the authorizer, which has none and must not wait for one, as
+// events. An EventBridge rule routes these to the function with the database, whose Recorder adds
+// them to the sums of the trail. The sums of all processes become entries when the trail is
+// sealed: of unknown callers one entry per minute (docs/adr/0035-trail-sealing.md).
 //
 // # Limits
 //
@@ -16,8 +18,8 @@
 //     under Other without an address. Every rejection is counted: the numbers of a
 //     report's lines sum to the number of rejections.
 //   - A process publishes a report at once after an idle interval, and then at most one
-//     per interval (10 s). So an environment adds at most one entry of MaxReportBytes to
-//     the trail in 10 s, whatever is sent.
+//     per interval (10 s), whatever is sent. A report of known callers that is full is
+//     published before its interval ends, so that none of them is summed under Other.
 //   - An invocation waits at most Linger (25 ms) for the publication that it started; see
 //     package metrics for why it waits at all.
 //

@@ -17,11 +17,27 @@ const (
 	EventType = "refusals"
 )
 
+// MaxLinesOfSource limits the lines of an address, or of a known caller, not counting Other.
+const MaxLinesOfSource = 4
+
+// Report is a report of the trail.
+type Report = trail.Report
+
+// Line is a line of a Report.
+type Line = trail.Line
+
+// The limits of a report.
+const (
+	MaxLines       = trail.MaxLines
+	MaxReportBytes = trail.MaxReportBytes
+	Other          = trail.Other
+)
+
 // Trail is the audit trail.
 type Trail interface {
-	// AppendTrailOnce appends an entry, unless the delivery has one already: then added
-	// is false. A retry is safe.
-	AppendTrailOnce(ctx context.Context, delivery string, entry trail.Entry) (added bool, err error)
+	// AddReports adds reports to the sums, which become entries later; a report whose id was
+	// added before changes nothing. It returns how many it added. A retry is safe.
+	AddReports(ctx context.Context, reports []Report) (added int, err error)
 }
 
 // RecorderConfig configures a Recorder.
@@ -30,7 +46,7 @@ type RecorderConfig struct {
 	Log   *slog.Logger
 }
 
-// Recorder appends reports to the audit trail. It is a lambda.Handler, safe for concurrent
+// Recorder adds reports of rejected tokens to the sums of the audit trail. It is a lambda.Handler, safe for concurrent
 // use.
 type Recorder struct{ cfg RecorderConfig }
 
@@ -45,17 +61,13 @@ func (r *Recorder) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	entry, err := report.Entry()
-	if err != nil {
-		return nil, err
-	}
-	added, err := r.cfg.Trail.AppendTrailOnce(ctx, "refusals/"+report.ID, entry)
+	added, err := r.cfg.Trail.AddReports(ctx, []Report{report})
 	if err != nil {
 		return nil, fmt.Errorf("report %s of %d rejected tokens: %w", report.ID, report.Number, err)
 	}
 	r.cfg.Log.InfoContext(ctx, "report of rejected tokens recorded",
-		"report", report.ID, "number", report.Number, "lines", len(report.Lines), "added", added)
-	return fmt.Appendf(nil, `{"added":%t}`, added), nil
+		"report", report.ID, "number", report.Number, "lines", len(report.Lines), "added", added == 1)
+	return fmt.Appendf(nil, `{"added":%t}`, added == 1), nil
 }
 
 // parseEvent reads the report in an event.
@@ -72,5 +84,5 @@ func parseEvent(payload []byte) (Report, error) {
 		return Report{}, fmt.Errorf("event: %w: source %.64q and detail-type %.64q, want %s and %s",
 			telemetry.ErrInvalid, event.Source, event.DetailType, Source, EventType)
 	}
-	return ParseReport(event.Detail)
+	return trail.ParseReport(event.Detail)
 }

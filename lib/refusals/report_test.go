@@ -18,7 +18,7 @@ import (
 )
 
 // reported returns the report that a collector publishes of the refusals.
-func reported(tb testing.TB, list []refusals.Refusal) refusals.Report {
+func reported(tb testing.TB, list []trail.Occurrence) refusals.Report {
 	tb.Helper()
 	w := &world{}
 	var err error
@@ -30,7 +30,7 @@ func reported(tb testing.TB, list []refusals.Refusal) refusals.Report {
 		tb.Fatal(err)
 	}
 	for _, r := range list {
-		w.Refused(r)
+		w.Count(r)
 	}
 	w.Shutdown(tb.Context())
 	if len(w.arrived) != 1 {
@@ -44,33 +44,33 @@ func reported(tb testing.TB, list []refusals.Refusal) refusals.Report {
 func TestReportLimits(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	for name, c := range map[string]struct {
-		refusal func(i int) refusals.Refusal
+		refusal func(i int) trail.Occurrence
 		lines   int
 		first   refusals.Line // without times
 		last    refusals.Line
 	}{
 		"one client": {
-			func(int) refusals.Refusal { return bad("192.0.2.1") }, 1,
+			func(int) trail.Occurrence { return bad("192.0.2.1") }, 1,
 			refusals.Line{Reason: "expired", Source: "192.0.2.1", Route: "ANY /v1/{path+}", KeyID: "k-1", Subject: "gw-1", Number: 10_000},
 			refusals.Line{Reason: "expired", Source: "192.0.2.1", Route: "ANY /v1/{path+}", KeyID: "k-1", Subject: "gw-1", Number: 10_000},
 		},
 		"many addresses": {
-			func(i int) refusals.Refusal {
-				return refusals.Refusal{Reason: "expired", Source: fmt.Sprintf("10.%d.%d.1", i/250, i%250)}
+			func(i int) trail.Occurrence {
+				return trail.Occurrence{Reason: "expired", Source: fmt.Sprintf("10.%d.%d.1", i/250, i%250)}
 			}, 33,
 			refusals.Line{Reason: "expired", Source: "10.0.0.1", Number: 1},
 			refusals.Line{Reason: refusals.Other, Number: 10_000 - 32},
 		},
 		"one address, many claims": {
-			func(i int) refusals.Refusal {
-				return refusals.Refusal{Reason: "expired", Source: "2001:db8::1", Subject: fmt.Sprint("gw-", i)}
+			func(i int) trail.Occurrence {
+				return trail.Occurrence{Reason: "expired", Source: "2001:db8::1", Subject: fmt.Sprint("gw-", i)}
 			}, 5,
 			refusals.Line{Reason: "expired", Source: "2001:db8::1", Subject: "gw-0", Number: 1},
 			refusals.Line{Reason: refusals.Other, Source: "2001:db8::1", Number: 10_000 - 4},
 		},
 		"nothing valid": {
-			func(i int) refusals.Refusal {
-				return refusals.Refusal{
+			func(i int) trail.Occurrence {
+				return trail.Occurrence{
 					Reason: "a\x00\"<\n" + long, Source: "evil" + long, Route: "é" + long, KeyID: "\"" + long, Subject: "a\nb",
 				}
 			}, 1,
@@ -78,13 +78,13 @@ func TestReportLimits(t *testing.T) {
 			refusals.Line{Reason: "a????" + long[:91], Route: "??" + long[:126], Number: 10_000},
 		},
 		"empty": {
-			func(int) refusals.Refusal { return refusals.Refusal{} }, 1,
+			func(int) trail.Occurrence { return trail.Occurrence{} }, 1,
 			refusals.Line{Reason: refusals.Other, Number: 10_000},
 			refusals.Line{Reason: refusals.Other, Number: 10_000},
 		},
 		"the longest": {
-			func(i int) refusals.Refusal {
-				return refusals.Refusal{
+			func(i int) trail.Occurrence {
+				return trail.Occurrence{
 					Reason: long[:96], Source: fmt.Sprintf("2001:db8:1111:2222:3333:4444:5555:%x", 0x1000+i), Route: long[:128],
 					KeyID: long[:64], Subject: long[:64],
 				}
@@ -97,7 +97,7 @@ func TestReportLimits(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			list := make([]refusals.Refusal, 10_000)
+			list := make([]trail.Occurrence, 10_000)
 			for i := range list {
 				list[i] = c.refusal(i)
 			}
@@ -106,7 +106,7 @@ func TestReportLimits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			read, err := refusals.ParseReport(raw)
+			read, err := trail.ParseReport(raw)
 			if err != nil {
 				t.Fatalf("%s: %v", raw, err)
 			}
@@ -161,7 +161,7 @@ func badReports() map[string][2]string {
 }
 
 func TestParseReport(t *testing.T) {
-	r, err := refusals.ParseReport([]byte(goodReport))
+	r, err := trail.ParseReport([]byte(goodReport))
 	if err != nil || r.Number != 3 || len(r.Lines) != 2 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -170,7 +170,7 @@ func TestParseReport(t *testing.T) {
 		if text == goodReport {
 			t.Fatalf("%s: changes nothing", name)
 		}
-		if _, err := refusals.ParseReport([]byte(text)); !errors.Is(err, telemetry.ErrInvalid) {
+		if _, err := trail.ParseReport([]byte(text)); !errors.Is(err, telemetry.ErrInvalid) {
 			t.Errorf("%s: got %v, want ErrInvalid", name, err)
 		}
 	}
@@ -178,18 +178,20 @@ func TestParseReport(t *testing.T) {
 
 // chain is an audit trail in memory.
 type chain struct {
-	entries    []trail.Entry
+	reports    []trail.Report
 	deliveries map[string]bool
 	err        error
 }
 
-func (c *chain) AppendTrailOnce(_ context.Context, delivery string, e trail.Entry) (bool, error) {
-	if c.err != nil || c.deliveries[delivery] {
-		return false, c.err
+func (c *chain) AddReports(_ context.Context, reports []trail.Report) (added int, err error) {
+	for _, r := range reports {
+		if c.err == nil && !c.deliveries[r.ID] {
+			c.deliveries[r.ID] = true
+			c.reports = append(c.reports, r)
+			added++
+		}
 	}
-	c.deliveries[delivery] = true
-	c.entries = append(c.entries, e)
-	return true, nil
+	return added, c.err
 }
 
 func recorder(tb testing.TB, c *chain) *refusals.Recorder {
@@ -211,16 +213,8 @@ func TestRecorder(t *testing.T) {
 			t.Errorf("got %s, %v, want %s", got, err, want)
 		}
 	}
-	if len(c.entries) != 1 {
-		t.Fatalf("%d entries", len(c.entries))
-	}
-	e := c.entries[0]
-	if e.Actor != "" || e.Site != "" || e.Action != "access_token.refuse" || e.Object != "access_tokens" ||
-		e.Time.Time().Format(time.RFC3339Nano) != "2026-01-02T03:04:06.5Z" {
-		t.Errorf("got %+v, want access_token.refuse of access_tokens without actor and site", e)
-	}
-	if detail, err := refusals.ParseReport([]byte(e.Detail)); err != nil || detail.Number != 3 {
-		t.Errorf("detail %s: %v", e.Detail, err)
+	if len(c.reports) != 1 || c.reports[0].Action != trail.RefusedAccessToken || c.reports[0].Number != 3 {
+		t.Fatalf("got %+v, want one report of rejected access tokens", c.reports)
 	}
 	for name, payload := range map[string]string{
 		"empty": "", "not an event": `{}`,
@@ -238,7 +232,7 @@ func TestRecorder(t *testing.T) {
 	}
 }
 
-// FuzzRecorder: whatever the event, the entry is a valid report of printable ASCII.
+// FuzzRecorder: whatever the event, the report is a valid one of printable ASCII.
 func FuzzRecorder(f *testing.F) {
 	f.Add(eventOf(goodReport))
 	for _, c := range badReports() {
@@ -247,16 +241,12 @@ func FuzzRecorder(f *testing.F) {
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		c := &chain{}
 		if _, err := recorder(t, c).Invoke(t.Context(), payload); err != nil {
-			if len(c.entries) > 0 {
-				t.Error("got an entry and an error")
+			if len(c.reports) > 0 {
+				t.Error("got a report and an error")
 			}
 			return
 		}
-		detail := c.entries[0].Detail
-		r, err := refusals.ParseReport([]byte(detail))
-		if err != nil {
-			t.Fatalf("%s: %v", detail, err)
-		}
+		r := c.reports[0]
 		sum := int64(0)
 		for _, l := range r.Lines {
 			sum += l.Number
@@ -264,7 +254,11 @@ func FuzzRecorder(f *testing.F) {
 		if sum != r.Number || len(r.Lines) > refusals.MaxLines {
 			t.Errorf("got %d lines that sum to %d, want %d", len(r.Lines), sum, r.Number)
 		}
-		for _, b := range []byte(detail) {
+		detail, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range detail {
 			if b < ' ' || b > '~' {
 				t.Fatalf("got %q, want printable ASCII", detail)
 			}
@@ -281,13 +275,13 @@ func BenchmarkRefused(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			list := make([]refusals.Refusal, addresses)
+			list := make([]trail.Occurrence, addresses)
 			for i := range list {
 				list[i] = bad(fmt.Sprintf("10.0.%d.%d", i/250, i%250))
 			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				c.Refused(list[i%len(list)])
+				c.Count(list[i%len(list)])
 			}
 		})
 	}

@@ -1,58 +1,71 @@
 package refusals
 
 import (
-	"strings"
 	"time"
+
+	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// tally counts rejections. A linear search of 33 lines is faster than hashing a key of five
-// strings.
+// tally counts occurrences of one action. A linear search of 33 lines is faster than hashing a
+// key of six strings; a report of known callers rarely has more.
 type tally struct {
 	number int64
-	// lines has at most MaxLines-1 lines: the last is other.
+	// lines has at most maxLines-1 lines: the last is other.
 	lines []Line
 	other Line
 }
 
-func (t *tally) add(r Refusal, now time.Time) {
+func maxLines(action trail.Action) int {
+	if action.Known() {
+		return trail.MaxKnownLines
+	}
+	return MaxLines
+}
+
+// full reports whether the next new line may not find a place: known callers are reported
+// before they are summed up without their names.
+func (t *tally) full(action trail.Action) bool {
+	return action.Known() && len(t.lines) >= trail.MaxKnownLines-MaxLines
+}
+
+func (t *tally) add(o *trail.Occurrence, now time.Time) {
 	t.number++
-	r = Refusal{
-		Reason: printable(r.Reason, maxReasonBytes), Source: addressOf(r.Source), Route: printable(r.Route, maxRouteBytes),
-		KeyID: onlyPlain(r.KeyID), Subject: onlyPlain(r.Subject),
-	}
-	if r.Reason == "" {
-		r.Reason = Other
-	}
-	ofSource := 0
+	known, wanted := o.Action.Known(), o.Line(now)
+	ofCaller := 0
 	for i := range t.lines {
 		l := &t.lines[i]
-		if l.Source != r.Source {
+		if known && (l.Subject != wanted.Subject || l.Site != wanted.Site) || !known && l.Source != wanted.Source {
 			continue
 		}
-		if l.Reason == r.Reason && l.Route == r.Route && l.KeyID == r.KeyID && l.Subject == r.Subject {
-			l.count(now)
+		if l.Reason == wanted.Reason && l.Route == wanted.Route && l.KeyID == wanted.KeyID && l.Subject == wanted.Subject &&
+			l.Source == wanted.Source {
+			countLine(l, now)
 			return
 		}
-		if ofSource++; l.Reason == Other && l.Route == "" {
-			l.count(now) // the last line of an address
+		if ofCaller++; l.Reason == Other && l.Route == "" {
+			countLine(l, now) // the last line of an address, or of a known caller
 			return
 		}
 	}
-	if ofSource == MaxLinesOfSource {
-		r = Refusal{Reason: Other, Source: r.Source}
+	if ofCaller == MaxLinesOfSource {
+		if known {
+			wanted = Line{Reason: Other, Subject: wanted.Subject, Site: wanted.Site}
+		} else {
+			wanted = Line{Reason: Other, Source: wanted.Source}
+		}
 	}
-	if len(t.lines) == MaxLines-1 {
+	if len(t.lines) == maxLines(o.Action)-1 {
 		if t.other.Number == 0 {
 			t.other = Line{Reason: Other, First: now}
 		}
-		t.other.count(now)
+		countLine(&t.other, now)
 		return
 	}
-	t.lines = append(t.lines, Line{Reason: r.Reason, Source: r.Source, Route: r.Route, KeyID: r.KeyID, Subject: r.Subject, First: now})
-	t.lines[len(t.lines)-1].count(now)
+	wanted.First, wanted.Last, wanted.Number = now, now, 1
+	t.lines = append(t.lines, wanted)
 }
 
-func (l *Line) count(now time.Time) {
+func countLine(l *Line, now time.Time) {
 	l.Number++
 	if now.After(l.Last) {
 		l.Last = now
@@ -63,8 +76,8 @@ func (l *Line) count(now time.Time) {
 }
 
 // report returns the counts and resets t.
-func (t *tally) report(id string) Report {
-	r := Report{ID: id, Number: t.number, Lines: t.lines}
+func (t *tally) report(id string, action trail.Action) Report {
+	r := Report{ID: id, Action: action, Number: t.number, Lines: t.lines}
 	if t.other.Number > 0 {
 		r.Lines = append(r.Lines, t.other)
 	}
@@ -79,29 +92,4 @@ func (t *tally) report(id string) Report {
 	}
 	*t = tally{}
 	return r
-}
-
-// printable returns s with each byte that is not plain replaced by a question mark, cut to
-// limit bytes.
-func printable(s string, limit int) string {
-	if plain(s, limit) {
-		return s
-	}
-	var b strings.Builder
-	for i := range min(len(s), limit) {
-		if c := s[i : i+1]; plain(c, 1) {
-			b.WriteString(c)
-		} else {
-			b.WriteByte('?')
-		}
-	}
-	return b.String()
-}
-
-// onlyPlain returns s, or "" if it is not plain.
-func onlyPlain(s string) string {
-	if plain(s, maxClaimBytes) {
-		return s
-	}
-	return ""
 }

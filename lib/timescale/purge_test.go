@@ -53,7 +53,7 @@ func TestRemovedNames(t *testing.T) {
 					t.Errorf("%s: got %v", site, err)
 				}
 			}
-			if got := query[int](t, pool, "SELECT count(*)::int FROM trail"); got != 1 {
+			if got := query[int](t, pool, "SELECT count(*)::int FROM trail_pending"); got != 1 {
 				t.Errorf("the trail has %d entries, want that of the one deletion", got)
 			}
 			if err := pool.RemoveMetric(t.Context(), "plant-1", "g", "metric-1", 1, removal()); err != nil {
@@ -284,7 +284,8 @@ func TestRemovedNamesTakeWhatIsTheirs(t *testing.T) {
 	}
 	detail := func() (d removedByName) {
 		t.Helper()
-		if err := json.Unmarshal([]byte(query[string](t, pool, "SELECT detail FROM trail ORDER BY seq DESC LIMIT 1")), &d); err != nil {
+		detail := query[string](t, pool, "SELECT detail FROM trail_pending ORDER BY id DESC LIMIT 1")
+		if err := json.Unmarshal([]byte(detail), &d); err != nil {
 			t.Fatal(err)
 		}
 		return d

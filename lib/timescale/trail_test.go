@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -64,7 +65,9 @@ func TestTrail(t *testing.T) {
 	}
 	for _, statement := range []string{
 		"UPDATE trail SET actor = 'x'", "DELETE FROM trail", "TRUNCATE trail",
-		"DELETE FROM trail_delivery",
+		"DELETE FROM trail_delivery", "UPDATE trail_delivery SET id = 'x'", "TRUNCATE trail_delivery",
+		"DELETE FROM trail_pending", "UPDATE trail_pending SET actor = 'x'", "TRUNCATE trail_pending",
+		"DELETE FROM trail_sum", "UPDATE trail_sum SET number = 1", "TRUNCATE trail_sum",
 	} {
 		err := pool.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, statement)
@@ -76,46 +79,49 @@ func TestTrail(t *testing.T) {
 	}
 }
 
-// TestTrailOnce: a delivery that arrives several times, also concurrently, becomes one
-// entry. A delivery whose entry failed can be repeated.
-func TestTrailOnce(t *testing.T) {
+// TestReportOnce: a report that arrives several times, also concurrently, is added up once. One
+// that failed can be repeated.
+func TestReportOnce(t *testing.T) {
 	t.Parallel()
-	pool := openPool(t, pgtest.NewDatabase(t))
+	dsn := pgtest.NewDatabase(t)
+	pool := openPool(t, dsn)
 	ctx := t.Context()
 	if _, err := Migrate(ctx, pool, FlavourDetect); err != nil {
 		t.Fatal(err)
 	}
-	entry := trail.Entry{Time: 1_700_000_000_000_000, Action: "access_token.refuse", Object: "access_tokens", Detail: `{}`}
-	bad := entry
-	bad.Detail = "\x00" // not a valid text in PostgreSQL
-	if added, err := pool.AppendTrailOnce(ctx, "d-0", bad); err == nil || added {
-		t.Errorf("an invalid entry: got %v, %v; want an error", added, err)
+	o := trail.Occurrence{Action: trail.RefusedAccessToken, Reason: "expired", Source: "192.0.2.1"}
+	line := o.Line(time.Now())
+	report := func(id string) trail.Report {
+		return trail.Report{ID: id, Action: o.Action, Number: 1, Lines: []trail.Line{line}}
+	}
+	bad := report("d-0")
+	bad.Action = "unknown"
+	if added, err := pool.AddReports(ctx, []trail.Report{bad}); err == nil || added != 0 {
+		t.Errorf("an invalid report: got %v, %v; want an error", added, err)
 	}
 	var wg sync.WaitGroup
 	var added [3]atomic.Int64
 	for i := range 30 {
 		wg.Go(func() {
-			ok, err := pool.AppendTrailOnce(ctx, fmt.Sprint("d-", i%3), entry)
+			n, err := pool.AddReports(ctx, []trail.Report{report(fmt.Sprint("d-", i%3))})
 			if err != nil {
 				t.Error(err)
 			}
-			if ok {
-				added[i%3].Add(1)
-			}
+			added[i%3].Add(int64(n))
 		})
 	}
 	wg.Wait()
 	entries, err := pool.TrailAfter(ctx, 0, 100)
-	if err != nil || len(entries) != 3 {
-		t.Fatalf("got %d entries, %v; want one for each of 3 deliveries", len(entries), err)
+	if err != nil || len(entries) != 1 {
+		t.Fatalf("got %d entries, %v; want one of 3 reports", len(entries), err)
 	}
-	var verifier trail.Verifier
-	for i, e := range entries {
-		if err := verifier.Next(e); err != nil {
-			t.Error(err)
-		}
+	sum, err := trail.ParseSum([]byte(entries[0].Detail), o.Action)
+	if err != nil || sum.Number != 3 {
+		t.Errorf("got %s, %v; want 3 refusals", entries[0].Detail, err)
+	}
+	for i := range added {
 		if n := added[i].Load(); n != 1 {
-			t.Errorf("%d calls report that they added delivery %d, want 1", n, i)
+			t.Errorf("%d calls report that they added report %d, want 1", n, i)
 		}
 	}
 }

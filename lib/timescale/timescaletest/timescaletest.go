@@ -34,6 +34,10 @@ func OpenFlavour(tb testing.TB, flavour timescale.Flavour) (*timescale.Pool, str
 	return pool, dsn
 }
 
+// Trail is a table expression of all entries of the audit trail, sealed or not.
+const Trail = `(SELECT actor, action, object, site, detail FROM trail
+	UNION ALL SELECT actor, action, object, site, detail FROM trail_pending) trail`
+
 // Exec runs a statement over a connection of its own.
 func Exec(tb testing.TB, dsn, statement string, arguments ...any) {
 	tb.Helper()
@@ -47,4 +51,10 @@ func Value(tb testing.TB, dsn, query string, arguments ...any) (text string) {
 		return conn.QueryRow(ctx, "SELECT coalesce(("+query+")::text, '')", arguments...).Scan(&text)
 	})
 	return text
+}
+
+// SumAtOnce makes the trail show what is added up without waiting for its interval.
+func SumAtOnce(tb testing.TB, dsn string) {
+	tb.Helper()
+	Exec(tb, dsn, "UPDATE trail_sum_action SET every = '0'")
 }
