@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"d981bfa250be5b2cfbb2fe61a1a58fb5"`
-	PageTag     = `"77d2987d4faa1ee4fc10c80ac45f0de2"`
+	ContractTag = `"dbd7cc2245194911ad2c804d2bdcb816"`
+	PageTag     = `"a0d8a0b1def3b32f5e9e7c2c5845c9a8"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -85,7 +85,7 @@ func checkThrottles(t *testing.T, a assembly, stage config.Stage) {
 		}
 		all += r
 		burst += b
-		if slices.Contains(stacks.OpenRoutes(), key) {
+		if slices.Contains(stacks.OpenRoutes(), key) || slices.Contains(stacks.OtherMethods(), key) {
 			open += r
 		}
 		_, id, _ := strings.Cut(route.ID, "/")

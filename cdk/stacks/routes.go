@@ -42,6 +42,20 @@ func routes(t config.Throttles) []route {
 	}
 }
 
+// otherMethods returns a route for the other methods of each open path. Its function responds
+// with 405 and Allow, where API Gateway would respond with 404 or, under /v1, demand a
+// token. Nobody needs many of these.
+func otherMethods(all []route) []route {
+	var others []route
+	for _, r := range all {
+		if _, path, _ := strings.Cut(r.Key, " "); r.Open {
+			r.Key, r.Throttle = "ANY "+path, config.Throttle{RequestsPerSecond: 1, Burst: 5}
+			others = append(others, r)
+		}
+	}
+	return others
+}
+
 // OpenRoutes returns the routes that require no token: those that issue tokens, and the
 // documentation.
 func OpenRoutes() []string {
@@ -52,6 +66,15 @@ func OpenRoutes() []string {
 		}
 	}
 	return open
+}
+
+// OtherMethods returns the routes of the other methods of the open paths.
+func OtherMethods() []string {
+	var keys []string
+	for _, r := range otherMethods(routes(config.Throttles{})) {
+		keys = append(keys, r.Key)
+	}
+	return keys
 }
 
 // addRoutes integrates every route with its function, and throttles it on the stage.
@@ -67,7 +90,8 @@ func (a *API) addRoutes(stage config.Stage) {
 		ResultsCacheTtl: constructs.Duration(stage.API.AuthorizerCache),
 	})
 	settings := map[string]any{}
-	for _, r := range routes(stage.API.Throttles) {
+	all := routes(stage.API.Throttles)
+	for _, r := range append(all, otherMethods(all)...) {
 		method, path, _ := strings.Cut(r.Key, " ")
 		options := &awsapigatewayv2.AddRoutesOptions{
 			Path: jsii.String(path), Methods: &[]awsapigatewayv2.HttpMethod{awsapigatewayv2.HttpMethod(method)},

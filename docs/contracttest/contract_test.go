@@ -104,7 +104,7 @@ func TestCheckSeesRequests(t *testing.T) {
 	c := contracttest.Open(t)
 	change := func() contracttest.Exchange {
 		x := site()
-		x.Method, x.RequestBody = "PUT", []byte(`{"title":"x"}`)
+		x.Method, x.RequestBody = "PUT", []byte(`{"title":"x","time_zone":"UTC"}`)
 		x.RequestHeaders = map[string]string{"content-type": "application/json", "if-match": `"1"`}
 		return x
 	}
@@ -114,6 +114,7 @@ func TestCheckSeesRequests(t *testing.T) {
 	for name, edit := range map[string]func(*contracttest.Exchange){
 		"no If-Match":    func(x *contracttest.Exchange) { delete(x.RequestHeaders, "if-match") },
 		"a bad If-Match": func(x *contracttest.Exchange) { x.RequestHeaders["if-match"] = "1" },
+		"a part":         func(x *contracttest.Exchange) { x.RequestBody = []byte(`{"title":"x"}`) },
 		"a member":       func(x *contracttest.Exchange) { x.RequestBody = []byte(`{"admin":true}`) },
 		"no type":        func(x *contracttest.Exchange) { delete(x.RequestHeaders, "content-type") },
 		"a long path":    func(x *contracttest.Exchange) { x.Path = "/v1/sites/" + strings.Repeat("a", 129) },

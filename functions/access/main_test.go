@@ -67,8 +67,9 @@ func newPlatform(t *testing.T) *platform {
 
 func (p *platform) post(t *testing.T, source, path, contentType, body string) apitest.Response {
 	t.Helper()
+	path, query, _ := strings.Cut(path, "?")
 	return p.Send(t, apitest.Request{
-		Method: http.MethodPost, Path: path, Headers: map[string]string{"content-type": contentType}, Body: body, SourceIP: source,
+		Method: http.MethodPost, Path: path, Query: query, Headers: map[string]string{"content-type": contentType}, Body: body, SourceIP: source,
 	})
 }
 
@@ -201,7 +202,11 @@ func TestBadRequests(t *testing.T) {
 		"two documents":  {"/v1/login", j, `{"name":"ada"} {}`, 400},
 		"deep":           {"/v1/login", j, strings.Repeat(`{"name":`, 1000), 400},
 		"huge":           {"/v1/login", j, `{"name":"` + strings.Repeat("a", 1<<20) + `"}`, 413},
-		"null":           {"/v1/login", j, `null`, 401},
+		"null member":    {"/v1/login", j, `{"name":"ada","password":null}`, 400},
+		"missing member": {"/v1/login", j, `{"name":"ada"}`, 422},
+		"a parameter":    {"/v1/login?name=ada", j, `{"name":"ada","password":"x"}`, 400},
+		"compressed":     {"/v1/login", j + "; charset=latin1", `{"name":"ada","password":"x"}`, 415},
+		"null":           {"/v1/login", j, `null`, 400},
 		"NUL":            {"/v1/login", j, `{"name":"a\u0000da","password":"x"}`, 401},
 		"SQL":            {"/v1/login", j, `{"name":"ada' OR '1'='1","password":"x"}`, 401},
 		"header lines":   {"/v1/login", j, `{"name":"ada\r\nSet-Cookie: a=b","password":"x"}`, 401},

@@ -64,11 +64,11 @@ func TestAccounts(t *testing.T) {
 	p.Do(t, apitest.Administrator(), "POST", "/v1/users", fmt.Sprintf(`{"name":"BOB","password":%q}`, apitest.Password)).Want(t, 409)
 	live := p.session(t, bob)
 	got = account{}
-	p.Do(t, apitest.Administrator(), "PUT", path, `{"grants":{"plant-2":"operator"}}`, "If-Match", `"1"`).Want(t, 200).Decode(t, &got)
+	p.Do(t, apitest.Administrator(), "PUT", path, `{"disabled":false,"grants":{"plant-2":"operator"}}`, "If-Match", `"1"`).Want(t, 200).Decode(t, &got)
 	if len(got.Grants) != 1 || got.Grants["plant-2"] != "operator" || live() {
 		t.Errorf("got %+v, valid session %t, want the role operator at plant-2 and no session", got, live())
 	}
-	p.Do(t, apitest.Administrator(), "PUT", path, `{"disabled":true}`, "If-Match", `"1"`).Want(t, 412)
+	p.Do(t, apitest.Administrator(), "PUT", path, `{"disabled":true,"grants":{}}`, "If-Match", `"1"`).Want(t, 412)
 	var page list[account]
 	p.get(t, apitest.Administrator(), "/v1/users", &page)
 	if len(page.Items) != 1 {

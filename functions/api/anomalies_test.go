@@ -9,6 +9,7 @@ import (
 	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
 type anomaly struct {
@@ -173,6 +174,7 @@ func TestAlarmRules(t *testing.T) {
 	p.site(t, "plant-1")
 	p.site(t, "plant-2")
 	operator := apitest.Person("bob", "plant-1=operator")
+	timescaletest.Exec(t, p.DSN, "INSERT INTO gateway (name, site, site_since) VALUES ('gw-1', 'plant-1', now())")
 	const all = "/v1/sites/plant-1/alarm-rules"
 	rule := func(more string) string {
 		return `{"gateway":"gw-1","device":"press-1","metric":"temperature",` + more + `}`
@@ -202,8 +204,8 @@ func TestAlarmRules(t *testing.T) {
 		t.Fatal(enabled, err)
 	}
 	one := all + "/" + created.ID
-	p.Do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"2"`).Want(t, 412)
-	p.Do(t, operator, "PUT", one, rule(`"kind":"threshold","low":1,"enabled":false`), "If-Match", `"1"`).Want(t, 200)
+	p.Do(t, operator, "PUT", one, wholeRule(rule(`"kind":"threshold","low":1,"enabled":false`)), "If-Match", `"2"`).Want(t, 412)
+	p.Do(t, operator, "PUT", one, wholeRule(rule(`"kind":"threshold","low":1,"enabled":false`)), "If-Match", `"1"`).Want(t, 200)
 	for _, bad := range []string{
 		`"kind":"threshold"`, `"kind":"threshold","low":2,"high":1`, `"kind":"rate"`, `"kind":"rate","per_second":-1`, `"kind":"no_data"`,
 		`"kind":"magic"`, `"kind":"no_data","silence_seconds":60,"min_interval_seconds":1`,
@@ -231,7 +233,7 @@ func TestAlarmRules(t *testing.T) {
 	for _, site := range []string{"plant-1", "plant-2"} {
 		other := "/v1/sites/" + site + "/alarm-rules/" + created.ID
 		p.Do(t, mal, "GET", other, "").Want(t, 404)
-		p.Do(t, mal, "PUT", other, rule(`"kind":"rate","per_second":1`), "If-Match", "*").Want(t, 404)
+		p.Do(t, mal, "PUT", other, wholeRule(rule(`"kind":"rate","per_second":1,"min_interval_seconds":1`)), "If-Match", "*").Want(t, 404)
 		p.Do(t, mal, "DELETE", other, "").Want(t, 404)
 	}
 	p.Do(t, operator, "DELETE", one, "").Want(t, 204)

@@ -61,10 +61,10 @@ func TestKPIConfig(t *testing.T) {
 	const own = `{"state_metric":"mode","count_metric":"","good_metric":"",
 		"states":{"7":{"element":"down","reason":"jam"},"1":{"element":"production"}},
 		"ideal_cycle_seconds":1.5,"stale_after_seconds":30,"planned":{"mon":[["06:00","14:00"],["22:00","24:00"]]}}`
-	p.Do(t, viewer, "PUT", path, own, "If-Match", "*").Want(t, 403)
-	p.Do(t, operator, "PUT", path, own, "If-Match", `"1"`).Want(t, 412) // it has only an inherited one
-	p.Do(t, operator, "PUT", path, own, "If-Match", `*`).Want(t, 200)
-	p.Do(t, operator, "PUT", path, own, "If-Match", `"1"`).Want(t, 200)
+	p.Do(t, viewer, "PUT", path, machine(own), "If-Match", "*").Want(t, 403)
+	p.Do(t, operator, "PUT", path, machine(own), "If-Match", `"1"`).Want(t, 412) // it has only an inherited one
+	p.Do(t, operator, "PUT", path, machine(own), "If-Match", `*`).Want(t, 200)
+	p.Do(t, operator, "PUT", path, machine(own), "If-Match", `"1"`).Want(t, 200)
 	a := p.Do(t, viewer, "GET", path, "").Want(t, 200)
 	if a.Decode(t, &got); got.Inherited || got.StateMetric != "mode" || got.IdealCycle != 1.5 || a.Headers["etag"] != `"2"` {
 		t.Errorf("got %+v", a)
@@ -76,14 +76,14 @@ func TestKPIConfig(t *testing.T) {
 		t.Errorf("got %+v, %v", configs, err)
 	}
 	for _, bad := range []string{
-		`{}`,
+		`{"stale_after_seconds":0}`,
 		`{"stale_after_seconds":1,"states":{"x":{"element":"production"}}}`,
 		`{"stale_after_seconds":1,"states":{"1":{"element":"magic"}}}`,
 		`{"stale_after_seconds":1,"planned":{"mon":[["14:00","06:00"]]}}`,
 		`{"stale_after_seconds":1,"planned":{"day":[]}}`,
 		`{"stale_after_seconds":1,"ideal_cycle_seconds":-1}`,
 	} {
-		p.Do(t, operator, "PUT", path, bad, "If-Match", "*").Want(t, 422)
+		p.Do(t, operator, "PUT", path, machine(bad), "If-Match", "*").Want(t, 422)
 	}
 	p.Do(t, operator, "DELETE", path, "").Want(t, 204)
 	p.Do(t, operator, "DELETE", path, "").Want(t, 404)
@@ -110,7 +110,7 @@ func TestKPIConfigIsUsedAsAccepted(t *testing.T) {
 		`"count_metric":"c","counter_modulus":65536.5`:                               "counter_modulus: must be a whole number",
 		`"state_metric":"s","states":{"9007199254740993":{"element":"idle"}}`:        "states.9007199254740993: the code",
 	} {
-		response := p.Do(t, operator, "PUT", path, `{"stale_after_seconds":30,`+body+`}`, "If-Match", "*").Want(t, 422)
+		response := p.Do(t, operator, "PUT", path, machine(`{`+body+`}`), "If-Match", "*").Want(t, 422)
 		if !strings.Contains(response.Body, want) {
 			t.Errorf("%s: got %s, want %q in it", body, response.Body, want)
 		}
@@ -121,8 +121,8 @@ func TestKPIConfigIsUsedAsAccepted(t *testing.T) {
 		Good     bool                  `json:"assume_good"`
 		Problems []string              `json:"problems"`
 	}
-	p.Do(t, operator, "PUT", path, `{"count_metric":"c","assume_good":true,"counter_modulus":65536,"ideal_cycle_seconds":null,
-		"stale_after_seconds":30,"planned":{"mon":[]}}`, "If-Match", "*").Want(t, 200).Decode(t, &got)
+	p.Do(t, operator, "PUT", path, machine(`{"count_metric":"c","assume_good":true,"counter_modulus":65536,"ideal_cycle_seconds":null,
+		"stale_after_seconds":30,"planned":{"mon":[]}}`), "If-Match", "*").Want(t, 200).Decode(t, &got)
 	const rounded = `{"count_metric":"c","counter_modulus":9007199254740993,"stale_after_seconds":30}`
 	p.Do(t, operator, "PUT", path, rounded, "If-Match", "*").Want(t, 400)
 	if shifts, ok := got.Planned["mon"]; !ok || len(shifts) > 0 || got.Modulus != 65536 || !got.Good || len(got.Problems) > 0 {
@@ -155,7 +155,7 @@ func TestKPIConfigShowsProblems(t *testing.T) {
 		t.Errorf("got %+v, want problems %q", got, want)
 	}
 	const corrected = `{"state_metric":"mode","stale_after_seconds":30}`
-	p.Do(t, apitest.Person("bob", "plant-1=operator"), "PUT", path, corrected, "If-Match", "*").Want(t, 200)
+	p.Do(t, apitest.Person("bob", "plant-1=operator"), "PUT", path, machine(corrected), "If-Match", "*").Want(t, 200)
 	p.get(t, apitest.Person("eve", "plant-1=viewer"), path, &got)
 	if len(got.Problems) != 0 {
 		t.Errorf("after the correction: got %q", got.Problems)
@@ -172,7 +172,7 @@ func TestKPIConfigOfADeviceWithAStar(t *testing.T) {
 	const devices = "/v1/sites/plant-1/gateways/gw-1/devices/"
 	operator := apitest.Person("bob", "plant-1=operator")
 	const own = `{"state_metric":"mode","stale_after_seconds":30}`
-	p.Do(t, operator, "PUT", devices+"device-*/kpi-config", own, "If-Match", "*").Want(t, 200)
+	p.Do(t, operator, "PUT", devices+"device-*/kpi-config", machine(own), "If-Match", "*").Want(t, 200)
 	type config struct {
 		StateMetric string `json:"state_metric"`
 		Inherited   bool   `json:"inherited"`
@@ -206,7 +206,7 @@ func TestKPIConfigSaysWhatHasNoEffect(t *testing.T) {
 		var got struct {
 			Warnings []string `json:"warnings"`
 		}
-		p.Do(t, apitest.Person("bob", "plant-1=operator"), "PUT", path, `{"stale_after_seconds":30,`+body+`}`, "If-Match", "*").
+		p.Do(t, apitest.Person("bob", "plant-1=operator"), "PUT", path, machine(`{`+body+`}`), "If-Match", "*").
 			Want(t, 200).Decode(t, &got)
 		if strings.Join(got.Warnings, ", ") != want || got.Warnings == nil {
 			t.Errorf("%s: got %q, want %q", body, got.Warnings, want)
@@ -230,7 +230,7 @@ func TestProblemsAreLimited(t *testing.T) {
 		`{` + days.String()[1:] + `}`:           "and 1950 more",
 	} {
 		body = `{"state_metric":"s","stale_after_seconds":30,"planned":` + body + `}`
-		a := p.Do(t, apitest.Person("bob", "plant-1=operator"), "PUT", path, body, "If-Match", "*").Want(t, 422)
+		a := p.Do(t, apitest.Person("bob", "plant-1=operator"), "PUT", path, machine(body), "If-Match", "*").Want(t, 422)
 		if !strings.Contains(a.Body, want) || len(a.Body) > 10_000 {
 			t.Errorf("got %d bytes, %.300s", len(a.Body), a.Body)
 		}

@@ -34,6 +34,7 @@ func (f *fakeKPIs) Sums(_ context.Context, s readings.Selection) (kpi.Totals, er
 func TestKPIs(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
+	p.site(t, "plant-1")
 	p.kpis.totals = kpi.Totals{
 		Sums: map[kpi.Name]float64{
 			kpi.CalendarSeconds: 3500, kpi.PlannedSeconds: 3000, kpi.BusySeconds: 2400, kpi.ProductionSeconds: 1800,

@@ -18,7 +18,7 @@ func TestDeletedDeviceTakesItsConfiguration(t *testing.T) {
 	operator, admin := apitest.Person("bob", "plant-1=operator"), apitest.Person("ada", "plant-1=admin")
 	const devices, config = "/v1/sites/plant-1/gateways/gw-1/devices/", `{"state_metric":"mode","stale_after_seconds":30}`
 	for _, device := range []string{"device-1", "device-2"} {
-		p.Do(t, operator, "PUT", devices+device+"/kpi-config", config, "If-Match", "*").Want(t, 200)
+		p.Do(t, operator, "PUT", devices+device+"/kpi-config", machine(config), "If-Match", "*").Want(t, 200)
 		for _, metric := range []string{"metric-1", "metric-2"} {
 			p.Do(t, operator, "POST", "/v1/sites/plant-1/alarm-rules", `{"gateway":"gw-1","device":"`+device+
 				`","metric":"`+metric+`","kind":"no_data","silence_seconds":10}`).Want(t, 201)
@@ -27,7 +27,7 @@ func TestDeletedDeviceTakesItsConfiguration(t *testing.T) {
 	p.Do(t, admin, "DELETE", devices+"device-1", "").Want(t, 204)
 	p.Do(t, operator, "GET", devices+"device-1/kpi-config", "").Want(t, 404)
 	p.Do(t, operator, "DELETE", devices+"device-1/kpi-config", "").Want(t, 404)
-	p.Do(t, operator, "PUT", devices+"device-1/kpi-config", config, "If-Match", "*").Want(t, 404)
+	p.Do(t, operator, "PUT", devices+"device-1/kpi-config", machine(config), "If-Match", "*").Want(t, 404)
 	p.Do(t, operator, "GET", devices+"device-2/kpi-config", "").Want(t, 200)
 	configs, err := p.Pool.KPIConfigs(t.Context())
 	if err != nil || len(configs) != 2 || configs[0].Devices.Device != "device-2" {
@@ -78,7 +78,7 @@ func TestKPIConfigWithoutADevice(t *testing.T) {
 	for _, method := range []string{"GET", "DELETE"} {
 		p.Do(t, other, method, "/v1/sites/plant-2"+path, "").Want(t, 404)
 	}
-	p.Do(t, other, "PUT", "/v1/sites/plant-2"+path, `{"stale_after_seconds":30}`, "If-Match", "*").Want(t, 404)
+	p.Do(t, other, "PUT", "/v1/sites/plant-2"+path, machine(`{}`), "If-Match", "*").Want(t, 404)
 	var got struct {
 		StateMetric string `json:"state_metric"`
 		Inherited   bool   `json:"inherited"`
@@ -87,7 +87,7 @@ func TestKPIConfigWithoutADevice(t *testing.T) {
 	if a.Decode(t, &got); got.StateMetric != "mode" || got.Inherited || a.Headers["etag"] != `"1"` {
 		t.Errorf("got %+v", a)
 	}
-	p.Do(t, operator, "PUT", "/v1/sites/plant-1"+path, `{"state_metric":"state","stale_after_seconds":30}`, "If-Match", `"1"`).Want(t, 200)
+	p.Do(t, operator, "PUT", "/v1/sites/plant-1"+path, machine(`{"state_metric":"state"}`), "If-Match", `"1"`).Want(t, 200)
 	p.Do(t, operator, "DELETE", "/v1/sites/plant-1"+path, "").Want(t, 204)
 	for _, method := range []string{"GET", "DELETE"} {
 		p.Do(t, operator, method, "/v1/sites/plant-1"+path, "").Want(t, 404)

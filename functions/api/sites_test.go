@@ -27,10 +27,10 @@ func TestSites(t *testing.T) {
 		t.Errorf("got ETag %s, want \"1\"", a.Headers["etag"])
 	}
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites", `{"name":"plant-1"}`).Want(t, 409)
-	change := `{"title":"Linz 2"}`
+	change := `{"title":"Linz 2","time_zone":"UTC"}`
 	p.Do(t, apitest.Administrator(), "PUT", "/v1/sites/plant-1", change).Want(t, 428)
 	p.Do(t, apitest.Administrator(), "PUT", "/v1/sites/plant-1", change, "If-Match", `"7"`).Want(t, 412)
-	p.Do(t, apitest.Administrator(), "PUT", "/v1/sites/plant-1", change, "If-Match", "x").Want(t, 412)
+	p.Do(t, apitest.Administrator(), "PUT", "/v1/sites/plant-1", change, "If-Match", "x").Want(t, 400)
 	a = p.Do(t, apitest.Administrator(), "PUT", "/v1/sites/plant-1", change, "If-Match", `"1"`).Want(t, 200)
 	var s site
 	if a.Decode(t, &s); a.Headers["etag"] != `"2"` || s != (site{"plant-1", "Linz 2", "UTC"}) {

@@ -1,15 +1,12 @@
 package access
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"math"
-	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -40,26 +37,49 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 //	GET  /.well-known/jwks.json                 RFC 7517
 //	GET  /.well-known/oauth-authorization-server  RFC 8414
 func (s *Service) Handler() http.Handler {
-	mux := http.NewServeMux()
+	mux := lambdahttp.NewMux()
 	for pattern, serve := range s.routes() {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		mux.Handle(pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := checkRequest(r); err != nil {
+				rejectRequest(w, r, err)
+				return
+			}
 			ctx, cancel := deadline.WithMargin(r.Context(), time.Now(), requestTimeout)
 			defer cancel()
 			serve(w, r.WithContext(ctx))
-		})
+		}))
 	}
-	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusNotFound, Detail: "There is no resource at this path."})
-	})
 	return mux
 }
+
+// checkRequest rejects what no endpoint here has: parameters, and a body of a GET.
+func checkRequest(r *http.Request) error {
+	if _, err := lambdahttp.Query(r); err != nil {
+		return err
+	}
+	if r.Method == http.MethodPost {
+		return nil
+	}
+	return lambdahttp.NoBody(r)
+}
+
+// rejectRequest responds to what checkRequest found, in the form of the endpoint.
+func rejectRequest(w http.ResponseWriter, r *http.Request, err error) {
+	if r.URL.Path == tokenPath {
+		writeOAuthError(w, http.StatusBadRequest, oauthError{Code: "invalid_request", Description: strings.Map(oauthText, err.Error())})
+		return
+	}
+	lambdahttp.WriteError(w, err)
+}
+
+const tokenPath = "/v1/token"
 
 func (s *Service) routes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
 		"POST /v1/login":                              s.serveLogin,
 		"POST /v1/refresh":                            s.serveRefresh,
 		"POST /v1/logout":                             s.serveLogout,
-		"POST /v1/token":                              s.serveToken,
+		"POST " + tokenPath:                           s.serveToken,
 		"GET /.well-known/jwks.json":                  s.serveKeys,
 		"GET /.well-known/oauth-authorization-server": s.serveMetadata,
 	}
@@ -78,8 +98,8 @@ type tokenResponse struct {
 
 func (s *Service) serveLogin(w http.ResponseWriter, r *http.Request) {
 	var request struct {
-		Name     string `json:"name"`
-		Password string `json:"password"`
+		Name     string `json:"name" required:""`
+		Password string `json:"password" required:""`
 	}
 	if !readJSON(w, r, &request) {
 		return
@@ -89,7 +109,7 @@ func (s *Service) serveLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 type refreshRequest struct {
-	RefreshToken string `json:"refresh_token"`
+	RefreshToken string `json:"refresh_token" required:""`
 }
 
 func (s *Service) serveRefresh(w http.ResponseWriter, r *http.Request) {
@@ -178,9 +198,8 @@ func (s *Service) serveToken(w http.ResponseWriter, r *http.Request) {
 }
 
 func readForm(w http.ResponseWriter, r *http.Request) (form url.Values, code, text string) {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/x-www-form-urlencoded" {
-		return nil, "invalid_request", "Content-Type must be application/x-www-form-urlencoded."
+	if err := lambdahttp.WantType(r, "application/x-www-form-urlencoded"); err != nil {
+		return nil, "invalid_request", err.Error()
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	if err != nil {
@@ -279,42 +298,9 @@ func (s *Service) serveMetadata(w http.ResponseWriter, r *http.Request) {
 
 // readJSON reads the body into v, or responds with a problem and returns false.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) bool {
-	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || kind != "application/json" {
-		lambdahttp.WriteProblem(w, problem.Document{
-			Status: http.StatusUnsupportedMediaType, Detail: "Content-Type must be application/json.",
-		})
-		return false
-	}
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	if err == nil {
-		err = decode(raw, v)
-	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		lambdahttp.WriteProblem(w, problem.Document{
-			Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("The body is longer than %d bytes.", maxBodyBytes),
-		})
-		return false
-	}
+	err := lambdahttp.ReadJSON(w, r, v, maxBodyBytes)
 	if err != nil {
-		// The decoder's own text may quote a password.
-		lambdahttp.WriteProblem(w, problem.Document{
-			Status: http.StatusBadRequest, Detail: "The body must be one JSON object without unknown or repeated members.",
-		})
-		return false
+		lambdahttp.WriteError(w, err)
 	}
-	return true
-}
-
-// decode reads one JSON document without unknown members.
-func decode(raw []byte, v any) error {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(v); err != nil {
-		return err
-	}
-	if _, more := decoder.Token(); !errors.Is(more, io.EOF) {
-		return errors.New("more than one JSON document")
-	}
-	return lambdahttp.Exact(raw, v)
+	return err == nil
 }

@@ -34,23 +34,13 @@ type Accounts interface {
 
 func (h *Handler) accountRoutes() []route {
 	return []route{
-		{pattern: "GET /v1/users", role: directory.Admin, serve: h.platformOnly(h.listAccounts)},
-		{pattern: "POST /v1/users", role: directory.Admin, serve: h.platformOnly(h.createAccount), create: true},
-		{pattern: "GET /v1/users/{user}", role: directory.Admin, serve: h.platformOnly(h.getAccount)},
-		{pattern: "PUT /v1/users/{user}", role: directory.Admin, serve: h.platformOnly(h.changeAccount)},
-		{pattern: "PUT /v1/users/{user}/password", role: directory.Admin, serve: h.platformOnly(h.resetPassword)},
+		{pattern: "GET /v1/users", role: directory.Admin, platform: true, serve: h.listAccounts, parameters: pages()},
+		{pattern: "POST /v1/users", role: directory.Admin, platform: true, serve: h.createAccount, create: true},
+		{pattern: "GET /v1/users/{user}", role: directory.Admin, platform: true, serve: h.getAccount},
+		{pattern: "PUT /v1/users/{user}", role: directory.Admin, platform: true, serve: h.changeAccount},
+		{pattern: "PUT /v1/users/{user}/password", role: directory.Admin, platform: true, serve: h.resetPassword},
 		{pattern: "GET /v1/me", role: directory.Viewer, serve: h.getMe},
 		{pattern: "PUT /v1/me/password", role: directory.Viewer, serve: h.changeMyPassword},
-	}
-}
-
-// platformOnly restricts an endpoint to administrators of every site.
-func (h *Handler) platformOnly(serve endpoint) endpoint {
-	return func(c *call) error {
-		if !c.caller.MayEverywhere(directory.Admin) {
-			return roleRequired(directory.Admin, " at every site")
-		}
-		return serve(c)
 	}
 }
 
@@ -81,9 +71,7 @@ func viewAccount(a directory.Account) (any, directory.Version) {
 	return accountDocument{a.ID, a.Name, a.Disabled, a.Grants, a.CreatedAt.UTC(), a.Changed.UTC()}, a.Version
 }
 
-func (c *call) account() (directory.AccountID, error) {
-	return pathUUID[directory.AccountID](c, "user")
-}
+func (c *call) account() directory.AccountID { return directory.AccountID(c.PathValue("user")) }
 
 func (h *Handler) listAccounts(c *call) error {
 	key := func(a directory.Account) string { return a.Name }
@@ -93,11 +81,7 @@ func (h *Handler) listAccounts(c *call) error {
 }
 
 func (h *Handler) getAccount(c *call) error {
-	id, err := c.account()
-	if err != nil {
-		return err
-	}
-	a, err := h.config.Accounts.Account(c.Context(), id)
+	a, err := h.config.Accounts.Account(c.Context(), c.account())
 	return respond(c, http.StatusOK, viewAccount, a, err)
 }
 
@@ -105,8 +89,8 @@ const maxAccountName = 128
 
 func (h *Handler) createAccount(c *call) error {
 	var request struct {
-		Name     string `json:"name"`
-		Password string `json:"password"`
+		Name     string `json:"name" required:""`
+		Password string `json:"password" required:""`
 		Grants   grants `json:"grants"`
 	}
 	err := c.body(&request, func(f *fields) {
@@ -138,10 +122,7 @@ func (h *Handler) changeAccount(c *call) error {
 	if err != nil {
 		return err
 	}
-	id, err := c.account()
-	if err != nil {
-		return err
-	}
+	id := c.account()
 	var request struct {
 		Disabled bool   `json:"disabled"`
 		Grants   grants `json:"grants"`
@@ -160,10 +141,7 @@ func (h *Handler) changeAccount(c *call) error {
 }
 
 func (h *Handler) resetPassword(c *call) error {
-	id, err := c.account()
-	if err != nil {
-		return err
-	}
+	id := c.account()
 	var request struct {
 		Password string `json:"password"`
 	}
@@ -224,7 +202,7 @@ func (h *Handler) changeMyPassword(c *call) error {
 		return err
 	}
 	if !right {
-		return &rejection{status: http.StatusForbidden, detail: "The old password is wrong."}
+		return &rejection{Status: http.StatusForbidden, Detail: "The old password is wrong."}
 	}
 	return h.savePassword(c, id, phc, request.New)
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -19,15 +20,17 @@ type AlarmRules interface {
 	AlarmRules(ctx context.Context, site telemetry.SiteID, page directory.Page) ([]directory.AlarmRule, error)
 	AlarmRule(ctx context.Context, site telemetry.SiteID, id directory.RuleID) (directory.AlarmRule, error)
 	// SaveAlarmRule creates a rule when r has no ID, and otherwise changes everything but
-	// its site.
+	// its site. directory.ErrNoGateway when the site does not have the gateway.
 	SaveAlarmRule(ctx context.Context, r directory.AlarmRule, from directory.Version, entry trail.Entry) (directory.AlarmRule, error)
-	RemoveAlarmRule(ctx context.Context, site telemetry.SiteID, id directory.RuleID, entry trail.Entry) error
+	RemoveAlarmRule(ctx context.Context, site telemetry.SiteID, id directory.RuleID, from directory.Version, entry trail.Entry) error
+	// RuleTarget returns what there is of what a rule is for.
+	RuleTarget(ctx context.Context, r directory.AlarmRule) (directory.RuleTarget, error)
 }
 
 func (h *Handler) alarmRuleRoutes() []route {
 	const all = "/v1/sites/{site}/alarm-rules"
 	return []route{
-		{pattern: "GET " + all, role: directory.Viewer, serve: h.listAlarmRules},
+		{pattern: "GET " + all, role: directory.Viewer, serve: h.listAlarmRules, parameters: pages()},
 		{pattern: "POST " + all, role: directory.Operator, serve: h.createAlarmRule, create: true},
 		{pattern: "GET " + all + "/{rule}", role: directory.Viewer, serve: h.getAlarmRule},
 		{pattern: "PUT " + all + "/{rule}", role: directory.Operator, serve: h.changeAlarmRule},
@@ -36,14 +39,14 @@ func (h *Handler) alarmRuleRoutes() []route {
 }
 
 type alarmRuleChange struct {
-	Gateway    telemetry.GatewayID   `json:"gateway"`
-	Device     telemetry.DeviceName  `json:"device"`
-	Metric     telemetry.MetricName  `json:"metric"`
-	Kind       directory.AnomalyKind `json:"kind"`
-	Low        *float64              `json:"low"`
-	High       *float64              `json:"high"`
+	Gateway    telemetry.GatewayID   `json:"gateway" required:""`
+	Device     telemetry.DeviceName  `json:"device" required:""`
+	Metric     telemetry.MetricName  `json:"metric" required:""`
+	Kind       directory.AnomalyKind `json:"kind" required:""`
+	Low        *float64              `json:"low" nullable:""`
+	High       *float64              `json:"high" nullable:""`
 	Hysteresis float64               `json:"hysteresis"`
-	PerSecond  *float64              `json:"per_second"`
+	PerSecond  *float64              `json:"per_second" nullable:""`
 	Interval   float64               `json:"min_interval_seconds"`
 	Silence    float64               `json:"silence_seconds"`
 	IgnoreBad  bool                  `json:"ignore_bad"`
@@ -55,13 +58,44 @@ type alarmRuleDocument struct {
 	ID   directory.RuleID `json:"id"`
 	Site telemetry.SiteID `json:"site"`
 	alarmRuleChange
+	// Warnings say why the rule matches nothing today, each as "member: reason".
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func viewAlarmRule(r directory.AlarmRule) (any, directory.Version) {
 	return alarmRuleDocument{r.ID, r.Site, alarmRuleChange{
 		r.Gateway, r.Device, r.Metric, r.Kind, r.Low, r.High, r.Hysteresis, r.PerSecond, r.MinInterval.Seconds(),
 		r.Silence.Seconds(), r.IgnoreBad, r.Severity, &r.Enabled,
-	}}, r.Version
+	}, nil}, r.Version
+}
+
+// respondAlarmRule responds with one rule and its warnings. A rule may be there before its
+// machine, and is then not wrong; a name with a typing error looks the same.
+func (h *Handler) respondAlarmRule(c *call, status int, r directory.AlarmRule) error {
+	target, err := h.config.AlarmRules.RuleTarget(c.Context(), r)
+	if err != nil {
+		return err
+	}
+	view := func(r directory.AlarmRule) (any, directory.Version) {
+		document, version := viewAlarmRule(r)
+		d, _ := document.(alarmRuleDocument)
+		d.Warnings = warningsOf(target)
+		return d, version
+	}
+	return respond(c, status, view, r, nil)
+}
+
+func warningsOf(t directory.RuleTarget) (warnings []string) {
+	warn := func(applies bool, text string) {
+		if applies {
+			warnings = append(warnings, text+": the rule matches nothing today")
+		}
+	}
+	warn(!t.Gateway, "gateway: the site has no such gateway")
+	warn(t.Revoked, "gateway: it is revoked")
+	warn(t.Gateway && !t.Device, "device: the gateway has not reported it")
+	warn(t.Gateway && !t.Metric, "metric: the gateway has not reported it")
+	return warnings
 }
 
 // Of a rate's min_interval_seconds and of silence_seconds, in seconds.
@@ -125,19 +159,19 @@ func (h *Handler) listAlarmRules(c *call) error {
 	})
 }
 
-func (c *call) rule() (directory.RuleID, error) { return pathUUID[directory.RuleID](c, "rule") }
+func (c *call) rule() directory.RuleID { return directory.RuleID(c.PathValue("rule")) }
 
 func rulePath(site telemetry.SiteID, id directory.RuleID) string {
 	return "sites/" + string(site) + "/alarm-rules/" + string(id)
 }
 
 func (h *Handler) getAlarmRule(c *call) error {
-	id, err := c.rule()
+	id := c.rule()
+	r, err := h.config.AlarmRules.AlarmRule(c.Context(), c.site(), id)
 	if err != nil {
 		return err
 	}
-	r, err := h.config.AlarmRules.AlarmRule(c.Context(), c.site(), id)
-	return respond(c, http.StatusOK, viewAlarmRule, r, err)
+	return h.respondAlarmRule(c, http.StatusOK, r)
 }
 
 func (h *Handler) createAlarmRule(c *call) error {
@@ -149,10 +183,7 @@ func (h *Handler) changeAlarmRule(c *call) error {
 	if err != nil {
 		return err
 	}
-	id, err := c.rule()
-	if err != nil {
-		return err
-	}
+	id := c.rule()
 	return h.saveAlarmRule(c, id, from, http.StatusOK, "alarm_rule.change")
 }
 
@@ -163,14 +194,22 @@ func (h *Handler) saveAlarmRule(c *call, id directory.RuleID, from directory.Ver
 	}
 	entry := c.entry(action, rulePath(c.site(), id), c.site(), request)
 	r, err := h.config.AlarmRules.SaveAlarmRule(c.Context(), request.rule(c.site(), id), from, entry)
-	return respond(c, status, viewAlarmRule, r, err)
-}
-
-func (h *Handler) removeAlarmRule(c *call) error {
-	id, err := c.rule()
+	if errors.Is(err, directory.ErrNoGateway) {
+		const problem = "gateway: the site has no such gateway, so the rule would match nothing; register it first"
+		return &rejection{Status: http.StatusUnprocessableEntity, Detail: problem, Members: []string{problem}}
+	}
 	if err != nil {
 		return err
 	}
+	return h.respondAlarmRule(c, status, r)
+}
+
+func (h *Handler) removeAlarmRule(c *call) error {
+	from, err := c.optionalVersion()
+	if err != nil {
+		return err
+	}
+	id := c.rule()
 	entry := c.entry("alarm_rule.remove", rulePath(c.site(), id), c.site(), nil)
-	return c.noContent(h.config.AlarmRules.RemoveAlarmRule(c.Context(), c.site(), id, entry))
+	return c.noContent(h.config.AlarmRules.RemoveAlarmRule(c.Context(), c.site(), id, from, entry))
 }

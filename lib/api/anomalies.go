@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -29,9 +30,11 @@ type Anomalies interface {
 func (h *Handler) anomalyRoutes() []route {
 	const all = "/v1/sites/{site}/anomalies"
 	return []route{
-		{pattern: "GET " + all, role: directory.Viewer, serve: h.listAnomalies},
+		{pattern: "GET " + all, role: directory.Viewer, serve: h.listAnomalies, parameters: []string{
+			"gateway", "device", "metric", "kind", "from", "to", "state", "active", "limit", "cursor",
+		}},
 		{pattern: "GET " + all + "/{anomaly}", role: directory.Viewer, serve: h.getAnomaly},
-		{pattern: "POST " + all + "/{anomaly}/acknowledge", role: directory.Operator, serve: h.acknowledgeAnomaly},
+		{pattern: "POST " + all + "/{anomaly}/acknowledge", role: directory.Operator, serve: h.acknowledgeAnomaly, bodyless: true},
 		{pattern: "POST " + all + "/{anomaly}/comments", role: directory.Operator, serve: h.commentAnomaly, create: true},
 	}
 }
@@ -83,16 +86,12 @@ func viewAnomaly(a directory.Anomaly) (any, directory.Version) {
 }
 
 func (h *Handler) listAnomalies(c *call) error {
-	values, err := c.query("gateway", "device", "metric", "kind", "from", "to", "state", "active", "limit", "cursor")
-	if err != nil {
-		return err
-	}
 	name := "anomalies of " + string(c.site())
-	page, err := pageParameters(values, name)
+	page, err := pageParameters(c.values, name)
 	if err != nil {
 		return err
 	}
-	filter, err := anomalyFilter(values, c.site(), page)
+	filter, err := anomalyFilter(c.values, c.site(), page)
 	if err != nil {
 		return err
 	}
@@ -111,6 +110,9 @@ func anomalyFilter(values url.Values, site telemetry.SiteID, page directory.Page
 	}
 	var f fields
 	f.require(filter.Kind == "" || slices.Contains(anomalyKinds(), filter.Kind), "kind", fmt.Sprintf("must be one of %v", anomalyKinds()))
+	for _, name := range []string{"gateway", "device", "metric"} {
+		f.require(!values.Has(name) || validName(values.Get(name)), name, "must be "+aName)
+	}
 	state := values.Get("state")
 	f.require(state == "" || state == "open" || state == "all", "state", "must be open or all")
 	filter.Open = state == "open"
@@ -123,8 +125,8 @@ func anomalyFilter(values url.Values, site telemetry.SiteID, page directory.Page
 	filter.To = timeField(&f, "to", values.Get("to"))
 	if page.After != "" {
 		at, id, _ := strings.Cut(page.After, " ")
-		micros, err := strconv.ParseInt(at, 10, 64)
-		last, err2 := strconv.ParseInt(id, 10, 64)
+		micros, err := wholeNumber(at, 0, int64(maxTime))
+		last, err2 := wholeNumber(id, 1, math.MaxInt64)
 		f.require(err == nil && err2 == nil, "cursor", "is not a cursor of this list")
 		filter.BeforeTime, filter.BeforeID = telemetry.Micros(micros), last
 	}
@@ -138,20 +140,14 @@ func anomalyKinds() []directory.AnomalyKind {
 	return []directory.AnomalyKind{directory.ByScore, directory.ByMachine, directory.ByThreshold, directory.ByRate, directory.ByNoData}
 }
 
-// anomaly reads the number in the path.
-func (c *call) anomaly() (int64, error) {
-	id, err := strconv.ParseInt(c.PathValue("anomaly"), 10, 64)
-	if err != nil || id < 1 {
-		return 0, telemetry.ErrNotFound
-	}
-	return id, nil
+// anomaly returns the number in the path.
+func (c *call) anomaly() int64 {
+	id, _ := strconv.ParseInt(c.PathValue("anomaly"), 10, 64) // checked by checkPath
+	return id
 }
 
 func (h *Handler) getAnomaly(c *call) error {
-	id, err := c.anomaly()
-	if err != nil {
-		return err
-	}
+	id := c.anomaly()
 	return h.respondAnomaly(c, http.StatusOK, id)
 }
 
@@ -165,10 +161,7 @@ func anomalyPath(site telemetry.SiteID, id int64) string {
 }
 
 func (h *Handler) acknowledgeAnomaly(c *call) error {
-	id, err := c.anomaly()
-	if err != nil {
-		return err
-	}
+	id := c.anomaly()
 	entry := c.entry("anomaly.acknowledge", anomalyPath(c.site(), id), c.site(), nil)
 	if err := h.config.Anomalies.Acknowledge(c.Context(), c.site(), id, c.caller.Subject, entry); err != nil {
 		return err
@@ -177,14 +170,11 @@ func (h *Handler) acknowledgeAnomaly(c *call) error {
 }
 
 func (h *Handler) commentAnomaly(c *call) error {
-	id, err := c.anomaly()
-	if err != nil {
-		return err
-	}
+	id := c.anomaly()
 	var request struct {
-		Text string `json:"text"`
+		Text string `json:"text" required:""`
 	}
-	err = c.body(&request, func(f *fields) {
+	err := c.body(&request, func(f *fields) {
 		f.require(request.Text != "", "text", "must not be empty")
 		f.text("text", request.Text)
 	})

@@ -3,19 +3,20 @@
 //
 // Every handler works in the same order. The caller's role at the site of the path is
 // checked before anything is looked up, so that a site that the caller may not see and a
-// site that does not exist give the same response (404). Then the request is read and
-// checked in full. Then the change and its entry in the audit trail are written in one
-// transaction.
+// site that does not exist give the same response (404). Then the path, the parameters and
+// the body are read and checked in full, each operation by its line in the table of routes.
+// Then the change and its entry in the audit trail are written in one transaction.
 package api
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"path"
-	"strings"
+	"net/url"
+	"sync"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/denylist"
@@ -61,62 +62,30 @@ type Config struct {
 // Handler serves the resources.
 type Handler struct {
 	config Config
-	mux    *http.ServeMux
+	mux    *lambdahttp.Mux
+	sites  knownSites
 }
 
 // New returns a Handler.
 func New(config Config) *Handler {
 	config.Names = cmp.Or[Names](config.Names, UnpublishedNames{})
 	config.Denials = cmp.Or[Denials](config.Denials, denylist.Unpublished{})
-	h := &Handler{config: config, mux: http.NewServeMux()}
+	h := &Handler{config: config, mux: lambdahttp.NewMux(elsewhere())}
 	for _, r := range h.routes() {
 		h.mux.Handle(r.pattern, h.serve(r))
 	}
 	for pattern, serve := range contractRoutes() {
-		h.mux.HandleFunc(pattern, serve)
+		h.mux.Handle(pattern, serve)
 	}
-	h.mux.HandleFunc(fallback, h.serveUnrouted)
 	return h
 }
 
-// fallback is the pattern that matches the requests of no route.
-const fallback = "/"
+// elsewhere returns the routes of other functions under /v1: requests of their paths with
+// another method and a token come here.
+func elsewhere() string { return "POST /v1/telemetry" }
 
-// serveUnrouted responds with 405 to a method that the path does not support, and with
-// 404 to any other path.
-func (h *Handler) serveUnrouted(w http.ResponseWriter, r *http.Request) {
-	var allowed []string
-	for _, method := range []string{
-		http.MethodDelete, http.MethodGet, http.MethodHead, http.MethodPatch, http.MethodPost, http.MethodPut,
-	} {
-		if _, pattern := h.mux.Handler(&http.Request{Method: method, Host: r.Host, URL: r.URL}); pattern != fallback {
-			allowed = append(allowed, method)
-		}
-	}
-	if allowed == nil {
-		writeNoResource(w)
-		return
-	}
-	allow := strings.Join(allowed, ", ")
-	w.Header().Set("Allow", allow)
-	lambdahttp.WriteProblem(w, problem.Document{
-		Status: http.StatusMethodNotAllowed, Detail: "The resource supports these methods: " + allow + ".",
-	})
-}
-
-// ServeHTTP implements http.Handler. A path that ServeMux would redirect to its clean
-// form is not found: the API never redirects.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if path.Clean(r.URL.EscapedPath()) != r.URL.EscapedPath() {
-		writeNoResource(w)
-		return
-	}
-	h.mux.ServeHTTP(w, r)
-}
-
-func writeNoResource(w http.ResponseWriter) {
-	lambdahttp.WriteProblem(w, problem.Document{Status: http.StatusNotFound, Detail: "There is no resource at this path."})
-}
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
 // call is one request of an authenticated caller.
 type call struct {
@@ -124,6 +93,8 @@ type call struct {
 	caller *lambdahttp.Caller
 	now    time.Time
 	w      http.ResponseWriter
+	// values are the parameters of the query, which the route knows.
+	values url.Values
 }
 
 // endpoint writes the response to a call, or returns the error that becomes the response.
@@ -136,10 +107,20 @@ type route struct {
 	// any site where the path names none. Endpoints that need more check for it.
 	role  directory.Role
 	serve endpoint
+	// platform marks a route that needs the role at every site.
+	platform bool
+	// parameters are those of the query; any other is rejected.
+	parameters []string
+	// bodyless marks a POST or PUT without a body.
+	bodyless bool
+	// independent marks a route that works without the database.
+	independent bool
 	// gateways marks a route that the gateways of the path's site may use, too.
 	gateways bool
 	// create marks a POST that creates something: it supports the Idempotency-Key.
 	create bool
+	// replay responds to a repeated request; nil sends the stored response again.
+	replay func(c *call, stored *directory.StoredResponse) error
 	// long marks a route that may use all the time that the function has.
 	long bool
 }
@@ -188,8 +169,11 @@ func (h *Handler) serve(r route) http.Handler {
 		defer cancel()
 		c := &call{Request: request.WithContext(ctx), caller: caller, now: h.config.Now(), w: w}
 		err := authorize(c, r)
+		if err == nil {
+			err = h.check(c, r) //nolint:contextcheck // the call carries it
+		}
 		if err == nil && r.create {
-			err = h.serveIdempotent(c, r.serve) //nolint:contextcheck // the call carries it
+			err = h.serveIdempotent(c, r) //nolint:contextcheck // the call carries it
 		} else if err == nil {
 			err = r.serve(c)
 		}
@@ -206,6 +190,9 @@ func authorize(c *call, r route) error {
 	if r.gateways && c.caller.Role == directory.GatewayRole && site != "" && site == c.caller.Site {
 		return nil
 	}
+	if r.platform && !c.caller.MayEverywhere(role) {
+		return roleRequired(role, " at every site")
+	}
 	if site == "" {
 		if sites, all := c.caller.Sites(role); all || len(sites) > 0 {
 			return nil
@@ -220,6 +207,45 @@ func authorize(c *call, r route) error {
 	}
 	return fmt.Errorf("site %q: %w", site, telemetry.ErrNotFound)
 }
+
+// check checks what every operation has: the path, the parameters, that there is no body
+// where none is used, and that the site exists.
+func (h *Handler) check(c *call, r route) (err error) {
+	if err := c.checkPath(); err != nil {
+		return err
+	}
+	if c.values, err = lambdahttp.Query(c.Request, r.parameters...); err != nil {
+		return err
+	}
+	if r.bodyless || c.Method != http.MethodPost && c.Method != http.MethodPut {
+		if err := lambdahttp.NoBody(c.Request); err != nil {
+			return err
+		}
+	}
+	if site := c.site(); site != "" && c.caller.Role != directory.GatewayRole && !h.sites.has(site) {
+		exists, err := h.config.Sites.SiteExists(c.Context(), site)
+		switch {
+		case errors.Is(err, telemetry.ErrUnavailable) && r.independent:
+		case err != nil:
+			return err
+		case !exists:
+			return fmt.Errorf("site %q: %w", site, telemetry.ErrNotFound)
+		default:
+			h.sites.add(site)
+		}
+	}
+	return nil
+}
+
+// knownSites remembers sites that exist: a site is never deleted.
+type knownSites struct{ names sync.Map }
+
+func (k *knownSites) has(site telemetry.SiteID) bool {
+	_, ok := k.names.Load(site)
+	return ok
+}
+
+func (k *knownSites) add(site telemetry.SiteID) { k.names.Store(site, struct{}{}) }
 
 // entry returns the audit trail's entry for a change.
 func (c *call) entry(action trail.Action, object string, site telemetry.SiteID, detail any) trail.Entry {

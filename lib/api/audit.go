@@ -1,8 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -21,7 +23,10 @@ type Audit interface {
 }
 
 func (h *Handler) auditRoutes() []route {
-	return []route{{pattern: "GET /v1/audit", role: directory.Admin, serve: h.listAudit}}
+	return []route{{
+		pattern: "GET /v1/audit", role: directory.Admin, serve: h.listAudit,
+		parameters: []string{"limit", "cursor", "after", "format"},
+	}}
 }
 
 // auditDocument is an entry in the form that the offline verifier reads, one per line.
@@ -44,16 +49,13 @@ func auditDocumentOf(e trail.Entry) any {
 // listAudit responds with the whole chain to administrators of every site, and to those
 // of single sites with the entries of these sites: a chain with gaps.
 func (h *Handler) listAudit(c *call) error {
-	values, err := c.query("limit", "cursor", "after", "format")
-	if err != nil {
-		return err
-	}
+	values := c.values
 	page, err := pageParameters(values, "audit")
 	if err != nil {
 		return err
 	}
-	after, err := strconv.ParseInt("0"+values.Get("after")+page.After, 10, 64)
-	if err != nil || values.Get("after") != "" && page.After != "" {
+	after, err := wholeNumber(cmp.Or(values.Get("after"), page.After, "0"), 0, math.MaxInt64)
+	if err != nil || values.Has("after") && page.After != "" {
 		return badRequest(`Parameter "after" must be the number of an entry, and cannot be combined with "cursor".`)
 	}
 	format := values.Get("format")

@@ -20,8 +20,12 @@ type Conflicts interface {
 func (h *Handler) conflictRoutes() []route {
 	const all = "/v1/sites/{site}/conflicts"
 	return []route{
-		{pattern: "GET " + all, role: directory.Viewer, serve: h.listConflicts},
-		{pattern: "GET " + all + "/devices", role: directory.Viewer, serve: h.listConflictCounts},
+		{pattern: "GET " + all, role: directory.Viewer, serve: h.listConflicts, parameters: []string{
+			"gateway", "device", "metric", "from", "to", "limit", "cursor",
+		}},
+		{pattern: "GET " + all + "/devices", role: directory.Viewer, serve: h.listConflictCounts, parameters: []string{
+			"gateway", "since", "limit", "cursor",
+		}},
 	}
 }
 
@@ -60,11 +64,7 @@ func viewConflict(c directory.Conflict) any {
 }
 
 func (h *Handler) listConflicts(c *call) error {
-	values, err := c.query("gateway", "device", "metric", "from", "to", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	list := "conflicts of " + string(c.site())
+	values, list := c.values, "conflicts of "+string(c.site())
 	page, err := pageParameters(values, list)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (h *Handler) listConflicts(c *call) error {
 		return badRequest("%s", err)
 	}
 	if page.After != "" {
-		if filter.Before, err = strconv.ParseInt(page.After, 10, 64); err != nil || filter.Before < 1 {
+		if filter.Before, err = wholeNumber(page.After, 1, math.MaxInt64); err != nil {
 			return foreignCursor()
 		}
 	}
@@ -113,11 +113,7 @@ func viewConflictCount(c directory.ConflictCount) any {
 
 // listConflictCounts lists the devices that have conflicts.
 func (h *Handler) listConflictCounts(c *call) error {
-	values, err := c.query("gateway", "since", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	list := "conflicting devices of " + string(c.site())
+	values, list := c.values, "conflicting devices of "+string(c.site())
 	page, err := pageParameters(values, list)
 	if err != nil {
 		return err

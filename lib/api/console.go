@@ -34,7 +34,7 @@ const (
 func (h *Handler) consoleRoutes() []route {
 	return []route{
 		{pattern: "POST /v1/sites/{site}/client-reports", role: directory.Viewer, serve: h.addClientReport},
-		{pattern: "GET /v1/sites/{site}/ice-servers", role: directory.Viewer, gateways: true, serve: h.getICEServers},
+		{pattern: "GET /v1/sites/{site}/ice-servers", role: directory.Viewer, gateways: true, independent: true, serve: h.getICEServers},
 	}
 }
 
@@ -42,8 +42,8 @@ const maxDetailBytes = 16 << 10
 
 func (h *Handler) addClientReport(c *call) error {
 	var request struct {
-		Kind    string          `json:"kind"`
-		Message string          `json:"message"`
+		Kind    string          `json:"kind" required:""`
+		Message string          `json:"message" required:""`
 		Detail  json.RawMessage `json:"detail"`
 	}
 	err := c.body(&request, func(f *fields) {

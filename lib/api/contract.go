@@ -5,10 +5,13 @@ import (
 	"strings"
 
 	"github.com/insighthub/insighthub/docs"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 )
 
 // contractCaching lets a client use its copy of the contract for 5 minutes.
 const contractCaching = "public, max-age=300"
+
+const pageType = "text/html; charset=utf-8"
 
 // contractRoutes are public: they are outside /v1 and have no authorizer.
 func contractRoutes() map[string]http.HandlerFunc {
@@ -17,14 +20,21 @@ func contractRoutes() map[string]http.HandlerFunc {
 			serveDocument(w, r, "application/yaml", docs.ContractTag, docs.OpenAPI)
 		},
 		"GET /docs": func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Security-Policy", docs.PagePolicy)
-			serveDocument(w, r, "text/html; charset=utf-8", docs.PageTag, docs.Page)
+			serveDocument(w, r, pageType, docs.PageTag, docs.Page)
 		},
 	}
 }
 
 // serveDocument serves a document that is embedded in the binary.
 func serveDocument(w http.ResponseWriter, r *http.Request, contentType, tag string, document []byte) {
+	if _, err := lambdahttp.Query(r); err != nil {
+		lambdahttp.WriteError(w, err)
+		return
+	}
+	if err := lambdahttp.NoBody(r); err != nil {
+		lambdahttp.WriteError(w, err)
+		return
+	}
 	w.Header().Set("ETag", tag)
 	w.Header().Set("Cache-Control", contractCaching)
 	if matches(r.Header.Get("If-None-Match"), tag) {
@@ -32,6 +42,9 @@ func serveDocument(w http.ResponseWriter, r *http.Request, contentType, tag stri
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
+	if contentType == pageType {
+		w.Header().Set("Content-Security-Policy", docs.PagePolicy)
+	}
 	_, _ = w.Write(document) // fails only when the client has disconnected
 }
 

@@ -48,11 +48,11 @@ func (h *Handler) deviceRoutes() []route {
 		metrics = "/v1/sites/{site}/gateways/{gateway}/metrics"
 	)
 	return []route{
-		{pattern: "GET " + devices, role: directory.Viewer, serve: h.listDevices},
+		{pattern: "GET " + devices, role: directory.Viewer, serve: h.listDevices, parameters: pages()},
 		{pattern: "GET " + devices + "/{device}", role: directory.Viewer, serve: h.getDevice},
 		{pattern: "PUT " + devices + "/{device}", role: directory.Operator, serve: h.changeDevice},
 		{pattern: "DELETE " + devices + "/{device}", role: directory.Admin, serve: h.removeDevice},
-		{pattern: "GET " + metrics, role: directory.Viewer, serve: h.listMetrics},
+		{pattern: "GET " + metrics, role: directory.Viewer, serve: h.listMetrics, parameters: pages()},
 		{pattern: "GET " + metrics + "/{metric}", role: directory.Viewer, serve: h.getMetric},
 		{pattern: "PUT " + metrics + "/{metric}", role: directory.Operator, serve: h.changeMetric},
 		{pattern: "DELETE " + metrics + "/{metric}", role: directory.Admin, serve: h.removeMetric},
@@ -178,12 +178,9 @@ func (h *Handler) removeMetric(c *call) error {
 
 // removeNamed deletes a device or a metric, and publishes that there is room.
 func (h *Handler) removeNamed(c *call, remove func(from directory.Version) error) error {
-	var from directory.Version
-	if c.Header.Get("If-Match") != "" {
-		var err error
-		if from, err = c.version(); err != nil {
-			return err
-		}
+	from, err := c.optionalVersion()
+	if err != nil {
+		return err
 	}
 	if err := remove(from); err != nil {
 		return err

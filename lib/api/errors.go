@@ -10,31 +10,22 @@ import (
 	"github.com/insighthub/insighthub/lib/problem"
 )
 
-// rejection is the response to a request that is not served because of the caller. Its
-// texts are for the caller; the texts of all other errors stay in the log.
-type rejection struct {
-	status int
-	detail string
-	// fields are "member: what it must be", for a body or a query.
-	fields []string
-}
-
-// Error returns the text for the caller.
-func (r *rejection) Error() string { return r.detail }
+// rejection is the response to a request that is not served because of the caller.
+type rejection = lambdahttp.Rejection
 
 func badRequest(format string, arguments ...any) error {
-	return &rejection{status: http.StatusBadRequest, detail: fmt.Sprintf(format, arguments...)}
+	return lambdahttp.BadRequest(format, arguments...)
 }
 
 // unprocessable rejects a well-formed request that asks for something impossible.
 func unprocessable(format string, arguments ...any) error {
-	return &rejection{status: http.StatusUnprocessableEntity, detail: fmt.Sprintf(format, arguments...)}
+	return &rejection{Status: http.StatusUnprocessableEntity, Detail: fmt.Sprintf(format, arguments...)}
 }
 
 // roleRequired rejects a caller who may see the resource and lacks the role for the
 // operation.
 func roleRequired(role directory.Role, where string) error {
-	return &rejection{status: http.StatusForbidden, detail: fmt.Sprintf("This operation requires the role %s%s.", role, where)}
+	return &rejection{Status: http.StatusForbidden, Detail: fmt.Sprintf("This operation requires the role %s%s.", role, where)}
 }
 
 // rejectionOf is the one table from the errors of ports to responses; their status is
@@ -45,18 +36,21 @@ func rejectionOf(err error) *rejection {
 	}
 	if errors.Is(err, directory.ErrVersion) {
 		return &rejection{
-			status: http.StatusPreconditionFailed,
-			detail: "The resource was changed meanwhile. Read it again, and repeat the change with its present ETag.",
+			Status: http.StatusPreconditionFailed,
+			Detail: "The resource was changed meanwhile. Read it again, and repeat the change with its present ETag.",
 		}
+	}
+	if full, ok := errors.AsType[*directory.LimitError](err); ok {
+		return &rejection{Status: http.StatusConflict, Detail: full.Error()}
 	}
 	status := lambdahttp.Status(err)
 	switch status {
 	case http.StatusNotFound:
-		return &rejection{status: status, detail: "The resource does not exist, or you may not see it."}
+		return &rejection{Status: status, Detail: "The resource does not exist, or you may not see it."}
 	case http.StatusConflict:
-		return &rejection{status: status, detail: "The resource exists already, or something that it needs does not exist."}
+		return &rejection{Status: status, Detail: "The resource exists already, or something that it needs does not exist."}
 	case http.StatusUnprocessableEntity:
-		return &rejection{status: status, detail: "A value cannot be stored."}
+		return &rejection{Status: status, Detail: "A value cannot be stored."}
 	default:
 		return nil
 	}
@@ -66,10 +60,7 @@ func rejectionOf(err error) *rejection {
 func (h *Handler) writeError(c *call, err error) {
 	document := problem.Document{Status: lambdahttp.Status(err)}
 	if r := rejectionOf(err); r != nil {
-		document.Status, document.Detail = r.status, r.detail
-		if len(r.fields) > 0 {
-			document.Extensions = map[string]any{"errors": r.fields}
-		}
+		document = r.Problem()
 	} else {
 		id := lambdahttp.InfoOf(c.Context()).ID
 		document.Detail = "Request " + id + " could not be served."

@@ -29,7 +29,7 @@ func TestRejectionOf(t *testing.T) {
 	} {
 		got := 0
 		if r := rejectionOf(fmt.Errorf("wrapped: %w", c.err)); r != nil {
-			got = r.status
+			got = r.Status
 		}
 		if got != c.want {
 			t.Errorf("%v: got %d, want %d", c.err, got, c.want)

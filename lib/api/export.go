@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base32"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/exportfile"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/readings"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/trail"
@@ -55,18 +57,21 @@ const (
 
 func (h *Handler) exportRoutes() []route {
 	return []route{
-		{pattern: "POST /v1/sites/{site}/exports", role: directory.Viewer, serve: h.createExport, create: true, long: true},
+		{
+			pattern: "POST /v1/sites/{site}/exports", role: directory.Viewer, serve: h.createExport,
+			create: true, long: true, replay: h.replayExport,
+		},
 	}
 }
 
 type exportRequest struct {
-	Gateway telemetry.GatewayID  `json:"gateway"`
+	Gateway telemetry.GatewayID  `json:"gateway" required:""`
 	Device  telemetry.DeviceName `json:"device,omitempty"`
 	Metric  telemetry.MetricName `json:"metric,omitempty"`
 	// From and To are RFC 3339, or microseconds since 1970 as a number.
-	From   fromTime          `json:"from"`
-	To     toTime            `json:"to"`
-	Format exportfile.Format `json:"format"`
+	From   fromTime          `json:"from" required:""`
+	To     toTime            `json:"to" required:""`
+	Format exportfile.Format `json:"format" required:""`
 	// Dialect is of CSV only; empty is Plain.
 	Dialect exportfile.Dialect `json:"dialect,omitempty"`
 }
@@ -120,7 +125,7 @@ func readTime(into *telemetry.Micros, member string, raw []byte) error {
 	}
 	at, problem := parseTime(text)
 	if problem != "" {
-		return timeError(fmt.Sprintf("member %q %s", member, problem))
+		return lambdahttp.MemberError(fmt.Sprintf("member %q %s", member, problem))
 	}
 	*into = at
 	return nil
@@ -145,11 +150,6 @@ func tooManyRows() error {
 }
 
 func (h *Handler) createExport(c *call) error {
-	if c.URL.RawQuery != "" {
-		if _, err := c.query(); err != nil {
-			return err
-		}
-	}
 	var request exportRequest
 	if err := c.body(&request, request.check); err != nil {
 		return err
@@ -185,12 +185,41 @@ func (h *Handler) createExport(c *call) error {
 	if err := h.config.Exports.AppendTrail(c.Context(), entry); err != nil {
 		return err
 	}
-	document.ExpiresAt = c.now.Add(exportLifetime).UTC().Truncate(time.Second)
 	name := "readings-" + c.now.UTC().Format("20060102-150405") + "." + string(request.Format)
-	if document.URL, err = h.config.Files.Address(c.Context(), key, name, exportLifetime); err != nil {
+	ticket := exportTicket{key, name, document}
+	c.storeTicket(ticket)
+	return h.respondExport(c, ticket)
+}
+
+// exportTicket is what an Idempotency-Key stores of an export: a file, for which each
+// response has an address of its own.
+type exportTicket struct {
+	Key  string         `json:"key"`
+	Name string         `json:"name"`
+	File exportDocument `json:"file"`
+}
+
+// respondExport responds with an address of the file.
+func (h *Handler) respondExport(c *call, t exportTicket) (err error) {
+	t.File.ExpiresAt = c.now.Add(exportLifetime).UTC().Truncate(time.Second)
+	if t.File.URL, err = h.config.Files.Address(c.Context(), t.Key, t.Name, exportLifetime); err != nil {
 		return err
 	}
-	return c.respondUncached(http.StatusCreated, document)
+	return c.respondUncached(http.StatusCreated, t.File)
+}
+
+// replayExport responds to a repeated request with a new address: the first one has
+// expired long before the Idempotency-Key. The bucket stores the file for longer than that.
+func (h *Handler) replayExport(c *call, stored *directory.StoredResponse) error {
+	var t exportTicket
+	if err := json.Unmarshal(stored.Body, &t); err != nil {
+		return fmt.Errorf("stored export: %w", err)
+	}
+	entry := c.entry("export.address", "sites/"+string(c.site()), c.site(), map[string]string{"key": t.Key})
+	if err := h.config.Exports.AppendTrail(c.Context(), entry); err != nil {
+		return err
+	}
+	return h.respondExport(c, t)
 }
 
 // export writes the file.

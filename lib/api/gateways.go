@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -40,7 +41,7 @@ type GatewayKeys interface {
 func (h *Handler) gatewayRoutes() []route {
 	const all, one = "/v1/sites/{site}/gateways", "/v1/sites/{site}/gateways/{gateway}"
 	return []route{
-		{pattern: "GET " + all, role: directory.Viewer, serve: h.listGateways},
+		{pattern: "GET " + all, role: directory.Viewer, serve: h.listGateways, parameters: pages()},
 		{pattern: "POST " + all, role: directory.Admin, serve: h.registerGateway, create: true},
 		{pattern: "GET " + one, role: directory.Viewer, serve: h.getGateway},
 		{pattern: "PUT " + one, role: directory.Admin, serve: h.changeGateway},
@@ -96,9 +97,9 @@ func (c *call) publicKey(jwk json.RawMessage, f *fields) directory.GatewayKey {
 
 func (h *Handler) registerGateway(c *call) error {
 	var request struct {
-		Name  telemetry.GatewayID `json:"name"`
+		Name  telemetry.GatewayID `json:"name" required:""`
 		Title string              `json:"title"`
-		Key   json.RawMessage     `json:"key"`
+		Key   json.RawMessage     `json:"key" required:""`
 	}
 	var key directory.GatewayKey
 	err := c.body(&request, func(f *fields) {
@@ -181,8 +182,8 @@ const (
 // rotateGatewayKey adds a key; the present keys stay valid until the gateway has switched.
 func (h *Handler) rotateGatewayKey(c *call) error {
 	var request struct {
-		Key   json.RawMessage `json:"key"`
-		Grace *int            `json:"others_end_after_seconds"`
+		Key   json.RawMessage `json:"key" required:""`
+		Grace *int            `json:"others_end_after_seconds" nullable:""`
 	}
 	seconds := defaultKeyGrace
 	var key directory.GatewayKey
@@ -207,7 +208,10 @@ func (h *Handler) rotateGatewayKey(c *call) error {
 }
 
 func (h *Handler) removeGatewayKey(c *call) error {
+	if from, err := c.optionalVersion(); err != nil || from > 1 {
+		return cmp.Or[error](err, directory.ErrVersion) // a key does not change: its version is 1
+	}
 	kid := c.PathValue("key")
-	entry := c.entry("gateway.remove_key", gatewayPath(c.site(), c.gateway()), c.site(), map[string]string{"kid": printable(kid)})
+	entry := c.entry("gateway.remove_key", gatewayPath(c.site(), c.gateway()), c.site(), map[string]string{"kid": kid})
 	return c.noContent(h.deny(c, h.config.GatewayKeys.RemoveGatewayKey(c.Context(), c.site(), c.gateway(), kid, entry)))
 }

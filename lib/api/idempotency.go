@@ -8,9 +8,11 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -28,15 +30,15 @@ const maxIdempotencyKey = 255
 
 // serveIdempotent serves a POST that creates something. With an Idempotency-Key the
 // response is stored for a day, and the same request with the same key gets it again.
-func (h *Handler) serveIdempotent(c *call, serve endpoint) error {
+func (h *Handler) serveIdempotent(c *call, r route) error {
 	key := c.Header.Get("Idempotency-Key")
 	if key == "" {
-		return serve(c)
+		return r.serve(c)
 	}
-	if len(key) > maxIdempotencyKey || printable(key[:min(len(key), 64)]) != key[:min(len(key), 64)] {
-		return badRequest("Idempotency-Key must be at most %d printable characters.", maxIdempotencyKey)
+	if len(key) > maxIdempotencyKey || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return badRequest("Idempotency-Key must be at most %d printable characters of ASCII.", maxIdempotencyKey)
 	}
-	body, err := c.rawBody()
+	body, err := lambdahttp.ReadBody(c.w, c.Request, maxBodyBytes)
 	if err != nil {
 		return err
 	}
@@ -45,16 +47,19 @@ func (h *Handler) serveIdempotent(c *call, serve endpoint) error {
 	stored, err := h.config.Idempotency.BeginRequest(c.Context(), c.caller.Subject, key, request, c.now)
 	if errors.Is(err, telemetry.ErrConflict) {
 		return &rejection{
-			status: http.StatusConflict,
-			detail: "The Idempotency-Key belongs to another request, or to one that is still being served.",
+			Status: http.StatusConflict,
+			Detail: "The Idempotency-Key belongs to another request, or to one that is still being served.",
 		}
 	}
 	if err != nil {
 		return err
 	}
 	if stored != nil {
-		maps.Copy(c.w.Header(), stored.Header)
 		c.w.Header().Set("Idempotency-Replayed", "true")
+		if r.replay != nil && stored.Status < http.StatusBadRequest {
+			return r.replay(c, stored)
+		}
+		maps.Copy(c.w.Header(), stored.Header)
 		c.w.WriteHeader(stored.Status)
 		_, err := c.w.Write(stored.Body)
 		return err
@@ -62,11 +67,14 @@ func (h *Handler) serveIdempotent(c *call, serve endpoint) error {
 	w := &recorder{ResponseWriter: c.w}
 	inner := *c
 	inner.w = w
-	err = serve(&inner)
+	err = r.serve(&inner)
 	if err != nil {
 		h.writeError(&inner, err)
 	}
 	response := &directory.StoredResponse{Status: w.status, Header: c.w.Header().Clone(), Body: w.body.Bytes()}
+	if w.ticket != nil && w.status < http.StatusBadRequest {
+		response.Body = w.ticket
+	}
 	if w.status >= http.StatusInternalServerError {
 		response = nil // a retry may succeed
 	}
@@ -83,6 +91,15 @@ type recorder struct {
 	http.ResponseWriter
 	status int
 	body   bytes.Buffer
+	// ticket is stored in place of the body, for the route's replay.
+	ticket []byte
+}
+
+// storeTicket stores what the route's replay needs, instead of the response.
+func (c *call) storeTicket(v any) {
+	if r, ok := c.w.(*recorder); ok {
+		r.ticket = []byte(marshal(v))
+	}
 }
 
 // WriteHeader implements http.ResponseWriter.

@@ -23,7 +23,7 @@ type KPIConfigs interface {
 		d kpi.Document, from directory.Version, entry trail.Entry) (directory.KPIConfig, error)
 	// RemoveKPIConfig removes the device's own configuration.
 	RemoveKPIConfig(ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName,
-		entry trail.Entry) error
+		from directory.Version, entry trail.Entry) error
 }
 
 func (h *Handler) kpiConfigRoutes() []route {
@@ -78,6 +78,10 @@ func (h *Handler) setKPIConfig(c *call) error {
 }
 
 func (h *Handler) removeKPIConfig(c *call) error {
+	from, err := c.optionalVersion()
+	if err != nil {
+		return err
+	}
 	entry := c.entry("kpi_config.remove", devicePath(c.site(), c.gateway(), c.device()), c.site(), nil)
-	return c.noContent(h.config.KPIConfigs.RemoveKPIConfig(c.Context(), c.site(), c.gateway(), c.device(), entry))
+	return c.noContent(h.config.KPIConfigs.RemoveKPIConfig(c.Context(), c.site(), c.gateway(), c.device(), from, entry))
 }

@@ -27,7 +27,10 @@ type KPIs interface {
 const maxKPISpan = 31 * 24 * time.Hour
 
 func (h *Handler) kpiRoutes() []route {
-	return []route{{pattern: "GET /v1/sites/{site}/kpis", role: directory.Viewer, serve: h.getKPIs}}
+	return []route{{
+		pattern: "GET /v1/sites/{site}/kpis", role: directory.Viewer, serve: h.getKPIs,
+		parameters: []string{"gateway", "device", "from", "to"}, independent: true,
+	}}
 }
 
 // number is a float64 whose NaN and infinities are null in JSON.
@@ -178,11 +181,8 @@ func (d *kpiDocument) member(name string) *number {
 }
 
 func (h *Handler) getKPIs(c *call) error {
-	values, err := c.query("gateway", "device", "from", "to")
-	if err != nil {
-		return err
-	}
-	s := readings.Selection{Site: c.site()}
+	s, values := readings.Selection{Site: c.site()}, c.values
+	var err error
 	if s.Device, err = nameParameter[telemetry.DeviceName](values, "device", false); err != nil {
 		return err
 	}

@@ -41,8 +41,12 @@ const (
 
 func (h *Handler) readingRoutes() []route {
 	return []route{
-		{pattern: "GET /v1/sites/{site}/readings", role: directory.Viewer, serve: h.getReadings},
-		{pattern: "GET /v1/sites/{site}/latest", role: directory.Viewer, serve: h.getLatest},
+		{pattern: "GET /v1/sites/{site}/readings", role: directory.Viewer, serve: h.getReadings, parameters: []string{
+			"gateway", "device", "metric", "from", "to", "resolution", "aggregates", "quality", "limit", "cursor",
+		}},
+		{pattern: "GET /v1/sites/{site}/latest", role: directory.Viewer, serve: h.getLatest, parameters: []string{
+			"gateway", "device", "metric", "limit", "cursor",
+		}},
 	}
 }
 
@@ -117,9 +121,9 @@ func (q *readingsQuery) readCursor(text string) error {
 		return err
 	}
 	after, until, ok := strings.Cut(last, " ")
-	from, err1 := strconv.ParseInt(after, 10, 64)
-	to, err2 := strconv.ParseInt(until, 10, 64)
-	if !ok || err1 != nil || err2 != nil || from < 0 || to > int64(maxTime) || from >= to {
+	from, err1 := wholeNumber(after, 0, int64(maxTime))
+	to, err2 := wholeNumber(until, 0, int64(maxTime))
+	if !ok || err1 != nil || err2 != nil || from >= to {
 		return foreignCursor()
 	}
 	if !q.auto && q.resolution.Width > 0 {
@@ -161,11 +165,7 @@ func aggregatesParameter(text string) ([]readings.Aggregate, error) {
 }
 
 func (h *Handler) getReadings(c *call) error {
-	values, err := c.query("gateway", "device", "metric", "from", "to", "resolution", "aggregates", "quality", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	q, err := parseReadings(values, c.site(), c.now)
+	q, err := parseReadings(c.values, c.site(), c.now)
 	if err != nil {
 		return err
 	}
@@ -297,11 +297,8 @@ type latestDocument struct {
 }
 
 func (h *Handler) getLatest(c *call) error {
-	values, err := c.query("gateway", "device", "metric", "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	q := readings.LatestQuery{Site: c.site(), Until: c.now}
+	q, values := readings.LatestQuery{Site: c.site(), Until: c.now}, c.values
+	var err error
 	if q.Gateway, err = nameParameter[telemetry.GatewayID](values, "gateway", true); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/directory"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // respond writes a resource as view shows it, with its version as ETag, or returns err.
@@ -37,16 +38,15 @@ func (c *call) noContent(err error) error {
 	return err
 }
 
-// list serves one page of a list that has no other parameters. name identifies the list
+// pages are the parameters of a list that has no others.
+func pages() []string { return []string{"limit", "cursor"} }
+
+// list serves one page of a list with the parameters pages. name identifies the list
 // in its cursors, key returns what the list is ordered by.
 func list[T any](
 	c *call, name string, view func(T) (any, directory.Version), key func(T) string, find func(directory.Page) ([]T, error),
 ) error {
-	values, err := c.query("limit", "cursor")
-	if err != nil {
-		return err
-	}
-	page, err := pageParameters(values, name)
+	page, err := pageParameters(c.values, name)
 	if err != nil {
 		return err
 	}
@@ -99,9 +99,19 @@ func limitParameter(values url.Values, standard, most int) (int, error) {
 	if text == "" {
 		return standard, nil
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > most {
+	n, err := wholeNumber(text, 1, int64(most))
+	if err != nil {
 		return 0, badRequest(`Parameter "limit" must be a whole number from 1 to %d.`, most)
+	}
+	return int(n), nil
+}
+
+// wholeNumber reads a number in its only form: digits, without a sign of its own or zeros
+// before it.
+func wholeNumber(text string, least, most int64) (int64, error) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || strconv.FormatInt(n, 10) != text || n < least || n > most {
+		return 0, telemetry.ErrInvalid
 	}
 	return n, nil
 }

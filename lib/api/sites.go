@@ -18,6 +18,8 @@ type Sites interface {
 	// Sites returns the sites with the given names (nil: all) in the order of their names.
 	Sites(ctx context.Context, names []telemetry.SiteID, page directory.Page) ([]directory.Site, error)
 	Site(ctx context.Context, name telemetry.SiteID) (directory.Site, error)
+	// SiteExists reports whether there is a site of that name, or a gateway of one.
+	SiteExists(ctx context.Context, name telemetry.SiteID) (bool, error)
 	// CreateSite returns telemetry.ErrConflict when the name is taken.
 	CreateSite(ctx context.Context, s directory.Site, entry trail.Entry) (directory.Site, error)
 	ChangeSite(ctx context.Context, s directory.Site, from directory.Version, entry trail.Entry) (directory.Site, error)
@@ -25,8 +27,8 @@ type Sites interface {
 
 func (h *Handler) siteRoutes() []route {
 	return []route{
-		{pattern: "GET /v1/sites", role: directory.Viewer, serve: h.listSites},
-		{pattern: "POST /v1/sites", role: directory.Admin, serve: h.platformOnly(h.createSite), create: true},
+		{pattern: "GET /v1/sites", role: directory.Viewer, serve: h.listSites, parameters: pages()},
+		{pattern: "POST /v1/sites", role: directory.Admin, platform: true, serve: h.createSite, create: true},
 		{pattern: "GET /v1/sites/{site}", role: directory.Viewer, serve: h.getSite},
 		{pattern: "PUT /v1/sites/{site}", role: directory.Admin, serve: h.changeSite},
 	}
@@ -76,7 +78,7 @@ func (s *siteChange) check(f *fields) {
 
 func (h *Handler) createSite(c *call) error {
 	var request struct {
-		Name telemetry.SiteID `json:"name"`
+		Name telemetry.SiteID `json:"name" required:""`
 		siteChange
 	}
 	err := c.body(&request, func(f *fields) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/readings"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -31,7 +32,7 @@ func rangeParameters(values url.Values, now time.Time) (readings.Range, error) {
 	if text := values.Get("to"); text != "" {
 		to, problem := parseTime(text)
 		if problem != "" {
-			return r, badRequest("Parameter %q %s", "to", sentence(problem))
+			return r, badRequest("Parameter %q %s", "to", lambdahttp.Sentence(problem))
 		}
 		r.To = to
 	}
@@ -39,7 +40,7 @@ func rangeParameters(values url.Values, now time.Time) (readings.Range, error) {
 	if text := values.Get("from"); text != "" {
 		from, problem := parseTime(text)
 		if problem != "" {
-			return r, badRequest("Parameter %q %s", "from", sentence(problem))
+			return r, badRequest("Parameter %q %s", "from", lambdahttp.Sentence(problem))
 		}
 		r.From = from
 	}
@@ -58,19 +59,6 @@ func timeField(f *fields, name, text string) time.Time {
 	f.require(problem == "", name, problem)
 	return at.Time()
 }
-
-// sentence ends a problem that may be a question.
-func sentence(problem string) string {
-	if strings.HasSuffix(problem, "?") {
-		return problem
-	}
-	return problem + "."
-}
-
-// timeError says what is wrong with a time in a body.
-type timeError string
-
-func (e timeError) Error() string { return string(e) }
 
 // parseTime reads RFC 3339 or microseconds since 1970, or says what is wrong. In a query, a
 // plus sign that is not escaped is decoded as a space.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -70,7 +71,7 @@ func TestTimesInRequests(t *testing.T) {
 		}
 		for _, value := range []string{`1795425713123`, `"1795425713123"`} {
 			var request exportRequest
-			err := decode([]byte(`{"`+name+`":`+value+`}`), &request)
+			err := lambdahttp.Decode([]byte(`{"`+name+`":`+value+`}`), &request, false)
 			if err == nil || !strings.HasSuffix(err.Error(), `member "`+name+`" `+hint) {
 				t.Errorf("%s of an export: got %v", name, err)
 			}

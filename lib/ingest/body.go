@@ -152,7 +152,10 @@ func formOf(contentType string) (form, *bodyError) {
 	case "application/x-protobuf":
 		return recordForm, nil
 	}
-	mediaType, _, err := mime.ParseMediaType(contentType)
+	mediaType, parameters, err := mime.ParseMediaType(contentType)
+	if charset, ok := parameters["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+		return 0, reject(http.StatusUnsupportedMediaType, "unsupported-type", "The charset of Content-Type must be utf-8, or missing.")
+	}
 	if err == nil || errors.Is(err, mime.ErrInvalidMediaParameter) {
 		switch mediaType {
 		case "application/json":

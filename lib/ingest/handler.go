@@ -14,6 +14,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/lambda/deadline"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/problem"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -225,6 +226,9 @@ func (h *Handler) accept(ctx context.Context, r *request, now time.Time) *bodyEr
 	denied, err := h.config.Denials.Denied(ctx, denylist.Token{Subject: r.gateway, Version: r.tokenVersion, Issued: r.issued})
 	if denied && err == nil {
 		return reject(http.StatusUnauthorized, "token-revoked", "The token was revoked.")
+	}
+	if _, err := lambdahttp.ParseQuery(r.query); err != nil { // there are no parameters
+		return reject(http.StatusBadRequest, "unknown-parameter", "%s", err.Error())
 	}
 	if !r.parsed {
 		if err := h.readBody(r); err != nil {

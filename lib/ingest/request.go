@@ -13,6 +13,7 @@ import (
 // read. Body is valid until the next envelope.read.
 type request struct {
 	version         string
+	query           string
 	contentType     string
 	contentEncoding string
 	trace           string
@@ -67,6 +68,8 @@ func (e *envelope) walk(r *request) error {
 		switch string(key) {
 		case "version":
 			return e.stringInto(&r.version)
+		case "rawQueryString":
+			return e.stringInto(&r.query)
 		case "headers":
 			return e.object(func(key []byte) error { return e.header(key, r) })
 		case "requestContext":

@@ -23,18 +23,18 @@ type Document struct {
 	CountMetric telemetry.MetricName `json:"count_metric"`
 	GoodMetric  telemetry.MetricName `json:"good_metric"`
 	// AssumeGood says that every item is good.
-	AssumeGood bool `json:"assume_good"`
+	AssumeGood bool `json:"assume_good" nullable:""`
 	// States has the meaning of state codes, which are whole numbers.
-	States map[string]DocumentState `json:"states"`
+	States map[string]DocumentState `json:"states" nullable:""`
 	// IdealCycle is the planned runtime per item in seconds; 0 if it is not known.
-	IdealCycle float64 `json:"ideal_cycle_seconds"`
+	IdealCycle float64 `json:"ideal_cycle_seconds" nullable:""`
 	// CounterModulus is the number of values of the counters; 0 if they do not roll over.
-	CounterModulus float64 `json:"counter_modulus"`
+	CounterModulus float64 `json:"counter_modulus" nullable:""`
 	// StaleAfter is the time without events, in seconds, after which the state is unknown.
 	StaleAfter float64 `json:"stale_after_seconds"`
 	// Planned has the shifts of a week in UTC by day, mon to sun, each as start and exclusive
 	// end, such as 06:00 and 24:00. Nil is always; a day that is missing is not planned.
-	Planned map[string][][]string `json:"planned"`
+	Planned map[string][][]string `json:"planned" nullable:""`
 }
 
 // DocumentState is the meaning of a state code: production, idle, setup, down or

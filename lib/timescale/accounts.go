@@ -34,11 +34,15 @@ func (p *Pool) PasswordOf(ctx context.Context, id directory.AccountID) (string, 
 		"SELECT password FROM account WHERE id = $1", string(id))
 }
 
-// CreateAccount adds an account. telemetry.ErrConflict: the name is in use.
+// CreateAccount adds an account. telemetry.ErrConflict: the name is in use, or there are
+// directory.MaxAccounts.
 func (p *Pool) CreateAccount(
 	ctx context.Context, a directory.Account, phc string, entry trail.Entry,
 ) (created directory.Account, err error) {
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
+		if err := room(ctx, tx, "accounts", "The platform has at most %d accounts.", directory.MaxAccounts, "FROM account"); err != nil {
+			return err
+		}
 		var id directory.AccountID
 		err := tx.QueryRow(ctx, "INSERT INTO account (name, password) VALUES ($1, $2) RETURNING id::text", a.Name, phc).Scan(&id)
 		if err != nil {
@@ -77,7 +81,7 @@ func (p *Pool) ChangeAccount(
 ) (changed directory.Account, err error) {
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := queryOne(ctx, tx, pgx.RowTo[int64], `UPDATE account SET disabled = $2, version = version + 1, updated_at = now()
-			WHERE id = $1 AND ($3 = 0 OR version = $3) RETURNING version`, string(a.ID), a.Disabled, int64(from))
+			WHERE id = $1 AND ($3::bigint = 0 OR version = $3) RETURNING version`, string(a.ID), a.Disabled, int64(from))
 		if err != nil {
 			return versionConflict(ctx, tx, err, "SELECT FROM account WHERE id = $1", string(a.ID))
 		}

@@ -51,9 +51,6 @@ func (p *Pool) Anomalies(ctx context.Context, f directory.AnomalyFilter) ([]dire
 		before, f.BeforeID, f.Limit, f.Active)
 }
 
-// maxComments is how many comments of an anomaly are returned.
-const maxComments = 1000
-
 // Anomaly returns an anomaly with its comments, or telemetry.ErrNotFound.
 func (p *Pool) Anomaly(ctx context.Context, site telemetry.SiteID, id int64) (directory.Anomaly, error) {
 	what := fmt.Sprint("anomaly ", id)
@@ -65,7 +62,7 @@ func (p *Pool) Anomaly(ctx context.Context, site telemetry.SiteID, id int64) (di
 	a.Comments, err = findAll(ctx, p, what, func(row pgx.CollectableRow) (c directory.AnomalyComment, err error) {
 		err = row.Scan(&c.ID, &c.Author, &c.Time, &c.Text)
 		return c, err
-	}, `SELECT id, author, time, text FROM anomaly_comment WHERE anomaly_id = $1 ORDER BY id LIMIT $2`, id, maxComments)
+	}, `SELECT id, author, time, text FROM anomaly_comment WHERE anomaly_id = $1 ORDER BY id LIMIT $2`, id, directory.MaxComments)
 	return a, err
 }
 
@@ -90,7 +87,7 @@ func (p *Pool) Acknowledge(ctx context.Context, site telemetry.SiteID, id int64,
 	return nil
 }
 
-// Comment adds a comment to an anomaly.
+// Comment adds a comment to an anomaly. telemetry.ErrConflict: it has directory.MaxComments.
 func (p *Pool) Comment(
 	ctx context.Context, site telemetry.SiteID, id int64, comment directory.AnomalyComment, entry trail.Entry,
 ) error {
@@ -102,6 +99,10 @@ func (p *Pool) Comment(
 		}
 		if tag.RowsAffected() == 0 {
 			return telemetry.ErrNotFound
+		}
+		if err := room(ctx, tx, fmt.Sprint("comments of anomaly ", id), "An anomaly has at most %d comments.", directory.MaxComments,
+			"FROM anomaly_comment WHERE anomaly_id = $1", id); err != nil {
+			return err
 		}
 		_, err = tx.Exec(ctx, `INSERT INTO anomaly_comment (anomaly_id, author, time, text) VALUES ($1, $2, $3, $4)`,
 			id, comment.Author, comment.Time, comment.Text)
@@ -272,8 +273,22 @@ func (p *Pool) AlarmRule(ctx context.Context, site telemetry.SiteID, id director
 		`SELECT `+ruleColumns+` FROM alarm_rule WHERE site = $1 AND id = $2`, string(site), string(id))
 }
 
+// RuleTarget returns what there is of what a rule is for.
+func (p *Pool) RuleTarget(ctx context.Context, r directory.AlarmRule) (t directory.RuleTarget, err error) {
+	return findOne(ctx, p, "target of an alarm rule", func(row pgx.CollectableRow) (t directory.RuleTarget, err error) {
+		err = row.Scan(&t.Gateway, &t.Revoked, &t.Device, &t.Metric)
+		return t, err
+	}, `SELECT g.id IS NOT NULL, g.revoked_at IS NOT NULL,
+			EXISTS (SELECT FROM device d WHERE d.gateway_id = g.id AND d.name = $3 AND d.reported),
+			EXISTS (SELECT FROM metric m WHERE m.gateway_id = g.id AND m.name = $4 AND m.reported)
+		FROM (SELECT) AS one LEFT JOIN gateway g ON g.site = $1 AND g.name = $2`,
+		string(r.Site), string(r.Gateway), string(r.Device), string(r.Metric))
+}
+
 // SaveAlarmRule creates a rule if r has no ID, and changes it otherwise. A change
-// expects the version from, 0 for any.
+// expects the version from, 0 for any. directory.ErrNoGateway: the site does not have the
+// gateway, so that the rule would match nothing; a change that disables a rule is stored.
+// telemetry.ErrConflict: the site has directory.MaxAlarmRules.
 func (p *Pool) SaveAlarmRule(
 	ctx context.Context, r directory.AlarmRule, from directory.Version, entry trail.Entry,
 ) (saved directory.AlarmRule, err error) {
@@ -289,6 +304,10 @@ func (p *Pool) SaveAlarmRule(
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 			if r.ID == "" {
+				if err := room(ctx, tx, "alarm rules of "+string(r.Site), "A site has at most %d alarm rules. Delete one first.",
+					directory.MaxAlarmRules, "FROM alarm_rule WHERE site = $1", args[0]); err != nil {
+					return err
+				}
 				saved, err = queryOne(ctx, tx, scanRule, `INSERT INTO alarm_rule
 					(site, gateway, device, metric, kind, low, high, hysteresis, per_second, silence_seconds, severity, enabled,
 						min_interval_seconds, ignore_bad)
@@ -299,12 +318,21 @@ func (p *Pool) SaveAlarmRule(
 					gateway = $2, device = $3, metric = $4, kind = $5, low = $6, high = $7, hysteresis = $8,
 					per_second = $9, silence_seconds = $10, severity = $11, enabled = $12, min_interval_seconds = $13,
 					ignore_bad = $14, version = version + 1, updated_at = now()
-					WHERE site = $1 AND id = $15 AND ($16 = 0 OR version = $16) RETURNING `+ruleColumns,
+					WHERE site = $1 AND id = $15 AND ($16::bigint = 0 OR version = $16) RETURNING `+ruleColumns,
 					append(args, string(r.ID), int64(from))...)
 				err = versionConflict(ctx, tx, err, "SELECT FROM alarm_rule WHERE site = $1 AND id = $2", string(r.Site), string(r.ID))
 			}
 			if err != nil {
 				return err
+			}
+			if r.Enabled || r.ID == "" {
+				_, err := queryOne(ctx, tx, pgx.RowTo[bool], "SELECT true FROM gateway WHERE site = $1 AND name = $2", args[0], args[1])
+				if isNotFound(err) {
+					return directory.ErrNoGateway
+				}
+				if err != nil {
+					return err
+				}
 			}
 			return appendTrail(ctx, tx, entry)
 		})
@@ -315,14 +343,14 @@ func (p *Pool) SaveAlarmRule(
 	return saved, nil
 }
 
-// RemoveAlarmRule deletes a rule; its anomalies stay.
-func (p *Pool) RemoveAlarmRule(ctx context.Context, site telemetry.SiteID, id directory.RuleID, entry trail.Entry) error {
+// RemoveAlarmRule deletes a rule; its anomalies stay. It expects the version from, 0 for any.
+func (p *Pool) RemoveAlarmRule(
+	ctx context.Context, site telemetry.SiteID, id directory.RuleID, from directory.Version, entry trail.Entry,
+) error {
 	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, "DELETE FROM alarm_rule WHERE site = $1 AND id = $2", string(site), string(id))
-		if err == nil && tag.RowsAffected() == 0 {
-			return telemetry.ErrNotFound
-		}
-		return err
+		_, err := queryOne(ctx, tx, pgx.RowTo[bool], `DELETE FROM alarm_rule WHERE site = $1 AND id = $2
+			AND ($3::bigint = 0 OR version = $3) RETURNING true`, string(site), string(id), int64(from))
+		return versionConflict(ctx, tx, err, "SELECT FROM alarm_rule WHERE site = $1 AND id = $2", string(site), string(id))
 	})
 	if err != nil {
 		return fmt.Errorf("remove alarm rule %q: %w", id, err)
@@ -333,12 +361,18 @@ func (p *Pool) RemoveAlarmRule(ctx context.Context, site telemetry.SiteID, id di
 // clientReportRetention is for how long the console's reports are stored.
 const clientReportRetention = 30 * 24 * time.Hour
 
-// AddClientReport stores a report, and deletes some that are past their retention.
+// AddClientReport stores a report, and deletes some that are past their retention or above
+// directory.MaxClientReports of the site.
 func (p *Pool) AddClientReport(ctx context.Context, r directory.ClientReport) error {
 	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, `DELETE FROM client_report
 			WHERE id IN (SELECT id FROM client_report WHERE time < now() - $1::interval ORDER BY id LIMIT 100)`,
 			clientReportRetention); err != nil {
+			return err
+		}
+		if _, err := conn.Exec(ctx, `DELETE FROM client_report WHERE id IN
+			(SELECT id FROM client_report WHERE site = $1 ORDER BY id DESC OFFSET $2 LIMIT 100)`,
+			string(r.Site), directory.MaxClientReports-1); err != nil {
 			return err
 		}
 		_, err := conn.Exec(ctx, `INSERT INTO client_report (subject, site, kind, message, detail) VALUES ($1, $2, $3, $4, $5)`,

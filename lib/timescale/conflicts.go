@@ -35,7 +35,7 @@ func (p *Pool) Conflicts(ctx context.Context, f directory.ConflictFilter) ([]dir
 		LEFT JOIN LATERAL (SELECT value, quality FROM event
 			WHERE event.device_id = c.device_id AND event.metric_id = c.metric_id AND event.time = c.time LIMIT 1) AS e ON true
 		WHERE g.site = $1 AND ($2 = '' OR g.name = $2) AND ($3 = '' OR d.name = $3) AND ($4 = '' OR m.name = $4)
-			AND ($5::timestamptz IS NULL OR c.time >= $5) AND ($6::timestamptz IS NULL OR c.time < $6) AND ($7 = 0 OR c.id < $7)
+			AND ($5::timestamptz IS NULL OR c.time >= $5) AND ($6::timestamptz IS NULL OR c.time < $6) AND ($7::bigint = 0 OR c.id < $7)
 		ORDER BY c.id DESC LIMIT $8`, customPlan,
 		string(f.Site), string(f.Gateway), string(f.Device), string(f.Metric), orNull(f.From), orNull(f.To), f.Before, f.Limit)
 }

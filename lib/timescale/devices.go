@@ -70,7 +70,7 @@ func (t nameTable[T]) change(
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		changed, err = queryOne(ctx, tx, t.scan, `UPDATE `+t.name+` n SET title = $4, `+t.attribute+` = $5, version = n.version + 1
 			FROM gateway g WHERE g.id = n.gateway_id AND g.site = $1 AND g.name = $2 AND n.name = $3 AND n.reported
-				AND ($6 = 0 OR n.version = $6)
+				AND ($6::bigint = 0 OR n.version = $6)
 			RETURNING `+t.columns(), append(args, title, attribute, int64(from))...)
 		return versionConflict(ctx, tx, err, "SELECT"+t.from()+" AND n.name = $3", args...)
 	})

@@ -55,6 +55,11 @@ func classify(err error) error {
 	if connectionLost(err) {
 		return &Retryable{cause: err}
 	}
+	// A value that the type of its column or parameter cannot hold; pgx exports no error
+	// for it. The use-cases check what clients send, so this is the last line.
+	if strings.Contains(err.Error(), "failed to encode args[") {
+		return fmt.Errorf("%w: %w", telemetry.ErrInvalid, err)
+	}
 	return err
 }
 

@@ -52,12 +52,17 @@ func (p *Pool) Gateway(ctx context.Context, site telemetry.SiteID, name telemetr
 
 // RegisterGateway adds a gateway with its first key. A gateway of the same site that
 // has sent events but is not registered yet becomes registered. telemetry.ErrNotFound:
-// there is no such site. telemetry.ErrConflict: the name is in use.
+// there is no such site. telemetry.ErrConflict: the name is in use, or the site has
+// directory.MaxGateways.
 func (p *Pool) RegisterGateway(
 	ctx context.Context, g directory.Gateway, key directory.GatewayKey, entry trail.Entry,
 ) (registered directory.Gateway, err error) {
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		if _, err := queryOne(ctx, tx, pgx.RowTo[string], "SELECT name FROM site WHERE name = $1", string(g.Site)); err != nil {
+			return err
+		}
+		if err := room(ctx, tx, "gateways of "+string(g.Site), "A site has at most %d gateways.", directory.MaxGateways,
+			"FROM gateway WHERE site = $1 AND name <> $2", string(g.Site), string(g.Name)); err != nil {
 			return err
 		}
 		registered, err = queryOne(ctx, tx, scanGateway, `INSERT INTO gateway AS g (name, site, site_since, title, registered_at)
@@ -94,7 +99,7 @@ func (p *Pool) ChangeGateway(
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		changed, err = queryOne(ctx, tx, scanGateway,
 			`UPDATE gateway SET title = $3, revoked_at = coalesce(revoked_at, $4), version = version + 1
-			WHERE site = $1 AND name = $2 AND ($5 = 0 OR version = $5) RETURNING `+gatewayColumns,
+			WHERE site = $1 AND name = $2 AND ($5::bigint = 0 OR version = $5) RETURNING `+gatewayColumns,
 			string(g.Site), string(g.Name), g.Title, orNull(g.RevokedAt), int64(from))
 		if err != nil {
 			return versionConflict(ctx, tx, err, "SELECT FROM gateway WHERE site = $1 AND name = $2", string(g.Site), string(g.Name))
@@ -127,10 +132,12 @@ func (p *Pool) GatewayKeys(ctx context.Context, site telemetry.SiteID, gateway t
 		k.JWK, k.NotAfter = json.RawMessage(jwk), orZero(notAfter)
 		return k, err
 	}, `SELECT k.kid, k.jwk::text, k.created_at, k.not_after FROM gateway_key k JOIN gateway g ON g.id = k.gateway_id
-		WHERE g.site = $1 AND g.name = $2 ORDER BY k.created_at DESC, k.kid LIMIT 100`, string(site), string(gateway))
+		WHERE g.site = $1 AND g.name = $2 ORDER BY k.created_at DESC, k.kid LIMIT $3`,
+		string(site), string(gateway), directory.MaxGatewayKeys)
 }
 
-// AddGatewayKey adds a key to a gateway that is not revoked (telemetry.ErrConflict).
+// AddGatewayKey adds a key to a gateway that is not revoked (telemetry.ErrConflict) and has
+// fewer than directory.MaxGatewayKeys, of which fewer than directory.MaxValidKeys are valid.
 // Its other keys expire at the time others at the latest.
 func (p *Pool) AddGatewayKey(
 	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, key directory.GatewayKey, others time.Time, entry trail.Entry,
@@ -144,6 +151,15 @@ func (p *Pool) AddGatewayKey(
 		}
 		if !g.RevokedAt.IsZero() {
 			return telemetry.ErrConflict
+		}
+		const keys = "FROM gateway_key k JOIN gateway g ON g.id = k.gateway_id WHERE g.name = $1"
+		if err := room(ctx, tx, "keys of "+string(gateway), "A gateway has at most %d keys, expired ones included.",
+			directory.MaxGatewayKeys, keys, string(gateway)); err != nil {
+			return err
+		}
+		if err := room(ctx, tx, "keys of "+string(gateway), "A gateway has at most %d keys that are valid. Remove one first.",
+			directory.MaxValidKeys, keys+" AND (k.not_after IS NULL OR k.not_after > $2)", string(gateway), key.CreatedAt); err != nil {
+			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE gateway_key SET not_after = least(coalesce(not_after, $2), $2)
 			WHERE gateway_id = (SELECT id FROM gateway WHERE name = $1)`, string(gateway), others); err != nil {

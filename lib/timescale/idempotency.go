@@ -42,8 +42,12 @@ func (p *Pool) BeginRequest(
 			tag, err := tx.Exec(ctx, `INSERT INTO idempotency (subject, key, request, created_at) VALUES ($1, $2, $3, $4)
 				ON CONFLICT DO NOTHING`,
 				subject, key, request[:], now)
-			if err != nil || tag.RowsAffected() == 1 {
+			if err != nil {
 				return err
+			}
+			if tag.RowsAffected() == 1 {
+				return room(ctx, tx, "idempotency keys of "+subject, "A caller has at most %d Idempotency-Keys in 24 hours.",
+					directory.MaxIdempotencyKeys, "FROM idempotency WHERE subject = $1 AND key <> $2", subject, key)
 			}
 			stored, err = storedResponse(ctx, tx, subject, key, request)
 			return err

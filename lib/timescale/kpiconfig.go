@@ -87,13 +87,13 @@ func (p *Pool) SetKPIConfig(ctx context.Context, site telemetry.SiteID, gateway 
 				(gateway_pattern, device_pattern, exact, priority, state_metric, count_metric, good_metric, assume_good,
 				states, ideal_cycle_seconds, counter_modulus, stale_after_seconds, planned)
 			SELECT $1, $2, true, $3, nullif($4, ''), nullif($5, ''), nullif($6, ''), $7, $8, $9, $10, $11, $12
-			WHERE $13 = 0 OR EXISTS (SELECT FROM device_kpi WHERE gateway_pattern = $1 AND device_pattern = $2 AND exact)
+			WHERE $13::bigint = 0 OR EXISTS (SELECT FROM device_kpi WHERE gateway_pattern = $1 AND device_pattern = $2 AND exact)
 			ON CONFLICT (gateway_pattern, device_pattern, exact) DO UPDATE SET priority = $3, state_metric = excluded.state_metric,
 				count_metric = excluded.count_metric, good_metric = excluded.good_metric, assume_good = excluded.assume_good,
 				states = excluded.states, ideal_cycle_seconds = excluded.ideal_cycle_seconds,
 				counter_modulus = excluded.counter_modulus, stale_after_seconds = excluded.stale_after_seconds,
 				planned = excluded.planned, version = k.version + 1
-			WHERE $13 = 0 OR k.version = $13 RETURNING `+kpiVersion+`, `+kpiColumns,
+			WHERE $13::bigint = 0 OR k.version = $13 RETURNING `+kpiVersion+`, `+kpiColumns,
 			string(gateway), string(device), ownPriority, string(d.StateMetric), string(d.CountMetric), string(d.GoodMetric),
 			d.AssumeGood, string(states), d.IdealCycle, d.CounterModulus, d.StaleAfter, planned, int64(from))
 		if isNotFound(err) {
@@ -110,16 +110,15 @@ func (p *Pool) SetKPIConfig(ctx context.Context, site telemetry.SiteID, gateway 
 // RemoveKPIConfig deletes a device's own configuration, whether or not the device has sent
 // an event.
 func (p *Pool) RemoveKPIConfig(
-	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName, entry trail.Entry,
+	ctx context.Context, site telemetry.SiteID, gateway telemetry.GatewayID, device telemetry.DeviceName, from directory.Version,
+	entry trail.Entry,
 ) error {
 	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM device_kpi USING gateway g
-			WHERE g.site = $1 AND g.name = $2 AND gateway_pattern = g.name AND device_pattern = $3 AND exact`,
-			string(site), string(gateway), string(device))
-		if err == nil && tag.RowsAffected() == 0 {
-			return telemetry.ErrNotFound
-		}
-		return err
+		args := []any{string(site), string(gateway), string(device)}
+		_, err := queryOne(ctx, tx, pgx.RowTo[bool], `DELETE FROM device_kpi USING gateway g
+			WHERE g.site = $1 AND g.name = $2 AND gateway_pattern = g.name AND device_pattern = $3 AND exact
+				AND ($4::bigint = 0 OR device_kpi.version = $4) RETURNING true`, append(args, int64(from))...)
+		return versionConflict(ctx, tx, err, "SELECT WHERE "+hasOwnRow, args...)
 	})
 	if err != nil {
 		return fmt.Errorf("KPI configuration of device %q: %w", device, err)

@@ -55,7 +55,7 @@ func (t nameTable[T]) remove(ctx context.Context, p *Pool, key [3]string, from d
 	err := p.changeAs(ctx, entry, func(ctx context.Context, tx pgx.Tx, entry *trail.Entry) error {
 		// The lock keeps out anomalies that refer to the row.
 		row, err := queryOne(ctx, tx, pgx.RowTo[int32],
-			"SELECT n.id"+t.from()+" AND n.name = $3 AND ($4 = 0 OR n.version = $4) FOR UPDATE OF n", append(args, int64(from))...)
+			"SELECT n.id"+t.from()+" AND n.name = $3 AND ($4::bigint = 0 OR n.version = $4) FOR UPDATE OF n", append(args, int64(from))...)
 		if err := versionConflict(ctx, tx, err, "SELECT"+t.from()+" AND n.name = $3", args...); err != nil {
 			return err
 		}

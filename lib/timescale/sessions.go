@@ -46,7 +46,7 @@ func (p *Pool) StartSession(ctx context.Context, s directory.Session, entry trai
 			return err
 		}
 		if _, err := queryOne(ctx, tx, pgx.RowTo[bool],
-			"SELECT true FROM account WHERE id = $1 AND NOT disabled AND ($2 = 0 OR version = $2)",
+			"SELECT true FROM account WHERE id = $1 AND NOT disabled AND ($2::bigint = 0 OR version = $2)",
 			string(s.Account), int64(s.Version)); err != nil {
 			return err
 		}

@@ -18,13 +18,15 @@ import (
 var (
 	errNotUnicode = errors.New("a string is not valid Unicode")
 	errRepeated   = errors.New("a member of an object is repeated")
+	errNull       = errors.New("it must not be null")
 	errRounded    = errors.New("a number cannot be held exactly by a float64: whole numbers are exact up to 9007199254740992 (2^53)")
 )
 
 // Exact returns an error for what encoding/json accepts although two decoders may read it
 // differently: a repeated member, a member whose name differs from the known one in case,
-// strings that are not valid Unicode, and whole numbers that a float64 of v would change. raw is one JSON document that was decoded into
-// v. The error's text contains nothing of raw.
+// null where the field has not the tag nullable, strings that are not valid Unicode, and
+// whole numbers that a float64 of v would change. raw is one JSON document that was decoded
+// into v. The error's text contains nothing of raw.
 //
 // API Gateway passes a body of JSON on as text and has replaced invalid UTF-8 by U+FFFD in
 // it: names that differ only there would become one. A client that means U+FFFD sends its
@@ -62,6 +64,11 @@ func exactValue(s *jsonscan.Scanner, t reflect.Type) error {
 		return s.Skip()
 	}
 	switch first := s.Peek(); first {
+	case 'n':
+		if t != nil && t.Kind() != reflect.Interface {
+			return errNull
+		}
+		return s.Skip()
 	case '{':
 		return exactObject(s, t)
 	case '[':
@@ -92,10 +99,12 @@ func exactNumber(s *jsonscan.Scanner) error {
 }
 
 func exactObject(s *jsonscan.Scanner, t reflect.Type) error {
-	var known map[string]reflect.Type
+	var known map[string]member
 	if t != nil && t.Kind() == reflect.Struct {
-		known = make(map[string]reflect.Type, t.NumField())
-		membersOf(t, known)
+		known = make(map[string]member, t.NumField())
+		for _, m := range membersOf(t) {
+			known[m.name] = m
+		}
 	}
 	seen := make(map[string]bool)
 	return s.Object(func(raw []byte) error {
@@ -104,15 +113,19 @@ func exactObject(s *jsonscan.Scanner, t reflect.Type) error {
 			return errRepeated
 		}
 		seen[name] = true
-		inner, found := known[name]
+		m, found := known[name]
 		if known != nil && !found {
 			return unknownMember(name, known)
 		}
+		inner := m.kind
 		if known == nil {
 			inner = elementOf(t)
 		}
+		if m.nullable && s.Peek() == 'n' {
+			return s.Skip()
+		}
 		err := exactValue(s, inner)
-		if errors.Is(err, errRounded) && found { // the name is one of v
+		if (errors.Is(err, errRounded) || errors.Is(err, errNull)) && found { // the name is one of v
 			return fmt.Errorf("member %q: %w", name, err)
 		}
 		return err
@@ -121,7 +134,7 @@ func exactObject(s *jsonscan.Scanner, t reflect.Type) error {
 
 // unknownMember returns the error of a member that v has not, and names the member that
 // differs in case only.
-func unknownMember(name string, known map[string]reflect.Type) error {
+func unknownMember(name string, known map[string]member) error {
 	for k := range known {
 		if strings.EqualFold(k, name) {
 			return fmt.Errorf("unknown member: names are case-sensitive, want %q", k)
@@ -143,19 +156,33 @@ func elementOf(t reflect.Type) reflect.Type {
 	}
 }
 
-// membersOf adds the names and types of a struct's members to known, those of
-// embedded structs included.
-func membersOf(t reflect.Type, known map[string]reflect.Type) {
+// member is a member of a JSON object that is decoded into a struct.
+type member struct {
+	name string
+	kind reflect.Type
+	// nullable and required are tags of the field.
+	nullable, required bool
+}
+
+// membersOf returns the members of a struct in the order of its fields, those of embedded
+// structs included.
+func membersOf(t reflect.Type) (members []member) {
 	for field := range t.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		switch {
-		case name == "-":
-		case field.Anonymous && name == "" && field.Type.Kind() == reflect.Struct:
-			membersOf(field.Type, known)
-		case name == "":
-			known[field.Name] = field.Type
-		default:
-			known[name] = field.Type
+		if name == "-" {
+			continue
 		}
+		if field.Anonymous && name == "" && field.Type.Kind() == reflect.Struct {
+			members = append(members, membersOf(field.Type)...)
+			continue
+		}
+		m := member{name: name, kind: field.Type}
+		if name == "" {
+			m.name = field.Name
+		}
+		_, m.nullable = field.Tag.Lookup("nullable")
+		_, m.required = field.Tag.Lookup("required")
+		members = append(members, m)
 	}
+	return members
 }

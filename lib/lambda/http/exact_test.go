@@ -18,7 +18,7 @@ type exactBase struct {
 
 type exactDocument struct {
 	exactBase
-	Title  *string               `json:"title,omitempty"`
+	Title  *string               `json:"title,omitempty" nullable:""`
 	States map[string]exactInner `json:"states"`
 	List   [][]exactInner        `json:"list"`
 	Detail json.RawMessage       `json:"detail"`
@@ -32,7 +32,7 @@ func TestExact(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
 		`{"name":"a","title":null,"states":{"1":{"element":"x"},"2":{}},"list":[[{}],[]],"detail":{"A":1,"a":[2e999]},"number":-0}`: "",
-		`null`:                                     "",
+		`null`:                                     "it must not be null",
 		`{}`:                                       "",
 		`{"name":"\ud83d\ude00\\ud800\"\u0041"}`:   "",
 		`{"name":"\ufffd"}`:                        "",
@@ -57,7 +57,11 @@ func TestExact(t *testing.T) {
 		`{"number":123456789012345680000}`:         "", // the shortest digits of its float64
 		`{"number":1e300}`:                         "",
 		`{"number":0.1}`:                           "",
-		`{"number":null}`:                          "",
+		`{"number":null}`:                          `member "number": it must not be null`,
+		`{"states":null}`:                          `member "states": it must not be null`,
+		`{"states":{"1":null}}`:                    `member "states": it must not be null`,
+		`{"list":[null]}`:                          `member "list": it must not be null`,
+		`{"numbers":{"a":[null]}}`:                 `member "numbers": it must not be null`,
 		`{"detail":{"number":9007199254740993}}`:   "", // stored as it is
 		`{"numbers":{"a":[9007199254740993]}}`:     "a number cannot be held exactly",
 	} {
@@ -84,7 +88,7 @@ func FuzzExact(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		var v map[string]string
-		if json.Unmarshal([]byte(raw), &v) != nil {
+		if json.Unmarshal([]byte(raw), &v) != nil || v == nil {
 			return
 		}
 		_ = lambdahttp.Exact([]byte(raw), &v)

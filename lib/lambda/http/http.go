@@ -20,6 +20,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/problem"
@@ -81,8 +83,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	recorder := newRecorder()
 	if status, detail := h.accept(ctx, e.RequestContext.Authorizer.Lambda); status != 0 {
 		WriteProblem(recorder, problem.Document{Status: status, Detail: detail})
-	} else if r, detail := request(ctx, &e); r == nil {
-		WriteProblem(recorder, problem.Document{Status: http.StatusBadRequest, Detail: detail})
+	} else if r, rejection := request(ctx, &e); rejection != nil {
+		WriteProblem(recorder, *rejection)
 	} else {
 		h.config.Handler.ServeHTTP(recorder, r)
 	}
@@ -109,13 +111,16 @@ func (h *Handler) accept(ctx context.Context, caller *Caller) (status int, detai
 	}
 }
 
-// request returns the request that the client sent, or the detail of the problem with it.
-func request(ctx context.Context, e *event) (r *http.Request, detail string) {
+// request returns the request that the client sent, or the problem with it.
+func request(ctx context.Context, e *event) (r *http.Request, rejection *problem.Document) {
+	bad := func(detail string) (*http.Request, *problem.Document) {
+		return nil, &problem.Document{Status: http.StatusBadRequest, Detail: detail}
+	}
 	body := []byte(e.Body)
 	if e.IsBase64Encoded {
 		var err error
 		if body, err = base64.StdEncoding.DecodeString(e.Body); err != nil {
-			return nil, "The body is not valid base64."
+			return bad("The body is not valid base64.")
 		}
 	}
 	ctx = context.WithValue(ctx, requestKey{}, Info{ID: e.RequestContext.RequestID, SourceIP: e.RequestContext.HTTP.SourceIP})
@@ -129,9 +134,13 @@ func request(ctx context.Context, e *event) (r *http.Request, detail string) {
 	if path, err := url.PathUnescape(e.RawPath); err == nil {
 		target.Path, target.RawPath = path, e.RawPath
 	}
+	if strings.ContainsRune(e.RawPath, utf8.RuneError) || !validPath(target.Path) {
+		none := noResource()
+		return nil, &none
+	}
 	r, err := http.NewRequestWithContext(ctx, e.RequestContext.HTTP.Method, "/", bytes.NewReader(body))
 	if err != nil {
-		return nil, "The method is not valid."
+		return bad("The method is not valid.")
 	}
 	r.URL, r.Host, r.RequestURI = target, e.RequestContext.DomainName, e.RawPath
 	for name, value := range e.Headers {
@@ -141,7 +150,15 @@ func request(ctx context.Context, e *event) (r *http.Request, detail string) {
 		r.Header.Set("Cookie", strings.Join(e.Cookies, "; "))
 	}
 	r.RemoteAddr = e.RequestContext.HTTP.SourceIP + ":0"
-	return r, ""
+	return r, nil
+}
+
+// validPath reports whether a resource may have the path: no name has control characters or
+// bytes that are not UTF-8. API Gateway replaces such bytes by U+FFFD when it decodes the
+// path; a name that has that character is encoded twice, and is rejected here in the first
+// layer only.
+func validPath(path string) bool {
+	return utf8.ValidString(path) && !strings.ContainsFunc(path, unicode.IsControl)
 }
 
 // Info is what API Gateway reports of a request.

@@ -38,6 +38,15 @@ func WriteProblem(w http.ResponseWriter, d problem.Document) {
 	_, _ = w.Write(append(body, '\n'))
 }
 
+// WriteError responds with a Rejection, or as Status says.
+func WriteError(w http.ResponseWriter, err error) {
+	if r, ok := errors.AsType[*Rejection](err); ok {
+		WriteProblem(w, r.Problem())
+		return
+	}
+	WriteProblem(w, problem.Document{Status: Status(err)})
+}
+
 // Status returns the HTTP status for the kind of an error.
 func Status(err error) int {
 	switch {
