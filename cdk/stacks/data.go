@@ -21,8 +21,10 @@ import (
 // failed records, consumers' states and exports.
 type Data struct {
 	Stack awscdk.Stack
-	// DatabaseSecret holds the database's address and password.
+	// DatabaseSecret holds the database's address, and name and password of the owner of its
+	// tables. Only Migrate reads it; roleSecrets are the other functions', by their names.
 	DatabaseSecret awssecretsmanager.ISecret
+	roleSecrets    map[string]awssecretsmanager.ISecret
 	// DatabaseNetwork is the network of the functions that use the database; nil when
 	// they reach it over the internet.
 	DatabaseNetwork *constructs.Network
@@ -75,14 +77,8 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 		},
 		RemovalPolicy: constructs.RemovalPolicy(stage.Removal),
 	})
-	d.Migrate = d.newFunction(stack, props, function{
-		ID: "Migrate", Name: "migrate",
-		// A part of the hash in the logical id of the function's version: do not edit.
-		Description: "Brings the database's schema to this version",
-		Size:        stage.Migrate,
-		Environment: map[string]*string{"ADMIN_SECRET_ARN": d.AdminSecret.SecretArn()},
-	})
-	d.AdminSecret.GrantRead(d.Migrate.Role, nil)
+	d.addRoleSecrets(stage)
+	d.addMigrate(props)
 	d.addRollup(props)
 	// The migrations are a part of the function: it is invoked whenever it changes, and
 	// when it fails the deployment fails and rolls back.
@@ -92,6 +88,7 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 		ExecuteAfter: &ready,
 	})
 
+	d.keepExport(stage)
 	output(stack, "DatabaseSecretArn", d.DatabaseSecret.SecretArn(), "ARN of the secret with the database's address and password")
 	output(stack, "AdminSecretArn", d.AdminSecret.SecretArn(), "ARN of the secret with the first password of the account admin")
 	output(stack, "FailureBucket", d.Failures.BucketName(), "Bucket of the records that could not be processed")

@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"fmt"
 	"maps"
 	"strconv"
 	"time"
@@ -30,17 +31,22 @@ func newFunction(stack awscdk.Stack, props Props, f function) constructs.GoFunct
 }
 
 // newFunction adds a function that uses the database: it runs in the database's
-// network, finds its address and password in DATABASE_SECRET_ARN, and opens as many
-// connections as DATABASE_CONNECTIONS says.
+// network, finds the address, name and password of its role in DATABASE_SECRET_ARN, and
+// opens as many connections as DATABASE_CONNECTIONS says. It can read that secret and no
+// other role's.
 func (d Data) newFunction(stack awscdk.Stack, props Props, f function) constructs.GoFunction {
 	f.Environment = maps.Clone(f.Environment)
 	if f.Environment == nil {
 		f.Environment = map[string]*string{}
 	}
-	f.Environment["DATABASE_SECRET_ARN"] = d.DatabaseSecret.SecretArn()
+	secret, ok := d.roleSecrets[f.Name]
+	if !ok {
+		panic(fmt.Sprintf("function %s has no database role: add it to databaseFunctions", f.Name))
+	}
+	f.Environment["DATABASE_SECRET_ARN"] = secret.SecretArn()
 	f.Environment["DATABASE_CONNECTIONS"] = number(f.Size.Connections)
 	added := addFunction(stack, props, f, d.DatabaseNetwork)
-	d.DatabaseSecret.GrantRead(added.Role, nil)
+	secret.GrantRead(added.Role, nil)
 	return added
 }
 

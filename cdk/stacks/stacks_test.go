@@ -49,6 +49,7 @@ func TestDev(t *testing.T) {
 		checkRecords(t, a, config.Dev)
 	})
 	t.Run("migrations", func(t *testing.T) { checkMigrations(t, a) })
+	t.Run("roles", func(t *testing.T) { checkRoles(t, a) })
 }
 
 func TestStagingAndProd(t *testing.T) {
@@ -93,11 +94,10 @@ func TestExistingDatabase(t *testing.T) {
 			t.Errorf("%s is a %s, want none", r.ID, r.Type)
 		}
 	}
-	for _, name := range []string{"store", "bridge", "detect", "migrate", "refusals"} {
-		if got := environment(a.functions()[name])["DATABASE_SECRET_ARN"]; got != existingSecret {
-			t.Errorf("%s: DATABASE_SECRET_ARN = %v, want %s", name, got, existingSecret)
-		}
+	if got := environment(a.functions()["migrate"])["DATABASE_SECRET_ARN"]; got != existingSecret {
+		t.Errorf("migrate: DATABASE_SECRET_ARN = %v, want %s", got, existingSecret)
 	}
+	checkRoles(t, a)
 	fanOut := a.one(t, "AWS::Kinesis::StreamConsumer")
 	_, id, _ := strings.Cut(fanOut.ID, "/")
 	source := text(mappingOf(t, a, "Store").Properties["EventSourceArn"])
@@ -184,7 +184,8 @@ func checkEnvironment(t *testing.T, a assembly) {
 	t.Helper()
 	want := map[string][]string{
 		"access": {
-			"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "SIGNING_KEYS", "STATE_BUCKET", "TOKEN_AUDIENCE", "TOKEN_ISSUER", "TRUSTED_ISSUERS",
+			"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "SIGNING_KEYS", "STATE_BUCKET", "TOKEN_AUDIENCE", "TOKEN_ISSUER",
+			"TRUSTED_ISSUERS",
 		},
 		"api": {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "EXPORT_BUCKET", "PROMETHEUS_SIGV4", "PROMETHEUS_URL", "STATE_BUCKET"},
 		"audit": {
@@ -196,8 +197,12 @@ func checkEnvironment(t *testing.T, a assembly) {
 		"clock":      {"STREAM_NAME"},
 		"detect":     {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "EVENT_BUS", "MAX_SERIES", "STATE_BUCKET", "STREAM_NAME"},
 		"ingest":     {"MAX_FUTURE_SECONDS", "MAX_INFLATED_BYTES", "RECORD_COMPRESSION", "RETENTION_DAYS", "STATE_BUCKET", "STREAM_NAME"},
-		"migrate":    {"ADMIN_SECRET_ARN", "DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN"},
-		"refusals":   {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN"},
+		"migrate": {
+			"ADMIN_SECRET_ARN", "DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "ROLE_ACCESS_SECRET_ARN", "ROLE_API_SECRET_ARN",
+			"ROLE_BRIDGE_SECRET_ARN", "ROLE_CONNECTIONS", "ROLE_DETECT_SECRET_ARN", "ROLE_REFUSALS_SECRET_ARN", "ROLE_ROLLUP_SECRET_ARN",
+			"ROLE_STORE_SECRET_ARN",
+		},
+		"refusals": {"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN"},
 		"rollup": {
 			"DATABASE_CONNECTIONS", "DATABASE_SECRET_ARN", "RETENTION_EVENT_DAYS", "RETENTION_HOUR_DAYS", "RETENTION_MINUTE_DAYS",
 			"STATE_BUCKET",

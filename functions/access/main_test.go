@@ -16,6 +16,7 @@ import (
 	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/denylist/denylisttest"
 	"github.com/insighthub/insighthub/lib/refusals"
+	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/lib/token/tokentest"
@@ -44,7 +45,7 @@ func (p *platform) Trail(t *testing.T) map[trail.Action]int {
 
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
-	pool, dsn := timescaletest.Open(t)
+	pool, dsn := timescaletest.OpenAs(t, timescale.FunctionAccess)
 	timescaletest.SumAtOnce(t, dsn)
 	failures, err := refusals.New(refusals.Config{
 		Publisher: refusals.PublisherFunc(pool.PublishReports), Registerer: prometheus.NewRegistry(), Now: time.Now, NewID: rand.Text,
@@ -61,7 +62,7 @@ func newPlatform(t *testing.T) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	apitest.FirstAdministrator(t, pool, "ada")
+	apitest.FirstAdministrator(t, timescaletest.Owner(t, dsn), "ada")
 	return &platform{apitest.New(t, pool, dsn, handler), keys, denied, failures}
 }
 

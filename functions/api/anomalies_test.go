@@ -42,7 +42,7 @@ func (p *platform) addAnomalies(t *testing.T, n int) {
 		})
 	}
 	for range 2 { // finding them twice stores them once
-		if _, unknown, err := p.Pool.AddAnomalies(t.Context(), all); err != nil || unknown != 0 {
+		if _, unknown, err := p.Owner.AddAnomalies(t.Context(), all); err != nil || unknown != 0 {
 			t.Fatal(unknown, err)
 		}
 	}
@@ -113,10 +113,10 @@ func TestActiveAnomalies(t *testing.T) {
 	late := ended
 	late.Kind, late.Time, late.EndedAt, late.EndReason = directory.ByRate, 1_699_999_000_000_000, 1_699_999_001_000_000, directory.EndPast
 	late.Late, late.Lag = true, 1000*time.Second
-	if _, _, err := p.Pool.AddAnomalies(t.Context(), []directory.Anomaly{late}); err != nil {
+	if _, _, err := p.Owner.AddAnomalies(t.Context(), []directory.Anomaly{late}); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Pool.EndAnomalies(t.Context(), []directory.Anomaly{ended}); err != nil {
+	if err := p.Owner.EndAnomalies(t.Context(), []directory.Anomaly{ended}); err != nil {
 		t.Fatal(err)
 	}
 	viewer := apitest.Person("eve", "plant-1=viewer")

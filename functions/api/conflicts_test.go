@@ -13,6 +13,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
@@ -118,7 +119,7 @@ func (p *publishedNames) Publish(_ context.Context, gateway telemetry.GatewayID)
 // TestRemovesDevicesAndMetrics: a name makes room at once, and its readings are gone.
 func TestRemovesDevicesAndMetrics(t *testing.T) {
 	t.Parallel()
-	pool, dsn := timescaletest.Open(t)
+	pool, dsn := timescaletest.OpenAs(t, timescale.FunctionAPI)
 	var names publishedNames
 	p := &platform{Platform: apitest.New(t, pool, dsn, wire(pool, slog.New(slog.DiscardHandler), services{
 		files: exportBucket(t), kpis: &fakeKPIs{}, ice: testICE(), names: &names,

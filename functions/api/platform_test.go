@@ -20,7 +20,7 @@ type platform struct {
 
 func newPlatform(t *testing.T) *platform {
 	t.Helper()
-	pool, dsn := timescaletest.Open(t)
+	pool, dsn := timescaletest.OpenAs(t, timescale.FunctionAPI)
 	return platformOver(t, pool, dsn)
 }
 

@@ -33,7 +33,7 @@ func (p *platform) send(t *testing.T, site, gateway string, events ...telemetry.
 	for _, e := range events {
 		b.Append(e)
 	}
-	if _, err := timescale.NewWriter(p.Pool, timescale.WriterConfig{}).Write(t.Context(), []*telemetry.Batch{b}); err != nil {
+	if _, err := timescale.NewWriter(p.Owner, timescale.WriterConfig{}).Write(t.Context(), []*telemetry.Batch{b}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -106,7 +106,7 @@ func TestReadings(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("minutes differ (-want +got):\n%s", diff)
 		}
-		if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
+		if _, err := p.Owner.RefreshRollup(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -164,7 +164,7 @@ func TestReadingsResolution(t *testing.T) {
 			if got.Resolution != c.want || len(got.Times) != c.times {
 				t.Errorf("%d s: got resolution %s and %d times, want %s and %d", c.length, got.Resolution, len(got.Times), c.want, c.times)
 			}
-			if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
+			if _, err := p.Owner.RefreshRollup(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -180,10 +180,10 @@ func TestReadingsPastTheirRetention(t *testing.T) {
 	today := telemetry.MicrosOf(time.Now().UTC().Truncate(24 * time.Hour))
 	p.site(t, "plant-1")
 	p.send(t, "plant-1", "gw-1", event("d", "m", today-300*day, 1), event("d", "m", today-120*day, 2), event("d", "m", today-day, 3))
-	if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
+	if _, err := p.Owner.RefreshRollup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Pool.ApplyRetention(t.Context(), timescale.Retention{EventDays: 90, MinuteDays: 200}); err != nil {
+	if _, err := p.Owner.ApplyRetention(t.Context(), timescale.Retention{EventDays: 90, MinuteDays: 200}); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -247,14 +247,14 @@ func TestLatest(t *testing.T) {
 		}
 	}
 	check("a m 2 good", "b m 3 good", "b n 5 bad")
-	if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
+	if _, err := p.Owner.RefreshRollup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	check("a m 2 good", "b m 3 good", "b n 5 bad")
 	// Late events: one is newer than the latest of its series, the other is not.
 	p.send(t, "plant-1", "gw-1", event("b", "m", at+3600*second, 30), event("b", "n", at+second, 6))
 	check("a m 2 good", "b m 30 good", "b n 5 bad")
-	if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
+	if _, err := p.Owner.RefreshRollup(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	check("a m 2 good", "b m 30 good", "b n 5 bad")
@@ -332,7 +332,7 @@ func TestLatestAfterOlderEvents(t *testing.T) {
 	for range 2 { // the second time, the older events are duplicates
 		p.send(t, "plant-1", "gw-1", older...)
 		check("after an older event")
-		if _, err := p.Pool.RefreshRollup(t.Context()); err != nil {
+		if _, err := p.Owner.RefreshRollup(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		check("after the roll-up")

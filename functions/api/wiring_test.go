@@ -19,6 +19,7 @@ import (
 	"github.com/insighthub/insighthub/lib/aws/secrets"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
@@ -116,7 +117,7 @@ func TestICECredentials(t *testing.T) {
 // TestNoICEServers: a stage without servers says so.
 func TestNoICEServers(t *testing.T) {
 	t.Parallel()
-	pool, dsn := timescaletest.Open(t)
+	pool, dsn := timescaletest.OpenAs(t, timescale.FunctionAPI)
 	handler := wire(pool, slog.New(slog.DiscardHandler), services{files: exportBucket(t), kpis: &fakeKPIs{}})
 	p := &platform{apitest.New(t, pool, dsn, handler), nil}
 	p.site(t, "plant-1")

@@ -7,13 +7,14 @@ import (
 
 	"github.com/insighthub/insighthub/lib/bridge"
 	"github.com/insighthub/insighthub/lib/kpi"
+	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
 // TestDefaultRulesAreThoseOfTheDatabase compares the built-in rules with the row that
 // the migrations insert.
 func TestDefaultRulesAreThoseOfTheDatabase(t *testing.T) {
-	pool, _ := timescaletest.Open(t)
+	pool, _ := timescaletest.OpenAs(t, timescale.FunctionBridge)
 	got, err := rules{pool}.Rules(t.Context())
 	want := bridge.DefaultRules()
 	for _, rules := range [][]bridge.Rule{want, got} { // the text of jsonb differs

@@ -21,12 +21,13 @@ import (
 // TestAnomaliesInDatabase runs the function over a real database that has no events
 // yet. A machine's temperature has a fault, which a rule watches as well.
 func TestAnomaliesInDatabase(t *testing.T) {
-	pool, _ := timescaletest.Open(t)
+	pool, dsn := timescaletest.OpenAs(t, timescale.FunctionDetect)
+	owner := timescaletest.Owner(t, dsn)
 	p, bus := fleettest.New(t, 2, 2, 2, noon), &fakeBus{}
 	device := p.Gateways[0].Machines[0].Name()
 	high := 500.0
 	entry := trail.Entry{Time: 1, Actor: "test", Action: "alarm-rule.create", Object: "alarm-rules/", Site: "plant-1", Detail: "{}"}
-	rule, err := pool.SaveAlarmRule(t.Context(), directory.AlarmRule{
+	rule, err := owner.SaveAlarmRule(t.Context(), directory.AlarmRule{
 		Site: "plant-1", Gateway: telemetry.GatewayID(p.Gateways[0].ID), Device: telemetry.DeviceName(device), Metric: "temperature",
 		Kind: directory.ByThreshold, High: &high, Severity: directory.Critical, Enabled: true,
 	}, 0, entry)
@@ -109,7 +110,7 @@ func TestAnomaliesInDatabase(t *testing.T) {
 // TestRejectedAnomalies adds anomalies of devices above the limit of their gateway, and
 // one that violates a constraint.
 func TestRejectedAnomalies(t *testing.T) {
-	pool, _ := timescaletest.Open(t)
+	pool, _ := timescaletest.OpenAs(t, timescale.FunctionDetect)
 	writer := timescale.NewWriter(pool, timescale.WriterConfig{DevicesPerGateway: 2})
 	a := anomalies{poolWriter{pool, writer}, slog.New(slog.DiscardHandler)}
 	of := func(gateway string, n int) (out []directory.Anomaly) {
@@ -156,7 +157,8 @@ func TestDatabaseUnavailable(t *testing.T) {
 // before the detector has read that, does not create the device anew; that of a rule whose
 // device has never reported does, but the device is not listed.
 func TestRemovedRulesBringNoNameBack(t *testing.T) {
-	pool, dsn := timescaletest.Open(t)
+	pool, dsn := timescaletest.OpenAs(t, timescale.FunctionDetect)
+	owner := timescaletest.Owner(t, dsn)
 	writer := timescale.NewWriter(pool, timescale.WriterConfig{})
 	a := anomalies{poolWriter{pool, writer}, slog.New(slog.DiscardHandler)}
 	names := &telemetry.Batch{Site: "s", Gateway: "g", Received: 1}
@@ -168,7 +170,7 @@ func TestRemovedRulesBringNoNameBack(t *testing.T) {
 	entry := trail.Entry{Time: 1, Actor: "ada", Action: "test", Object: "x", Site: "s", Detail: "{}"}
 	var found []directory.Anomaly
 	for _, device := range []telemetry.DeviceName{"deleted", "never reported"} {
-		rule, err := pool.SaveAlarmRule(t.Context(), directory.AlarmRule{
+		rule, err := owner.SaveAlarmRule(t.Context(), directory.AlarmRule{
 			Site: "s", Gateway: "g", Device: device, Metric: "m", Kind: directory.ByNoData, Silence: time.Second,
 			Severity: directory.Warning, Enabled: true,
 		}, 0, entry)
@@ -180,7 +182,7 @@ func TestRemovedRulesBringNoNameBack(t *testing.T) {
 			Severity: directory.Warning,
 		})
 	}
-	if err := pool.RemoveDevice(t.Context(), "s", "g", "deleted", 0, entry); err != nil {
+	if err := owner.RemoveDevice(t.Context(), "s", "g", "deleted", 0, entry); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []detect.AddResult{{Added: 1, Rejected: 1}, {Duplicates: 1, Rejected: 1}} {

@@ -17,9 +17,11 @@ import (
 // adminName is the name of the first account.
 const adminName = "admin"
 
-// migrate brings the schema up to date and creates the first account. The secrets are
-// read at each invocation: a deployment may just have changed them.
-func migrate(ctx context.Context, store *secrets.Store, database, admin string, log *slog.Logger) (timescale.Migrated, error) {
+// migrate brings the schema up to date, creates the functions' roles and the first account.
+// The secrets are read at each invocation: a deployment may just have changed them.
+func migrate(ctx context.Context, store *secrets.Writer, database, admin string, roles roleSettings, log *slog.Logger) (
+	timescale.Migrated, error,
+) {
 	password, err := store.Get(ctx, admin)
 	if err != nil {
 		return timescale.Migrated{}, err
@@ -32,6 +34,9 @@ func migrate(ctx context.Context, store *secrets.Store, database, admin string, 
 	done, err := timescale.Migrate(ctx, pool, timescale.FlavourDetect)
 	if err != nil {
 		return timescale.Migrated{}, err
+	}
+	if err := provideRoles(ctx, pool, store, database, roles, log); err != nil {
+		return timescale.Migrated{}, fmt.Errorf("database roles: %w", err)
 	}
 	return done, firstAdministrator(ctx, pool, password, log)
 }

@@ -65,6 +65,9 @@ func TestMetrics(t *testing.T) {
 		"DATABASE_SECRET_ARN": "arn:secret", "ADMIN_SECRET_ARN": "arn:admin", "AWS_REGION": "eu-west-1",
 		"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none",
 	}
+	for _, function := range timescale.Functions() {
+		values[roleVariable(function)] = "arn:" + function
+	}
 	instance, err := lambdahost.New(t.Context(), func(name string) string { return values[name] }, slog.New(slog.DiscardHandler), build)
 	if err != nil {
 		t.Fatal(err)

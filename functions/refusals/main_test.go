@@ -9,6 +9,7 @@ import (
 
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	"github.com/insighthub/insighthub/lib/refusals"
+	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/trail"
 )
@@ -28,7 +29,7 @@ const event = `{"version":"0","id":"e-1","detail-type":"refusals","source":"insi
 // TestDeliveredTwice: an event that is delivered several times, concurrently and with other
 // ids of the bus, is added up once, and the chain is intact.
 func TestDeliveredTwice(t *testing.T) {
-	pool, _ := timescaletest.Open(t)
+	pool, dsn := timescaletest.OpenAs(t, timescale.FunctionRefusals)
 	recorder := refusals.NewRecorder(refusals.RecorderConfig{Trail: pool, Log: slog.New(slog.DiscardHandler)})
 	var added atomic.Int64
 	var all sync.WaitGroup
@@ -48,7 +49,7 @@ func TestDeliveredTwice(t *testing.T) {
 		})
 	}
 	all.Wait()
-	entries, err := pool.TrailAfter(t.Context(), 0, 100)
+	entries, err := timescaletest.Owner(t, dsn).TrailAfter(t.Context(), 0, 100)
 	if err != nil || len(entries) != 1 || added.Load() != 2 {
 		t.Fatalf("got %d entries, %d reports added, %v; want one entry of two reports", len(entries), added.Load(), err)
 	}

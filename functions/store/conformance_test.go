@@ -142,7 +142,7 @@ func randomBatches(r *mathrand.Rand) []*telemetry.Batch {
 
 func onDatabase(t *testing.T, flavour timescale.Flavour) subject {
 	t.Helper()
-	pool, dsn := timescaletest.OpenFlavour(t, flavour)
+	pool, dsn := timescaletest.OpenFlavourAs(t, flavour, timescale.FunctionStore)
 	return subject{writer{timescale.NewWriter(pool, timescale.WriterConfig{})}, func(t *testing.T) contents {
 		t.Helper()
 		return readBack(t, dsn)

@@ -89,7 +89,7 @@ func newHandler(tb testing.TB, w store.Writer, l store.DeadLetters) *store.Handl
 }
 
 func TestRecordsBecomeRows(t *testing.T) {
-	pool, dsn := timescaletest.Open(t)
+	pool, dsn := timescaletest.OpenAs(t, timescale.FunctionStore)
 	saved := deadLetters{}
 	h := newHandler(t, writer{timescale.NewWriter(pool, timescale.WriterConfig{DevicesPerGateway: 3})}, saved)
 	aggregated := kinesis.AppendAggregate(nil, []kinesis.UserRecord{

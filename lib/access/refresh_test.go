@@ -39,6 +39,7 @@ type processes struct {
 func newProcesses(tb testing.TB) *processes {
 	tb.Helper()
 	pool, dsn := timescaletest.Open(tb)
+	role := timescaletest.As(tb, dsn, timescale.FunctionAccess)
 	phc, err := password.Hash(secret, cheap(), rand.Reader)
 	if err != nil {
 		tb.Fatal(err)
@@ -53,7 +54,7 @@ func newProcesses(tb testing.TB) *processes {
 		tb.Fatal(err)
 	}
 	for i := range p.services {
-		own, err := timescale.Open(tb.Context(), timescale.PoolConfig{DSN: dsn, MaxConnections: 8})
+		own, err := timescale.Open(tb.Context(), timescale.PoolConfig{DSN: role, MaxConnections: 8})
 		if err != nil {
 			tb.Fatal(err)
 		}

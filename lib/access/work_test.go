@@ -52,7 +52,7 @@ func newLogin(tb testing.TB, cost password.Cost) *login {
 	timescaletest.Exec(tb, dsn, "INSERT INTO account (name, password, disabled) VALUES ('dora', $1, true)", phc)
 	l := &login{now: time.Date(2026, 11, 23, 9, 10, 0, 0, time.UTC), dsn: dsn}
 	var proxied string
-	l.proxy, proxied = newRecordingProxy(tb, dsn)
+	l.proxy, proxied = newRecordingProxy(tb, timescaletest.As(tb, dsn, timescale.FunctionAccess))
 	pool, err = timescale.Open(tb.Context(), timescale.PoolConfig{DSN: proxied, MaxConnections: 1})
 	if err != nil {
 		tb.Fatal(err)

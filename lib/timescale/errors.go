@@ -31,6 +31,7 @@ const (
 	uniqueViolation       = "23505"
 	exclusionViolation    = "23P01"
 	insufficientPrivilege = "42501"
+	invalidPassword       = "28P01"
 )
 
 // classify maps an error of the driver to one of the project's kinds of failure. Others
@@ -53,7 +54,7 @@ func classify(err error) error {
 		}
 	}
 	if connectionLost(err) {
-		return &Retryable{cause: err}
+		return &Retryable{cause: explainTLS(err)}
 	}
 	// A value that the type of its column or parameter cannot hold; pgx exports no error
 	// for it. The use-cases check what clients send, so this is the last line.
@@ -68,13 +69,14 @@ func classify(err error) error {
 func transientState(code string) bool {
 	switch code {
 	case "40001", // serialization_failure
-		"40P01", // deadlock_detected
-		"55P03", // lock_not_available: lock_timeout
-		"57014", // query_canceled: statement_timeout
-		"57P01", // admin_shutdown
-		"57P02", // crash_shutdown
-		"57P03", // cannot_connect_now
-		"57P05": // idle_session_timeout
+		"40P01",         // deadlock_detected
+		"55P03",         // lock_not_available: lock_timeout
+		"57014",         // query_canceled: statement_timeout
+		"57P01",         // admin_shutdown
+		"57P02",         // crash_shutdown
+		"57P03",         // cannot_connect_now
+		"57P05",         // idle_session_timeout
+		invalidPassword: // the secret may just have been replaced
 		return true
 	}
 	return strings.HasPrefix(code, "08") || // connection exception

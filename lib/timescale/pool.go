@@ -21,6 +21,9 @@ import (
 type PoolConfig struct {
 	// DSN is a connection URL or key=value string (libpq's forms).
 	DSN string
+	// CA holds the certificates, in PEM, of the authorities that the server's certificate may
+	// be of; empty: the system's, or those of the DSN's sslrootcert.
+	CA []byte
 	// Application is application_name in pg_stat_activity; "insighthub".
 	Application string
 
@@ -41,6 +44,8 @@ type PoolConfig struct {
 	// Now is the clock, time.Now by default; Jitter a random number in [0, 1), rand.Float64 by default.
 	Now    func() time.Time
 	Jitter func() float64
+
+	reread *reread // nil: the DSN is not of a secret
 }
 
 // ForRequests returns the configuration of a function behind the HTTP API: it handles
@@ -63,12 +68,13 @@ type Pool struct {
 	generation atomic.Uint64
 }
 
-// Open returns a pool that connects on first use. telemetry.ErrInvalid: the DSN.
+// Open returns a pool that connects on first use. telemetry.ErrInvalid: the DSN, or one that
+// does not verify a server elsewhere (sslmode=verify-full).
 func Open(ctx context.Context, config PoolConfig) (*Pool, error) {
 	config = config.withDefaults()
-	parsed, err := pgxpool.ParseConfig(config.DSN)
+	parsed, err := parseDSN(config.DSN, config.CA)
 	if err != nil {
-		return nil, fmt.Errorf("database DSN: %w: %w", telemetry.ErrInvalid, err)
+		return nil, err
 	}
 	p := &Pool{
 		config:  config,
@@ -87,6 +93,9 @@ func Open(ctx context.Context, config PoolConfig) (*Pool, error) {
 	parsed.AfterConnect = func(context.Context, *pgx.Conn) error {
 		p.generation.Add(1)
 		return nil
+	}
+	if config.reread != nil {
+		parsed.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error { return config.reread.apply(ctx, c, config.Now()) }
 	}
 	if p.pgx, err = pgxpool.NewWithConfig(ctx, parsed); err != nil {
 		return nil, fmt.Errorf("database pool: %w", err)
@@ -150,6 +159,9 @@ func (p *Pool) once(ctx context.Context, f func(context.Context, *pgx.Conn) erro
 		return err
 	}
 	err := classify(p.pgx.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return f(ctx, conn.Conn()) }))
+	if err != nil && p.config.reread != nil && identityFailed(err) {
+		p.config.reread.failed()
+	}
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		p.breaker.release() // the caller canceled
 	} else {

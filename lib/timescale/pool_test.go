@@ -169,7 +169,7 @@ func TestUnreachableDatabase(t *testing.T) {
 	if err := pool.Ping(t.Context()); !errors.Is(err, errOpen) {
 		t.Errorf("error = %v, want the open breaker", err)
 	}
-	if _, err := Open(t.Context(), PoolConfig{DSN: "postgres://u:hidden@h:notaport/d"}); !errors.Is(err, telemetry.ErrInvalid) ||
+	if _, err := Open(t.Context(), PoolConfig{DSN: "postgres://u:hidden@127.0.0.1:notaport/d"}); !errors.Is(err, telemetry.ErrInvalid) ||
 		strings.Contains(err.Error(), "hidden") {
 		t.Errorf("error = %v, want ErrInvalid without the password", err)
 	}

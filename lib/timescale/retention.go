@@ -136,15 +136,7 @@ func minTime(a, b time.Time) time.Time {
 // dropChunks drops the chunks that end before the table's start.
 func (p *Pool) dropChunks(ctx context.Context, t retainedTable) (dropped int, err error) {
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		// drop_chunks takes locks even if there is nothing to drop.
-		var due bool
-		err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM show_chunks($1::regclass, older_than => $2::timestamptz))",
-			t.name, t.since).Scan(&due)
-		if err != nil || !due {
-			return err
-		}
-		return conn.QueryRow(ctx, "SELECT count(*) FROM drop_chunks($1::regclass, older_than => $2::timestamptz)",
-			t.name, t.since).Scan(&dropped)
+		return conn.QueryRow(ctx, "SELECT retention_drop_chunks($1, $2)", t.name, t.since).Scan(&dropped)
 	})
 	return dropped, err
 }
@@ -173,44 +165,12 @@ func (p *Pool) deleteRows(ctx context.Context, t retainedTable, incomplete *bool
 	}
 }
 
-// setPolicy configures the retention policy of a table, with a day more than the
-// retention: it only drops chunks before the table's start. A policy does not know which
-// events are rolled up, so it is paused while the start is delayed.
+// setPolicy configures the retention policy of a table. A policy does not know which events
+// are rolled up, so it is paused while the start is delayed.
 func (p *Pool) setPolicy(ctx context.Context, t retainedTable) error {
 	return p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			var job, days *int
-			var scheduled *bool
-			err := tx.QueryRow(ctx, `SELECT job_id, (extract(epoch FROM (config->>'drop_after')::interval) / 86400)::int, scheduled
-				FROM (SELECT) AS one
-				LEFT JOIN timescaledb_information.jobs ON proc_name = 'policy_retention' AND hypertable_name = $1`, t.name).
-				Scan(&job, &days, &scheduled)
-			if err != nil {
-				return err
-			}
-			if job != nil && (t.days == 0 || *days != t.days+1) {
-				if _, err := tx.Exec(ctx, "SELECT remove_retention_policy($1::regclass)", t.name); err != nil {
-					return err
-				}
-				job = nil
-			}
-			if t.days == 0 {
-				return nil
-			}
-			if job == nil {
-				job, scheduled = new(int), new(bool)
-				err := tx.QueryRow(ctx, "SELECT add_retention_policy($1::regclass, make_interval(days => $2))", t.name, t.days+1).Scan(job)
-				if err != nil {
-					return err
-				}
-				*scheduled = true
-			}
-			if *scheduled != t.delayed {
-				return nil
-			}
-			_, err = tx.Exec(ctx, "SELECT alter_job($1, scheduled => $2)", *job, !t.delayed)
-			return err
-		})
+		_, err := conn.Exec(ctx, "SELECT retention_set_policy($1, $2, $3)", t.name, t.days, t.delayed)
+		return err
 	})
 }
 

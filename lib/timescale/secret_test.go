@@ -17,15 +17,15 @@ func TestDSNFromSecret(t *testing.T) {
 		},
 		{
 			`{"host":"h","port":5433,"username":"u","password":"p@ss/word","dbname":"d"}`,
-			"postgres://u:p%40ss%2Fword@h:5433/d?sslmode=require",
+			"postgres://u:p%40ss%2Fword@h:5433/d?sslmode=verify-full",
 		},
 		{
 			`{"host":"h","port":"5433","username":"u","password":"","dbname":"d","engine":"postgres"}`,
-			"postgres://u:@h:5433/d?sslmode=require",
+			"postgres://u:@h:5433/d?sslmode=verify-full",
 		},
 		{
 			`{"host":"::1","username":"u","password":"p"}`,
-			"postgres://u:p@[::1]:5432/?sslmode=require",
+			"postgres://u:p@[::1]:5432/?sslmode=verify-full",
 		},
 	} {
 		if got, err := DSNFromSecret([]byte(c.value)); err != nil || got != c.want {
@@ -63,7 +63,7 @@ func (s fakeSecrets) Get(_ context.Context, arn string) ([]byte, error) {
 }
 
 func TestOpenSecret(t *testing.T) {
-	secrets := fakeSecrets{"good": `{"dsn":"postgres://u@h/d"}`, "bad": "x"}
+	secrets := fakeSecrets{"good": `{"dsn":"postgres://u@127.0.0.1/d"}`, "bad": "x"}
 	pool, err := OpenSecret(t.Context(), secrets, "good", PoolConfig{})
 	if err != nil {
 		t.Fatal(err)

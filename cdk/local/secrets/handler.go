@@ -9,7 +9,7 @@ import (
 
 const (
 	targetPrefix    = "secretsmanager."
-	maxRequestBytes = 64 << 10
+	maxRequestBytes = 128 << 10 // a value of 64 KiB, escaped
 	currentStage    = "AWSCURRENT"
 )
 
@@ -29,6 +29,18 @@ type valueResponse struct {
 	CreatedDate   float64  `json:"CreatedDate"`
 }
 
+type putRequest struct {
+	SecretID     string `json:"SecretId"`
+	SecretString string `json:"SecretString"`
+}
+
+type putResponse struct {
+	ARN           string   `json:"ARN"`
+	Name          string   `json:"Name"`
+	VersionID     string   `json:"VersionId"`
+	VersionStages []string `json:"VersionStages"`
+}
+
 type describeRequest struct {
 	SecretID string `json:"SecretId"`
 }
@@ -45,6 +57,7 @@ type describeResponse struct {
 func (s *Store) Handler() http.Handler {
 	return awsjson.New(awsjson.Config{TargetPrefix: targetPrefix, MaxBytes: maxRequestBytes, Operations: map[string]awsjson.Operation{
 		"GetSecretValue": awsjson.Of(s.getSecretValue),
+		"PutSecretValue": awsjson.Of(s.putSecretValue),
 		"DescribeSecret": awsjson.Of(s.describeSecret),
 	}})
 }
@@ -61,6 +74,23 @@ func (s *Store) getSecretValue(in valueRequest) (any, error) {
 		ARN: one.ARN, Name: one.Name, VersionID: one.VersionID, SecretString: one.Value,
 		VersionStages: []string{currentStage}, CreatedDate: awsjson.Seconds(one.Changed),
 	}, nil
+}
+
+func (s *Store) putSecretValue(in putRequest) (any, error) {
+	if in.SecretString == "" {
+		return nil, awsjson.Errorf("InvalidParameterException", "SecretString is missing.")
+	}
+	one, err := s.lookUp(in.SecretID)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.Set(one.Name, in.SecretString); err != nil {
+		return nil, err
+	}
+	if one, err = s.lookUp(one.Name); err != nil {
+		return nil, err
+	}
+	return putResponse{ARN: one.ARN, Name: one.Name, VersionID: one.VersionID, VersionStages: []string{currentStage}}, nil
 }
 
 func (s *Store) describeSecret(in describeRequest) (any, error) {

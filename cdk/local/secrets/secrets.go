@@ -1,5 +1,5 @@
-// Package secrets emulates AWS Secrets Manager: GetSecretValue and DescribeSecret over
-// AWS JSON 1.1, and the generation of secrets that a template describes. The secrets
+// Package secrets emulates AWS Secrets Manager: GetSecretValue, PutSecretValue and
+// DescribeSecret over AWS JSON 1.1, and the generation of secrets that a template describes. The secrets
 // are stored in one file that only its owner can read.
 package secrets
 

@@ -187,3 +187,31 @@ func TestDamagedFile(t *testing.T) {
 		t.Error("got no error")
 	}
 }
+
+// TestPutThroughSDK replaces a value, which a restart keeps, and that of an unknown secret.
+func TestPutThroughSDK(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secrets.json")
+	store, client := newStore(t, file)
+	arn, err := store.Ensure("role", secrets.Generate{Length: 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(id, value string) error {
+		_, err := client.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: &value})
+		return err
+	}
+	if err := put(arn, "new"); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := newStore(t, file)
+	if got, err := again.Value("role"); err != nil || got != "new" {
+		t.Errorf("got %q, %v, want the new value", got, err)
+	}
+	var missing *types.ResourceNotFoundException
+	if err := put("none", "x"); !errors.As(err, &missing) {
+		t.Errorf("unknown secret: got %v", err)
+	}
+	if err := put(arn, ""); err == nil {
+		t.Error("no value: got no error")
+	}
+}

@@ -103,6 +103,7 @@ func (s *Stack) startDatabase(ctx context.Context) error {
 const (
 	databaseSecret = "DATABASE_SECRET_ARN"
 	adminSecret    = "ADMIN_SECRET_ARN"
+	roleSecret     = "ROLE_" // a prefix
 	adminName      = "admin"
 )
 
@@ -131,12 +132,13 @@ func (s *Stack) startSecrets(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("database secret: %w", err)
 	}
+	roles := s.roleSecrets()
 	for _, f := range s.plan.Functions {
 		for variable, arn := range f.Env {
 			if !strings.HasSuffix(variable, "_SECRET_ARN") {
 				continue
 			}
-			if err := s.provideSecret(store, variable, arn, string(database)); err != nil {
+			if err := s.provideSecret(store, variable, arn, string(database), roles[arn]); err != nil {
 				return err
 			}
 		}
@@ -148,9 +150,23 @@ func (s *Stack) startSecrets(ctx context.Context) error {
 	return nil
 }
 
+// roleSecrets returns the secrets of the functions' database roles: migrate, which completes
+// them, has each in a variable such as ROLE_API_SECRET_ARN.
+func (s *Stack) roleSecrets() map[string]bool {
+	roles := make(map[string]bool)
+	for _, f := range s.plan.Functions {
+		for variable, arn := range f.Env {
+			if strings.HasPrefix(variable, roleSecret) {
+				roles[arn] = true
+			}
+		}
+	}
+	return roles
+}
+
 // provideSecret sets the value of a secret that a function reads. A secret that is not in
-// the plan (the address of a database elsewhere) is created too.
-func (s *Stack) provideSecret(store *secrets.Store, variable, arn, database string) error {
+// the plan (the address of a database elsewhere) is created too. That of a role stays as it is.
+func (s *Stack) provideSecret(store *secrets.Store, variable, arn, database string, role bool) error {
 	if s.secretARNs[arn] == "" {
 		own, err := store.Ensure(secretName(arn), secrets.Generate{Length: 64, ExcludePunctuation: true})
 		if err != nil {
@@ -161,6 +177,9 @@ func (s *Stack) provideSecret(store *secrets.Store, variable, arn, database stri
 	var err error
 	switch variable {
 	case databaseSecret:
+		if role {
+			return nil
+		}
 		_, err = store.Set(s.secretARNs[arn], database)
 	case adminSecret:
 		s.info.AdminName = adminName

@@ -37,7 +37,7 @@ func serveAPI(t *testing.T, assembly string) {
 		for _, metrics := range []string{"METRICS_INTERVAL_SECONDS", "REMOTE_WRITE_URL", "REMOTE_WRITE_SIGV4"} {
 			environment[metrics] = issuer[metrics]
 		}
-		environment["DATABASE_SECRET_ARN"] = object{"Fn::ImportValue": "Data:Secret"}
+		environment["DATABASE_SECRET_ARN"] = object{"Fn::ImportValue": "Data:DatabaseRole" + strings.ToUpper(name[:1]) + name[1:]}
 		template.Resources[id] = object{
 			"Type": "AWS::Lambda::Function", "Metadata": object{"insighthub:package": "functions/" + name},
 			"Properties": object{

@@ -27,7 +27,9 @@ const Password = "correct horse battery staple"
 
 // Platform is a function and its database.
 type Platform struct {
+	// Pool is the function's, Owner for what the function may not do, and DSN the owner's.
 	Pool     *timescale.Pool
+	Owner    *timescale.Pool
 	DSN      string
 	Handler  lambda.Handler
 	contract *contracttest.Contract
@@ -36,7 +38,12 @@ type Platform struct {
 // New returns the platform with the function that handler is.
 func New(tb testing.TB, pool *timescale.Pool, dsn string, handler lambda.Handler) *Platform {
 	tb.Helper()
-	return &Platform{Pool: pool, DSN: dsn, Handler: handler, contract: contracttest.Open(tb)}
+	owner, err := timescale.Open(tb.Context(), timescale.PoolConfig{DSN: dsn})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(owner.Close)
+	return &Platform{Pool: pool, Owner: owner, DSN: dsn, Handler: handler, contract: contracttest.Open(tb)}
 }
 
 // Request is a request as API Gateway receives it.
@@ -183,7 +190,7 @@ func (p *Platform) Trail(tb testing.TB) map[trail.Action]int {
 	var verifier trail.Verifier
 	actions := make(map[trail.Action]int)
 	for after := int64(0); ; {
-		entries, err := p.Pool.TrailAfter(tb.Context(), after, 1000)
+		entries, err := p.Owner.TrailAfter(tb.Context(), after, 1000)
 		if err != nil {
 			tb.Fatal(err)
 		}

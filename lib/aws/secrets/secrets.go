@@ -1,4 +1,4 @@
-// Package secrets reads secrets from AWS Secrets Manager.
+// Package secrets reads secrets from AWS Secrets Manager, and replaces their values.
 package secrets
 
 import (
@@ -47,6 +47,29 @@ func (s *Store) Get(ctx context.Context, arn string) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("get secret %q: no value: %w", arn, telemetry.ErrNotFound)
 	}
+}
+
+// Writer is a Store that also replaces the values of secrets.
+type Writer struct {
+	*Store
+	client *secretsmanager.Client
+}
+
+// NewWriter returns a Writer over the SDK's client for cfg.
+func NewWriter(cfg aws.Config) *Writer {
+	client := secretsmanager.NewFromConfig(cfg)
+	return &Writer{NewFromClient(client), client}
+}
+
+// Put replaces the value of a secret, as text. Errors are those of Get.
+func (w *Writer) Put(ctx context.Context, arn string, value []byte) error {
+	_, err := w.client.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
+		SecretId: aws.String(arn), SecretString: aws.String(string(value)),
+	})
+	if err != nil {
+		return fmt.Errorf("put secret %q: %w", arn, classify(err))
+	}
+	return nil
 }
 
 // classify adds the sentinel that err stands for.

@@ -25,14 +25,16 @@ func over(t *testing.T, handler http.HandlerFunc) *secrets.Store {
 	return at(server.URL)
 }
 
-func at(url string) *secrets.Store {
-	return secrets.New(aws.Config{
+func at(url string) *secrets.Store { return secrets.New(configOf(url)) }
+
+func configOf(url string) aws.Config {
+	return aws.Config{
 		Region: "eu-west-1", BaseEndpoint: &url,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "a-test"}, nil
 		}),
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
-	})
+	}
 }
 
 func TestGet(t *testing.T) {
@@ -109,5 +111,33 @@ func TestGetWhenNothingListens(t *testing.T) {
 	cancel()
 	if _, err := at(server.URL).Get(ctx, arn); !errors.Is(err, context.Canceled) || errors.Is(err, telemetry.ErrUnavailable) {
 		t.Errorf("cancelled: got %v", err)
+	}
+}
+
+func TestPut(t *testing.T) {
+	var in struct{ SecretId, SecretString string } //nolint:revive // the names on the wire
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if target := r.Header.Get("X-Amz-Target"); target != "secretsmanager.PutSecretValue" {
+			t.Errorf("got target %q", target)
+		}
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		if in.SecretString == "fail" {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = w.Write([]byte(`{"__type":"ResourceNotFoundException"}`))
+			return
+		}
+		_, _ = w.Write([]byte(`{"ARN":"` + arn + `"}`))
+	}))
+	defer server.Close()
+	writer := secrets.NewWriter(configOf(server.URL))
+	const value = `{"username":"u"}`
+	if err := writer.Put(t.Context(), arn, []byte(value)); err != nil || in.SecretId != arn || in.SecretString != value {
+		t.Errorf("put %+v, %v", in, err)
+	}
+	if err := writer.Put(t.Context(), arn, []byte("fail")); !errors.Is(err, telemetry.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
 	}
 }
