@@ -24,8 +24,13 @@ type Stage struct {
 	// Account and Region pin the stacks. When both are empty the stacks can be
 	// deployed to any account and region, which the caller's credentials decide.
 	Account, Region string
-	// AvailabilityZones are required when Account and Region are set: without them
-	// the CDK would look them up or, offline, invent some.
+	// Zones are the letters of the two availability zones of the network, in which the
+	// database's volume and machine are: "a" is eu-central-1a in that region. They cannot be
+	// changed once the stage is deployed: a volume and a subnet stay in their zone. An
+	// account may lack a zone with that letter: aws ec2 describe-availability-zones.
+	Zones []string
+	// AvailabilityZones are required when Account and Region are set, and have the letters
+	// of Zones: without them the CDK would look them up or, offline, invent some.
 	AvailabilityZones []string
 	// Removal is what happens to stored data when its stack is deleted.
 	Removal Removal
@@ -280,14 +285,21 @@ type Database struct {
 	// SecretARN is the complete ARN of a secret with the database's address and
 	// password; for ExistingDatabase only.
 	SecretARN string
+	// KeepInstance is for the step from OwnInstance to ExistingDatabase: the functions use
+	// the existing database, and the instance, its volume and its network stay until a later
+	// deployment without it.
+	KeepInstance bool
 	// InstanceType is an arm64 instance type, for example "t4g.medium".
-	// This field and those below are for OwnInstance only.
+	// This field and those below are for an instance, own or kept.
 	InstanceType string
 	// VolumeGiB, VolumeIOPS and VolumeMBps size the gp3 data volume.
 	VolumeGiB, VolumeIOPS, VolumeMBps int
 	// BackupDays is how long daily snapshots of the volume are retained; 0 takes none.
 	BackupDays int
 }
+
+// HasInstance says whether the stack has an instance of its own, with its network.
+func (d Database) HasInstance() bool { return d.Kind != ExistingDatabase || d.KeepInstance }
 
 // Egress is how the private subnets reach the internet: the database's instance
 // installs packages through it and functions call AWS's APIs.

@@ -36,6 +36,7 @@ func (s *Stage) consumers() []*Consumer {
 func dev() Stage {
 	s := Stage{
 		Name:    Dev,
+		Zones:   []string{"a", "b"},
 		Removal: Destroy,
 		// The limit of an account in use; Deploy in README.md says what to do in a new one.
 		AccountConcurrency: 1000,

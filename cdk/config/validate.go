@@ -28,6 +28,12 @@ func (s Stage) Validate() error {
 	for _, az := range s.AvailabilityZones {
 		p.expect(strings.HasPrefix(az, s.Region), "availability zone %q is not in region %q", az, s.Region)
 	}
+	p.expect(len(s.Zones) == 2 && s.Zones[0] != s.Zones[1] && matches(`^[a-z]$`, s.Zones[0]) && matches(`^[a-z]$`, s.Zones[1]),
+		"zones %q: want the letters of two availability zones, such as a and b", s.Zones)
+	if pinned && len(s.Zones) == 2 {
+		want := []string{s.Region + s.Zones[0], s.Region + s.Zones[1]}
+		p.expect(slices.Equal(s.AvailabilityZones, want), "availability zones %q: want %q, those of zones", s.AvailabilityZones, want)
+	}
 	p.expect(oneOf(s.Removal, Keep, Destroy), "removal %q: want keep or destroy", s.Removal)
 	p.expect(s.Name != Prod || s.Removal == Keep, "removal %q: want keep in prod", s.Removal)
 	p.expect(s.AlarmEmail == "" || strings.Contains(s.AlarmEmail, "@"), "alarm e-mail %q: want an address with @", s.AlarmEmail)
@@ -49,7 +55,7 @@ func (s Stage) Validate() error {
 	if s.Database.Kind == OwnInstance {
 		p.in("database", s.connectionProblems())
 	}
-	p.in("network", s.Network.problems(s.Database.Kind))
+	p.in("network", s.Network.problems(s.Database.HasInstance()))
 	p.in("monitoring", s.Monitoring.problems())
 	p.in("log", s.Log.problems())
 	if err := errors.Join(p...); err != nil {
@@ -208,24 +214,33 @@ func (d Database) problems() (p problems) {
 	case ExistingDatabase:
 		p.expect(matches(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:.+-[A-Za-z0-9]{6}$`, d.SecretARN),
 			"secret ARN %q: want the complete ARN of a secret", d.SecretARN)
+		if d.KeepInstance {
+			return append(p, d.instanceProblems()...)
+		}
 		p.expect(d.InstanceType == "" && d.VolumeGiB == 0, "want no instance type and no volume with an existing database")
 	case OwnInstance:
 		p.expect(d.SecretARN == "", "secret ARN %q: want none, the secret of an own instance is generated", d.SecretARN)
-		// Graviton: the machine image is for arm64.
-		p.expect(matches(`^[a-z]\d+g[a-z]*\.\w+$`, d.InstanceType),
-			"instance type %q: want an arm64 one, such as t4g.medium", d.InstanceType)
-		p.expect(d.VolumeGiB >= 20 && d.VolumeGiB <= 16384, "volume of %d GiB: want 20 to 16384", d.VolumeGiB)
-		p.expect(d.VolumeIOPS >= 3000 && d.VolumeIOPS <= 16000, "volume with %d IOPS: want 3000 to 16000", d.VolumeIOPS)
-		p.expect(d.VolumeMBps >= 125 && d.VolumeMBps <= 1000, "volume with %d MB/s: want 125 to 1000", d.VolumeMBps)
-		p.expect(d.BackupDays >= 0, "backups for %d days: want 0 or more", d.BackupDays)
+		p.expect(!d.KeepInstance, "want no KeepInstance with an own instance")
+		p = append(p, d.instanceProblems()...)
 	default:
 		p.expect(false, "kind %q: want own-instance or existing", d.Kind)
 	}
 	return p
 }
 
-func (n Network) problems(kind DatabaseKind) (p problems) {
-	if kind == ExistingDatabase {
+func (d Database) instanceProblems() (p problems) {
+	// Graviton: the machine image is for arm64.
+	p.expect(matches(`^[a-z]\d+g[a-z]*\.\w+$`, d.InstanceType),
+		"instance type %q: want an arm64 one, such as t4g.medium", d.InstanceType)
+	p.expect(d.VolumeGiB >= 20 && d.VolumeGiB <= 16384, "volume of %d GiB: want 20 to 16384", d.VolumeGiB)
+	p.expect(d.VolumeIOPS >= 3000 && d.VolumeIOPS <= 16000, "volume with %d IOPS: want 3000 to 16000", d.VolumeIOPS)
+	p.expect(d.VolumeMBps >= 125 && d.VolumeMBps <= 1000, "volume with %d MB/s: want 125 to 1000", d.VolumeMBps)
+	p.expect(d.BackupDays >= 0, "backups for %d days: want 0 or more", d.BackupDays)
+	return p
+}
+
+func (n Network) problems(needed bool) (p problems) {
+	if !needed {
 		p.expect(n == Network{}, "want no network with an existing database")
 		return p
 	}

@@ -143,6 +143,15 @@ func (f GoFunction) Allow(actions []string, resources ...*string) {
 	allow(f.Role, actions, resources...)
 }
 
+// AllowAll allows the function the actions on the resources of a list whose elements are
+// known at the deployment only.
+func (f GoFunction) AllowAll(actions []string, resources *[]*string) {
+	f.Role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Actions:   jsii.Strings(actions...),
+		Resources: resources,
+	}))
+}
+
 func allow(role awsiam.Role, actions []string, resources ...*string) {
 	role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Actions:   jsii.Strings(actions...),

@@ -131,12 +131,14 @@ func newHTTPAPI(stack awscdk.Stack, stage config.Stage) (awsapigatewayv2.HttpApi
 		Retention:     constructs.LogRetention(stage.Log.RetentionDays),
 		RemovalPolicy: constructs.RemovalPolicy(stage.Removal),
 	})
-	// No token and no body; the gateway comes from the authorizer's response.
+	// No token and no body; the gateway comes from the authorizer's response. Every value is
+	// a string: one that is missing is "-", which is not JSON.
 	settings := &awsapigatewayv2.CfnStage_AccessLogSettingsProperty{
 		DestinationArn: logs.LogGroupArn(),
 		Format: jsii.String(`{"requestId":"$context.requestId","time":"$context.requestTimeEpoch","route":"$context.routeKey",` +
-			`"status":$context.status,"gateway":"$context.authorizer.gateway","ip":"$context.identity.sourceIp",` +
-			`"latencyMs":$context.responseLatency,"integrationLatencyMs":"$context.integrationLatency","bytes":$context.responseLength,` +
+			`"status":"$context.status","gateway":"$context.authorizer.gateway","ip":"$context.identity.sourceIp",` +
+			`"latencyMs":"$context.responseLatency","integrationLatencyMs":"$context.integrationLatency",` +
+			`"bytes":"$context.responseLength",` +
 			`"error":"$context.error.message","authorizerError":"$context.authorizer.error"}`),
 	}
 	resource := front.Node().DefaultChild().(awsapigatewayv2.CfnStage)

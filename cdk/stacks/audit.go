@@ -40,19 +40,22 @@ func NewAudit(scope cdkconstructs.Construct, props Props, data Data, api API) Au
 		"STATE_BUCKET":      data.States.BucketName(),
 		"LATENCY_BUDGET_MS": number(int(stage.Audit.LatencyBudget.Milliseconds())),
 	}
-	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE", "SIGNING_KEYS"} {
+	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE"} {
 		environment[name] = api.Tokens.Environment[name]
 	}
+	keys, allowSign := importTokens(a.Stack, stage)
+	environment["SIGNING_KEYS"] = keys
+	a.Stack.AddDependency(api.Stack, jsii.String("It publishes the keys"))
 	a.Function = newFunction(a.Stack, props, function{
 		ID: "Audit", Name: "audit",
 		Description: "Checks the platform from outside and reports problems",
 		Size:        stage.Audit.Function,
 		Environment: environment,
 	})
-	api.Tokens.AllowSign(a.Function)
-	anchors, keys := a.Records.ArnForObjects(jsii.String("audit-anchors/*")), a.Records.ArnForObjects(jsii.String("audit-keys/*"))
-	a.Function.Allow([]string{"s3:PutObject"}, anchors, keys, a.Records.ArnForObjects(jsii.String("audit-reports/*")))
-	a.Function.Allow([]string{"s3:GetObject"}, keys, data.States.ArnForObjects(jsii.String("shardstate/*")))
+	allowSign(a.Function)
+	anchors, sightings := a.Records.ArnForObjects(jsii.String("audit-anchors/*")), a.Records.ArnForObjects(jsii.String("audit-keys/*"))
+	a.Function.Allow([]string{"s3:PutObject"}, anchors, sightings, a.Records.ArnForObjects(jsii.String("audit-reports/*")))
+	a.Function.Allow([]string{"s3:GetObject"}, sightings, data.States.ArnForObjects(jsii.String("shardstate/*")))
 	a.Function.Allow([]string{"s3:ListBucket"}, a.Records.BucketArn(), data.Failures.BucketArn(), data.States.BucketArn())
 	awsevents.NewRule(a.Stack, jsii.String("Schedule"), &awsevents.RuleProps{
 		Description: jsii.String("Runs the self-check of the platform"),

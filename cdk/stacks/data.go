@@ -54,7 +54,7 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 	}
 
 	var ready []cdkconstructs.Construct
-	if stage.Database.Kind == config.OwnInstance {
+	if stage.Database.HasInstance() {
 		network := newDatabaseNetwork(stack, stage)
 		database := constructs.NewTimescaleInstance(stack, "Database", &constructs.TimescaleInstanceProps{
 			Stage: stage, VPC: network.VPC, Client: network.SecurityGroups[0],
@@ -64,9 +64,14 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 		}
 		d.DatabaseSecret, d.DatabaseNetwork = database.Secret, network
 		ready = append(ready, network.VPC, database.Scope)
-	} else {
+	}
+	if stage.Database.Kind == config.ExistingDatabase {
+		if stage.Database.KeepInstance {
+			keepExports(stack, d.DatabaseSecret, d.DatabaseNetwork)
+		}
+		d.DatabaseNetwork = nil
 		arn := jsii.String(stage.Database.SecretARN)
-		d.DatabaseSecret = awssecretsmanager.Secret_FromSecretCompleteArn(stack, jsii.String("Database"), arn)
+		d.DatabaseSecret = awssecretsmanager.Secret_FromSecretCompleteArn(stack, jsii.String("ExistingDatabase"), arn)
 	}
 
 	d.AdminSecret = awssecretsmanager.NewSecret(stack, jsii.String("Admin"), &awssecretsmanager.SecretProps{
@@ -93,6 +98,18 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 	output(stack, "AdminSecretArn", d.AdminSecret.SecretArn(), "ARN of the secret with the first password of the account admin")
 	output(stack, "FailureBucket", d.Failures.BucketName(), "Bucket of the records that could not be processed")
 	return d
+}
+
+// keepExports exports what the functions of the other stacks import while they use the own
+// instance: those stacks are deployed after this one.
+func keepExports(stack awscdk.Stack, secret awssecretsmanager.ISecret, network *constructs.Network) {
+	stack.ExportValue(secret.SecretArn(), nil)
+	for _, subnet := range *network.VPC.PrivateSubnets() {
+		stack.ExportValue(subnet.SubnetId(), nil)
+	}
+	for _, group := range network.SecurityGroups {
+		stack.ExportValue(group.SecurityGroupId(), nil)
+	}
 }
 
 func failureBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {

@@ -30,7 +30,13 @@ func newDatabaseNetwork(stack awscdk.Stack, stage config.Stage) *constructs.Netw
 	if zones := stage.AvailabilityZones; len(zones) > 0 {
 		p.AvailabilityZones = jsii.Strings(zones...)
 	} else {
-		p.MaxAzs = jsii.Number(2)
+		// By name: the list that Fn::GetAZs returns can change, and a subnet or volume whose
+		// zone changes is replaced, the volume by an empty one.
+		zones := make([]*string, len(stage.Zones))
+		for i, letter := range stage.Zones {
+			zones[i] = jsii.String(*stack.Region() + letter)
+		}
+		p.AvailabilityZones = &zones
 	}
 	var nat awsec2.NatInstanceProviderV2
 	if stage.Network.Egress == config.NATInstance {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/insighthub/insighthub/cdk/config"
 	"github.com/insighthub/insighthub/cdk/stacks"
+	"github.com/insighthub/insighthub/cdk/upgrade"
 )
 
 // The CDK runs in one Node.js process of 0.6 GB per test binary; only this package
@@ -36,6 +37,8 @@ type resource struct {
 
 // assembly is the cloud assembly of one stage.
 type assembly struct {
+	// Deployment is the stacks with their whole names.
+	Deployment upgrade.Deployment
 	// Raw are the templates by stack: Data, Monitoring, Telemetry, Api, Audit.
 	Raw map[string]string
 	// After are, by stack, those that are deployed before it.
@@ -54,19 +57,38 @@ const rulesDir = "../grafana/rules"
 // feature flags, and reads the files.
 func synthesise(t *testing.T, stage config.Stage) assembly {
 	t.Helper()
+	return synthesiseWith(t, stage, cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{Reports: jsii.Bool(false)}),
+		cdknag.NewServerlessChecks(&cdknag.NagPackProps{Reports: jsii.Bool(false)}))
+}
+
+// deployment returns the stacks of a stage, without the checks of cdk-nag, which take most
+// of the time.
+func deployment(t *testing.T, stage config.Stage) upgrade.Deployment {
+	t.Helper()
+	return synthesiseWith(t, stage).Deployment
+}
+
+func synthesiseWith(t *testing.T, stage config.Stage, checks ...awscdk.IAspect) assembly {
+	t.Helper()
 	context, err := stacks.Context("../../cdk.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := t.TempDir()
 	app := awscdk.NewApp(&awscdk.AppProps{Context: &context, Outdir: jsii.String(out), AnalyticsReporting: jsii.Bool(false)})
-	awscdk.Aspects_Of(app).Add(cdknag.NewAwsSolutionsChecks(&cdknag.NagPackProps{Reports: jsii.Bool(false)}), nil)
+	for _, c := range checks {
+		awscdk.Aspects_Of(app).Add(c, nil)
+	}
 	props := stacks.Props{Stage: stage, Functions: builtFunctions(t), Rules: os.DirFS(rulesDir)}
 	if _, err := stacks.NewPlatform(app, props); err != nil {
 		t.Fatal(err)
 	}
 	app.Synth(nil)
-	return readAssembly(t, out)
+	a := readAssembly(t, out)
+	if a.Deployment, err = upgrade.Read(out, string(stage.Name)); err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // builtFunctions returns a directory of files in place of the built functions, which the

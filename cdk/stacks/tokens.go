@@ -48,6 +48,7 @@ func newTokens(stack awscdk.Stack, stage config.Stage, issuer *string) Tokens {
 	if stage.Tokens.Issuer != "" {
 		issuer = jsii.String(stage.Tokens.Issuer)
 	}
+	t.publish(stack, stage, toJSON(entries))
 	t.Environment = map[string]*string{
 		"TOKEN_ISSUER":    issuer,
 		"TOKEN_AUDIENCE":  jsii.String(stage.Tokens.Audience),
@@ -55,6 +56,29 @@ func newTokens(stack awscdk.Stack, stage config.Stage, issuer *string) Tokens {
 		"TRUSTED_ISSUERS": jsii.String(trustedIssuers(stage.Tokens.Trusted)),
 	}
 	return t
+}
+
+// publish publishes the list of keys, and their ARNs, for the stacks that are deployed
+// later. An export would do the same, but CloudFormation does not remove one while a
+// deployed stack imports it, so that no key could ever be removed.
+func (t Tokens) publish(stack awscdk.Stack, stage config.Stage, list string) {
+	arns := make([]*string, len(t.Keys))
+	for i, key := range t.Keys {
+		arns[i] = key.KeyArn()
+		// The self-checks that were deployed before November 2026 import it.
+		stack.ExportValue(key.KeyArn(), nil)
+	}
+	publish(stack, stage, "SigningKeys", list)
+	publishList(stack, stage, "SigningKeyArns", arns)
+}
+
+// importTokens returns the published keys for a function in another stack that signs.
+func importTokens(stack awscdk.Stack, stage config.Stage) (list *string, allowSign func(constructs.GoFunction)) {
+	arns := readList(stack, stage, "SigningKeyArns")
+	return read(stack, stage, "SigningKeys"), func(f constructs.GoFunction) {
+		f.AllowAll([]string{"kms:GetPublicKey"}, arns)
+		f.Allow([]string{"kms:Sign"}, awscdk.Fn_Select(jsii.Number(0), arns))
+	}
 }
 
 func trustedIssuers(list []config.TrustedIssuer) string {

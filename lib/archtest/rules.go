@@ -100,6 +100,8 @@ func Rules() []Rule {
 		{Path: "cdk/config"},
 		{Path: "cdk/constructs", Internal: []string{"cdk/config"}, External: []string{"*"}},
 		{Path: "cdk/stacks", Internal: []string{"cdk/config", "cdk/constructs"}, External: []string{"*"}},
+		// Compares templates for the tests of cdk/stacks.
+		{Path: "cdk/upgrade"},
 		{Path: "cdk", Internal: []string{"cdk/stacks"}, External: []string{"*"}},
 		{Path: "cdk/grafana", Internal: []string{"lib/kpi"}, External: []string{"github.com/grafana/grafana-foundation-sdk"}},
 		{Path: "cdk/local/kinesis/...", Internal: []string{"cdk/local/awsjson", "lib/jsonscan"}, External: []string{"*"}},

@@ -7,7 +7,8 @@
 //
 // Read resolves Ref, Fn::GetAtt, Fn::Join, Fn::Sub, Fn::Select, Fn::Split, Fn::If,
 // Fn::ImportValue, Fn::FindInMap, Fn::Base64, the condition functions, the defaults of
-// parameters and the pseudo parameters. Another function in an emulated resource is an
+// parameters, parameters in Parameter Store that a stack publishes, and the pseudo
+// parameters. Another function in an emulated resource is an
 // error that names the stack and the resource. Resources that are not emulated are not
 // resolved but listed, each with the reason.
 package template

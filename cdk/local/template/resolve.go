@@ -211,11 +211,8 @@ func (r *resolver) ref(id string) (any, error) {
 	case "AWS::NoValue":
 		return absent{}, nil
 	}
-	if p, ok := r.stack.template.Parameters[id]; ok {
-		if p.Default == nil {
-			return nil, fmt.Errorf("%w: parameter %s has no default", ErrIntrinsic, id)
-		}
-		return p.Default, nil
+	if _, ok := r.stack.template.Parameters[id]; ok {
+		return r.parameter(id)
 	}
 	if _, ok := r.stack.template.Resources[id]; ok {
 		return r.physicalID(id)

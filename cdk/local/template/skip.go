@@ -29,6 +29,7 @@ func reasons() []reason {
 		{"AWS::Lambda::Alias", NotNeeded, "only the version that was built exists"},
 		{"AWS::Kinesis::StreamConsumer", NotNeeded, "event source mappings read the stream directly"},
 		{"AWS::SecretsManager::SecretTargetAttachment", NotNeeded, "the secret holds the address of the local database"},
+		{parameterType, NotNeeded, "its readers get its value from the template"},
 		{"AWS::Logs::", NotNeeded, "logs are written to files"},
 		{"AWS::CDK::Metadata", NotNeeded, "it describes the assembly"},
 		{"AWS::EC2::Instance", NotNeeded, "the network and the database are local"},
