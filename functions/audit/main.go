@@ -10,7 +10,7 @@
 //
 //	audit run [-state .local] [-json] [-signed] [-reads 50] [-budget 25ms]
 //	audit run -environment [-json]
-//	audit verify [-anchors PATH] FILE.ndjson
+//	audit verify [-anchors PATH] FILE…
 //
 // Exit codes: 0 every check passed or warned; 1 a check failed, or the chain of the audit
 // trail is broken; 2 the self-check could not run.

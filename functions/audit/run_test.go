@@ -267,7 +267,7 @@ func TestTrail(t *testing.T) {
 	chain := func(found string) {
 		t.Helper()
 		code, report := p.audit(t, "-signed")
-		if f := find(t, report, "trail: chain"); code != exitFailed || f.Result != audit.Fail || !strings.Contains(f.Found, found) {
+		if f := find(t, report, "trail: older entries"); code != exitFailed || f.Result != audit.Fail || !strings.Contains(f.Found, found) {
 			t.Errorf("exit %d, %+v, want %q", code, f, found)
 		}
 	}

@@ -8,11 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
+	"github.com/insighthub/insighthub/lib/audit"
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
-// verify verifies the chain of an audit trail in a file, offline, against anchors.
+// verify verifies the chain of an audit trail in files, offline, against anchors: the archived months
+// and the export of the rest, in their order, are one chain.
 func (t terminal) verify(args []string) (int, error) {
 	flags := flag.NewFlagSet("audit verify", flag.ContinueOnError)
 	flags.SetOutput(t.errors)
@@ -20,14 +23,19 @@ func (t terminal) verify(args []string) (int, error) {
 	if err := flags.Parse(args); err != nil {
 		return exitNotRun, err
 	}
-	if flags.NArg() != 1 {
-		return exitNotRun, errors.New("verify: want one file with the audit trail, one entry per line")
+	if flags.NArg() == 0 {
+		return exitNotRun, errors.New("verify: want files with the audit trail in its order, one entry per line (.ndjson, .ndjson.zst)")
 	}
 	var v trail.Verifier
 	n := 0
 	err := eachAnchor(*anchors, func(a trail.Anchor) error { n++; return v.AddAnchor(a) })
-	if err == nil {
-		err = readFile(flags.Arg(0), func(r io.Reader) error { return trail.ReadLines(r, v.Next) })
+	for _, file := range flags.Args() {
+		if err != nil {
+			break
+		}
+		if err = readFile(file, func(r io.Reader) error { return verifyLines(file, r, &v) }); err != nil {
+			err = fmt.Errorf("%s: %w", file, err)
+		}
 	}
 	if err == nil {
 		err = v.End()
@@ -42,6 +50,14 @@ func (t terminal) verify(args []string) (int, error) {
 	seq, hash := v.Head()
 	_, err = fmt.Fprintf(t.out, "intact: %d entries, %d anchors, the head is %s\n", seq, n, hash)
 	return exitGood, err
+}
+
+// verifyLines verifies the lines of a file, which is compressed if its name says so.
+func verifyLines(name string, r io.Reader, v *trail.Verifier) error {
+	if strings.HasSuffix(name, ".zst") {
+		return audit.VerifySegment(r, v)
+	}
+	return trail.VerifyLines(r, v)
 }
 
 func eachAnchor(path string, each func(trail.Anchor) error) error {

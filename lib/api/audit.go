@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -29,22 +28,7 @@ func (h *Handler) auditRoutes() []route {
 	}}
 }
 
-// auditDocument is an entry in the form that the offline verifier reads, one per line.
-type auditDocument struct {
-	Seq      int64            `json:"seq"`
-	Time     time.Time        `json:"time"`
-	Actor    string           `json:"actor"`
-	Action   trail.Action     `json:"action"`
-	Object   string           `json:"object"`
-	Site     telemetry.SiteID `json:"site"`
-	Detail   string           `json:"detail"`
-	Previous string           `json:"previous"`
-	Hash     string           `json:"hash"`
-}
-
-func auditDocumentOf(e trail.Entry) any {
-	return auditDocument{e.Seq, e.Time.Time(), e.Actor, e.Action, e.Object, e.Site, e.Detail, e.Previous.String(), e.Hash.String()}
-}
+func auditDocumentOf(e trail.Entry) any { return trail.DocumentOf(e) }
 
 // listAudit responds with the whole chain to administrators of every site, and to those
 // of single sites with the entries of these sites: a chain with gaps.

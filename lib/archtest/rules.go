@@ -23,7 +23,7 @@ func Rules() []Rule {
 		// Encodes files of readings; it adapts no system.
 		{Path: "lib/exportfile", Internal: []string{telemetry, "lib/readings"}, External: []string{"github.com/parquet-go/parquet-go"}},
 		{Path: "lib/password", Internal: []string{telemetry}, External: []string{"golang.org/x/crypto/argon2"}},
-		{Path: "lib/trail", Internal: []string{telemetry}},
+		{Path: "lib/trail", Internal: []string{telemetry, "lib/jsonscan"}},
 		{Path: "lib/turn"},
 		{Path: "lib/token", Internal: []string{telemetry, "lib/denylist", "lib/httpclient"}, External: []string{"github.com/golang-jwt/jwt"}},
 		{Path: "lib/token/tokentest", Internal: []string{"lib/token", telemetry}},
@@ -43,7 +43,7 @@ func Rules() []Rule {
 		{Path: "lib/api/apitest", Internal: []string{
 			telemetry, "docs/contracttest", "lib/directory", "lib/lambda/http", "lib/password", "lib/problem", "lib/timescale", "lib/trail",
 		}, External: []string{sdk}},
-		{Path: "lib/audit", Internal: []string{telemetry, "lib/release", "lib/token", "lib/trail"}, External: []string{metrics}},
+		{Path: "lib/audit", Internal: []string{telemetry, "lib/release", "lib/token", "lib/trail"}, External: []string{"github.com/klauspost/compress", metrics}},
 		{Path: "lib/store", Internal: []string{telemetry, "lib/lambda/deadline", "lib/stream"}, External: []string{metrics}},
 		// lib/shardstate declares ports of its own, so a use-case may import it.
 		{Path: "lib/detect", Internal: []string{

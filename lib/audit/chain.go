@@ -2,15 +2,14 @@ package audit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
-	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
@@ -32,6 +31,11 @@ type ChainConfig struct {
 	// intact, and the check warns.
 	Anchors Anchors
 	Now     func() time.Time
+	// Budget limits the time for the entries since the last head, and again that for older
+	// ones. Default 20 s.
+	Budget time.Duration
+	// SliceEntries limits the older entries. Default 100,000.
+	SliceEntries int64
 }
 
 const (
@@ -39,30 +43,24 @@ const (
 	anchorsPage = 1000
 )
 
-// ChainCheck reads the whole audit trail, verifies its hash chain and the heads that
-// earlier self-checks stored, and stores its own.
+// ChainCheck verifies the audit trail from the last stored head on, and stores its own head. Then
+// it verifies a part of the older entries, another one in each run, against all heads in it.
+// Both take a limited time, whatever the length of the trail, and say how far they got.
 func ChainCheck(c ChainConfig) Check {
+	c.Budget, c.SliceEntries = cmp.Or(c.Budget, 20*time.Second), cmp.Or(c.SliceEntries, 100_000)
 	return func(ctx context.Context) []Finding {
-		var v trail.Verifier
+		run := chainRun{ChainConfig: c}
 		if c.Anchors != nil {
-			if err := c.anchors(ctx, &v); err != nil {
+			if err := run.readProgress(ctx); err != nil {
 				return []Finding{broken("trail: anchors", err)}
 			}
 		}
-		anchors := len(v.Anchors)
-		last, err := c.follow(ctx, &v)
-		if err == nil {
-			err = v.End()
+		recent := run.verifyRecent(ctx)
+		findings := []Finding{recent}
+		if recent.Result != Fail {
+			findings = append(findings, run.store(ctx))
 		}
-		if err != nil {
-			return []Finding{broken("trail: chain", err)}
-		}
-		seq, hash := v.Head()
-		chain := Finding{
-			Check: "trail: chain", Result: Pass,
-			Found: fmt.Sprintf("%d entries, none changed, missing or inserted; the head is %.12s…", seq, hash),
-		}
-		return []Finding{chain, c.store(ctx, trail.Anchor{Seq: seq, Hash: hash, Time: c.Now().UTC()}, anchors, last)}
+		return append(findings, run.verifyOlder(ctx)...)
 	}
 }
 
@@ -77,73 +75,60 @@ func broken(check string, err error) Finding {
 	return f
 }
 
-func (c ChainConfig) anchors(ctx context.Context, v *trail.Verifier) error {
-	for after := ""; ; {
-		keys, err := c.Anchors.Keys(ctx, AnchorsPrefix, after, anchorsPage)
+// readAnchors adds the heads from entry seq on to v, at most limit. It returns the last of them.
+func (c *chainRun) readAnchors(ctx context.Context, v *trail.Verifier, seq int64, limit int) (last trail.Anchor, n int, err error) {
+	for after := AnchorsPrefix + fmt.Sprintf("%019d", seq); ; {
+		keys, err := c.Anchors.Keys(ctx, AnchorsPrefix, after, min(anchorsPage, limit-n))
 		if err != nil {
-			return err
+			return last, n, err
 		}
 		for _, key := range keys {
 			a, err := trail.ParseAnchorName(strings.TrimPrefix(key, AnchorsPrefix))
 			if err != nil {
-				return err
+				return last, n, err
 			}
 			if err := v.AddAnchor(a); err != nil {
-				return err
+				return last, n, err
 			}
-			after = key
+			last, after = a, key
+			n++
 		}
-		if len(keys) < anchorsPage {
-			return nil
+		if len(keys) < anchorsPage || n == limit {
+			return last, n, nil
 		}
 	}
 }
 
-// follow verifies the trail page by page, and returns the time of the last entry.
-func (c ChainConfig) follow(ctx context.Context, v *trail.Verifier) (last time.Time, err error) {
-	for {
+// follow verifies the trail page by page until its end, the entry until, or the end of the time. It
+// returns the time of the last entry, and whether it reached the end or until.
+func (c *chainRun) follow(ctx context.Context, v *trail.Verifier, until int64) (last time.Time, done bool, err error) {
+	for start := c.Now(); ; {
 		before, _ := v.Head()
-		got, err := c.API.get(ctx, fmt.Sprintf("/v1/audit?format=ndjson&limit=%d&after=%d", trailPage, before), c.Token)
+		if before >= until {
+			return last, true, nil
+		}
+		if c.Now().Sub(start) > c.Budget {
+			return last, false, nil
+		}
+		limit := min(trailPage, until-before)
+		got, err := c.API.get(ctx, fmt.Sprintf("/v1/audit?format=ndjson&limit=%d&after=%d", limit, before), c.Token)
 		if err != nil {
-			return last, err
+			return last, false, err
 		}
 		if got.status != http.StatusOK {
-			return last, fmt.Errorf("read the trail after entry %d: %v", before, got)
+			return last, false, fmt.Errorf("read the trail after entry %d: %v", before, got)
 		}
-		n := 0
+		n := int64(0)
 		err = trail.ReadLines(bytes.NewReader(got.body), func(e trail.Entry) error {
 			n++
 			last = e.Time.Time()
 			return v.Next(e)
 		})
 		if err != nil {
-			return last, err
+			return last, false, err
 		}
-		if n < trailPage {
-			return last, nil
+		if n < limit {
+			return last, true, nil
 		}
 	}
-}
-
-// store stores the head, unless it is stored already.
-func (c ChainConfig) store(ctx context.Context, head trail.Anchor, earlier int, last time.Time) Finding {
-	f := Finding{Check: "trail: anchors", Result: Pass}
-	if c.Anchors == nil {
-		f.Result, f.Found = Warn, "none: a truncated or rewritten trail would look intact"
-		f.Todo = "configure a bucket for them"
-		return f
-	}
-	if head.Seq == 0 {
-		f.Found = "the trail is empty: nothing to store"
-		return f
-	}
-	raw, err := json.Marshal(head)
-	if err == nil {
-		err = c.Anchors.PutIfAbsent(ctx, AnchorsPrefix+head.Name(), append(raw, '\n'), "application/json")
-	}
-	if err != nil && !errors.Is(err, telemetry.ErrConflict) {
-		return Finding{f.Check, Fail, "the head cannot be stored: " + err.Error(), "check that the self-check may write to its bucket"}
-	}
-	f.Found = fmt.Sprintf("%d earlier heads match; entry %d of %s is stored", earlier, head.Seq, last.UTC().Format(time.RFC3339))
-	return f
 }

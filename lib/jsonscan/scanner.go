@@ -12,6 +12,7 @@ package jsonscan
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"strconv"
 	"unicode/utf8"
 )
@@ -137,7 +138,13 @@ func (s *Scanner) rawString() (raw []byte, escaped bool, err error) {
 // characters and invalid UTF-8 are errors; an unpaired surrogate becomes U+FFFD, as in
 // encoding/json.
 func (s *Scanner) Text() ([]byte, error) {
-	s.Peek()
+	if s.Peek() == '"' { // most strings have nothing to look at
+		rest := s.Src[s.Pos+1:]
+		if n := Plain(rest); n < len(rest) && rest[n] == '"' && utf8.Valid(rest[:n]) {
+			s.Pos += n + len(`""`)
+			return rest[:n], nil
+		}
+	}
 	start := s.Pos
 	raw, escaped, err := s.rawString()
 	if err != nil {
@@ -171,7 +178,7 @@ func (s *Scanner) Base64() ([]byte, error) {
 
 // unescape returns the value of the string between start and Pos.
 func (s *Scanner) unescape(start int) ([]byte, error) {
-	out, next := Unescape(nil, s.Src[:s.Pos], start+1)
+	out, next := Unescape(make([]byte, 0, s.Pos-start), s.Src[:s.Pos], start+1)
 	if next < 0 {
 		return nil, errEscape
 	}
@@ -179,6 +186,11 @@ func (s *Scanner) unescape(start int) ([]byte, error) {
 }
 
 func hasControl(raw []byte) bool {
+	for ; len(raw) >= WordBytes; raw = raw[WordBytes:] {
+		if w := binary.LittleEndian.Uint64(raw); (w-' '*low)&^w&high != 0 {
+			return true
+		}
+	}
 	for _, c := range raw {
 		if c < ' ' {
 			return true

@@ -84,25 +84,59 @@ func (e *BrokenError) Error() string {
 type Verifier struct {
 	seq  int64
 	hash Hash
+	// open: the hash of entry seq is not known, and Anchors has that of the next.
+	open bool
 	// Anchors are the hashes that the chain must have, by entry.
 	Anchors map[int64]Hash
+}
+
+// StartAfter makes the entry after seq, whose hash is given, the next one.
+func (v *Verifier) StartAfter(seq int64, hash Hash) { v.seq, v.hash, v.open = seq, hash, false }
+
+// StartAt makes the entry of the anchor the next one: it must have the anchor's hash. What was
+// before is not verified.
+func (v *Verifier) StartAt(a Anchor) error {
+	v.seq, v.hash, v.open = a.Seq-1, Hash{}, true
+	return v.AddAnchor(a)
 }
 
 // Next verifies the next entry. The error is a *BrokenError; the entries after it cannot
 // be verified.
 func (v *Verifier) Next(e Entry) error {
+	if err := v.follows(e.Seq, e.Previous); err != nil {
+		return err
+	}
+	if e.digest() != e.Hash {
+		return changed(e.Seq)
+	}
+	if err := v.anchored(e.Seq, e.Hash); err != nil {
+		return err
+	}
+	v.StartAfter(e.Seq, e.Hash)
+	return nil
+}
+
+func changed(seq int64) error {
+	return &BrokenError{seq, "the hash does not match the content: the entry was changed"}
+}
+
+// follows checks that an entry follows the last one.
+func (v *Verifier) follows(seq int64, previous Hash) error {
 	switch {
-	case e.Seq != v.seq+1:
-		return &BrokenError{v.seq + 1, fmt.Sprintf("is missing: the next is entry %d", e.Seq)}
-	case e.Previous != v.hash:
-		return &BrokenError{e.Seq, fmt.Sprintf("follows %s, but entry %d has the hash %s", e.Previous, v.seq, v.hash)}
-	case e.digest() != e.Hash:
-		return &BrokenError{e.Seq, "the hash does not match the content: the entry was changed"}
+	case seq != v.seq+1:
+		return &BrokenError{v.seq + 1, fmt.Sprintf("is missing: the next is entry %d", seq)}
+	case previous != v.hash && !v.open:
+		return &BrokenError{seq, fmt.Sprintf("follows %s, but entry %d has the hash %s", previous, v.seq, v.hash)}
+	default:
+		return nil
 	}
-	if anchor, ok := v.Anchors[e.Seq]; ok && anchor != e.Hash {
-		return &BrokenError{e.Seq, fmt.Sprintf("has the hash %s, but its anchor has %s: the trail was rewritten", e.Hash, anchor)}
+}
+
+// anchored checks an entry's hash against its anchor.
+func (v *Verifier) anchored(seq int64, hash Hash) error {
+	if anchor, ok := v.Anchors[seq]; ok && anchor != hash {
+		return &BrokenError{seq, fmt.Sprintf("has the hash %s, but its anchor has %s: the trail was rewritten", hash, anchor)}
 	}
-	v.seq, v.hash = e.Seq, e.Hash
 	return nil
 }
 
