@@ -136,7 +136,8 @@ func (g granter) ensure(ctx context.Context, r Role) error {
 	}
 	var exists, powerful bool
 	err := g.tx.QueryRow(ctx, `SELECT count(*) > 0, coalesce(bool_or(
-			rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls OR rolname = current_user OR EXISTS (SELECT FROM pg_auth_members WHERE member = pg_roles.oid)
+			rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls OR rolname = current_user
+			OR EXISTS (SELECT FROM pg_auth_members WHERE member = pg_roles.oid)
 			OR EXISTS (SELECT FROM pg_class WHERE relowner = pg_roles.oid)), false)
 		FROM pg_roles WHERE rolname = $1`, r.Name).Scan(&exists, &powerful)
 	switch {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -363,4 +364,56 @@ func grantsTable() string {
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// TestGrantRolesAsDeployed: the owner of a deployed database is no superuser. With CREATEROLE
+// the roles are created, and work; without, the error says what to do.
+func TestGrantRolesAsDeployed(t *testing.T) {
+	for _, flavour := range flavours {
+		t.Run(string(flavour), func(t *testing.T) {
+			t.Parallel()
+			dsn := pgtest.NewDatabase(t)
+			database := quoted(openPool(t, dsn).pgx.Config().ConnConfig.Database)
+			name := "test_" + strings.ToLower(rand.Text())
+			function := Role{Function: FunctionRollup, Name: name + "_rollup", Password: rand.Text()}
+			pgtest.Exec(t, dsn, `CREATE ROLE `+name+` LOGIN PASSWORD 'owner'; ALTER DATABASE `+database+` OWNER TO `+name)
+			if flavour == FlavourTimescale {
+				pgtest.Exec(t, dsn, `CREATE EXTENSION IF NOT EXISTS timescaledb`)
+			}
+			t.Cleanup(func() {
+				pgtest.Exec(t, dsn, `ALTER DATABASE `+database+` OWNER TO CURRENT_USER; DROP OWNED BY `+name+` CASCADE; DROP ROLE `+name)
+			})
+			u, err := url.Parse(dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			u.User = url.UserPassword(name, "owner")
+			owner := openPool(t, u.String())
+			if _, err := Migrate(t.Context(), owner, flavour); err != nil {
+				t.Fatal(err)
+			}
+			if err := GrantRoles(t.Context(), owner, []Role{function}); err == nil || !strings.Contains(err.Error(), "CREATEROLE") {
+				t.Errorf("without CREATEROLE: got %v, want an error that names it", err)
+			}
+			pgtest.Exec(t, dsn, `ALTER ROLE `+name+` CREATEROLE`)
+			t.Cleanup(func() { pgtest.Exec(t, dsn, `DROP OWNED BY `+function.Name+`; DROP ROLE `+function.Name) })
+			for range 2 {
+				if err := GrantRoles(t.Context(), owner, []Role{function}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			u.User = url.UserPassword(function.Name, function.Password)
+			rollup := openPool(t, u.String())
+			if _, err := rollup.RefreshRollup(t.Context()); err != nil {
+				t.Error(err)
+			}
+			execute(t, owner, "INSERT INTO event (time, device_id, metric_id, value, quality) VALUES (now() - interval '200 days', 1, 1, 1, 0)")
+			execute(t, owner, "INSERT INTO series VALUES (1, 1)")
+			execute(t, owner, "UPDATE rollup_watermark SET hour_watermark = now()")
+			done, err := rollup.ApplyRetention(t.Context(), Retention{EventDays: 90, MinuteDays: 90, HourDays: 90})
+			if err != nil || done.Dropped != 1 {
+				t.Errorf("got %+v, %v, want one chunk or row dropped", done, err)
+			}
+		})
+	}
 }

@@ -135,7 +135,7 @@ $$;
 -- the one lock that orders it. Changes never wait for that lock. Returns how many entries it
 -- moved, and how many it left.
 CREATE FUNCTION trail_seal(batch int, OUT sealed int, OUT remaining bool)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET insighthub.trail_step = 'seal' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
 	due text;
 	entry trail_pending;
@@ -154,6 +154,8 @@ BEGIN
 	END IF;
 	PERFORM pg_advisory_xact_lock(500135192940); -- "trail" in ASCII, 0x747261696c
 	-- From here each statement sees what the sealer before has committed.
+	-- Not SET in the function's head: only superusers may do that with a parameter of one's own.
+	PERFORM set_config('insighthub.trail_step', 'seal', true);
 	FOR due IN SELECT d.action FROM trail_due() d LOOP
 		PERFORM trail_add_up(due);
 		UPDATE trail_sum_action SET summed_at = clock_timestamp() WHERE action = due;
@@ -170,6 +172,7 @@ BEGIN
 		ids := ids || entry.id;
 	END LOOP;
 	DELETE FROM trail_pending p WHERE p.id = ANY (ids);
+	PERFORM set_config('insighthub.trail_step', '', true);
 	sealed := cardinality(ids);
 	remaining := EXISTS (SELECT FROM trail_pending);
 END
@@ -177,12 +180,14 @@ $$;
 
 -- Deletes ids of deliveries that can arrive no more, some at a time.
 CREATE FUNCTION trail_forget_deliveries() RETURNS int
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET insighthub.trail_step = 'forget' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
 	forgotten int;
 BEGIN
+	PERFORM set_config('insighthub.trail_step', 'forget', true);
 	DELETE FROM trail_delivery WHERE id IN (SELECT id FROM trail_delivery WHERE received_at < now() - interval '45 days' LIMIT 10000);
 	GET DIAGNOSTICS forgotten = ROW_COUNT;
+	PERFORM set_config('insighthub.trail_step', '', true);
 	RETURN forgotten;
 END
 $$;
