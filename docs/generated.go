@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"dbd7cc2245194911ad2c804d2bdcb816"`
-	PageTag     = `"a0d8a0b1def3b32f5e9e7c2c5845c9a8"`
+	ContractTag = `"acd8f8a2f4a8163bc5d9409139153a17"`
+	PageTag     = `"c674f49fd42ce703d817fc6de2a72089"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -290,6 +290,66 @@ func TestSpraying(t *testing.T) {
 	}
 }
 
+// TestStaleConsole: a console that repeats an old password locks out nobody else behind its
+// address, and a person where the person has been is not locked out by strangers.
+func TestStaleConsole(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	verified := 0
+	for range 200 {
+		if p.login(t, "console", "an old password").Status == 401 {
+			verified++
+		}
+	}
+	if verified < 5 || verified > 20 {
+		t.Errorf("got %d of 200 verified, want at most 20", verified)
+	}
+	if a := p.login(t, "ada", secret); a.Status != 200 {
+		t.Fatalf("another name from the same address: got %+v", a)
+	}
+	stranger := func(given string) apitest.Response {
+		return p.post(t, "198.51.100.1", "/v1/login", "application/json", `{"name":"ada","password":"`+given+`"}`)
+	}
+	for range 20 {
+		stranger("a guess")
+	}
+	const lock = "UPDATE login_attempt SET locked_until = now() + interval '1 hour' WHERE locked_until IS NOT NULL"
+	timescaletest.Exec(t, p.DSN, lock)
+	if a := stranger(secret); a.Status != 429 {
+		t.Errorf("the name elsewhere: got %+v, want 429", a)
+	}
+	if a := p.login(t, "ada", secret); a.Status != 200 {
+		t.Errorf("ada at her place: got %+v, want a login", a)
+	}
+	if a := stranger(secret); a.Status != 429 {
+		t.Errorf("the name elsewhere, after her login: got %+v, want 429", a)
+	}
+}
+
+// TestNamesOfOneAccount: all forms of a name log in to its account, and so do names that are
+// older than the rules.
+func TestNamesOfOneAccount(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	for _, name := range []string{"ada", " ADA ", "Ａｄａ", "ａda"} {
+		if a := p.login(t, name, secret); a.Status != 200 {
+			t.Errorf("%q: got %+v", name, a)
+		}
+	}
+	for _, name := range []string{"a\u200bda", "аda", "ada\u200f"} {
+		if a := p.login(t, name, secret); a.Status != 401 {
+			t.Errorf("%q: got %+v, want 401", name, a)
+		}
+	}
+	timescaletest.Exec(t, p.DSN, "INSERT INTO account (name, password) SELECT 'x\u200b  ｙ♥', password FROM account WHERE name = 'ada'")
+	timescaletest.Exec(t, p.DSN, "INSERT INTO account (name, password) SELECT 'ｂob', password FROM account WHERE name = 'ada'")
+	for _, name := range []string{"X\u200b  Ｙ♥", "Ｂob"} {
+		if a := p.login(t, name, secret); a.Status != 200 {
+			t.Errorf("%q: got %+v", name, a)
+		}
+	}
+}
+
 func TestPublicKeys(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/api/apitest"
+	"github.com/insighthub/insighthub/lib/attempt"
 	"github.com/insighthub/insighthub/lib/directory"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/password"
@@ -103,6 +104,90 @@ func TestPasswords(t *testing.T) {
 		t.Errorf("got %+v", me)
 	}
 	p.Do(t, apitest.Administrator(), "GET", "/v1/me", "").Want(t, 404) // ada has no account here
+}
+
+// TestOldPasswordGuesses: whoever has a person's access token guesses the password no faster
+// than a stranger at the login, with the same counter, and each guess is in the trail.
+func TestOldPasswordGuesses(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	bob := p.person(t, "bob", "plant-1", "viewer")
+	results := make(chan apitest.Response)
+	for i := range 20 { // at once
+		go func() {
+			results <- p.Do(t, bob, "PUT", "/v1/me/password",
+				fmt.Sprintf(`{"old_password":"guess %d","password":"a new phrase for the crane"}`, i))
+		}()
+	}
+	got := make(map[int]int)
+	for range 20 {
+		a := <-results
+		if got[a.Status]++; a.Status == 429 && a.Headers["retry-after"] == "" {
+			t.Errorf("got %+v, want Retry-After", a)
+		}
+	}
+	// On a slow machine some of the first waits, 1, 2 and 4 s, end meanwhile.
+	if got[403] < attempt.FreeByName || got[403] > attempt.FreeByName+4 || got[403]+got[429] != 20 {
+		t.Errorf("got %v, want %d guesses verified, or a few more", got, attempt.FreeByName)
+	}
+	const lock = "UPDATE login_attempt SET locked_until = now() + interval '1 hour' WHERE locked_until IS NOT NULL"
+	timescaletest.Exec(t, p.DSN, lock)
+	if locked, err := p.Pool.BeginAttempt(t.Context(), attempt.KeysOf("bob", "198.51.100.1"), time.Now()); err != nil || locked.IsZero() {
+		t.Errorf("the login from elsewhere: got a lock until %v, %v, want the same counter", locked, err)
+	}
+	right := fmt.Sprintf(`{"old_password":%q,"password":"a new phrase for the crane"}`, apitest.Password)
+	p.Do(t, bob, "PUT", "/v1/me/password", right).Want(t, 429)
+	if got := p.Trail(t); got["password.refuse"] < attempt.FreeByName {
+		t.Errorf("trail %v, want each verified guess", got)
+	}
+	actor := timescaletest.Value(t, p.DSN, "SELECT min(actor) FROM trail WHERE action = 'password.refuse'")
+	if actor != bob.Subject {
+		t.Errorf("got actor %q, want %q", actor, bob.Subject)
+	}
+	timescaletest.Exec(t, p.DSN, "UPDATE login_attempt SET locked_until = now() - interval '1 second'")
+	p.Do(t, bob, "PUT", "/v1/me/password", right).Want(t, 204)
+	if n := timescaletest.Value(t, p.DSN, "SELECT sum(failures) FROM login_attempt"); n != "0" {
+		t.Errorf("got %s failures after a success from the same place, want 0", n)
+	}
+}
+
+// TestOwnPasswordNeedsTheOld: an administrator's access token alone does not set the
+// administrator's password.
+func TestOwnPasswordNeedsTheOld(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	root := p.person(t, "root", "*", "admin")
+	p.Do(t, root, "PUT", "/v1/users/"+root.Subject+"/password", `{"password":"a new phrase for the crane"}`).Want(t, 403)
+	p.Do(t, apitest.Administrator(), "PUT", "/v1/users/"+root.Subject+"/password", `{"password":"a new phrase for the crane"}`).Want(t, 204)
+}
+
+// TestNewNames: names that look like others, and passwords that are guessed first, are
+// rejected with a reason, and the forms of a name are one name.
+func TestNewNames(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	p.person(t, "Ａｄａ", "plant-1", "viewer")
+	var page list[account]
+	if p.get(t, apitest.Administrator(), "/v1/users", &page); len(page.Items) != 1 || page.Items[0].Name != "ada" {
+		t.Fatalf("got %+v, want ada", page)
+	}
+	user := func(name, given string) string { return fmt.Sprintf(`{"name":%q,"password":%q}`, name, given) }
+	for body, want := range map[string]string{
+		user("ADA", apitest.Password): "409", user("аda", apitest.Password): "name: must not mix the scripts Cyrillic and Latin",
+		user("a\u200bda", apitest.Password):  "name: must not have characters that cannot be seen, such as U+200B",
+		user("ada\u202e", apitest.Password):  "name: must not have characters that cannot be seen, such as U+202E",
+		user("carl", "aaaaaaaaaaaaaaaaaaaa"): "password: is too easy to guess",
+		user("carl", "Passw0rdPassw0rd"):     "password: is too easy to guess",
+		user("carl", "carl carl carl carl"):  "password: is too easy to guess",
+		user("carl", "short"):                "password: must be at least 15 characters",
+	} {
+		a := p.Do(t, apitest.Administrator(), "POST", "/v1/users", body)
+		if want == "409" {
+			a.Want(t, 409)
+		} else if a.Want(t, 422); !strings.Contains(a.Body, want) {
+			t.Errorf("%s: got %s, want %q", body, a.Body, want)
+		}
+	}
 }
 
 // TestAccountsOfOthers checks that administrators of single sites cannot manage accounts,

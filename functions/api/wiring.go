@@ -17,6 +17,7 @@ import (
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 	"github.com/insighthub/insighthub/lib/aws/s3"
 	"github.com/insighthub/insighthub/lib/aws/secrets"
+	"github.com/insighthub/insighthub/lib/credential"
 	"github.com/insighthub/insighthub/lib/denylist"
 	lambdahost "github.com/insighthub/insighthub/lib/lambda/host"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
@@ -93,7 +94,8 @@ func resources(pool *timescale.Pool, log *slog.Logger, s services) *api.Handler 
 	return api.New(api.Config{
 		Log: log, Now: time.Now, Random: rand.Reader,
 		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool,
-		Names: s.names, Denials: s.publisher,
+		Passwords: credential.New(credential.Config{Attempts: pool, Trail: pool, Now: time.Now}),
+		Names:     s.names, Denials: s.publisher,
 		KPIConfigs: pool, Audit: pool, Readings: pool, Exports: pool, Files: s.files, KPIs: s.kpis,
 		Anomalies: pool, AlarmRules: pool, ClientReports: pool, ICE: s.ice,
 	})

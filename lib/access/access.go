@@ -12,9 +12,8 @@
 // account take the same time and get the same response, and names that do not exist are
 // locked like those that do.
 //
-// Each attempt is counted by name and by address before its password is verified; after
-// some free attempts, the wait doubles with each failure. So the number of passwords that
-// can be tried is bounded, however many requests arrive at once.
+// Passwords are verified by lib/credential, which counts each attempt before: the number of
+// passwords that can be tried is bounded, however many requests arrive at once.
 //
 // # Gateways
 //
@@ -31,6 +30,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/credential"
 	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/password"
@@ -46,17 +46,6 @@ type Accounts interface {
 	AccountByName(ctx context.Context, name string) (directory.Account, string, error)
 	// Rehash stores another PHC string of the same password.
 	Rehash(ctx context.Context, id directory.AccountID, old, phc string) error
-}
-
-// Attempts counts logins.
-type Attempts interface {
-	// BeginAttempt counts an attempt as failed for each key. When a key is locked, it
-	// returns the end of the lock, and the attempt must be rejected. Concurrent calls are
-	// counted one after the other.
-	BeginAttempt(ctx context.Context, policies []directory.AttemptPolicy, now time.Time) (locked time.Time, err error)
-	// ForgiveAttempt is called after an attempt that succeeded: it resets the first key's
-	// count, and subtracts one from that of each other.
-	ForgiveAttempt(ctx context.Context, keys []directory.AttemptKey) error
 }
 
 // Sessions stores refresh tokens. Each call can be repeated.
@@ -86,13 +75,6 @@ type Gateways interface {
 	UseAssertion(ctx context.Context, gateway telemetry.GatewayID, jti string, expires time.Time) error
 }
 
-// Trail records attempts that were verified and failed.
-type Trail interface {
-	// AppendFailure appends the entry if the caller is known, and otherwise adds the occurrence
-	// to the sums of unknown callers. Both do the same work.
-	AppendFailure(ctx context.Context, known bool, entry trail.Entry, sum trail.Occurrence) error
-}
-
 // Denials publishes which access tokens are no longer accepted.
 type Denials interface {
 	// Publish is called after something was taken away. It may be repeated. The error wraps
@@ -115,10 +97,10 @@ type KeySet interface {
 // Config configures a Service.
 type Config struct {
 	Accounts Accounts // required, as all to Random
-	Attempts Attempts
+	Attempts credential.Attempts
 	Sessions Sessions
 	Gateways Gateways
-	Trail    Trail
+	Trail    credential.Trail
 	Denials  Denials // denylist.Unpublished by default
 	// Failures counts what was rejected without a look at a password or at a known key.
 	Failures trail.Counter
@@ -153,7 +135,10 @@ const DefaultSessionLifetime = 12 * time.Hour
 const RefreshGrace = 10 * time.Second
 
 // Service issues tokens. It is safe for concurrent use.
-type Service struct{ config Config }
+type Service struct {
+	config    Config
+	passwords *credential.Guard
+}
 
 // New returns a Service. The error wraps telemetry.ErrInvalid.
 func New(config Config) (*Service, error) {
@@ -163,10 +148,9 @@ func New(config Config) (*Service, error) {
 	config.Cost = cmp.Or(config.Cost, password.DefaultCost())
 	config.Denials = cmp.Or[Denials](config.Denials, denylist.Unpublished{})
 	config.SessionLifetime = cmp.Or(config.SessionLifetime, DefaultSessionLifetime)
-	if config.Verify == nil {
-		config.Verify = password.Verify
-	}
-	return &Service{config}, nil
+	return &Service{config, credential.New(credential.Config{
+		Attempts: config.Attempts, Trail: config.Trail, Failures: config.Failures, Now: config.Now, Verify: config.Verify,
+	})}, nil
 }
 
 // Rejected is the error of a failed authentication. The client is told no more than that,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/access"
+	"github.com/insighthub/insighthub/lib/attempt"
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
@@ -29,11 +30,11 @@ func (empty) AccountByName(context.Context, string) (directory.Account, string, 
 
 func (empty) Rehash(context.Context, directory.AccountID, string, string) error { return nil }
 
-func (empty) BeginAttempt(context.Context, []directory.AttemptPolicy, time.Time) (time.Time, error) {
+func (empty) BeginAttempt(context.Context, attempt.Keys, time.Time) (time.Time, error) {
 	return time.Time{}, nil
 }
 
-func (empty) ForgiveAttempt(context.Context, []directory.AttemptKey) error { return nil }
+func (empty) SucceedAttempt(context.Context, attempt.Keys, time.Time) error { return nil }
 
 func (empty) StartSession(context.Context, directory.Session, trail.Entry) error { return nil }
 

@@ -14,7 +14,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/insighthub/insighthub/lib/credential"
 	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/naming"
 	"github.com/insighthub/insighthub/lib/password"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
@@ -33,12 +35,6 @@ const (
 	maxNameBytes    = 128
 	refreshBytes    = 32
 	refreshPrefix   = "ihr_" // lets secret scanners find a refresh token that leaked
-	freeByName      = 5
-	freeByAddress   = 50
-	firstWait       = time.Second
-	longestWait     = 15 * time.Minute
-	forgetName      = 24 * time.Hour
-	forgetAddress   = time.Hour
 	loginSucceeded  = trail.Action("session.start")
 	sessionReused   = trail.Action("session.reuse")
 	sessionRepeated = trail.Action("session.repeat")
@@ -58,62 +54,61 @@ func unusable(cost password.Cost) string {
 // An unknown name, a wrong password and a disabled account, with any password, do the
 // same work: they count one attempt, look up one account, compute one password hash at
 // Config.Cost and insert one row for the audit trail: an entry, or a part of the sum of unknown
-// names. A locked name does the first of these, whether it exists or not: the lock is on the name
+// names. A locked name only reads the counters, whether it exists or not: the lock is on the name
 // as it was sent. It is counted for the trail in memory.
 func (s *Service) Login(ctx context.Context, name, secret, source string) (Pair, error) {
-	name = strings.ToLower(strings.TrimSpace(name))
-	object := "accounts/" + printable(name)
-	failure := trail.Occurrence{Action: trail.RefusedLogin, Source: source, Route: "POST /v1/login", Subject: name}
-	keys := []directory.AttemptKey{attemptKey("name", name), attemptKey("address", source)}
-	locked, err := s.config.Attempts.BeginAttempt(ctx, []directory.AttemptPolicy{
-		{Key: keys[0], Free: freeByName, Base: firstWait, Max: longestWait, Forget: forgetName},
-		{Key: keys[1], Free: freeByAddress, Base: firstWait, Max: longestWait, Forget: forgetAddress},
-	}, s.config.Now())
+	canonical, older := naming.Login(name)
+	attempt := credential.Attempt{
+		Name: name, Action: trail.RefusedLogin, Object: "accounts/" + printable(canonical),
+		Failure: trail.Occurrence{Action: trail.RefusedLogin, Source: source, Route: "POST /v1/login", Subject: canonical},
+	}
+	var account directory.Account
+	var stored credential.Stored
+	err := s.passwords.Check(ctx, attempt, secret, func(ctx context.Context) (_ credential.Stored, err error) {
+		account, stored, err = s.findAccount(ctx, canonical, older)
+		return stored, err
+	})
+	if rejected, ok := errors.AsType[*credential.Rejected](err); ok {
+		return Pair{}, &Rejected{reason: rejected.Reason, RetryAfter: rejected.RetryAfter}
+	}
 	if err != nil {
 		return Pair{}, fmt.Errorf("login: %w", err)
 	}
-	if !locked.IsZero() {
-		rejected := &Rejected{reason: "locked", RetryAfter: max(locked.Sub(s.config.Now()), time.Second)}
-		return Pair{}, s.refuse(rejected, failure)
-	}
-	account, phc, reason, err := s.findAccount(ctx, name)
-	if err != nil {
-		return Pair{}, err
-	}
-	right, err := s.config.Verify(phc, secret)
-	if err != nil {
-		return Pair{}, fmt.Errorf("login: account %q: %w", account.ID, asInternal(err))
-	}
-	if !right && reason == "" {
-		reason = "wrong password"
-	}
-	if reason != "" {
-		return Pair{}, s.reject(ctx, &Rejected{reason: reason}, account.ID != "", object, failure)
-	}
-	if err := s.config.Attempts.ForgiveAttempt(ctx, keys); err != nil {
-		return Pair{}, fmt.Errorf("login: %w", err)
-	}
-	s.rehash(ctx, account, phc, secret)
+	s.rehash(ctx, account, stored.PHC, secret)
 	return s.start(ctx, account, source)
 }
 
 // findAccount returns the account and its password, or an unusable password and the
-// reason.
-func (s *Service) findAccount(ctx context.Context, name string) (account directory.Account, phc, reason string, err error) {
-	if name == "" || len(name) > maxNameBytes || strings.ContainsRune(name, 0) || !utf8.ValidString(name) {
-		return directory.Account{}, unusable(s.config.Cost), "invalid name", nil
+// reason. An account that is stored under an older form of its name comes first. Both forms
+// are looked up whether or not there is one, so that the work depends on the text alone.
+func (s *Service) findAccount(
+	ctx context.Context, canonical, older string,
+) (account directory.Account, stored credential.Stored, err error) {
+	stored = credential.Stored{PHC: unusable(s.config.Cost), Reason: "unknown account"}
+	forms := []string{canonical}
+	if older != canonical {
+		forms = append(forms, older)
 	}
-	account, phc, err = s.config.Accounts.AccountByName(ctx, name)
-	switch {
-	case errors.Is(err, telemetry.ErrNotFound):
-		return directory.Account{}, unusable(s.config.Cost), "unknown account", nil
-	case err != nil:
-		return directory.Account{}, "", "", fmt.Errorf("login: %w", err)
-	case account.Disabled:
-		return account, phc, "disabled", nil
-	default:
-		return account, phc, "", nil
+	for _, name := range forms {
+		if name == "" || len(name) > maxNameBytes || strings.ContainsRune(name, 0) || !utf8.ValidString(name) {
+			stored.Reason = "invalid name"
+			return account, stored, nil
+		}
 	}
+	for _, name := range forms {
+		found, phc, err := s.config.Accounts.AccountByName(ctx, name)
+		if errors.Is(err, telemetry.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return account, stored, err
+		}
+		account, stored = found, credential.Stored{PHC: phc, Known: true}
+		if found.Disabled {
+			stored.Reason = "disabled"
+		}
+	}
+	return account, stored, nil
 }
 
 // rehash stores a hash at the present cost. Its failure does not fail the login.
@@ -269,10 +264,6 @@ func (s *Service) entry(actor string, action trail.Action, object string, detail
 		raw = []byte("{}")
 	}
 	return trail.Entry{Time: telemetry.MicrosOf(s.config.Now()), Actor: actor, Action: action, Object: object, Detail: string(raw)}
-}
-
-func attemptKey(kind, value string) directory.AttemptKey {
-	return sha256.Sum256([]byte(kind + "\x00" + value))
 }
 
 // printable returns a form of a client's text that the audit trail may hold.

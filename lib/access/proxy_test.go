@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -65,11 +66,12 @@ func (p *recordingProxy) forward(client net.Conn, target string) {
 		_, _ = io.Copy(client, server)
 		_ = client.Close()
 	}()
-	p.record(io.TeeReader(client, server))
+	p.record(client, server)
 }
 
-// record reads what the client sends until it closes.
-func (p *recordingProxy) record(r io.Reader) {
+// record reads what the client sends until it closes. A message is recorded before the server
+// gets it, so that it is there when the client has the response.
+func (p *recordingProxy) record(r io.Reader, server io.Writer) {
 	statements := make(map[string]string) // by name
 	for first := true; ; first = false {
 		var kind [1]byte
@@ -86,6 +88,10 @@ func (p *recordingProxy) record(r io.Reader) {
 		if _, err := io.ReadFull(r, body); err != nil {
 			return
 		}
+		message := slices.Concat(size[:], body)
+		if !first {
+			message = slices.Concat(kind[:], message)
+		}
 		texts := bytes.SplitN(body, []byte{0}, 3)
 		switch kind[0] {
 		case 'P': // name, statement
@@ -96,6 +102,9 @@ func (p *recordingProxy) record(r io.Reader) {
 			p.add("query " + short(string(texts[0])))
 		case 'S':
 			p.add("sync")
+		}
+		if _, err := server.Write(message); err != nil {
+			return
 		}
 	}
 }

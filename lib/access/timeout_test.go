@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/access"
-	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/attempt"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 )
@@ -21,7 +21,7 @@ import (
 // hanging is a database that never responds.
 type hanging struct{ empty }
 
-func (hanging) BeginAttempt(ctx context.Context, _ []directory.AttemptPolicy, _ time.Time) (time.Time, error) {
+func (hanging) BeginAttempt(ctx context.Context, _ attempt.Keys, _ time.Time) (time.Time, error) {
 	<-ctx.Done()
 	return time.Time{}, fmt.Errorf("begin attempt: %w: %w", telemetry.ErrUnavailable, ctx.Err())
 }

@@ -2,14 +2,17 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/insighthub/insighthub/lib/credential"
 	"github.com/insighthub/insighthub/lib/directory"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+	"github.com/insighthub/insighthub/lib/naming"
 	"github.com/insighthub/insighthub/lib/password"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/trail"
@@ -30,6 +33,19 @@ type Accounts interface {
 	ChangePassword(ctx context.Context, id directory.AccountID, old, phc string, entry trail.Entry) error
 	// PasswordOf returns the PHC string.
 	PasswordOf(ctx context.Context, id directory.AccountID) (string, error)
+}
+
+// Passwords verifies passwords, and counts and records the wrong ones; see lib/credential.
+type Passwords interface {
+	Check(ctx context.Context, a credential.Attempt, secret string, find func(context.Context) (credential.Stored, error)) error
+}
+
+// NoPasswords verifies no password: nobody changes one.
+type NoPasswords struct{}
+
+// Check implements Passwords.
+func (NoPasswords) Check(context.Context, credential.Attempt, string, func(context.Context) (credential.Stored, error)) error {
+	return fmt.Errorf("passwords: %w", telemetry.ErrUnavailable)
 }
 
 func (h *Handler) accountRoutes() []route {
@@ -85,8 +101,6 @@ func (h *Handler) getAccount(c *call) error {
 	return respond(c, http.StatusOK, viewAccount, a, err)
 }
 
-const maxAccountName = 128
-
 func (h *Handler) createAccount(c *call) error {
 	var request struct {
 		Name     string `json:"name" required:""`
@@ -94,10 +108,8 @@ func (h *Handler) createAccount(c *call) error {
 		Grants   grants `json:"grants"`
 	}
 	err := c.body(&request, func(f *fields) {
-		request.Name = strings.ToLower(strings.TrimSpace(request.Name))
-		f.text("name", request.Name)
-		f.require(request.Name != "" && len(request.Name) <= maxAccountName, "name", fmt.Sprintf("must be 1 to %d bytes", maxAccountName))
-		checkPassword(f, request.Password)
+		request.Name = accountName(f, request.Name)
+		checkPassword(f, request.Password, request.Name)
 		request.Grants.check(f)
 	})
 	if err != nil {
@@ -112,9 +124,20 @@ func (h *Handler) createAccount(c *call) error {
 	return respond(c, http.StatusCreated, viewAccount, a, err)
 }
 
-func checkPassword(f *fields, given string) {
-	f.require(password.Check(given) == nil, "password",
-		fmt.Sprintf("must be at least %d characters and at most %d bytes of UTF-8", password.MinLength, password.MaxBytes))
+// accountName returns the canonical form of a new account's name.
+func accountName(f *fields, given string) string {
+	name, err := naming.Account(given)
+	if err != nil {
+		f.require(false, "name", naming.Reason(err))
+	}
+	return name
+}
+
+// checkPassword checks a new password of the account of that name.
+func checkPassword(f *fields, given, name string) {
+	if err := password.Check(given, name); err != nil {
+		f.require(false, "password", password.Requirement(err))
+	}
 }
 
 func (h *Handler) changeAccount(c *call) error {
@@ -140,12 +163,21 @@ func (h *Handler) changeAccount(c *call) error {
 	return respond(c, http.StatusOK, viewAccount, a, h.deny(c, err))
 }
 
+// resetPassword sets the password of another account. One's own needs the old password:
+// whoever has an administrator's access token for minutes must not own the account.
 func (h *Handler) resetPassword(c *call) error {
 	id := c.account()
+	if string(id) == c.caller.Subject {
+		return &rejection{Status: http.StatusForbidden, Detail: "PUT /v1/me/password changes your own password; it needs the old one."}
+	}
+	account, err := h.config.Accounts.Account(c.Context(), id)
+	if err != nil {
+		return err
+	}
 	var request struct {
 		Password string `json:"password"`
 	}
-	if err := c.body(&request, func(f *fields) { checkPassword(f, request.Password) }); err != nil {
+	if err := c.body(&request, func(f *fields) { checkPassword(f, request.Password, account.Name) }); err != nil {
 		return err
 	}
 	return h.savePassword(c, id, "", request.Password)
@@ -182,27 +214,56 @@ func (h *Handler) changeMyPassword(c *call) error {
 	if err != nil {
 		return err
 	}
+	account, err := h.config.Accounts.Account(c.Context(), id)
+	if err != nil {
+		return err
+	}
 	var request struct {
 		Old string `json:"old_password"`
 		New string `json:"password"`
 	}
 	err = c.body(&request, func(f *fields) {
-		checkPassword(f, request.New)
+		checkPassword(f, request.New, account.Name)
 		f.require(len(request.Old) <= password.MaxBytes, "old_password", fmt.Sprintf("must be at most %d bytes", password.MaxBytes))
 	})
 	if err != nil {
 		return err
 	}
-	phc, err := h.config.Accounts.PasswordOf(c.Context(), id)
+	phc, err := h.oldPassword(c, account, request.Old)
 	if err != nil {
 		return err
-	}
-	right, err := password.Verify(phc, request.Old)
-	if err != nil {
-		return err
-	}
-	if !right {
-		return &rejection{Status: http.StatusForbidden, Detail: "The old password is wrong."}
 	}
 	return h.savePassword(c, id, phc, request.New)
+}
+
+// passwordFailed is the entry of a wrong password of a caller with an access token.
+const passwordFailed = trail.Action("password.refuse")
+
+// oldPassword verifies the caller's present password, and returns its PHC string.
+func (h *Handler) oldPassword(c *call, account directory.Account, given string) (phc string, err error) {
+	attempt := credential.Attempt{
+		Name: account.Name, Actor: c.caller.Subject, Action: passwordFailed, Object: "accounts/" + string(account.ID),
+		Failure: trail.Occurrence{
+			Action: trail.RefusedLogin, Source: lambdahttp.InfoOf(c.Context()).SourceIP,
+			Route: "PUT /v1/me/password", Subject: c.caller.Subject,
+		},
+	}
+	err = h.config.Passwords.Check(c.Context(), attempt, given, func(ctx context.Context) (stored credential.Stored, err error) {
+		phc, err = h.config.Accounts.PasswordOf(ctx, account.ID)
+		if account.Disabled {
+			stored.Reason = "disabled"
+		}
+		stored.PHC, stored.Known = phc, true
+		return stored, err
+	})
+	if rejected, ok := errors.AsType[*credential.Rejected](err); ok {
+		if rejected.RetryAfter > 0 {
+			return "", &rejection{
+				Status: http.StatusTooManyRequests, RetryAfter: rejected.RetryAfter,
+				Detail: "Too many attempts failed. Retry after the seconds of Retry-After.",
+			}
+		}
+		return "", &rejection{Status: http.StatusForbidden, Detail: "The old password is wrong."}
+	}
+	return phc, err
 }

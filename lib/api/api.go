@@ -45,7 +45,8 @@ type Config struct {
 	Metrics       Metrics
 	Names         Names // UnpublishedNames by default
 	Accounts      Accounts
-	Denials       Denials // denylist.Unpublished by default
+	Denials       Denials   // denylist.Unpublished by default
+	Passwords     Passwords // NoPasswords by default
 	KPIConfigs    KPIConfigs
 	Audit         Audit
 	Readings      Readings
@@ -70,6 +71,7 @@ type Handler struct {
 func New(config Config) *Handler {
 	config.Names = cmp.Or[Names](config.Names, UnpublishedNames{})
 	config.Denials = cmp.Or[Denials](config.Denials, denylist.Unpublished{})
+	config.Passwords = cmp.Or[Passwords](config.Passwords, NoPasswords{})
 	h := &Handler{config: config, mux: lambdahttp.NewMux(elsewhere())}
 	for _, r := range h.routes() {
 		h.mux.Handle(r.pattern, h.serve(r))

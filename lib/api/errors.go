@@ -3,7 +3,9 @@ package api
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
 
 	"github.com/insighthub/insighthub/lib/directory"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
@@ -61,6 +63,9 @@ func (h *Handler) writeError(c *call, err error) {
 	document := problem.Document{Status: lambdahttp.Status(err)}
 	if r := rejectionOf(err); r != nil {
 		document = r.Problem()
+		if r.RetryAfter > 0 {
+			c.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(r.RetryAfter.Seconds()))))
+		}
 	} else {
 		id := lambdahttp.InfoOf(c.Context()).ID
 		document.Detail = "Request " + id + " could not be served."

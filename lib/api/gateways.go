@@ -103,7 +103,7 @@ func (h *Handler) registerGateway(c *call) error {
 	}
 	var key directory.GatewayKey
 	err := c.body(&request, func(f *fields) {
-		requireName(f, "name", request.Name)
+		newName(f, request.Name)
 		f.text("title", request.Title)
 		key = c.publicKey(request.Key, f)
 	})

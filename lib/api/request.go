@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+	"github.com/insighthub/insighthub/lib/naming"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -85,6 +86,13 @@ const aName = "1 to 128 bytes of UTF-8 without control characters"
 
 func requireName[T ~string](f *fields, member string, name T) {
 	f.require(telemetry.ValidName(name) == nil, member, "must be "+aName)
+}
+
+// newName checks the name of a site or gateway that a person creates.
+func newName[T ~string](f *fields, name T) {
+	if err := naming.Resource(name); err != nil {
+		f.require(false, "name", naming.Reason(err))
+	}
 }
 
 // maxProblems is how many problems of a body a response lists.

@@ -82,7 +82,8 @@ func (h *Handler) createSite(c *call) error {
 		siteChange
 	}
 	err := c.body(&request, func(f *fields) {
-		f.require(telemetry.ValidName(request.Name) == nil && request.Name != directory.EverySite, "name", "must be "+aName+", and not *")
+		newName(f, request.Name)
+		f.require(request.Name != directory.EverySite, "name", "must not be *")
 		request.check(f)
 	})
 	if err != nil {

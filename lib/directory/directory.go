@@ -154,21 +154,6 @@ type Refreshed struct {
 	Expires time.Time
 }
 
-// AttemptKey is the SHA-256 of what login attempts have in common, such as a name or an
-// address.
-type AttemptKey [32]byte
-
-// AttemptPolicy says how attempts with the same key are slowed down.
-type AttemptPolicy struct {
-	Key AttemptKey
-	// Free is how many attempts may fail before the first wait.
-	Free int
-	// Base is the first wait; each further failure doubles it, up to Max.
-	Base, Max time.Duration
-	// Forget is the time without an attempt after which the count is reset.
-	Forget time.Duration
-}
-
 // ErrVersion is the error of a change that was made from a version that is not the
 // present one. It wraps telemetry.ErrConflict.
 var ErrVersion = fmt.Errorf("%w: changed meanwhile", telemetry.ErrConflict)

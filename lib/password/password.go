@@ -4,6 +4,10 @@
 //	$argon2id$v=19$m=19456,t=2,p=1$<salt>$<hash>
 //
 // with salt (16 bytes) and hash (32 bytes) in base64 without padding.
+//
+// What is hashed is the password in the profile OpaqueString of PRECIS (RFC 8265): in NFC,
+// with U+0020 for any space. A keyboard that composes letters and one that does not give the
+// same password.
 package password
 
 import (
@@ -16,12 +20,14 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/secure/precis"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// Limits of a new password. The maximum bounds the cost of hashing; the minimum is that
-// of NIST SP 800-63B-4 for a password that is the only factor.
+// Limits of a new password. The minimum is that of NIST SP 800-63B-4 for a password that is
+// the only factor; the maximum bounds the cost of hashing, and has room for 64 characters of
+// any script, as the same document demands.
 const (
 	MinLength = 15 // characters
 	MaxBytes  = 256
@@ -52,18 +58,50 @@ const (
 	maxThreads   = 4
 )
 
-// Check reports why a password is not valid as a new one. The error wraps
-// telemetry.ErrInvalid.
-func Check(password string) error {
-	switch {
-	case !utf8.ValidString(password):
-		return fmt.Errorf("%w: password: must be UTF-8", telemetry.ErrInvalid)
-	case utf8.RuneCountInString(password) < MinLength:
-		return fmt.Errorf("%w: password: must be at least %d characters", telemetry.ErrInvalid, MinLength)
-	case len(password) > MaxBytes:
-		return fmt.Errorf("%w: password: must be at most %d bytes", telemetry.ErrInvalid, MaxBytes)
+// Check reports why a password is not valid as a new one. context holds words that an attacker
+// tries first, such as the account's name. The error wraps telemetry.ErrInvalid.
+func Check(password string, context ...string) error {
+	invalid := func(format string, args ...any) error {
+		return fmt.Errorf("%w: password: %s", telemetry.ErrInvalid, fmt.Sprintf(format, args...))
+	}
+	if !utf8.ValidString(password) {
+		return invalid("must be UTF-8")
+	}
+	if len(password) > MaxBytes {
+		return invalid("must be at most %d bytes", MaxBytes)
+	}
+	if utf8.RuneCountInString(password) < MinLength {
+		return invalid("must be at least %d characters", MinLength)
+	}
+	prepared, err := precis.OpaqueString.String(password)
+	if err != nil {
+		return invalid("must not have control characters, or others that cannot be typed (RFC 8265, OpaqueString)")
+	}
+	if len(prepared) > MaxBytes {
+		return invalid("must be at most %d bytes", MaxBytes)
+	}
+	if n := utf8.RuneCountInString(prepared); n < MinLength {
+		return invalid("must be at least %d characters, and has %d in the composed form", MinLength, n)
+	}
+	if guessable(prepared, context) {
+		return invalid("is too easy to guess: it consists of common passwords, the name, repetitions, sequences or rows of the keyboard")
 	}
 	return nil
+}
+
+// Requirement returns what a password must be, for whoever gave it, of an error of Check.
+func Requirement(err error) string {
+	return strings.TrimPrefix(err.Error(), telemetry.ErrInvalid.Error()+": password: ")
+}
+
+// prepare returns the form of a password that is hashed. One that is not valid as a new
+// password is hashed as it is: it may be older than the profile.
+func prepare(password string) string {
+	prepared, err := precis.OpaqueString.String(password)
+	if err != nil {
+		return password
+	}
+	return prepared
 }
 
 // Hash returns the PHC string of a password, with a salt from random.
@@ -72,22 +110,33 @@ func Hash(password string, cost Cost, random io.Reader) (string, error) {
 	if _, err := io.ReadFull(random, salt); err != nil {
 		return "", fmt.Errorf("password salt: %w", err)
 	}
-	hash := argon2.IDKey([]byte(password), salt, cost.Passes, cost.MemoryKiB, cost.Threads, hashBytes)
+	hash := derive(prepare(password), salt, cost, hashBytes)
 	encode := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
 		version, cost.MemoryKiB, cost.Passes, cost.Threads, encode(salt), encode(hash)), nil
 }
 
+func derive(password string, salt []byte, cost Cost, length int) []byte {
+	return argon2.IDKey([]byte(password), salt, cost.Passes, cost.MemoryKiB, cost.Threads, uint32(length))
+}
+
 // Verify reports whether the PHC string is that of the password. The time that it takes
-// depends on the cost in the string only. The error wraps telemetry.ErrInvalid: the string
-// is not valid.
+// depends on the cost in the string and on the given password only. The error wraps
+// telemetry.ErrInvalid: the string is not valid.
+//
+// A string that is older than the profile was made of the password as it was typed then, so
+// that a password whose prepared form differs is tried in both.
 func Verify(phc, password string) (bool, error) {
 	cost, salt, hash, err := parse(phc)
 	if err != nil {
 		return false, err
 	}
-	got := argon2.IDKey([]byte(password), salt, cost.Passes, cost.MemoryKiB, cost.Threads, uint32(len(hash)))
-	return subtle.ConstantTimeCompare(got, hash) == 1, nil
+	prepared := prepare(password)
+	right := subtle.ConstantTimeCompare(derive(prepared, salt, cost, len(hash)), hash)
+	if prepared != password {
+		right |= subtle.ConstantTimeCompare(derive(password, salt, cost, len(hash)), hash)
+	}
+	return right == 1, nil
 }
 
 // Outdated reports whether a PHC string has another cost: the next login should store a

@@ -1,12 +1,10 @@
 package timescale
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,77 +54,6 @@ func (p *Pool) Rehash(ctx context.Context, id directory.AccountID, old, phc stri
 	})
 	if err != nil {
 		return fmt.Errorf("rehash the password of account %q: %w", id, err)
-	}
-	return nil
-}
-
-// countAttempt counts one attempt, unless the key is locked. An attempt is counted
-// before the password is checked, so that concurrent attempts count each other.
-const countAttempt = `
-	INSERT INTO login_attempt AS l (key, failures, last_at, locked_until)
-	VALUES ($1, 1, $2, CASE WHEN $3 <= 1 THEN $2::timestamptz + $4::interval END)
-	ON CONFLICT (key) DO UPDATE SET
-		failures = CASE WHEN l.last_at + $6::interval < $2 THEN 1 ELSE l.failures + 1 END,
-		last_at = $2,
-		locked_until = CASE WHEN l.last_at + $6::interval < $2 OR l.failures + 1 < $3 THEN NULL
-			ELSE $2::timestamptz + least($5::interval, $4::interval * power(2, least(l.failures + 1 - $3, 30))) END
-	WHERE l.locked_until IS NULL OR l.locked_until <= $2`
-
-// BeginAttempt counts an attempt under each key. If one of them is locked, it returns
-// the end of the lock. After policy.Free failures the next attempt has to wait.
-func (p *Pool) BeginAttempt(ctx context.Context, policies []directory.AttemptPolicy, now time.Time) (locked time.Time, err error) {
-	// Row locks are taken in the order of the keys, so that transactions do not deadlock.
-	policies = slices.SortedFunc(slices.Values(policies), func(a, b directory.AttemptPolicy) int {
-		return bytes.Compare(a.Key[:], b.Key[:])
-	})
-	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		locked = time.Time{}
-		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-			for _, policy := range policies {
-				tag, err := tx.Exec(ctx, countAttempt, policy.Key[:], now, policy.Free, policy.Base, policy.Max, policy.Forget)
-				if err != nil {
-					return err
-				}
-				if tag.RowsAffected() > 0 {
-					continue
-				}
-				var until *time.Time
-				err = tx.QueryRow(ctx, "SELECT locked_until FROM login_attempt WHERE key = $1", policy.Key[:]).Scan(&until)
-				if err != nil {
-					return err
-				}
-				if until != nil && until.After(locked) {
-					locked = *until
-				}
-			}
-			_, err := tx.Exec(ctx, `DELETE FROM login_attempt
-				WHERE ctid IN (SELECT ctid FROM login_attempt WHERE last_at < $1 LIMIT 10)`, now.Add(-7*24*time.Hour))
-			return err
-		})
-	})
-	if err != nil {
-		return time.Time{}, fmt.Errorf("count a login attempt: %w", err)
-	}
-	return locked, nil
-}
-
-// ForgiveAttempt uncounts an attempt that succeeded: it resets the first key, and
-// subtracts one from each other.
-func (p *Pool) ForgiveAttempt(ctx context.Context, keys []directory.AttemptKey) error {
-	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		for i, key := range keys {
-			statement := "UPDATE login_attempt SET failures = greatest(failures - 1, 0), locked_until = NULL WHERE key = $1"
-			if i == 0 {
-				statement = "DELETE FROM login_attempt WHERE key = $1"
-			}
-			if _, err := conn.Exec(ctx, statement, key[:]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("uncount a login attempt: %w", err)
 	}
 	return nil
 }

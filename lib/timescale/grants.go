@@ -60,9 +60,11 @@ func tableGrants() map[string]map[string]string {
 			FunctionAPI: "SELECT, INSERT, UPDATE", FunctionAccess: "SELECT", FunctionStore: "SELECT, INSERT, UPDATE",
 			FunctionDetect: "SELECT, INSERT, UPDATE", FunctionBridge: "SELECT", FunctionRollup: "SELECT",
 		},
-		"gateway_key":   {FunctionAPI: "SELECT, INSERT, UPDATE", FunctionAccess: "SELECT"},
-		"idempotency":   {FunctionAPI: "SELECT, INSERT, UPDATE, DELETE"},
-		"login_attempt": {FunctionAccess: "SELECT, INSERT, UPDATE, DELETE"},
+		"gateway_key": {FunctionAPI: "SELECT, INSERT, UPDATE", FunctionAccess: "SELECT"},
+		"idempotency": {FunctionAPI: "SELECT, INSERT, UPDATE, DELETE"},
+		// Both functions verify passwords.
+		"login_attempt": {FunctionAccess: "SELECT, INSERT, UPDATE, DELETE", FunctionAPI: "SELECT, INSERT, UPDATE, DELETE"},
+		"login_source":  {FunctionAccess: "SELECT, INSERT, UPDATE, DELETE", FunctionAPI: "SELECT, INSERT, UPDATE, DELETE"},
 		"metric": {
 			FunctionAPI: "SELECT, UPDATE, DELETE", FunctionStore: "SELECT, INSERT, UPDATE", FunctionDetect: "SELECT, INSERT, UPDATE",
 			FunctionRollup: "SELECT",

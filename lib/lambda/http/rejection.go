@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -17,6 +18,8 @@ type Rejection struct { //nolint:errname // named after what the client gets
 	Detail string
 	// Members are "member: what it must be", for a body or a query.
 	Members []string
+	// RetryAfter, unless it is zero, is when a repetition may succeed.
+	RetryAfter time.Duration
 }
 
 // Error returns the text for the client.
