@@ -59,8 +59,12 @@ type Stage struct {
 	Network    Network
 	Monitoring Monitoring
 	Log        Log
-	// AlarmEmail receives the alarms; when empty they are visible in CloudWatch only.
-	AlarmEmail string
+	// AlarmEmail and AlarmTopicARN are whom alarms, alerts and critical anomalies notify: an
+	// e-mail address, and an existing SNS topic of the same account and region, such as that
+	// of a chat or an incident tool, to which aps.amazonaws.com and
+	// cloudwatch.amazonaws.com may publish. staging and prod want one of them. They are
+	// usually given to the synthesis, not written here: docs/DEPLOYMENT.md.
+	AlarmEmail, AlarmTopicARN string
 }
 
 // Removal is what happens to stored data when its stack is deleted.

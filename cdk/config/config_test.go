@@ -47,7 +47,15 @@ func TestValidate(t *testing.T) {
 		"no zones":        {func(s *stage) { s.Account, s.Region = "123456789012", "eu-west-1" }, "want them if and only if"},
 		"zones alone":     {func(s *stage) { s.AvailabilityZones = []string{"eu-west-1a"} }, "want them if and only if"},
 		"removal in prod": {func(s *stage) { s.Name = config.Prod }, "want keep in prod"},
-		"e-mail":          {func(s *stage) { s.AlarmEmail = "operations" }, "with @"},
+		"alarm topic": {func(s *stage) {
+			s.AlarmTopicARN = "arn:aws:sqs:eu-central-1:123456789012:q"
+		}, "want the ARN of an SNS topic"},
+		"no zones' letters": {func(s *stage) { s.Zones = nil }, "want the letters of two availability zones"},
+		"one zone twice":    {func(s *stage) { s.Zones = []string{"a", "a"} }, "want the letters of two availability zones"},
+		"other zones": {func(s *stage) {
+			s.Account, s.Region, s.AvailabilityZones = "123456789012", "eu-west-1", []string{"eu-west-1b", "eu-west-1c"}
+		}, `want ["eu-west-1a" "eu-west-1b"], those of zones`},
+		"e-mail": {func(s *stage) { s.AlarmEmail = "operations" }, "with @"},
 		"connections": {
 			func(s *stage) { s.API.Resources.ReservedConcurrency = 200 },
 			"database: 456 connections of all functions",

@@ -38,6 +38,9 @@ func (s Stage) Validate() error {
 	p.expect(s.Name != Prod || s.Removal == Keep, "removal %q: want keep in prod", s.Removal)
 	p.expect(s.AlarmEmail == "" || strings.Contains(s.AlarmEmail, "@"), "alarm e-mail %q: want an address with @", s.AlarmEmail)
 
+	p.expect(s.AlarmTopicARN == "" || matches(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]+$`, s.AlarmTopicARN),
+		"alarm topic %q: want the ARN of an SNS topic", s.AlarmTopicARN)
+
 	p.in("stream", s.Stream.problems())
 	p.in("ingest", s.Ingest.problems())
 	p.in("store", s.Store.problems(s.Stream.Retention))
@@ -62,6 +65,15 @@ func (s Stage) Validate() error {
 		return fmt.Errorf("stage %q: %w", s.Name, err)
 	}
 	return nil
+}
+
+// ValidateAlarmTarget returns an error when alarms of the stage would reach nobody.
+func (s Stage) ValidateAlarmTarget() error {
+	if s.Name == Dev || s.AlarmEmail != "" || s.AlarmTopicARN != "" {
+		return nil
+	}
+	return fmt.Errorf("stage %q: alarms would notify nobody: set INSIGHTHUB_ALARM_EMAIL to an e-mail address or "+
+		"INSIGHTHUB_ALARM_TOPIC to the ARN of an SNS topic, or pass -c alarmEmail=… or -c alarmTopic=… (docs/DEPLOYMENT.md)", s.Name)
 }
 
 func (s Stream) problems() (p problems) {

@@ -47,6 +47,9 @@ type TimescaleInstance struct {
 	// Secret is a JSON object with host, port, username, password, dbname and sslmode.
 	Secret awssecretsmanager.ISecret
 	Volume awsec2.Volume
+
+	stage config.StageName
+	group awsautoscaling.AutoScalingGroup
 }
 
 // NewTimescaleInstance adds a database to scope.
@@ -88,11 +91,17 @@ func NewTimescaleInstance(scope constructs.Construct, id string, props *Timescal
 		"SECRET":             secret.SecretArn(),
 		"ZONE":               zone.HostedZoneId(),
 		"NAME":               jsii.String(host),
+		"STAGE":              jsii.String(string(stage.Name)),
 		"CONNECTIONS":        jsii.String(strconv.Itoa(config.MaxDatabaseConnections)),
 	})
 	grantInstance(group.Role(), stack, volume, zone, stage.Name)
 	secret.GrantRead(group.Role(), nil)
-	return TimescaleInstance{Scope: part, Secret: secret, Volume: volume}
+	// The tag insighthub:volume names the volume that holds the database (timescale.sh).
+	group.Role().AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Actions: jsii.Strings("secretsmanager:TagResource"), Resources: &[]*string{secret.SecretArn()},
+	}))
+	allowMetrics(group.Role())
+	return TimescaleInstance{Scope: part, Secret: secret, Volume: volume, stage: stage.Name, group: group}
 }
 
 func databaseSecret(scope constructs.Construct, host string, removal awscdk.RemovalPolicy) awssecretsmanager.Secret {

@@ -5,20 +5,79 @@
 # shellcheck shell=bash disable=SC2153,SC2154
 set -euo pipefail
 
+# signal tells the stack how this machine fares. It needs only Python, which the image has for
+# cloud-init: what fails first is often the installation of everything else.
+signal() {
+  python3 - "$1" <<'PYTHON' || true # the stack waits only when it makes the group
+import datetime, hashlib, hmac, json, os, sys, urllib.parse, urllib.request
+env = os.environ
+imds = env.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254") + "/latest/"
+def http(url, headers, method="GET", body=None):
+    return urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method), timeout=20).read().decode()
+token = {"X-aws-ec2-metadata-token": http(imds + "api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"}, "PUT")}
+roles = imds + "meta-data/iam/security-credentials/"
+keys = json.loads(http(roles + http(roles, token).split()[0], token))
+region = env["AWS_DEFAULT_REGION"]
+url = env.get("AWS_ENDPOINT_URL_CLOUDFORMATION", "https://cloudformation.%s.amazonaws.com" % region) + "/"
+body = urllib.parse.urlencode({"Action": "SignalResource", "Version": "2010-05-15", "StackName": env["STACK"], "Status": sys.argv[1],
+    "LogicalResourceId": env["GROUP"], "UniqueId": http(imds + "meta-data/instance-id", token)}).encode()
+now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+scope = "%s/%s/cloudformation/aws4_request" % (now[:8], region)
+headers = {"content-type": "application/x-www-form-urlencoded", "host": urllib.parse.urlsplit(url).netloc, "x-amz-date": now, "x-amz-security-token": keys["Token"]}
+names = ";".join(sorted(headers))
+sha = lambda b: hashlib.sha256(b).hexdigest()
+mac = lambda key, text: hmac.new(key, text.encode(), hashlib.sha256).digest()
+request = "POST\n/\n\n%s\n%s\n%s" % ("".join("%s:%s\n" % (n, headers[n]) for n in sorted(headers)), names, sha(body))
+key = ("AWS4" + keys["SecretAccessKey"]).encode()
+for part in scope.split("/"):
+    key = mac(key, part)
+signature = mac(key, "AWS4-HMAC-SHA256\n%s\n%s\n%s" % (now, scope, sha(request.encode()))).hex()
+headers["authorization"] = "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=%s, Signature=%s" % (keys["AccessKeyId"], scope, names, signature)
+http(url, headers, "POST", body)
+PYTHON
+}
+# Whatever ends the script early is reported at once; the stack would wait for 20 minutes.
+# Not only ERR: an unset variable, a failed command substitution or an exit end it too.
+trap 'code=$?; [ "$code" = 0 ] || { echo "insighthub: the script failed with $code" >&2; signal FAILURE; }' EXIT
+
+fail() {
+  echo "insighthub: $*" >&2
+  exit 1
+}
+
+# try ATTEMPTS SECONDS COMMAND… repeats a command that fails.
+try() {
+  local attempts=$1 pause=$2 attempt
+  shift 2
+  for attempt in $(seq "$attempts"); do
+    "$@" && return
+    sleep "$pause"
+  done
+  fail "gave up after $attempts attempts: $*"
+}
+
+# format makes a file system on a volume that never held one. A volume whose content is
+# unreadable, ambiguous or only damaged is left alone, and so is an empty one in place of the
+# volume that the secret's tag says the database is on.
+format() {
+  local device=$1 code=0 known
+  blkid -p "$device" >/dev/null || code=$? # 0: something; 2: nothing; others: unreadable or ambiguous
+  [ "$code" = 0 ] && return
+  [ "$code" = 2 ] || fail "blkid of $device ended with $code: repair the volume by hand, it is not formatted"
+  [ "$(head -c 16777216 "$device" | tr -d '\000' | head -c 1 | wc -c)" = 0 ] ||
+    fail "$device has no file system and is not empty: it is not formatted"
+  known=$(aws secretsmanager describe-secret --secret-id "$SECRET" --query "Tags[?Key=='insighthub:volume'].Value" --output text)
+  if [ -n "$known" ] && [ "$known" != None ]; then
+    fail "$VOLUME is empty, but the database is on $known: restore it from a snapshot, or remove the tag insighthub:volume of the secret to start with an empty database"
+  fi
+  mkfs.ext4 -q "$device"
+}
+
 instance=$(cloud-init query instance_id)
 address=$(hostname -I | cut -d' ' -f1)
 
-signal() {
-  aws cloudformation signal-resource --stack-name "$STACK" --logical-resource-id "$GROUP" \
-    --unique-id "$instance" --status "$1" || true # the stack waits only when it makes the group
-}
-trap 'signal FAILURE' ERR
-
 export DEBIAN_FRONTEND=noninteractive
-for attempt in 1 2 3 4 5; do # the way out may be younger than this machine
-  apt-get -q update && break
-  sleep $((attempt * 10))
-done
+try 6 20 apt-get -q update # the way out may be younger than this machine
 apt-get -q install -y --no-install-recommends awscli ca-certificates jq openssl postgresql-common
 # The volume holds the cluster; the package shall not make one.
 mkdir -p /etc/postgresql-common/createcluster.d
@@ -27,16 +86,10 @@ apt-get -q install -y --no-install-recommends postgresql-17 postgresql-17-timesc
 
 # The volume is free once the machine before this one is gone.
 device=/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_${VOLUME/-/}
-for attempt in $(seq 60); do
-  aws ec2 attach-volume --volume-id "$VOLUME" --instance-id "$instance" --device /dev/sdf >/dev/null && break
-  sleep 10
-done
-for attempt in $(seq 30); do
-  [ -b "$device" ] && break
-  sleep 2
-done
+try 60 10 aws ec2 attach-volume --volume-id "$VOLUME" --instance-id "$instance" --device /dev/sdf >/dev/null
+try 30 2 test -b "$device"
 data=/var/lib/insighthub
-blkid "$device" >/dev/null || mkfs.ext4 -q "$device" # only an empty volume
+format "$device"
 mkdir -p "$data"
 echo "$device $data ext4 defaults,noatime,nofail 0 2" >>/etc/fstab
 mount "$data"
@@ -113,4 +166,35 @@ sql -d "$database" -c 'CREATE EXTENSION IF NOT EXISTS timescaledb'
 
 aws route53 change-resource-record-sets --hosted-zone-id "$ZONE" --change-batch "$(jq -n --arg name "$NAME" --arg address "$address" \
   '{Changes: [{Action: "UPSERT", ResourceRecordSet: {Name: $name, Type: "A", TTL: 10, ResourceRecords: [{Value: $address}]}}]}')" >/dev/null
+aws secretsmanager tag-resource --secret-id "$SECRET" --tags "Key=insighthub:volume,Value=$VOLUME"
+
+# What CloudWatch cannot see from outside, each minute.
+cat >/usr/local/sbin/insighthub-metrics <<METRICS
+#!/bin/bash
+set -u
+used() { df --output=pcent "\$1" | tail -1 | tr -dc 0-9; }
+put() { echo "{\"MetricName\":\"\$1\",\"Value\":\$2,\"Dimensions\":[{\"Name\":\"Stage\",\"Value\":\"$STAGE\"}]}"; }
+expires=\$(date -d "\$(openssl x509 -noout -enddate -in $cluster/server.crt | cut -d= -f2)" +%s)
+connections=\$(runuser -u postgres -- psql -Atq -h /var/run/postgresql -c "SELECT 100 * count(*) / current_setting('max_connections')::int FROM pg_stat_activity WHERE backend_type = 'client backend'")
+list=\$(put VolumeUsedPercent "\$(used $data)"),\$(put RootUsedPercent "\$(used /)")
+list+=,\$(put MemoryUsedPercent "\$(awk '/MemTotal/ {t=\$2} /MemAvailable/ {a=\$2} END {print int(100*(t-a)/t)}' /proc/meminfo)")
+list+=,\$(put CertificateDays \$(((expires - \$(date +%s)) / 86400)))
+[ -z "\$connections" ] || list+=,\$(put Connections "\$connections")
+exec aws cloudwatch put-metric-data --region $AWS_DEFAULT_REGION --namespace InsightHub --metric-data "[\$list]"
+METRICS
+chmod 755 /usr/local/sbin/insighthub-metrics
+cat >/etc/systemd/system/insighthub-metrics.service <<'UNIT'
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/insighthub-metrics
+UNIT
+cat >/etc/systemd/system/insighthub-metrics.timer <<'UNIT'
+[Timer]
+OnBootSec=30
+OnUnitActiveSec=60
+AccuracySec=1
+[Install]
+WantedBy=timers.target
+UNIT
+systemctl enable --now insighthub-metrics.timer
 signal SUCCESS

@@ -57,6 +57,8 @@ func FunctionMetrics() []string {
 		"insighthub_detect_state_bytes",
 		"insighthub_detect_series",   // shard
 		"insighthub_anomalies_total", // kind, severity
+		"insighthub_audit_checks",    // of the last self-check; result: pass, warn, fail
+		"insighthub_trail_unsealed_seconds",
 		"process_cpu_seconds_total",
 	}
 }

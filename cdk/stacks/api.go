@@ -73,18 +73,6 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 	a.addRefusals(props, data)
 	a.addRoutes(stage)
 
-	alarms := constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail)
-	alarms.AddFunction("Ingest", a.Ingest)
-	alarms.AddFunction("Authorizer", a.Authorizer)
-	alarms.AddFunction("Access", a.Access)
-	alarms.AddFunction("Resources", a.Resources)
-	a.watchRefusals(alarms)
-	alarms.Add("ServerErrors", constructs.Watch{
-		Metric:      a.HTTP.MetricServerError(constructs.EveryMinute("Sum")),
-		Description: "The API returned server errors (5xx) in each of 3 minutes.",
-		Minutes:     3,
-	})
-
 	output(stack, "ApiUrl", a.HTTP.ApiEndpoint(), "Base URL of the API")
 	output(stack, "TokenIssuer", a.Tokens.Environment["TOKEN_ISSUER"], "Issuer (iss) of the platform's tokens")
 	return a

@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,6 +62,7 @@ func (a Assembly) Synthesise() error {
 		concurrency, _ = app.Node().TryGetContext(jsii.String("account-concurrency")).(string)
 	}
 	for _, stage := range stages {
+		a.addAlarmTarget(app, &stage)
 		if concurrency != "" {
 			if stage.AccountConcurrency, err = strconv.Atoi(concurrency); err != nil {
 				return fmt.Errorf("account-concurrency %q: want a number", concurrency)
@@ -72,6 +74,20 @@ func (a Assembly) Synthesise() error {
 	}
 	app.Synth(nil)
 	return nil
+}
+
+// addAlarmTarget adds whom alarms notify to a stage. It is not part of the repository: it is
+// a person's address, or depends on the account.
+func (a Assembly) addAlarmTarget(app awscdk.App, stage *config.Stage) {
+	context := func(name string) string {
+		value, _ := app.Node().TryGetContext(jsii.String(name)).(string)
+		return value
+	}
+	stage.AlarmEmail = cmp.Or(stage.AlarmEmail, context("alarmEmail"), a.Getenv("INSIGHTHUB_ALARM_EMAIL"))
+	stage.AlarmTopicARN = cmp.Or(stage.AlarmTopicARN, context("alarmTopic"), a.Getenv("INSIGHTHUB_ALARM_TOPIC"))
+	if stage.AlarmEmail == "" && stage.AlarmTopicARN == "" && stage.Name == config.Dev {
+		awscdk.Annotations_Of(app).AddInfo(jsii.String("stage dev: alarms notify nobody; set INSIGHTHUB_ALARM_EMAIL (docs/DEPLOYMENT.md)"))
+	}
 }
 
 func (a Assembly) appProps() (*awscdk.AppProps, error) {

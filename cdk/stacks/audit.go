@@ -64,7 +64,6 @@ func NewAudit(scope cdkconstructs.Construct, props Props, data Data, api API) Au
 			RetryAttempts: jsii.Number(0),
 		})},
 	})
-	constructs.NewAlarms(a.Stack, "Alarms", stage.AlarmEmail).AddFunction("Audit", a.Function)
 	output(a.Stack, "RecordBucket", a.Records.BucketName(), "Bucket of the self-check's reports and of the heads of the audit trail")
 	return a
 }

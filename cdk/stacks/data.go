@@ -3,8 +3,10 @@ package stacks
 import (
 	"math"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awss3"
@@ -39,6 +41,11 @@ type Data struct {
 	Exports awss3.Bucket
 	// AdminSecret is the password of the first account.
 	AdminSecret awssecretsmanager.ISecret
+
+	// What the alarms watch; nil or empty without an instance of its own.
+	database    *constructs.TimescaleInstance
+	nat         awsec2.NatInstanceProviderV2
+	natGateways []*string
 }
 
 // FailuresMetrics is the id of the failure bucket's request metrics.
@@ -55,14 +62,14 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 
 	var ready []cdkconstructs.Construct
 	if stage.Database.HasInstance() {
-		network := newDatabaseNetwork(stack, stage)
+		network := d.newDatabaseNetwork(stage)
 		database := constructs.NewTimescaleInstance(stack, "Database", &constructs.TimescaleInstanceProps{
 			Stage: stage, VPC: network.VPC, Client: network.SecurityGroups[0],
 		})
 		if stage.Database.BackupDays > 0 {
 			newBackups(stack, database.Volume, stage)
 		}
-		d.DatabaseSecret, d.DatabaseNetwork = database.Secret, network
+		d.DatabaseSecret, d.DatabaseNetwork, d.database = database.Secret, network, &database
 		ready = append(ready, network.VPC, database.Scope)
 	}
 	if stage.Database.Kind == config.ExistingDatabase {
@@ -123,6 +130,9 @@ func failureBucket(stack awscdk.Stack, stage config.Stage) awss3.Bucket {
 	return awss3.NewBucket(stack, jsii.String("Failures"), p)
 }
 
+// rollupEvery is the interval of the roll-up.
+const rollupEvery = time.Minute
+
 // addRollup adds the function that aggregates events by minute and hour, every minute.
 func (d *Data) addRollup(props Props) {
 	retention := props.Stage.Retention
@@ -141,7 +151,7 @@ func (d *Data) addRollup(props Props) {
 	d.allowPublishDenials(d.Rollup)
 	awsevents.NewRule(d.Stack, jsii.String("RollupSchedule"), &awsevents.RuleProps{
 		Description: jsii.String("Aggregates events by minute and hour"),
-		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(1))),
+		Schedule:    awsevents.Schedule_Rate(constructs.Duration(rollupEvery)),
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(d.Rollup.Function, &awseventstargets.LambdaFunctionProps{
 			// The next run does the work of a failed one.
 			RetryAttempts: jsii.Number(0),

@@ -2,9 +2,7 @@ package stacks
 
 import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awssnssubscriptions"
 	"github.com/aws/jsii-runtime-go"
 )
 
@@ -29,19 +27,14 @@ func (t *Telemetry) addDetect(props Props, data Data) {
 	data.allowStates(t.Detect, DetectStates)
 	t.Detect.Allow([]string{"events:PutEvents"}, t.Anomalies.EventBusArn())
 	t.consume("DetectConsumer", t.Detect, settings.Function, settings.Consumer, data)
-	if email := props.Stage.AlarmEmail; email != "" {
-		t.mailCritical(email)
-	}
 }
 
-// mailCritical adds a rule that sends critical anomalies by e-mail. Rules of your own
-// can look like it: EventBridge delivers at least once, and detail.id identifies a
-// duplicate.
-func (t *Telemetry) mailCritical(address string) {
-	topic := awssns.NewTopic(t.Stack, jsii.String("CriticalAnomalies"), &awssns.TopicProps{EnforceSSL: jsii.Bool(true)})
-	topic.AddSubscription(awssnssubscriptions.NewEmailSubscription(jsii.String(address), nil))
-	rule := awsevents.NewCfnRule(t.Stack, jsii.String("CriticalAnomaliesRule"), &awsevents.CfnRuleProps{
-		Description:  jsii.String("Sends critical anomalies by e-mail"),
+// notifyCritical adds a rule that sends critical anomalies to the topic of the alarms. Rules
+// of your own can look like it: EventBridge delivers at least once, and detail.id identifies
+// a duplicate.
+func (t Telemetry) notifyCritical(topic awssns.ITopic) {
+	awsevents.NewCfnRule(t.Stack, jsii.String("CriticalAnomaliesRule"), &awsevents.CfnRuleProps{
+		Description:  jsii.String("Sends critical anomalies to the topic of the alarms"),
 		EventBusName: t.Anomalies.EventBusName(),
 		EventPattern: map[string]any{
 			"source":      []string{"insighthub.detect"},
@@ -60,10 +53,4 @@ func (t *Telemetry) mailCritical(address string) {
 			},
 		}},
 	})
-	topic.AddToResourcePolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Principals: &[]awsiam.IPrincipal{awsiam.NewServicePrincipal(jsii.String("events.amazonaws.com"), nil)},
-		Actions:    jsii.Strings("sns:Publish"),
-		Resources:  &[]*string{topic.TopicArn()},
-		Conditions: &map[string]any{"ArnEquals": map[string]any{"aws:SourceArn": rule.AttrArn()}},
-	}))
 }

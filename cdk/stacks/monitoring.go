@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsaps"
+	"github.com/aws/aws-cdk-go/awscdk/v2/awssns"
 	cdkconstructs "github.com/aws/constructs-go/constructs/v10"
 	"github.com/aws/jsii-runtime-go"
 
@@ -20,15 +21,18 @@ import (
 type Monitoring struct {
 	Stack     awscdk.Stack
 	Workspace awsaps.CfnWorkspace
+	// Topic notifies people of alarms, alerts and critical anomalies.
+	Topic awssns.Topic
 }
 
 // NewMonitoring adds the stack to scope. It fails when rules cannot be read.
 func NewMonitoring(scope cdkconstructs.Construct, props Props) (Monitoring, error) {
 	stage := props.Stage
 	stack := newStack(scope, props, "Monitoring", "Prometheus and its rules")
-	m := Monitoring{Stack: stack}
+	m := Monitoring{Stack: stack, Topic: newTopic(stack, stage)}
 	m.Workspace = awsaps.NewCfnWorkspace(stack, jsii.String("Workspace"), &awsaps.CfnWorkspaceProps{
-		Alias: jsii.String("insighthub-" + string(stage.Name)),
+		AlertManagerDefinition: alertmanagerDefinition(stack.Region(), m.topics(stack, stage)),
+		Alias:                  jsii.String("insighthub-" + string(stage.Name)),
 		WorkspaceConfiguration: &awsaps.CfnWorkspace_WorkspaceConfigurationProperty{
 			RetentionPeriodInDays: jsii.Number(stage.Monitoring.RetentionDays),
 			LimitsPerLabelSets: []any{&awsaps.CfnWorkspace_LimitsPerLabelSetProperty{
@@ -41,6 +45,7 @@ func NewMonitoring(scope cdkconstructs.Construct, props Props) (Monitoring, erro
 	if err := m.addRules(props.Rules); err != nil {
 		return m, err
 	}
+	output(stack, "AlarmTopicArn", m.Topic.TopicArn(), "ARN of the topic of alarms, alerts and critical anomalies; subscribe to it")
 	output(stack, "WorkspaceEndpoint", m.Workspace.AttrPrometheusEndpoint(), "URL of the Prometheus API, for requests signed with SigV4")
 	return m, nil
 }

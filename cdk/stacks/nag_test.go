@@ -124,8 +124,8 @@ func acceptedFindings() []accepted {
 			"the next run does the work of one that was not started, and an alarm reports that none ran",
 		},
 		{
-			`Serverless-EventBusDLQ`, `Telemetry/CriticalAnomaliesRule`,
-			"EventBridge retries for a day; the anomalies are in the database and in the console",
+			`Serverless-EventBusDLQ`, `(Telemetry/CriticalAnomaliesRule|Api/KeyChanges/Resource)`,
+			"EventBridge retries for a day; anomalies are in the database, changes of keys in CloudTrail",
 		},
 		{
 			`Serverless-LambdaAsyncFailureDestination`, `Api/Refusals/Function/EventInvokeConfig/Resource`,

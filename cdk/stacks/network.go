@@ -15,7 +15,8 @@ import (
 // newDatabaseNetwork adds a VPC of two availability zones with one NAT. The database
 // needs it to install packages, and it costs less than an interface endpoint for each
 // AWS service and zone (7 dollars a month each). S3 has a free gateway endpoint.
-func newDatabaseNetwork(stack awscdk.Stack, stage config.Stage) *constructs.Network {
+func (d *Data) newDatabaseNetwork(stage config.Stage) *constructs.Network {
+	stack := d.Stack
 	p := &awsec2.VpcProps{
 		IpAddresses: awsec2.IpAddresses_Cidr(jsii.String(stage.Network.CIDR)),
 		NatGateways: jsii.Number(1),
@@ -38,19 +39,24 @@ func newDatabaseNetwork(stack awscdk.Stack, stage config.Stage) *constructs.Netw
 		}
 		p.AvailabilityZones = &zones
 	}
-	var nat awsec2.NatInstanceProviderV2
 	if stage.Network.Egress == config.NATInstance {
-		nat = awsec2.NatProvider_InstanceV2(&awsec2.NatInstanceProps{
+		d.nat = awsec2.NatProvider_InstanceV2(&awsec2.NatInstanceProps{
 			InstanceType:             awsec2.NewInstanceType(jsii.String("t4g.nano")),
 			DefaultAllowedTraffic:    awsec2.NatTrafficDirection_OUTBOUND_ONLY,
 			AssociatePublicIpAddress: jsii.Bool(true),
 		})
-		p.NatGatewayProvider = nat
+		p.NatGatewayProvider = d.nat
+	} else {
+		p.NatGatewayProvider = awsec2.NatProvider_Gateway(nil)
 	}
 	vpc := awsec2.NewVpc(stack, jsii.String("Vpc"), p)
-	if nat != nil {
+	if d.nat == nil {
+		for _, gateway := range *p.NatGatewayProvider.ConfiguredGateways() {
+			d.natGateways = append(d.natGateways, gateway.GatewayId)
+		}
+	} else {
 		own := awsec2.Peer_Ipv4(vpc.VpcCidrBlock())
-		nat.Connections().AllowFrom(own, awsec2.Port_AllTraffic(), jsii.String("The private subnets"))
+		d.nat.Connections().AllowFrom(own, awsec2.Port_AllTraffic(), jsii.String("The private subnets"))
 	}
 	vpc.AddFlowLog(jsii.String("Refused"), &awsec2.FlowLogOptions{
 		TrafficType: awsec2.FlowLogTrafficType_REJECT,

@@ -41,6 +41,9 @@ func NewPlatform(scope cdkconstructs.Construct, props Props) (Platform, error) {
 	if err := props.Stage.Validate(); err != nil {
 		return Platform{}, fmt.Errorf("configuration: %w", err)
 	}
+	if err := props.Stage.ValidateAlarmTarget(); err != nil {
+		return Platform{}, fmt.Errorf("configuration: %w", err)
+	}
 	var p Platform
 	p.Data = NewData(scope, props)
 	var err error
@@ -58,6 +61,7 @@ func NewPlatform(scope cdkconstructs.Construct, props Props) (Platform, error) {
 	}
 	p.Monitoring.AllowQuery(p.API.Resources)
 	p.Monitoring.AllowQuery(p.Audit.Function)
+	p.watch(props.Stage)
 	return p, nil
 }
 

@@ -216,6 +216,7 @@ func stage(t *testing.T, name config.StageName) config.Stage {
 	if err != nil {
 		t.Fatal(err)
 	}
+	found[0].AlarmEmail = "operations@example.com"
 	return found[0]
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awssqs"
 	"github.com/aws/jsii-runtime-go"
 
+	"github.com/insighthub/insighthub/cdk/config"
 	"github.com/insighthub/insighthub/cdk/constructs"
 )
 
@@ -56,11 +57,9 @@ func (a *API) addRefusals(props Props, data Data) {
 }
 
 // watchRefusals adds alarms of rejected tokens that do not reach the audit trail.
-func (a *API) watchRefusals(alarms constructs.Alarms) {
-	alarms.AddFunction("Refusals", a.Refusals)
-	alarms.Add("RefusalsUndelivered", constructs.Watch{
-		Metric: a.Undelivered.MetricApproximateNumberOfMessagesVisible(constructs.EveryMinute("Maximum")),
-		Description: "Rejected tokens are missing in the audit trail: " +
-			"their events are in the dead-letter queue UndeliveredRefusals. See docs/AUDIT.md.",
-	})
+func (a *API) watchRefusals(alarms constructs.Alarms, stage config.Stage) {
+	alarms.AddFunction("Refusals", a.Refusals, stage.API.Refusals)
+	alarms.AddDeadLetters("RefusalsUndelivered", a.Undelivered,
+		"Rejected tokens are missing in the audit trail: their events are in the dead-letter queue UndeliveredRefusals.",
+		"See docs/AUDIT.md, which says how to send them again.")
 }

@@ -78,11 +78,7 @@ func TestPinnedStage(t *testing.T) {
 		t.Error("the template lacks the configured availability zones")
 	}
 	checkCriticalMail(t, a)
-	for _, alarm := range a.ofType("AWS::CloudWatch::Alarm") {
-		if alarm.Properties["AlarmActions"] == nil {
-			t.Errorf("%s: no alarm action", alarm.ID)
-		}
-	}
+	checkAlarmActions(t, a, 1)
 }
 
 // TestExistingDatabase synthesises a stage with an existing database, which has no network
@@ -421,7 +417,7 @@ func checkPrivileges(t *testing.T, a assembly) {
 	t.Helper()
 	// These actions do not support resource-level permissions.
 	unlimited := regexp.MustCompile(`^(xray:Put(TraceSegments|TelemetryRecords)|` +
-		`ec2:(Create|Describe|Delete)NetworkInterfaces?|ec2:DescribeSubnets|ec2:(Una|A)ssignPrivateIpAddresses)$`)
+		`ec2:(Create|Describe|Delete)NetworkInterfaces?|ec2:DescribeSubnets|ec2:(Una|A)ssignPrivateIpAddresses|cloudwatch:PutMetricData)$`)
 	byFunction := map[string]string{}
 	for _, policy := range a.ofType("AWS::IAM::Policy") {
 		document, _ := policy.Properties["PolicyDocument"].(map[string]any)

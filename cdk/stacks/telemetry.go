@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-cdk-go/awscdk/v2"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awscloudwatch"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsevents"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awseventstargets"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awskinesis"
@@ -40,7 +39,6 @@ func NewTelemetry(scope cdkconstructs.Construct, props Props, data Data) Telemet
 	t.addBridge(props, data)
 	t.addDetect(props, data)
 	t.addClock(props)
-	t.watch(constructs.NewAlarms(stack, "Alarms", stage.AlarmEmail), data)
 	output(stack, "AnomalyBus", t.Anomalies.EventBusName(), "EventBridge bus of detected anomalies; attach your own rules")
 	output(stack, "StreamName", t.Stream.StreamName(), "Kinesis stream of encoded batches of events")
 	return t
@@ -83,6 +81,9 @@ func (t *Telemetry) addBridge(props Props, data Data) {
 	t.consume("BridgeConsumer", t.Bridge, settings.Function, settings.Consumer, data)
 }
 
+// clockEvery is the interval of the ticks.
+const clockEvery = time.Minute
+
 // addClock adds the function that puts ticks on each shard of the stream, every minute.
 func (t *Telemetry) addClock(props Props) {
 	t.Clock = newFunction(t.Stack, props, function{
@@ -94,7 +95,7 @@ func (t *Telemetry) addClock(props Props) {
 	t.Clock.Allow([]string{"kinesis:ListShards", "kinesis:PutRecords"}, t.Stream.StreamArn())
 	awsevents.NewRule(t.Stack, jsii.String("ClockSchedule"), &awsevents.RuleProps{
 		Description: jsii.String("Puts ticks on the stream"),
-		Schedule:    awsevents.Schedule_Rate(awscdk.Duration_Minutes(jsii.Number(1))),
+		Schedule:    awsevents.Schedule_Rate(constructs.Duration(clockEvery)),
 		Targets: &[]awsevents.IRuleTarget{awseventstargets.NewLambdaFunction(t.Clock.Function, &awseventstargets.LambdaFunctionProps{
 			// The next run does the work of a failed one.
 			RetryAttempts: jsii.Number(0),
@@ -129,44 +130,58 @@ func newStream(stack awscdk.Stack, stage config.Stage) awskinesis.Stream {
 	return awskinesis.NewStream(stack, jsii.String("Stream"), p)
 }
 
-func (t Telemetry) watch(alarms constructs.Alarms, data Data) {
+// watch adds the alarms of the stream and its consumers.
+func (t Telemetry) watch(alarms constructs.Alarms, data Data, stage config.Stage) {
 	for _, c := range []struct {
-		name        string
-		function    constructs.GoFunction
-		description string
+		name            string
+		function        constructs.GoFunction
+		size            config.Function
+		description, do string
 	}{
-		{"Store", t.Store, "The newest event in the database is more than a minute old, for 3 minutes: " +
-			"the store function does not keep up with the stream."},
-		{"Bridge", t.Bridge, "The newest event in the KPIs is more than a minute old, for 3 minutes: " +
-			"the bridge function does not keep up with the stream, or Prometheus is unavailable."},
-		{"Detect", t.Detect, "The newest event that was scored for anomalies is more than a minute old, for 3 minutes: " +
-			"the detect function does not keep up with the stream, or the database is unavailable."},
+		{
+			"Store", t.Store, stage.Store.Function,
+			"The newest event in the database is more than a minute old, for 3 minutes: the store function does not keep up.",
+			"Nothing is lost while the stream retains it. Look at the database, then at the number of shards.",
+		},
+		{
+			"Bridge", t.Bridge, stage.Bridge.Function,
+			"The newest event in the KPIs is more than a minute old, for 3 minutes: the bridge function does not keep up.",
+			"Look at its errors (is Prometheus unavailable?), then at the number of shards.",
+		},
+		{
+			"Detect", t.Detect, stage.Detect.Function,
+			"The newest event that was scored for anomalies is more than a minute old, for 3 minutes.",
+			"Look at its errors (is the database unavailable?), then at its memory and the number of shards.",
+		},
 	} {
-		alarms.AddFunction(c.name, c.function)
+		alarms.AddFunction(c.name, c.function, c.size)
 		alarms.Add(c.name+"Behind", constructs.Watch{
 			Metric:      c.function.Metric(jsii.String("IteratorAge"), constructs.EveryMinute("Maximum")),
 			Description: c.description,
+			Do:          c.do,
 			Above:       60_000,
 			Minutes:     3,
 		})
 	}
-	alarms.AddFunction("Clock", t.Clock)
+	alarms.AddFunction("Clock", t.Clock, stage.Clock)
+	alarms.AddSchedule("Clock", t.Clock, clockEvery)
 	alarms.Add("StreamFull", constructs.Watch{
 		Metric:      t.Stream.MetricPutRecordsThrottledRecords(constructs.EveryMinute("Sum")),
 		Description: "The stream throttled records in each of 3 minutes: it needs more shards.",
+		Do:          "Gateways repeat what was rejected. Raise the number of shards.",
 		Minutes:     3,
 	})
+	alarms.Add("StreamReadsFull", constructs.Watch{
+		Metric:      t.Stream.MetricReadProvisionedThroughputExceeded(constructs.EveryMinute("Average")),
+		Description: "The consumers' reads of the stream were throttled in each of 10 minutes.",
+		Do:          "Give the busiest consumer enhanced fan-out, or raise the number of shards.",
+		Minutes:     10,
+	})
 	alarms.Add("RecordsGivenUp", constructs.Watch{
-		Metric: awscloudwatch.NewMetric(&awscloudwatch.MetricProps{
-			Namespace:  jsii.String("AWS/S3"),
-			MetricName: jsii.String("PutRequests"),
-			DimensionsMap: &map[string]*string{
-				"BucketName": data.Failures.BucketName(),
-				"FilterId":   jsii.String(FailuresMetrics),
-			},
-			Statistic: jsii.String("Sum"),
-			Period:    awscdk.Duration_Minutes(jsii.Number(1)),
+		Metric: constructs.Metric("AWS/S3", "PutRequests", "Sum", map[string]*string{
+			"BucketName": data.Failures.BucketName(), "FilterId": jsii.String(FailuresMetrics),
 		}),
 		Description: "Records that could not be processed were written to the failure bucket.",
+		Do:          "Their key and metadata name the consumer and the reason; they expire after 90 days.",
 	})
 }

@@ -29,7 +29,7 @@ const releasedDir = "testdata/released"
 func TestUpgrade(t *testing.T) {
 	current := map[string]upgrade.Deployment{}
 	for _, s := range config.Stages() {
-		current[string(s.Name)] = deployment(t, s)
+		current[string(s.Name)] = deployment(t, stage(t, s.Name))
 	}
 	if *release != "" {
 		writeReleased(t, *release, current)
@@ -126,6 +126,12 @@ func documentedChanges() []change {
 				}
 			},
 			func(s *config.Stage) { s.API.ICE = config.ICE{} },
+		}},
+		{name: "alarm target", steps: []func(*config.Stage){
+			func(s *config.Stage) { s.AlarmEmail = "others@example.com" },
+			func(s *config.Stage) { s.AlarmTopicARN = "arn:aws:sns:eu-central-1:123456789012:incidents" },
+			func(s *config.Stage) { s.AlarmEmail = "" },
+			func(s *config.Stage) { s.AlarmEmail, s.AlarmTopicARN = "operations@example.com", "" },
 		}},
 		one("retention lock", func(s *config.Stage) { s.Audit.Lock.Days = 366 }),
 		{name: "from the own database to another", steps: []func(*config.Stage){

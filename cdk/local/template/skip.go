@@ -40,7 +40,7 @@ func reasons() []reason {
 		{"AWS::Route53::", NotNeeded, "all addresses are on the loopback interface"},
 		{"Custom::VpcRestrictDefaultSG", NotNeeded, "all addresses are on the loopback interface"},
 		{"AWS::CloudWatch::", NotEmulated, "metrics have no alarms"},
-		{"AWS::SNS::", NotEmulated, "notifications are not sent"},
+		{"AWS::SNS::", NotEmulated, "notifications are not sent; Prometheus evaluates the alerts"},
 		{"AWS::SQS::Queue", NotEmulated, "events that were not delivered are saved in a log"},
 		{"AWS::DLM::", NotEmulated, "no backups are taken"},
 		{"AWS::Backup::", NotEmulated, "no backups are taken"},
