@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"acd8f8a2f4a8163bc5d9409139153a17"`
-	PageTag     = `"c674f49fd42ce703d817fc6de2a72089"`
+	ContractTag = `"13a1fe8ed704bbfa02e953ae26ff2e33"`
+	PageTag     = `"62e884f12502ebf4ec3407baadfc4c88"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

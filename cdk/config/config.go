@@ -200,6 +200,9 @@ type Audit struct {
 	// LatencyBudget is the limit of the 99th percentile of the time that single reads
 	// take, from Lambda over the API's public address.
 	LatencyBudget time.Duration
+	// TrailMonths is for how many whole months after its own a month stays in the audit trail of the
+	// database; then it is moved to the archive, the bucket of the self-check. 0: for ever.
+	TrailMonths int
 	// Lock protects all that the self-check writes, above all the heads of the audit
 	// trail.
 	Lock Lock

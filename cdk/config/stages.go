@@ -105,7 +105,8 @@ func dev() Stage {
 			Function: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
 			Every:    time.Hour, LatencyBudget: 500 * time.Millisecond,
 			// A bucket with locked objects cannot be deleted, and a dev stage is often deleted.
-			Lock: Lock{Mode: Governance, Days: 1},
+			Lock:        Lock{Mode: Governance, Days: 1},
+			TrailMonths: 3,
 		},
 		Tokens: Tokens{Audience: "insighthub", Keys: []SigningKey{{Name: "First"}}},
 		Database: Database{
@@ -143,6 +144,7 @@ func staging() Stage {
 		c.MaxRecordAge = day
 	}
 	s.Audit.Lock = Lock{Mode: Governance, Days: 30}
+	s.Audit.TrailMonths = 6
 	s.Monitoring.RetentionDays = 90
 	s.Log.RetentionDays = 30
 	s.Database.InstanceType = "t4g.large"
@@ -186,6 +188,7 @@ func prod() Stage {
 	}
 	s.Network = Network{CIDR: "10.42.0.0/20", Egress: NATGateway}
 	s.Audit.Lock = Lock{Mode: Compliance, Days: 365}
+	s.Audit.TrailMonths = 13
 	s.Monitoring.RetentionDays = 1095
 	s.Log.RetentionDays = 90
 	return s

@@ -194,6 +194,7 @@ func (a Audit) problems() (p problems) {
 	p.expect(a.Every%time.Minute == 0, "interval %v: want whole minutes", a.Every)
 	p.expect(a.Timeout <= a.Every, "timeout %v: want at most the interval %v", a.Timeout, a.Every)
 	p.within("latency budget", a.LatencyBudget, time.Millisecond, time.Minute)
+	p.expect(a.TrailMonths >= 0 && a.TrailMonths <= 1200, "months of the audit trail %d: want 0 to 1200", a.TrailMonths)
 	return append(p, a.Lock.problems()...)
 }
 

@@ -39,6 +39,7 @@ func NewAudit(scope cdkconstructs.Construct, props Props, data Data, api API) Au
 		"FAILURE_BUCKET":    data.Failures.BucketName(),
 		"STATE_BUCKET":      data.States.BucketName(),
 		"LATENCY_BUDGET_MS": number(int(stage.Audit.LatencyBudget.Milliseconds())),
+		"TRAIL_MONTHS":      number(stage.Audit.TrailMonths),
 	}
 	for _, name := range []string{"TOKEN_ISSUER", "TOKEN_AUDIENCE"} {
 		environment[name] = api.Tokens.Environment[name]
@@ -54,8 +55,9 @@ func NewAudit(scope cdkconstructs.Construct, props Props, data Data, api API) Au
 	})
 	allowSign(a.Function)
 	anchors, sightings := a.Records.ArnForObjects(jsii.String("audit-anchors/*")), a.Records.ArnForObjects(jsii.String("audit-keys/*"))
-	a.Function.Allow([]string{"s3:PutObject"}, anchors, sightings, a.Records.ArnForObjects(jsii.String("audit-reports/*")))
-	a.Function.Allow([]string{"s3:GetObject"}, sightings, data.States.ArnForObjects(jsii.String("shardstate/*")))
+	archive, receipts := a.Records.ArnForObjects(jsii.String("audit-trail/*")), data.States.ArnForObjects(jsii.String("trail-archived/*"))
+	a.Function.Allow([]string{"s3:PutObject"}, anchors, sightings, archive, receipts, a.Records.ArnForObjects(jsii.String("audit-reports/*")))
+	a.Function.Allow([]string{"s3:GetObject"}, sightings, archive, data.States.ArnForObjects(jsii.String("shardstate/*")))
 	a.Function.Allow([]string{"s3:ListBucket"}, a.Records.BucketArn(), data.Failures.BucketArn(), data.States.BucketArn())
 	awsevents.NewRule(a.Stack, jsii.String("Schedule"), &awsevents.RuleProps{
 		Description: jsii.String("Runs the self-check of the platform"),
@@ -68,8 +70,8 @@ func NewAudit(scope cdkconstructs.Construct, props Props, data Data, api API) Au
 	return a
 }
 
-// recordBucket adds a bucket whose heads of the audit trail and first sightings of keys
-// are written once: no caller can replace or delete them before their retention ends.
+// recordBucket adds a bucket whose heads of the audit trail, archived months of it and first
+// sightings of keys are written once: no caller can replace or delete them before their retention ends.
 // The object lock protects each version; the bucket policy prevents delete markers that
 // would hide one. docs/adr/0016 has the reasons.
 func recordBucket(stack awscdk.Stack, props Props) awss3.Bucket {
@@ -84,14 +86,17 @@ func recordBucket(stack awscdk.Stack, props Props) awss3.Bucket {
 	} else {
 		p.ObjectLockDefaultRetention = awss3.ObjectLockRetention_Governance(days)
 	}
-	// Heads and first sightings of keys never expire: their prefixes have no rule.
+	// Heads, archived months and first sightings of keys never expire: their prefixes have no rule.
 	p.LifecycleRules = &[]*awss3.LifecycleRule{{
 		Prefix:                      jsii.String("audit-reports/"),
 		Expiration:                  awscdk.Duration_Days(jsii.Number(float64(max(reportDays, lock.Days)))),
 		NoncurrentVersionExpiration: awscdk.Duration_Days(jsii.Number(1)),
 	}}
 	bucket := awss3.NewBucket(stack, jsii.String("Records"), p)
-	protected := []*string{bucket.ArnForObjects(jsii.String("audit-anchors/*")), bucket.ArnForObjects(jsii.String("audit-keys/*"))}
+	var protected []*string
+	for _, prefix := range []string{"audit-anchors/*", "audit-keys/*", "audit-trail/*"} {
+		protected = append(protected, bucket.ArnForObjects(jsii.String(prefix)))
+	}
 	deny := func(conditions map[string]any, actions ...string) {
 		statement := &awsiam.PolicyStatementProps{
 			Effect: awsiam.Effect_DENY, Principals: &[]awsiam.IPrincipal{awsiam.NewAnyPrincipal()},

@@ -149,6 +149,7 @@ func (d *Data) addRollup(props Props) {
 	})
 	d.allowPublishNames(d.Rollup)
 	d.allowPublishDenials(d.Rollup)
+	d.Rollup.Allow([]string{"s3:ListBucket"}, d.States.BucketArn()) // receipts of archived months of the audit trail
 	awsevents.NewRule(d.Stack, jsii.String("RollupSchedule"), &awsevents.RuleProps{
 		Description: jsii.String("Aggregates events by minute and hour"),
 		Schedule:    awsevents.Schedule_Rate(constructs.Duration(rollupEvery)),

@@ -5,9 +5,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/insighthub/insighthub/lib/api/apitest"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
+	"github.com/insighthub/insighthub/lib/trail"
 )
 
 type auditEntry struct {
@@ -41,6 +45,43 @@ func TestAudit(t *testing.T) {
 	p.Do(t, apitest.Person("bob", "plant-1=operator"), "GET", "/v1/audit", "").Want(t, 403)
 	p.Do(t, apitest.Administrator(), "GET", "/v1/audit?after=1%3BDROP", "").Want(t, 400)
 	p.Do(t, apitest.Administrator(), "GET", "/v1/audit?format=ndjson&after=2", "").Want(t, 200)
+}
+
+// TestArchivedAudit: whoever asks for entries that are in the archive is told where they are, instead
+// of getting a trail with a gap; and without a number the trail begins with what there is.
+func TestArchivedAudit(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	old := telemetry.MicrosOf(time.Now().Add(-60 * 24 * time.Hour))
+	for range 3 {
+		if err := p.Pool.AppendTrail(t.Context(), trail.Entry{Time: old, Action: "site.change", Site: "plant-1", Detail: "{}"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.site(t, "plant-1")
+	entries, err := p.Pool.TrailAfter(t.Context(), 0, 10)
+	if err != nil || len(entries) != 4 {
+		t.Fatal(len(entries), err)
+	}
+	s := trail.Segment{First: 1, Last: 3, Hash: entries[2].Hash}
+	timescaletest.Exec(t, p.DSN, "SELECT trail_archived(1, 3, $1, $2)", s.Hash[:], s.Key())
+	for path, want := range map[string]int{
+		"/v1/audit": 200, "/v1/audit?after=3": 200, "/v1/audit?after=99": 200, "/v1/audit?after=0": 410, "/v1/audit?format=ndjson&after=2": 410,
+	} {
+		for _, who := range []*lambdahttp.Caller{apitest.Administrator(), apitest.Person("eve", "plant-1=admin")} {
+			got := p.Do(t, who, "GET", path, "")
+			got.Want(t, want)
+			detail := "Entries up to 3 are in the archive: the last of its objects is " + s.Key()
+			if want == 410 && !strings.Contains(got.Body, detail) {
+				t.Errorf("%s: got %s, want %q", path, got.Body, detail)
+			}
+		}
+	}
+	var page list[auditEntry]
+	p.get(t, apitest.Administrator(), "/v1/audit", &page)
+	if len(page.Items) != 1 || page.Items[0].Seq != 4 {
+		t.Errorf("got %+v, want entry 4", page)
+	}
 }
 
 func TestKPIConfig(t *testing.T) {

@@ -168,7 +168,8 @@ func TestExports(t *testing.T) {
 	if got := p.Trail(t); got["export.create"] != 9 {
 		t.Errorf("trail %v", got)
 	}
-	const query = "SELECT string_agg(DISTINCT actor || ' ' || site || ' ' || object, ',') FROM " + timescaletest.Trail + " WHERE action = 'export.create'"
+	const query = "SELECT string_agg(DISTINCT actor || ' ' || site || ' ' || object, ',') FROM " + timescaletest.Trail +
+		" WHERE action = 'export.create'"
 	if got, want := timescaletest.Value(t, p.DSN, query), "eve plant-1 sites/plant-1/gateways/gw-1"; got != want {
 		t.Errorf("audit trail: got %s, want %s", got, want)
 	}

@@ -58,19 +58,20 @@ func (t terminal) run(ctx context.Context, args []string) (int, error) {
 	asJSON := flags.Bool("json", false, "print the report as JSON")
 	signed := flags.Bool("signed", false, "sign tokens, as the function does, instead of creating accounts")
 	reads := flags.Int("reads", 50, "number of reads that measure each latency")
+	months := flags.Int("trail-months", 0, "move months of the audit trail that are older than this to the archive; 0: none")
 	budget := flags.Duration("budget", 25*time.Millisecond, "limit of the 99th percentile of read latencies")
 	if err := flags.Parse(args); err != nil {
 		return exitNotRun, err
 	}
-	if flags.NArg() > 0 || *reads < 1 || *budget <= 0 {
-		return exitNotRun, errors.New("run: want no arguments, and -reads and -budget above 0")
+	if flags.NArg() > 0 || *reads < 1 || *budget <= 0 || *months < 0 {
+		return exitNotRun, errors.New("run: want no arguments, -reads and -budget above 0, and -trail-months not below 0")
 	}
 	a, err := t.setUp(*state, *environment, *signed)
 	if err != nil {
 		return exitNotRun, err
 	}
 	if !*environment {
-		a.settings.reads, a.settings.budget = *reads, *budget
+		a.settings.reads, a.settings.budget, a.settings.trailMonths = *reads, *budget, *months
 	}
 	report := a.run(ctx)
 	if *asJSON {

@@ -4,11 +4,11 @@
 // Without arguments it is the function that runs on a schedule. Environment: API_URL;
 // PROMETHEUS_URL, PROMETHEUS_SIGV4; AUDIT_BUCKET, FAILURE_BUCKET, STATE_BUCKET,
 // AWS_S3_PATH_STYLE; TOKEN_ISSUER, TOKEN_AUDIENCE, SIGNING_KEYS; LATENCY_BUDGET_MS,
-// LATENCY_READS, KEY_MAX_AGE_DAYS; LOG_LEVEL; and what lambdahost.NewHost reads.
+// LATENCY_READS, KEY_MAX_AGE_DAYS, TRAIL_MONTHS (0, never: see docs/adr/0036); LOG_LEVEL; and what lambdahost.NewHost reads.
 //
 // With arguments it is a command:
 //
-//	audit run [-state .local] [-json] [-signed] [-reads 50] [-budget 25ms]
+//	audit run [-state .local] [-json] [-signed] [-reads 50] [-budget 25ms] [-trail-months 0]
 //	audit run -environment [-json]
 //	audit verify [-anchors PATH] FILE…
 //

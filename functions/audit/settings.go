@@ -17,6 +17,7 @@ type settings struct {
 	issuer, audience  string
 	key               string // ARN of the signing key
 	budget, keyMaxAge time.Duration
+	trailMonths       int // that stay in the audit trail; 0: all
 	reads             int
 
 	// name and password of an administrator: with them accounts are created; without, tokens are signed.
@@ -35,7 +36,9 @@ func parse(env *lambdahost.Env) (settings, error) {
 		audience:   env.Required("TOKEN_AUDIENCE"),
 		budget:     time.Duration(env.Int("LATENCY_BUDGET_MS", 500, 1, 60_000)) * time.Millisecond,
 		keyMaxAge:  time.Duration(env.Int("KEY_MAX_AGE_DAYS", 365, 1, 3650)) * 24 * time.Hour,
-		reads:      env.Int("LATENCY_READS", 20, 1, 1000),
+		// The archive is written once a month is that old.
+		trailMonths: env.Int("TRAIL_MONTHS", 0, 0, 1200),
+		reads:       env.Int("LATENCY_READS", 20, 1, 1000),
 	}
 	text := env.Required("SIGNING_KEYS")
 	if err := env.Err(); err != nil {

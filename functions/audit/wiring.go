@@ -139,5 +139,8 @@ func (a *selfCheck) checks(tokens map[audit.Identity]string) []audit.Check {
 		}),
 		audit.ArchiveCheck(),
 		audit.ChainCheck(audit.ChainConfig{API: a.api, Token: administrator, Anchors: a.audits, Now: a.now}),
+		audit.TrailArchiveCheck(audit.ArchiveConfig{
+			API: a.api, Token: administrator, Archive: a.audits, Receipts: a.states, Now: a.now, Months: a.settings.trailMonths,
+		}),
 	}
 }

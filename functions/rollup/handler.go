@@ -22,6 +22,8 @@ type handler struct {
 	// denials publishes the deny list, in case that the function that changed it could not.
 	denials  func(context.Context) error
 	unsealed func(seconds float64)
+	receipts receipts  // nil without a bucket
+	archived time.Time // when receipts were last looked for
 	now      func() time.Time
 	log      *slog.Logger
 }
@@ -31,8 +33,9 @@ type outcome struct {
 	timescale.Rollup
 	Retained        timescale.Retained
 	CrowdedGateways int
-	Sealed          int // entries of the audit trail
-	Conflicts       int // that were pruned
+	Sealed          int   // entries of the audit trail
+	Archived        int64 // entries that left it for the archive
+	Conflicts       int   // that were pruned
 	Purged          timescale.Purged
 }
 
@@ -52,6 +55,9 @@ func (h *handler) refresh(ctx context.Context) ([]byte, error) {
 	var err error
 	if done.Sealed, err = h.sealTrail(ctx); err != nil {
 		h.log.WarnContext(ctx, "audit trail not sealed", "error", err)
+	}
+	if done.Archived, err = h.archiveTrail(ctx); err != nil {
+		h.log.ErrorContext(ctx, "audit trail not archived", "error", err)
 	}
 	if h.now().Sub(h.published) >= namelist.RefreshEvery {
 		if done.CrowdedGateways, err = h.names(ctx); err != nil {
@@ -89,18 +95,6 @@ func (h *handler) refresh(ctx context.Context) ([]byte, error) {
 			"events_since", done.Retained.EventsSince, "minutes_since", done.Retained.MinutesSince, "hours_since", done.Retained.HoursSince)
 	}
 	return json.Marshal(done)
-}
-
-// sealTrail seals what nobody has read meanwhile, and exports the age of what is not sealed: 0
-// after a success.
-func (h *handler) sealTrail(ctx context.Context) (sealed int, err error) {
-	sealed, err = h.pool.SealTrail(ctx)
-	age, unknown := h.pool.TrailBacklog(ctx)
-	if unknown == nil {
-		h.unsealed(age.Seconds())
-		_, unknown = h.pool.ForgetDeliveries(ctx)
-	}
-	return sealed, errors.Join(err, unknown)
 }
 
 func retentionOf(env *lambdahost.Env) timescale.Retention {

@@ -71,6 +71,9 @@ func TestInvoke(t *testing.T) {
 			t.Errorf("got %s, want the events of 90 days", raw)
 		}
 	}
+	if removed, err := h.archiveTrail(t.Context()); err != nil || removed != 0 {
+		t.Errorf("without receipts: got %d removed, %v", removed, err)
+	}
 	if published != 1 {
 		t.Errorf("published names %d times, want once in %v", published, namelist.RefreshEvery)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"strconv"
@@ -19,6 +20,8 @@ type Audit interface {
 	TrailAfter(ctx context.Context, after int64, limit int) ([]trail.Entry, error)
 	// TrailOfSites returns only the entries of the given sites.
 	TrailOfSites(ctx context.Context, sites []telemetry.SiteID, after int64, limit int) ([]trail.Entry, error)
+	// ArchivedTrail returns the last part of the trail that was moved to the archive.
+	ArchivedTrail(ctx context.Context) (trail.Segment, error)
 }
 
 func (h *Handler) auditRoutes() []route {
@@ -46,6 +49,11 @@ func (h *Handler) listAudit(c *call) error {
 	if format != "" && format != "json" && format != "ndjson" {
 		return badRequest(`Parameter "format" must be json or ndjson.`)
 	}
+	if values.Has("after") || page.After != "" {
+		if err := h.notArchived(c, after); err != nil {
+			return err
+		}
+	}
 	var entries []trail.Entry
 	if sites, all := c.caller.Sites(directory.Admin); all {
 		entries, err = h.config.Audit.TrailAfter(c.Context(), after, page.Limit)
@@ -59,6 +67,17 @@ func (h *Handler) listAudit(c *call) error {
 		return respondLines(c, entries, auditDocumentOf)
 	}
 	return respondPage(c, "audit", page, entries, auditDocumentOf, func(e trail.Entry) string { return strconv.FormatInt(e.Seq, 10) })
+}
+
+// notArchived rejects a request for the entries after one whose next is in the archive: the response
+// would have a gap.
+func (h *Handler) notArchived(c *call, after int64) error {
+	archived, err := h.config.Audit.ArchivedTrail(c.Context())
+	if err != nil || after >= archived.Last {
+		return err
+	}
+	return &rejection{Status: http.StatusGone, Detail: fmt.Sprintf(
+		"Entries up to %d are in the archive: the last of its objects is %s. Continue with after=%d.", archived.Last, archived.Key(), archived.Last)}
 }
 
 // respondLines writes one JSON document per line, the form in which the trail is

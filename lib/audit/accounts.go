@@ -105,7 +105,11 @@ func (a *Accounts) enable(ctx context.Context, id Identity, name, password strin
 // find looks an account up by its name.
 func (a *Accounts) find(ctx context.Context, name string) (string, error) {
 	for cursor := ""; ; {
-		page, err := a.API.get(ctx, "/v1/users?limit=1000&cursor="+url.QueryEscape(cursor), a.token)
+		path := "/v1/users?limit=1000"
+		if cursor != "" {
+			path += "&cursor=" + url.QueryEscape(cursor)
+		}
+		page, err := a.API.get(ctx, path, a.token)
 		if err != nil {
 			return "", err
 		}

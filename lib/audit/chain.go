@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/trail"
@@ -73,30 +72,6 @@ func broken(check string, err error) Finding {
 		f.Todo = "the trail was not checked: check that the API and the bucket can be read"
 	}
 	return f
-}
-
-// readAnchors adds the heads from entry seq on to v, at most limit. It returns the last of them.
-func (c *chainRun) readAnchors(ctx context.Context, v *trail.Verifier, seq int64, limit int) (last trail.Anchor, n int, err error) {
-	for after := AnchorsPrefix + fmt.Sprintf("%019d", seq); ; {
-		keys, err := c.Anchors.Keys(ctx, AnchorsPrefix, after, min(anchorsPage, limit-n))
-		if err != nil {
-			return last, n, err
-		}
-		for _, key := range keys {
-			a, err := trail.ParseAnchorName(strings.TrimPrefix(key, AnchorsPrefix))
-			if err != nil {
-				return last, n, err
-			}
-			if err := v.AddAnchor(a); err != nil {
-				return last, n, err
-			}
-			last, after = a, key
-			n++
-		}
-		if len(keys) < anchorsPage || n == limit {
-			return last, n, nil
-		}
-	}
 }
 
 // follow verifies the trail page by page until its end, the entry until, or the end of the time. It

@@ -26,6 +26,8 @@ type chainRun struct {
 	// older is the entry up to which a run before verified the older entries; head is the head of that run.
 	older trail.Anchor
 	head  int64
+	// archived is the last part of the trail in the archive: what is up to there is verified there.
+	archived trail.Segment
 	// start is the last stored head, from which on the entries are recent.
 	start trail.Anchor
 	// recent verifies from there on.
@@ -52,7 +54,13 @@ func (c *chainRun) readProgress(ctx context.Context) error {
 		}
 	}
 	var err error
-	c.start, c.heads, err = c.readAnchors(ctx, &c.recent, c.head, math.MaxInt)
+	if c.start, c.heads, err = readAnchors(ctx, c.Anchors, &c.recent, c.head, math.MaxInt); err != nil {
+		return err
+	}
+	segments, err := readSegments(ctx, c.Anchors)
+	if n := len(segments); n > 0 {
+		c.archived = segments[n-1]
+	}
 	return err
 }
 
@@ -74,8 +82,9 @@ func parseProgress(name string) (at trail.Anchor, head int64, err error) {
 
 // verifyRecent verifies from the last stored head on.
 func (c *chainRun) verifyRecent(ctx context.Context) Finding {
-	from := "entry 1"
-	if c.start.Seq > 0 {
+	from := fmt.Sprintf("entry %d", c.archived.Last+1)
+	c.recent.StartAfter(c.archived.Last, c.archived.Hash)
+	if c.start.Seq > c.archived.Last {
 		from = fmt.Sprintf("the last head, entry %d,", c.start.Seq)
 		if err := c.recent.StartAt(c.start); err != nil {
 			return broken("trail: chain", err)
@@ -130,21 +139,22 @@ func (c *chainRun) store(ctx context.Context) Finding {
 // ended, or from the beginning.
 func (c *chainRun) verifyOlder(ctx context.Context) []Finding {
 	const check = "trail: older entries"
-	if c.start.Seq == 0 {
-		return nil // all were verified as recent
+	if c.start.Seq <= c.archived.Last {
+		return nil // all that is not in the archive was verified as recent
 	}
 	var v trail.Verifier
 	from := c.older
 	if from.Seq >= c.start.Seq {
 		from = trail.Anchor{}
 	}
-	if from.Seq > 0 {
-		if err := v.StartAt(from); err != nil {
-			return []Finding{broken(check, err)}
-		}
+	if from.Seq <= c.archived.Last {
+		from = trail.Anchor{Seq: c.archived.Last, Hash: c.archived.Hash}
+		v.StartAfter(from.Seq, from.Hash)
+	} else if err := v.StartAt(from); err != nil {
+		return []Finding{broken(check, err)}
 	}
 	until := min(c.start.Seq, from.Seq+c.SliceEntries)
-	known, n, err := c.readAnchors(ctx, &v, from.Seq, anchorsPage)
+	known, n, err := readAnchors(ctx, c.Anchors, &v, from.Seq, anchorsPage)
 	if err != nil {
 		return []Finding{broken(check, err)}
 	}

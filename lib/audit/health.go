@@ -79,6 +79,10 @@ func Indicators() []Indicator {
 			"rejected samples", `sum(increase(insighthub_bridge_samples_total{outcome="rejected"}[1h]))`, "%.0f in an hour", 0, never,
 			"read in the log of functions/bridge why Prometheus rejected them",
 		},
+		{
+			"audit trail behind", `max(insighthub_trail_unsealed_seconds)`, "the oldest entry outside the chain is %.0f s old", 120, 600,
+			"read the log of functions/rollup: the trail cannot be sealed",
+		},
 	}
 }
 

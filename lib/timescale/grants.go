@@ -81,6 +81,7 @@ func tableGrants() map[string]map[string]string {
 		"site":             {FunctionAPI: "SELECT, INSERT, UPDATE"},
 		// The trail is append-only for everybody, and only trail_seal inserts into the chain.
 		"trail":            {FunctionAPI: "SELECT", FunctionRollup: "SELECT"},
+		"trail_archive":    {FunctionAPI: "SELECT", FunctionRollup: "SELECT"},
 		"trail_delivery":   {FunctionAPI: "INSERT", FunctionAccess: "INSERT", FunctionRefusals: "INSERT"},
 		"trail_pending":    {FunctionAPI: "INSERT", FunctionAccess: "INSERT", FunctionRollup: "SELECT"},
 		"trail_sum":        {FunctionAPI: "INSERT", FunctionAccess: "INSERT", FunctionRefusals: "INSERT"},
@@ -94,6 +95,7 @@ func functionGrants() map[string][]string {
 	return map[string][]string{
 		"retention_drop_chunks(text, timestamp with time zone)": {FunctionRollup},
 		"retention_set_policy(text, integer, boolean)":          {FunctionRollup},
+		"trail_archived(bigint, bigint, bytea, text)":           {FunctionRollup},
 		"trail_forget_deliveries()":                             {FunctionRollup},
 		"trail_seal(integer)":                                   {FunctionAPI, FunctionRollup},
 	}

@@ -203,6 +203,7 @@ func TestRolesMayDoWhatIsWanted(t *testing.T) {
 						"retention_drop_chunks":   "retention_drop_chunks('event', '-infinity')",
 						"retention_set_policy":    "retention_set_policy('event', 0, false)",
 						"trail_forget_deliveries": "trail_forget_deliveries()", "trail_seal": "trail_seal(1)",
+						"trail_archived": "trail_archived(1, 1, '', 'x')",
 					}[name])
 				}
 				for _, call := range []string{"retention_drop_chunks('trail', now())", "retention_set_policy('trail', 1, false)"} {

@@ -117,3 +117,25 @@ func FuzzReadLines(f *testing.F) {
 		}
 	})
 }
+
+func TestSegmentKey(t *testing.T) {
+	t.Parallel()
+	s := trail.Segment{First: 7, Last: 42, Hash: chain(1)[0].Hash}
+	if got, err := trail.ParseSegmentKey(s.Key()); err != nil || got != s {
+		t.Errorf("%s: got %+v, %v", s.Key(), got, err)
+	}
+	if got, err := trail.ParseReceipt(s.Receipt()); err != nil || got != s {
+		t.Errorf("%s: got %+v, %v", s.Receipt(), got, err)
+	}
+	if from := trail.ReceiptsFrom(7); from >= s.Receipt() || trail.ReceiptsFrom(8) <= s.Receipt() {
+		t.Errorf("%s does not sort before %s", from, s.Receipt())
+	}
+	for _, key := range []string{
+		"", s.Key()[1:], s.Key() + "x", strings.Replace(s.Key(), "7", "0", 1), strings.Replace(s.Key(), "5a", "zz", 1),
+		(trail.Segment{First: 9, Last: 8}).Key(),
+	} {
+		if _, err := trail.ParseSegmentKey(key); !errors.Is(err, telemetry.ErrInvalid) {
+			t.Errorf("%q: got %v, want ErrInvalid", key, err)
+		}
+	}
+}
