@@ -8,6 +8,7 @@
 //	loadtest starts     prints the start times of the running stack's functions
 //	loadtest k6         runs the k6 scripts against a stack
 //	loadtest token      prints a development token of a gateway
+//	loadtest fuzz-api   checks the API against its contract
 //
 // Each has its own flags: loadtest <command> -h.
 package main
@@ -38,13 +39,13 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	commands := map[string]func(context.Context, []string, io.Writer) error{
 		"simulate": simulate, "replay": replayFiles, "bench": benchPipeline, "api": benchAPI, "outage": testOutage, "starts": printStarts,
-		"token": printToken,
+		"token": printToken, "fuzz-api": fuzzAPI,
 		"k6": func(ctx context.Context, args []string, stdout io.Writer) error {
 			return runK6(ctx, args, stdout, os.Getenv)
 		},
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return fmt.Errorf("got arguments %q, want a command: simulate, replay, bench, api, outage, starts, k6 or token", args)
+		return fmt.Errorf("got arguments %q, want a command: simulate, replay, bench, api, outage, starts, k6, token or fuzz-api", args)
 	}
 	return commands[args[0]](ctx, args[1:], stdout)
 }

@@ -94,6 +94,17 @@ func (c *Contract) Operations() []string {
 	return c.list(func(operation) bool { return true })
 }
 
+// IDs returns the operationId of the operations that which accepts, as "METHOD /path".
+func (c *Contract) IDs(which func(operation string) bool) (ids []string) {
+	for _, o := range c.operations {
+		if id, _ := o.members["operationId"].(string); which(o.method + " " + o.path) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // OpenOperations returns the operations that require no token.
 func (c *Contract) OpenOperations() []string {
 	return c.list(func(o operation) bool {

@@ -38,7 +38,11 @@ func commonHeaders() []string {
 // contract does not have, it may also be 405 with the methods of the path.
 func (c *Contract) Check(x Exchange) error {
 	headers := headerSet(x.Headers)
-	o, values, ok := c.find(x.Method, x.Path)
+	method := x.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	o, values, ok := c.find(method, x.Path)
 	if !ok {
 		if x.Status == http.StatusMethodNotAllowed {
 			if allow, want := headers.Get("Allow"), strings.Join(c.methods(x.Path), ", "); allow != want || allow == "" {
@@ -64,6 +68,9 @@ func (c *Contract) checkProblem(schema string, headers http.Header, x Exchange) 
 	if kind := headers.Get("Content-Type"); kind != "application/problem+json" {
 		return fmt.Errorf("got Content-Type %q, want a problem document", kind)
 	}
+	if x.Method == http.MethodHead && len(x.Body) == 0 {
+		return nil
+	}
 	return c.validateJSON(schema, x.Body)
 }
 
@@ -76,6 +83,9 @@ func (c *Contract) checkResponse(o operation, headers http.Header, x Exchange) e
 	response := c.resolve(at, described)
 	problems := []error{c.checkHeaders(response, headers)}
 	content := object(response.members["content"])
+	if x.Method == http.MethodHead && len(x.Body) == 0 {
+		return errors.Join(problems...)
+	}
 	if len(content) == 0 {
 		if len(x.Body) > 0 {
 			problems = append(problems, errors.New("got a body, want none"))

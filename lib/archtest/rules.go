@@ -120,6 +120,9 @@ func Rules() []Rule {
 		{Path: "cdk/local/...", Internal: []string{"cdk/local/...", telemetry, "lib/jsonscan", "lib/token"}, External: []string{"*"}},
 
 		// Load.
+		{Path: "loadtest/apifuzz", Internal: []string{
+			"docs", "docs/contracttest", "cdk/local/stackfile", telemetry, "lib/token",
+		}, External: []string{"go.yaml.in/yaml"}},
 		{Path: "loadtest/fleet/fleettest", Internal: []string{"loadtest/fleet", telemetry, "lib/aws/kinesis/kinesistest"}},
 		{Path: "loadtest/...", Internal: []string{"loadtest/...", "cdk/local/stackfile", telemetry, "lib/token"}},
 
