@@ -44,7 +44,8 @@ type TimescaleInstanceProps struct {
 // next one.
 type TimescaleInstance struct {
 	Scope constructs.Construct
-	// Secret is a JSON object with host, port, username, password, dbname and sslmode.
+	// Secret is a JSON object with host, port, username, password and dbname, to which the
+	// instance adds ca: the certificate of the authority of its own.
 	Secret awssecretsmanager.ISecret
 	Volume awsec2.Volume
 
@@ -96,9 +97,11 @@ func NewTimescaleInstance(scope constructs.Construct, id string, props *Timescal
 	})
 	grantInstance(group.Role(), stack, volume, zone, stage.Name)
 	secret.GrantRead(group.Role(), nil)
-	// The tag insighthub:volume names the volume that holds the database (timescale.sh).
+	// The tag insighthub:volume names the volume that holds the database, and the member ca the
+	// certificate of its authority (timescale.sh).
 	group.Role().AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
-		Actions: jsii.Strings("secretsmanager:TagResource"), Resources: &[]*string{secret.SecretArn()},
+		Actions:   jsii.Strings("secretsmanager:PutSecretValue", "secretsmanager:TagResource"),
+		Resources: &[]*string{secret.SecretArn()},
 	}))
 	allowMetrics(group.Role())
 	return TimescaleInstance{Scope: part, Secret: secret, Volume: volume, stage: stage.Name, group: group}
@@ -108,6 +111,8 @@ func databaseSecret(scope constructs.Construct, host string, removal awscdk.Remo
 	return awssecretsmanager.NewSecret(scope, jsii.String("Secret"), &awssecretsmanager.SecretProps{
 		Description: jsii.String("Address and password of the event database"),
 		GenerateSecretString: &awssecretsmanager.SecretStringGenerator{
+			// Do not edit: CloudFormation would generate another password, and lose the ca. The
+			// functions always verify the server, whatever sslmode says.
 			SecretStringTemplate: jsii.String(fmt.Sprintf(
 				`{"host":%q,"port":%d,"username":%q,"dbname":%q,"sslmode":"require"}`,
 				host, postgresPort, databaseUser, databaseName)),

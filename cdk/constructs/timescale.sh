@@ -103,15 +103,48 @@ if [ ! -s "$cluster/PG_VERSION" ]; then
   install -d -o postgres -g postgres -m 700 "$data/17" "$cluster"
   runuser -u postgres -- /usr/lib/postgresql/17/bin/initdb -D "$cluster" -E UTF8 --locale=C.UTF-8 --auth-local=peer --auth-host=scram-sha-256 >/dev/null
   echo "include 'insighthub.conf'" >>"$cluster/postgresql.conf"
-  runuser -u postgres -- openssl req -new -x509 -nodes -days 3650 -subj "/CN=$NAME" \
-    -keyout "$cluster/server.key" -out "$cluster/server.crt" 2>/dev/null
-  chmod 600 "$cluster/server.key"
+fi
+
+# The server's certificate: of an authority that lives on the volume, made again each month
+# and whenever the service starts. Clients verify it and its name by the authority's.
+cat >/usr/local/sbin/insighthub-certificate <<'SCRIPT'
+#!/bin/bash
+# insighthub-certificate FOLDER CLUSTER NAME
+set -euo pipefail
+umask 077
+folder=$1 cluster=$2 name=$3
+mkdir -p "$folder"
+if [ ! -s "$folder/ca.crt" ]; then
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 7300 \
+    -subj "/CN=Database authority of $name" -addext basicConstraints=critical,CA:TRUE,pathlen:0 \
+    -addext keyUsage=critical,keyCertSign,cRLSign -keyout "$folder/ca.key" -out "$folder/ca.new" 2>/dev/null
+  mv "$folder/ca.new" "$folder/ca.crt"
+fi
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$name" \
+  -keyout "$folder/server.key" -out "$folder/server.csr" 2>/dev/null
+openssl x509 -req -in "$folder/server.csr" -CA "$folder/ca.crt" -CAkey "$folder/ca.key" -CAcreateserial -days 397 \
+  -extfile <(printf 'subjectAltName=DNS:%s\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n' "$name") \
+  -out "$folder/server.crt" 2>/dev/null
+for file in server.key server.crt; do
+  install -o "${OWNER:-postgres}" -g "${OWNER:-postgres}" -m 600 "$folder/$file" "$cluster/$file"
+done
+SCRIPT
+chmod 755 /usr/local/sbin/insighthub-certificate
+tls=$data/tls
+/usr/local/sbin/insighthub-certificate "$tls" "$cluster" "$NAME"
+# The functions' secrets get the authority's certificate from this one, by migrate.
+updated=$(jq --arg ca "$(cat "$tls/ca.crt")" '. + {ca: $ca}' <<<"$secret")
+if [ "$(field ca)" != "$(jq -r .ca <<<"$updated")" ]; then
+  (umask 077 && cat >/run/insighthub-secret <<<"$updated") # not on a command line, which others could see
+  aws secretsmanager put-secret-value --secret-id "$SECRET" --secret-string file:///run/insighthub-secret >/dev/null
+  rm /run/insighthub-secret
 fi
 
 memory=$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
 cat >"$cluster/insighthub.conf" <<CONF
 listen_addresses = '*'
 ssl = on
+ssl_min_protocol_version = 'TLSv1.3'
 password_encryption = 'scram-sha-256'
 shared_preload_libraries = 'timescaledb'
 timescaledb.telemetry_level = 'off'
@@ -128,7 +161,7 @@ idle_in_transaction_session_timeout = 60s
 CONF
 cat >"$cluster/pg_hba.conf" <<CONF
 local all postgres peer
-hostssl $database $user 0.0.0.0/0 scram-sha-256
+hostssl $database "/^${user}(_[a-z_]+)?\$" 0.0.0.0/0 scram-sha-256
 CONF
 chown postgres:postgres "$cluster"/*.conf
 
@@ -141,6 +174,7 @@ RequiresMountsFor=$data
 Type=notify
 User=postgres
 RuntimeDirectory=postgresql
+ExecStartPre=+/usr/local/sbin/insighthub-certificate $tls $cluster $NAME
 ExecStart=/usr/lib/postgresql/17/bin/postgres -D $cluster
 ExecReload=/bin/kill -HUP \$MAINPID
 KillSignal=SIGINT
@@ -150,8 +184,23 @@ Restart=on-failure
 [Install]
 WantedBy=multi-user.target
 UNIT
+cat >/etc/systemd/system/insighthub-certificate.service <<UNIT
+[Unit]
+Description=Renews the certificate of the database
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/insighthub-certificate $tls $cluster $NAME
+ExecStart=/bin/systemctl reload insighthub-database.service
+UNIT
+cat >/etc/systemd/system/insighthub-certificate.timer <<UNIT
+[Timer]
+OnCalendar=monthly
+Persistent=true
+[Install]
+WantedBy=timers.target
+UNIT
 systemctl daemon-reload
-systemctl enable --now insighthub-database.service
+systemctl enable --now insighthub-database.service insighthub-certificate.timer
 
 sql() { runuser -u postgres -- psql -v ON_ERROR_STOP=1 -Atq -h /var/run/postgresql "$@"; }
 # The password travels in the environment, out of sight of the process list.
@@ -159,7 +208,8 @@ DB_USER=$user DB_PASSWORD=$password sql <<'SQL'
 \getenv user DB_USER
 \getenv password DB_PASSWORD
 SELECT format('CREATE ROLE %I LOGIN', :'user') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'user') \gexec
-SELECT format('ALTER ROLE %I PASSWORD %L', :'user', :'password') \gexec
+-- It creates the functions' roles.
+SELECT format('ALTER ROLE %I CREATEROLE PASSWORD %L', :'user', :'password') \gexec
 SQL
 [ -n "$(sql -c "SELECT 1 FROM pg_database WHERE datname = '$database'")" ] || sql -c "CREATE DATABASE \"$database\" OWNER \"$user\""
 sql -d "$database" -c 'CREATE EXTENSION IF NOT EXISTS timescaledb'

@@ -408,7 +408,8 @@ func TestGrantRolesAsDeployed(t *testing.T) {
 			if _, err := rollup.RefreshRollup(t.Context()); err != nil {
 				t.Error(err)
 			}
-			execute(t, owner, "INSERT INTO event (time, device_id, metric_id, value, quality) VALUES (now() - interval '200 days', 1, 1, 1, 0)")
+			execute(t, owner, `INSERT INTO event (time, device_id, metric_id, value, quality)
+				VALUES (now() - interval '200 days', 1, 1, 1, 0)`)
 			execute(t, owner, "INSERT INTO series VALUES (1, 1)")
 			execute(t, owner, "UPDATE rollup_watermark SET hour_watermark = now()")
 			done, err := rollup.ApplyRetention(t.Context(), Retention{EventDays: 90, MinuteDays: 90, HourDays: 90})

@@ -37,6 +37,9 @@ type Config struct {
 	Port int
 	// Database is that of DSN, and is created if it is missing; default postgres.
 	Database string
+	// TLS makes the server prove who it is by a certificate, which is made for localhost and
+	// 127.0.0.1 and stays in DataDir; DSN then verifies it.
+	TLS bool
 	// SharedBuffersMB is the page cache of the server; default 1024.
 	SharedBuffersMB int
 	// PreallocateWAL is the number of 16 MB files of the write-ahead log that a new data
@@ -83,6 +86,11 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	password, err := initialise(ctx, config, account)
 	if err != nil {
 		return nil, err
+	}
+	if config.TLS {
+		if err := ensureTLS(config.DataDir, account, time.Now()); err != nil {
+			return nil, fmt.Errorf("make certificates: %w", err)
+		}
 	}
 	s := &Server{config: config, password: password}
 	if err := s.launch(ctx, account); err != nil {
@@ -221,6 +229,9 @@ func (s *Server) dsn(database string) string {
 		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(s.config.Port)),
 		Path:     "/" + database,
 		RawQuery: "sslmode=disable",
+	}
+	if s.config.TLS {
+		u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {filepath.Join(s.config.DataDir, authorityFile)}}.Encode()
 	}
 	return u.String()
 }

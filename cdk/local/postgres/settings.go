@@ -42,6 +42,10 @@ func (s *Server) arguments() []string {
 		"log_min_duration_statement": "1000",
 		"log_line_prefix":            "%m [%p] ",
 	}
+	if s.config.TLS {
+		settings["ssl"], settings["ssl_min_protocol_version"] = "on", "TLSv1.3"
+		settings["ssl_cert_file"], settings["ssl_key_file"] = certificateFile, keyFile
+	}
 	maps.Copy(settings, s.config.Settings)
 	arguments := []string{"-D", s.config.DataDir}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/postgres"
@@ -25,6 +26,7 @@ const (
 type database struct {
 	supervisor[*postgres.Server]
 	dsn string
+	ca  []byte // of the server's certificate
 }
 
 func startDatabase(ctx context.Context, cfg Config, logs io.Writer, printf func(string, ...any)) (*database, error) {
@@ -33,6 +35,7 @@ func startDatabase(ctx context.Context, cfg Config, logs io.Writer, printf func(
 		// As after some days of running: the creation of a log file under load delays
 		// the commits of that moment by 15 ms.
 		PreallocateWAL: walFiles,
+		TLS:            true,
 	}
 	start, stop := context.WithTimeout(ctx, databaseStart)
 	defer stop()
@@ -41,7 +44,10 @@ func startDatabase(ctx context.Context, cfg Config, logs io.Writer, printf func(
 		return nil, err
 	}
 	d := &database{dsn: running.DSN()}
-	if config.Port, err = portOf(d.dsn); err != nil {
+	if config.Port, err = portOf(d.dsn); err == nil {
+		d.ca, err = running.Authority()
+	}
+	if err != nil {
 		return nil, errors.Join(err, running.Stop(ctx))
 	}
 	d.name, d.log, d.printf = "database", "postgres", printf
@@ -49,6 +55,20 @@ func startDatabase(ctx context.Context, cfg Config, logs io.Writer, printf func(
 	d.start = func(ctx context.Context) (*postgres.Server, error) { return postgres.Start(ctx, config) }
 	d.supervise(ctx, running)
 	return d, nil
+}
+
+// secret returns the value of the owner's secret, in the form that a deployed one has.
+func (d *database) secret() (map[string]any, error) {
+	u, err := url.Parse(d.dsn)
+	if err != nil {
+		return nil, fmt.Errorf("database address: %w", err)
+	}
+	port, err := portOf(d.dsn)
+	password, _ := u.User.Password()
+	return map[string]any{
+		"host": u.Hostname(), "port": port, "username": u.User.Username(), "password": password,
+		"dbname": strings.TrimPrefix(u.Path, "/"), "ca": string(d.ca),
+	}, err
 }
 
 func portOf(dsn string) (int, error) {

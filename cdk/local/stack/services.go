@@ -128,7 +128,13 @@ func (s *Stack) startSecrets(ctx context.Context) error {
 		}
 		s.secretARNs[planned.ARN] = arn
 	}
-	database, err := json.Marshal(map[string]string{"dsn": s.info.Database})
+	value := map[string]any{"dsn": s.info.Database}
+	if s.database != nil {
+		if value, err = s.database.secret(); err != nil {
+			return err
+		}
+	}
+	database, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("database secret: %w", err)
 	}

@@ -52,6 +52,7 @@ func serveAPI(t *testing.T, assembly string) {
 	}
 	add("Access", "access", object{
 		"TOKEN_ISSUER": issuer["TOKEN_ISSUER"], "TOKEN_AUDIENCE": issuer["TOKEN_AUDIENCE"], "SIGNING_KEYS": issuer["SIGNING_KEYS"],
+		"STATE_BUCKET": object{"Fn::ImportValue": "Data:States"},
 	})
 	add("Resources", "api", object{
 		"EXPORT_BUCKET": object{"Fn::ImportValue": "Data:Bucket"}, "PROMETHEUS_URL": object{"Fn::ImportValue": "Data:MetricsEndpoint"},
