@@ -48,7 +48,7 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}
-	kpis, err := promquery.NewKPIs(query, 5*time.Second)
+	kpis, err := promquery.NewKPIs(query, 3*time.Second)
 	if err != nil {
 		return lambdahost.Function{}, err
 	}

@@ -27,6 +27,7 @@ func Rules() []Rule {
 			"github.com/trustelem/zxcvbn/frequency", "golang.org/x/crypto/argon2", "golang.org/x/text",
 		}},
 		{Path: "lib/attempt"},
+		{Path: "lib/breaker"},
 		{Path: "lib/naming", Internal: []string{telemetry}, External: []string{"golang.org/x/text"}},
 		{Path: "lib/credential", Internal: []string{telemetry, "lib/attempt", "lib/naming", "lib/password", "lib/trail"}},
 		{Path: "lib/trail", Internal: []string{telemetry, "lib/jsonscan"}},
@@ -66,7 +67,9 @@ func Rules() []Rule {
 		// Adapters.
 		{Path: "lib/aws/kinesis", Internal: []string{telemetry, "lib/jsonscan"}, External: []string{sdk, "google.golang.org/protobuf"}},
 		{Path: "lib/aws/kinesis/kinesistest", Internal: []string{telemetry}},
-		{Path: "lib/timescale", Internal: []string{telemetry, "lib/attempt", "lib/kpi", "lib/trail", "lib/directory", "lib/readings"}},
+		{Path: "lib/timescale", Internal: []string{
+			telemetry, "lib/attempt", "lib/breaker", "lib/kpi", "lib/trail", "lib/directory", "lib/readings",
+		}},
 		{Path: "lib/timescale/timescaletest", Internal: []string{"lib/timescale", "lib/timescale/timescaletest/pgtest"}},
 		{Path: "lib/timescale/timescaletest/pgtest"},
 		{Path: "lib/aws/s3", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},
@@ -76,7 +79,7 @@ func Rules() []Rule {
 			telemetry, "lib/aws/config", "lib/release",
 		}, External: []string{"github.com/klauspost/compress/snappy", "google.golang.org/protobuf/encoding/protowire"}},
 		{Path: "lib/prometheus/promquery", Internal: []string{
-			telemetry, "lib/aws/config", "lib/kpi", "lib/readings", "lib/release",
+			telemetry, "lib/aws/config", "lib/breaker", "lib/kpi", "lib/readings", "lib/release",
 		}},
 		{Path: "lib/aws/secrets", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},
 		{Path: "lib/aws/kms", Internal: []string{telemetry, "lib/aws/failure"}, External: []string{sdk}},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/insighthub/insighthub/lib/breaker"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -96,6 +97,31 @@ func connectionLost(err error) bool {
 	}
 	// pgconn exports no error for a call on a connection that was closed earlier.
 	return strings.Contains(err.Error(), "conn closed")
+}
+
+// outcomeOf says what an error of the driver means for the circuit breaker. A statement that
+// waited too long for a lock, or was too slow for its timeout, ran on a server that responds.
+func outcomeOf(ctx context.Context, err error) breaker.Outcome {
+	if err == nil {
+		return breaker.Responded
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return breaker.Unknown
+	}
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		if strings.HasPrefix(pg.Code, "57P") || strings.HasPrefix(pg.Code, "53") || strings.HasPrefix(pg.Code, "08") {
+			return breaker.Failed
+		}
+		return breaker.Responded
+	}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || pgconn.Timeout(err):
+		return breaker.TimedOut
+	case connectionLost(err):
+		return breaker.Failed
+	default:
+		return breaker.Responded
+	}
 }
 
 func hasState(err error, code string) bool {

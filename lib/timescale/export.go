@@ -20,16 +20,19 @@ const exportRows = 10_000
 func (p *Pool) Export(ctx context.Context, s readings.Selection, write func(*readings.Block) error) error {
 	var begun bool
 	var failed error
-	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	// Without a budget, which is for one statement each here: an export may take minutes.
+	err := p.within(ctx, 0, func(ctx context.Context, conn *pgx.Conn) error {
 		failed = nil
 		snapshot := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 		err := pgx.BeginTxFunc(ctx, conn, snapshot, func(tx pgx.Tx) error {
-			series, err := selectSeries(ctx, tx, s)
+			limited, cancel := p.blockTimeout(ctx)
+			series, err := selectSeries(limited, tx, s)
+			cancel()
 			if err != nil {
 				return err
 			}
 			for i := range series {
-				if err := exportSeries(ctx, tx, &series[i], s.Range, func(b *readings.Block) error {
+				if err := p.exportSeries(ctx, tx, &series[i], s.Range, func(b *readings.Block) error {
 					begun = true
 					return write(b)
 				}); err != nil {
@@ -70,17 +73,11 @@ func selectSeries(ctx context.Context, tx pgx.Tx, s readings.Selection) ([]serie
 
 // exportSeries passes a series to write in blocks. Each block is a query of its own, so
 // that the statement timeout applies to a block and not to the reader of the export.
-func exportSeries(ctx context.Context, tx pgx.Tx, s *seriesRow, r readings.Range, write func(*readings.Block) error) error {
+func (p *Pool) exportSeries(ctx context.Context, tx pgx.Tx, s *seriesRow, r readings.Range, write func(*readings.Block) error) error {
 	block := readings.Block{Device: s.Device, Metric: s.Metric, Unit: s.Unit}
 	for {
 		block.Times, block.Values, block.Quality = block.Times[:0], block.Values[:0], block.Quality[:0]
-		rows, err := tx.Query(ctx, `SELECT time, value, quality FROM event
-			WHERE device_id = $1 AND metric_id = $2 AND time >= $3 AND time < $4 ORDER BY time LIMIT $5`,
-			customPlan, s.device, s.metric, r.From.Time(), r.To.Time(), exportRows)
-		if err != nil {
-			return err
-		}
-		if err := appendPoints(&block.Points, rows); err != nil {
+		if err := p.exportBlock(ctx, tx, s, r, &block); err != nil {
 			return err
 		}
 		n := len(block.Times)
@@ -94,6 +91,24 @@ func exportSeries(ctx context.Context, tx pgx.Tx, s *seriesRow, r readings.Range
 			return nil
 		}
 	}
+}
+
+func (p *Pool) exportBlock(ctx context.Context, tx pgx.Tx, s *seriesRow, r readings.Range, block *readings.Block) error {
+	ctx, cancel := p.blockTimeout(ctx)
+	defer cancel()
+	rows, err := tx.Query(ctx, `SELECT time, value, quality FROM event
+		WHERE device_id = $1 AND metric_id = $2 AND time >= $3 AND time < $4 ORDER BY time LIMIT $5`,
+		customPlan, s.device, s.metric, r.From.Time(), r.To.Time(), exportRows)
+	if err != nil {
+		return err
+	}
+	return appendPoints(&block.Points, rows)
+}
+
+// blockTimeout limits a statement of an export on a server that does not respond, and so does
+// not end it by its own timeout.
+func (p *Pool) blockTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, p.config.StatementTimeout+p.config.ProbeTimeout)
 }
 
 // ExportRows estimates how many readings a selection has, by the minutes: it counts none

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/insighthub/insighthub/lib/breaker"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -38,8 +39,15 @@ type PoolConfig struct {
 	BackoffBase time.Duration // 20 ms; doubled with each attempt, between half and all of it is waited
 	BackoffMax  time.Duration // 1 s
 
-	BreakerThreshold int           // 10 failures in a row
+	// Budget limits a read, with its retries, and three times as much a change; 0: only the
+	// caller's context and the timeouts above do.
+	Budget time.Duration
+
+	// The circuit breaker, see lib/breaker: BreakerThreshold failures, half of all calls of 10 s
+	// at least, open it, as does a timeout that a probe confirms.
+	BreakerThreshold int           // 5
 	BreakerCoolDown  time.Duration // 1 s
+	ProbeTimeout     time.Duration // 1 s; also for the check of a connection that was idle
 
 	// Now is the clock, time.Now by default; Jitter a random number in [0, 1), rand.Float64 by default.
 	Now    func() time.Time
@@ -49,11 +57,12 @@ type PoolConfig struct {
 }
 
 // ForRequests returns the configuration of a function behind the HTTP API: it handles
-// one request at a time, and responds soon when the database is unavailable.
+// one request at a time, and responds soon when the database is unavailable: a read within 3 s,
+// and the next ones within the half second of a probe.
 func ForRequests(application string, statementTimeout time.Duration) PoolConfig {
 	return PoolConfig{
-		Application: application, MaxConnections: 1, ConnectTimeout: 2 * time.Second, StatementTimeout: statementTimeout,
-		LockTimeout: 2 * time.Second, MaxAttempts: 3,
+		Application: application, MaxConnections: 1, ConnectTimeout: time.Second, StatementTimeout: statementTimeout,
+		LockTimeout: 2 * time.Second, MaxAttempts: 3, Budget: 3 * time.Second, ProbeTimeout: 500 * time.Millisecond,
 	}
 }
 
@@ -61,7 +70,7 @@ func ForRequests(application string, statementTimeout time.Duration) PoolConfig 
 type Pool struct {
 	pgx     *pgxpool.Pool
 	config  PoolConfig
-	breaker *breaker
+	breaker *breaker.Breaker
 	// generation counts the connections made. Ids that were read over one connection
 	// are not trusted over a later one: the database may have been restored or created
 	// again in between.
@@ -78,11 +87,12 @@ func Open(ctx context.Context, config PoolConfig) (*Pool, error) {
 	}
 	p := &Pool{
 		config:  config,
-		breaker: &breaker{threshold: config.BreakerThreshold, coolDown: config.BreakerCoolDown, now: config.Now},
+		breaker: breaker.New(breaker.Config{Failures: config.BreakerThreshold, CoolDown: config.BreakerCoolDown, Now: config.Now}),
 	}
 	parsed.MaxConns = int32(config.MaxConnections)
 	parsed.MaxConnIdleTime = config.IdleTimeout
 	parsed.MaxConnLifetime = config.MaxLifetime
+	parsed.PingTimeout = config.ProbeTimeout
 	parsed.ConnConfig.ConnectTimeout = config.ConnectTimeout
 	params := parsed.ConnConfig.RuntimeParams
 	params["application_name"] = config.Application
@@ -122,7 +132,8 @@ func (c PoolConfig) withDefaults() PoolConfig {
 	c.MaxAttempts = cmp.Or(c.MaxAttempts, 5)
 	c.BackoffBase = cmp.Or(c.BackoffBase, 20*time.Millisecond)
 	c.BackoffMax = cmp.Or(c.BackoffMax, time.Second)
-	c.BreakerThreshold = cmp.Or(c.BreakerThreshold, 10)
+	c.BreakerThreshold = cmp.Or(c.BreakerThreshold, 5)
+	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, time.Second)
 	c.BreakerCoolDown = cmp.Or(c.BreakerCoolDown, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now
@@ -137,15 +148,25 @@ func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(d.Milliseconds(), 10)
 }
 
-// do runs f on a connection, and retries it after a transient failure as long as ctx and
-// MaxAttempts allow. f must be safe to repeat. The error is that of classify.
+// do runs f on a connection, and retries it after a transient failure as long as ctx,
+// Budget and MaxAttempts allow. f must be safe to repeat. The error is that of classify.
 func (p *Pool) do(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
+	return p.within(ctx, p.config.Budget, f)
+}
+
+// within is do with another budget; 0 is without one.
+func (p *Pool) within(ctx context.Context, budget time.Duration, f func(context.Context, *pgx.Conn) error) error {
+	if budget > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, budget)
+		defer cancel()
+	}
 	for attempt := 1; ; attempt++ {
 		err := p.once(ctx, f)
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, errOpen) {
+		if !errors.Is(err, telemetry.ErrUnavailable) || errors.Is(err, breaker.ErrOpen) {
 			return err
 		}
 		if attempt == p.config.MaxAttempts || ctx.Err() != nil || !p.pause(ctx, attempt) {
@@ -155,19 +176,45 @@ func (p *Pool) do(ctx context.Context, f func(context.Context, *pgx.Conn) error)
 }
 
 func (p *Pool) once(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
-	if err := p.breaker.allow(); err != nil {
-		return err
+	probe, err := p.breaker.Allow()
+	if err != nil {
+		return &Retryable{cause: err}
 	}
-	err := classify(p.pgx.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return f(ctx, conn.Conn()) }))
-	if err != nil && p.config.reread != nil && identityFailed(err) {
+	if probe {
+		if err := p.probe(ctx); err != nil {
+			return err
+		}
+	}
+	err = p.pgx.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return f(ctx, conn.Conn()) })
+	p.breaker.Record(outcomeOf(ctx, err))
+	if err = classify(err); err != nil && p.config.reread != nil && identityFailed(err) {
 		p.config.reread.failed()
 	}
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		p.breaker.release() // the caller canceled
-	} else {
-		p.breaker.record(errors.Is(err, telemetry.ErrUnavailable))
-	}
 	return err
+}
+
+// probe connects once, with a short timeout and beside the pool, whose connections may all
+// be busy.
+func (p *Pool) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.config.ProbeTimeout)
+	defer cancel()
+	config := p.pgx.Config().ConnConfig
+	err := error(nil)
+	if p.config.reread != nil {
+		err = p.config.reread.apply(ctx, config, p.config.Now())
+	}
+	if err == nil {
+		var conn *pgx.Conn
+		if conn, err = pgx.ConnectConfig(ctx, config); err == nil {
+			err = conn.Close(ctx)
+		}
+	}
+	outcome := outcomeOf(ctx, err)
+	p.breaker.Probed(outcome)
+	if outcome == breaker.Responded {
+		return nil // an error is the call's to find
+	}
+	return &Retryable{cause: fmt.Errorf("%w: %w", breaker.ErrOpen, err)}
 }
 
 // pause waits before the next attempt. It returns false if ctx ends first or leaves no

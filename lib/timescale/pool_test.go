@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/insighthub/insighthub/lib/breaker"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
 )
@@ -59,52 +60,6 @@ func TestClassify(t *testing.T) {
 	if classify(nil) != nil {
 		t.Error("classify(nil): got an error, want nil")
 	}
-}
-
-func TestBreaker(t *testing.T) {
-	now := time.Unix(0, 0)
-	b := &breaker{threshold: 3, coolDown: time.Second, now: func() time.Time { return now }}
-	allowed := func(want bool) {
-		t.Helper()
-		if err := b.allow(); (err == nil) != want || err != nil && !errors.Is(err, telemetry.ErrUnavailable) {
-			t.Errorf("allow = %v, want allowed %v", err, want)
-		}
-	}
-	fail := func() { t.Helper(); allowed(true); b.record(true) }
-	fail()
-	fail()
-	allowed(true)
-	b.record(false) // a success starts the count again
-	fail()
-	fail()
-	fail()
-	allowed(false)
-	now = now.Add(999 * time.Millisecond)
-	allowed(false)
-	now = now.Add(time.Millisecond)
-	allowed(true)  // the trial
-	allowed(false) // alone
-	b.record(true)
-	allowed(false)
-	now = now.Add(time.Second)
-	allowed(true)
-	b.record(false)
-	allowed(true)
-	allowed(true)
-	b.record(true)
-	// A trial that never ends.
-	fail()
-	fail()
-	now = now.Add(time.Second)
-	allowed(true)
-	now = now.Add(9 * time.Second)
-	allowed(false)
-	now = now.Add(time.Second)
-	allowed(true)
-	// After a canceled trial the next call is the trial.
-	b.release()
-	allowed(true)
-	allowed(false)
 }
 
 func TestPause(t *testing.T) {
@@ -166,7 +121,7 @@ func TestUnreachableDatabase(t *testing.T) {
 	if err := pool.Ping(t.Context()); !errors.Is(err, telemetry.ErrUnavailable) || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("error = %v, want ErrUnavailable without the password", err)
 	}
-	if err := pool.Ping(t.Context()); !errors.Is(err, errOpen) {
+	if err := pool.Ping(t.Context()); !errors.Is(err, breaker.ErrOpen) {
 		t.Errorf("error = %v, want the open breaker", err)
 	}
 	if _, err := Open(t.Context(), PoolConfig{DSN: "postgres://u:hidden@127.0.0.1:notaport/d"}); !errors.Is(err, telemetry.ErrInvalid) ||

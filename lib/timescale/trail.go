@@ -30,7 +30,7 @@ func (p *Pool) change(ctx context.Context, entry trail.Entry, f func(context.Con
 
 // changeAs is change for an f that completes the entry.
 func (p *Pool) changeAs(ctx context.Context, entry trail.Entry, f func(context.Context, pgx.Tx, *trail.Entry) error) error {
-	return p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	return p.within(ctx, 3*p.config.Budget, func(ctx context.Context, conn *pgx.Conn) error {
 		e := entry
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 			if err := f(ctx, tx, &e); err != nil {

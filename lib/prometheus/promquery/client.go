@@ -16,6 +16,7 @@ import (
 	"time"
 
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
+	"github.com/insighthub/insighthub/lib/breaker"
 	"github.com/insighthub/insighthub/lib/release"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -39,8 +40,12 @@ type Config struct {
 	Now       func() time.Time
 }
 
-// Client sends queries to one server. It is safe for concurrent use.
-type Client struct{ config Config }
+// Client sends queries to one server. It is safe for concurrent use. While the server does not
+// respond its queries fail at once, but for a short probe each second (lib/breaker).
+type Client struct {
+	config  Config
+	breaker *breaker.Breaker
+}
 
 // New returns a Client; the error wraps telemetry.ErrInvalid.
 func New(config Config) (*Client, error) {
@@ -54,7 +59,7 @@ func New(config Config) (*Client, error) {
 	}
 	config.URL = strings.TrimRight(config.URL, "/")
 	config.UserAgent = cmp.Or(config.UserAgent, release.UserAgent("insighthub"))
-	return &Client{config}, nil
+	return &Client{config, breaker.New(breaker.Config{Now: config.Now})}, nil
 }
 
 // Sample is one series of a result. Its value may be NaN or infinite.
@@ -104,10 +109,54 @@ var (
 	errTooLarge = errors.New("prometheus: response too large")
 )
 
+// probeTimeout limits the probe of a server that did not respond.
+const probeTimeout = 500 * time.Millisecond
+
 // post sends a query and returns the response body, or errTooLarge above limit bytes. The
 // error is a *statusError when the status is not 200, and wraps telemetry.ErrUnavailable when
-// there is no complete response.
+// there is no complete response, or the server is not asked since it did not respond before.
 func (c *Client) post(ctx context.Context, limit int64, form url.Values) ([]byte, error) {
+	probe, err := c.breaker.Allow()
+	if err != nil {
+		return nil, fmt.Errorf("prometheus: %w: %w", telemetry.ErrUnavailable, err)
+	}
+	if probe {
+		short, cancel := context.WithTimeout(ctx, probeTimeout)
+		_, err := c.send(short, limit, url.Values{"query": {"1"}})
+		outcome := outcomeOf(short, err)
+		cancel()
+		c.breaker.Probed(outcome)
+		if outcome != breaker.Responded {
+			return nil, fmt.Errorf("prometheus: %w: %w: %w", telemetry.ErrUnavailable, breaker.ErrOpen, err)
+		}
+	}
+	body, err := c.send(ctx, limit, form)
+	c.breaker.Record(outcomeOf(ctx, err))
+	return body, err
+}
+
+// outcomeOf says what the error of send means for the circuit breaker.
+func outcomeOf(ctx context.Context, err error) breaker.Outcome {
+	status, responded := errors.AsType[*statusError](err)
+	switch {
+	case err == nil, errors.Is(err, errTooLarge):
+		return breaker.Responded
+	case responded && status.code >= http.StatusInternalServerError:
+		return breaker.Failed
+	case responded:
+		return breaker.Responded
+	case errors.Is(ctx.Err(), context.Canceled):
+		return breaker.Unknown
+	case errors.Is(err, context.DeadlineExceeded):
+		return breaker.TimedOut
+	case errors.Is(err, telemetry.ErrUnavailable):
+		return breaker.Failed
+	default: // the request could not be made or signed
+		return breaker.Unknown
+	}
+}
+
+func (c *Client) send(ctx context.Context, limit int64, form url.Values) ([]byte, error) {
 	text := form.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.config.URL+"/api/v1/query", strings.NewReader(text))
 	if err != nil {

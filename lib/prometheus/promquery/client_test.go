@@ -1,6 +1,7 @@
 package promquery
 
 import (
+	"context"
 	"errors"
 	"io"
 	"math"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -114,4 +116,53 @@ func TestUserAgentHasAVersion(t *testing.T) {
 	if _, err := client.Query(t.Context(), "up"); err != nil || !regexp.MustCompile(`^insighthub/\d+\.\d+\.\d+`).MatchString(got) {
 		t.Errorf("got %q, %v", got, err)
 	}
+}
+
+// TestHungServerFailsFast: a server that accepts and does not respond costs the first query
+// its timeout, the next one a probe, and those after it nothing; a slow one stays in use.
+func TestHungServerFailsFast(t *testing.T) {
+	var asked, hung atomic.Int64
+	release := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if hung.Load() > 0 || strings.Contains(r.FormValue("query"), "slow") {
+			<-release
+		}
+		_, _ = w.Write([]byte(`{"status":"success","data":{"resultType":"scalar","result":[0,"1"]}}`))
+	}))
+	defer server.Close()
+	defer close(release)
+	now := time.Now()
+	client, err := New(Config{URL: server.URL, HTTP: server.Client(), Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := func(what, text string, requests int64, want error) {
+		t.Helper()
+		before := asked.Load()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if want == nil { // on any machine
+			cancel()
+			ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+		}
+		defer cancel()
+		if _, err := client.Query(ctx, text); !errors.Is(err, want) {
+			t.Errorf("%s: got %v, want %v", what, err, want)
+		}
+		if n := asked.Load() - before; n != requests {
+			t.Errorf("%s: got %d requests, want %d", what, n, requests)
+		}
+	}
+	query("at first", "up", 1, nil)
+	query("slow", "slow", 1, telemetry.ErrUnavailable)
+	query("another after a slow one", "up", 2, nil) // the probe and the query
+	hung.Store(1)
+	query("hung: first", "up", 1, telemetry.ErrUnavailable)
+	now = now.Add(10 * time.Second)
+	query("hung: second", "up", 1, telemetry.ErrUnavailable) // the probe
+	query("hung: third", "up", 0, telemetry.ErrUnavailable)
+	hung.Store(0)
+	now = now.Add(time.Second)
+	query("responds", "up", 2, nil)
+	query("responds", "up", 1, nil)
 }
