@@ -299,6 +299,9 @@ type Database struct {
 	// InstanceType is an arm64 instance type, for example "t4g.medium".
 	// This field and those below are for an instance, own or kept.
 	InstanceType string
+	// Image is any text, such as a date. The image of the next machine is the newest one at
+	// the first deployment with this text.
+	Image string
 	// VolumeGiB, VolumeIOPS and VolumeMBps size the gp3 data volume.
 	VolumeGiB, VolumeIOPS, VolumeMBps int
 	// BackupDays is how long daily snapshots of the volume are retained; 0 takes none.
@@ -325,6 +328,10 @@ type Network struct {
 	// CIDR is the VPC's IPv4 range, /16 to /24.
 	CIDR   string
 	Egress Egress
+	// NATImage is any text, such as a date; for NATInstance only. The machine's image is the
+	// newest one at the first deployment with this text: another text replaces the machine,
+	// and connections break for some minutes.
+	NATImage string
 }
 
 // Monitoring configures the managed Prometheus.

@@ -7,6 +7,9 @@ import (
 
 const day = 24 * time.Hour
 
+// firstImage labels the machine images of all stages: docs/DEPLOYMENT.md.
+const firstImage = "2026-11-30"
+
 // Stages returns every stage, in the order in which a change reaches them.
 func Stages() []Stage { return []Stage{dev(), staging(), prod()} }
 
@@ -74,7 +77,7 @@ func dev() Stage {
 		},
 		// It waits most of the time, so it has the least memory.
 		Clock:   Function{MemoryMB: 128, Timeout: time.Minute},
-		Migrate: Function{MemoryMB: 256, Timeout: 5 * time.Minute},
+		Migrate: Function{MemoryMB: 256, Timeout: 14 * time.Minute},
 		Rollup:  Function{MemoryMB: 256, Timeout: 50 * time.Second},
 		// Events for as long as ingest accepts them; hours, a 3,600th of the rows at 1 Hz,
 		// without limit.
@@ -110,10 +113,10 @@ func dev() Stage {
 		},
 		Tokens: Tokens{Audience: "insighthub", Keys: []SigningKey{{Name: "First"}}},
 		Database: Database{
-			Kind: OwnInstance, InstanceType: "t4g.medium",
+			Kind: OwnInstance, InstanceType: "t4g.medium", Image: firstImage,
 			VolumeGiB: 50, VolumeIOPS: 3000, VolumeMBps: 125,
 		},
-		Network:    Network{CIDR: "10.40.0.0/20", Egress: NATInstance},
+		Network:    Network{CIDR: "10.40.0.0/20", Egress: NATInstance, NATImage: firstImage},
 		Monitoring: Monitoring{RetentionDays: 30},
 		Log:        Log{Level: Info, RetentionDays: 7},
 	}
@@ -150,7 +153,7 @@ func staging() Stage {
 	s.Database.InstanceType = "t4g.large"
 	s.Database.VolumeGiB, s.Database.VolumeIOPS, s.Database.VolumeMBps = 100, 3000, 125
 	s.Database.BackupDays = 3
-	s.Network = Network{CIDR: "10.41.0.0/20", Egress: NATInstance}
+	s.Network = Network{CIDR: "10.41.0.0/20", Egress: NATInstance, NATImage: firstImage}
 	return s
 }
 
@@ -183,7 +186,7 @@ func prod() Stage {
 		"store": 2 * s.Stream.MaxShards, "bridge": s.Stream.MaxShards, "detect": s.Stream.MaxShards, "refusals": 4,
 	})
 	s.Database = Database{
-		Kind: OwnInstance, InstanceType: "r7g.xlarge",
+		Kind: OwnInstance, InstanceType: "r7g.xlarge", Image: firstImage,
 		VolumeGiB: 1000, VolumeIOPS: 6000, VolumeMBps: 500, BackupDays: 35,
 	}
 	s.Network = Network{CIDR: "10.42.0.0/20", Egress: NATGateway}

@@ -48,6 +48,8 @@ func (s Stage) Validate() error {
 	p.in("detect", s.Detect.problems(s.Stream.Retention))
 	p.in("clock", s.Clock.problems())
 	p.in("migrate", s.Migrate.problems())
+	// The deployment's own function, which waits for it, ends after 15 minutes.
+	p.expect(s.Migrate.Timeout <= 14*time.Minute, "migrate: timeout %v: want at most 14m0s", s.Migrate.Timeout)
 	p.in("rollup", s.Rollup.problems())
 	p.in("retention", s.Retention.problems(s.Ingest.RetentionDays))
 	p.in("api", s.API.problems())
@@ -248,6 +250,7 @@ func (d Database) instanceProblems() (p problems) {
 	p.expect(d.VolumeGiB >= 20 && d.VolumeGiB <= 16384, "volume of %d GiB: want 20 to 16384", d.VolumeGiB)
 	p.expect(d.VolumeIOPS >= 3000 && d.VolumeIOPS <= 16000, "volume with %d IOPS: want 3000 to 16000", d.VolumeIOPS)
 	p.expect(d.VolumeMBps >= 125 && d.VolumeMBps <= 1000, "volume with %d MB/s: want 125 to 1000", d.VolumeMBps)
+	p.expect(d.Image != "", "image label is empty: want a date")
 	p.expect(d.BackupDays >= 0, "backups for %d days: want 0 or more", d.BackupDays)
 	return p
 }
@@ -260,6 +263,7 @@ func (n Network) problems(needed bool) (p problems) {
 	prefix, err := netip.ParsePrefix(n.CIDR)
 	p.expect(err == nil && prefix.Addr().Is4() && prefix.Bits() >= 16 && prefix.Bits() <= 24,
 		"CIDR %q: want an IPv4 range of /16 to /24", n.CIDR)
+	p.expect(n.Egress != NATInstance || n.NATImage != "", "NAT image label is empty: want a date")
 	p.expect(oneOf(n.Egress, NATInstance, NATGateway), "egress %q: want nat-instance or nat-gateway", n.Egress)
 	return p
 }

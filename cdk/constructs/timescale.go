@@ -64,6 +64,9 @@ func NewTimescaleInstance(scope constructs.Construct, id string, props *Timescal
 		ZoneName: jsii.String(string(stage.Name) + ".insighthub.internal"),
 		Vpc:      props.VPC,
 	})
+	// The machine writes its address there, and CloudFormation does not delete a zone with
+	// records: destroying the stage leaves it.
+	zone.ApplyRemovalPolicy(awscdk.RemovalPolicy_RETAIN)
 	host := "db." + string(stage.Name) + ".insighthub.internal"
 	secret := databaseSecret(part, host, RemovalPolicy(stage.Removal))
 
@@ -137,9 +140,7 @@ func databaseGroup(scope constructs.Construct, props *TimescaleInstanceProps, su
 		InstanceType: awsec2.NewInstanceType(jsii.String(props.Stage.Database.InstanceType)),
 		// The same distribution as in the local stack and the tests, and so the same build
 		// of PostgreSQL and TimescaleDB.
-		MachineImage: awsec2.MachineImage_FromSsmParameter(
-			jsii.String("/aws/service/debian/release/13/latest/arm64"),
-			&awsec2.SsmParameterImageOptions{Os: awsec2.OperatingSystemType_LINUX}),
+		MachineImage: &Image{ID: "MachineImage", Parameter: "/aws/service/debian/release/13/latest/arm64", Label: props.Stage.Database.Image},
 		Role: awsiam.NewRole(scope, jsii.String("Role"), &awsiam.RoleProps{
 			AssumedBy: awsiam.NewServicePrincipal(jsii.String("ec2.amazonaws.com"), nil),
 		}),

@@ -79,6 +79,9 @@ func recordBucket(stack awscdk.Stack, props Props) awss3.Bucket {
 	lock := props.Stage.Audit.Lock
 	p := privateBucket(props.Stage)
 	p.Versioned = jsii.Bool(true)
+	// Nothing deletes locked objects before their retention ends: destroying the stage leaves
+	// the bucket.
+	p.RemovalPolicy, p.AutoDeleteObjects = awscdk.RemovalPolicy_RETAIN, nil
 	p.ObjectLockEnabled = jsii.Bool(true)
 	days := awscdk.Duration_Days(jsii.Number(float64(lock.Days)))
 	if lock.Mode == config.Compliance {

@@ -249,5 +249,7 @@ func privateBucket(stage config.Stage) *awss3.BucketProps {
 		EnforceSSL:        jsii.Bool(true),
 		MinimumTLSVersion: jsii.Number(1.2),
 		RemovalPolicy:     constructs.RemovalPolicy(stage.Removal),
+		// CloudFormation does not delete a bucket with objects.
+		AutoDeleteObjects: jsii.Bool(stage.Removal == config.Destroy),
 	}
 }

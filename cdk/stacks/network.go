@@ -41,7 +41,10 @@ func (d *Data) newDatabaseNetwork(stage config.Stage) *constructs.Network {
 	}
 	if stage.Network.Egress == config.NATInstance {
 		d.nat = awsec2.NatProvider_InstanceV2(&awsec2.NatInstanceProps{
-			InstanceType:             awsec2.NewInstanceType(jsii.String("t4g.nano")),
+			InstanceType: awsec2.NewInstanceType(jsii.String("t4g.nano")),
+			MachineImage: &constructs.Image{
+				ID: "NatImage", Parameter: "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64", Label: stage.Network.NATImage,
+			},
 			DefaultAllowedTraffic:    awsec2.NatTrafficDirection_OUTBOUND_ONLY,
 			AssociatePublicIpAddress: jsii.Bool(true),
 		})

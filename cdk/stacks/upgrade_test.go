@@ -101,6 +101,7 @@ func documentedChanges() []change {
 			func(s *config.Stage) { s.Database.BackupDays = 7 },
 			func(s *config.Stage) { s.Database.BackupDays = 0 },
 		}},
+		one("machine images", func(s *config.Stage) { s.Database.Image, s.Network.NATImage = "2026-12-24", "2026-12-24" }),
 		{name: "NAT", steps: []func(*config.Stage){
 			func(s *config.Stage) { s.Network.Egress = config.NATGateway },
 			func(s *config.Stage) { s.Network.Egress = config.NATInstance },
@@ -144,14 +145,14 @@ func documentedChanges() []change {
 			},
 		}, problems: []string{ // the last step is there to remove them
 			"data removed: Data/DatabaseData*", "data removed: Data/DatabaseSecret*", "data removed: Data/DatabaseZone*",
-			"data removed: Data/FlowLogs*", "data removed: Data/Vpc*",
+			"data removed: Data/FlowLogs*", "data removed: Data/Vpc*", "data removed: Data/AWS*LogGroup*",
 		}},
 		// The documents say that these are not possible; the reasons.
 		{name: "from the own database to another in one step", steps: []func(*config.Stage){func(s *config.Stage) {
 			s.Database, s.Network = config.Database{Kind: config.ExistingDatabase, SecretARN: existingSecret}, config.Network{}
 		}}, problems: []string{
 			"export in use: Data/*", "data removed: Data/DatabaseData*", "data removed: Data/DatabaseSecret*",
-			"data removed: Data/DatabaseZone*", "data removed: Data/FlowLogs*", "data removed: Data/Vpc*",
+			"data removed: Data/DatabaseZone*", "data removed: Data/FlowLogs*", "data removed: Data/Vpc*", "data removed: Data/AWS*LogGroup*",
 		}},
 		{name: "other zones", steps: []func(*config.Stage){func(s *config.Stage) { s.Zones = []string{"b", "c"} }}, problems: []string{
 			"data replaced: Data/VpcP*Subnet?Subnet*", "name in use: Data/VpcP*Subnet?Subnet*",

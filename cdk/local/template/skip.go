@@ -39,6 +39,8 @@ func reasons() []reason {
 		{"AWS::EC2::", NotNeeded, "all addresses are on the loopback interface"},
 		{"AWS::Route53::", NotNeeded, "all addresses are on the loopback interface"},
 		{"Custom::VpcRestrictDefaultSG", NotNeeded, "all addresses are on the loopback interface"},
+		{"Custom::MachineImage", NotNeeded, "the network and the database are local"},
+		{"Custom::S3AutoDeleteObjects", NotNeeded, "buckets are files"},
 		{"AWS::CloudWatch::", NotEmulated, "metrics have no alarms"},
 		{"AWS::SNS::", NotEmulated, "notifications are not sent; Prometheus evaluates the alerts"},
 		{"AWS::SQS::Queue", NotEmulated, "events that were not delivered are saved in a log"},
