@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"13a1fe8ed704bbfa02e953ae26ff2e33"`
-	PageTag     = `"62e884f12502ebf4ec3407baadfc4c88"`
+	ContractTag = `"210f220a44bc8daf81e3c54aae2035fc"`
+	PageTag     = `"5a83c6eaf8c35412c7623bf455ce2bd7"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

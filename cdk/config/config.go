@@ -141,6 +141,8 @@ type Ingest struct {
 // from, and events at least as long as ingest accepts them.
 type Retention struct {
 	EventDays, MinuteDays, HourDays int
+	// AccessDays is for how many days the record of who read what is stored, at least 1.
+	AccessDays int
 }
 
 // Store configures the function that writes the stream into the database.

@@ -140,6 +140,7 @@ func TestValidate(t *testing.T) {
 		"hours dropped": {func(s *stage) {
 			s.Retention.MinuteDays, s.Retention.HourDays = 0, 3653
 		}, "retention: hours for 3653 days: want at least the 0 of minutes"},
+		"no access record":  {func(s *stage) { s.Retention.AccessDays = 0 }, "retention: access record for 0 days"},
 		"no such retention": {func(s *stage) { s.Retention.HourDays = 40000 }, "retention: 40000 days"},
 		"authorizer":        {func(s *stage) { s.API.Authorizer.Timeout = 20 * time.Second }, "want at most 10s"},
 		"authorizer cache":  {func(s *stage) { s.API.AuthorizerCache = 2 * time.Hour }, "authorizer cache 2h0m0s"},

@@ -81,7 +81,7 @@ func dev() Stage {
 		Rollup:  Function{MemoryMB: 256, Timeout: 50 * time.Second},
 		// Events for as long as ingest accepts them; hours, a 3,600th of the rows at 1 Hz,
 		// without limit.
-		Retention: Retention{EventDays: 3653, MinuteDays: 3653},
+		Retention: Retention{EventDays: 3653, MinuteDays: 3653, AccessDays: 30},
 		API: API{
 			Authorizer:        Function{MemoryMB: 256, Timeout: 5 * time.Second},
 			Access:            Function{MemoryMB: 512, Timeout: 10 * time.Second},
@@ -148,6 +148,7 @@ func staging() Stage {
 	}
 	s.Audit.Lock = Lock{Mode: Governance, Days: 30}
 	s.Audit.TrailMonths = 6
+	s.Retention.AccessDays = 90
 	s.Monitoring.RetentionDays = 90
 	s.Log.RetentionDays = 30
 	s.Database.InstanceType = "t4g.large"
@@ -192,6 +193,7 @@ func prod() Stage {
 	s.Network = Network{CIDR: "10.42.0.0/20", Egress: NATGateway}
 	s.Audit.Lock = Lock{Mode: Compliance, Days: 365}
 	s.Audit.TrailMonths = 13
+	s.Retention.AccessDays = 400 // a year's audit, and a month to hold it
 	s.Monitoring.RetentionDays = 1095
 	s.Log.RetentionDays = 90
 	return s

@@ -118,6 +118,7 @@ func (r Retention) problems(accepted int) (p problems) {
 	for _, days := range []int{r.EventDays, r.MinuteDays, r.HourDays} {
 		p.expect(days >= 0 && days <= most, "%d days: want 1 to %d, or 0 for no limit", days, most)
 	}
+	p.expect(r.AccessDays >= 1 && r.AccessDays <= most, "access record for %d days: want 1 to %d", r.AccessDays, most)
 	shorter := func(days, than int) bool { return days != 0 && (than == 0 || days < than) }
 	p.expect(r.EventDays == 0 || r.EventDays >= accepted,
 		"events for %d days: want at least the %d for which ingest accepts them", r.EventDays, accepted)

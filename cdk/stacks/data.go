@@ -144,6 +144,7 @@ func (d *Data) addRollup(props Props) {
 			"RETENTION_EVENT_DAYS":  number(retention.EventDays),
 			"RETENTION_MINUTE_DAYS": number(retention.MinuteDays),
 			"RETENTION_HOUR_DAYS":   number(retention.HourDays),
+			"RETENTION_ACCESS_DAYS": number(retention.AccessDays),
 			"STATE_BUCKET":          d.States.BucketName(),
 		},
 	})

@@ -113,6 +113,17 @@ func (c *Contract) OpenOperations() []string {
 	})
 }
 
+// OperationID returns the operationId of an operation, "METHOD /path"; empty if there is none.
+func (c *Contract) OperationID(name string) string {
+	for _, o := range c.operations {
+		if o.method+" "+o.path == name {
+			id, _ := o.members["operationId"].(string)
+			return id
+		}
+	}
+	return ""
+}
+
 func (c *Contract) list(which func(operation) bool) (names []string) {
 	for _, o := range c.operations {
 		if which(o) {

@@ -15,6 +15,7 @@ import (
 	"github.com/insighthub/insighthub/lib/directory"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/timescale"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 )
 
@@ -27,7 +28,7 @@ type denying struct {
 
 func newDenying(t *testing.T) *denying {
 	t.Helper()
-	pool, dsn := timescaletest.Open(t)
+	pool, dsn := timescaletest.OpenAs(t, timescale.FunctionAPI)
 	d := &denying{objects: &denylisttest.Objects{}, now: time.Now()}
 	log := slog.New(slog.DiscardHandler)
 	reader, err := denylist.NewReader(denylist.ReaderConfig{

@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 
+	"github.com/insighthub/insighthub/lib/accessrecord"
 	"github.com/insighthub/insighthub/lib/api"
 	awsconfig "github.com/insighthub/insighthub/lib/aws/config"
 	"github.com/insighthub/insighthub/lib/aws/s3"
@@ -23,8 +25,10 @@ import (
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/namelist"
 	"github.com/insighthub/insighthub/lib/prometheus/promquery"
+	"github.com/insighthub/insighthub/lib/refusals"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/timescale"
+	"github.com/insighthub/insighthub/lib/trail"
 )
 
 // build creates the function from its environment.
@@ -69,8 +73,26 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 			return lambdahost.Function{}, err
 		}
 	}
-	handler := wire(pool, h.Log, s)
-	return lambdahost.Function{Handler: handler, Close: pool.Close}, nil
+	recorder, err := accessrecord.New(accessrecord.Config{Store: pool, Log: h.Log, Registerer: h.Registry, Now: time.Now})
+	if err != nil {
+		return lambdahost.Function{}, err
+	}
+	collector, err := refusals.New(refusals.Config{
+		Publisher: refusals.PublisherFunc(pool.PublishReports), Registerer: h.Registry, Now: time.Now, NewID: rand.Text,
+	})
+	if err != nil {
+		return lambdahost.Function{}, err
+	}
+	s.recorder, s.refusals = recorder, collector
+	return lambdahost.Function{
+		Handler: collector.Observe(wire(pool, h.Log, s)), Close: pool.Close,
+		Shutdown: func(ctx context.Context) {
+			var both sync.WaitGroup // each takes up to 250 ms
+			both.Go(func() { recorder.Shutdown(ctx) })
+			both.Go(func() { collector.Shutdown(ctx) })
+			both.Wait()
+		},
+	}, nil
 }
 
 // services are the function's dependencies other than the database.
@@ -82,6 +104,8 @@ type services struct {
 	// publisher writes the deny list, denials reads it.
 	publisher api.Denials
 	denials   denylist.Denials
+	recorder  api.Recorder
+	refusals  trail.Counter
 }
 
 // wire creates the Lambda handler.
@@ -94,8 +118,9 @@ func resources(pool *timescale.Pool, log *slog.Logger, s services) *api.Handler 
 	return api.New(api.Config{
 		Log: log, Now: time.Now, Random: rand.Reader,
 		Idempotency: pool, Sites: pool, Gateways: pool, GatewayKeys: pool, Devices: pool, Metrics: pool, Accounts: pool,
-		Passwords: credential.New(credential.Config{Attempts: pool, Trail: pool, Now: time.Now}),
+		Passwords: credential.New(credential.Config{Attempts: pool, Trail: pool, Failures: s.refusals, Now: time.Now}),
 		Names:     s.names, Denials: s.publisher,
+		Accesses: pool, Recorder: s.recorder, Refusals: s.refusals,
 		KPIConfigs: pool, Audit: pool, Readings: pool, Exports: pool, Files: s.files, KPIs: s.kpis,
 		Anomalies: pool, AlarmRules: pool, ClientReports: pool, ICE: s.ice,
 	})

@@ -16,6 +16,8 @@ import (
 type handler struct {
 	pool      *timescale.Pool
 	retention timescale.Retention
+	// accessDays is for how many days the access record is stored; 0 is for ever.
+	accessDays int
 	// names publishes the names of all crowded gateways.
 	names     func(context.Context) (int, error)
 	published time.Time // when it last did
@@ -37,6 +39,7 @@ type outcome struct {
 	Archived        int64 // entries that left it for the archive
 	Conflicts       int   // that were pruned
 	Purged          timescale.Purged
+	AccessesDropped int // chunks, or lines without the extension
 }
 
 // Invoke implements lambda.Handler. While the deny list cannot be published the invocation
@@ -87,6 +90,9 @@ func (h *handler) refresh(ctx context.Context) ([]byte, error) {
 		h.log.InfoContext(ctx, "purged readings of deleted devices and metrics", "rows", done.Purged.Rows, "series", done.Purged.Series,
 			"incomplete", done.Purged.Incomplete)
 	}
+	if done.AccessesDropped, err = h.pool.DropAccesses(ctx, h.accessDays); err != nil {
+		return nil, err
+	}
 	if done.Retained, err = h.pool.ApplyRetention(ctx, h.retention); err != nil {
 		return nil, err
 	}
@@ -97,8 +103,11 @@ func (h *handler) refresh(ctx context.Context) ([]byte, error) {
 	return json.Marshal(done)
 }
 
+// mostDays limits a retention.
+const mostDays = 36_500
+
 func retentionOf(env *lambdahost.Env) timescale.Retention {
-	const tenYears, most = 3653, 36_500
+	const tenYears, most = 3653, mostDays
 	return timescale.Retention{
 		EventDays:  env.Int("RETENTION_EVENT_DAYS", tenYears, 0, most),
 		MinuteDays: env.Int("RETENTION_MINUTE_DAYS", tenYears, 0, most),

@@ -18,6 +18,7 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	database := h.Env.Required("DATABASE_SECRET_ARN")
 	bucket, pathStyle := h.Env.Optional("STATE_BUCKET", ""), h.Env.Bool("AWS_S3_PATH_STYLE", false)
 	retention := retentionOf(h.Env)
+	accessDays := h.Env.Int("RETENTION_ACCESS_DAYS", 0, 0, mostDays)
 	h.Env.Add(retention.Validate())
 	if err := h.Env.Err(); err != nil {
 		return lambdahost.Function{}, err
@@ -47,8 +48,8 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	}
 	return lambdahost.Function{
 		Handler: &handler{
-			pool: pool, retention: retention, names: names, denials: denials, unsealed: unsealed, receipts: archive,
-			now: time.Now, log: h.Log,
+			pool: pool, retention: retention, accessDays: accessDays, names: names, denials: denials,
+			unsealed: unsealed, receipts: archive, now: time.Now, log: h.Log,
 		},
 		Close: pool.Close,
 	}, nil

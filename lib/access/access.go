@@ -102,7 +102,8 @@ type Config struct {
 	Gateways Gateways
 	Trail    credential.Trail
 	Denials  Denials // denylist.Unpublished by default
-	// Failures counts what was rejected without a look at a password or at a known key.
+	// Failures adds up what was rejected without a look at a password or at a known key, and
+	// what known callers repeat: refreshes, and the tokens of gateways.
 	Failures trail.Counter
 	Minter   Minter
 	Keys     KeySet

@@ -66,6 +66,10 @@ func (s *Service) GatewayToken(ctx context.Context, assertion, client string, au
 	if err != nil {
 		return "", fmt.Errorf("issue a token for gateway %q: %w", claims.Gateway, asInternal(err))
 	}
+	s.config.Failures.Count(trail.Occurrence{
+		Action: trail.GrantedToken, Reason: "assertion", Source: source, Route: failure.Route,
+		Subject: string(claims.Gateway), Site: string(site),
+	})
 	return access, nil
 }
 

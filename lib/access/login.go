@@ -186,7 +186,13 @@ func (s *Service) Refresh(ctx context.Context, refresh, source string) (Pair, er
 	if next, err = successor(refresh, done.Salt); err != nil {
 		return Pair{}, err
 	}
-	return s.pair(ctx, done.Account, done.Family, next, done.Expires.Sub(now))
+	pair, err := s.pair(ctx, done.Account, done.Family, next, done.Expires.Sub(now))
+	if err == nil {
+		s.config.Failures.Count(trail.Occurrence{
+			Action: trail.RefreshedSession, Reason: "refresh token", Source: source, Route: failure.Route, Subject: string(done.Account.ID),
+		})
+	}
+	return pair, err
 }
 
 // successor derives the next refresh token (HKDF with SHA-256, RFC 5869). Without the token

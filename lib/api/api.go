@@ -37,18 +37,22 @@ type Config struct {
 	Now    func() time.Time
 	Random io.Reader
 
-	Idempotency   Idempotency // required
-	Sites         Sites
-	Gateways      Gateways
-	GatewayKeys   GatewayKeys
-	Devices       Devices
-	Metrics       Metrics
-	Names         Names // UnpublishedNames by default
-	Accounts      Accounts
-	Denials       Denials   // denylist.Unpublished by default
-	Passwords     Passwords // NoPasswords by default
-	KPIConfigs    KPIConfigs
-	Audit         Audit
+	Idempotency Idempotency // required
+	Sites       Sites
+	Gateways    Gateways
+	GatewayKeys GatewayKeys
+	Devices     Devices
+	Metrics     Metrics
+	Names       Names // UnpublishedNames by default
+	Accounts    Accounts
+	Denials     Denials   // denylist.Unpublished by default
+	Passwords   Passwords // NoPasswords by default
+	KPIConfigs  KPIConfigs
+	Audit       Audit
+	Accesses    Accesses // served together with Sites
+	Recorder    Recorder // Unrecorded by default
+	// Refusals adds up the requests of known callers that are denied. Nothing by default.
+	Refusals      trail.Counter
 	Readings      Readings
 	Exports       Exports // served together with Files
 	Files         Files
@@ -70,10 +74,14 @@ type Handler struct {
 // New returns a Handler.
 func New(config Config) *Handler {
 	config.Names = cmp.Or[Names](config.Names, UnpublishedNames{})
+	config.Recorder = cmp.Or[Recorder](config.Recorder, Unrecorded{})
+	config.Refusals = cmp.Or[trail.Counter](config.Refusals, uncounted{})
 	config.Denials = cmp.Or[Denials](config.Denials, denylist.Unpublished{})
 	config.Passwords = cmp.Or[Passwords](config.Passwords, NoPasswords{})
 	h := &Handler{config: config, mux: lambdahttp.NewMux(elsewhere())}
 	for _, r := range h.routes() {
+		r.operation = operationOf(r.pattern)
+		r.read = r.operation != ""
 		h.mux.Handle(r.pattern, h.serve(r))
 	}
 	for pattern, serve := range contractRoutes() {
@@ -87,7 +95,13 @@ func New(config Config) *Handler {
 func elsewhere() string { return "POST /v1/telemetry" }
 
 // ServeHTTP implements http.Handler.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	seen := &statusWriter{ResponseWriter: w}
+	h.mux.ServeHTTP(seen, r)
+	if caller, ok := lambdahttp.CallerOf(r.Context()); ok {
+		h.count(r, caller, seen.route, seen.status)
+	}
+}
 
 // call is one request of an authenticated caller.
 type call struct {
@@ -97,6 +111,9 @@ type call struct {
 	w      http.ResponseWriter
 	// values are the parameters of the query, which the route knows.
 	values url.Values
+	// selected, if set, is what the access record has as selection, instead of the values of
+	// the path and the query.
+	selected url.Values
 }
 
 // endpoint writes the response to a call, or returns the error that becomes the response.
@@ -123,8 +140,23 @@ type route struct {
 	create bool
 	// replay responds to a repeated request; nil sends the stored response again.
 	replay func(c *call, stored *directory.StoredResponse) error
+	// read marks a route that shows data: who uses it is in the access record, by the
+	// operation's name in the contract.
+	read      bool
+	operation string
 	// long marks a route that may use all the time that the function has.
 	long bool
+}
+
+// Reads returns the operation's name in the contract for each route that the access record has.
+func (h *Handler) Reads() map[string]string {
+	reads := make(map[string]string)
+	for _, r := range h.routes() {
+		if name := operationOf(r.pattern); name != "" {
+			reads[r.pattern] = name
+		}
+	}
+	return reads
 }
 
 // routes is the whole API.
@@ -140,6 +172,7 @@ func (h *Handler) routes() []route {
 		{h.config.Readings != nil, h.conflictRoutes()},
 		{h.config.KPIConfigs != nil, h.kpiConfigRoutes()},
 		{h.config.Audit != nil, h.auditRoutes()},
+		{h.config.Accesses != nil && h.config.Sites != nil, h.accessRoutes()},
 		{h.config.Anomalies != nil, h.anomalyRoutes()},
 		{h.config.AlarmRules != nil, h.alarmRuleRoutes()},
 		{h.config.ClientReports != nil, h.consoleRoutes()},
@@ -169,7 +202,12 @@ func (h *Handler) serve(r route) http.Handler {
 		}
 		ctx, cancel := deadline.WithMargin(request.Context(), time.Now(), timeout)
 		defer cancel()
-		c := &call{Request: request.WithContext(ctx), caller: caller, now: h.config.Now(), w: w}
+		seen, ok := w.(*statusWriter)
+		if !ok {
+			seen = &statusWriter{ResponseWriter: w}
+		}
+		seen.route = r.pattern
+		c := &call{Request: request.WithContext(ctx), caller: caller, now: h.config.Now(), w: seen}
 		err := authorize(c, r)
 		if err == nil {
 			err = h.check(c, r) //nolint:contextcheck // the call carries it
@@ -182,7 +220,33 @@ func (h *Handler) serve(r route) http.Handler {
 		if err != nil {
 			h.writeError(c, err) //nolint:contextcheck // the call carries it
 		}
+		h.record(c, r, seen.status) //nolint:contextcheck // the call carries it
 	})
+}
+
+// statusWriter remembers the status of a response, and the route that wrote it; empty if
+// there is none.
+type statusWriter struct {
+	http.ResponseWriter
+
+	status int
+	route  string
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *statusWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
 }
 
 // authorize checks that the caller has the route's role at the site of the path, or at any

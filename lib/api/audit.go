@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/insighthub/insighthub/lib/directory"
@@ -45,9 +46,9 @@ func (h *Handler) listAudit(c *call) error {
 	if err != nil || values.Has("after") && page.After != "" {
 		return badRequest(`Parameter "after" must be the number of an entry, and cannot be combined with "cursor".`)
 	}
-	format := values.Get("format")
-	if format != "" && format != "json" && format != "ndjson" {
-		return badRequest(`Parameter "format" must be json or ndjson.`)
+	lines, err := lineFormat(values)
+	if err != nil {
+		return err
 	}
 	if values.Has("after") || page.After != "" {
 		if err := h.notArchived(c, after); err != nil {
@@ -63,7 +64,7 @@ func (h *Handler) listAudit(c *call) error {
 	if err != nil {
 		return err
 	}
-	if format == "ndjson" {
+	if lines {
 		return respondLines(c, entries, auditDocumentOf)
 	}
 	return respondPage(c, "audit", page, entries, auditDocumentOf, func(e trail.Entry) string { return strconv.FormatInt(e.Seq, 10) })
@@ -78,6 +79,18 @@ func (h *Handler) notArchived(c *call, after int64) error {
 	}
 	return &rejection{Status: http.StatusGone, Detail: fmt.Sprintf(
 		"Entries up to %d are in the archive: the last of its objects is %s. Continue with after=%d.", archived.Last, archived.Key(), archived.Last)}
+}
+
+// lineFormat reads the parameter format: whether the response has one document per line.
+func lineFormat(values url.Values) (lines bool, err error) {
+	switch values.Get("format") {
+	case "", "json":
+		return false, nil
+	case "ndjson":
+		return true, nil
+	default:
+		return false, badRequest(`Parameter "format" must be json or ndjson.`)
+	}
 }
 
 // respondLines writes one JSON document per line, the form in which the trail is

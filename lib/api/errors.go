@@ -71,7 +71,8 @@ func (h *Handler) writeError(c *call, err error) {
 		document.Detail = "Request " + id + " could not be served."
 		if _, ok := errors.AsType[*unpublishedError](err); ok {
 			document.Detail = "The change is stored, but access tokens that were issued before are still accepted, " +
-				"for minutes at the most. This is tried again every minute; a repetition with If-Match: * tries it at once. Request " + id + "."
+				"for minutes at the most. This is tried again every minute; a repetition with If-Match: * tries it at once. " +
+				"Request " + id + "."
 		}
 		h.config.Log.ErrorContext(c.Context(), "request failed", "request_id", id, "method", c.Method, "path", c.URL.Path, "error", err)
 	}

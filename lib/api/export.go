@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -186,6 +188,7 @@ func (h *Handler) createExport(c *call) error {
 		return err
 	}
 	name := "readings-" + c.now.UTC().Format("20060102-150405") + "." + string(request.Format)
+	c.selected = request.selected(document.Rows)
 	ticket := exportTicket{key, name, document}
 	c.storeTicket(ticket)
 	return h.respondExport(c, ticket)
@@ -220,6 +223,15 @@ func (h *Handler) replayExport(c *call, stored *directory.StoredResponse) error 
 		return err
 	}
 	return h.respondExport(c, t)
+}
+
+// selected returns what an export selects, and how many rows it got.
+func (r *exportRequest) selected(rows int64) url.Values {
+	return url.Values{
+		"gateway": {string(r.Gateway)}, "device": {string(r.Device)}, "metric": {string(r.Metric)},
+		"from": {telemetry.Micros(r.From).Time().UTC().Format(time.RFC3339Nano)},
+		"to":   {telemetry.Micros(r.To).Time().UTC().Format(time.RFC3339Nano)}, "rows": {strconv.FormatInt(rows, 10)},
+	}
 }
 
 // export writes the file.

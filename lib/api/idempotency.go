@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -55,6 +56,7 @@ func (h *Handler) serveIdempotent(c *call, r route) error {
 		return err
 	}
 	if stored != nil {
+		c.selected = url.Values{"idempotency_key": {key}, "replayed": {"true"}}
 		c.w.Header().Set("Idempotency-Replayed", "true")
 		if r.replay != nil && stored.Status < http.StatusBadRequest {
 			return r.replay(c, stored)
@@ -68,6 +70,7 @@ func (h *Handler) serveIdempotent(c *call, r route) error {
 	inner := *c
 	inner.w = w
 	err = r.serve(&inner)
+	c.selected = inner.selected
 	if err != nil {
 		h.writeError(&inner, err)
 	}

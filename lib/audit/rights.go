@@ -78,6 +78,7 @@ func Rights() []Right {
 		{path: "/v1/users/{user}", read: Platform, set: Platform},
 		{path: "/v1/users/{user}/password", set: Platform},
 		{path: "/v1/me", read: Viewer},
+		{path: "/v1/access", list: Admin},
 		{path: "/v1/me/password", set: Viewer},
 		{path: "/v1/audit", list: Admin},
 	} {

@@ -109,6 +109,45 @@ type Page struct {
 	Limit int
 }
 
+// Access is one line of the access record: the reads of one minute that are alike.
+type Access struct {
+	First, Last time.Time
+	Count       int64
+	// Subject is an account's id, a gateway's name, or a subject of a trusted issuer. Account is
+	// the account's name; it is empty for others, and not stored with the line.
+	Subject, Account string
+	// Role is the greatest that the caller had at the site, or at any site where there is none.
+	Role Role
+	// Site is empty for what belongs to no site.
+	Site telemetry.SiteID
+	// Operation is the operationId of the contract.
+	Operation string
+	// Selection is what was selected, in the form of a query.
+	Selection string
+	Status    int
+	// Source is the address of the caller, RequestID the last request.
+	Source, RequestID string
+	// Key tells lines of one minute apart; the store sets it.
+	Key []byte
+}
+
+// Minute is the minute in which the reads were.
+func (a *Access) Minute() time.Time { return a.First.Truncate(time.Minute) }
+
+// AccessFilter selects lines of the access record; empty members select everything.
+type AccessFilter struct {
+	// Sites are those that the reader may see; nil is all, with what belongs to no site.
+	Sites     []telemetry.SiteID
+	Subject   string
+	Operation string
+	From, To  time.Time
+	// Before is the minute and the key of the line after which the page begins, in the order
+	// from the newest to the oldest.
+	Before    time.Time
+	BeforeKey []byte
+	Limit     int
+}
+
 // Denial says which access tokens are no longer accepted: those of a session if Session is
 // set, else those that were issued for an earlier version of the subject if Version is set,
 // else all that were issued until Time.

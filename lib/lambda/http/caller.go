@@ -59,6 +59,18 @@ func (c *Caller) Sites(role directory.Role) (sites []telemetry.SiteID, all bool)
 	return sites, false
 }
 
+// Greatest returns the caller's greatest role at the site, or at any site if site is empty;
+// empty if there is none.
+func (c *Caller) Greatest(site telemetry.SiteID) directory.Role {
+	greatest := c.Role // of a gateway
+	for at, role := range c.Grants {
+		if (site == "" || at == site || at == directory.EverySite) && rank(role) > rank(greatest) {
+			greatest = role
+		}
+	}
+	return greatest
+}
+
 // rank orders the roles of accounts; it is 0 for any other role.
 func rank(r directory.Role) int {
 	switch r {
