@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/ecdsa"
 	"crypto/rand"
+	"encoding/json"
 	"net/http"
 	"regexp"
 	"strings"
@@ -148,6 +149,15 @@ func TestAssertionReasons(t *testing.T) {
 			}
 		}
 	}
+	header := func(name string, value any) func(jwt.MapClaims, map[string]any) {
+		return func(_ jwt.MapClaims, h map[string]any) {
+			if value == nil {
+				delete(h, name)
+			} else {
+				h[name] = value
+			}
+		}
+	}
 	shifted := func(seconds, lifetime int64) func(jwt.MapClaims, map[string]any) {
 		return func(c jwt.MapClaims, _ map[string]any) {
 			c["iat"], c["exp"] = inSeconds(seconds), inSeconds(seconds+lifetime)
@@ -191,6 +201,48 @@ func TestAssertionReasons(t *testing.T) {
 		},
 		"a kid of another form": {
 			func(_ jwt.MapClaims, h map[string]any) { h["kid"] = "key-1" }, "kid must be the RFC 7638 thumbprint of the gateway's key",
+		},
+		"several audiences": {
+			claim("aud", []string{tokentest.Issuer, "https://elsewhere.test"}),
+			"aud must be " + tokentest.Issuer + " or " + tokentest.Issuer + "/v1/token, and nothing else",
+		},
+		"both own audiences":  {claim("aud", []string{tokentest.Issuer, tokentest.Issuer + "/v1/token"}), "and nothing else"},
+		"one audience twice":  {claim("aud", []string{tokentest.Issuer, tokentest.Issuer}), "and nothing else"},
+		"no audience in list": {claim("aud", []string{}), "aud must be "},
+		"aud null":            {claim("aud", json.RawMessage("null")), "aud must be "},
+		"aud [null]":          {claim("aud", []any{nil}), "aud must be "},
+		"aud of lists":        {claim("aud", []any{[]string{tokentest.Issuer}}), "aud must be "},
+		"aud an object":       {claim("aud", map[string]string{"x": tokentest.Issuer}), "aud must be "},
+		"aud a number":        {claim("aud", 1), "aud must be "},
+		"aud in other case":   {claim("aud", strings.ToUpper(tokentest.Issuer)), "aud must be "},
+		"aud of other stage":  {claim("aud", "https://staging.elsewhere.test/v1/token"), "aud must be "},
+		"a list of one":       {claim("aud", []string{tokentest.Issuer}), ""},
+		"the issuer":          {claim("aud", tokentest.Issuer), ""},
+		"no typ":              {header("typ", nil), ""},
+		"typ jwt":             {header("typ", "jwt"), ""},
+		"typ with its prefix": {header("typ", "application/JWT"), ""},
+		"explicit typ, the issuer": {
+			func(c jwt.MapClaims, h map[string]any) {
+				h["typ"], c["aud"] = "client-authentication+jwt", tokentest.Issuer
+			}, "",
+		},
+		"explicit typ, the endpoint": {
+			header("typ", "client-authentication+jwt"), "aud must be " + tokentest.Issuer + ", and nothing else",
+		},
+		"an access token's typ":       {header("typ", "at+jwt"), "typ must be JWT or client-authentication+jwt, or be left out"},
+		"a logout token's typ":        {header("typ", "logout+jwt"), "typ must be JWT"},
+		"a DPoP proof's typ":          {header("typ", "dpop+jwt"), "typ must be JWT"},
+		"a security event's typ":      {header("typ", "secevent+jwt"), "typ must be JWT"},
+		"an authorization grant's":    {header("typ", "authorization-grant+jwt"), "typ must be JWT"},
+		"an empty typ":                {header("typ", ""), "typ must be JWT"},
+		"a typ that is no text":       {header("typ", 1), "typ must be JWT"},
+		"a nested token":              {header("cty", "JWT"), "header: cty is not accepted"},
+		"an unencoded payload":        {header("b64", false), "header: b64 is not accepted"},
+		"an encrypted token's header": {header("enc", "A128GCM"), "header: enc is not accepted"},
+		"a certificate chain":         {header("x5c", []string{"AA"}), "header: x5c is not accepted"},
+		"an address of certificates":  {header("x5u", "https://elsewhere.test"), "header: x5u is not accepted"},
+		"issued long ago": {
+			func(c jwt.MapClaims, _ map[string]any) { c["iat"] = inSeconds(-86_400) }, "it is valid for 864?? s",
 		},
 		"alg RS256": {func(_ jwt.MapClaims, h map[string]any) { h["alg"] = "RS256" }, "header: want alg ES256"},
 	} {

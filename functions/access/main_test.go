@@ -217,6 +217,10 @@ func TestBadRequests(t *testing.T) {
 		"nowhere":        {"/v1/nowhere", j, `{}`, 404},
 		"no form":        {"/v1/token", j, `{}`, 400},
 		"twice":          {"/v1/token", "application/x-www-form-urlencoded", "grant_type=client_credentials&grant_type=x", 400},
+		"a secret too": {
+			"/v1/token", "application/x-www-form-urlencoded", "grant_type=client_credentials&client_secret=x&client_assertion=x" +
+				"&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer", 400,
+		},
 		"password grant": {"/v1/token", "application/x-www-form-urlencoded", "grant_type=password&username=ada&password=x", 400},
 	} {
 		t.Run(name, func(t *testing.T) {

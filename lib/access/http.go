@@ -222,6 +222,8 @@ func checkForm(form url.Values) (code, text string) {
 		return "unsupported_grant_type", "grant_type must be client_credentials."
 	case form.Get("client_assertion_type") != assertionType:
 		return "invalid_request", "client_assertion_type must be " + assertionType + "."
+	case form.Has("client_secret"): // RFC 6749, 2.3: one method of authentication
+		return "invalid_request", "client_secret is not accepted: client_assertion authenticates the gateway."
 	case form.Get("client_assertion") == "":
 		return "invalid_request", "client_assertion is missing."
 	default:

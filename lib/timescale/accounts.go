@@ -74,13 +74,18 @@ func setGrants(ctx context.Context, tx pgx.Tx, id directory.AccountID, grants ma
 }
 
 // ChangeAccount sets whether an account is disabled, and its grants. It expects the
-// version from, 0 for any. It ends the account's sessions: the next login brings the
-// new grants.
+// version from, 0 for any. It ends the account's sessions if it takes something away; what it
+// adds comes with the next refresh.
 func (p *Pool) ChangeAccount(
 	ctx context.Context, a directory.Account, from directory.Version, entry trail.Entry,
 ) (changed directory.Account, err error) {
 	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := queryOne(ctx, tx, pgx.RowTo[int64], `UPDATE account SET disabled = $2, version = version + 1, updated_at = now()
+		before, err := queryOne(ctx, tx, scanAccountOnly,
+			"SELECT "+accountColumns+" FROM account a WHERE a.id = $1 FOR NO KEY UPDATE OF a", string(a.ID))
+		if err != nil {
+			return err
+		}
+		_, err = queryOne(ctx, tx, pgx.RowTo[int64], `UPDATE account SET disabled = $2, version = version + 1, updated_at = now()
 			WHERE id = $1 AND ($3::bigint = 0 OR version = $3) RETURNING version`, string(a.ID), a.Disabled, int64(from))
 		if err != nil {
 			return versionConflict(ctx, tx, err, "SELECT FROM account WHERE id = $1", string(a.ID))
@@ -88,8 +93,10 @@ func (p *Pool) ChangeAccount(
 		if err := setGrants(ctx, tx, a.ID, a.Grants); err != nil {
 			return err
 		}
-		if err := endSessions(ctx, tx, a.ID); err != nil {
-			return err
+		if before.TakesAway(&a) {
+			if err := endSessions(ctx, tx, a.ID); err != nil {
+				return err
+			}
 		}
 		changed, err = queryOne(ctx, tx, scanAccountOnly, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(a.ID))
 		return err

@@ -40,7 +40,7 @@ type Assertion struct {
 type AssertionKey func(ctx context.Context, gateway telemetry.GatewayID, kid string) (*ecdsa.PublicKey, error)
 
 // VerifyAssertion returns the claims of an assertion that the gateway signed with ES256
-// for one of the audiences and that is valid now. The caller checks whether its ID was
+// for one of the audiences, of which the issuer is the first, and that is valid now. The caller checks whether its ID was
 // used before. The error wraps a *RejectionError if the assertion is not accepted; any
 // other error is find's.
 //
@@ -95,16 +95,39 @@ func readAssertion(text string, audiences []string, now time.Time) (c compact, k
 	if kid, err = assertionHeader(c.header); err != nil {
 		return c, "", a, err
 	}
+	if _, ok := c.header["typ"]; ok && assertionType(c.header) == explicitType {
+		audiences = audiences[:1]
+	}
 	if a, err = assertionClaims(c.claims, audiences, now); err != nil {
 		return c, "", a, err
 	}
 	return c, kid, a, checkSignature(c.signature)
 }
 
-// assertionHeader returns the kid. Any typ is accepted: common libraries write JWT.
+// explicitType is the typ of assertions by draft-ietf-oauth-rfc7523bis, whose audience must be
+// the issuer.
+const explicitType = "client-authentication+jwt"
+
+// assertionType returns a header's typ in lower case without the prefix application/ (RFC
+// 7515, 4.1.9); empty if it is no text.
+func assertionType(h object) string {
+	kind, err := h.text("typ")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimPrefix(strings.ToLower(kind), "application/")
+}
+
+// assertionHeader returns the kid. Common libraries write the typ JWT or none; one of another
+// kind of token was not made to authenticate a client (RFC 8725, 3.11).
 func assertionHeader(h object) (string, error) {
 	if err := checkHeader(h); err != nil {
 		return "", err
+	}
+	if _, ok := h["typ"]; ok {
+		if kind := assertionType(h); kind != "jwt" && kind != explicitType {
+			return "", explained(reject(otherType), "header: typ must be JWT or %s, or be left out", explicitType)
+		}
 	}
 	if alg, err := h.text("alg"); err != nil || alg != ownAlgorithm {
 		return "", reject(headerValue, "alg", ownAlgorithm)
@@ -132,8 +155,8 @@ func assertionClaims(c object, audiences []string, now time.Time) (Assertion, er
 	if err := telemetry.ValidName(gateway); err != nil {
 		return Assertion{}, reject(notName, "iss")
 	}
-	if !hasAudience(c["aud"], audiences) {
-		return Assertion{}, explained(reject(otherAudience), "aud must be %s", strings.Join(audiences, " or "))
+	if err := oneAudience(c["aud"], audiences); err != nil {
+		return Assertion{}, explained(err, "aud must be %s, and nothing else", strings.Join(audiences, " or "))
 	}
 	expires, err := assertionTimes(c, now)
 	if err != nil {
@@ -173,17 +196,28 @@ func assertionTimes(c object, now time.Time) (time.Time, error) {
 	return t.expires, t.check(now, MaxAssertionLifetime, AssertionSkew)
 }
 
-// hasAudience reports whether aud, a string or a list of strings, has one of the audiences.
-func hasAudience(aud json.RawMessage, audiences []string) bool {
+// oneAudience checks that aud is one of the audiences and nothing else: a string, or a list of
+// one. A token that is made for several could be taken by one of them to another (RFC 7523bis).
+func oneAudience(aud json.RawMessage, audiences []string) error {
 	var list []string
-	if err := json.Unmarshal(aud, &list); err != nil {
-		var one string
-		if err := json.Unmarshal(aud, &one); err != nil {
-			return false
+	if len(aud) > 0 && aud[0] == '[' {
+		if json.Unmarshal(aud, &list) != nil {
+			return reject(otherAudience)
+		}
+	} else {
+		one, err := object{"aud": aud}.text("aud")
+		if err != nil {
+			return reject(otherAudience)
 		}
 		list = []string{one}
 	}
-	return slices.ContainsFunc(list, func(have string) bool { return slices.Contains(audiences, have) })
+	switch {
+	case len(list) > 1:
+		return reject(severalAudiences)
+	case len(list) == 0 || !slices.Contains(audiences, list[0]):
+		return reject(otherAudience)
+	}
+	return nil
 }
 
 // MarshalPublicKey returns a key of P-256 as a JWK with the members crv, kid, kty, x and y.

@@ -58,6 +58,7 @@ const (
 	// The claims.
 	unknownIssuer           = "unknown issuer"
 	otherAudience           = "another audience"
+	severalAudiences        = "several audiences"
 	issuerNotSubject        = "iss and sub differ"
 	missingClaim            = "no claim %s"
 	notNumericDate          = "claim %s: want a number of seconds since 1970"

@@ -137,10 +137,12 @@ func ownHeader(h object) (kid string, err error) {
 	return kid, nil
 }
 
-// checkHeader rejects members that would change how a token is read, and keys that the
-// token itself supplies: no legitimate sender sets them.
+// checkHeader rejects members that would change how a token is read (extensions, a nested or
+// an encrypted token), and keys that the token itself supplies: no legitimate sender sets them.
 func checkHeader(h object) error {
-	for _, name := range []string{"crit", "b64", "enc", "zip", "jwk", "jku", "x5c", "x5u"} {
+	for _, name := range []string{
+		"crit", "b64", "cty", "enc", "zip", "epk", "apu", "apv", "p2s", "p2c", "jwk", "jku", "x5c", "x5u",
+	} {
 		if _, ok := h[name]; ok {
 			return reject(headerMember, name)
 		}
