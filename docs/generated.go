@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"210f220a44bc8daf81e3c54aae2035fc"`
-	PageTag     = `"5a83c6eaf8c35412c7623bf455ce2bd7"`
+	ContractTag = `"9ee847e8a1121f892748f517b887811f"`
+	PageTag     = `"d54da785e893705be450c9f8cf407f0b"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

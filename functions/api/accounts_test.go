@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"testing"
@@ -65,7 +67,8 @@ func TestAccounts(t *testing.T) {
 	p.Do(t, apitest.Administrator(), "POST", "/v1/users", fmt.Sprintf(`{"name":"BOB","password":%q}`, apitest.Password)).Want(t, 409)
 	live := p.session(t, bob)
 	got = account{}
-	p.Do(t, apitest.Administrator(), "PUT", path, `{"disabled":false,"grants":{"plant-2":"operator"}}`, "If-Match", `"1"`).Want(t, 200).Decode(t, &got)
+	p.Do(t, apitest.Administrator(), "PUT", path, `{"disabled":false,"grants":{"plant-2":"operator"}}`, "If-Match", `"1"`).
+		Want(t, 200).Decode(t, &got)
 	if len(got.Grants) != 1 || got.Grants["plant-2"] != "operator" || live() {
 		t.Errorf("got %+v, valid session %t, want the role operator at plant-2 and no session", got, live())
 	}
@@ -77,6 +80,28 @@ func TestAccounts(t *testing.T) {
 	}
 	if got := p.Trail(t); got["account.create"] != 1 || got["account.change"] != 1 {
 		t.Errorf("trail %v", got)
+	}
+}
+
+// TestSessionsEndWhenSomethingIsTaken: a change that takes nothing away leaves the sessions.
+func TestSessionsEndWhenSomethingIsTaken(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	bob := p.person(t, "bob", "plant-1", "operator")
+	live := p.session(t, bob)
+	for _, c := range []struct {
+		body string
+		live bool
+	}{
+		{`{"disabled":false,"grants":{"plant-1":"operator"}}`, true},
+		{`{"disabled":false,"grants":{"plant-1":"admin","plant-2":"viewer"}}`, true},
+		{`{"disabled":false,"grants":{"*":"admin"}}`, true},
+		{`{"disabled":false,"grants":{"*":"operator"}}`, false},
+	} {
+		p.Do(t, apitest.Administrator(), "PUT", "/v1/users/"+bob.Subject, c.body, "If-Match", "*").Want(t, 200)
+		if live() != c.live {
+			t.Errorf("after %s: got a live session %t, want %t", c.body, live(), c.live)
+		}
 	}
 }
 
@@ -159,6 +184,24 @@ func TestOwnPasswordNeedsTheOld(t *testing.T) {
 	root := p.person(t, "root", "*", "admin")
 	p.Do(t, root, "PUT", "/v1/users/"+root.Subject+"/password", `{"password":"a new phrase for the crane"}`).Want(t, 403)
 	p.Do(t, apitest.Administrator(), "PUT", "/v1/users/"+root.Subject+"/password", `{"password":"a new phrase for the crane"}`).Want(t, 204)
+}
+
+// TestNoFastHash: what is stored of a request with a password is no fast hash of it.
+func TestNoFastHash(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	body := fmt.Sprintf(`{"name":"bob","password":%q}`, apitest.Password)
+	p.Do(t, apitest.Administrator(), "POST", "/v1/users", body, "Idempotency-Key", "k").Want(t, 201)
+	a := p.Do(t, apitest.Administrator(), "POST", "/v1/users", body, "Idempotency-Key", "k").Want(t, 201)
+	if a.Headers["idempotency-replayed"] != "true" {
+		t.Errorf("got %+v, want the stored response", a)
+	}
+	p.Do(t, apitest.Administrator(), "POST", "/v1/users", body+" ", "Idempotency-Key", "k").Want(t, 409)
+	fast := sha256.Sum256([]byte("POST /v1/users?\n" + body))
+	stored := timescaletest.Value(t, p.DSN, "SELECT encode(request, 'hex') FROM idempotency")
+	if len(stored) != 64 || stored == hex.EncodeToString(fast[:]) {
+		t.Errorf("got %s, want another digest than SHA-256", stored)
+	}
 }
 
 // TestNewNames: names that look like others, and passwords that are guessed first, are

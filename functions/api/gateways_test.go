@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/api/apitest"
+	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/token"
 )
@@ -104,6 +105,49 @@ func TestRegisterKnownGateway(t *testing.T) {
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", body).Want(t, 409)
 	body = `{"name":"gw-2","key":` + jwk + `}` // another gateway's key
 	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", body).Want(t, 409)
+}
+
+// TestNamesOfOtherSites: the administrator of one site cannot find out which gateways and keys
+// other sites have; the response does not depend on it.
+func TestNamesOfOtherSites(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	for _, site := range []string{"plant-1", "plant-2", "plant-1:b"} {
+		p.site(t, site)
+	}
+	kid := p.register(t, "plant-2", "gw-2")
+	taken, _ := p.Pool.GatewayKeys(t.Context(), "plant-2", "gw-2")
+	eve := apitest.Person("eve", "plant-1=admin")
+	register := func(who *lambdahttp.Caller, name, jwk string) apitest.Response {
+		return p.Do(t, who, "POST", "/v1/sites/plant-1/gateways", fmt.Sprintf(`{"name":%q,"key":%s}`, name, jwk))
+	}
+	fresh, _ := publicKey(t)
+	want := register(eve, "gw-0", fresh).Want(t, 422).Body // nobody has this name
+	for _, name := range []string{"gw-2", "plant-2:x", "plant-1:b:x", "plant-1:", "plant-1"} {
+		if got := register(eve, name, fresh).Want(t, 422).Body; got != want {
+			t.Errorf("%s: got %s, want %s", name, got, want)
+		}
+	}
+	register(eve, "plant-1:gw-0", fresh).Want(t, 201)
+	register(eve, "plant-1:gw-0", fresh).Want(t, 409)                // her own
+	register(eve, "plant-1:gw-1", fresh).Want(t, 409)                // the key of her own
+	register(eve, "plant-1:gw-2", string(taken[0].JWK)).Want(t, 201) // the key of another site
+	timescaletest.Exec(t, p.DSN, "INSERT INTO gateway (name, site, site_since) VALUES ('gw-7', 'plant-1', now())")
+	another, _ := publicKey(t)
+	register(eve, "gw-7", another).Want(t, 201) // it reported for her site
+	if a := register(apitest.Administrator(), "plant-2:x", another).Want(t, 422); !strings.Contains(a.Body, "belongs to the site") {
+		t.Errorf("got %s", a.Body)
+	}
+	third, _ := publicKey(t)
+	register(apitest.Administrator(), "gw-2", third).Want(t, 409) // sees every site
+	register(apitest.Administrator(), "line:7", third).Want(t, 201)
+	for _, name := range []string{"00000000-0000-4000-8000-000000000001", "https://issuer.test|eve", "gw\u200b2", "gаteway"} {
+		register(apitest.Administrator(), name, third).Want(t, 422)
+	}
+	keys, err := p.Pool.GatewayKeys(t.Context(), "plant-2", "gw-2")
+	if err != nil || len(keys) != 1 || keys[0].ID != kid || !keys[0].NotAfter.IsZero() {
+		t.Errorf("gw-2 has the keys %+v, %v, want its own", keys, err)
+	}
 }
 
 // TestGatewaysOfOthers checks that a gateway of another site cannot be read or changed.

@@ -51,7 +51,7 @@ func (NoPasswords) Check(context.Context, credential.Attempt, string, func(conte
 func (h *Handler) accountRoutes() []route {
 	return []route{
 		{pattern: "GET /v1/users", role: directory.Admin, platform: true, serve: h.listAccounts, parameters: pages()},
-		{pattern: "POST /v1/users", role: directory.Admin, platform: true, serve: h.createAccount, create: true},
+		{pattern: "POST /v1/users", role: directory.Admin, platform: true, serve: h.createAccount, create: true, secret: true},
 		{pattern: "GET /v1/users/{user}", role: directory.Admin, platform: true, serve: h.getAccount},
 		{pattern: "PUT /v1/users/{user}", role: directory.Admin, platform: true, serve: h.changeAccount},
 		{pattern: "PUT /v1/users/{user}/password", role: directory.Admin, platform: true, serve: h.resetPassword},

@@ -138,6 +138,8 @@ type route struct {
 	gateways bool
 	// create marks a POST that creates something: it supports the Idempotency-Key.
 	create bool
+	// secret marks a POST whose body has a password.
+	secret bool
 	// replay responds to a repeated request; nil sends the stored response again.
 	replay func(c *call, stored *directory.StoredResponse) error
 	// read marks a route that shows data: who uses it is in the access record, by the

@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
+	"github.com/insighthub/insighthub/lib/naming"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/lib/trail"
@@ -104,10 +107,15 @@ func (h *Handler) registerGateway(c *call) error {
 	var key directory.GatewayKey
 	err := c.body(&request, func(f *fields) {
 		newName(f, request.Name)
+		f.require(!isUUID(string(request.Name)) && !strings.Contains(string(request.Name), "|"), "name",
+			"must not be a UUID or have a |: the subjects of people have these forms")
 		f.text("title", request.Title)
 		key = c.publicKey(request.Key, f)
 	})
 	if err != nil {
+		return err
+	}
+	if err := h.mayName(c, request.Name); err != nil {
 		return err
 	}
 	entry := c.entry("gateway.register", gatewayPath(c.site(), request.Name), c.site(),
@@ -116,6 +124,38 @@ func (h *Handler) registerGateway(c *call) error {
 		Name: request.Name, Site: c.site(), Title: request.Title, RegisteredAt: c.now,
 	}, key, entry)
 	return respond(c, http.StatusCreated, viewGateway, g, err)
+}
+
+// mayName reports whether the caller may register a gateway of that name at the path's site.
+//
+// A gateway's name identifies its events, so it is taken for all sites. Administrators of
+// single sites must not find out by a conflict what another site calls its gateways: they give
+// names that begin with their site, which nobody else gives, and the names of gateways that
+// their site has already. The response to any other name does not depend on who has it.
+func (h *Handler) mayName(c *call, name telemetry.GatewayID) error {
+	site, own := naming.SiteOf(string(name))
+	if own && site == string(c.site()) {
+		return nil
+	}
+	if !c.caller.MayEverywhere(directory.Admin) {
+		_, err := h.config.Gateways.Gateway(c.Context(), c.site(), name)
+		if !errors.Is(err, telemetry.ErrNotFound) {
+			return err
+		}
+		return unprocessable("name: must begin with %q, as in %q: names of another form are given by administrators of every site.",
+			string(c.site())+naming.SiteSeparator, string(c.site())+naming.SiteSeparator+"gateway-1")
+	}
+	if !own || h.config.Sites == nil {
+		return nil
+	}
+	switch _, err := h.config.Sites.Site(c.Context(), telemetry.SiteID(site)); {
+	case err == nil:
+		return unprocessable("name: belongs to the site %q.", site)
+	case errors.Is(err, telemetry.ErrNotFound):
+		return nil
+	default:
+		return err
+	}
 }
 
 func (h *Handler) changeGateway(c *call) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/directory"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+	"github.com/insighthub/insighthub/lib/password"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -45,6 +46,10 @@ func (h *Handler) serveIdempotent(c *call, r route) error {
 	}
 	c.Body = io.NopCloser(bytes.NewReader(body))
 	request := sha256.Sum256(append([]byte(c.Method+" "+c.URL.Path+"?"+c.URL.RawQuery+"\n"), body...))
+	if r.secret {
+		// What is stored must not be a faster way to the password than its own hash.
+		request = password.Digest(request[:], []byte(c.caller.Subject+"\x00"+key))
+	}
 	stored, err := h.config.Idempotency.BeginRequest(c.Context(), c.caller.Subject, key, request, c.now)
 	if errors.Is(err, telemetry.ErrConflict) {
 		return &rejection{

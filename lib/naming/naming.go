@@ -123,6 +123,19 @@ func Resource[S ~string](name S) error {
 	return lookAlikes(text)
 }
 
+// SiteSeparator is between the site and the rest in a gateway's name that belongs to a site.
+const SiteSeparator = ":"
+
+// SiteOf returns the site to which a gateway's name belongs, which is what is before its last
+// SiteSeparator; false for a name that belongs to none.
+func SiteOf(gateway string) (site string, ok bool) {
+	last := strings.LastIndex(gateway, SiteSeparator)
+	if last < 1 || last == len(gateway)-len(SiteSeparator) {
+		return "", false
+	}
+	return gateway[:last], true
+}
+
 // visible rejects what cannot be seen in a name: format characters (zero width, directions),
 // what fonts do not show, private and unassigned characters, spaces other than U+0020, and
 // marks without a letter.

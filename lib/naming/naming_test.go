@@ -79,6 +79,17 @@ func TestOlderNames(t *testing.T) {
 	}
 }
 
+func TestSiteOf(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"plant-1:gw": "plant-1", "a:b:gw": "a:b", "gw": "", ":gw": "", "plant-1:": "", "": "", "a::": "",
+	} {
+		if site, ok := SiteOf(name); site != want || ok != (want != "") {
+			t.Errorf("%q: got %q, %t, want %q", name, site, ok, want)
+		}
+	}
+}
+
 func TestResource(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{

@@ -11,6 +11,7 @@
 package password
 
 import (
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
@@ -114,6 +115,13 @@ func Hash(password string, cost Cost, random io.Reader) (string, error) {
 	encode := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
 		version, cost.MemoryKiB, cost.Passes, cost.Threads, encode(salt), encode(hash)), nil
+}
+
+// Digest returns a digest of data that has a password in it, for comparisons: it costs as much
+// to guess as a hash of DefaultCost. The salt need not be secret, only different.
+func Digest(data, salt []byte) [hashBytes]byte {
+	sum := sha256.Sum256(salt)
+	return [hashBytes]byte(derive(string(data), sum[:saltBytes], DefaultCost(), hashBytes))
 }
 
 func derive(password string, salt []byte, cost Cost, length int) []byte {

@@ -84,8 +84,18 @@ func (p *Pool) RegisterGateway(
 	return registered, nil
 }
 
+// addKey adds a key that no gateway of the same site has.
 func addKey(ctx context.Context, tx pgx.Tx, gateway telemetry.GatewayID, key directory.GatewayKey) error {
-	_, err := tx.Exec(ctx, `INSERT INTO gateway_key (kid, gateway_id, jwk, created_at, not_after)
+	taken, err := queryOne(ctx, tx, pgx.RowTo[bool], `SELECT EXISTS (SELECT FROM gateway_key k
+		JOIN gateway g ON g.id = k.gateway_id JOIN gateway own ON own.site = g.site
+		WHERE k.kid = $1 AND own.name = $2)`, key.ID, string(gateway))
+	if err != nil {
+		return err
+	}
+	if taken {
+		return telemetry.ErrConflict
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO gateway_key (kid, gateway_id, jwk, created_at, not_after)
 		SELECT $2, id, $3, $4, $5 FROM gateway WHERE name = $1`,
 		string(gateway), key.ID, string(key.JWK), key.CreatedAt, orNull(key.NotAfter))
 	return err
