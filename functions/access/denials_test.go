@@ -85,6 +85,36 @@ func TestEndedSessionsAreDenied(t *testing.T) {
 	}
 }
 
+// TestDeadRefreshTokens: whoever sends the tokens of a session that ended, again and again,
+// adds nothing to the deny list and no entry of a reuse, and ends no other session.
+func TestDeadRefreshTokens(t *testing.T) {
+	t.Parallel()
+	for name, reused := range map[string]int{"after a logout": 0, "after a reuse": 1} {
+		p := newPlatform(t)
+		other := p.login(t, "ada", secret)
+		first := p.login(t, "ada", secret)
+		second := p.refresh(t, first.Member(t, "refresh_token"))
+		third := p.refresh(t, second.Member(t, "refresh_token"))
+		if reused == 0 {
+			p.postJSON(t, "/v1/logout", map[string]string{"refresh_token": third.Member(t, "refresh_token")}).Want(t, 204)
+		}
+		for range 20 {
+			for _, dead := range []apitest.Response{first, second, third} {
+				p.refresh(t, dead.Member(t, "refresh_token")).Want(t, 401)
+			}
+		}
+		if got := timescaletest.Value(t, p.DSN, "SELECT count(*) FROM denial"); got != "1" {
+			t.Errorf("%s: got %s denials, want 1", name, got)
+		}
+		if !p.accepted(t, p.denied, other.Member(t, "access_token")) {
+			t.Errorf("%s: another session of the person is denied", name)
+		}
+		if got := p.Trail(t)["session.reuse"]; got != reused {
+			t.Errorf("%s: got %d entries of a reuse, want %d", name, got, reused)
+		}
+	}
+}
+
 // TestLogoutNotPublished: a logout whose effect is not published is not confirmed, and its
 // repetition is.
 func TestLogoutNotPublished(t *testing.T) {

@@ -105,9 +105,10 @@ func encode(denials []directory.Denial) ([]byte, error) {
 		subject, session string
 	}
 	d := document{Denials: []denial{}}
-	sessions := make(map[string]int)
+	sessions, seen := make(map[string]int), make(map[key]bool)
 	for _, one := range denials {
-		if one.Session != "" {
+		if at := (key{one.Subject, one.Session}); one.Session != "" && !seen[at] {
+			seen[at] = true
 			sessions[one.Subject]++
 		}
 	}

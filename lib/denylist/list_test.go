@@ -87,6 +87,22 @@ func TestSessionsOfOneSubject(t *testing.T) {
 	}
 }
 
+// TestOneSessionManyTimes: a session that is denied many times is one session.
+func TestOneSessionManyTimes(t *testing.T) {
+	t.Parallel()
+	var denials []directory.Denial
+	for i := range 10 * MaxSessions {
+		denials = append(denials, directory.Denial{Subject: "ada", Session: "s-1", Time: at(i)})
+	}
+	l := listOf(t, denials...)
+	if !l.Denies(Token{Subject: "ada", Session: "s-1", Issued: at(0).Unix()}) {
+		t.Error("the session is accepted")
+	}
+	if l.Denies(Token{Subject: "ada", Session: "s-2", Issued: at(0).Unix()}) {
+		t.Error("another session of the person is denied")
+	}
+}
+
 // TestOverflow: a list that is full never accepts a token that it was to deny. It denies
 // more: everybody's tokens until the newest denial for which it has no room.
 func TestOverflow(t *testing.T) {

@@ -143,9 +143,14 @@ func refreshSession(
 	}
 	outcome := token.outcome(r)
 	if outcome == reused {
-		if _, err := tx.Exec(ctx, "UPDATE refresh_token SET revoked_at = $2 WHERE family = $1 AND revoked_at IS NULL",
-			token.family, r.Now); err != nil {
+		tag, err := tx.Exec(ctx, "UPDATE refresh_token SET revoked_at = $2 WHERE family = $1 AND revoked_at IS NULL",
+			token.family, r.Now)
+		if err != nil {
 			return done, nil, err
+		}
+		if tag.RowsAffected() == 0 {
+			// The session ended before: whoever sends its tokens again and again changes nothing.
+			return done, telemetry.ErrNotFound, nil
 		}
 		if err := denySession(ctx, tx, id, token.family); err != nil {
 			return done, nil, err
