@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"9ee847e8a1121f892748f517b887811f"`
-	PageTag     = `"d54da785e893705be450c9f8cf407f0b"`
+	ContractTag = `"ff2a0be9a412ac8d292f0c8bf99dcc5a"`
+	PageTag     = `"11dc76205621bde15b6b22462c556f60"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -183,7 +183,8 @@ func TestOwnPasswordNeedsTheOld(t *testing.T) {
 	p := newPlatform(t)
 	root := p.person(t, "root", "*", "admin")
 	p.Do(t, root, "PUT", "/v1/users/"+root.Subject+"/password", `{"password":"a new phrase for the crane"}`).Want(t, 403)
-	p.Do(t, apitest.Administrator(), "PUT", "/v1/users/"+root.Subject+"/password", `{"password":"a new phrase for the crane"}`).Want(t, 204)
+	p.Do(t, apitest.Administrator(), "PUT", "/v1/users/"+root.Subject+"/password",
+		`{"password":"a new phrase for the crane"}`).Want(t, 204)
 }
 
 // TestNoFastHash: what is stored of a request with a password is no fast hash of it.

@@ -56,7 +56,8 @@ func fuzzTarget(t *testing.T) (fuzzed, apifuzz.World, func(context.Context, stri
 	p.send(t, "plant-1", "gw-1", event("device-1", "metric-1", now-2_000_000, 1), event("device-1", "metric-1", now-1_000_000, 2))
 	victim, target := p.person(t, "victim", "plant-1", "viewer"), p.person(t, "target", "plant-1", "viewer")
 	world := apifuzz.World{
-		Site: "plant-1", Gateway: "gw-1", Device: "device-1", Metric: "metric-1", User: target.Subject, Anomaly: "1", Unique: "t", Elsewhere: "plant-2",
+		Site: "plant-1", Gateway: "gw-1", Device: "device-1", Metric: "metric-1", User: target.Subject, Anomaly: "1", Unique: "t",
+		Elsewhere: "plant-2",
 	}
 	rule := func() string {
 		return p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/alarm-rules",
@@ -120,7 +121,8 @@ func TestMutatedRequests(t *testing.T) {
 	t.Parallel()
 	target, world, fresh := fuzzTarget(t)
 	report, err := apifuzz.Fuzz(t.Context(), apifuzz.Config{
-		Target: target, World: world, Fresh: fresh, Operations: apiOperations(t, target.p), Requests: fuzzRequests, Seed: 1, Now: time.Now,
+		Target: target, World: world, Fresh: fresh, Operations: apiOperations(t, target.p), Requests: fuzzRequests, Seed: 1,
+		Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -157,6 +159,13 @@ func TestRoles(t *testing.T) {
 	var table strings.Builder
 	report.Print(&table)
 	t.Log(table.String())
+	n, wrong, err := apifuzz.Bodies(t.Context(), cfg)
+	if err != nil || n < 60 {
+		t.Errorf("got %d bodies, %v, want 60 or more", n, err)
+	}
+	for _, c := range wrong {
+		t.Errorf("%s %s: got %s, want %s", c.Operation, c.Way, c.Got, c.Expected)
+	}
 	if n := len(report.Wrong) + len(report.Leaks); n > 0 || report.Combinations() < 500 {
 		t.Errorf("%d combinations, %d differ from the contract", report.Combinations(), n)
 	}

@@ -92,7 +92,7 @@ func warningsOf(t directory.RuleTarget) (warnings []string) {
 		}
 	}
 	warn(!t.Gateway, "gateway: the site has no such gateway")
-	warn(t.Revoked, "gateway: it is revoked")
+	warn(t.Revoked, "gateway: it was revoked")
 	warn(t.Gateway && !t.Device, "device: the gateway has not reported it")
 	warn(t.Gateway && !t.Metric, "metric: the gateway has not reported it")
 	return warnings
@@ -103,6 +103,13 @@ const (
 	defaultInterval                = 1.0
 	leastInterval, longestInterval = 0.001, 86400.0
 	maxSilence                     = 7 * 86400.0
+)
+
+// A limit beyond maxAlarmLimit is one that no value of a machine passes. A hysteresis is a small
+// part of a limit; maxHysteresis times it is a mistake in the unit.
+const (
+	maxAlarmLimit = 1e300
+	maxHysteresis = 1e6
 )
 
 func (d *alarmRuleChange) check(f *fields) {
@@ -116,11 +123,23 @@ func (d *alarmRuleChange) check(f *fields) {
 	case directory.ByThreshold:
 		f.require(d.Low != nil || d.High != nil, "low", "a threshold must have low, high or both")
 		f.require(d.Low == nil || d.High == nil || *d.Low <= *d.High, "low", "must be at most high")
-		f.require(d.Hysteresis >= 0 && d.Hysteresis < math.MaxFloat64, "hysteresis", "must be 0 or more")
+		for _, l := range []struct {
+			member string
+			limit  *float64
+		}{{"low", d.Low}, {"high", d.High}} {
+			limit := l.limit
+			f.require(limit == nil || math.Abs(*limit) <= maxAlarmLimit, l.member,
+				fmt.Sprintf("must be %g to %g: no value is beyond", -maxAlarmLimit, maxAlarmLimit))
+			f.require(limit == nil || d.Hysteresis <= maxHysteresis*max(1, math.Abs(*limit)), "hysteresis",
+				fmt.Sprintf("must be at most %g times the limit (and at most %g with limits up to 1), or the alarm hardly ever ends",
+					maxHysteresis, maxHysteresis))
+		}
+		f.require(d.Hysteresis >= 0, "hysteresis", "must be 0 or more")
 		f.require(d.Low == nil || d.High == nil || d.Hysteresis <= 0 || *d.Low > *d.High || d.Hysteresis < *d.High/2-*d.Low/2,
 			"hysteresis", "must be less than half of the difference between low and high, so that values are inside of both by it")
 	case directory.ByRate:
-		f.require(d.PerSecond != nil && *d.PerSecond > 0, "per_second", "must be more than 0")
+		f.require(d.PerSecond != nil && *d.PerSecond > 0 && *d.PerSecond <= maxAlarmLimit, "per_second",
+			fmt.Sprintf("must be more than 0, and at most %g: no value changes faster", maxAlarmLimit))
 		d.Interval = cmp.Or(d.Interval, defaultInterval)
 		f.require(d.Interval >= leastInterval && d.Interval <= longestInterval, "min_interval_seconds",
 			fmt.Sprintf("must be %g to %.0f", leastInterval, longestInterval))
@@ -195,7 +214,7 @@ func (h *Handler) saveAlarmRule(c *call, id directory.RuleID, from directory.Ver
 	entry := c.entry(action, rulePath(c.site(), id), c.site(), request)
 	r, err := h.config.AlarmRules.SaveAlarmRule(c.Context(), request.rule(c.site(), id), from, entry)
 	if errors.Is(err, directory.ErrNoGateway) {
-		const problem = "gateway: the site has no such gateway, so the rule would match nothing; register it first"
+		const problem = "gateway: the site has no such gateway, or it was revoked: the rule would match nothing"
 		return &rejection{Status: http.StatusUnprocessableEntity, Detail: problem, Members: []string{problem}}
 	}
 	if err != nil {

@@ -34,8 +34,8 @@ func (e *LimitError) Error() string { return fmt.Sprintf(e.Of, e.Most) }
 // Unwrap returns telemetry.ErrConflict.
 func (e *LimitError) Unwrap() error { return telemetry.ErrConflict }
 
-// ErrNoGateway is the error of an alarm rule for a gateway that the site does not have. It
-// wraps telemetry.ErrInvalid.
+// ErrNoGateway is the error of an alarm rule for a gateway that the site does not have, or
+// that was revoked. It wraps telemetry.ErrInvalid.
 var ErrNoGateway = fmt.Errorf("%w: the site has no such gateway", telemetry.ErrInvalid)
 
 // RuleTarget says what there is of what an alarm rule is for.

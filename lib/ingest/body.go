@@ -156,7 +156,7 @@ func formOf(contentType string) (form, *bodyError) {
 	if charset, ok := parameters["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
 		return 0, reject(http.StatusUnsupportedMediaType, "unsupported-type", "The charset of Content-Type must be utf-8, or missing.")
 	}
-	if err == nil || errors.Is(err, mime.ErrInvalidMediaParameter) {
+	if err == nil {
 		switch mediaType {
 		case "application/json":
 			return jsonForm, nil

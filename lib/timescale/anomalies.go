@@ -287,7 +287,7 @@ func (p *Pool) RuleTarget(ctx context.Context, r directory.AlarmRule) (t directo
 
 // SaveAlarmRule creates a rule if r has no ID, and changes it otherwise. A change
 // expects the version from, 0 for any. directory.ErrNoGateway: the site does not have the
-// gateway, so that the rule would match nothing; a change that disables a rule is stored.
+// gateway, or it was revoked, so that the rule would match nothing; a change that disables a rule is stored.
 // telemetry.ErrConflict: the site has directory.MaxAlarmRules.
 func (p *Pool) SaveAlarmRule(
 	ctx context.Context, r directory.AlarmRule, from directory.Version, entry trail.Entry,
@@ -326,7 +326,8 @@ func (p *Pool) SaveAlarmRule(
 				return err
 			}
 			if r.Enabled || r.ID == "" {
-				_, err := queryOne(ctx, tx, pgx.RowTo[bool], "SELECT true FROM gateway WHERE site = $1 AND name = $2", args[0], args[1])
+				_, err := queryOne(ctx, tx, pgx.RowTo[bool], "SELECT true FROM gateway WHERE site = $1 AND name = $2 AND revoked_at IS NULL",
+					args[0], args[1])
 				if isNotFound(err) {
 					return directory.ErrNoGateway
 				}

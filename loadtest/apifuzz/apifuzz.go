@@ -91,6 +91,8 @@ type fuzzer struct {
 	contract *contract
 	checker  *contracttest.Contract
 
+	// still is held alone while it is watched whether a request changes something.
+	still  sync.RWMutex
 	mu     sync.Mutex
 	faults map[string]*Fault
 }
@@ -155,7 +157,9 @@ func (f *fuzzer) operation(ctx context.Context, o operation) (Row, error) {
 	s := &sampler{contract: f.contract, world: f.World, now: f.Now()}
 	for i := range f.Requests {
 		if deletes := o.method == "DELETE"; deletes && f.Fresh != nil && (i == 0 || s.world == World{}) {
+			f.still.RLock()
 			fresh, err := f.Fresh(ctx, o.id)
+			f.still.RUnlock()
 			if err != nil {
 				return row, err
 			}
@@ -171,11 +175,20 @@ func (f *fuzzer) operation(ctx context.Context, o operation) (Row, error) {
 		}
 		request := d.request()
 		watch := r.IntN(12) == 0 && o.method != "GET" && d.caller != Nobody
-		before := ""
+		before, after := "", ""
+		var response Response
+		var err error
 		if watch {
+			f.still.Lock()
 			before = f.state(ctx, o, s)
+			response, err = f.Target.Do(ctx, request)
+			after = f.state(ctx, o, s)
+			f.still.Unlock()
+		} else {
+			f.still.RLock()
+			response, err = f.Target.Do(ctx, request)
+			f.still.RUnlock()
 		}
-		response, err := f.Target.Do(ctx, request)
 		if ctx.Err() != nil {
 			return row, ctx.Err()
 		}
@@ -199,7 +212,7 @@ func (f *fuzzer) operation(ctx context.Context, o operation) (Row, error) {
 		}
 		if watch && response.Status >= 400 && response.Status < 500 && before != "" {
 			row.Unchanged++
-			if after := f.state(ctx, o, s); after != before {
+			if after != before {
 				f.fault(o, fmt.Sprintf("a response of %d has changed something", response.Status), d, request, response)
 			}
 		}
@@ -364,7 +377,8 @@ func (r Report) Print(w io.Writer) {
 		for _, status := range slices.Sorted(maps.Keys(row.Statuses)) {
 			statuses = append(statuses, fmt.Sprintf("%d×%d", status, row.Statuses[status]))
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", row.Operation, row.Requests, row.Served, row.Rejected, row.Front, row.Unchanged,
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", row.Operation, row.Requests, row.Served, row.Rejected, row.Front,
+			row.Unchanged,
 			row.Fail, row.Valid, strings.Join(statuses, " "))
 	}
 	_ = t.Flush()

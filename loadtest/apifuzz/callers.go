@@ -22,7 +22,8 @@ const (
 // Callers returns all of them.
 func Callers() []string {
 	return []string{
-		Nobody, Garbage, Expired, Foreign, OtherStage, ViewerHere, OperatorHere, AdminHere, ViewerElsewhere, AdminElsewhere, AdminEverywhere,
+		Nobody, Garbage, Expired, Foreign, OtherStage, ViewerHere, OperatorHere, AdminHere, ViewerElsewhere, AdminElsewhere,
+		AdminEverywhere,
 		GatewayHere, GatewayElsewhere, Disabled, RevokedGateway,
 	}
 }

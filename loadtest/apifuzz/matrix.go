@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/insighthub/insighthub/docs"
@@ -185,7 +186,7 @@ func outcomeOf(status int) string {
 	case http.StatusNotFound:
 		return unseen
 	default:
-		return fmt.Sprint(status)
+		return strconv.Itoa(status)
 	}
 }
 
@@ -316,7 +317,10 @@ func Table() (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	columns := []string{Nobody, Garbage, ViewerHere, OperatorHere, AdminHere, AdminElsewhere, AdminEverywhere, GatewayHere, GatewayElsewhere}
+	columns := []string{
+		Nobody, Garbage, ViewerHere, OperatorHere, AdminHere, AdminElsewhere, AdminEverywhere, GatewayHere,
+		GatewayElsewhere,
+	}
 	b.WriteString("| operation | x-role | " + strings.Join(columns, " | ") + " |\n|" + strings.Repeat(" --- |", len(columns)+2) + "\n")
 	for _, o := range c.operations {
 		cells := []string{"`" + o.String() + "`", o.role}

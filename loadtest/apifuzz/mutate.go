@@ -45,10 +45,14 @@ func pick[T any](r *rand.Rand, of []T) T { return of[r.IntN(len(of))] }
 // borders are values at the borders of types, for any member: of JSON text.
 func borders() []string {
 	return []string{
-		`null`, `true`, `false`, `""`, `{}`, `[]`, `[null]`, `{"a":1}`, `0`, `-0`, `-1`, `1.5`, `1e400`, `-1e400`, `1e308`, `1e-400`, `1e20`, `2147483647`,
-		`2147483648`, `-2147483649`, `9007199254740993`, `9223372036854775807`, `9223372036854775808`, `-9223372036854775809`, `0.1`, `1E+2`, `100000000000`,
-		`"*"`, `"."`, `".."`, `"a/b"`, `"a b"`, `"\u0000"`, `"\u001f"`, `"\u007f"`, `"\ud800"`, `"\ufffd"`, `"\u200b"`, `"\u202e"`, `"😀"`, `"ä"`, `"%00"`, `"%"`,
-		`"' OR 1=1 --"`, `"\\"`, `"1"`, `"null"`, `"true"`, `"1e400"`, `"-1"`, `"2147483648"`, `"9223372036854775808"`, `"NaN"`, `"Infinity"`,
+		`null`, `true`, `false`, `""`, `{}`, `[]`, `[null]`, `{"a":1}`, `0`, `-0`, `-1`, `1.5`, `1e400`, `-1e400`, `1e308`, `1e-400`,
+		`1e20`, `2147483647`,
+		`2147483648`, `-2147483649`, `9007199254740993`, `9223372036854775807`, `9223372036854775808`, `-9223372036854775809`, `0.1`,
+		`1E+2`, `100000000000`,
+		`"*"`, `"."`, `".."`, `"a/b"`, `"a b"`, `"\u0000"`, `"\u001f"`, `"\u007f"`, `"\ud800"`, `"\ufffd"`, `"\u200b"`, `"\u202e"`,
+		`"😀"`, `"ä"`, `"%00"`, `"%"`,
+		`"' OR 1=1 --"`, `"\\"`, `"1"`, `"null"`, `"true"`, `"1e400"`, `"-1"`, `"2147483648"`, `"9223372036854775808"`, `"NaN"`,
+		`"Infinity"`,
 		`"2026-13-45T99:99:99Z"`, `"0000-00-00T00:00:00Z"`, `"9999-12-31T23:59:59Z"`, `"1969-12-31T23:59:59Z"`, `"2200-01-01T00:00:01Z"`,
 		`"` + strings.Repeat("x", 128) + `"`, `"` + strings.Repeat("x", 129) + `"`, `"` + strings.Repeat("ä", 65) + `"`,
 		`"` + strings.Repeat("x", 1025) + `"`, `"` + strings.Repeat("y", 5000) + `"`, `"Europe/Vienna"`, `"Local"`, `"../../etc/passwd"`,
@@ -136,11 +140,15 @@ func repeated(whole []byte) []byte {
 // texts are values at borders, for parameters and paths.
 func texts() []string {
 	return []string{
-		"", "0", "-1", "1", "1.5", "1e3", "+1", "01", "0x10", "1001", "2147483648", "9223372036854775807", "9223372036854775808", "NaN", "null",
-		"true", "x", "*", "'", "' OR 1=1 --", "\x00", "\x1f", "\xff", "\xc3", "\u200b", "\u202e", "\ufffd", "😀", "ä", "%00", "%ff", "%2f", "..",
+		"", "0", "-1", "1", "1.5", "1e3", "+1", "01", "0x10", "1001", "2147483648", "9223372036854775807", "9223372036854775808",
+		"NaN", "null",
+		"true", "x", "*", "'", "' OR 1=1 --", "\x00", "\x1f", "\xff", "\xc3", "\u200b", "\u202e", "\ufffd", "😀", "ä", "%00", "%ff",
+		"%2f", "..",
 		strings.Repeat("x", 128), strings.Repeat("x", 129), strings.Repeat("x", 1500), "00000000-0000-4000-8000-000000000000",
-		"00000000-0000-4000-8000-00000000000A", "AAAA", "c2l0ZXMAeA", "YW5vbWFsaWVzIG9mIHgAMSAx", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00+02:00",
-		"1795425713123", "7258118400000001", "99999999999999999999", "auto", "raw", "1s", "1d", "min,min", "good", "all", "ndjson", "open",
+		"00000000-0000-4000-8000-00000000000A", "AAAA", "c2l0ZXMAeA", "YW5vbWFsaWVzIG9mIHgAMSAx", "2026-01-01T00:00:00Z",
+		"2026-01-01T00:00:00+02:00",
+		"1795425713123", "7258118400000001", "99999999999999999999", "auto", "raw", "1s", "1d", "min,min", "good", "all", "ndjson",
+		"open",
 	}
 }
 
@@ -157,7 +165,10 @@ func parameters(r *rand.Rand, d *draft) string {
 		d.query = append(d.query, pick(r, d.query))
 		return "repeated parameter"
 	case 2:
-		d.text = pick(r, []string{"%zz", "a=%", ";", "a;b", "=", "&&&", "limit", "?", "%00=1", strings.Repeat("a", 9000), "a=1&=2", "%ff=%ff"})
+		d.text = pick(r, []string{
+			"%zz", "a=%", ";", "a;b", "=", "&&&", "limit", "?", "%00=1", strings.Repeat("a", 9000), "a=1&=2",
+			"%ff=%ff",
+		})
 		return "query " + clip(d.text)
 	case 3:
 		if len(d.query) == 0 {
@@ -182,7 +193,10 @@ func parameters(r *rand.Rand, d *draft) string {
 func pathValue(r *rand.Rand, d *draft) string {
 	if len(d.o.pathNames) == 0 || r.IntN(4) == 0 {
 		path := encodePath(d)
-		d.raw = pick(r, []string{path + "/", "/" + path, path + "/x", strings.Replace(path, "/v1/", "/v1//", 1), path + "%2f", path + "%00", path + "%ff", "/v1/..%2f" + path, path + "/.", strings.ToUpper(path), path + "%25ff"})
+		d.raw = pick(r, []string{
+			path + "/", "/" + path, path + "/x", strings.Replace(path, "/v1/", "/v1//", 1), path + "%2f",
+			path + "%00", path + "%ff", "/v1/..%2f" + path, path + "/.", strings.ToUpper(path), path + "%25ff",
+		})
 		return "path " + clip(d.raw)
 	}
 	name, value := pick(r, d.o.pathNames), pick(r, texts())
@@ -195,8 +209,10 @@ func ifMatch(r *rand.Rand, d *draft) string {
 		return ""
 	}
 	value := pick(r, []string{
-		"", "*", `"0"`, `"1"`, `"01"`, `"2147483647"`, `"2147483648"`, `"4294967296"`, `"9223372036854775807"`, `"9223372036854775808"`, `"-1"`, `"1.5"`,
-		`W/"1"`, `"1","2"`, `"1", "1"`, `"x", "1"`, `1`, `"1`, `1"`, `'1'`, `* , "1"`, `""`, `"` + strings.Repeat("9", 400) + `"`, "ä", `"1"x`, `,`, `W/1`,
+		"", "*", `"0"`, `"1"`, `"01"`, `"2147483647"`, `"2147483648"`, `"4294967296"`, `"9223372036854775807"`,
+		`"9223372036854775808"`, `"-1"`, `"1.5"`,
+		`W/"1"`, `"1","2"`, `"1", "1"`, `"x", "1"`, `1`, `"1`, `1"`, `'1'`, `* , "1"`, `""`, `"` + strings.Repeat("9", 400) + `"`,
+		"ä", `"1"x`, `,`, `W/1`,
 	})
 	delete(d.headers, "If-Match")
 	if value != "" {
@@ -209,7 +225,10 @@ func idempotencyKey(r *rand.Rand, d *draft) string {
 	if _, ok := d.o.headers["Idempotency-Key"]; !ok {
 		return ""
 	}
-	d.headers["Idempotency-Key"] = pick(r, []string{"k", "ä", strings.Repeat("k", 255), strings.Repeat("k", 256), `"k"`, "\xff\xfe", "a b", "'"})
+	d.headers["Idempotency-Key"] = pick(r, []string{
+		"k", "ä", strings.Repeat("k", 255), strings.Repeat("k", 256), `"k"`, "\xff\xfe",
+		"a b", "'",
+	})
 	return "Idempotency-Key " + clip(d.headers["Idempotency-Key"])
 }
 
@@ -218,8 +237,10 @@ func contentType(r *rand.Rand, d *draft) string {
 		return ""
 	}
 	value := pick(r, []string{
-		"", "text/plain", "application/xml", "application/json; charset=utf-8", "application/json; charset=latin1", "application/json;", "APPLICATION/JSON",
-		"application/json, text/plain", "json", "application/json; charset", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded",
+		"", "text/plain", "application/xml", "application/json; charset=utf-8", "application/json; charset=latin1",
+		"application/json;", "APPLICATION/JSON",
+		"application/json, text/plain", "json", "application/json; charset", "multipart/form-data; boundary=x",
+		"application/x-www-form-urlencoded",
 	})
 	if r.IntN(4) == 0 {
 		d.headers["Content-Encoding"] = pick(r, []string{"gzip", "br", "identity", "zstd", "x"})

@@ -136,7 +136,8 @@ func (s *sampler) body(o operation) object {
 		return s.kpiConfig()
 	case "sendTelemetry":
 		return object{"events": []any{object{
-			"device": s.world.path("device"), "metric": s.world.path("metric"), "time": s.now.UnixMicro(), "value": 71.25, "quality": "good",
+			"device": s.world.path("device"), "metric": s.world.path("metric"), "time": s.now.UnixMicro(), "value": 71.25,
+			"quality": "good",
 		}}}
 	case "createExport":
 		delete(out, "dialect")
@@ -151,8 +152,9 @@ func (s *sampler) body(o operation) object {
 func (s *sampler) kpiConfig() object {
 	return object{
 		"state_metric": "state", "count_metric": "count", "good_metric": "", "assume_good": false,
-		"states": object{"1": object{"element": "production"}, "7": object{"element": "down", "reason": "jam"}}, "ideal_cycle_seconds": 1.5,
-		"counter_modulus": 65536, "stale_after_seconds": 30, "planned": object{"mon": []any{[]any{"06:00", "14:00"}}},
+		"states":              object{"1": object{"element": "production"}, "7": object{"element": "down", "reason": "jam"}},
+		"ideal_cycle_seconds": 1.5,
+		"counter_modulus":     65536, "stale_after_seconds": 30, "planned": object{"mon": []any{[]any{"06:00", "14:00"}}},
 	}
 }
 

@@ -131,7 +131,10 @@ func (s *Stack) mintAt(ctx context.Context, info stackfile.Info, caller string, 
 // mintAll mints the tokens of all callers but Nobody.
 func (s *Stack) mintAll(ctx context.Context, users map[string]string, elsewhere, revoked string) error {
 	at := func(site string, role token.Role) token.Identity {
-		return token.Identity{Subject: "fuzz-" + string(role) + "-" + site, Grants: map[telemetry.SiteID]token.Role{telemetry.SiteID(site): role}}
+		return token.Identity{
+			Subject: "fuzz-" + string(role) + "-" + site,
+			Grants:  map[telemetry.SiteID]token.Role{telemetry.SiteID(site): role},
+		}
 	}
 	gateway := func(name, site string) token.Identity {
 		return token.Identity{

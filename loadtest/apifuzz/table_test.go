@@ -10,11 +10,15 @@ import (
 	"github.com/insighthub/insighthub/loadtest/apifuzz"
 )
 
-var update = flag.Bool("update", false, "write docs/ROLES.md") //nolint:gochecknoglobals // a flag of the test
+var update = flag.Bool("update", false, "write docs/ROLES.md")
 
-const head = "# Who may do what\n\nGenerated from `x-role` in [openapi.yaml](openapi.yaml) by `go test ./loadtest/apifuzz -update`. `make fuzz-api` requests each\n" +
-	"operation as each caller and compares the outcome. *Here* is the site of the path, *elsewhere* another one. 404 is the same\n" +
-	"response, to the byte, for what does not exist and for what the caller may not see.\n\n"
+const head = `# Who may do what
+
+Generated from ` + "`x-role`" + ` in [openapi.yaml](openapi.yaml) by go test ./loadtest/apifuzz -update. "make fuzz-api" requests each
+operation as each caller and compares the outcome. Here is the site of the path, elsewhere another one. 404 is the same
+response, to the byte, for what does not exist and for what the caller may not see.
+
+`
 
 // TestRolesDocument: each operation has an x-role, and docs/ROLES.md is made of them.
 func TestRolesDocument(t *testing.T) {
@@ -24,7 +28,7 @@ func TestRolesDocument(t *testing.T) {
 	}
 	const path = "../../docs/ROLES.md"
 	if *update {
-		if err := os.WriteFile(path, []byte(head+table), 0o644); err != nil { //nolint:gosec // not a secret
+		if err := os.WriteFile(path, []byte(head+table), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -59,16 +59,14 @@ func exactValue(s *jsonscan.Scanner, t reflect.Type) error {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	if t != nil && t.Kind() != reflect.Interface && s.Peek() == 'n' {
+		return errNull
+	}
 	// A type that decodes itself, such as json.RawMessage, also checks itself.
 	if t != nil && reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return s.Skip()
 	}
 	switch first := s.Peek(); first {
-	case 'n':
-		if t != nil && t.Kind() != reflect.Interface {
-			return errNull
-		}
-		return s.Skip()
 	case '{':
 		return exactObject(s, t)
 	case '[':
