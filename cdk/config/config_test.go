@@ -41,15 +41,17 @@ func TestValidate(t *testing.T) {
 		change func(*stage)
 		want   string
 	}{
-		"name":            {func(s *stage) { s.Name = "test" }, `name "test"`},
-		"account alone":   {func(s *stage) { s.Account = "123456789012" }, "want both or neither"},
-		"account":         {func(s *stage) { s.Account, s.Region = "1", "eu-west-1" }, "want 12 digits"},
-		"no zones":        {func(s *stage) { s.Account, s.Region = "123456789012", "eu-west-1" }, "want them if and only if"},
-		"zones alone":     {func(s *stage) { s.AvailabilityZones = []string{"eu-west-1a"} }, "want them if and only if"},
-		"removal in prod": {func(s *stage) { s.Name = config.Prod }, "want keep in prod"},
-		"migrations":      {func(s *stage) { s.Migrate.Timeout = 15 * time.Minute }, "migrate: timeout 15m0s: want at most 14m0s"},
-		"no image":        {func(s *stage) { s.Database.Image = "" }, "database: image label is empty"},
-		"no NAT image":    {func(s *stage) { s.Network.NATImage = "" }, "network: NAT image label is empty"},
+		"name":                    {func(s *stage) { s.Name = "test" }, `name "test"`},
+		"account alone":           {func(s *stage) { s.Account = "123456789012" }, "want both or neither"},
+		"account":                 {func(s *stage) { s.Account, s.Region = "1", "eu-west-1" }, "want 12 digits"},
+		"no zones":                {func(s *stage) { s.Account, s.Region = "123456789012", "eu-west-1" }, "want them if and only if"},
+		"zones alone":             {func(s *stage) { s.AvailabilityZones = []string{"eu-west-1a"} }, "want them if and only if"},
+		"removal in prod":         {func(s *stage) { s.Name = config.Prod }, "want keep in prod"},
+		"migrations":              {func(s *stage) { s.Migrate.Timeout = 15 * time.Minute }, "migrate: timeout 15m0s: want at most 14m0s"},
+		"no image":                {func(s *stage) { s.Database.Image = "" }, "database: image label is empty"},
+		"no NAT image":            {func(s *stage) { s.Network.NATImage = "" }, "network: NAT image label is empty"},
+		"encryption":              {func(s *stage) { s.Encryption = "none" }, `encryption "none"`},
+		"key of the volume alone": {func(s *stage) { s.Database.CustomerKey = true }, "want encryption customer-key"},
 		"alarm topic": {func(s *stage) {
 			s.AlarmTopicARN = "arn:aws:sqs:eu-central-1:123456789012:q"
 		}, "want the ARN of an SNS topic"},

@@ -41,6 +41,8 @@ func dev() Stage {
 		Name:    Dev,
 		Zones:   []string{"a", "b"},
 		Removal: Destroy,
+		// prod too: a stage that is deployed changes when its owner chooses to.
+		Encryption: AWSManaged,
 		// The limit of an account in use; Deploy in README.md says what to do in a new one.
 		AccountConcurrency: 1000,
 		Stream:             Stream{Mode: Provisioned, Shards: 2, Retention: day},

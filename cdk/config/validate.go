@@ -34,6 +34,9 @@ func (s Stage) Validate() error {
 		want := []string{s.Region + s.Zones[0], s.Region + s.Zones[1]}
 		p.expect(slices.Equal(s.AvailabilityZones, want), "availability zones %q: want %q, those of zones", s.AvailabilityZones, want)
 	}
+	p.expect(oneOf(s.Encryption, AWSManaged, CustomerKey), "encryption %q: want aws-managed or customer-key", s.Encryption)
+	p.expect(s.Encryption == CustomerKey || !s.Database.CustomerKey && !s.Monitoring.CustomerKey,
+		"CustomerKey of the database or of monitoring: want encryption customer-key for the stage")
 	p.expect(oneOf(s.Removal, Keep, Destroy), "removal %q: want keep or destroy", s.Removal)
 	p.expect(s.Name != Prod || s.Removal == Keep, "removal %q: want keep in prod", s.Removal)
 	p.expect(s.AlarmEmail == "" || strings.Contains(s.AlarmEmail, "@"), "alarm e-mail %q: want an address with @", s.AlarmEmail)

@@ -21,6 +21,26 @@ func allowMetrics(role awsiam.IRole) {
 	}))
 }
 
+// AllowKey lets the machine use the key of the secret, and of the volume if that is
+// encrypted with it.
+func (t TimescaleInstance) AllowKey(key *string, volume bool) {
+	t.group.Role().AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Actions: jsii.Strings("kms:Decrypt"), Resources: &[]*string{key},
+	}))
+	if !volume {
+		return
+	}
+	// EC2 asks in the machine's name when it attaches the volume.
+	t.group.Role().AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Actions: jsii.Strings("kms:CreateGrant"), Resources: &[]*string{key},
+		Conditions: &map[string]any{"Bool": map[string]any{"kms:GrantIsForAWSResource": "true"}},
+	}))
+	t.group.Role().AddToPrincipalPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+		Actions:   jsii.Strings("kms:DescribeKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo"),
+		Resources: &[]*string{key},
+	}))
+}
+
 // Watch adds the alarms of the database's machine.
 func (t TimescaleInstance) Watch(alarms Alarms, settings config.Database) {
 	group := map[string]*string{"AutoScalingGroupName": t.group.AutoScalingGroupName()}

@@ -30,13 +30,14 @@ func checkAudit(t *testing.T, a assembly) {
 				t.Errorf("the self-check may %s: %s", what, document)
 			}
 		}
-		// It writes to its own bucket only, below three prefixes.
+		// It writes to its own bucket, below four prefixes, and receipts of archived months for
+		// the roll-up.
 		writes := regexp.MustCompile(`\{"Action":"s3:PutObject".*?\}\]\}|\{"Action":"s3:PutObject".*`)
 		for _, statement := range writes.FindAllString(document, -1) {
 			statement, _, _ = strings.Cut(statement, `"Action":"s3:GetObject"`)
-			if strings.Contains(statement, "Failures") || strings.Contains(statement, "States") ||
-				strings.Count(statement, "/audit-") != 3 {
-				t.Errorf("the self-check may write %s, want three prefixes of its own bucket", statement)
+			if strings.Contains(statement, "Failures") || strings.Count(statement, "States") != 1 ||
+				!strings.Contains(statement, "/trail-archived/*") || strings.Count(statement, "/audit-") != 4 {
+				t.Errorf("the self-check may write %s, want four prefixes of its own bucket and the receipts", statement)
 			}
 		}
 	}

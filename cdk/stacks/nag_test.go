@@ -52,7 +52,7 @@ func acceptedFindings() []accepted {
 				"and the states can be recomputed from the stream",
 		},
 		{
-			`AwsSolutions-IAM5\[Resource::<(Records|States)\w+\.Arn>/(audit-(anchors|keys|reports)|shardstate)/\*\]`,
+			`AwsSolutions-IAM5\[Resource::<(Records|States)\w+\.Arn>/(audit-(anchors|keys|reports|trail)|shardstate|trail-archived)/\*\]`,
 			`Audit/Audit/Role/DefaultPolicy/Resource`,
 			"the names of the objects under the prefixes are not known before they are written",
 		},
@@ -195,6 +195,7 @@ func variants(t *testing.T) map[string]config.Stage {
 		"prod":              stage(t, config.Prod),
 		"pinned":            pinnedStage(t),
 		"existing database": existingDatabase(t),
+		"customer key":      customerKey(t),
 	}
 }
 
@@ -205,6 +206,14 @@ func pinnedStage(t *testing.T) config.Stage {
 	s.Account, s.Region = "123456789012", "eu-central-1"
 	s.Zones, s.AvailabilityZones = []string{"a", "c"}, []string{"eu-central-1a", "eu-central-1c"}
 	s.AlarmEmail = "operations@example.com"
+	return s
+}
+
+// customerKey returns a stage whose data is encrypted with a key of its own.
+func customerKey(t *testing.T) config.Stage {
+	t.Helper()
+	s := stage(t, config.Prod)
+	s.Encryption, s.Database.CustomerKey, s.Monitoring.CustomerKey = config.CustomerKey, true, true
 	return s
 }
 

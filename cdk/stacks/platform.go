@@ -53,15 +53,17 @@ func NewPlatform(scope cdkconstructs.Construct, props Props) (Platform, error) {
 	p.Telemetry = NewTelemetry(scope, props, p.Data)
 	p.API = NewAPI(scope, props, p.Data, p.Telemetry)
 	p.Audit = NewAudit(scope, props, p.Data, p.API)
-	for _, f := range []constructs.GoFunction{
+	functions := []constructs.GoFunction{
 		p.Data.Migrate, p.Data.Rollup, p.Telemetry.Store, p.Telemetry.Bridge, p.Telemetry.Detect, p.Telemetry.Clock,
 		p.API.Ingest, p.API.Authorizer, p.API.Access, p.API.Resources, p.API.Refusals, p.Audit.Function,
-	} {
+	}
+	for _, f := range functions {
 		p.Monitoring.AllowRemoteWrite(f)
 	}
 	p.Monitoring.AllowQuery(p.API.Resources)
 	p.Monitoring.AllowQuery(p.Audit.Function)
 	p.watch(props.Stage)
+	p.encrypt(props.Stage, functions)
 	return p, nil
 }
 

@@ -147,12 +147,22 @@ func documentedChanges() []change {
 			"data removed: Data/DatabaseData*", "data removed: Data/DatabaseSecret*", "data removed: Data/DatabaseZone*",
 			"data removed: Data/FlowLogs*", "data removed: Data/Vpc*", "data removed: Data/AWS*LogGroup*",
 		}},
+		one("customer key", func(s *config.Stage) { s.Encryption = config.CustomerKey }),
 		// The documents say that these are not possible; the reasons.
 		{name: "from the own database to another in one step", steps: []func(*config.Stage){func(s *config.Stage) {
 			s.Database, s.Network = config.Database{Kind: config.ExistingDatabase, SecretARN: existingSecret}, config.Network{}
 		}}, problems: []string{
 			"export in use: Data/*", "data removed: Data/DatabaseData*", "data removed: Data/DatabaseSecret*",
 			"data removed: Data/DatabaseZone*", "data removed: Data/FlowLogs*", "data removed: Data/Vpc*", "data removed: Data/AWS*LogGroup*",
+		}},
+		{name: "back from the customer key", steps: []func(*config.Stage){
+			func(s *config.Stage) { s.Encryption = config.CustomerKey },
+			func(s *config.Stage) { s.Encryption = config.AWSManaged },
+		}, problems: []string{"export in use: Monitoring/*Key*", "data removed: Monitoring/Key*"}},
+		{name: "customer key for the volume and the samples", steps: []func(*config.Stage){func(s *config.Stage) {
+			s.Encryption, s.Database.CustomerKey, s.Monitoring.CustomerKey = config.CustomerKey, true, true
+		}}, problems: []string{
+			"data replaced: Data/DatabaseData*", "data replaced: Monitoring/Workspace", "export in use: Monitoring/*Workspace*",
 		}},
 		{name: "other zones", steps: []func(*config.Stage){func(s *config.Stage) { s.Zones = []string{"b", "c"} }}, problems: []string{
 			"data replaced: Data/VpcP*Subnet?Subnet*", "name in use: Data/VpcP*Subnet?Subnet*",
