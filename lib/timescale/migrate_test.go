@@ -1,6 +1,7 @@
 package timescale
 
 import (
+	"io/fs"
 	"sync"
 	"testing"
 
@@ -71,5 +72,19 @@ func TestMigratePlainNeedsNoExtension(t *testing.T) {
 	pool := migrated(t, FlavourPlain)
 	if got := query[int](t, pool, "SELECT count(*)::int FROM pg_extension WHERE extname = 'timescaledb'"); got != 0 {
 		t.Error("got the extension, want a plain database")
+	}
+}
+
+// TestMigrationNumbers: of two migrations with one number the second would never be applied.
+func TestMigrationNumbers(t *testing.T) {
+	t.Parallel()
+	files, err := fs.Glob(migrationFiles, "migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for i, file := range files { // sorted
+		if version, err := versionOf(file); err != nil || version != i+1 {
+			t.Errorf("%s: got number %d, %v, want %d", file, version, err, i+1)
+		}
 	}
 }
