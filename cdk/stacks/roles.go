@@ -64,7 +64,6 @@ func (d *Data) addMigrate(props Props) {
 		panic(err)
 	}
 	environment["ROLE_CONNECTIONS"] = jsii.String(string(text))
-	environment["DATABASE_CONNECTIONS"] = number(stage.Migrate.Connections)
 	d.Migrate = addFunction(d.Stack, props, function{
 		ID: "Migrate", Name: "migrate",
 		// A part of the hash in the logical id of the function's version: do not edit.

@@ -25,10 +25,11 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	database := h.Env.Required("DATABASE_SECRET_ARN")
 	issuer, audience, keys := h.Env.Required("TOKEN_ISSUER"), h.Env.Required("TOKEN_AUDIENCE"), h.Env.Required("SIGNING_KEYS")
 	bucket, pathStyle := h.Env.Required("STATE_BUCKET"), h.Env.Bool("AWS_S3_PATH_STYLE", false)
+	connections := h.Env.Int("DATABASE_CONNECTIONS", 1, 1, 8)
 	if err := h.Env.Err(); err != nil {
 		return lambdahost.Function{}, err
 	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), database, timescale.ForRequests("insighthub-access", 5*time.Second))
+	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), database, timescale.ForRequests("insighthub-access", connections, 5*time.Second))
 	if err != nil {
 		return lambdahost.Function{}, err
 	}

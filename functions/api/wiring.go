@@ -40,11 +40,12 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 		URL: h.Env.Required("PROMETHEUS_URL"), SigV4: h.SigV4("PROMETHEUS_SIGV4"), HTTP: awsconfig.NewHTTPClient(), Now: time.Now,
 	}
 	peers := iceSettings{h.Env.Optional("ICE_STUN", ""), h.Env.Optional("ICE_TURN", ""), h.Env.Optional("TURN_SECRET_ARN", "")}
+	connections := h.Env.Int("DATABASE_CONNECTIONS", 1, 1, 8)
 	if err := h.Env.Err(); err != nil {
 		return lambdahost.Function{}, err
 	}
 	vault := secrets.New(h.AWS)
-	pool, err := timescale.OpenSecret(ctx, vault, database, timescale.ForRequests("insighthub-api", 10*time.Second))
+	pool, err := timescale.OpenSecret(ctx, vault, database, timescale.ForRequests("insighthub-api", connections, 10*time.Second))
 	if err != nil {
 		return lambdahost.Function{}, err
 	}

@@ -33,7 +33,7 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 		return lambdahost.Function{}, err
 	}
 	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), s.secretARN, timescale.PoolConfig{
-		Application: "insighthub-detect", MaxConnections: 1, ConnectTimeout: time.Second,
+		Application: "insighthub-detect", MaxConnections: s.connections, ConnectTimeout: time.Second,
 	})
 	if err != nil {
 		return lambdahost.Function{}, err

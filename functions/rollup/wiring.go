@@ -20,11 +20,12 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	retention := retentionOf(h.Env)
 	accessDays := h.Env.Int("RETENTION_ACCESS_DAYS", 0, 0, mostDays)
 	h.Env.Add(retention.Validate())
+	connections := h.Env.Int("DATABASE_CONNECTIONS", 1, 1, 8)
 	if err := h.Env.Err(); err != nil {
 		return lambdahost.Function{}, err
 	}
 	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), database, timescale.PoolConfig{
-		Application: "insighthub-rollup", MaxConnections: 1, StatementTimeout: 20 * time.Second,
+		Application: "insighthub-rollup", MaxConnections: connections, StatementTimeout: 20 * time.Second,
 	})
 	if err != nil {
 		return lambdahost.Function{}, err

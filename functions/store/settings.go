@@ -17,6 +17,6 @@ func parse(env *lambdahost.Env) settings {
 		bucket:      env.Required("FAILURE_BUCKET"),
 		states:      env.Optional("STATE_BUCKET", ""),
 		pathStyle:   env.Bool("AWS_S3_PATH_STYLE", false),
-		connections: env.Int("DATABASE_CONNECTIONS", 1, 1, 100),
+		connections: env.Int("DATABASE_CONNECTIONS", 1, 1, 8),
 	}
 }

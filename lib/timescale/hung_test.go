@@ -108,7 +108,7 @@ func TestHungDatabaseFailsFast(t *testing.T) {
 	g := newGate(t, u.Host)
 	u.Host = g.address
 	now := time.Now()
-	config := ForRequests("test", 10*time.Second)
+	config := ForRequests("test", 1, 10*time.Second)
 	config.DSN, config.Now = u.String(), func() time.Time { return now }
 	pool, err := Open(t.Context(), config)
 	if err != nil {

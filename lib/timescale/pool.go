@@ -56,12 +56,12 @@ type PoolConfig struct {
 	reread *reread // nil: the DSN is not of a secret
 }
 
-// ForRequests returns the configuration of a function behind the HTTP API: it handles
-// one request at a time, and responds soon when the database is unavailable: a read within 3 s,
+// ForRequests returns the configuration of a function behind the HTTP API, which
+// responds soon when the database is unavailable: a read within 3 s,
 // and the next ones within the half second of a probe.
-func ForRequests(application string, statementTimeout time.Duration) PoolConfig {
+func ForRequests(application string, connections int, statementTimeout time.Duration) PoolConfig {
 	return PoolConfig{
-		Application: application, MaxConnections: 1, ConnectTimeout: time.Second, StatementTimeout: statementTimeout,
+		Application: application, MaxConnections: connections, ConnectTimeout: time.Second, StatementTimeout: statementTimeout,
 		LockTimeout: 2 * time.Second, MaxAttempts: 3, Budget: 3 * time.Second, ProbeTimeout: 500 * time.Millisecond,
 	}
 }
