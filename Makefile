@@ -169,6 +169,10 @@ bench-api: local ## Measure the API's latency at 200 reads/s over ten million ev
 fuzz-api: local ## Send mutated requests to every operation of the contract, and each as every caller (about 5 minutes; FUZZ_ARGS='-seed 2')
 	@build/local/loadtest fuzz-api -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(FUZZ_ARGS)
 
+.PHONY: bench-flood
+bench-flood: local ## Measure a flood of garbage at each open endpoint (about 11 minutes; FLOOD_ARGS='-duration 60s')
+	@build/local/loadtest flood -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(FLOOD_ARGS)
+
 .PHONY: outage
 outage: local ## Stop Prometheus under load for five minutes, and check that no sample is lost (about 7 minutes)
 	@build/local/loadtest outage -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(OUTAGE_ARGS)

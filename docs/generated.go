@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"ff2a0be9a412ac8d292f0c8bf99dcc5a"`
-	PageTag     = `"11dc76205621bde15b6b22462c556f60"`
+	ContractTag = `"6b4ee890944fd26e055c3c5b385baabe"`
+	PageTag     = `"9de9f2458f6aafecf599fc8c691a453d"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

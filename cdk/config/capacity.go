@@ -152,6 +152,9 @@ func (s Stage) concurrencyProblems() (p problems) {
 			need["access"] += perSecond * c.took
 		}
 	}
+	p.expect(s.API.Access.ReservedConcurrency >= s.API.Throttles.Login.Burst,
+		"access: %d reserved: want at least the %d of a burst of logins, each of which takes long",
+		s.API.Access.ReservedConcurrency, s.API.Throttles.Login.Burst)
 	for _, name := range slices.Sorted(maps.Keys(need)) {
 		least := int(math.Ceil(need[name].Seconds()))
 		p.expect(functions[name].ReservedConcurrency >= least,

@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -87,19 +89,20 @@ func TestValidate(t *testing.T) {
 			"authorizer: 40 reserved: want at least 41",
 		},
 		"ingest's requests": {func(s *stage) { s.Ingest.ReservedConcurrency = 39 }, "ingest: 39 reserved: want at least 40"},
-		"access's requests": {func(s *stage) { s.API.Access.ReservedConcurrency = 4 }, "access: 4 reserved: want at least 5"},
+		"access's requests": {func(s *stage) { s.API.Access.ReservedConcurrency = 3 }, "access: 3 reserved: want at least 4"},
+		"burst of logins":   {func(s *stage) { s.API.Throttles.Login.Burst = 11 }, "access: 10 reserved: want at least the 11"},
 		"no throttle":       {func(s *stage) { s.API.Throttles.Login = config.Throttle{} }, "throttle of login: 0 requests per second"},
 		"throttles together": {
 			func(s *stage) { s.API.RequestsPerSecond = 4000 },
-			"throttles of all routes: 4155 requests per second in bursts of 4350",
+			"throttles of all routes: 4150 requests per second in bursts of 4340",
 		},
 		"bursts together": {
 			func(s *stage) { s.API.Throttles.Telemetry.Burst = 5000 },
-			"in bursts of 7350: want at most the API's 5000 and 5000",
+			"in bursts of 7340: want at most the API's 5000 and 5000",
 		},
 		"open throttles": {
 			func(s *stage) { s.API.Throttles.Keys.RequestsPerSecond = 300 },
-			"throttles of open routes: 710 requests per second: want at most a tenth",
+			"throttles of open routes: 705 requests per second: want at most a tenth",
 		},
 		"shards of on-demand": {
 			func(s *stage) { s.Stream.Mode, s.Stream.Shards = config.OnDemand, 0 },
@@ -238,6 +241,32 @@ func TestStreamGrowsWithItsConsumers(t *testing.T) {
 		}
 		if err := s.Validate(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestThrottlesAreDocumented: docs/API_CONTRACTS.md has the limits of the stages.
+func TestThrottlesAreDocumented(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/API_CONTRACTS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stages := config.Stages()
+	dev, staging, prod := stages[0].API.Throttles, stages[1].API.Throttles, stages[2].API.Throttles
+	if staging != prod {
+		t.Errorf("staging has %v, prod %v, which the document says are the same", staging, prod)
+	}
+	for routes, limits := range map[string][2]config.Throttle{
+		"`POST /v1/telemetry`": {dev.Telemetry, prod.Telemetry}, "`POST /v1/sites/{site}/exports`": {dev.Exports, prod.Exports},
+		"all others below `/v1` that require a token": {dev.Resources, prod.Resources}, "`POST /v1/login`": {dev.Login, prod.Login},
+		"`POST /v1/refresh`": {dev.Refresh, prod.Refresh}, "`POST /v1/logout`": {dev.Logout, prod.Logout},
+		"`POST /v1/token`": {dev.Token, prod.Token}, "each document below `/.well-known`": {dev.Keys, prod.Keys},
+		"`/openapi.yaml`, `/docs`": {dev.Contract, prod.Contract},
+	} {
+		want := fmt.Sprintf("| %s | %d, %d | %d, %d |", routes, limits[0].RequestsPerSecond, limits[0].Burst,
+			limits[1].RequestsPerSecond, limits[1].Burst)
+		if !strings.Contains(string(raw), want+"\n") {
+			t.Errorf("docs/API_CONTRACTS.md lacks the line %s", want)
 		}
 	}
 }

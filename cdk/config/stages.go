@@ -99,7 +99,7 @@ func dev() Stage {
 				// A file of up to a million rows each.
 				Exports: Throttle{5, 20},
 				// Each takes some tens of milliseconds of a processor.
-				Login: Throttle{10, 20},
+				Login: Throttle{5, 10},
 				// A person needs one refresh in a quarter of an hour, and so does a gateway a token.
 				Refresh: Throttle{20, 50}, Logout: Throttle{10, 20}, Token: Throttle{50, 100},
 				// Clients cache both.

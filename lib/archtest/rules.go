@@ -130,6 +130,10 @@ func Rules() []Rule {
 			"docs", "docs/contracttest", "cdk/local/stackfile", telemetry, "lib/token",
 		}, External: []string{"go.yaml.in/yaml"}},
 		{Path: "loadtest/fleet/fleettest", Internal: []string{"loadtest/fleet", telemetry, "lib/aws/kinesis/kinesistest"}},
+		// It reads the contract that the stack serves.
+		{Path: "loadtest/flood", Internal: []string{"loadtest/...", "cdk/local/stackfile", telemetry, "lib/token"}, External: []string{
+			"go.yaml.in/yaml",
+		}},
 		{Path: "loadtest/...", Internal: []string{"loadtest/...", "cdk/local/stackfile", telemetry, "lib/token"}},
 
 		// The detector in the browser.

@@ -22,6 +22,7 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/loadtest/benchfile"
+	"github.com/insighthub/insighthub/loadtest/cputime"
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/localstack"
 )
@@ -230,7 +231,7 @@ func readAPI(ctx context.Context, cfg APIConfig, stack stackfile.Info, report *A
 	roots := map[int]string{
 		stack.PIDs.Local: "local", stack.PIDs.Postgres: "database", stack.PIDs.Prometheus: "prometheus", os.Getpid(): "load",
 	}
-	before, err := cpuByPart(roots)
+	before, err := cputime.ByPart(roots)
 	if err != nil {
 		return err
 	}
@@ -260,7 +261,7 @@ func readAPI(ctx context.Context, cfg APIConfig, stack stackfile.Info, report *A
 	}
 	group.Wait()
 	report.Seconds = time.Since(start).Seconds()
-	after, err := cpuByPart(roots)
+	after, err := cputime.ByPart(roots)
 	if err != nil {
 		return err
 	}

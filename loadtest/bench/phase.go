@@ -7,12 +7,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/insighthub/insighthub/cdk/local/stackfile"
+	"github.com/insighthub/insighthub/loadtest/cputime"
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/fleet"
 	"github.com/insighthub/insighthub/loadtest/kpicheck"
@@ -78,7 +78,7 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 	if err != nil {
 		return Phase{}, err
 	}
-	before, err := cpuByPart(s.roots)
+	before, err := cputime.ByPart(s.roots)
 	if err != nil {
 		return Phase{}, err
 	}
@@ -86,7 +86,7 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 	if name != warmUp && rate > 0 && s.prometheus != "" && s.cfg.KPIs {
 		visible = watchKPIs(ctx, s.prometheus, gateways, fc.Start)
 	}
-	self := ownCPU()
+	self := cputime.Own()
 	res, err := drive.Run(ctx, drive.Config{
 		URL: s.url, Token: s.token, Rate: rate, Duration: d, Grace: 20 * time.Second,
 		Progress: func(elapsed time.Duration, c drive.Counts) {
@@ -112,11 +112,11 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 		p.DrainSeconds = max(0, st.Last.Sub(ended).Seconds())
 		p.BytesPerEvent = float64(st.Bytes) / float64(max(1, st.Events))
 	}
-	after, err := cpuByPart(s.roots)
+	after, err := cputime.ByPart(s.roots)
 	if err != nil {
 		return p, err
 	}
-	p.CPU = perMillion(before, after, ownCPU()-self, res.Accepted)
+	p.CPU = perMillion(before, after, cputime.Own()-self, res.Accepted)
 	p.NotHeld = notHeld(&p)
 	if res.FirstError != "" {
 		fmt.Fprintln(s.cfg.Stdout, "  first error:", res.FirstError)
@@ -255,13 +255,4 @@ func perMillion(before, after map[string]float64, generator float64, events int6
 	}
 	out["total"] = total
 	return out
-}
-
-// ownCPU returns the CPU-seconds of this process, the load generator.
-func ownCPU() float64 {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }

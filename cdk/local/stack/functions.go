@@ -107,13 +107,30 @@ func (s *Stack) concurrency(arn string) int {
 const maxLiveWindow = time.Second
 
 // lowPriority reports whether a function runs at low priority: one that a schedule
-// invokes, or whose batching window is longer than maxLiveWindow, is background work.
+// invokes, or whose batching window is longer than maxLiveWindow, is background work. One
+// whose routes are all open works for strangers, who in AWS take no processor time from others.
 func (s *Stack) lowPriority(arn string) bool {
-	return slices.ContainsFunc(s.plan.Schedules, func(planned template.Schedule) bool { return planned.FunctionARN == arn }) ||
+	return s.worksForStrangers(arn) ||
+		slices.ContainsFunc(s.plan.Schedules, func(planned template.Schedule) bool { return planned.FunctionARN == arn }) ||
 		slices.ContainsFunc(s.plan.Mappings, func(m template.Mapping) bool {
 			return m.FunctionARN == arn &&
 				m.Settings.Window > maxLiveWindow
 		})
+}
+
+// worksForStrangers reports whether a function has routes and none requires a token.
+func (s *Stack) worksForStrangers(arn string) (open bool) {
+	for _, api := range s.plan.APIs {
+		for _, r := range api.Routes {
+			if planned, ok := s.plan.Function(r.FunctionARN); ok && planned.ARN == arn {
+				if r.Authorizer != "" {
+					return false
+				}
+				open = true
+			}
+		}
+	}
+	return open
 }
 
 // function returns a function by its ARN, with or without a version.

@@ -1,4 +1,6 @@
-package bench
+// Package cputime sums the processor time of the local stack's processes by part of the
+// platform.
+package cputime
 
 import (
 	"bytes"
@@ -7,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // ticksPerSecond is USER_HZ, which is 100 on every Linux that Go runs on.
@@ -19,9 +23,9 @@ type process struct {
 	own, reaped float64 // CPU-seconds of itself and of the children it has waited for
 }
 
-// cpuByPart sums the CPU-seconds of all processes below the given roots, by part of the
+// ByPart sums the CPU-seconds of all processes below the given roots, by part of the
 // pipeline. Children that have ended count with the process that waited for them.
-func cpuByPart(roots map[int]string) (map[string]float64, error) {
+func ByPart(roots map[int]string) (map[string]float64, error) {
 	all, err := processes()
 	if err != nil {
 		return nil, err
@@ -107,4 +111,13 @@ func parseStat(pid int, stat string) (process, bool) {
 		pid: pid, parent: parent, name: stat[open+1 : end],
 		own: ticks(11) + ticks(12), reaped: ticks(13) + ticks(14),
 	}, err == nil
+}
+
+// Own returns the CPU-seconds of this process, the load generator.
+func Own() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
