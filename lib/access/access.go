@@ -55,11 +55,11 @@ type Sessions interface {
 	StartSession(ctx context.Context, s directory.Session, entry trail.Entry) error
 	// RefreshSession exchanges a token for its successor. Concurrent calls are done one after
 	// the other. A repetition within r.Grace returns the salt of the first exchange, as long as
-	// the successor was not used, and adds the entry repeat to the audit trail. Any other second
+	// the successor was not used, and adds repeat to the sums of the audit trail. Any other second
 	// use is telemetry.ErrConflict: the token's family is then revoked, with the entry reuse.
 	// telemetry.ErrNotFound when the token does not exist, has expired or was revoked. Actor
 	// and object of the entries are set.
-	RefreshSession(ctx context.Context, r directory.Refresh, reuse, repeat trail.Entry) (directory.Refreshed, error)
+	RefreshSession(ctx context.Context, r directory.Refresh, reuse trail.Entry, repeat trail.Occurrence) (directory.Refreshed, error)
 	// EndSession revokes the family of a token; an unknown token is not an error.
 	EndSession(ctx context.Context, hash [32]byte, entry trail.Entry) error
 }

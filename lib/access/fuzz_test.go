@@ -38,7 +38,7 @@ func (empty) SucceedAttempt(context.Context, attempt.Keys, time.Time) error { re
 
 func (empty) StartSession(context.Context, directory.Session, trail.Entry) error { return nil }
 
-func (empty) RefreshSession(context.Context, directory.Refresh, trail.Entry, trail.Entry) (directory.Refreshed, error) {
+func (empty) RefreshSession(context.Context, directory.Refresh, trail.Entry, trail.Occurrence) (directory.Refreshed, error) {
 	return directory.Refreshed{}, telemetry.ErrNotFound
 }
 

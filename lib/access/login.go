@@ -32,13 +32,12 @@ type Pair struct {
 }
 
 const (
-	maxNameBytes    = 128
-	refreshBytes    = 32
-	refreshPrefix   = "ihr_" // lets secret scanners find a refresh token that leaked
-	loginSucceeded  = trail.Action("session.start")
-	sessionReused   = trail.Action("session.reuse")
-	sessionRepeated = trail.Action("session.repeat")
-	sessionEnded    = trail.Action("session.end")
+	maxNameBytes   = 128
+	refreshBytes   = 32
+	refreshPrefix  = "ihr_" // lets secret scanners find a refresh token that leaked
+	loginSucceeded = trail.Action("session.start")
+	sessionReused  = trail.Action("session.reuse")
+	sessionEnded   = trail.Action("session.end")
 )
 
 // unusable returns the PHC string for a name that does not exist: no known password has
@@ -169,9 +168,11 @@ func (s *Service) Refresh(ctx context.Context, refresh, source string) (Pair, er
 		return Pair{}, err
 	}
 	r.Successor, _ = hashOf(next)
-	detail := map[string]string{"source": source}
+	repeated := trail.Occurrence{
+		Action: trail.RepeatedRefresh, Reason: "repeated within the grace", Source: source, Route: failure.Route,
+	}
 	done, err := s.config.Sessions.RefreshSession(ctx, r,
-		s.entry("", sessionReused, "sessions", detail), s.entry("", sessionRepeated, "sessions", detail))
+		s.entry("", sessionReused, "sessions", map[string]string{"source": source}), repeated)
 	switch {
 	case errors.Is(err, telemetry.ErrConflict): // already in the trail
 		if err := s.config.Denials.Publish(ctx); err != nil {

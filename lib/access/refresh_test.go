@@ -149,9 +149,43 @@ func TestTwoTabs(t *testing.T) {
 		first = got.Refresh
 		p.advance(10 * time.Minute)
 	}
-	reuse, repeat, live := p.actions(t, "session.reuse"), p.actions(t, "session.repeat"), p.live(t)
+	reuse, live := p.actions(t, "session.reuse"), p.live(t)
+	repeat := timescaletest.Value(t, p.dsn, "SELECT sum(number) FROM trail_sum WHERE action = 'session.repeat' AND subject <> ''")
 	if reuse != "0" || repeat != "70" || live != "1" {
 		t.Errorf("got %s reuses, %s repetitions and %s live tokens, want 0, 70 and 1", reuse, repeat, live)
+	}
+}
+
+// TestDeadSession: a refresh token of a session that has ended can be sent again and again: nothing
+// is taken from its person, and the trail does not grow.
+func TestDeadSession(t *testing.T) {
+	t.Parallel()
+	p := newProcesses(t)
+	for _, end := range []string{"logout", "reuse"} {
+		first := p.login(t)
+		second := p.refresh(t, 0, first)
+		third := p.refresh(t, 0, second.Refresh)
+		p.advance(time.Minute)
+		if end == "logout" {
+			if err := p.services[0].Logout(t.Context(), third.Refresh, "192.0.2.1"); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			p.refresh(t, 0, first)
+		}
+		count := func() string {
+			return timescaletest.Value(t, p.dsn,
+				"SELECT (SELECT count(*) FROM "+timescaletest.Trail+") || ' ' || (SELECT count(*) FROM denial)")
+		}
+		before := count()
+		for range 30 {
+			if pair := p.refresh(t, 1, first); pair.Refresh != "" {
+				t.Error("got a token")
+			}
+		}
+		if after := count(); after != before {
+			t.Errorf("after a %s: got %s entries and denials, want %s as before", end, after, before)
+		}
 	}
 }
 

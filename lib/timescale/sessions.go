@@ -113,7 +113,9 @@ func (t *refreshToken) outcome(r *directory.Refresh) outcome {
 
 // RefreshSession exchanges a refresh token for its successor; see lib/access. Reuse of a
 // token revokes its family, as RFC 9700 section 4.14.2 has it.
-func (p *Pool) RefreshSession(ctx context.Context, r directory.Refresh, reuse, repeat trail.Entry) (done directory.Refreshed, err error) {
+func (p *Pool) RefreshSession(
+	ctx context.Context, r directory.Refresh, reuse trail.Entry, repeat trail.Occurrence,
+) (done directory.Refreshed, err error) {
 	var rejected error // the transaction commits all the same
 	err = p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
@@ -128,7 +130,7 @@ func (p *Pool) RefreshSession(ctx context.Context, r directory.Refresh, reuse, r
 }
 
 func refreshSession(
-	ctx context.Context, tx pgx.Tx, r *directory.Refresh, reuse, repeat trail.Entry,
+	ctx context.Context, tx pgx.Tx, r *directory.Refresh, reuse trail.Entry, repeat trail.Occurrence,
 ) (done directory.Refreshed, rejected, err error) {
 	id, err := lockSessionsOf(ctx, tx, r.Hash)
 	if err != nil {
@@ -137,9 +139,6 @@ func refreshSession(
 	token, err := readRefreshToken(ctx, tx, r.Hash)
 	if err != nil {
 		return done, nil, err
-	}
-	for _, entry := range []*trail.Entry{&reuse, &repeat} {
-		entry.Actor, entry.Object = string(id), "sessions/"+token.family
 	}
 	outcome := token.outcome(r)
 	if outcome == reused {
@@ -155,6 +154,7 @@ func refreshSession(
 		if err := denySession(ctx, tx, id, token.family); err != nil {
 			return done, nil, err
 		}
+		reuse.Actor, reuse.Object = string(id), "sessions/"+token.family
 		return done, telemetry.ErrConflict, appendTrail(ctx, tx, reuse)
 	}
 	done.Account, _, err = scanAccount(tx.QueryRow(ctx, "SELECT "+accountColumns+" FROM account a WHERE a.id = $1", string(id)))
@@ -170,7 +170,8 @@ func refreshSession(
 		if done.Salt == r.Salt {
 			return done, nil, nil
 		}
-		return done, nil, appendTrail(ctx, tx, repeat)
+		repeat.Subject = string(id)
+		return done, nil, addSum(ctx, tx, repeat, r.Now)
 	default:
 		done.Salt, done.Expires = r.Salt, r.Expires
 		return done, nil, exchangeToken(ctx, tx, r, token.family, id)

@@ -35,7 +35,7 @@ func TestEndDuringRefresh(t *testing.T) {
 		},
 		"reuse": func(t *testing.T, s *sessionOf) error {
 			t.Helper()
-			_, err := s.pool.RefreshSession(t.Context(), s.refresh(1, time.Minute), trail.Entry{Detail: "{}"}, trail.Entry{Detail: "{}"})
+			_, err := s.pool.RefreshSession(t.Context(), s.refresh(1, time.Minute), trail.Entry{Detail: "{}"}, repeatedRefresh())
 			if err == nil {
 				t.Error("reuse: got a successor")
 			}
@@ -47,7 +47,7 @@ func TestEndDuringRefresh(t *testing.T) {
 			dsn := pgtest.NewDatabase(t)
 			s := newSession(t, dsn)
 			if name == "reuse" { // of the token before the one that is being exchanged
-				if _, err := s.pool.RefreshSession(t.Context(), s.refresh(1, 0), trail.Entry{}, trail.Entry{}); err != nil {
+				if _, err := s.pool.RefreshSession(t.Context(), s.refresh(1, 0), trail.Entry{}, repeatedRefresh()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -70,7 +70,7 @@ func TestEndDuringRefresh(t *testing.T) {
 					if name == "reuse" {
 						latest = s.refresh(2, 0)
 					}
-					_, err := s.pool.RefreshSession(t.Context(), latest, trail.Entry{}, trail.Entry{})
+					_, err := s.pool.RefreshSession(t.Context(), latest, trail.Entry{}, repeatedRefresh())
 					results <- err
 				}()
 				eventually.True(t, "the exchange is held", waiting("1"))
@@ -124,4 +124,8 @@ func (s *sessionOf) refresh(n byte, after time.Duration) directory.Refresh {
 		Hash: [32]byte{n}, Salt: [32]byte{n}, Successor: [32]byte{n + 1}, Expires: s.session.Expires,
 		Now: sessionStart().Add(after), Grace: time.Second,
 	}
+}
+
+func repeatedRefresh() trail.Occurrence {
+	return trail.Occurrence{Action: trail.RepeatedRefresh, Reason: "repeated"}
 }

@@ -66,6 +66,17 @@ func (p *Pool) AppendFailure(ctx context.Context, known bool, entry trail.Entry,
 	return nil
 }
 
+// addSum adds an occurrence to the sums in tx.
+func addSum(ctx context.Context, tx pgx.Tx, o trail.Occurrence, at time.Time) error {
+	l := o.Line(at)
+	_, err := tx.Exec(ctx, `INSERT INTO trail_sum (action, reason, source, route, kid, subject, site, number, first, last)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)`, string(o.Action), l.Reason, l.Source, l.Route, l.KeyID, l.Subject, l.Site, at)
+	if err != nil {
+		return fmt.Errorf("audit trail: %w", err)
+	}
+	return nil
+}
+
 // AddReports adds the lines of reports to the sums, each report in one transaction with its
 // id: a report that was added before adds nothing. It returns how many were added.
 func (p *Pool) AddReports(ctx context.Context, reports []trail.Report) (added int, err error) {

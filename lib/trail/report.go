@@ -18,9 +18,10 @@ const (
 	RefusedAccessToken Action = "access_token.refuse"
 	RefusedLogin       Action = "session.refuse"
 	RefusedAssertion   Action = "token.refuse"
-	// RefusedAccess, RefreshedSession and GrantedToken are of callers who are known.
+	// RefusedAccess, RefreshedSession, RepeatedRefresh and GrantedToken are of callers who are known.
 	RefusedAccess    Action = "access.refuse"
 	RefreshedSession Action = "session.refresh"
+	RepeatedRefresh  Action = "session.repeat"
 	GrantedToken     Action = "token.grant"
 )
 
@@ -30,7 +31,7 @@ const (
 func Summed() map[Action]bool {
 	return map[Action]bool{
 		RefusedAccessToken: false, RefusedLogin: false, RefusedAssertion: false,
-		RefusedAccess: true, RefreshedSession: true, GrantedToken: true,
+		RefusedAccess: true, RefreshedSession: true, RepeatedRefresh: true, GrantedToken: true,
 	}
 }
 
