@@ -140,7 +140,9 @@ func databaseGroup(scope constructs.Construct, props *TimescaleInstanceProps, su
 		InstanceType: awsec2.NewInstanceType(jsii.String(props.Stage.Database.InstanceType)),
 		// The same distribution as in the local stack and the tests, and so the same build
 		// of PostgreSQL and TimescaleDB.
-		MachineImage: &Image{ID: "MachineImage", Parameter: "/aws/service/debian/release/13/latest/arm64", Label: props.Stage.Database.Image},
+		MachineImage: &Image{
+			ID: "MachineImage", Parameter: "/aws/service/debian/release/13/latest/arm64", Label: props.Stage.Database.Image,
+		},
 		Role: awsiam.NewRole(scope, jsii.String("Role"), &awsiam.RoleProps{
 			AssumedBy: awsiam.NewServicePrincipal(jsii.String("ec2.amazonaws.com"), nil),
 		}),

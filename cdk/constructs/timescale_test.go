@@ -46,7 +46,10 @@ func newMachine(t *testing.T) *machine {
 		"/latest/meta-data/iam/security-credentials/role": `{"AccessKeyId":"AKID","SecretAccessKey":"secret/+","Token":"to=ken"}`,
 		"/latest/meta-data/instance-id":                   "i-0123",
 	} {
-		mux.HandleFunc("GET "+path+map[bool]string{true: "{$}"}[strings.HasSuffix(path, "/")], func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(path, "/") {
+			path += "{$}"
+		}
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("X-aws-ec2-metadata-token") != imdsToken {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
@@ -125,7 +128,7 @@ func (m *machine) bash(t *testing.T, bin, script string) (string, error) {
 
 func stub(t *testing.T, dir, name, script string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/bash\n"+script+"\n"), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/bash\n"+script+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -220,7 +223,7 @@ func mkfs(t *testing.T, volume string) {
 
 func write(t *testing.T, path string, at int64, content []byte) {
 	t.Helper()
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600) //nolint:gosec // of the test
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +237,7 @@ func write(t *testing.T, path string, at int64, content []byte) {
 
 func digest(t *testing.T, path string) [sha256.Size]byte {
 	t.Helper()
-	content, err := os.ReadFile(path) //nolint:gosec // of the test
+	content, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,8 @@ func NewAudit(scope cdkconstructs.Construct, props Props, data Data, api API) Au
 	allowSign(a.Function)
 	anchors, sightings := a.Records.ArnForObjects(jsii.String("audit-anchors/*")), a.Records.ArnForObjects(jsii.String("audit-keys/*"))
 	archive, receipts := a.Records.ArnForObjects(jsii.String("audit-trail/*")), data.States.ArnForObjects(jsii.String("trail-archived/*"))
-	a.Function.Allow([]string{"s3:PutObject"}, anchors, sightings, archive, receipts, a.Records.ArnForObjects(jsii.String("audit-reports/*")))
+	reports := a.Records.ArnForObjects(jsii.String("audit-reports/*"))
+	a.Function.Allow([]string{"s3:PutObject"}, anchors, sightings, archive, receipts, reports)
 	a.Function.Allow([]string{"s3:GetObject"}, sightings, archive, data.States.ArnForObjects(jsii.String("shardstate/*")))
 	a.Function.Allow([]string{"s3:ListBucket"}, a.Records.BucketArn(), data.Failures.BucketArn(), data.States.BucketArn())
 	awsevents.NewRule(a.Stack, jsii.String("Schedule"), &awsevents.RuleProps{

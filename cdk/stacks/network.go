@@ -43,7 +43,8 @@ func (d *Data) newDatabaseNetwork(stage config.Stage) *constructs.Network {
 		d.nat = awsec2.NatProvider_InstanceV2(&awsec2.NatInstanceProps{
 			InstanceType: awsec2.NewInstanceType(jsii.String("t4g.nano")),
 			MachineImage: &constructs.Image{
-				ID: "NatImage", Parameter: "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64", Label: stage.Network.NATImage,
+				ID: "NatImage", Parameter: "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64",
+				Label: stage.Network.NATImage,
 			},
 			DefaultAllowedTraffic:    awsec2.NatTrafficDirection_OUTBOUND_ONLY,
 			AssociatePublicIpAddress: jsii.Bool(true),

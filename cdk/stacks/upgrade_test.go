@@ -145,7 +145,8 @@ func documentedChanges() []change {
 			},
 		}, problems: []string{ // the last step is there to remove them
 			"data removed: Data/DatabaseData*", "data removed: Data/DatabaseSecret*", "data removed: Data/DatabaseZone*",
-			"data removed: Data/FlowLogs*", "data removed: Data/Vpc*", "data removed: Data/AWS*LogGroup*",
+			"data removed: Data/FlowLogs*", "data removed: Data/Vpc*",
+			"data removed: Data/AWS*LogGroup*",
 		}},
 		one("customer key", func(s *config.Stage) { s.Encryption = config.CustomerKey }),
 		// The documents say that these are not possible; the reasons.
@@ -153,7 +154,8 @@ func documentedChanges() []change {
 			s.Database, s.Network = config.Database{Kind: config.ExistingDatabase, SecretARN: existingSecret}, config.Network{}
 		}}, problems: []string{
 			"export in use: Data/*", "data removed: Data/DatabaseData*", "data removed: Data/DatabaseSecret*",
-			"data removed: Data/DatabaseZone*", "data removed: Data/FlowLogs*", "data removed: Data/Vpc*", "data removed: Data/AWS*LogGroup*",
+			"data removed: Data/DatabaseZone*", "data removed: Data/FlowLogs*", "data removed: Data/Vpc*",
+			"data removed: Data/AWS*LogGroup*",
 		}},
 		{name: "back from the customer key", steps: []func(*config.Stage){
 			func(s *config.Stage) { s.Encryption = config.CustomerKey },
