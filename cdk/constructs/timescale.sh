@@ -213,6 +213,26 @@ SELECT format('ALTER ROLE %I CREATEROLE PASSWORD %L', :'user', :'password') \gex
 SQL
 [ -n "$(sql -c "SELECT 1 FROM pg_database WHERE datname = '$database'")" ] || sql -c "CREATE DATABASE \"$database\" OWNER \"$user\""
 sql -d "$database" -c 'CREATE EXTENSION IF NOT EXISTS timescaledb'
+# What only a superuser can close: functions with which any role could fill the disk or hold
+# the platform's locks (lib/timescale/closed.sql). The owner passes on those for locks.
+sql -d "$database" <<'SQL'
+DO $closed$
+DECLARE
+	closed regprocedure;
+BEGIN
+	FOR closed IN SELECT oid FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace
+		AND proname ~ '^(lo_.*|lowrite|loread|pg_(try_)?advisory_.*|pg_logical_emit_message)$'
+	LOOP
+		EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', closed);
+	END LOOP;
+END
+$closed$;
+SQL
+DB_USER=$user sql -d "$database" <<'SQL'
+\getenv user DB_USER
+SELECT format('GRANT EXECUTE ON FUNCTION %s TO %I WITH GRANT OPTION', oid::regprocedure, :'user') FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_' \gexec
+SQL
 
 aws route53 change-resource-record-sets --hosted-zone-id "$ZONE" --change-batch "$(jq -n --arg name "$NAME" --arg address "$address" \
   '{Changes: [{Action: "UPSERT", ResourceRecordSet: {Name: $name, Type: "A", TTL: 10, ResourceRecords: [{Value: $address}]}}]}')" >/dev/null

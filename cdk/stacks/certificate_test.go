@@ -11,6 +11,26 @@ import (
 	"testing"
 )
 
+// TestDatabaseMachineClosesFunctions: the script has the statement that migrate runs as a
+// superuser, which it is not in AWS.
+func TestDatabaseMachineClosesFunctions(t *testing.T) {
+	script, err := os.ReadFile("../constructs/timescale.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed, err := os.ReadFile("../../lib/timescale/closed.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(script), string(closed)) {
+		t.Error("timescale.sh lacks the statement of lib/timescale/closed.sql")
+	}
+	// EC2 accepts 16 KB of user data; some variables precede the script.
+	if len(script) > 15<<10 {
+		t.Errorf("timescale.sh has %d bytes, want at most %d", len(script), 15<<10)
+	}
+}
+
 // TestDatabaseCertificate runs the part of the database machine's script that makes its
 // certificate: clients that know the authority accept it for the name, before and after a
 // renewal, and the authority stays.

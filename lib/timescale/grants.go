@@ -96,11 +96,14 @@ func tableGrants() map[string]map[string]string {
 // rights of the owner.
 func functionGrants() map[string][]string {
 	return map[string][]string{
-		"retention_drop_chunks(text, timestamp with time zone)": {FunctionRollup},
-		"retention_set_policy(text, integer, boolean)":          {FunctionRollup},
-		"trail_archived(bigint, bigint, bytea, text)":           {FunctionRollup},
-		"trail_forget_deliveries()":                             {FunctionRollup},
-		"trail_seal(integer)":                                   {FunctionAPI, FunctionRollup},
+		"public.retention_drop_chunks(text, timestamp with time zone)": {FunctionRollup},
+		"public.retention_set_policy(text, integer, boolean)":          {FunctionRollup},
+		"public.trail_archived(bigint, bigint, bytea, text)":           {FunctionRollup},
+		"public.trail_forget_deliveries()":                             {FunctionRollup},
+		"public.trail_seal(integer)":                                   {FunctionAPI, FunctionRollup},
+		// Locks of lists and of counters of attempts, and of the roll-up. The session's are nobody's.
+		"pg_catalog.pg_advisory_xact_lock(bigint)":     {FunctionAPI, FunctionAccess},
+		"pg_catalog.pg_try_advisory_xact_lock(bigint)": {FunctionRollup},
 	}
 }
 

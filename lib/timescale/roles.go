@@ -2,6 +2,7 @@ package timescale
 
 import (
 	"context"
+	_ "embed" // closed.sql
 	"fmt"
 	"slices"
 	"strings"
@@ -80,12 +81,27 @@ func (g granter) closePublic(ctx context.Context) error {
 		return hint(err, "the owner of the tables must own the database and its schema public")
 	}
 	for function := range functionGrants() {
-		if err := g.exec(ctx, `REVOKE ALL ON FUNCTION public.%s FROM PUBLIC`, function); err != nil {
+		if builtIn(function) {
+			continue
+		}
+		if err := g.exec(ctx, `REVOKE ALL ON FUNCTION %s FROM PUBLIC`, function); err != nil {
 			return err
 		}
 	}
-	return nil
+	// PostgreSQL's own functions with which anybody could fill the disk or hold the platform's
+	// locks. Only a superuser can close them: the database's machine does (timescale.sh).
+	var superuser bool
+	if err := g.tx.QueryRow(ctx, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user").Scan(&superuser); err != nil || !superuser {
+		return err
+	}
+	return g.exec(ctx, "%s", closedFunctions)
 }
+
+//go:embed closed.sql
+var closedFunctions string
+
+// builtIn reports whether a function of functionGrants is PostgreSQL's.
+func builtIn(function string) bool { return strings.HasPrefix(function, "pg_catalog.") }
 
 func hint(err error, text string) error {
 	if hasState(err, insufficientPrivilege) {
@@ -122,7 +138,7 @@ func (g granter) grant(ctx context.Context, r Role) error {
 		if slices.Contains(of, r.Function) {
 			verb, preposition = "GRANT", "TO"
 		}
-		if err := g.exec(ctx, `%s EXECUTE ON FUNCTION public.%s %s %s`, verb, function, preposition, role); err != nil {
+		if err := g.exec(ctx, `%s EXECUTE ON FUNCTION %s %s %s`, verb, function, preposition, role); err != nil {
 			return err
 		}
 	}

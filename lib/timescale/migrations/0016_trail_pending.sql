@@ -152,7 +152,8 @@ BEGIN
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
 		RAISE EXCEPTION 'the audit trail is sealed at the isolation level read committed only';
 	END IF;
-	PERFORM pg_advisory_xact_lock(500135192940); -- "trail" in ASCII, 0x747261696c
+	-- A lock of a table on which no function's role has a right: none of them can hold it.
+	LOCK TABLE trail_sum_action IN SHARE ROW EXCLUSIVE MODE;
 	-- From here each statement sees what the sealer before has committed.
 	-- Not SET in the function's head: only superusers may do that with a parameter of one's own.
 	PERFORM set_config('insighthub.trail_step', 'seal', true);
