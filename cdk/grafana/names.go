@@ -59,6 +59,8 @@ func FunctionMetrics() []string {
 		"insighthub_anomalies_total", // kind, severity
 		"insighthub_audit_checks",    // of the last self-check; result: pass, warn, fail
 		"insighthub_trail_unsealed_seconds",
+		"insighthub_deny_list_reads_total", // outcome: ok, failed
+		"insighthub_access_unrecorded_total",
 		"process_cpu_seconds_total",
 	}
 }
