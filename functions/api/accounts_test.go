@@ -218,8 +218,9 @@ func TestNewNames(t *testing.T) {
 	user := func(name, given string) string { return fmt.Sprintf(`{"name":%q,"password":%q}`, name, given) }
 	for body, want := range map[string]string{
 		user("ADA", apitest.Password): "409", user("аda", apitest.Password): "name: must not mix the scripts Cyrillic and Latin",
-		user("a\u200bda", apitest.Password):  "name: must not have characters that cannot be seen, such as U+200B",
-		user("ada\u202e", apitest.Password):  "name: must not have characters that cannot be seen, such as U+202E",
+		user("a\u200bda", apitest.Password): "name: must not have characters that cannot be seen, such as U+200B",
+		user("ada\u202e", apitest.Password): "name: must not have characters that cannot be seen, such as U+202E",
+		user("аԁа", apitest.Password):       "name: looks like", user("ɑda", apitest.Password): "name: looks like",
 		user("carl", "aaaaaaaaaaaaaaaaaaaa"): "password: is too easy to guess",
 		user("carl", "Passw0rdPassw0rd"):     "password: is too easy to guess",
 		user("carl", "carl carl carl carl"):  "password: is too easy to guess",

@@ -12,6 +12,7 @@ import (
 	"github.com/insighthub/insighthub/lib/credential"
 	"github.com/insighthub/insighthub/lib/directory"
 	lambdahttp "github.com/insighthub/insighthub/lib/lambda/http"
+	"github.com/insighthub/insighthub/lib/lookalike"
 	"github.com/insighthub/insighthub/lib/naming"
 	"github.com/insighthub/insighthub/lib/password"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -115,6 +116,9 @@ func (h *Handler) createAccount(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := h.noLookAlike(c, request.Name); err != nil {
+		return err
+	}
 	phc, err := password.Hash(request.Password, password.DefaultCost(), h.config.Random)
 	if err != nil {
 		return err
@@ -122,6 +126,26 @@ func (h *Handler) createAccount(c *call) error {
 	entry := c.entry("account.create", "accounts/"+request.Name, "", map[string]any{"grants": request.Grants})
 	a, err := h.config.Accounts.CreateAccount(c.Context(), directory.Account{Name: request.Name, Grants: request.Grants}, phc, entry)
 	return respond(c, http.StatusCreated, viewAccount, a, err)
+}
+
+// noLookAlike rejects a name that people cannot tell from that of another account. It reads all
+// names: there are few accounts, those that are older than this rule among them.
+func (h *Handler) noLookAlike(c *call, name string) error {
+	for page := (directory.Page{Limit: maxLimit}); ; {
+		accounts, err := h.config.Accounts.Accounts(c.Context(), page)
+		if err != nil {
+			return err
+		}
+		for _, a := range accounts {
+			if lookalike.Alike(a.Name, name) {
+				return unprocessable("name: looks like %q, which is another account.", a.Name)
+			}
+		}
+		if len(accounts) < page.Limit {
+			return nil
+		}
+		page.After = accounts[len(accounts)-1].Name
+	}
 }
 
 // accountName returns the canonical form of a new account's name.

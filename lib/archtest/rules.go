@@ -27,6 +27,7 @@ func Rules() []Rule {
 			"github.com/trustelem/zxcvbn/frequency", "golang.org/x/crypto/argon2", "golang.org/x/text",
 		}},
 		{Path: "lib/attempt"},
+		{Path: "lib/lookalike", External: []string{"github.com/mtibben/confusables"}},
 		{Path: "lib/breaker"},
 		{Path: "lib/naming", Internal: []string{telemetry}, External: []string{"golang.org/x/text"}},
 		{Path: "lib/credential", Internal: []string{telemetry, "lib/attempt", "lib/naming", "lib/password", "lib/trail"}},
@@ -45,7 +46,7 @@ func Rules() []Rule {
 		}},
 		{Path: "lib/api", Internal: []string{
 			telemetry, "docs", "lib/accessrecord", "lib/credential", "lib/denylist", "lib/directory", "lib/exportfile", "lib/kpi",
-			"lib/lambda/deadline", "lib/lambda/http", "lib/naming", "lib/password", "lib/problem", "lib/readings", "lib/token",
+			"lib/lambda/deadline", "lib/lambda/http", "lib/lookalike", "lib/naming", "lib/password", "lib/problem", "lib/readings", "lib/token",
 			"lib/trail", "lib/turn",
 		}},
 		{Path: "lib/api/apitest", Internal: []string{

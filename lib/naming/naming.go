@@ -158,10 +158,17 @@ func visible(name string) error {
 			}
 			continue
 		}
+		if phonetic(r) {
+			return invalid("must not have phonetic letters, such as %U", r)
+		}
 		marks, letter = 0, r != ' '
 	}
 	return nil
 }
+
+// phonetic reports whether r is of the blocks of phonetic extensions: small capitals and raised
+// letters, which no language writes.
+func phonetic(r rune) bool { return r >= 0x1d00 && r <= 0x1dbf }
 
 // together are the scripts that are written next to each other in one language (UTS 39, 5.2).
 func together() [][]string {

@@ -16,18 +16,23 @@ const tooFewBits = 24
 
 // Costs of the parts of a password in bits: how many guesses find one.
 const (
-	bitsOfOther   = 5.5 // a character that belongs to no part: 45 are likely
-	bitsOfDigit   = 3.3
-	bitsOfContext = 1
-	bitsOfRepeat  = 1 // the part before, another time
-	bitsOfRun     = 5 // begin and length of a sequence or a path on the keyboard
-	bitsOfStep    = 0.5
-	bitsOfYear    = 7
+	bitsOfOther     = 5.5 // a character that belongs to no part: 45 are likely
+	bitsOfDigit     = 3.3
+	bitsOfSeparator = 3
+	bitsOfContext   = 1
+	bitsOfRepeat    = 1 // the part before, another time
+	bitsOfCopy      = 6 // a part from anywhere before
+	bitsOfRun       = 5 // begin and length of a sequence or a path on the keyboard
+	bitsOfStep      = 0.5
+	bitsOfShort     = 2 // more, for a path that a word may have by chance
+	bitsOfYear      = 7
+	bitsOfDoubling  = 2 // each character several times
 
 	shortestContext = 3
 	shortestWord    = 4
 	shortestRun     = 3
-	shortestPath    = 4
+	shortestPath    = 3
+	shortestCopy    = 2
 )
 
 // guessable reports whether a password consists of few parts that are guessed first: common
@@ -36,13 +41,29 @@ const (
 // estimate of a password of 15 characters or more that is not low needs no precision.
 func guessable(password string, context []string) bool {
 	lower := strings.ToLower(width.Fold.String(password))
+	if repeated([]rune(lower)) {
+		return true
+	}
 	for _, replaced := range substitutions() {
 		form := func(s string) string { return s }
 		if len(replaced) > 0 {
 			form = strings.NewReplacer(replaced...).Replace
 		}
 		text := form(lower)
-		if bits([]rune(text), wordsIn(text, form, context)) < tooFewBits {
+		once := string(slices.Compact([]rune(text))) // aabbcc is abc
+		if bits([]rune(text), wordsIn(text, form, context)) < tooFewBits ||
+			2*len(once) <= len(text)+1 && bits([]rune(once), wordsIn(once, form, context)) < tooFewBits-bitsOfDoubling {
+			return true
+		}
+	}
+	return false
+}
+
+// repeated reports whether a password is one part, shorter than a password, again and again,
+// with or without a separator.
+func repeated(text []rune) bool {
+	for period := 1; period < MinLength && 2*period <= len(text)+1; period++ {
+		if slices.Equal(text[period:], text[:len(text)-period]) {
 			return true
 		}
 	}
@@ -63,9 +84,12 @@ func bits(text []rune, words []word) float64 {
 	}
 	for i := range text {
 		reach := func(length int, bits float64) { best[i+length] = min(best[i+length], best[i]+bits) }
-		if unicode.IsDigit(text[i]) {
+		switch {
+		case unicode.IsDigit(text[i]):
 			reach(1, bitsOfDigit)
-		} else {
+		case strings.ContainsRune(" -_./,", text[i]):
+			reach(1, bitsOfSeparator)
+		default:
 			reach(1, bitsOfOther)
 		}
 		for _, w := range words {
@@ -77,7 +101,14 @@ func bits(text []rune, words []word) float64 {
 			reach(n, bitsOfRun+bitsOfStep*math.Log2(float64(n)))
 		}
 		for n := pathLength(text[i:]); n >= shortestPath; n-- {
-			reach(n, bitsOfRun+bitsOfStep*float64(n))
+			cost := bitsOfRun + bitsOfStep*float64(n)
+			if n == shortestPath {
+				cost += bitsOfShort
+			}
+			reach(n, cost)
+		}
+		for n := copyLength(text, i); n >= shortestCopy; n-- {
+			reach(n, bitsOfCopy)
 		}
 		if year(text[i:]) {
 			reach(4, bitsOfYear)
@@ -89,6 +120,27 @@ func bits(text []rune, words []word) float64 {
 		}
 	}
 	return best[len(text)]
+}
+
+// firstWords are what an attacker of this platform tries beside the common passwords.
+func firstWords() []string {
+	return []string{
+		"insighthub", "insight", "telemetry", "administrator", "admin", "operator", "viewer", "gateway", "plant", "machine",
+		"production", "prod", "staging", "changeme", "password", "passwort", "kennwort", "пароль", "welcome", "willkommen",
+		"thequickbrownfox", "the quick brown fox", "loremipsum", "lorem ipsum",
+	}
+}
+
+// copyLength returns how many characters from i on are somewhere before.
+func copyLength(text []rune, i int) (longest int) {
+	for from := range i {
+		n := 0
+		for i+n < len(text) && from+n < i && text[from+n] == text[i+n] {
+			n++
+		}
+		longest = max(longest, n)
+	}
+	return longest
 }
 
 type word struct {
@@ -103,7 +155,7 @@ func wordsIn(text string, form func(string) string, context []string) (found []w
 			found = append(found, word{[]rune(s), bits})
 		}
 	}
-	for _, c := range append([]string{"insighthub", "insight", "telemetry"}, context...) {
+	for _, c := range slices.Concat(context, firstWords()) {
 		c = strings.ToLower(c)
 		add(c, shortestContext, bitsOfContext)
 		for part := range strings.FieldsFuncSeq(c, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
@@ -136,50 +188,54 @@ func runLength(text []rune) int {
 	return n
 }
 
-// rows are those of a keyboard.
-func rows() []string { return []string{"1234567890", "qwertyuiop", "asdfghjkl;", "zxcvbnm,./"} }
+// keyboards are the rows of QWERTY, QWERTZ, AZERTY and ЙЦУКЕН, and that of the digits with shift.
+func keyboards() [][]string {
+	return [][]string{
+		{"1234567890", "qwertyuiop", "asdfghjkl;", "zxcvbnm,./"}, {"1234567890", "qwertzuiopü", "asdfghjklöä", "yxcvbnm,.-"},
+		{"1234567890", "azertyuiop", "qsdfghjklm", "wxcvbn"}, {"1234567890", "йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю"}, {"!@#$%^&*()_+"},
+	}
+}
 
 // pathLength returns how many characters from the first on are next to each other on a
 // keyboard.
-func pathLength(text []rune) int {
-	n := 1
-	for n < len(text) && adjacent(text[n-1], text[n]) {
-		n++
+func pathLength(text []rune) (longest int) {
+	for _, rows := range keyboards() {
+		n := 1
+		for n < len(text) && touch(rows, text[n-1], text[n]) {
+			n++
+		}
+		longest = max(longest, n)
 	}
-	return n
+	return longest
 }
 
-// adjacent reports whether two keys touch, on QWERTY or, with y and z exchanged, QWERTZ.
-func adjacent(a, b rune) bool {
-	swap := func(r rune) rune {
-		switch r {
-		case 'y':
-			return 'z'
-		case 'z':
-			return 'y'
-		default:
-			return r
-		}
+// touch reports whether two keys of a keyboard do.
+func touch(rows []string, a, b rune) bool {
+	rowA, columnA := place(rows, a)
+	rowB, columnB := place(rows, b)
+	if rowA < 0 || rowB < 0 {
+		return false
 	}
-	return touch(a, b) || touch(swap(a), swap(b))
+	switch right := columnB - columnA; rowB - rowA {
+	case 0:
+		return right == 1 || right == -1
+	case 1:
+		return right == 0 || right == -1
+	case -1:
+		return right == 0 || right == 1
+	default:
+		return false
+	}
 }
 
-func touch(a, b rune) bool {
-	for i, keys := range rows() {
-		column := strings.IndexRune(keys, a)
-		if column < 0 {
-			continue
-		}
-		for j, others := range rows() {
-			right := strings.IndexRune(others, b) - column
-			switch found := strings.ContainsRune(others, b); {
-			case !found:
-			case i == j && (right == 1 || right == -1), j == i+1 && (right == 0 || right == -1), j == i-1 && (right == 0 || right == 1):
-				return true
-			}
+// place returns the row and the column of a key, or -1.
+func place(rows []string, key rune) (row, column int) {
+	for row, keys := range rows {
+		if column := slices.Index([]rune(keys), key); column >= 0 {
+			return row, column
 		}
 	}
-	return false
+	return -1, -1
 }
 
 // year reports whether text begins with a year from 1900 to 2099.
