@@ -258,7 +258,7 @@ synth: ## Synthesise the CDK app into cdk.out
 SYNTH_FILES = build/local/cdk cdk.json $(wildcard cdk/grafana/rules/*.yaml)
 define synthesise
 	@command -v node >/dev/null || { echo 'node is missing: install Node.js 20 or newer; the CDK runs on it' >&2; exit 2; }
-	@rm -rf $(1) && INSIGHTHUB_ALARM_EMAIL=$${INSIGHTHUB_ALARM_EMAIL:-nobody@localhost.invalid} build/local/cdk -functions $(2) -out $(1) 2> >(grep -v 'waitid: no child processes' >&2) && touch $(1)/manifest.json
+	@rm -rf $(1) && build/local/cdk $(if $(INSIGHTHUB_ALARM_EMAIL)$(INSIGHTHUB_ALARM_TOPIC),,-stage dev) -functions $(2) -out $(1) 2> >(grep -v 'waitid: no child processes' >&2) && touch $(1)/manifest.json
 endef
 
 cdk.out/manifest.json: $(SYNTH_FILES) build/lambda/.built
