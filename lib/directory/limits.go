@@ -18,6 +18,7 @@ const (
 	MaxComments        = 1_000  // of an anomaly
 	MaxIdempotencyKeys = 10_000 // of a caller, in 24 hours
 	MaxClientReports   = 10_000 // of a site; the oldest are deleted
+	MaxSessions        = 100    // of an account; the next login ends the oldest
 )
 
 // LimitError is the error of an addition to a list that is full. It wraps

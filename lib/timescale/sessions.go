@@ -54,12 +54,24 @@ func (p *Pool) StartSession(ctx context.Context, s directory.Session, entry trai
 			WHERE ctid IN (SELECT ctid FROM refresh_token WHERE expires_at < $1 LIMIT 100)`, entry.Time.Time()); err != nil {
 			return err
 		}
+		if err := endOldestSessions(ctx, tx, s.Account); err != nil {
+			return err
+		}
 		return addRefreshToken(ctx, tx, s.Hash, s.Family, s.Account, s.Expires)
 	})
 	if err != nil {
 		return fmt.Errorf("start a session of account %q: %w", s.Account, err)
 	}
 	return nil
+}
+
+// endOldestSessions makes room for one more session of an account: whoever has its password
+// must not fill the table. Ended sessions count too, until they expire.
+func endOldestSessions(ctx context.Context, tx pgx.Tx, account directory.AccountID) error {
+	_, err := tx.Exec(ctx, `DELETE FROM refresh_token WHERE account_id = $1 AND family IN (
+		SELECT family FROM refresh_token WHERE account_id = $1
+		GROUP BY family ORDER BY max(created_at) DESC, family OFFSET $2)`, string(account), directory.MaxSessions-1)
+	return err
 }
 
 func addRefreshToken(ctx context.Context, tx pgx.Tx, hash [32]byte, family string, account directory.AccountID, expires time.Time) error {

@@ -2,6 +2,7 @@ package timescale
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -128,4 +129,40 @@ func (s *sessionOf) refresh(n byte, after time.Duration) directory.Refresh {
 
 func repeatedRefresh() trail.Occurrence {
 	return trail.Occurrence{Action: trail.RepeatedRefresh, Reason: "repeated"}
+}
+
+// TestSessionsAreBounded: whoever has a password logs in a thousand times, and the table of
+// refresh tokens grows no more; the newest sessions and those in use stay.
+func TestSessionsAreBounded(t *testing.T) {
+	s := newSession(t, pgtest.NewDatabase(t))
+	start := func(n int) {
+		t.Helper()
+		another := s.session
+		another.Hash = [32]byte{9, byte(n >> 8), byte(n)}
+		another.Family = fmt.Sprintf("00000000-0000-4000-9000-%012d", n)
+		if err := s.pool.StartSession(t.Context(), another, trail.Entry{Detail: "{}"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range directory.MaxSessions + 20 {
+		start(n)
+		if n == directory.MaxSessions/2 { // the first session is used, so that it is newer than half of them
+			if refreshed, err := s.pool.RefreshSession(t.Context(), s.refresh(1, time.Minute), trail.Entry{Detail: "{}"},
+				repeatedRefresh()); err != nil || refreshed.Account.ID != s.session.Account {
+				t.Fatalf("%+v, %v", refreshed, err)
+			}
+		}
+	}
+	if n := query[int](t, s.pool, "SELECT count(DISTINCT family)::int FROM refresh_token"); n != directory.MaxSessions {
+		t.Errorf("%d sessions, want %d", n, directory.MaxSessions)
+	}
+	for family, want := range map[string]bool{
+		s.session.Family:                       true,
+		"00000000-0000-4000-9000-000000000000": false,
+		fmt.Sprintf("00000000-0000-4000-9000-%012d", directory.MaxSessions+19): true,
+	} {
+		if got := query[bool](t, s.pool, "SELECT EXISTS (SELECT FROM refresh_token WHERE family = $1)", family); got != want {
+			t.Errorf("session %s exists: %v, want %v", family, got, want)
+		}
+	}
 }
