@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"6b4ee890944fd26e055c3c5b385baabe"`
-	PageTag     = `"9de9f2458f6aafecf599fc8c691a453d"`
+	ContractTag = `"646d001e5d0185ef261a2713dd7a50fb"`
+	PageTag     = `"c75644c1cb6e7fd6f9f3d92e9c7daf9e"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

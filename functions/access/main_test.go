@@ -185,6 +185,30 @@ func TestDisabledAccount(t *testing.T) {
 	}
 }
 
+// TestOtherMethods: a method that an open path does not support is 405 with those that it
+// does, by contract.
+func TestOtherMethods(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	for path, allow := range map[string]string{
+		"/v1/login": "POST", "/v1/refresh": "POST", "/v1/logout": "POST", "/v1/token": "POST",
+		"/.well-known/jwks.json": "GET, HEAD", "/.well-known/oauth-authorization-server": "GET, HEAD",
+	} {
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} {
+			if strings.Contains(allow, method) {
+				continue
+			}
+			a := p.Send(t, apitest.Request{Method: method, Path: path, SourceIP: address})
+			if a.Status != 405 || a.Headers["allow"] != allow {
+				t.Errorf("%s %s: got %d, Allow %q, want 405, %q", method, path, a.Status, a.Headers["allow"], allow)
+			}
+		}
+		if strings.HasPrefix(allow, "GET") {
+			p.Send(t, apitest.Request{Method: "GET", Path: path, Query: "x=1", SourceIP: address}).Want(t, 400)
+		}
+	}
+}
+
 // TestBadRequests checks that malformed requests are rejected.
 func TestBadRequests(t *testing.T) {
 	t.Parallel()

@@ -79,13 +79,36 @@ type accountDocument struct {
 	Grants    grants              `json:"grants"`
 	CreatedAt time.Time           `json:"created_at"`
 	UpdatedAt time.Time           `json:"updated_at"`
+	// Warnings name the sites of grants that do not exist, each as "member: reason".
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func viewAccount(a directory.Account) (any, directory.Version) {
 	if a.Grants == nil {
 		a.Grants = grants{}
 	}
-	return accountDocument{a.ID, a.Name, a.Disabled, a.Grants, a.CreatedAt.UTC(), a.Changed.UTC()}, a.Version
+	return accountDocument{a.ID, a.Name, a.Disabled, a.Grants, a.CreatedAt.UTC(), a.Changed.UTC(), nil}, a.Version
+}
+
+// respondGranted responds with an account whose grants were set. A site may be created
+// after its people, so a grant for one that does not exist is not wrong; a typing error
+// looks the same.
+func (h *Handler) respondGranted(c *call, status int, a directory.Account) error {
+	document, version := viewAccount(a)
+	d, _ := document.(accountDocument)
+	for _, site := range slices.Sorted(maps.Keys(a.Grants)) {
+		if site == directory.EverySite {
+			continue
+		}
+		exists, err := h.siteExists(c, site)
+		if err != nil {
+			return err
+		}
+		if !exists {
+			d.Warnings = append(d.Warnings, "grants: there is no site "+string(site))
+		}
+	}
+	return respond(c, status, func(directory.Account) (any, directory.Version) { return d, version }, a, nil)
 }
 
 func (c *call) account() directory.AccountID { return directory.AccountID(c.PathValue("user")) }
@@ -125,7 +148,10 @@ func (h *Handler) createAccount(c *call) error {
 	}
 	entry := c.entry("account.create", "accounts/"+request.Name, "", map[string]any{"grants": request.Grants})
 	a, err := h.config.Accounts.CreateAccount(c.Context(), directory.Account{Name: request.Name, Grants: request.Grants}, phc, entry)
-	return respond(c, http.StatusCreated, viewAccount, a, err)
+	if err != nil {
+		return err
+	}
+	return h.respondGranted(c, http.StatusCreated, a)
 }
 
 // noLookAlike rejects a name that people cannot tell from that of another account. It reads all
@@ -184,7 +210,10 @@ func (h *Handler) changeAccount(c *call) error {
 	}
 	a := directory.Account{ID: id, Disabled: request.Disabled, Grants: request.Grants}
 	a, err = h.config.Accounts.ChangeAccount(c.Context(), a, from, c.entry("account.change", "accounts/"+string(id), "", request))
-	return respond(c, http.StatusOK, viewAccount, a, h.deny(c, err))
+	if err := h.deny(c, err); err != nil {
+		return err
+	}
+	return h.respondGranted(c, http.StatusOK, a)
 }
 
 // resetPassword sets the password of another account. One's own needs the old password:

@@ -290,19 +290,29 @@ func (h *Handler) check(c *call, r route) (err error) {
 			return err
 		}
 	}
-	if site := c.site(); site != "" && c.caller.Role != directory.GatewayRole && !h.sites.has(site) {
-		exists, err := h.config.Sites.SiteExists(c.Context(), site)
+	if site := c.site(); site != "" && c.caller.Role != directory.GatewayRole {
+		exists, err := h.siteExists(c, site)
 		switch {
 		case errors.Is(err, telemetry.ErrUnavailable) && r.independent:
 		case err != nil:
 			return err
 		case !exists:
 			return fmt.Errorf("site %q: %w", site, telemetry.ErrNotFound)
-		default:
-			h.sites.add(site)
 		}
 	}
 	return nil
+}
+
+// siteExists reports whether a site exists.
+func (h *Handler) siteExists(c *call, site telemetry.SiteID) (bool, error) {
+	if h.sites.has(site) {
+		return true, nil
+	}
+	exists, err := h.config.Sites.SiteExists(c.Context(), site)
+	if err == nil && exists {
+		h.sites.add(site)
+	}
+	return exists, err
 }
 
 // knownSites remembers sites that exist: a site is never deleted.

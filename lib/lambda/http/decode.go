@@ -51,7 +51,8 @@ func WantType(r *http.Request, want string) error {
 		return &Rejection{Status: http.StatusUnsupportedMediaType, Detail: "The charset of Content-Type must be utf-8, or missing."}
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return &Rejection{Status: http.StatusUnsupportedMediaType, Detail: "The body must not be compressed: Content-Encoding is not supported."}
+		const detail = "The body must not be compressed: Content-Encoding is not supported."
+		return &Rejection{Status: http.StatusUnsupportedMediaType, Detail: detail}
 	}
 	return nil
 }
