@@ -62,7 +62,8 @@ type Collector struct {
 	pending      []Report  // to be published next, unchanged until they are
 	due          time.Time // when the next publication may start
 	publications background.Work
-	ended        bool // Shutdown was called
+	timer        *time.Timer // publishes while no invocation does; nil when none is armed
+	ended        bool        // Shutdown was called
 }
 
 // The outcomes of a publication.
@@ -117,6 +118,29 @@ func (c *Collector) Count(o trail.Occurrence) {
 		c.open[o.Action] = t
 	}
 	t.add(&o, now)
+	c.arm()
+}
+
+// arm sees to it that what was counted is published when it is due, even if no invocation comes: as
+// long as the process is not frozen. Callers hold mu.
+func (c *Collector) arm() {
+	if c.timer != nil || c.ended {
+		return
+	}
+	wait := c.due.Sub(c.cfg.Now())
+	if wait <= 0 {
+		wait = c.cfg.Interval // the invocation itself publishes at once
+	}
+	c.timer = time.AfterFunc(wait, func() {
+		publication := c.start(context.Background())
+		publication.Wait(context.Background()) // its own timeout ends it
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.timer = nil
+		if counted, _ := c.state(); counted || c.pending != nil {
+			c.arm()
+		}
+	})
 }
 
 // take returns the reports of what was counted and resets it. Callers hold mu.
@@ -206,6 +230,9 @@ func (c *Collector) Shutdown(ctx context.Context) {
 	defer cancel()
 	c.mu.Lock()
 	c.ended = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
 	before := c.publications.Last()
 	c.mu.Unlock()
 	if !before.Wait(ctx) {

@@ -93,6 +93,29 @@ func bad(source string) trail.Occurrence {
 	}
 }
 
+// TestPublishesWithoutAnInvocation: what was counted is published when it is due, also if no request
+// comes after a flood; a failure is tried again.
+func TestPublishesWithoutAnInvocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.request(t, bad("192.0.2.1"))
+		w.request(t, bad("192.0.2.1"), bad("192.0.2.2"))
+		w.fail = errors.New("no bus")
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		w.fail = nil
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if w.numbers() != "[1 2]" {
+			t.Errorf("got %s, want [1 2]", w.numbers())
+		}
+		time.Sleep(time.Hour)
+		if len(w.calls) != 3 {
+			t.Errorf("got %d publications, want 3", len(w.calls))
+		}
+	})
+}
+
 func TestPublishesAtOnceAndThenAtIntervals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -121,8 +144,8 @@ func TestPublishesAtOnceAndThenAtIntervals(t *testing.T) {
 		if len(w.calls) != 1 {
 			t.Errorf("got %d publications in an interval, want 1", len(w.calls))
 		}
-		time.Sleep(100 * time.Millisecond)
-		w.request(t) // an invocation with a valid token publishes too
+		time.Sleep(100*time.Millisecond + w.takes) // the end of the interval, at which a timer publishes
+		w.request(t)
 		if len(w.calls) != 2 || w.numbers() != "[1 198]" || len(w.arrived[1].Lines) != 2 || w.arrived[1].Lines[0].Number != 99 {
 			t.Errorf("got %d publications, %+v; want 2, of 1 and 198 rejections", len(w.calls), w.arrived)
 		}

@@ -25,6 +25,10 @@
 //
 // # What may be lost
 //
+// A report is published when it is due, in an invocation or by a timer while the process runs. Lambda
+// freezes it between invocations: what was counted in the last interval then waits for the next
+// invocation of that environment, or for its end.
+//
 // A report that could not be published is retried unchanged, with its id, in the next
 // interval; later rejections are counted for the next report. If the outcome of a
 // publication is unknown the report may thus arrive twice, as EventBridge delivers at least
