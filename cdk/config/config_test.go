@@ -65,7 +65,7 @@ func TestValidate(t *testing.T) {
 		"e-mail": {func(s *stage) { s.AlarmEmail = "operations" }, "with @"},
 		"connections": {
 			func(s *stage) { s.API.Resources.ReservedConcurrency = 200 },
-			"database: 456 connections of all functions",
+			"database: 476 connections of all functions",
 		},
 		"connections of each":  {func(s *stage) { s.API.Resources.Connections = 5 }, "want at most 385"},
 		"no connections":       {func(s *stage) { s.API.Access.Connections = 0 }, "concurrency: access: 0 database connections"},
@@ -90,15 +90,15 @@ func TestValidate(t *testing.T) {
 		},
 		"ingest's requests": {func(s *stage) { s.Ingest.ReservedConcurrency = 39 }, "ingest: 39 reserved: want at least 40"},
 		"access's requests": {func(s *stage) { s.API.Access.ReservedConcurrency = 3 }, "access: 3 reserved: want at least 4"},
-		"burst of logins":   {func(s *stage) { s.API.Throttles.Login.Burst = 11 }, "access: 10 reserved: want at least the 11"},
+		"burst of logins":   {func(s *stage) { s.API.Throttles.Login.Burst = 21 }, "access: 20 reserved: want at least the 21"},
 		"no throttle":       {func(s *stage) { s.API.Throttles.Login = config.Throttle{} }, "throttle of login: 0 requests per second"},
 		"throttles together": {
 			func(s *stage) { s.API.RequestsPerSecond = 4000 },
-			"throttles of all routes: 4150 requests per second in bursts of 4340",
+			"throttles of all routes: 4150 requests per second in bursts of 4200",
 		},
 		"bursts together": {
 			func(s *stage) { s.API.Throttles.Telemetry.Burst = 5000 },
-			"in bursts of 7340: want at most the API's 5000 and 5000",
+			"in bursts of 7200: want at most the API's 5000 and 5000",
 		},
 		"open throttles": {
 			func(s *stage) { s.API.Throttles.Keys.RequestsPerSecond = 300 },

@@ -101,9 +101,9 @@ func dev() Stage {
 				// Each takes some tens of milliseconds of a processor.
 				Login: Throttle{5, 10},
 				// A person needs one refresh in a quarter of an hour, and so does a gateway a token.
-				Refresh: Throttle{20, 50}, Logout: Throttle{10, 20}, Token: Throttle{50, 100},
+				Refresh: Throttle{20, 20}, Logout: Throttle{10, 20}, Token: Throttle{50, 50},
 				// Clients cache both.
-				Keys: Throttle{20, 50}, Contract: Throttle{10, 20},
+				Keys: Throttle{20, 20}, Contract: Throttle{10, 20},
 			},
 		},
 		Audit: Audit{
@@ -126,7 +126,7 @@ func dev() Stage {
 		c.Parallelization, c.Retries, c.MaxRecordAge = 1, 1000, 12*time.Hour
 	}
 	s.reserve(map[string]int{
-		"ingest": 50, "authorizer": 50, "access": 10, "api": 40,
+		"ingest": 50, "authorizer": 50, "access": 20, "api": 40,
 		// Twice the two shards, so that they can be split.
 		"store": 4, "bridge": 4, "detect": 4,
 		// A scheduled run can begin before the one before it has ended.
