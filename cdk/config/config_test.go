@@ -94,11 +94,11 @@ func TestValidate(t *testing.T) {
 		"no throttle":       {func(s *stage) { s.API.Throttles.Login = config.Throttle{} }, "throttle of login: 0 requests per second"},
 		"throttles together": {
 			func(s *stage) { s.API.RequestsPerSecond = 4000 },
-			"throttles of all routes: 4150 requests per second in bursts of 4200",
+			"throttles of all routes: 4150 requests per second in bursts of 4460",
 		},
 		"bursts together": {
 			func(s *stage) { s.API.Throttles.Telemetry.Burst = 5000 },
-			"in bursts of 7200: want at most the API's 5000 and 5000",
+			"in bursts of 7460: want at most the API's 5000 and 5000",
 		},
 		"open throttles": {
 			func(s *stage) { s.API.Throttles.Keys.RequestsPerSecond = 300 },

@@ -102,8 +102,8 @@ func dev() Stage {
 				Login: Throttle{5, 10},
 				// A person needs one refresh in a quarter of an hour, and so does a gateway a token.
 				Refresh: Throttle{20, 20}, Logout: Throttle{10, 20}, Token: Throttle{50, 50},
-				// Clients cache both.
-				Keys: Throttle{20, 20}, Contract: Throttle{10, 20},
+				// Clients cache both. The self-check reads the keys 50 times in a row, twice.
+				Keys: Throttle{20, 150}, Contract: Throttle{10, 20},
 			},
 		},
 		Audit: Audit{
@@ -182,7 +182,7 @@ func prod() Stage {
 		// 100 tokens a second are those of 90,000 gateways; after an outage all of them want one
 		// at once.
 		Login: Throttle{20, 40}, Refresh: Throttle{50, 200}, Logout: Throttle{20, 50}, Token: Throttle{100, 500},
-		Keys: Throttle{50, 100}, Contract: Throttle{10, 20},
+		Keys: Throttle{50, 150}, Contract: Throttle{10, 20},
 	}
 	s.reserve(map[string]int{
 		"ingest": 200, "authorizer": 100, "access": 40, "api": 70,

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -20,9 +21,16 @@ type LatencyConfig struct {
 	Reads int
 	// Budget is the limit of the 99th percentile.
 	Budget time.Duration
+	// Pause is the wait after a response of 429; 0 is a second.
+	Pause time.Duration
 }
 
-const warmUps = 3
+const (
+	warmUps = 3
+	// maxThrottled is how many responses of 429 in a row the self-check waits out: a route's
+	// throttle is shared by all clients.
+	maxThrottled = 5
+)
 
 // LatencyCheck measures sequential reads, as one client does. Latencies above the budget
 // warn and do not fail.
@@ -47,9 +55,12 @@ func (c LatencyConfig) measure(ctx context.Context, name, path string) Finding {
 	f := Finding{Check: "latency: " + name, Result: Pass}
 	var took []time.Duration
 	for i := range warmUps + c.Reads {
-		got, err := c.API.get(ctx, path, c.Token)
+		got, err := c.read(ctx, path)
 		if err != nil {
 			return noResponse(f.Check, err)
+		}
+		if got.status == http.StatusTooManyRequests {
+			return Finding{f.Check, Warn, "the route's throttle is used up: " + got.String(), "see in the access log who sends so much"}
 		}
 		if got.status != http.StatusOK {
 			return Finding{f.Check, Fail, "the response is " + got.String(), "read the function's log"}
@@ -66,6 +77,23 @@ func (c LatencyConfig) measure(ctx context.Context, name, path string) Finding {
 		f.Todo = "find the cause: the network to here, the database, a cold start"
 	}
 	return f
+}
+
+// read reads a path, and waits while its throttle is used up.
+func (c LatencyConfig) read(ctx context.Context, path string) (response, error) {
+	for throttled := 0; ; throttled++ {
+		got, err := c.API.get(ctx, path, c.Token)
+		if err != nil || got.status != http.StatusTooManyRequests || throttled == maxThrottled {
+			return got, err
+		}
+		timer := time.NewTimer(cmp.Or(c.Pause, time.Second))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return got, ctx.Err()
+		case <-timer.C:
+		}
+	}
 }
 
 func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", d.Seconds()*1000) }
