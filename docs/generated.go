@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"646d001e5d0185ef261a2713dd7a50fb"`
-	PageTag     = `"c75644c1cb6e7fd6f9f3d92e9c7daf9e"`
+	ContractTag = `"9a716719e12966d0f12a05b51d54c05a"`
+	PageTag     = `"00ddfc360757fd3040feb68b1e282b5b"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

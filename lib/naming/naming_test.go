@@ -31,7 +31,8 @@ func TestAccount(t *testing.T) {
 		"a\u00a0da": "U+00A0", "a\u3000da": "U+3000", "a\u2028da": "U+2028", "a\tda": "U+0009", "a\x00da": "U+0000", "a\ue000da": "U+E000",
 		"а" + "da": "Cyrillic and Latin", "αda": "Greek and Latin", "аα": "Cyrillic and Greek", "адa": "Cyrillic and Latin",
 		"\u0301ada": "marks without a letter", "a\u0316\u0317\u0318\u0319\u031ada": "more than 4",
-		"ada  b": "spaces next to each other", "ﬁ": "RFC 8265", "ᴀda": "phonetic", "a♥": "RFC 8265", "אa": "RFC 8265", "Ⅳ": "RFC 8265", "한かa": "Hangul",
+		"ada  b": "spaces next to each other",
+		"ﬁ":      "RFC 8265", "ᴀda": "phonetic", "a♥": "RFC 8265", "אa": "RFC 8265", "Ⅳ": "RFC 8265", "한かa": "Hangul",
 	} {
 		_, err := Account(given)
 		if !errors.Is(err, telemetry.ErrInvalid) || !strings.Contains(Reason(err), reason) {

@@ -75,7 +75,8 @@ func TestGuessable(t *testing.T) {
 		"iloveyouiloveyou", "adminadminadmin1", "Summer2026Summer2026", "Welcome2026!!!!!", "mailcreated5240",
 		"administratoradministrator", "administrator1234", "aaaabbbbccccdddd", "aabbccddeeffgghh", "112233445566778899", "abcabcabcabcabd",
 		"пароль пароль пароль", "йцукенгшщзхъфыв", "azertyuiopqsdfgh", "!@#$%^&*()_+!@#", "insighthub-prod-2026", "changeme changeme",
-		"thequickbrownfox", strings.Repeat("zR7 ", 64), "Kranwagen Kranwagen", "KranwagenKranwagen", "xkcdxkcdxkcdxkcd", "qweasdzxcqweasdzxc",
+		"thequickbrownfox", strings.Repeat("zR7 ", 64), "Kranwagen Kranwagen", "KranwagenKranwagen",
+		"xkcdxkcdxkcdxkcd", "qweasdzxcqweasdzxc",
 		"insighthubinsighthub", "InsightHub2026!!", "1ns1ghthub1ns1ghthub", "lovelacelovelace", "ada.lovelace2026",
 		"Ada Lovelace 1234", "Ａｄａ Lovelace 123",
 	} {
