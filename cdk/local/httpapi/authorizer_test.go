@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -224,5 +226,47 @@ func TestAuthorizerIsInvokedOnce(t *testing.T) {
 func TestCacheKeyIsUnambiguous(t *testing.T) {
 	if cacheKey([]string{"ab", "c"}) == cacheKey([]string{"a", "bc"}) {
 		t.Error("two identities have the same key")
+	}
+}
+
+// TestGarbageEvictsNobody: a flood of tokens that are denied does not make those who have a
+// token wait for the authorizer again.
+func TestGarbageEvictsNobody(t *testing.T) {
+	t.Parallel()
+	invocations := map[string]int{}
+	authorizer := invokerFunc(func(_ context.Context, payload []byte) (lambda.Result, error) {
+		var e struct{ IdentitySource []string }
+		if err := json.Unmarshal(payload, &e); err != nil {
+			return lambda.Result{}, err
+		}
+		invocations[e.IdentitySource[0]]++
+		return lambda.Result{Payload: fmt.Appendf(nil, `{"isAuthorized":%t}`, strings.HasPrefix(e.IdentitySource[0], "good"))}, nil
+	})
+	api := newAPI(t, Config{Routes: []Route{{
+		Method: "GET", Path: "/", Function: responding(`{"statusCode":204}`),
+		Authorizer: &Authorizer{
+			Function: authorizer, IdentitySources: []string{"$request.header.Authorization"}, ResultTTL: time.Hour, SimpleResponses: true,
+			CacheSize: 100,
+		},
+	}}})
+	get := func(token string) int {
+		return serve(api, newRequest(t, http.MethodGet, "/", "", "Authorization", token)).Code
+	}
+	for n := range 1000 {
+		if n < 50 {
+			get(fmt.Sprint("good-", n))
+		}
+		if status := get(fmt.Sprint("garbage-", n)); status != http.StatusForbidden {
+			t.Fatalf("garbage: got %d, want 403", status)
+		}
+	}
+	for n := range 50 {
+		if status, token := get(fmt.Sprint("good-", n)), fmt.Sprint("good-", n); status != http.StatusNoContent || invocations[token] != 1 {
+			t.Errorf("%s: got %d after %d invocations of the authorizer, want 204 after one", token, status, invocations[token])
+		}
+	}
+	// The newest denials are cached, too.
+	if get("garbage-999"); invocations["garbage-999"] != 1 {
+		t.Errorf("the last garbage was verified %d times, want once", invocations["garbage-999"])
 	}
 }

@@ -18,6 +18,14 @@ type cache struct {
 
 	mu      sync.Mutex
 	entries map[string]*cached
+	// denied are the entries of denials, the oldest first. They have a tenth of the room: a
+	// flood of garbage must not evict the decisions for those who have a token.
+	denied []denial
+}
+
+type denial struct {
+	key   string
+	entry *cached
 }
 
 type cached struct {
@@ -60,12 +68,26 @@ func (c *cache) get(ctx context.Context, identity []string, now time.Time, invok
 	c.mu.Lock()
 	entry.decision, entry.err = d, err
 	entry.expires = now.Add(c.ttl)
-	if err != nil && c.entries[key] == entry {
-		delete(c.entries, key)
+	switch {
+	case err != nil:
+		c.remove(denial{key, entry})
+	case !d.allowed && d.policy == nil:
+		c.denied = append(c.denied, denial{key, entry})
+		for len(c.denied) > max(1, c.size/10) {
+			c.remove(c.denied[0])
+			c.denied = c.denied[1:]
+		}
 	}
 	c.mu.Unlock()
 	close(entry.done)
 	return d, err
+}
+
+// remove removes an entry, unless another one has replaced it. Callers hold mu.
+func (c *cache) remove(d denial) {
+	if c.entries[d.key] == d.entry {
+		delete(c.entries, d.key)
+	}
 }
 
 // makeRoom evicts the expired entries, and if that is not enough any others. Callers hold
