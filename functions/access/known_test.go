@@ -4,6 +4,7 @@ import (
 	"maps"
 	"testing"
 
+	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/trail"
 )
 
@@ -23,7 +24,7 @@ func TestKnownCallersAreAddedUp(t *testing.T) {
 		p.token(t, assertion(t, key, kid, nil)).Want(t, 200)
 	}
 	p.Trail(t)
-	entries, err := p.Pool.TrailAfter(t.Context(), 0, 100)
+	entries, err := timescaletest.Owner(t, p.DSN).TrailAfter(t.Context(), 0, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,21 +38,20 @@ func TestDeniedCallersAreCounted(t *testing.T) {
 	p.site(t, "plant-1")
 	p.site(t, "plant-2")
 	eve := apitest.Person("eve", "plant-1=viewer")
-	const route = "GET /v1/sites/{site}/gateways/{gateway}"
 	for _, c := range []struct {
 		method, target string
 		status         int
 		want           *trail.Occurrence
 	}{
 		{"GET", "/v1/sites/plant-1/gateways", 200, nil},
-		{"GET", "/v1/sites/plant-1/gateways/gw-9", 404, &trail.Occurrence{Reason: "not found", Route: route, Site: "plant-1"}},
-		{"GET", "/v1/sites/plant-2/gateways/gw-9", 404, &trail.Occurrence{Reason: "not found", Route: route}},
-		{"GET", "/v1/sites/made-up/gateways/gw-9", 404, &trail.Occurrence{Reason: "not found", Route: route}},
+		{"GET", "/v1/sites/plant-1/gateways/gw-9", 404, &trail.Occurrence{Reason: "not found", Site: "plant-1"}},
+		{"GET", "/v1/sites/plant-2/gateways/gw-9", 404, &trail.Occurrence{Reason: "not found"}},
+		{"GET", "/v1/sites/made-up/gateways/gw-9", 404, &trail.Occurrence{Reason: "not found"}},
 		{
 			"DELETE", "/v1/sites/plant-1/gateways/gw-9", 403,
-			&trail.Occurrence{Reason: "not allowed", Route: "DELETE /v1/sites/{site}/gateways/{gateway}", Site: "plant-1"},
+			&trail.Occurrence{Reason: "not allowed", Site: "plant-1"},
 		},
-		{"GET", "/v1/users", 403, &trail.Occurrence{Reason: "not allowed", Route: "GET /v1/users"}},
+		{"GET", "/v1/users", 403, &trail.Occurrence{Reason: "not allowed"}},
 		{"GET", "/v1/nothing", 404, &trail.Occurrence{Reason: "not found"}},
 		{"GET", "/v1//sites", 404, &trail.Occurrence{Reason: "not found"}},
 		{"GET", "/v1/sites/plant-1/conflicts?limit=0", 400, nil},
@@ -66,6 +65,7 @@ func TestDeniedCallersAreCounted(t *testing.T) {
 		var want []trail.Occurrence
 		if c.want != nil {
 			c.want.Action, c.want.Subject, c.want.Source = trail.RefusedAccess, "eve", "192.0.2.9"
+			c.want.Route = c.method + " " + path
 			want = []trail.Occurrence{*c.want}
 		}
 		if diff := cmp.Diff(want, log.all); diff != "" {

@@ -111,7 +111,15 @@ type services struct {
 
 // wire creates the Lambda handler.
 func wire(pool *timescale.Pool, log *slog.Logger, s services) lambda.Handler {
-	return lambdahttp.New(lambdahttp.Config{Handler: resources(pool, log, s), Now: time.Now, Denials: s.denials})
+	config := lambdahttp.Config{Handler: resources(pool, log, s), Now: time.Now, Denials: s.denials}
+	if s.refusals != nil {
+		config.Revoked = func(caller *lambdahttp.Caller, info lambdahttp.Info) {
+			s.refusals.Count(trail.Occurrence{
+				Action: trail.RefusedAccess, Reason: "token revoked", Source: info.SourceIP, Subject: caller.Subject,
+			})
+		}
+	}
+	return lambdahttp.New(config)
 }
 
 // resources creates the HTTP handler.

@@ -160,7 +160,7 @@ func (p *platform) api(t *testing.T, info stackfile.Info) http.Handler {
 	resources := api.New(api.Config{
 		Log: log, Now: time.Now, Random: rand.Reader, Idempotency: p.pool, Sites: p.pool, Gateways: p.pool, GatewayKeys: p.pool,
 		Devices: p.pool, Metrics: p.pool, Accounts: p.pool, KPIConfigs: p.pool, Audit: p.pool, Readings: p.pool, Exports: p.pool,
-		Anomalies: p.pool, AlarmRules: p.pool, ClientReports: p.pool,
+		Accesses: p.pool, Anomalies: p.pool, AlarmRules: p.pool, ClientReports: p.pool,
 	})
 	behind := func(h http.Handler) httpapi.Invoker {
 		return handled{lambdahttp.New(lambdahttp.Config{Handler: h, Now: time.Now})}

@@ -99,7 +99,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	seen := &statusWriter{ResponseWriter: w}
 	h.mux.ServeHTTP(seen, r)
 	if caller, ok := lambdahttp.CallerOf(r.Context()); ok {
-		h.count(r, caller, seen.route, seen.status)
+		h.count(r, caller, seen.status)
 	}
 }
 
@@ -208,7 +208,6 @@ func (h *Handler) serve(r route) http.Handler {
 		if !ok {
 			seen = &statusWriter{ResponseWriter: w}
 		}
-		seen.route = r.pattern
 		c := &call{Request: request.WithContext(ctx), caller: caller, now: h.config.Now(), w: seen}
 		err := authorize(c, r)
 		if err == nil {
@@ -226,13 +225,11 @@ func (h *Handler) serve(r route) http.Handler {
 	})
 }
 
-// statusWriter remembers the status of a response, and the route that wrote it; empty if
-// there is none.
+// statusWriter remembers the status of a response.
 type statusWriter struct {
 	http.ResponseWriter
 
 	status int
-	route  string
 }
 
 // WriteHeader implements http.ResponseWriter.

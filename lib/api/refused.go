@@ -27,11 +27,11 @@ func siteOf(path string) telemetry.SiteID {
 }
 
 // count adds a request of a known caller that was denied (403), or that asked for what does not
-// exist or may not be seen (404), to the audit trail: whoever tries doors is in it by name.
-// The route is empty where there is none.
-func (h *Handler) count(r *http.Request, caller *lambdahttp.Caller, route string, status int) {
+// exist or may not be seen (404), to the audit trail: whoever tries doors is in it by name, with
+// the first paths of each report, cut.
+func (h *Handler) count(r *http.Request, caller *lambdahttp.Caller, status int) {
 	source := lambdahttp.InfoOf(r.Context()).SourceIP
-	o := trail.Occurrence{Action: trail.RefusedAccess, Source: source, Route: route, Subject: caller.Subject}
+	o := trail.Occurrence{Action: trail.RefusedAccess, Source: source, Route: r.Method + " " + r.URL.Path, Subject: caller.Subject}
 	switch status {
 	case http.StatusForbidden:
 		o.Reason = "not allowed"

@@ -37,6 +37,9 @@ type Config struct {
 	Now     func() time.Time
 	// Denials are none by default.
 	Denials denylist.Denials
+	// Revoked, unless nil, is called for each request that is rejected because its token was
+	// denied. It must not block.
+	Revoked func(caller *Caller, info Info)
 }
 
 // Handler is a lambda.Handler over bytes. It is safe for concurrent use if its
@@ -71,6 +74,10 @@ type event struct {
 	} `json:"requestContext"`
 }
 
+func (e *event) info() Info {
+	return Info{ID: e.RequestContext.RequestID, SourceIP: e.RequestContext.HTTP.SourceIP}
+}
+
 // Invoke serves one event. It returns an error only if the payload is not such an event.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var e event
@@ -81,7 +88,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		return nil, fmt.Errorf("lambdahttp: payload version: got %q, want 2.0", e.Version)
 	}
 	recorder := newRecorder()
-	if status, detail := h.accept(ctx, e.RequestContext.Authorizer.Lambda); status != 0 {
+	if status, detail := h.accept(ctx, &e); status != 0 {
 		WriteProblem(recorder, problem.Document{Status: status, Detail: detail})
 	} else if r, rejection := request(ctx, &e); rejection != nil {
 		WriteProblem(recorder, *rejection)
@@ -93,7 +100,8 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 
 // accept returns the status and the detail of the response to a caller whose token is no
 // longer accepted; 0 for any other, and for none.
-func (h *Handler) accept(ctx context.Context, caller *Caller) (status int, detail string) {
+func (h *Handler) accept(ctx context.Context, e *event) (status int, detail string) {
+	caller := e.RequestContext.Authorizer.Lambda
 	if caller == nil {
 		return 0, ""
 	}
@@ -103,6 +111,9 @@ func (h *Handler) accept(ctx context.Context, caller *Caller) (status int, detai
 	denied, err := h.config.Denials.Denied(ctx, caller.token())
 	switch {
 	case denied:
+		if h.config.Revoked != nil {
+			h.config.Revoked(caller, e.info())
+		}
 		return http.StatusUnauthorized, "The token was revoked. Log in again."
 	case err != nil:
 		return http.StatusServiceUnavailable, "It is not known whether the token was revoked."
@@ -123,7 +134,7 @@ func request(ctx context.Context, e *event) (r *http.Request, rejection *problem
 			return bad("The body is not valid base64.")
 		}
 	}
-	ctx = context.WithValue(ctx, requestKey{}, Info{ID: e.RequestContext.RequestID, SourceIP: e.RequestContext.HTTP.SourceIP})
+	ctx = context.WithValue(ctx, requestKey{}, e.info())
 	if caller := e.RequestContext.Authorizer.Lambda; caller != nil {
 		ctx = WithCaller(ctx, *caller)
 	}

@@ -169,10 +169,11 @@ func TestDeniedToken(t *testing.T) {
 		{"mallory", telemetry.ErrUnavailable, 401},
 		{"ada", telemetry.ErrUnavailable, 503},
 	} {
-		served := false
+		served, revoked := false, ""
 		h := lambdahttp.New(lambdahttp.Config{
 			Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true }),
 			Now:     func() time.Time { return time.Unix(1000, 0) }, Denials: denials{c.err},
+			Revoked: func(caller *lambdahttp.Caller, info lambdahttp.Info) { revoked = caller.Subject + " " + info.SourceIP },
 		})
 		event := strings.Replace(payload(2000, ""), `"subject":"ada"`,
 			`"subject":"`+c.subject+`","session":"s-1","version":7,"issued":900`, 1)
@@ -180,6 +181,9 @@ func TestDeniedToken(t *testing.T) {
 		var got reply
 		if err != nil || json.Unmarshal(raw, &got) != nil || got.StatusCode != c.status || served != (c.status == 200) {
 			t.Errorf("%+v: got %s, %v, served %t", c, raw, err, served)
+		}
+		if want := map[bool]string{true: "mallory 192.0.2.1"}[c.status == 401]; revoked != want {
+			t.Errorf("%+v: reported %q, want %q", c, revoked, want)
 		}
 	}
 }
