@@ -3,7 +3,8 @@
 //
 //	go run ./cdk/local/postgres/cmd/testdb -- go test ./...
 //
-// If the environment has that variable, no server is started.
+// If the environment has that variable, no server is started. With -tls the DSN verifies the
+// certificate of the server.
 package main
 
 import (
@@ -21,13 +22,14 @@ const variable = "INSIGHTHUB_TEST_DATABASE"
 
 func main() {
 	tree := flag.String("tree", ".local/timescale", "`folder` that install.sh created")
+	secure := flag.Bool("tls", false, "the DSN verifies the server's certificate")
 	flag.Parse()
 	// The command gets the terminal's Ctrl-C too; the server ends after it. The signal is
 	// caught rather than ignored: the command would inherit the latter.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, *tree, os.Getenv(variable), os.Environ(), flag.Args())
+	err := run(ctx, *tree, *secure, os.Getenv(variable), os.Environ(), flag.Args())
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit) && exit.Exited():

@@ -13,12 +13,12 @@ import (
 )
 
 // run runs the command with a database: that of dsn, or a temporary one.
-func run(ctx context.Context, tree, dsn string, environment, command []string) (err error) {
+func run(ctx context.Context, tree string, secure bool, dsn string, environment, command []string) (err error) {
 	if len(command) == 0 {
 		return errors.New("usage: testdb [-tree DIR] -- COMMAND [ARGUMENT...]")
 	}
 	if dsn == "" {
-		server, remove, err := startTemporary(ctx, tree)
+		server, remove, err := startTemporary(ctx, tree, secure)
 		if err != nil {
 			return err
 		}
@@ -34,7 +34,7 @@ func run(ctx context.Context, tree, dsn string, environment, command []string) (
 }
 
 // startTemporary starts a server on a folder that remove deletes.
-func startTemporary(ctx context.Context, tree string) (_ *postgres.Server, remove func(), err error) {
+func startTemporary(ctx context.Context, tree string, secure bool) (_ *postgres.Server, remove func(), err error) {
 	dir, err := os.MkdirTemp("", "insighthub-testdb-")
 	if err != nil {
 		return nil, nil, err
@@ -46,7 +46,7 @@ func startTemporary(ctx context.Context, tree string) (_ *postgres.Server, remov
 	if err != nil {
 		return nil, nil, err
 	}
-	server, err := postgres.Start(ctx, postgres.Config{Tree: tree, DataDir: dir + "/data", SharedBuffersMB: 256, Logs: log})
+	server, err := postgres.Start(ctx, postgres.Config{Tree: tree, DataDir: dir + "/data", SharedBuffersMB: 256, TLS: secure, Logs: log})
 	if err != nil {
 		_ = log.Close()
 		output, _ := os.ReadFile(dir + "/log") //nolint:gosec // our own folder
