@@ -326,8 +326,8 @@ func (p *Pool) SaveAlarmRule(
 				return err
 			}
 			if r.Enabled || r.ID == "" {
-				_, err := queryOne(ctx, tx, pgx.RowTo[bool], "SELECT true FROM gateway WHERE site = $1 AND name = $2 AND revoked_at IS NULL",
-					args[0], args[1])
+				_, err := queryOne(ctx, tx, pgx.RowTo[bool],
+					"SELECT true FROM gateway WHERE site = $1 AND name = $2 AND revoked_at IS NULL", args[0], args[1])
 				if isNotFound(err) {
 					return directory.ErrNoGateway
 				}
