@@ -12,6 +12,7 @@ import (
 	"io"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/insighthub/insighthub/lib/jsonscan"
 	"github.com/insighthub/insighthub/lib/telemetry"
@@ -27,10 +28,45 @@ type fields struct {
 	time                                                      time.Time
 	actor, action, object, site, detail, previousHex, hashHex []byte
 	previous, hash                                            Hash
+
+	// memory holds texts that had escape sequences; lastHex and last are the hash of the line before.
+	memory, lastHex []byte
+	last            Hash
+}
+
+// next forgets the line, for the next one.
+func (f *fields) next() { *f = fields{memory: f.memory[:0], lastHex: f.hashHex, last: f.hash} }
+
+// text reads a string, without an allocation if it can; false: parse reads the line, or says what is
+// wrong with it.
+func (f *fields) text(scan *jsonscan.Scanner) ([]byte, bool) {
+	if scan.Pos >= len(scan.Src) || scan.Src[scan.Pos] != '"' {
+		return nil, false
+	}
+	start := scan.Pos + 1
+	rest := scan.Src[start:]
+	n := jsonscan.Plain(rest)
+	if n < len(rest) && rest[n] == '"' {
+		scan.Pos = start + n + 1
+		return rest[:n], utf8.Valid(rest[:n])
+	}
+	at := len(f.memory)
+	out, end := jsonscan.Unescape(f.memory, scan.Src, start)
+	if end < 0 {
+		return nil, false
+	}
+	raw := scan.Src[start : end-1]
+	for _, c := range raw {
+		if c < ' ' {
+			return nil, false
+		}
+	}
+	f.memory, scan.Pos = out, end
+	return out[at:], utf8.Valid(raw)
 }
 
 // names are the members that the hash covers, and the hashes. Their bits tell which were read.
-func (f *fields) text(name []byte) (to *[]byte, bit uint) {
+func (f *fields) member(name []byte) (to *[]byte, bit uint) {
 	switch string(name) {
 	case "actor":
 		return &f.actor, 1
@@ -77,7 +113,8 @@ func (f *fields) canonical(text []byte) bool {
 	if f.seq, err = strconv.ParseInt(string(raw), 10, 64); err != nil || !literal(`,"time":`) {
 		return false
 	}
-	if raw, err = scan.Text(); err != nil || f.time.UnmarshalText(raw) != nil {
+	raw, ok := f.text(&scan)
+	if !ok || f.time.UnmarshalText(raw) != nil {
 		return false
 	}
 	for _, member := range [...]struct {
@@ -95,7 +132,7 @@ func (f *fields) canonical(text []byte) bool {
 		if !literal(member.name) {
 			return false
 		}
-		if *member.to, err = scan.Text(); err != nil {
+		if *member.to, ok = f.text(&scan); !ok {
 			return false
 		}
 	}
@@ -107,11 +144,11 @@ func (f *fields) parse(text []byte) error {
 	if f.canonical(text) {
 		return f.check()
 	}
-	*f = fields{}
+	*f = fields{lastHex: f.lastHex, last: f.last}
 	scan := jsonscan.Scanner{Src: text}
 	seen := uint(0)
 	err := scan.Object(func(name []byte) (err error) {
-		to, bit := f.text(name)
+		to, bit := f.member(name)
 		if bit == 0 {
 			return scan.Skip()
 		}
@@ -146,8 +183,13 @@ func (f *fields) parse(text []byte) error {
 
 // check reads the hashes and checks the time.
 func (f *fields) check() error {
-	err1, err2 := parseHash(&f.previous, f.previousHex), parseHash(&f.hash, f.hashHex)
-	if err := errors.Join(err1, err2); err != nil {
+	var err error
+	if len(f.lastHex) > 0 && bytes.Equal(f.previousHex, f.lastHex) {
+		f.previous = f.last
+	} else {
+		err = parseHash(&f.previous, f.previousHex)
+	}
+	if err := errors.Join(err, parseHash(&f.hash, f.hashHex)); err != nil {
 		return fmt.Errorf("audit trail: entry %d: %w", f.seq, err)
 	}
 	// The hash covers whole microseconds: a finer part could be changed unnoticed.

@@ -95,6 +95,7 @@ type block struct {
 // verify verifies the lines until the first error.
 func (b *block) verify(anchors map[int64]Hash) {
 	within := Verifier{Anchors: anchors}
+	var f fields
 	var memory []byte
 	var digest Hash
 	for text := range bytes.Lines(b.text) {
@@ -102,7 +103,7 @@ func (b *block) verify(anchors map[int64]Hash) {
 		if text = bytes.TrimSpace(text); len(text) == 0 {
 			continue
 		}
-		var f fields
+		f.next()
 		if b.err = f.parse(text); b.err != nil {
 			return
 		}
