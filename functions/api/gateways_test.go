@@ -184,7 +184,6 @@ func TestGatewayBadKeys(t *testing.T) {
 	p.site(t, "plant-1")
 	jwk, _ := publicKey(t)
 	for name, key := range map[string]string{
-		"none":         `null`,
 		"private":      strings.Replace(jwk, `{`, `{"d":"AAAA",`, 1),
 		"RSA":          `{"kty":"RSA","n":"AQAB","e":"AQAB"}`,
 		"symmetric":    `{"kty":"oct","k":"AAAA"}`,
@@ -197,4 +196,5 @@ func TestGatewayBadKeys(t *testing.T) {
 			p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", `{"name":"gw-1","key":`+key+`}`).Want(t, 422)
 		})
 	}
+	p.Do(t, apitest.Administrator(), "POST", "/v1/sites/plant-1/gateways", `{"name":"gw-1","key":null}`).Want(t, 400)
 }
