@@ -27,7 +27,8 @@ func main() {
 	flag.StringVar(&a.Rules, "rules", "cdk/grafana/rules", "`directory` of the Prometheus rule files")
 	flag.StringVar(&a.Settings, "settings", "cdk.json", "`file` with the CDK's feature flags")
 	flag.StringVar(&a.AccountConcurrency, "account-concurrency", "",
-		"`limit` of concurrent executions of the account; 0 reserves nothing, for dev in a new account (default: -c account-concurrency=… of the CDK CLI, or the stage's)")
+		"`limit` of concurrent executions of the account; 0 reserves nothing, for dev in a new account "+
+			"(default: -c account-concurrency=… of the CDK CLI, or the stage's)")
 	flag.Parse()
 	a.Getenv = os.Getenv
 

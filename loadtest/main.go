@@ -46,7 +46,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		},
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return fmt.Errorf("got arguments %q, want a command: simulate, replay, bench, api, flood, outage, starts, k6, token or fuzz-api", args)
+		return fmt.Errorf("got arguments %q, want a command: simulate, replay, bench, api, flood, outage, starts, k6, token or fuzz-api",
+			args)
 	}
 	return commands[args[0]](ctx, args[1:], stdout)
 }

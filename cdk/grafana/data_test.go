@@ -129,7 +129,8 @@ func (f *fleet) functions() {
 	}
 	f.add("insighthub_bridge_rejections_total", counter(0), slices.Concat(bridge, []string{"reason", "out_of_order"})...)
 	f.add("insighthub_bridge_invalid_kpi_configs", func(int) float64 { return 0 }, bridge...)
-	f.add("insighthub_audit_checks", func(int) float64 { return 0 }, "job", "insighthub", "function", "audit", "instance", "a", "result", "fail")
+	f.add("insighthub_audit_checks", func(int) float64 { return 0 },
+		"job", "insighthub", "function", "audit", "instance", "a", "result", "fail")
 	f.add("insighthub_trail_unsealed_seconds", func(int) float64 { return 0 }, "job", "insighthub", "function", "rollup", "instance", "a")
 	for outcome, per := range map[string]float64{"ok": 1, "failed": 0} {
 		f.add("insighthub_deny_list_reads_total", counter(per), "function", "ingest", "instance", "a", "outcome", outcome)

@@ -70,7 +70,8 @@ func (p *platform) post(t *testing.T, source, path, contentType, body string) ap
 	t.Helper()
 	path, query, _ := strings.Cut(path, "?")
 	return p.Send(t, apitest.Request{
-		Method: http.MethodPost, Path: path, Query: query, Headers: map[string]string{"content-type": contentType}, Body: body, SourceIP: source,
+		Method: http.MethodPost, Path: path, Query: query,
+		Headers: map[string]string{"content-type": contentType}, Body: body, SourceIP: source,
 	})
 }
 

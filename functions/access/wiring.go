@@ -29,7 +29,8 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	if err := h.Env.Err(); err != nil {
 		return lambdahost.Function{}, err
 	}
-	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), database, timescale.ForRequests("insighthub-access", connections, 5*time.Second))
+	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), database,
+		timescale.ForRequests("insighthub-access", connections, 5*time.Second))
 	if err != nil {
 		return lambdahost.Function{}, err
 	}

@@ -54,7 +54,8 @@ func TestArchivedAudit(t *testing.T) {
 	p := newPlatform(t)
 	old := telemetry.MicrosOf(time.Now().Add(-60 * 24 * time.Hour))
 	for range 3 {
-		if err := p.Pool.AppendTrail(t.Context(), trail.Entry{Time: old, Action: "site.change", Site: "plant-1", Detail: "{}"}); err != nil {
+		entry := trail.Entry{Time: old, Action: "site.change", Site: "plant-1", Detail: "{}"}
+		if err := p.Pool.AppendTrail(t.Context(), entry); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,7 +67,8 @@ func TestArchivedAudit(t *testing.T) {
 	s := trail.Segment{First: 1, Last: 3, Hash: entries[2].Hash}
 	timescaletest.Exec(t, p.DSN, "SELECT trail_archived(1, 3, $1, $2)", s.Hash[:], s.Key())
 	for path, want := range map[string]int{
-		"/v1/audit": 200, "/v1/audit?after=3": 200, "/v1/audit?after=99": 200, "/v1/audit?after=0": 410, "/v1/audit?format=ndjson&after=2": 410,
+		"/v1/audit": 200, "/v1/audit?after=3": 200, "/v1/audit?after=99": 200,
+		"/v1/audit?after=0": 410, "/v1/audit?format=ndjson&after=2": 410,
 	} {
 		for _, who := range []*lambdahttp.Caller{apitest.Administrator(), apitest.Person("eve", "plant-1=admin")} {
 			got := p.Do(t, who, "GET", path, "")

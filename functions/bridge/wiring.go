@@ -39,7 +39,8 @@ func build(ctx context.Context, h *lambdahost.Host) (lambdahost.Function, error)
 	}
 	// One connection and one attempt: the configuration is read once a minute anyway.
 	pool, err := timescale.OpenSecret(ctx, secrets.New(h.AWS), s.secretARN, timescale.PoolConfig{
-		Application: "insighthub-bridge", MaxConnections: s.connections, MaxAttempts: 1, ConnectTimeout: time.Second, Budget: 5 * time.Second,
+		Application: "insighthub-bridge", MaxConnections: s.connections,
+		MaxAttempts: 1, ConnectTimeout: time.Second, Budget: 5 * time.Second,
 	})
 	if err != nil {
 		return lambdahost.Function{}, err

@@ -51,7 +51,8 @@ func TestInvoke(t *testing.T) {
 	pool, dsn := timescaletest.OpenAs(t, timescale.FunctionRollup)
 	b := &telemetry.Batch{Gateway: "g", Site: "s", Received: telemetry.MicrosOf(time.Now())}
 	b.Append(telemetry.Event{Device: "d", Metric: "m", Time: telemetry.MicrosOf(time.Now().Add(-time.Hour)), Value: 1})
-	if _, err := timescale.NewWriter(timescaletest.Owner(t, dsn), timescale.WriterConfig{}).Write(t.Context(), []*telemetry.Batch{b}); err != nil {
+	writer := timescale.NewWriter(timescaletest.Owner(t, dsn), timescale.WriterConfig{})
+	if _, err := writer.Write(t.Context(), []*telemetry.Batch{b}); err != nil {
 		t.Fatal(err)
 	}
 	published := 0

@@ -78,7 +78,8 @@ func (h *Handler) notArchived(c *call, after int64) error {
 		return err
 	}
 	return &rejection{Status: http.StatusGone, Detail: fmt.Sprintf(
-		"Entries up to %d are in the archive: the last of its objects is %s. Continue with after=%d.", archived.Last, archived.Key(), archived.Last)}
+		"Entries up to %d are in the archive: the last of its objects is %s. Continue with after=%d.",
+		archived.Last, archived.Key(), archived.Last)}
 }
 
 // lineFormat reads the parameter format: whether the response has one document per line.

@@ -33,7 +33,10 @@ func Rules() []Rule {
 		{Path: "lib/credential", Internal: []string{telemetry, "lib/attempt", "lib/naming", "lib/password", "lib/trail"}},
 		{Path: "lib/trail", Internal: []string{telemetry, "lib/jsonscan"}},
 		{Path: "lib/turn"},
-		{Path: "lib/token", Internal: []string{telemetry, "lib/denylist", "lib/httpclient"}, External: []string{"github.com/golang-jwt/jwt"}},
+		{
+			Path: "lib/token", Internal: []string{telemetry, "lib/denylist", "lib/httpclient"},
+			External: []string{"github.com/golang-jwt/jwt"},
+		},
 		{Path: "lib/token/tokentest", Internal: []string{"lib/token", telemetry}},
 
 		// Use-cases.
@@ -46,13 +49,16 @@ func Rules() []Rule {
 		}},
 		{Path: "lib/api", Internal: []string{
 			telemetry, "docs", "lib/accessrecord", "lib/credential", "lib/denylist", "lib/directory", "lib/exportfile", "lib/kpi",
-			"lib/lambda/deadline", "lib/lambda/http", "lib/lookalike", "lib/naming", "lib/password", "lib/problem", "lib/readings", "lib/token",
-			"lib/trail", "lib/turn",
+			"lib/lambda/deadline", "lib/lambda/http", "lib/lookalike", "lib/naming", "lib/password", "lib/problem", "lib/readings",
+			"lib/token", "lib/trail", "lib/turn",
 		}},
 		{Path: "lib/api/apitest", Internal: []string{
 			telemetry, "docs/contracttest", "lib/directory", "lib/lambda/http", "lib/password", "lib/problem", "lib/timescale", "lib/trail",
 		}, External: []string{sdk}},
-		{Path: "lib/audit", Internal: []string{telemetry, "lib/release", "lib/token", "lib/trail"}, External: []string{"github.com/klauspost/compress", metrics}},
+		{
+			Path: "lib/audit", Internal: []string{telemetry, "lib/release", "lib/token", "lib/trail"},
+			External: []string{"github.com/klauspost/compress", metrics},
+		},
 		{Path: "lib/store", Internal: []string{telemetry, "lib/lambda/deadline", "lib/stream"}, External: []string{metrics}},
 		// lib/shardstate declares ports of its own, so a use-case may import it.
 		{Path: "lib/detect", Internal: []string{

@@ -5,8 +5,16 @@ import "testing"
 func TestAlike(t *testing.T) {
 	t.Parallel()
 	for _, pair := range [][2]string{
-		{"cope", "соре"}, {"scope", "ѕсоре"}, {"aa", "аа"}, {"iii", "ііі"}, {"admin", "admın"}, {"admin", "ɑdmin"}, {"a'b", "aʼb"},
-		{"modern", "modem"}, {"user1", "userl"}, {"оо", "οο"},
+		{"cope", "соре"},
+		{"scope", "ѕсоре"},
+		{"aa", "аа"},
+		{"iii", "ііі"},
+		{"admin", "admın"},
+		{"admin", "ɑdmin"},
+		{"a'b", "aʼb"},
+		{"modern", "modem"},
+		{"user1", "userl"},
+		{"оо", "οο"},
 	} {
 		if !Alike(pair[0], pair[1]) || !Alike(pair[1], pair[0]) {
 			t.Errorf("%q and %q: got different", pair[0], pair[1])

@@ -191,8 +191,11 @@ func runLength(text []rune) int {
 // keyboards are the rows of QWERTY, QWERTZ, AZERTY and ЙЦУКЕН, and that of the digits with shift.
 func keyboards() [][]string {
 	return [][]string{
-		{"1234567890", "qwertyuiop", "asdfghjkl;", "zxcvbnm,./"}, {"1234567890", "qwertzuiopü", "asdfghjklöä", "yxcvbnm,.-"},
-		{"1234567890", "azertyuiop", "qsdfghjklm", "wxcvbn"}, {"1234567890", "йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю"}, {"!@#$%^&*()_+"},
+		{"1234567890", "qwertyuiop", "asdfghjkl;", "zxcvbnm,./"},
+		{"1234567890", "qwertzuiopü", "asdfghjklöä", "yxcvbnm,.-"},
+		{"1234567890", "azertyuiop", "qsdfghjklm", "wxcvbn"},
+		{"1234567890", "йцукенгшщзхъ", "фывапролджэ", "ячсмитьбю"},
+		{"!@#$%^&*()_+"},
 	}
 }
 
