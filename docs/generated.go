@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"9a716719e12966d0f12a05b51d54c05a"`
-	PageTag     = `"00ddfc360757fd3040feb68b1e282b5b"`
+	ContractTag = `"8b48d01a64c6d27fef011d1253508d51"`
+	PageTag     = `"9fa43e289d916c643c7c772a499388b4"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/insighthub/insighthub/lib/api/apitest"
 	"github.com/insighthub/insighthub/lib/denylist"
 	"github.com/insighthub/insighthub/lib/denylist/denylisttest"
+	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest"
 	"github.com/insighthub/insighthub/lib/token"
 )
@@ -82,6 +84,77 @@ func TestEndedSessionsAreDenied(t *testing.T) {
 		if a := p.login(t, "ada", secret); !p.accepted(t, p.denied, a.Member(t, "access_token")) {
 			t.Errorf("%s: an access token of the next login is rejected", name)
 		}
+	}
+}
+
+// TestLoginAndLogout: a script that logs in and out, sixty times within minutes and each
+// minute of an hour, has each token accepted at once and refused after its logout; and the
+// person's other session goes on.
+func TestLoginAndLogout(t *testing.T) {
+	t.Parallel()
+	for name, pause := range map[string]string{"within minutes": "1 second", "within an hour": "1 minute"} {
+		p := newPlatform(t)
+		other := p.login(t, "ada", secret).Member(t, "access_token")
+		var ended []string
+		for n := range 60 {
+			a := p.login(t, "ada", secret)
+			text := a.Want(t, 200).Member(t, "access_token")
+			if !p.accepted(t, p.denied, text) {
+				t.Fatalf("%s: the token of login %d is rejected", name, n)
+			}
+			p.postJSON(t, "/v1/logout", map[string]string{"refresh_token": a.Member(t, "refresh_token")}).Want(t, 204)
+			if ended = append(ended, text); p.accepted(t, p.denied, text) {
+				t.Fatalf("%s: the token of login %d is accepted after its logout", name, n)
+			}
+			if !p.accepted(t, p.denied, other) {
+				t.Fatalf("%s: another session is rejected after logout %d", name, n)
+			}
+			timescaletest.Exec(t, p.DSN, fmt.Sprintf(`UPDATE denial SET created_at = created_at - interval '%[1]s',
+				expires_at = expires_at - interval '%[1]s'`, pause))
+		}
+		listed := 60
+		if pause == "1 minute" {
+			listed = 10 // the others' tokens have expired
+		}
+		for n, text := range ended[60-listed:] {
+			if p.accepted(t, p.denied, text) {
+				t.Errorf("%s: the token of login %d is accepted at the end", name, 60-listed+n)
+			}
+		}
+	}
+}
+
+// TestTheOldestSessionEnds: the login beyond the bound of an account ends the oldest session,
+// and denies its access token at once.
+func TestTheOldestSessionEnds(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	first := p.login(t, "ada", secret)
+	second := p.login(t, "ada", secret)
+	for n := range directory.MaxSessions - 2 {
+		timescaletest.Exec(t, p.DSN, fmt.Sprintf(`INSERT INTO refresh_token (hash, family, account_id, expires_at)
+			SELECT sha256('%d'), gen_random_uuid(), id, now() + interval '1 hour' FROM account WHERE name = 'ada'`, n))
+	}
+	if !p.accepted(t, p.denied, first.Member(t, "access_token")) {
+		t.Fatal("rejected before")
+	}
+	last := p.login(t, "ada", secret).Want(t, 200)
+	if p.accepted(t, p.denied, first.Member(t, "access_token")) {
+		t.Error("the access token of the session that ended is accepted")
+	}
+	p.refresh(t, first.Member(t, "refresh_token")).Want(t, 401)
+	for _, a := range []apitest.Response{second, last} {
+		if !p.accepted(t, p.denied, a.Member(t, "access_token")) {
+			t.Error("another session is rejected")
+		}
+	}
+	// A login does not fail because what it ended is not published.
+	p.denied.Set(func(s *denylisttest.State) { s.Down = true })
+	p.login(t, "ada", secret).Want(t, 200)
+	p.denied.Set(func(s *denylisttest.State) { s.Down = false })
+	p.postJSON(t, "/v1/logout", map[string]string{"refresh_token": last.Member(t, "refresh_token")}).Want(t, 204)
+	if p.accepted(t, p.denied, second.Member(t, "access_token")) {
+		t.Error("the next publication lacks it")
 	}
 }
 

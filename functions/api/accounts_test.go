@@ -38,7 +38,7 @@ func (p *platform) session(t *testing.T, who *lambdahttp.Caller) (live func() bo
 	t.Helper()
 	s := directory.Session{Family: who.Subject, Account: directory.AccountID(who.Subject), Expires: time.Now().Add(time.Hour)}
 	copy(s.Hash[:], who.Subject)
-	if err := p.Owner.StartSession(t.Context(), s, trail.Entry{Detail: "{}"}); err != nil {
+	if _, err := p.Owner.StartSession(t.Context(), s, trail.Entry{Detail: "{}"}); err != nil {
 		t.Fatal(err)
 	}
 	return func() bool {

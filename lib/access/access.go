@@ -50,9 +50,10 @@ type Accounts interface {
 
 // Sessions stores refresh tokens. Each call can be repeated.
 type Sessions interface {
-	// StartSession stores the first token of a login, with entry in the audit trail.
+	// StartSession stores the first token of a login, with entry in the audit trail. It reports
+	// whether that ended another session of the account, whose access token is now denied.
 	// telemetry.ErrNotFound when the account is disabled or has another version now.
-	StartSession(ctx context.Context, s directory.Session, entry trail.Entry) error
+	StartSession(ctx context.Context, s directory.Session, entry trail.Entry) (denied bool, err error)
 	// RefreshSession exchanges a token for its successor. Concurrent calls are done one after
 	// the other. A repetition within r.Grace returns the salt of the first exchange, as long as
 	// the successor was not used, and adds repeat to the sums of the audit trail. Any other second

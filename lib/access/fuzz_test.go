@@ -36,7 +36,9 @@ func (empty) BeginAttempt(context.Context, attempt.Keys, time.Time) (time.Time, 
 
 func (empty) SucceedAttempt(context.Context, attempt.Keys, time.Time) error { return nil }
 
-func (empty) StartSession(context.Context, directory.Session, trail.Entry) error { return nil }
+func (empty) StartSession(context.Context, directory.Session, trail.Entry) (bool, error) {
+	return false, nil
+}
 
 func (empty) RefreshSession(context.Context, directory.Refresh, trail.Entry, trail.Occurrence) (directory.Refreshed, error) {
 	return directory.Refreshed{}, telemetry.ErrNotFound

@@ -139,7 +139,7 @@ func (s *Service) start(ctx context.Context, account directory.Account, source s
 		return Pair{}, err
 	}
 	entry := s.entry(string(account.ID), loginSucceeded, "accounts/"+printable(account.Name), map[string]string{"source": source})
-	err = s.config.Sessions.StartSession(ctx, session, entry)
+	denied, err := s.config.Sessions.StartSession(ctx, session, entry)
 	if errors.Is(err, telemetry.ErrNotFound) {
 		rejected := &Rejected{reason: "the account changed during the login"}
 		failure := trail.Occurrence{Action: trail.RefusedLogin, Source: source}
@@ -147,6 +147,12 @@ func (s *Service) start(ctx context.Context, account directory.Account, source s
 	}
 	if err != nil {
 		return Pair{}, fmt.Errorf("login: %w", err)
+	}
+	if denied {
+		// Nobody asked for it: that it takes effect with the next publication fails no login.
+		if err := s.config.Denials.Publish(ctx); err != nil {
+			s.config.Log.WarnContext(ctx, "the end of the oldest session not published", "account", account.ID, "error", err)
+		}
 	}
 	return pair, nil
 }

@@ -385,10 +385,11 @@ func TestChangedAccountDuringLogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := func(n byte) error {
-		return p.pool.StartSession(t.Context(), directory.Session{
+		_, err := p.pool.StartSession(t.Context(), directory.Session{
 			Hash: [32]byte{n}, Family: fmt.Sprintf("00000000-0000-4000-8000-%012d", n), Account: account.ID, Version: account.Version,
 			Expires: p.clock().Add(time.Hour),
 		}, trail.Entry{Action: "session.start", Detail: "{}"})
+		return err
 	}
 	if err := start(1); err != nil {
 		t.Fatal(err)

@@ -33,15 +33,26 @@ type Token struct {
 }
 
 const (
-	// MaxDenials is how many denials a list may have: 4,096 of an hour is more than one a
-	// second. Beyond it the oldest are replaced by a time before which all tokens are denied.
+	// MaxDenials is how many denials a list may have. Beyond it the oldest are replaced by a
+	// time: all tokens that were issued until then are denied.
 	MaxDenials = 4096
-	// MaxSessions is how many sessions of one subject are listed. Beyond it all tokens of the
-	// subject until then are denied, so that nobody fills the list by logging out.
-	MaxSessions = 16
+	// MaxSessions is how many ended sessions of one subject are listed, the newest: three a
+	// second for as long as their tokens live. If the list is full it is fewer, down to
+	// minSessions, so that nobody takes the places of others by logging out.
+	MaxSessions = 2048
+	minSessions = 16
 	// clockMargin is by how much the clocks of the database and of the functions that issue
 	// tokens may differ where a denial is a time.
 	clockMargin = 2 * time.Second
+	// foldMargin is how long after a denial a token that it denies may be issued: by a refresh
+	// that read the account before, and signs its token after. By session or version such a
+	// token is denied anyhow; a time that replaces a denial has to include it.
+	foldMargin = 10 * time.Second
+	// listed is for how long an ended session is listed in any case, counted back from the
+	// newest one of its subject. It is longer than foldMargin and the difference of clocks: so a
+	// time that replaces sessions is before the newest logout, and a token that is issued after
+	// that is accepted. The throttles of the routes bound how many sessions can end meanwhile.
+	listed = foldMargin + 2*clockMargin + time.Second
 )
 
 // denial is one entry. Exactly one of Session, Version and Until is set.
@@ -59,9 +70,15 @@ type denial struct {
 
 // List is what the object holds. The zero List denies nothing.
 type List struct {
-	// Until denies every token that was issued until then, in seconds since the Unix epoch.
+	// until denies every token that was issued until then, in seconds since the Unix epoch.
 	until    int64
-	subjects map[string][]denial
+	subjects map[string]*subject
+}
+
+// subject is what is denied of one subject.
+type subject struct {
+	version, until int64
+	sessions       map[string]bool
 }
 
 type document struct {
@@ -74,15 +91,8 @@ func (l *List) Denies(t Token) bool {
 	if l.until > 0 && t.Issued <= l.until {
 		return true
 	}
-	if len(l.subjects) == 0 {
-		return false
-	}
-	for _, d := range l.subjects[t.Subject] {
-		if d.Session != "" && d.Session == t.Session || d.Version > t.Version || d.Until > 0 && t.Issued <= d.Until {
-			return true
-		}
-	}
-	return false
+	s := l.subjects[t.Subject]
+	return s != nil && (t.Version < s.version || s.until > 0 && t.Issued <= s.until || s.sessions[t.Session])
 }
 
 // parse reads an object. The error wraps telemetry.ErrInvalid.
@@ -91,9 +101,17 @@ func parse(raw []byte) (*List, error) {
 	if err := json.Unmarshal(raw, &d); err != nil {
 		return nil, fmt.Errorf("deny list: %w: %w", telemetry.ErrInvalid, err)
 	}
-	l := &List{until: d.Until, subjects: make(map[string][]denial, len(d.Denials))}
+	l := &List{until: d.Until, subjects: make(map[string]*subject, len(d.Denials))}
 	for _, one := range d.Denials {
-		l.subjects[one.Subject] = append(l.subjects[one.Subject], one)
+		s := l.subjects[one.Subject]
+		if s == nil {
+			s = &subject{sessions: make(map[string]bool)}
+			l.subjects[one.Subject] = s
+		}
+		s.version, s.until = max(s.version, one.Version), max(s.until, one.Until)
+		if one.Session != "" {
+			s.sessions[one.Session] = true
+		}
 	}
 	return l, nil
 }
@@ -101,42 +119,93 @@ func parse(raw []byte) (*List, error) {
 // encode returns the object for the denials, which are in the order of their times. It
 // depends on them alone, so that publishing twice changes nothing.
 func encode(denials []directory.Denial) ([]byte, error) {
-	type key struct {
-		subject, session string
+	entries := merge(denials)
+	kept := fold(entries, MaxSessions)
+	for most := MaxSessions / 2; len(kept) > MaxDenials && most >= minSessions; most /= 2 {
+		kept = fold(entries, most)
 	}
 	d := document{Denials: []denial{}}
-	sessions, seen := make(map[string]int), make(map[key]bool)
-	for _, one := range denials {
-		if at := (key{one.Subject, one.Session}); one.Session != "" && !seen[at] {
-			seen[at] = true
-			sessions[one.Subject]++
-		}
+	if more := len(kept) - MaxDenials; more > 0 {
+		d.Until = kept[more-1].time.Add(foldMargin).Unix()
+		kept = kept[more:]
 	}
-	// The newest of each key counts; it has the highest version.
-	index := make(map[key]int)
-	times := []int64{} // of the entries
-	for _, one := range denials {
-		at := key{one.Subject, one.Session}
-		entry := denial{Subject: one.Subject, Session: one.Session, Version: int64(one.Version)}
-		if until := one.Time.Add(clockMargin).Unix(); one.Session == "" && one.Version == 0 {
-			entry.Until = until
-		} else if one.Session != "" && sessions[one.Subject] > MaxSessions {
-			at.session = " "
-			entry = denial{Subject: one.Subject, Until: until}
-		}
-		i, ok := index[at]
-		if !ok {
-			i = len(d.Denials)
-			index[at] = i
-			d.Denials, times = append(d.Denials, denial{}), append(times, 0)
-		}
-		entry.Version, entry.Until = max(entry.Version, d.Denials[i].Version), max(entry.Until, d.Denials[i].Until)
-		d.Denials[i], times[i] = entry, max(times[i], one.Time.Add(clockMargin).Unix())
-	}
-	if more := len(d.Denials) - MaxDenials; more > 0 {
-		// An entry stands where its first denial was, and its time is that of its last.
-		d.Until = slices.Max(times[:more])
-		d.Denials = d.Denials[more:]
+	for _, e := range kept {
+		d.Denials = append(d.Denials, e.denial)
 	}
 	return json.Marshal(d)
+}
+
+// entry is a denial and the time of the last row that it stands for.
+type entry struct {
+	denial
+	time time.Time
+}
+
+// merge returns the entries of the rows, one for each subject and session, in the order of
+// their times.
+func merge(rows []directory.Denial) []entry {
+	type key struct{ subject, session string }
+	index := make(map[key]int, len(rows))
+	entries := make([]entry, 0, len(rows))
+	for _, row := range rows {
+		e := entry{denial{Subject: row.Subject, Session: row.Session, Version: int64(row.Version)}, row.Time}
+		if row.Session == "" && row.Version == 0 {
+			e.Until = row.Time.Add(clockMargin).Unix()
+		}
+		at := key{row.Subject, row.Session}
+		i, ok := index[at]
+		if !ok {
+			index[at] = len(entries)
+			entries = append(entries, e)
+			continue
+		}
+		old := &entries[i]
+		old.Version, old.Until = max(old.Version, e.Version), max(old.Until, e.Until)
+		if e.time.After(old.time) {
+			old.time = e.time
+		}
+	}
+	sortByTime(entries)
+	return entries
+}
+
+func sortByTime(entries []entry) {
+	slices.SortStableFunc(entries, func(a, b entry) int { return a.time.Compare(b.time) })
+}
+
+// fold returns the entries with the newest sessions of each subject, at least most of them if
+// it has so many. One entry denies the tokens of the others by the time when the last of them
+// ended.
+func fold(entries []entry, most int) []entry {
+	sessions := make(map[string]int)
+	newest := make(map[string]time.Time)
+	for _, e := range entries {
+		if e.Session != "" {
+			sessions[e.Subject]++
+			newest[e.Subject] = e.time
+		}
+	}
+	kept := make([]entry, 0, len(entries))
+	folded := make(map[string]int) // the index in kept
+	for _, e := range entries {
+		if e.Session == "" {
+			kept = append(kept, e)
+			continue
+		}
+		more := sessions[e.Subject] > most
+		sessions[e.Subject]--
+		if !more || newest[e.Subject].Sub(e.time) < listed {
+			kept = append(kept, e)
+			continue
+		}
+		until := entry{denial{Subject: e.Subject, Until: e.time.Add(foldMargin).Unix()}, e.time}
+		if i, ok := folded[e.Subject]; ok {
+			kept[i] = until
+			continue
+		}
+		folded[e.Subject] = len(kept)
+		kept = append(kept, until)
+	}
+	sortByTime(kept)
+	return kept
 }

@@ -60,23 +60,31 @@ func TestDenies(t *testing.T) {
 	}
 }
 
-// TestSessionsOfOneSubject: whoever ends many sessions has all tokens until then denied, and
-// takes nobody else's place in the list.
+// TestSessionsOfOneSubject: whoever ends more sessions than are listed has the oldest of them
+// denied by a time, which is in the past: the newest are denied one by one, and nobody else's
+// place in the list is taken.
 func TestSessionsOfOneSubject(t *testing.T) {
 	t.Parallel()
 	denials := []directory.Denial{{Subject: "bob", Session: "s-1", Time: at(0)}}
-	for i := range 10 * MaxDenials {
+	const ended = 10 * MaxDenials
+	for i := range ended {
 		denials = append(denials, directory.Denial{Subject: "ada", Session: fmt.Sprint(i), Time: at(i)})
 	}
 	l := listOf(t, denials...)
-	last := len(denials) - 2
+	for i := range ended {
+		if token := (Token{Subject: "ada", Session: fmt.Sprint(i), Issued: at(i).Unix()}); !l.Denies(token) {
+			t.Fatalf("%+v is accepted", token)
+		}
+	}
+	const last = ended - 1
 	for token, want := range map[Token]bool{
-		{Subject: "ada", Session: "0", Version: 9, Issued: at(0).Unix()}:           true,
-		{Subject: "ada", Session: fmt.Sprint(last), Issued: at(last).Unix()}:       true,
-		{Subject: "ada", Session: "another", Version: 9, Issued: at(last).Unix()}:  true,
-		{Subject: "ada", Session: "next", Version: 9, Issued: at(last + 3).Unix()}: false,
-		{Subject: "bob", Session: "s-1", Version: 9, Issued: at(last).Unix()}:      true,
-		{Subject: "bob", Session: "s-2", Version: 9, Issued: at(0).Unix()}:         false,
+		{Subject: "ada", Session: "long ago", Version: 9, Issued: at(0).Unix()}:                   true,
+		{Subject: "ada", Session: "open", Version: 9, Issued: at(last - MaxSessions + 10).Unix()}: true,
+		{Subject: "ada", Session: "open", Version: 9, Issued: at(last - MaxSessions + 11).Unix()}: false,
+		{Subject: "ada", Session: "next", Version: 9, Issued: at(last).Unix()}:                    false,
+		{Subject: "ada", Session: fmt.Sprint(last), Version: 9, Issued: at(last).Unix()}:          true,
+		{Subject: "bob", Session: "s-1", Version: 9, Issued: at(last).Unix()}:                     true,
+		{Subject: "bob", Session: "s-2", Version: 9, Issued: at(0).Unix()}:                        false,
 	} {
 		if got := l.Denies(token); got != want {
 			t.Errorf("%+v: got %t, want %t", token, got, want)
@@ -87,11 +95,67 @@ func TestSessionsOfOneSubject(t *testing.T) {
 	}
 }
 
+// TestManyAtOnce: however fast one account logs in and out, each token is refused after its
+// logout, and the next one is accepted although its clock is behind.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, each := range []time.Duration{0, time.Millisecond, 10 * time.Millisecond, time.Second, time.Minute} {
+		var denials []directory.Denial
+		now := at(0)
+		for i := range MaxSessions + 1000 {
+			denials = append(denials, directory.Denial{Subject: "ada", Session: fmt.Sprint(i), Time: now})
+			if i%500 == 0 || i == MaxSessions+999 {
+				l := listOf(t, denials...)
+				if token := (Token{Subject: "ada", Session: "next", Issued: now.Add(-clockMargin).Unix()}); l.Denies(token) {
+					t.Errorf("each %v: the login after logout %d is denied", each, i)
+				}
+				// Signed by a refresh that was in progress.
+				if token := (Token{Subject: "ada", Session: "0", Issued: at(0).Add(foldMargin).Unix()}); !l.Denies(token) {
+					t.Errorf("each %v: the first session is accepted after logout %d", each, i)
+				}
+			}
+			now = now.Add(each)
+		}
+	}
+}
+
+// TestFullOfSessions: if many people end many sessions, each has fewer listed, before anything
+// of others is denied by a time.
+func TestFullOfSessions(t *testing.T) {
+	t.Parallel()
+	denials := []directory.Denial{{Subject: "gw-1", Version: 2, Time: at(0)}}
+	const people, each = 200, 300
+	for i := range each {
+		for p := range people {
+			denials = append(denials, directory.Denial{Subject: fmt.Sprint("u-", p), Session: fmt.Sprint(p, "-", i), Time: at(i)})
+		}
+	}
+	l := listOf(t, denials...)
+	if l.until != 0 {
+		t.Error("everybody is denied")
+	}
+	for p := range people {
+		name := fmt.Sprint("u-", p)
+		for i := range each {
+			if !l.Denies(Token{Subject: name, Session: fmt.Sprint(p, "-", i), Issued: at(i).Unix()}) {
+				t.Fatalf("session %d of %s is accepted", i, name)
+			}
+		}
+		if l.Denies(Token{Subject: name, Session: "next", Issued: at(each).Unix()}) {
+			t.Errorf("the next login of %s is denied", name)
+		}
+	}
+	old, next := Token{Subject: "gw-1", Version: 1, Issued: at(0).Unix()}, Token{Subject: "gw-1", Version: 2, Issued: at(0).Unix()}
+	if !l.Denies(old) || l.Denies(next) {
+		t.Error("the gateway has lost its entry")
+	}
+}
+
 // TestOneSessionManyTimes: a session that is denied many times is one session.
 func TestOneSessionManyTimes(t *testing.T) {
 	t.Parallel()
 	var denials []directory.Denial
-	for i := range 10 * MaxSessions {
+	for i := range 2 * MaxSessions {
 		denials = append(denials, directory.Denial{Subject: "ada", Session: "s-1", Time: at(i)})
 	}
 	l := listOf(t, denials...)
@@ -112,6 +176,9 @@ func TestOverflow(t *testing.T) {
 	for i := range MaxDenials + more {
 		denials = append(denials, directory.Denial{Subject: fmt.Sprint("u-", i), Version: 2, Time: at(i)})
 	}
+	// Again, at the end: the oldest are those that were denied last the longest ago.
+	again := directory.Denial{Subject: "u-0", Version: 3, Time: at(len(denials))}
+	denials = append(denials, again)
 	raw, err := encode(denials)
 	if err != nil {
 		t.Fatal(err)
@@ -120,15 +187,16 @@ func TestOverflow(t *testing.T) {
 		t.Errorf("got %d bytes, want at most 1 MiB", len(raw))
 	}
 	l := listOf(t, denials...)
-	for i := range denials {
+	for i := range len(denials) - 1 {
 		if token := (Token{Subject: fmt.Sprint("u-", i), Version: 1, Issued: at(i).Unix()}); !l.Denies(token) {
 			t.Fatalf("%+v is accepted", token)
 		}
 	}
 	for token, want := range map[Token]bool{
 		{Subject: "bob", Version: 1, Issued: at(more - 1).Unix()}:     true,
-		{Subject: "bob", Version: 1, Issued: at(more + 2).Unix()}:     false,
-		{Subject: "u-0", Version: 2, Issued: at(MaxDenials).Unix()}:   false, // regained
+		{Subject: "bob", Version: 1, Issued: at(more + 11).Unix()}:    false,
+		{Subject: "u-0", Version: 2, Issued: at(MaxDenials).Unix()}:   true,
+		{Subject: "u-1", Version: 2, Issued: at(MaxDenials).Unix()}:   false, // regained
 		{Subject: "u-500", Version: 1, Issued: at(MaxDenials).Unix()}: true,
 	} {
 		if got := l.Denies(token); got != want {

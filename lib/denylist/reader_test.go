@@ -3,6 +3,7 @@ package denylist_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	"github.com/insighthub/insighthub/lib/denylist/denylisttest"
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/lib/token"
 )
 
 var _ denylist.Objects = (*denylisttest.Objects)(nil)
@@ -106,6 +108,76 @@ func TestDeniedWithinSeconds(t *testing.T) {
 			denied(t, r, true)
 			if got, err := r.Denied(t.Context(), denylist.Token{Subject: "gw-1", Version: 2}); got || err != nil {
 				t.Errorf("the next version: got %t, %v", got, err)
+			}
+			synctest.Wait()
+		})
+	}
+}
+
+// expiring is a database's table of sessions that ended, with the clock of the tests.
+type expiring struct{ rows }
+
+func (e *expiring) Denials(ctx context.Context) ([]directory.Denial, error) {
+	all, err := e.rows.Denials(ctx)
+	var left []directory.Denial
+	for _, d := range all {
+		if time.Since(d.Time) < directory.SessionDenial {
+			left = append(left, d)
+		}
+	}
+	return left, err
+}
+
+// TestLogoutsOfOneAccount: a script logs in and out, at any rate that the routes allow, for an
+// hour. Each token is accepted at once and refused after its logout until it expires, and the
+// person's console, which refreshes, is never refused.
+func TestLogoutsOfOneAccount(t *testing.T) {
+	t.Parallel()
+	// It expires with the rows in the database.
+	if least := token.PersonLifetime + token.ClockSkew; directory.SessionDenial < least || directory.SessionDenial > least+time.Minute {
+		t.Errorf("an ended session is denied for %v, and its tokens live for %v", directory.SessionDenial, least)
+	}
+	for _, each := range []time.Duration{400 * time.Millisecond, time.Second, 10 * time.Second, time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			o, source := &denylisttest.Objects{}, &expiring{}
+			r := newReader(t, o)
+			accepted := func(token denylist.Token) bool {
+				t.Helper()
+				denied, err := r.Denied(t.Context(), token)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return !denied
+			}
+			console := denylist.Token{Subject: "ada", Session: "console", Version: 1}
+			var ended []denylist.Token
+			for n, end := 0, time.Now().Add(time.Hour); time.Now().Before(end); n++ {
+				if time.Now().Unix()-console.Issued >= 540 {
+					console.Issued = time.Now().Unix()
+				}
+				login := denylist.Token{Subject: "ada", Session: fmt.Sprint(n), Version: 1, Issued: time.Now().Unix()}
+				for what, token := range map[string]denylist.Token{"the login": login, "the console": console} {
+					if !accepted(token) {
+						t.Fatalf("each %v: %s is refused at logout %d", each, what, n)
+					}
+				}
+				source.add(directory.Denial{Subject: "ada", Session: login.Session, Time: time.Now()})
+				if n%50 == 0 || each >= time.Second {
+					if err := (denylist.Publisher{Source: source, Objects: o}).Publish(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				ended = append(ended, login)
+				time.Sleep(each)
+			}
+			if err := (denylist.Publisher{Source: source, Objects: o}).Publish(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(denylist.RefreshEvery)
+			for _, token := range ended {
+				if time.Now().Unix()-token.Issued < 630 && accepted(token) {
+					t.Errorf("each %v: %+v is accepted", each, token)
+				}
 			}
 			synctest.Wait()
 		})

@@ -148,6 +148,12 @@ type AccessFilter struct {
 	Limit     int
 }
 
+// SessionDenial is how long a session that ended is denied: a person's access token is valid
+// for 10 minutes and the tolerated skew of 30 s, and the refresh that issues the last one may
+// be in progress when the session ends, or be repeated within its grace. All other denials
+// are for tokens of up to an hour.
+const SessionDenial = 11 * time.Minute
+
 // Denial says which access tokens are no longer accepted: those of a session if Session is
 // set, else those that were issued for an earlier version of the subject if Version is set,
 // else all that were issued until Time.

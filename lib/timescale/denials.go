@@ -17,9 +17,10 @@ func denyVersions(ctx context.Context, tx pgx.Tx, query string, arguments ...any
 	return err
 }
 
-// denySession denies the access tokens of a login.
+// denySession denies the access tokens of a login, for as long as they can be valid.
 func denySession(ctx context.Context, tx pgx.Tx, account directory.AccountID, family string) error {
-	_, err := tx.Exec(ctx, "INSERT INTO denial (subject, session) VALUES ($1, $2)", string(account), family)
+	_, err := tx.Exec(ctx, `INSERT INTO denial (subject, session, expires_at)
+		VALUES ($1, $2, clock_timestamp() + $3::interval)`, string(account), family, directory.SessionDenial)
 	return err
 }
 

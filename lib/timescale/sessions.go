@@ -38,10 +38,11 @@ func lockSessionsOf(ctx context.Context, tx pgx.Tx, hash [32]byte) (id directory
 }
 
 // StartSession stores the first refresh token of a login, and deletes some that have
-// expired. telemetry.ErrNotFound: the account was disabled, removed or changed after the
-// login read it at s.Version (0: any).
-func (p *Pool) StartSession(ctx context.Context, s directory.Session, entry trail.Entry) error {
-	err := p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
+// expired. It reports whether the account's oldest session ended for it while an access token
+// of that may be valid. telemetry.ErrNotFound: the account was disabled, removed or changed
+// after the login read it at s.Version (0: any).
+func (p *Pool) StartSession(ctx context.Context, s directory.Session, entry trail.Entry) (denied bool, err error) {
+	err = p.change(ctx, entry, func(ctx context.Context, tx pgx.Tx) error {
 		if err := lockSessions(ctx, tx, s.Account); err != nil {
 			return err
 		}
@@ -54,24 +55,33 @@ func (p *Pool) StartSession(ctx context.Context, s directory.Session, entry trai
 			WHERE ctid IN (SELECT ctid FROM refresh_token WHERE expires_at < $1 LIMIT 100)`, entry.Time.Time()); err != nil {
 			return err
 		}
-		if err := endOldestSessions(ctx, tx, s.Account); err != nil {
+		ended, err := endOldestSessions(ctx, tx, s.Account)
+		if err != nil {
 			return err
 		}
+		denied = denied || ended // of an attempt whose commit was not confirmed, too
 		return addRefreshToken(ctx, tx, s.Hash, s.Family, s.Account, s.Expires)
 	})
 	if err != nil {
-		return fmt.Errorf("start a session of account %q: %w", s.Account, err)
+		return false, fmt.Errorf("start a session of account %q: %w", s.Account, err)
 	}
-	return nil
+	return denied, nil
 }
 
 // endOldestSessions makes room for one more session of an account: whoever has its password
-// must not fill the table. Ended sessions count too, until they expire.
-func endOldestSessions(ctx context.Context, tx pgx.Tx, account directory.AccountID) error {
-	_, err := tx.Exec(ctx, `DELETE FROM refresh_token WHERE account_id = $1 AND family IN (
-		SELECT family FROM refresh_token WHERE account_id = $1
-		GROUP BY family ORDER BY max(created_at) DESC, family OFFSET $2)`, string(account), directory.MaxSessions-1)
-	return err
+// must not fill the table. Ended sessions count too, until they expire. It reports whether a
+// session ended that has issued an access token lately, which is denied.
+func endOldestSessions(ctx context.Context, tx pgx.Tx, account directory.AccountID) (bool, error) {
+	tag, err := tx.Exec(ctx, `WITH ended AS (
+			DELETE FROM refresh_token WHERE account_id = $1 AND family IN (
+				SELECT family FROM refresh_token WHERE account_id = $1
+				GROUP BY family ORDER BY max(created_at) DESC, family OFFSET $2)
+			RETURNING account_id, family, created_at, revoked_at)
+		INSERT INTO denial (subject, session, expires_at)
+		SELECT account_id::text, family::text, clock_timestamp() + $3::interval FROM ended GROUP BY account_id, family
+		HAVING bool_and(revoked_at IS NULL) AND max(created_at) > clock_timestamp() - $3::interval`,
+		string(account), directory.MaxSessions-1, directory.SessionDenial)
+	return tag.RowsAffected() > 0, err
 }
 
 func addRefreshToken(ctx context.Context, tx pgx.Tx, hash [32]byte, family string, account directory.AccountID, expires time.Time) error {

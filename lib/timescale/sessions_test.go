@@ -111,7 +111,7 @@ func newSession(t *testing.T, dsn string) *sessionOf {
 	s := directory.Session{
 		Hash: [32]byte{1}, Family: "00000000-0000-4000-8000-000000000001", Account: account.ID, Expires: sessionStart().Add(time.Hour),
 	}
-	if err := pool.StartSession(t.Context(), s, trail.Entry{Detail: "{}"}); err != nil {
+	if _, err := pool.StartSession(t.Context(), s, trail.Entry{Detail: "{}"}); err != nil {
 		t.Fatal(err)
 	}
 	return &sessionOf{pool, s}
@@ -135,17 +135,22 @@ func repeatedRefresh() trail.Occurrence {
 // refresh tokens grows no more; the newest sessions and those in use stay.
 func TestSessionsAreBounded(t *testing.T) {
 	s := newSession(t, pgtest.NewDatabase(t))
-	start := func(n int) {
+	start := func(n int) bool {
 		t.Helper()
 		another := s.session
 		another.Hash = [32]byte{9, byte(n >> 8), byte(n)}
 		another.Family = fmt.Sprintf("00000000-0000-4000-9000-%012d", n)
-		if err := s.pool.StartSession(t.Context(), another, trail.Entry{Detail: "{}"}); err != nil {
+		denied, err := s.pool.StartSession(t.Context(), another, trail.Entry{Detail: "{}"})
+		if err != nil {
 			t.Fatal(err)
 		}
+		return denied
 	}
 	for n := range directory.MaxSessions + 20 {
-		start(n)
+		// With the session of before there are n+1.
+		if denied, want := start(n), n+1 >= directory.MaxSessions; denied != want {
+			t.Errorf("login %d ended a session that is denied: %t, want %t", n, denied, want)
+		}
 		if n == directory.MaxSessions/2 { // the first session is used, so that it is newer than half of them
 			if refreshed, err := s.pool.RefreshSession(t.Context(), s.refresh(1, time.Minute), trail.Entry{Detail: "{}"},
 				repeatedRefresh()); err != nil || refreshed.Account.ID != s.session.Account {
@@ -163,6 +168,44 @@ func TestSessionsAreBounded(t *testing.T) {
 	} {
 		if got := query[bool](t, s.pool, "SELECT EXISTS (SELECT FROM refresh_token WHERE family = $1)", family); got != want {
 			t.Errorf("session %s exists: %v, want %v", family, got, want)
+		}
+	}
+	denials, err := s.pool.Denials(t.Context())
+	if err != nil || len(denials) != 21 {
+		t.Fatalf("got %d denials, %v; want those of 21 sessions", len(denials), err)
+	}
+	for _, d := range denials {
+		lives := query[bool](t, s.pool, "SELECT EXISTS (SELECT FROM refresh_token WHERE family = $1)", d.Session)
+		if lives || d.Subject != string(s.session.Account) {
+			t.Errorf("denied: %+v, whose session lives", d)
+		}
+	}
+	// A session that has issued no token lately, or that was ended before, is not denied.
+	execute(t, s.pool, "UPDATE refresh_token SET created_at = created_at - interval '12 minutes'")
+	if start(1000) {
+		t.Error("a session whose access tokens have expired is denied")
+	}
+	execute(t, s.pool, "UPDATE refresh_token SET created_at = now(), revoked_at = now()")
+	if start(1001) {
+		t.Error("a session that had ended is denied again")
+	}
+}
+
+// TestSessionDenialsExpire: an ended session is denied for as long as its last access token
+// can be valid, and no longer: whoever logs in and out all day fills no list.
+func TestSessionDenialsExpire(t *testing.T) {
+	t.Parallel()
+	s := newSession(t, pgtest.NewDatabase(t))
+	if err := s.pool.EndSession(t.Context(), s.session.Hash, trail.Entry{Action: "session.end", Detail: "{}"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		later string
+		want  int
+	}{{"0", 1}, {"10 minutes 30 seconds", 1}, {"30 seconds", 0}} {
+		execute(t, s.pool, "UPDATE denial SET expires_at = expires_at - interval '"+step.later+"'")
+		if denials, err := s.pool.Denials(t.Context()); err != nil || len(denials) != step.want {
+			t.Errorf("%s later: got %d denials, %v; want %d", step.later, len(denials), err, step.want)
 		}
 	}
 }
