@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"8b48d01a64c6d27fef011d1253508d51"`
-	PageTag     = `"9fa43e289d916c643c7c772a499388b4"`
+	ContractTag = `"6aa63a5c86084816145fc960b75c9021"`
+	PageTag     = `"c9713eb7903494dbb17316cf1cb6a94d"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -135,7 +136,7 @@ func TestAccessRecord(t *testing.T) {
 	}
 	two := one
 	two.Role, two.Site, two.Operation = "operator", "plant-2", "listConflicts"
-	two.Selection = "from=2026-01-01T00%3A00%3A00Z&limit=5&to=2026-01-02T00%3A00%3A00Z"
+	two.Selection = "from=2026-01-01T00%3A00%3A00Z&to=2026-01-02T00%3A00%3A00Z"
 	three := one
 	three.Role, three.Site, three.Operation, three.Selection = "operator", "", "listSites", ""
 	four := one
@@ -181,7 +182,7 @@ func TestAccessRecord(t *testing.T) {
 	}
 }
 
-// TestAlikeReadsAreOneLine: within a minute; another selection, status, address or minute is
+// TestAlikeReadsAreOneLine: within a minute, whatever their limit; another address or minute is
 // another line. No count is lost at the end of the environment.
 func TestAlikeReadsAreOneLine(t *testing.T) {
 	t.Parallel()
@@ -210,10 +211,58 @@ func TestAlikeReadsAreOneLine(t *testing.T) {
 	for _, a := range r.lines(t, apitest.Administrator(), "operation=listGateways") {
 		got[a.Source+" "+a.Selection] = got[a.Source+" "+a.Selection]*10 + a.Count
 	}
-	// The newest minute first: 3, then 5.
-	want := map[string]int{"192.0.2.1 ": 35, "192.0.2.1 limit=3": 1, "192.0.2.2 ": 1}
+	// The newest minute first: 3, then 6.
+	want := map[string]int{"192.0.2.1 ": 36, "192.0.2.2 ": 1}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestLinesAreBounded: 2,000 different reads of a viewer within a minute are a few lines, whose
+// counts sum to exactly 2,000 and whose range is that of the reads.
+func TestLinesAreBounded(t *testing.T) {
+	t.Parallel()
+	r := newRecording(t)
+	r.site(t, "plant-1")
+	viewer := apitest.Person("eve", "plant-1=viewer")
+	long := strings.Repeat("x", 60)
+	const reads = 2000
+	for i := range reads {
+		path := fmt.Sprintf("/v1/sites/plant-1/anomalies?from=%d&gateway=%s%d&device=%s", i, long, i, long)
+		r.Do(t, viewer, "GET", path, "").Want(t, 200)
+	}
+	r.recorder.Shutdown(t.Context())
+	sum := 0
+	lines := r.lines(t, apitest.Administrator(), "subject=eve&limit=1000")
+	for _, a := range lines {
+		sum += a.Count
+		if strings.HasPrefix(a.Selection, accessrecord.Others) && (a.Count != reads-accessrecord.MaxLines ||
+			a.Selection != "others&from=1970-01-01T00%3A00%3A00.00006Z" || a.Operation != "listAnomalies" || a.Site != "plant-1") {
+			t.Errorf("got %+v", a)
+		}
+	}
+	if len(lines) != accessrecord.MaxLines+1 || sum != reads {
+		t.Errorf("got %d lines of %d reads, want %d of %d", len(lines), sum, accessrecord.MaxLines+1, reads)
+	}
+}
+
+// TestMovingRangeIsOneLine: a console that polls the last hour, in whatever form of a time.
+func TestMovingRangeIsOneLine(t *testing.T) {
+	t.Parallel()
+	r := newRecording(t)
+	r.site(t, "plant-1")
+	start := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	const polls = 30
+	for i := range polls {
+		to := start.Add(time.Duration(i) * time.Second)
+		path := "/v1/sites/plant-1/conflicts?limit=" + fmt.Sprint(i+1) + "&from=" + fmt.Sprint(to.Add(-time.Hour).UnixMicro()) +
+			"&to=" + url.QueryEscape(to.In(time.FixedZone("", 3600)).Format(time.RFC3339))
+		r.Do(t, apitest.Person("eve", "plant-1=viewer"), "GET", path, "").Want(t, 200)
+	}
+	r.recorder.Shutdown(t.Context())
+	want := "from=2026-11-30T11%3A00%3A00Z&to=2026-11-30T12%3A00%3A29Z"
+	if got := r.lines(t, apitest.Administrator(), "subject=eve"); len(got) != 1 || got[0].Count != polls || got[0].Selection != want {
+		t.Errorf("got %+v, want one line of %s", got, want)
 	}
 }
 
@@ -225,7 +274,7 @@ func TestPagesOfTheRecord(t *testing.T) {
 	const n = 23
 	for i := range n {
 		r.now = r.now.Add(17 * time.Second)
-		r.Do(t, apitest.Person("eve", "plant-1=viewer"), "GET", fmt.Sprint("/v1/sites/plant-1/gateways?limit=", i+1), "").Want(t, 200)
+		r.Do(t, apitest.Person("eve", "plant-1=viewer"), "GET", fmt.Sprint("/v1/sites/plant-1/anomalies?gateway=gw-", i), "").Want(t, 200)
 	}
 	for _, format := range []string{"json", "ndjson"} {
 		seen, cursor := map[string]bool{}, ""

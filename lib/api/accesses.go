@@ -58,7 +58,8 @@ type accessDocument struct {
 
 func viewAccess(a directory.Access) any {
 	d := accessDocument{
-		a.First.UTC(), a.Last.UTC(), a.Count, a.Subject, nil, a.Role, a.Site, a.Operation, a.Selection, a.Status, a.Source, a.RequestID,
+		a.First.UTC(), a.Last.UTC(), a.Count, a.Subject, nil, a.Role, a.Site, a.Operation, accessrecord.Selected(a), a.Status, a.Source,
+		a.RequestID,
 	}
 	if a.Account != "" {
 		d.Account = &a.Account
@@ -157,21 +158,36 @@ func (h *Handler) record(c *call, r route, status int) {
 	if selected == nil {
 		selected = c.selection(r)
 	}
-	info := lambdahttp.InfoOf(c.Context())
+	info, from, to := lambdahttp.InfoOf(c.Context()), takeTime(selected, "from"), takeTime(selected, "to")
 	h.config.Recorder.Record(c.Context(), directory.Access{
 		Subject: c.caller.Subject, Role: c.caller.Greatest(c.site()), Site: c.site(), Operation: r.operation,
-		Selection: accessrecord.Selection(selected), Status: status, Source: info.SourceIP, RequestID: info.ID,
+		Selection: accessrecord.Selection(selected), From: from, To: to, Status: status, Source: info.SourceIP, RequestID: info.ID,
 	})
 }
 
-// selection returns the values of the path but the site, and those of the query but the
-// cursor: the pages of a list are one selection.
+// takeTime returns the time of the parameter and leaves its name with an empty value, or zero
+// if there is none.
+func takeTime(selected url.Values, name string) time.Time {
+	if len(selected[name]) != 1 {
+		return time.Time{}
+	}
+	at, problem := parseTime(selected[name][0])
+	if problem != "" {
+		return time.Time{}
+	}
+	selected[name] = []string{""}
+	return at.Time()
+}
+
+// selection returns the values of the path but the site, and those of the query but cursor
+// and limit: the pages of a list are one selection.
 func (c *call) selection(r route) url.Values {
 	selected, err := url.ParseQuery(c.URL.RawQuery)
 	if err != nil {
 		selected = url.Values{}
 	}
 	selected.Del("cursor")
+	selected.Del("limit")
 	for segment := range strings.SplitSeq(r.pattern, "/") {
 		if name, ok := strings.CutPrefix(segment, "{"); ok && segment != "{site}" {
 			name = strings.TrimSuffix(name, "}")

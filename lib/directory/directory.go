@@ -122,9 +122,13 @@ type Access struct {
 	Site telemetry.SiteID
 	// Operation is the operationId of the contract.
 	Operation string
-	// Selection is what was selected, in the form of a query.
+	// Selection is what was selected, in the form of a query. The values of from and to are
+	// not in it: the reads of a line may differ in them.
 	Selection string
-	Status    int
+	// From is the earliest and To the latest time that was selected; zero if a read of the
+	// line had none.
+	From, To time.Time
+	Status   int
 	// Source is the address of the caller, RequestID the last request.
 	Source, RequestID string
 	// Key tells lines of one minute apart; the store sets it.
@@ -133,6 +137,16 @@ type Access struct {
 
 // Minute is the minute in which the reads were.
 func (a *Access) Minute() time.Time { return a.First.Truncate(time.Minute) }
+
+// Widen widens the range of the line, so that b's is within.
+func (a *Access) Widen(b Access) {
+	if b.From.IsZero() || !a.From.IsZero() && b.From.Before(a.From) {
+		a.From = b.From
+	}
+	if b.To.IsZero() || !a.To.IsZero() && b.To.After(a.To) {
+		a.To = b.To
+	}
+}
 
 // AccessFilter selects lines of the access record; empty members select everything.
 type AccessFilter struct {

@@ -1,10 +1,14 @@
 package timescale
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -27,22 +31,31 @@ func accessKey(a *directory.Access) []byte {
 	return sum[:accessKeyBytes]
 }
 
-// addAccess adds a line, or its count to the line that is there.
+// addAccess adds a line, or its count and range to the line that is there. A range that is
+// open stays open.
 const addAccess = `INSERT INTO access_record AS r
-		(minute, key, first, last, count, subject, role, site, operation, selection, status, source, request_id)
-	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+		(minute, key, first, last, count, subject, role, site, operation, selection, selected_from, selected_to, status, source, request_id)
+	VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 	ON CONFLICT (minute, key) DO UPDATE SET count = r.count + excluded.count, first = least(r.first, excluded.first),
-		last = greatest(r.last, excluded.last), request_id = excluded.request_id`
+		last = greatest(r.last, excluded.last), request_id = excluded.request_id,
+		selected_from = CASE WHEN r.selected_from < excluded.selected_from THEN r.selected_from
+			WHEN r.selected_from IS NOT NULL THEN excluded.selected_from END,
+		selected_to = CASE WHEN r.selected_to > excluded.selected_to THEN r.selected_to
+			WHEN r.selected_to IS NOT NULL THEN excluded.selected_to END`
 
 func accessValues(a *directory.Access) []any {
 	return []any{
 		a.Minute(), accessKey(a), a.First, a.Last, a.Count, a.Subject, string(a.Role), string(a.Site), a.Operation,
-		a.Selection, a.Status, a.Source, a.RequestID,
+		a.Selection, orNull(a.From), orNull(a.To), a.Status, a.Source, a.RequestID,
 	}
 }
 
 // AddAccesses adds lines to the access record, or their counts to the lines that are there.
 func (p *Pool) AddAccesses(ctx context.Context, lines []directory.Access) error {
+	// Transactions that share lines take their locks in one order.
+	lines = slices.SortedFunc(slices.Values(lines), func(a, b directory.Access) int {
+		return cmp.Or(a.Minute().Compare(b.Minute()), bytes.Compare(accessKey(&a), accessKey(&b)))
+	})
 	err := p.do(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		if len(lines) == 1 {
 			_, err := conn.Exec(ctx, addAccess, accessValues(&lines[0])...)
@@ -63,14 +76,21 @@ func (p *Pool) AddAccesses(ctx context.Context, lines []directory.Access) error 
 // Accesses returns lines of the access record, the newest minute first.
 func (p *Pool) Accesses(ctx context.Context, f directory.AccessFilter) ([]directory.Access, error) {
 	scan := func(row pgx.CollectableRow) (a directory.Access, err error) {
+		var from, to *time.Time
 		err = row.Scan(&a.Key, &a.First, &a.Last, &a.Count, &a.Subject, &a.Account, &a.Role, &a.Site, &a.Operation, &a.Selection,
-			&a.Status, &a.Source, &a.RequestID)
+			&from, &to, &a.Status, &a.Source, &a.RequestID)
+		if from != nil {
+			a.From = *from
+		}
+		if to != nil {
+			a.To = *to
+		}
 		return a, err
 	}
 	// A line begins in its minute. It is within the range if one of its reads may be.
 	return findAll(ctx, p, "access record", scan, `SELECT r.key, r.first, r.last, r.count, r.subject,
 			coalesce((SELECT a.name FROM account a WHERE a.id::text = r.subject), ''), r.role, r.site, r.operation, r.selection,
-			r.status, r.source, r.request_id
+			r.selected_from, r.selected_to, r.status, r.source, r.request_id
 		FROM access_record r
 		WHERE ($1::text[] IS NULL OR r.site = ANY ($1)) AND ($2 = '' OR r.subject = $2) AND ($3 = '' OR r.operation = $3)
 			AND ($4::timestamptz IS NULL OR r.minute > $4::timestamptz - interval '1 minute' AND r.last >= $4)

@@ -4,8 +4,50 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/insighthub/insighthub/lib/directory"
 )
+
+// TestAccessRange: the lines of several environments are one, with the range of all; a range
+// that is open stays open.
+func TestAccessRange(t *testing.T) {
+	t.Parallel()
+	pool := migrated(t, FlavourPlain)
+	at := time.Now().Truncate(time.Minute)
+	add := func(lines ...directory.Access) {
+		t.Helper()
+		for i := range lines {
+			lines[i].First, lines[i].Last, lines[i].Count = at, at, 1
+			lines[i].Role, lines[i].Operation, lines[i].Status = directory.Viewer, "getReadings", 200
+		}
+		if err := pool.AddAccesses(t.Context(), lines); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hour := func(n int) time.Time { return at.Add(time.Duration(n) * time.Hour) }
+	add(
+		directory.Access{Subject: "open", From: hour(3)}, directory.Access{Subject: "closed", From: hour(2), To: hour(4)},
+		directory.Access{Subject: "opened", From: hour(2), To: hour(4)}, directory.Access{Subject: "none"},
+	)
+	add(
+		directory.Access{Subject: "closed", From: hour(3), To: hour(9)}, directory.Access{Subject: "opened", To: hour(1)},
+		directory.Access{Subject: "open", From: hour(1), To: hour(2)}, directory.Access{Subject: "none", From: hour(1)},
+	)
+	add(directory.Access{Subject: "closed", From: hour(1), To: hour(2)}, directory.Access{Subject: "opened", From: hour(1), To: hour(2)})
+	lines, err := pool.Accesses(t.Context(), directory.AccessFilter{Limit: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][2]time.Time{}
+	for _, a := range lines {
+		got[a.Subject] = [2]time.Time{a.From, a.To}
+	}
+	want := map[string][2]time.Time{"open": {hour(1)}, "closed": {hour(1), hour(9)}, "opened": {{}, hour(4)}, "none": {}}
+	if diff := cmp.Diff(want, got); diff != "" || len(lines) != len(want) {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
 
 // TestAccessRetention: with and without the extension, days before the last ones are dropped
 // and the others are not.

@@ -28,7 +28,8 @@ func tableGrants() map[string]map[string]string {
 	type of = map[string]string
 	return map[string]of{
 		"access_record": {
-			FunctionAPI: "SELECT, INSERT, UPDATE(count first last request_id)", FunctionRollup: "SELECT, DELETE",
+			FunctionAPI:    "SELECT, INSERT, UPDATE(count first last request_id selected_from selected_to)",
+			FunctionRollup: "SELECT, DELETE",
 		},
 		"account":       {FunctionAPI: "SELECT, INSERT, UPDATE", FunctionAccess: "SELECT, UPDATE(password)"},
 		"account_grant": {FunctionAPI: "SELECT, INSERT, DELETE", FunctionAccess: "SELECT"},
