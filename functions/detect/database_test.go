@@ -27,6 +27,13 @@ func TestAnomaliesInDatabase(t *testing.T) {
 	device := p.Gateways[0].Machines[0].Name()
 	high := 500.0
 	entry := trail.Entry{Time: 1, Actor: "test", Action: "alarm-rule.create", Object: "alarm-rules/", Site: "plant-1", Detail: "{}"}
+	// A rule needs a gateway of the site.
+	names := &telemetry.Batch{Gateway: telemetry.GatewayID(p.Gateways[0].ID), Site: "plant-1", Received: 1}
+	names.DeviceIndex(telemetry.DeviceName(device))
+	names.MetricIndex("temperature")
+	if err := timescale.NewWriter(owner, timescale.WriterConfig{}).AddNames(t.Context(), names); err != nil {
+		t.Fatal(err)
+	}
 	rule, err := owner.SaveAlarmRule(t.Context(), directory.AlarmRule{
 		Site: "plant-1", Gateway: telemetry.GatewayID(p.Gateways[0].ID), Device: telemetry.DeviceName(device), Metric: "temperature",
 		Kind: directory.ByThreshold, High: &high, Severity: directory.Critical, Enabled: true,

@@ -47,7 +47,7 @@ type PoolConfig struct {
 	// at least, open it, as does a timeout that a probe confirms.
 	BreakerThreshold int           // 5
 	BreakerCoolDown  time.Duration // 1 s
-	ProbeTimeout     time.Duration // 1 s; also for the check of a connection that was idle
+	ProbeTimeout     time.Duration // ConnectTimeout; also for the check of a connection that was idle
 
 	// Now is the clock, time.Now by default; Jitter a random number in [0, 1), rand.Float64 by default.
 	Now    func() time.Time
@@ -133,7 +133,7 @@ func (c PoolConfig) withDefaults() PoolConfig {
 	c.BackoffBase = cmp.Or(c.BackoffBase, 20*time.Millisecond)
 	c.BackoffMax = cmp.Or(c.BackoffMax, time.Second)
 	c.BreakerThreshold = cmp.Or(c.BreakerThreshold, 5)
-	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, time.Second)
+	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, c.ConnectTimeout)
 	c.BreakerCoolDown = cmp.Or(c.BreakerCoolDown, time.Second)
 	if c.Now == nil {
 		c.Now = time.Now

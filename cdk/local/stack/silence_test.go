@@ -1,6 +1,9 @@
 package stack
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/lib/timescale/timescaletest/pgtest"
+	"github.com/insighthub/insighthub/lib/token"
 )
 
 // addClock adds the clock to an assembly, without its schedule: the test invokes it, and
@@ -53,18 +57,27 @@ func TestSilenceOfASite(t *testing.T) {
 	serveAPI(t, cfg.Assembly)
 	addClock(t, cfg.Assembly)
 	s := startTest(t, cfg)
-	token := logIn(t, s)
+	login := logIn(t, s)
 	const silence = 2 * time.Second
 	gateways := []gateway{newGateway(t, s, "silent-1"), newGateway(t, s, "silent-2")}
 	created := func(path, body string) {
 		t.Helper()
-		status, response := request(t, http.MethodPost, s.Info().HTTP+path, token, []byte(body))
+		status, response := request(t, http.MethodPost, s.Info().HTTP+path, login, []byte(body))
 		if status != http.StatusCreated {
 			t.Fatalf("%s: got %d %s, want 201", path, status, response)
 		}
 	}
 	created("/v1/sites", `{"name":"plant-1"}`)
-	for _, g := range gateways {
+	for _, g := range gateways { // a rule needs a gateway of the site
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		jwk, err := token.MarshalPublicKey(&key.PublicKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		created("/v1/sites/plant-1/gateways", fmt.Sprintf(`{"name":%q,"key":%s}`, g.name, jwk))
 		created("/v1/sites/plant-1/alarm-rules", fmt.Sprintf(
 			`{"gateway":%q,"device":"press-1","metric":"temperature","kind":"no_data","silence_seconds":%v}`, g.name, silence.Seconds()))
 	}
@@ -88,7 +101,7 @@ func TestSilenceOfASite(t *testing.T) {
 	}
 	alarms := func(active string) []alarm {
 		var page struct{ Items []alarm }
-		call(t, http.MethodGet, s.Info().HTTP+"/v1/sites/plant-1/anomalies?kind=no_data&active="+active, token, nil, &page)
+		call(t, http.MethodGet, s.Info().HTTP+"/v1/sites/plant-1/anomalies?kind=no_data&active="+active, login, nil, &page)
 		return page.Items
 	}
 
