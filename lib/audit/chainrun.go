@@ -135,8 +135,8 @@ func (c *chainRun) store(ctx context.Context) Finding {
 	return f
 }
 
-// verifyOlder verifies a part of the entries before the last stored head: from where the run before
-// ended, or from the beginning.
+// verifyOlder verifies the entries before the last stored head, or a part of them if they are more
+// than SliceEntries: from where the run before ended, or from the beginning.
 func (c *chainRun) verifyOlder(ctx context.Context) []Finding {
 	const check = "trail: older entries"
 	if c.start.Seq <= c.archived.Last {
@@ -144,8 +144,8 @@ func (c *chainRun) verifyOlder(ctx context.Context) []Finding {
 	}
 	var v trail.Verifier
 	from := c.older
-	if from.Seq >= c.start.Seq {
-		from = trail.Anchor{}
+	if from.Seq >= c.start.Seq || c.start.Seq-c.archived.Last <= c.SliceEntries {
+		from = trail.Anchor{} // one run verifies a trail that fits into it
 	}
 	if from.Seq <= c.archived.Last {
 		from = trail.Anchor{Seq: c.archived.Last, Hash: c.archived.Hash}

@@ -41,6 +41,30 @@ func (w *logWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// ownRoles returns a copy of the assembly whose database roles have the name of the database:
+// roles belong to the server, which the tests share.
+func ownRoles(t *testing.T, cfg Config) string {
+	t.Helper()
+	dsn, err := pgx.ParseConfig(cfg.Database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(cfg.Assembly)); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "Data.template.json")
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw = bytes.ReplaceAll(raw, []byte("insighthub_dev_"), []byte(dsn.Database+"_"))
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func startTest(t *testing.T, cfg Config) *Stack {
 	t.Helper()
 	needPrometheus(t)
@@ -50,6 +74,7 @@ func startTest(t *testing.T, cfg Config) *Stack {
 	if cfg.Assembly == "" {
 		cfg.Assembly = filepath.Join("testdata", "assembly")
 	}
+	cfg.Assembly = ownRoles(t, cfg)
 	cfg.Stage, cfg.HTTP = "dev", "127.0.0.1:0"
 	cfg.PrometheusHTTP = "127.0.0.1:0"
 	if cfg.Prometheus == "" {
