@@ -3,13 +3,13 @@ package upgrade
 import (
 	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"flag"
-	"io/fs"
 	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/insighthub/insighthub/cdk/local/process/processtest"
 )
 
 var update = flag.Bool("update", false, "write replacements.json from the CDK's command line, for the types that it lists")
@@ -45,10 +45,9 @@ func TestReplacementsAreAWSs(t *testing.T) {
 // database returns, by type and property, whether a change replaces the resource.
 func database(t *testing.T) map[string]map[string]string {
 	t.Helper()
-	file, err := os.Open("../node_modules/aws-cdk/db.json.gz")
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skip("the CDK's command line is not installed")
-	}
+	const table = "../node_modules/aws-cdk/db.json.gz"
+	processtest.NeedFile(t, table, "make cdk/node_modules/installed")
+	file, err := os.Open(table)
 	if err != nil {
 		t.Fatal(err)
 	}
