@@ -71,7 +71,7 @@ func (h *Handler) serveIdempotent(c *call, r route) error {
 		_, err := c.w.Write(stored.Body)
 		return err
 	}
-	w := &recorder{ResponseWriter: c.w}
+	w := &recorder{statusWriter: statusWriter{ResponseWriter: c.w}}
 	inner := *c
 	inner.w = w
 	err = r.serve(&inner)
@@ -96,9 +96,9 @@ func (h *Handler) serveIdempotent(c *call, r route) error {
 
 // recorder passes a response on and records it.
 type recorder struct {
-	http.ResponseWriter
-	status int
-	body   bytes.Buffer
+	statusWriter
+
+	body bytes.Buffer
 	// ticket is stored in place of the body, for the route's replay.
 	ticket []byte
 }
@@ -110,19 +110,8 @@ func (c *call) storeTicket(v any) {
 	}
 }
 
-// WriteHeader implements http.ResponseWriter.
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
 // Write implements http.ResponseWriter.
 func (r *recorder) Write(p []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
 	r.body.Write(p)
-	return r.ResponseWriter.Write(p)
+	return r.statusWriter.Write(p)
 }
