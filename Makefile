@@ -11,6 +11,7 @@ HTTP       ?= 127.0.0.1:8080
 TIMESCALE  := .local/timescale
 PGLITE     := lib/timescale/testdata/pglite
 PROMETHEUS := .local/prometheus
+REDIS      := .local/redis
 TINYGO     := .local/tinygo
 QEMU       := .local/qemu
 CHROMIUM   := .local/chromium
@@ -57,7 +58,7 @@ run: ## Run the whole stack with a simulated fleet; FLEET= runs it without one
 	@build/local/insighthub-local -assembly $(ASSEMBLY) -stage $(STAGE) -state $(STATE) -http $(HTTP) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) -and "$(FLEET)"
 
 .PHONY: local
-local: $(ASSEMBLY)/manifest.json build/local/.built $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp
+local: $(ASSEMBLY)/manifest.json build/local/.built $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(REDIS)/.stamp
 
 FLEET ?= build/local/loadtest simulate -state $(STATE) -rate 1000
 
@@ -272,11 +273,14 @@ $(ASSEMBLY)/manifest.json: $(SYNTH_FILES) build/local/.built
 
 .PHONY: tools
 tools: ## Install what the tests and linters need
-	@$(MAKE) $(JOBS) $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(TINYGO)/.stamp $(QEMU)/.stamp $(CHROMIUM)/.stamp \
+	@$(MAKE) $(JOBS) $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(REDIS)/.stamp $(TINYGO)/.stamp $(QEMU)/.stamp $(CHROMIUM)/.stamp \
 		cdk/node_modules/installed $(PGLITE)/node_modules/installed web/node_modules/installed
 
 $(TIMESCALE)/.stamp: cdk/local/postgres/install.sh
 	@cdk/local/postgres/install.sh $(TIMESCALE) && touch $@
+
+$(REDIS)/.stamp: cdk/local/redis/install.sh
+	@cdk/local/redis/install.sh $(REDIS) && touch $@
 
 # Checked each time: a newer server may be on the PATH.
 .PHONY: FORCE
