@@ -33,6 +33,8 @@ func Rules() []Rule {
 		{Path: "lib/credential", Internal: []string{telemetry, "lib/attempt", "lib/naming", "lib/password", "lib/trail"}},
 		{Path: "lib/trail", Internal: []string{telemetry, "lib/jsonscan"}},
 		{Path: "lib/turn"},
+		{Path: "lib/rtc", Internal: []string{telemetry, "lib/jsonscan"}},
+		{Path: "lib/rtc/typescript", Internal: []string{"lib/rtc"}},
 		{
 			Path: "lib/token", Internal: []string{telemetry, "lib/denylist", "lib/httpclient"},
 			External: []string{"github.com/golang-jwt/jwt"},
@@ -114,6 +116,9 @@ func Rules() []Rule {
 		{Path: "lib/lambda/metrics/metricstest", Internal: []string{"lib/lambda/metrics"}, External: []string{metrics, model}},
 		{Path: "functions/audit", Internal: []string{"lib/...", "cdk/local/stackfile"}},
 		{Path: "functions/...", Internal: []string{"lib/..."}, External: []string{sdk}},
+
+		// The signaling service: the sessions, which declare the port of the relay.
+		{Path: "signaling/hub", Internal: []string{telemetry, "lib/rtc"}},
 
 		// Deployment, and the local stack.
 		{Path: "cdk/config"},
