@@ -72,11 +72,12 @@ func New(config Config) (*Handler, error) {
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	ctx, cancel := deadline.WithMargin(ctx, h.config.Now(), 0)
-	defer cancel()
-
 	run := &h.invocation
 	run.reset()
+	run.taken = h.config.Now()
+	ctx, cancel := deadline.WithMargin(ctx, run.taken, 0)
+	defer cancel()
+
 	var err error
 	if run.records, err = stream.Records(h.config.Source, run.records, payload); err != nil {
 		return nil, err
@@ -89,6 +90,7 @@ func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	h.publishNames(ctx, run, outcome)
 	h.deadLetter(ctx, run)
 	h.metrics.add(outcome, run)
+	h.metrics.stages.observe(run, outcome.Committed)
 	h.report(ctx, run, outcome)
 	if run.failed == len(run.records) {
 		return h.config.Source.Response(""), nil
@@ -303,6 +305,8 @@ func (h *Handler) report(ctx context.Context, run *invocation, o Outcome) {
 		slog.Int("rejected", run.rejected()),
 		slog.Int64("oldest", int64(oldest)),
 		slog.Int64("received", int64(received)),
+		slog.Int64("arrived", int64(run.arrived())),
+		slog.Int64("taken", int64(telemetry.MicrosOf(run.taken))),
 		slog.Int64("committed", int64(o.Committed)),
 	}
 	if run.failed == len(run.records) {

@@ -414,7 +414,7 @@ func TestInvokeReusesMemory(t *testing.T) {
 }
 
 func TestDeadLetterAndLogLine(t *testing.T) {
-	f := newFixture(t)
+	f, started := newFixture(t), time.Now()
 	if _, err := f.handler.Invoke(t.Context(), []byte("a\ngarbage")); err != nil {
 		t.Fatal(err)
 	}
@@ -429,11 +429,16 @@ func TestDeadLetterAndLogLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	delete(line, "time")
+	taken, _ := line["taken"].(float64)
+	if taken < float64(telemetry.MicrosOf(started)) || taken > float64(telemetry.MicrosOf(time.Now())) {
+		t.Errorf("taken: got %v, want a time during the test", line["taken"])
+	}
+	delete(line, "taken")
 	at := float64(telemetry.MicrosOf(arrival))
 	if diff := cmp.Diff(map[string]any{
 		"level": "INFO", "msg": "stored", "records": 2.0, "bytes": 8.0, "events": 1.0, "duplicates": 0.0, "conflicts": 0.0,
 		"poison": 1.0, "rejected": 0.0,
-		"oldest": at, "received": at - 10, "committed": 7.0,
+		"oldest": at, "received": at - 10, "arrived": at, "committed": 7.0,
 	}, line); diff != "" {
 		t.Errorf("line differs (-want +got):\n%s", diff)
 	}

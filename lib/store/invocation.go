@@ -65,7 +65,8 @@ type invocation struct {
 
 	deadLettered []poison
 
-	failed int // index of the first record to be delivered again; len(records) if there is none
+	taken  time.Time // when it began
+	failed int       // index of the first record to be delivered again; len(records) if there is none
 	reason error
 }
 
@@ -114,6 +115,14 @@ func (v *invocation) reject(events []telemetry.RejectedEvent, first int) {
 		}
 		slices.SortFunc(p.rejected, func(a, b rejectedEvent) int { return a.Event - b.Event })
 	}
+}
+
+// arrived returns when the oldest record arrived on the stream, or 0 if that is not known.
+func (v *invocation) arrived() telemetry.Micros {
+	if len(v.records) == 0 || v.records[0].Arrival.IsZero() {
+		return 0
+	}
+	return telemetry.MicrosOf(v.records[0].Arrival)
 }
 
 // rejected returns how many events were rejected, their neighbours not.

@@ -14,6 +14,7 @@ type metrics struct {
 	events, duplicates, conflicts, poison prometheus.Counter
 	rejected                              *prometheus.CounterVec
 	gateways                              map[telemetry.GatewayID]bool // that rejected has
+	stages                                stages
 }
 
 // maxGateways bounds the gateways that are counted on their own; few should have rejected
@@ -40,6 +41,10 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("metrics of the store: %w", err)
 		}
+	}
+	var err error
+	if m.stages, err = newStages(r); err != nil {
+		return nil, err
 	}
 	return m, nil
 }
