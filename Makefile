@@ -166,6 +166,10 @@ bench-kpi: local ## Measure the throughput with the bridge and Prometheus runnin
 bench-api: local ## Measure the API's latency at 200 reads/s over ten million events (about 4 minutes)
 	@build/local/loadtest api -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(API_BENCH_ARGS)
 
+.PHONY: ledger
+ledger: local ## Follow events through the cloud and to a browser, and print where the time goes (about 3 minutes)
+	@build/local/loadtest ledger -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(LEDGER_ARGS)
+
 .PHONY: fuzz-api
 fuzz-api: local ## Send mutated requests to every operation of the contract, and each as every caller (about 5 minutes; FUZZ_ARGS='-seed 2')
 	@build/local/loadtest fuzz-api -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(FUZZ_ARGS)

@@ -4,6 +4,7 @@
 //	loadtest replay     sends recorded sensor files
 //	loadtest bench      measures a stack of its own against the yardstick
 //	loadtest api        measures reads of the API with ten million stored events
+//	loadtest ledger     follows events through the cloud and to a browser, and prints where the time goes
 //	loadtest flood      measures what a flood of garbage costs those who use the platform
 //	loadtest outage     stops the Prometheus of a stack of its own for five minutes
 //	loadtest starts     prints the start times of the running stack's functions
@@ -20,8 +21,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -40,14 +44,13 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	commands := map[string]func(context.Context, []string, io.Writer) error{
 		"simulate": simulate, "replay": replayFiles, "bench": benchPipeline, "api": benchAPI, "flood": benchFlood, "outage": testOutage,
-		"starts": printStarts, "token": printToken, "fuzz-api": fuzzAPI,
+		"ledger": printLedger, "starts": printStarts, "token": printToken, "fuzz-api": fuzzAPI,
 		"k6": func(ctx context.Context, args []string, stdout io.Writer) error {
 			return runK6(ctx, args, stdout, os.Getenv)
 		},
 	}
 	if len(args) == 0 || commands[args[0]] == nil {
-		return fmt.Errorf("got arguments %q, want a command: simulate, replay, bench, api, flood, outage, starts, k6, token or fuzz-api",
-			args)
+		return fmt.Errorf("got arguments %q, want a command: %s", args, strings.Join(slices.Sorted(maps.Keys(commands)), ", "))
 	}
 	return commands[args[0]](ctx, args[1:], stdout)
 }

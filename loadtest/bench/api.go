@@ -19,8 +19,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/insighthub/insighthub/cdk/local/stackfile"
-	"github.com/insighthub/insighthub/lib/telemetry"
-	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/loadtest/benchfile"
 	"github.com/insighthub/insighthub/loadtest/cputime"
 	"github.com/insighthub/insighthub/loadtest/drive"
@@ -198,8 +196,7 @@ func readAPI(ctx context.Context, cfg APIConfig, stack stackfile.Info, report *A
 	if err != nil {
 		return err
 	}
-	viewer := token.Identity{Subject: "bench", Grants: map[telemetry.SiteID]token.Role{apiSite: token.Viewer}}
-	bearer, _, err := tokens.minter.Mint(ctx, viewer, token.MaxLifetime)
+	bearer, err := tokens.Viewer(ctx)
 	if err != nil {
 		return err
 	}

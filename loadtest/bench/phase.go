@@ -82,9 +82,9 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 	if err != nil {
 		return Phase{}, err
 	}
-	var visible *visibility
+	var visible *Visibility
 	if name != warmUp && rate > 0 && s.prometheus != "" && s.cfg.KPIs {
-		visible = watchKPIs(ctx, s.prometheus, gateways, fc.Start)
+		visible = WatchKPIs(ctx, s.prometheus, gateways, fc.Start)
 	}
 	self := cputime.Own()
 	res, err := drive.Run(ctx, drive.Config{
@@ -98,7 +98,7 @@ func (s *system) phase(ctx context.Context, name string, rate float64, d time.Du
 	ended := time.Now()
 	p := Phase{System: s.name, Name: name, OfferedRate: rate, Result: res, Stored: res.Ack}
 	if visible != nil {
-		window, event, problem := visible.stop()
+		window, event, problem := visible.Stop()
 		p.KPIVisible, p.KPIAfterEvent, err = &window, &event, errors.Join(err, problem)
 	}
 	if err != nil {

@@ -24,10 +24,10 @@ const (
 	queryInterval = 50 * time.Millisecond
 )
 
-// visibility measures the time from the end of a window to the first query that returns
+// Visibility measures the time from the end of a window to the first query that returns
 // its sample. It queries only while a window is due, because queries load the machine
 // that is measured.
-type visibility struct {
+type Visibility struct {
 	server kpicheck.Server
 	query  string
 	first  int64            // windows that end at or before it do not count, ms
@@ -39,10 +39,10 @@ type visibility struct {
 	ended  chan struct{}
 }
 
-// watchKPIs starts to query the windows of a few gateways, which are on different
+// WatchKPIs starts to query the windows of a few gateways, which are on different
 // shards, beginning with the window that contains start.
-func watchKPIs(ctx context.Context, server kpicheck.Server, gateways []*fleet.Gateway, start time.Time) *visibility {
-	v := &visibility{server: server, first: start.UnixMilli(), seen: make(map[string]int64), ended: make(chan struct{})}
+func WatchKPIs(ctx context.Context, server kpicheck.Server, gateways []*fleet.Gateway, start time.Time) *Visibility {
+	v := &Visibility{server: server, first: start.UnixMilli(), seen: make(map[string]int64), ended: make(chan struct{})}
 	var names []string
 	for i := 0; i < len(gateways); i += max(1, len(gateways)/4) {
 		names = append(names, gateways[i].ID)
@@ -77,7 +77,7 @@ func windowBefore(t int64) int64 { return t - t%kpiWindow.Milliseconds() }
 
 // missing returns the ends of the windows, of each gateway, that ended more than late
 // ago and have not been seen.
-func (v *visibility) missing(now time.Time, late time.Duration) []int64 {
+func (v *Visibility) missing(now time.Time, late time.Duration) []int64 {
 	var ends []int64
 	last := windowBefore(now.Add(-late).UnixMilli())
 	for _, seen := range v.seen {
@@ -88,10 +88,10 @@ func (v *visibility) missing(now time.Time, late time.Duration) []int64 {
 	return ends
 }
 
-// stop returns the delays from the end of a window, and from its events, which the fleet
+// Stop returns the delays from the end of a window, and from its events, which the fleet
 // sends evenly. A window that exceeds the limit and is still missing counts as visible now.
 // The error includes that of the last failed query if no window was seen.
-func (v *visibility) stop() (window, event drive.Percentiles, err error) {
+func (v *Visibility) Stop() (window, event drive.Percentiles, err error) {
 	v.cancel()
 	<-v.ended
 	if len(v.after) == 0 {
@@ -115,7 +115,7 @@ func (v *visibility) stop() (window, event drive.Percentiles, err error) {
 var errNoKPIs = errors.New("no KPIs became visible in Prometheus")
 
 // observe queries once and records the windows that are new.
-func (v *visibility) observe(ctx context.Context) error {
+func (v *Visibility) observe(ctx context.Context) error {
 	all, err := v.server.Query(ctx, v.query)
 	if err != nil {
 		return err

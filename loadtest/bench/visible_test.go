@@ -45,14 +45,14 @@ func TestVisible(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := watchKPIs(t.Context(), kpicheck.Server(server.URL), gateways, time.UnixMilli(first+1))
+	v := WatchKPIs(t.Context(), kpicheck.Server(server.URL), gateways, time.UnixMilli(first+1))
 	eventually.True(t, "four queries", func() bool { return asked.Load() >= 4 })
 	v.cancel()
 	<-v.ended
 	if len(v.after) != 3*3 {
 		t.Errorf("got %d windows, want 3 of each gateway", len(v.after))
 	}
-	p, events, err := v.stop()
+	p, events, err := v.Stop()
 	if err != nil || len(v.after) <= 3*10 || len(v.after)%3 != 0 {
 		t.Errorf("got %d windows and error %v, want also those that never became visible", len(v.after), err)
 	}
@@ -72,9 +72,9 @@ func TestVisibleNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := watchKPIs(t.Context(), kpicheck.Server(server.URL), gateways, time.Now().Add(-time.Minute))
+	v := WatchKPIs(t.Context(), kpicheck.Server(server.URL), gateways, time.Now().Add(-time.Minute))
 	eventually.True(t, "two queries", func() bool { return asked.Load() >= 2 })
-	if _, _, err := v.stop(); !errors.Is(err, errNoKPIs) || !strings.Contains(err.Error(), "parse error") {
+	if _, _, err := v.Stop(); !errors.Is(err, errNoKPIs) || !strings.Contains(err.Error(), "parse error") {
 		t.Errorf("got %v, want Prometheus's error text", err)
 	}
 }

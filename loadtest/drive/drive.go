@@ -31,6 +31,9 @@ type Config struct {
 	Duration, Grace time.Duration
 	// Progress, if not nil, is called once a second.
 	Progress func(elapsed time.Duration, sofar Counts)
+	// Acknowledged, if not nil, is called by several goroutines for each batch that was
+	// accepted: it was due, sent for the first time, and acknowledged then.
+	Acknowledged func(b *fleet.Batch, due, sent, acknowledged time.Time)
 }
 
 // Counts of events and requests.
@@ -193,12 +196,17 @@ func (s *sender) run(ctx context.Context) {
 func (s *sender) send(ctx context.Context, b *fleet.Batch, due time.Time) {
 	s.count(func(c *Counts) { c.Sent += int64(b.Events) })
 	backoff := 20 * time.Millisecond
+	sent := time.Now()
 	for {
 		s.count(func(c *Counts) { c.Requests++ })
 		res, err := s.post(ctx, b)
 		switch {
 		case err == nil:
-			s.samples = append(s.samples, Sample{Latency: time.Since(due), Weight: res.Accepted})
+			now := time.Now()
+			s.samples = append(s.samples, Sample{Latency: now.Sub(due), Weight: res.Accepted})
+			if s.cfg.Acknowledged != nil {
+				s.cfg.Acknowledged(b, due, sent, now)
+			}
 			if res.Rejected == 0 {
 				s.gateway.Acknowledge(b)
 			}
