@@ -154,6 +154,9 @@ func Rules() []Rule {
 		{Path: "wasm/module", Internal: []string{"lib/anomaly"}},
 		{Path: "wasm/parity/...", Internal: []string{"lib/anomaly", "wasm/parity/..."}},
 
+		// Support of the browser's tests.
+		{Path: "web/test/records", Internal: []string{telemetry}},
+
 		// The contract, served by the API. contracttest checks responses against it: only test support imports it.
 		{Path: "docs"},
 		{Path: "docs/page", External: []string{"go.yaml.in/yaml"}},

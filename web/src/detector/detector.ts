@@ -165,6 +165,26 @@ export class Detector {
     return anomalies
   }
 
+  /**
+   * Scores one sample of a series: at is its index in times and values. Returns whether it is anomalous; its score is
+   * then in `score`. It allocates nothing, for values that arrive one by one.
+   */
+  step(times: BigInt64Array, values: Float64Array, at: number): boolean {
+    const channel = this.#open
+    if (channel.sensors !== 1) throw new DetectorError('arguments', `a machine of ${channel.sensors} sensors takes no single values`)
+    if (!(at >= 0 && at < times.length && at < values.length)) {
+      throw new DetectorError('arguments', `sample ${at} of ${times.length} times and ${values.length} values`)
+    }
+    channel.times[0] = times[at]!
+    channel.values[0] = values[at]!
+    return channel.push(1) === 1
+  }
+
+  /** The score of the last step, valid until another detector of the module scores. */
+  get score(): number {
+    return this.#open.scores[0]!
+  }
+
   /** Returns the state, which is the same bytes on every platform: a gateway or a function can continue from it. */
   save(): Uint8Array<ArrayBuffer> {
     const channel = this.#open
