@@ -1,42 +1,30 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { chromium, type Browser, type Page } from 'playwright-core'
-import { build, preview, type PreviewServer } from 'vite'
+import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { launch, serve, type Site } from './browser.ts'
 import { chromiumPath, reference } from './reference.ts'
 
 const executablePath = chromiumPath()
 
 describe.skipIf(executablePath === undefined)('the worker in Chromium', () => {
-  const dir = mkdtempSync(join(tmpdir(), 'insighthub-page-'))
   const errors: string[] = []
-  let server: PreviewServer
+  let site: Site
   let browser: Browser
   let page: Page
 
   beforeAll(async () => {
-    const root = fileURLToPath(new URL('./page', import.meta.url))
-    const config = { root, configFile: false, logLevel: 'warn', base: './', appType: 'mpa' } as const
-    await build({ ...config, publicDir: fileURLToPath(new URL('../public', import.meta.url)), build: { outDir: dir, emptyOutDir: true }, worker: { format: 'es' } })
-    server = await preview({ ...config, build: { outDir: dir }, preview: { host: '127.0.0.1', port: 0 } })
-    browser = await chromium.launch({
-      executablePath: executablePath!,
-      timeout: 120_000,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-    })
+    site = await serve(fileURLToPath(new URL('./page', import.meta.url)), fileURLToPath(new URL('../public', import.meta.url)))
+    browser = await launch(executablePath!)
     page = await browser.newPage()
     page.setDefaultTimeout(120_000)
     page.on('pageerror', (error) => errors.push(String(error)))
-    await page.goto(server.resolvedUrls!.local[0]!)
+    await page.goto(site.url)
     await page.waitForFunction(() => 'page' in window)
   })
 
   afterAll(async () => {
     await browser?.close()
-    await server?.close()
-    rmSync(dir, { recursive: true })
+    await site?.close()
   })
 
   test('loads the module', async () => {

@@ -1,0 +1,6 @@
+export { Connections, type ConnectionsOptions, type Setup } from './connections.ts'
+export { SignalingError } from './error.ts'
+export type { Signal } from './messages.ts'
+export { Peer, type PeerSignaling, type PeerState } from './peer.ts'
+export { Roster, type Member } from './roster.ts'
+export { SignalingClient, type SignalingOptions, type SignalingState } from './signaling.ts'
