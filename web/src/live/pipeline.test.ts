@@ -72,7 +72,8 @@ describe('the pipeline', () => {
 
   test('gives the scores of the detector, bit by bit, of series that come interleaved', () => {
     const events: ScoredEvent[] = []
-    const p = pipeline({ onevent: (event) => events.push({ ...event }) })
+    const p = pipeline()
+    p.onevent = (event) => events.push(event)
     const expected: [number, boolean][] = []
     const instance = new DetectorModule(module)
     const alone = ['a', 'b', 'c'].map(() => instance.detector())

@@ -69,7 +69,6 @@ export interface PipelineOptions {
   /** Our clock in µs since 1970. */
   now?: () => number
   onscored?: (frame: ScoredFrame) => void
-  onevent?: (event: ScoredEvent) => void
   onanomaly?: (series: Series) => void
   onliveness?: (liveness: Liveness) => void
 }
@@ -106,6 +105,8 @@ export class LivePipeline {
   readonly series: Series[] = []
   /** What the last frame that is not valid was rejected for. */
   lastError = ''
+  /** Called with each scored event while it is set. */
+  onevent: ((event: ScoredEvent) => void) | undefined
   readonly #options: PipelineOptions
   readonly #now: () => number
   readonly #decoder = new RecordDecoder()
@@ -183,7 +184,12 @@ export class LivePipeline {
         this.#alive(received)
         return this.#clocked(frame, received)
       case 'clock request':
-        return this.#options.send(encodeClock(frame.id, frame.t0, { t1: received, t2: this.#now() }))
+        try {
+          this.#options.send(encodeClock(frame.id, frame.t0, { t1: received, t2: this.#now() }))
+        } catch {
+          // The channel has closed: nobody waits for it.
+        }
+        return
       default:
         this.counters.skipped++
     }
@@ -251,8 +257,8 @@ export class LivePipeline {
       series.anomalies++
       this.#options.onanomaly?.(series)
     }
-    if (this.#options.onevent !== undefined) {
-      this.#options.onevent({ device: series.device, metric: series.metric, time: events.times[i]!, value, score, anomalous })
+    if (this.onevent !== undefined) {
+      this.onevent({ device: series.device, metric: series.metric, time: events.times[i]!, value, score, anomalous })
     }
   }
 
