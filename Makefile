@@ -54,11 +54,20 @@ help: ## List the targets
 .PHONY: run
 run: ## Run the whole stack with a simulated fleet; FLEET= runs it without one
 	@$(MAKE) $(JOBS) local
+	@nice -n 10 $(MAKE) --no-print-directory pages &
 	$(SAY) "Starting the stack"
 	@build/local/insighthub-local -assembly $(ASSEMBLY) -stage $(STAGE) -state $(STATE) -http $(HTTP) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) -and "$(FLEET)"
 
 .PHONY: local
 local: $(ASSEMBLY)/manifest.json build/local/.built $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(REDIS)/.stamp
+
+# The stack serves the pages once they are there: on a new machine their detector's compiler is built first, for minutes.
+.PHONY: pages
+pages: build/local/web/.built ## Build the pages that the local stack serves under /live/
+
+build/local/web/.built: $(WASM) web/node_modules/installed web/vite.config.ts $(shell find web/src web/live -name '*.ts' -o -name '*.css' -o -name '*.html')
+	$(SAY) "Building the pages"
+	@cd web && npm run --silent build && touch ../$@
 
 FLEET ?= build/local/loadtest simulate -state $(STATE) -rate 1000
 
@@ -74,7 +83,7 @@ test: ## Run all tests, against the real database
 		[ $$go_tests$$web_tests = passedpassed ]
 
 .PHONY: test-needs
-test-needs: local build/lambda/.built cdk.out/manifest.json $(WASM) $(QEMU)/.stamp $(CHROMIUM)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed web/node_modules/installed
+test-needs: local pages build/lambda/.built cdk.out/manifest.json $(WASM) $(QEMU)/.stamp $(CHROMIUM)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed web/node_modules/installed
 
 TESTDB := go run ./cdk/local/postgres/cmd/testdb -tree $(TIMESCALE)
 
