@@ -118,7 +118,9 @@ func Rules() []Rule {
 		{Path: "functions/...", Internal: []string{"lib/..."}, External: []string{sdk}},
 
 		// The signaling service: the sessions, which declare the port of the relay.
-		{Path: "signaling/hub", Internal: []string{telemetry, "lib/rtc"}},
+		{Path: "signaling/hub", Internal: []string{
+			telemetry, "lib/denylist", "lib/problem", "lib/rtc", "lib/token", "lib/turn",
+		}, External: []string{metrics, "github.com/gorilla/websocket"}},
 
 		// Deployment, and the local stack.
 		{Path: "cdk/config"},

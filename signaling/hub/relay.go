@@ -8,57 +8,59 @@ import (
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
-// ErrUnknownPeer is the error of Relay.Send when no task has the peer.
-var ErrUnknownPeer = errors.New("no task has the peer")
+// ErrUnknownPeer is the error of Relay.Send when the two peers share no room.
+var ErrUnknownPeer = errors.New("the peers share no room")
 
-// Peer is a member of a room, as every task knows it.
+// Peer is a member of a room.
 type Peer struct {
 	ID   rtc.PeerID
 	Kind rtc.PeerKind
 	Name string
-	// Lost says that the peer has no socket at the moment; the relay sets it.
+	// Lost says that the peer has no socket at the moment, and may be back.
 	Lost bool
 }
 
-// Change is what happened to a member of a room.
+// Change is what happened to a member.
 type Change struct {
 	State rtc.PresenceState
-	// Reason is set for a peer that has left without wanting to.
+	// Reason is given with StateLeft; empty if the peer wanted to leave.
 	Reason rtc.LeaveReason
 }
 
-// Relay connects the tasks of the service: who is in which room, and messages to peers that
-// another task has. It is safe for concurrent use. Errors that wrap telemetry.ErrUnavailable
-// may be retried; peers of this task reach each other although the other tasks cannot be
-// reached.
+// Relay connects the tasks of the service: a room's members may be on several. Its methods
+// may be called concurrently, but for one peer they are called one after another.
+// Implementations are in signaling/relay.
 type Relay interface {
-	// Enter makes the peer a member of the room, on this task, and returns the other members,
-	// those that are lost included. The others' tasks get the change: joined, or back if the
-	// room had the peer already, lost or not, on this task or another. If another task had it,
-	// that one gets Taken. A repetition changes nothing else.
-	Enter(ctx context.Context, room telemetry.SiteID, p Peer) ([]Peer, error)
-	// Exit ends the membership (left), or marks it as lost; the others' tasks get the change. It
-	// changes nothing, and is no error, if the room has the peer no longer or on another task.
+	// Enter makes the peer a member of the room. It calls entered once, on the caller's
+	// goroutine and before any other member's task gets the change, with the other members,
+	// also those of other tasks: every later change of the room is reported after that call.
+	// The change is StateBack if the peer is a member already, on another task or lost, else
+	// StateJoined. While other tasks cannot be reached Enter succeeds for this task, and
+	// they get the change later. It waits for at most the relay's timeout.
+	Enter(ctx context.Context, room telemetry.SiteID, p Peer, entered func(others []Peer)) error
+	// Exit is the change of a member to StateLost or StateLeft. It does nothing if the peer
+	// is no member on this task: it may have entered on another one meanwhile.
 	Exit(ctx context.Context, room telemetry.SiteID, id rtc.PeerID, change Change) error
-	// Send hands an encoded message to the peer's task, in the order of calls for one sender
-	// and one receiver. The error wraps ErrUnknownPeer when no room has the peer, and
-	// telemetry.ErrUnavailable when its task cannot be reached. nil does not say that the
-	// peer got it. The message is not changed and may be kept.
-	Send(ctx context.Context, to rtc.PeerID, message []byte) error
-	// Close ends the memberships of this task's peers without a change for the others: they
-	// see lost, as after a kill, so that peers which move are back without having left. It
-	// waits for the relay's goroutines.
+	// Send hands an encoded message to the task of a peer with which from shares a room.
+	// Messages of one caller to one peer arrive in order, and after the change of its own
+	// Enter. It copies nothing: the message must not change afterwards. Errors are
+	// ErrUnknownPeer if they share no room, and telemetry.ErrUnavailable if the peer's task
+	// cannot be reached now: the message may have arrived.
+	Send(ctx context.Context, from, to rtc.PeerID, message []byte) error
+	// Close ends the goroutines of the relay. Members of this task that have not left
+	// become lost for the other tasks.
 	Close() error
 }
 
-// Events is what a relay calls. The calls must not block; those for one room, and those
-// Deliver for one receiver, come in order and not concurrently.
+// Events is what a relay reports. Its methods are called on any goroutine, also inside the
+// Enter, Exit and Send of another peer. They must not block, and must not call the relay.
 type Events interface {
-	// Deliver hands over a message for a peer of this task.
+	// Deliver hands over a message to a peer of this task. Calls may be concurrent, except
+	// for those of one sender to one peer.
 	Deliver(to rtc.PeerID, message []byte)
-	// Presence says what happened to a member of a room that this task has members of. Changes
-	// of this task's own peers come too; the hub does not send them to the peer itself.
+	// Presence reports the change of a member of a room in which this task has members;
+	// those of one room come one after another, in the same order for all its members. A
+	// peer whose session is on this task is reported too, with StateBack, when it has
+	// entered on another task: its session here is replaced, and gets no more messages.
 	Presence(room telemetry.SiteID, p Peer, change Change)
-	// Taken says that another task has the membership now: the peer has resumed there.
-	Taken(room telemetry.SiteID, id rtc.PeerID)
 }
