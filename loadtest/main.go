@@ -7,6 +7,8 @@
 //	loadtest ledger     follows events through the cloud and to a browser, and prints where the time goes
 //	loadtest flood      measures what a flood of garbage costs those who use the platform
 //	loadtest outage     stops the Prometheus of a stack of its own for five minutes
+//	loadtest camera     serves cameras by WHEP and takes them by WHIP, to try players and encoders
+//	loadtest video      measures the time from a frame of a camera to the frame decoded in Chromium
 //	loadtest starts     prints the start times of the running stack's functions
 //	loadtest k6         runs the k6 scripts against a stack
 //	loadtest token      prints a development token of a gateway
@@ -44,7 +46,8 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	commands := map[string]func(context.Context, []string, io.Writer) error{
 		"simulate": simulate, "replay": replayFiles, "bench": benchPipeline, "api": benchAPI, "flood": benchFlood, "outage": testOutage,
-		"ledger": printLedger, "starts": printStarts, "token": printToken, "fuzz-api": fuzzAPI,
+		"ledger": printLedger, "camera": serveCameras, "video": measureVideo, "starts": printStarts, "token": printToken,
+		"fuzz-api": fuzzAPI,
 		"k6": func(ctx context.Context, args []string, stdout io.Writer) error {
 			return runK6(ctx, args, stdout, os.Getenv)
 		},

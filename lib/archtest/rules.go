@@ -121,6 +121,18 @@ func Rules() []Rule {
 		{Path: "signaling/hub", Internal: []string{
 			telemetry, "lib/denylist", "lib/problem", "lib/rtc", "lib/token", "lib/turn",
 		}, External: []string{metrics, "github.com/gorilla/websocket"}},
+		// What an edge gateway links.
+		{Path: "lib/gateway/video", External: []string{
+			"github.com/bluenviron/mediacommon", metrics, "github.com/pion/",
+		}},
+		{Path: "lib/gateway/video/rtpin", Internal: []string{"lib/gateway/video"}, External: []string{
+			"github.com/bluenviron/gortsplib", "github.com/pion/rtp",
+		}},
+		{Path: "lib/gateway/video/file", Internal: []string{"lib/gateway/video"}, External: []string{"github.com/pion/webrtc"}},
+		{Path: "lib/gateway/testpattern", Internal: []string{"lib/gateway/video"}},
+		{Path: "lib/gateway/whip", Internal: []string{
+			"lib/gateway/video", "lib/gateway/video/rtpin", "lib/problem",
+		}, External: []string{"github.com/pion/"}},
 
 		// Deployment, and the local stack.
 		{Path: "cdk/config"},
@@ -149,6 +161,13 @@ func Rules() []Rule {
 		{Path: "loadtest/flood", Internal: []string{"loadtest/...", "cdk/local/stackfile", telemetry, "lib/token"}, External: []string{
 			"go.yaml.in/yaml",
 		}},
+		// A gateway's cameras, for players, encoders and a browser.
+		{Path: "loadtest/camera", Internal: []string{
+			"lib/gateway/testpattern", "lib/gateway/video", "lib/gateway/video/file", "lib/gateway/video/rtpin", "lib/gateway/whip",
+		}},
+		{Path: "loadtest/glass", Internal: []string{
+			"lib/gateway/testpattern", "lib/gateway/video", "lib/gateway/whip", "loadtest/drive",
+		}, External: []string{"github.com/pion/webrtc"}},
 		{Path: "loadtest/...", Internal: []string{"loadtest/...", "cdk/local/stackfile", telemetry, "lib/token"}},
 
 		// The detector in the browser.
