@@ -64,6 +64,8 @@ export class Peer extends Emitter<PeerEvents> {
   readonly pc: RTCPeerConnection
   readonly remote: string
   readonly connection: string
+  /** Whether this side started the connection. */
+  readonly initiator: boolean
   readonly candidates = new RemoteCandidates()
   readonly counters = { offers: 0, answers: 0, restarts: 0, rollbacks: 0, ignored: 0 }
   readonly #options: PeerOptions
@@ -82,6 +84,7 @@ export class Peer extends Emitter<PeerEvents> {
     this.#options = options
     this.remote = options.remote
     this.connection = options.connection
+    this.initiator = options.initiator
     const configuration: RTCConfiguration = { bundlePolicy: 'max-bundle', ...options.configuration }
     const pc = (options.create ?? ((c) => new RTCPeerConnection(c)))(configuration)
     this.pc = pc
@@ -277,7 +280,7 @@ export class Peer extends Emitter<PeerEvents> {
   }
 
   #changed(): void {
-    const { initiator } = this.#options
+    const { initiator } = this
     switch (this.pc.connectionState) {
       case 'connected':
         clearTimeout(this.#restartTimer)

@@ -1,0 +1,8 @@
+export { placed, pointAt, type Board } from './annotations.ts'
+export { Call, type CallState, type ChatLine, type Shown } from './call.ts'
+export { ShareError } from './error.ts'
+export type { Transfer } from './files.ts'
+export { LocalMedia, MediaFailure } from './media.ts'
+export type { MediaKind, Point } from './messages.ts'
+export { Sharing } from './sharing.ts'
+export { cleanSinks } from './sink.ts'
