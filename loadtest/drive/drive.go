@@ -29,6 +29,10 @@ type Config struct {
 	// Duration is the time in which batches become due. Batches in flight at its end have
 	// Grace to finish.
 	Duration, Grace time.Duration
+	// Live, if not nil, gets each gateway's samples at the time at which they are read, whatever
+	// becomes of the requests. It needs a Rate, and is called by one goroutine per gateway; the values
+	// are those of Gateway.Sample, and are not to be retained.
+	Live func(g *fleet.Gateway, at time.Time, values []int64)
 	// Progress, if not nil, is called once a second.
 	Progress func(elapsed time.Duration, sofar Counts)
 	// Acknowledged, if not nil, is called by several goroutines for each batch that was
@@ -97,6 +101,10 @@ func Run(ctx context.Context, cfg Config, gateways []*fleet.Gateway, eventsPerBa
 			end:   start.Add(cfg.Duration),
 		}
 		senders[i] = s
+		if cfg.Live != nil && period > 0 {
+			s.sampled = make(chan sampled, maxUnsent)
+			wg.Go(func() { s.sample(limit) })
+		}
 		wg.Go(func() { s.run(limit) })
 	}
 	stopProgress := progress(&cfg, start, senders)
@@ -151,7 +159,8 @@ type sender struct {
 	gateway    *fleet.Gateway
 	period     time.Duration
 	first, end time.Time
-	samples    []Sample // of acknowledged batches
+	samples    []Sample     // of acknowledged batches
+	sampled    chan sampled // what sample has read; nil without Live
 
 	mu         sync.Mutex
 	counts     Counts
@@ -182,7 +191,15 @@ func (s *sender) run(ctx context.Context) {
 		if s.period == 0 {
 			samplePeriod = time.Microsecond
 		}
-		s.gateway.Fill(&b, due, samplePeriod)
+		if s.sampled == nil {
+			s.gateway.Fill(&b, due, samplePeriod)
+		} else {
+			batch, ok := <-s.sampled
+			if !ok {
+				return
+			}
+			s.gateway.FillSamples(&b, batch.times, batch.values)
+		}
 		s.send(ctx, &b, due)
 		if s.period > 0 {
 			due = due.Add(s.period)

@@ -161,3 +161,30 @@ func TestPercentiles(t *testing.T) {
 		t.Errorf("got %+v of no samples, want zeros", got)
 	}
 }
+
+// TestLiveDoesNotWait: samples are shown when they are read while ingest hangs, and the same values
+// are then sent, once each.
+func TestLiveDoesNotWait(t *testing.T) {
+	gs, perBatch := gateways(t, 1)
+	release := make(chan struct{})
+	srv := &server{seen: make(map[string]int), stall: func(int64) { <-release }}
+	web := httptest.NewServer(srv)
+	defer web.Close()
+	const batches = 5
+	var live atomic.Int64
+	cfg := Config{
+		URL: web.URL, Token: token, Rate: float64(perBatch) * 20, Duration: batches * 50 * time.Millisecond, Grace: time.Minute,
+		Live: func(_ *fleet.Gateway, _ time.Time, values []int64) {
+			if live.Add(int64(len(values))) == int64(batches*perBatch) {
+				close(release) // not before all samples were shown
+			}
+		},
+	}
+	res, err := Run(t.Context(), cfg, gs, perBatch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(batches * perBatch); res.Accepted != want || live.Load() != want || int64(len(srv.seen)) != want {
+		t.Errorf("%d accepted, %d live, %d stored; want %d of each", res.Accepted, live.Load(), len(srv.seen), want)
+	}
+}

@@ -34,8 +34,9 @@ func (c Config) Validate() error {
 // EventsPerBatch returns the number of events of each batch.
 func (c Config) EventsPerBatch() int { return c.Machines * int(metricCount) * c.Samples }
 
-// Gateway samples its machines and writes batches. It is not safe for
-// concurrent use; different gateways are independent.
+// Gateway samples its machines and writes batches. It is not safe for concurrent use, but
+// that one goroutine may call Sample while another calls FillSamples and Acknowledge;
+// different gateways are independent.
 type Gateway struct {
 	ID       string
 	Machines []*Machine
@@ -83,39 +84,66 @@ type Batch struct {
 	Body   []byte
 	Events int
 	// Newest is the time of the last sample.
-	Newest time.Time
-	sums   []Series
+	Newest  time.Time
+	sums    []Series
+	samples []int64 // memory of Fill
+}
+
+// Times returns the times of the samples of a batch whose last ones are of the time newest and
+// whose samples are period apart.
+func (g *Gateway) Times(newest time.Time, period time.Duration) []time.Time {
+	newest = newest.Truncate(time.Microsecond)
+	out := make([]time.Time, g.cfg.Samples)
+	for s := range out {
+		out[s] = newest.Add(-period * time.Duration(g.cfg.Samples-1-s)).Truncate(time.Microsecond)
+	}
+	return out
+}
+
+// Sample reads all series at a time and appends the values to dst in thousandths, machine by
+// machine in the order of MetricNames. Times must grow.
+func (g *Gateway) Sample(dst []int64, at time.Time) []int64 {
+	offset := at.Sub(g.cfg.Start)
+	for _, m := range g.Machines {
+		for _, v := range m.Step(offset) {
+			dst = append(dst, int64(math.Round(v*1000)))
+		}
+	}
+	return dst
 }
 
 // Fill writes a batch whose last samples are of the time newest and whose samples are
 // period apart. Acknowledge adds its sums to those of the gateway.
 func (g *Gateway) Fill(b *Batch, newest time.Time, period time.Duration) {
+	times := g.Times(newest, period)
+	b.samples = b.samples[:0]
+	for _, at := range times {
+		b.samples = g.Sample(b.samples, at)
+	}
+	g.FillSamples(b, times, b.samples)
+}
+
+// FillSamples writes a batch of what Sample has read at these times, one after the other.
+func (g *Gateway) FillSamples(b *Batch, times []time.Time, samples []int64) {
 	if b.sums == nil {
 		b.sums = make([]Series, len(g.sums))
 	}
 	clear(b.sums)
-	newest = newest.Truncate(time.Microsecond)
-	b.Newest, b.Events = newest, g.cfg.EventsPerBatch()
+	b.Newest, b.Events = times[len(times)-1], g.cfg.EventsPerBatch()
 	dst := append(b.Body[:0], `{"events":[`...)
-	for s := range g.cfg.Samples {
-		at := newest.Add(-period * time.Duration(g.cfg.Samples-1-s)).Truncate(time.Microsecond)
+	for s, at := range times {
 		offset := at.Sub(g.cfg.Start)
 		g.stamp = at.UTC().AppendFormat(g.stamp[:0], "2006-01-02T15:04:05.000000Z")
-		series := 0
-		for _, m := range g.Machines {
-			for _, v := range m.Step(offset) {
-				milli := int64(math.Round(v * 1000))
-				dst = append(dst, g.prefix[series]...)
-				dst = append(dst, g.stamp...)
-				dst = append(dst, `","value":`...)
-				dst = appendMilli(dst, milli)
-				dst = append(dst, `,"quality":"good"},`...)
-				sum := &b.sums[series]
-				sum.Count++
-				sum.TimeSum += offset.Microseconds()
-				sum.ValueSum += milli
-				series++
-			}
+		for series, milli := range samples[s*len(g.prefix) : (s+1)*len(g.prefix)] {
+			dst = append(dst, g.prefix[series]...)
+			dst = append(dst, g.stamp...)
+			dst = append(dst, `","value":`...)
+			dst = appendMilli(dst, milli)
+			dst = append(dst, `,"quality":"good"},`...)
+			sum := &b.sums[series]
+			sum.Count++
+			sum.TimeSum += offset.Microseconds()
+			sum.ValueSum += milli
 		}
 	}
 	b.Body = append(dst[:len(dst)-1], `]}`...)
