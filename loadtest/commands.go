@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"sync"
@@ -16,12 +17,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/insighthub/insighthub/cdk/local/stackfile"
+	"github.com/insighthub/insighthub/lib/gateway"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/lib/token"
 	"github.com/insighthub/insighthub/loadtest/bench"
 	"github.com/insighthub/insighthub/loadtest/describe"
 	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/fleet"
+	"github.com/insighthub/insighthub/loadtest/publish"
 	"github.com/insighthub/insighthub/loadtest/replay"
 	"github.com/insighthub/insighthub/loadtest/verify"
 )
@@ -63,6 +66,7 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 		"afterwards compare the acknowledged events with the stored ones; fails if an event is lost or duplicated")
 	truth := fs.String("truth", "", "file to write the faults of the machines to, as JSON")
 	described := fs.Bool("describe", true, "create the site and set the metrics' units through the API, as the first account")
+	signaling := fs.String("signaling", "", "URL of the signaling service, to show the fleet live; \"\" does not")
 	fc := fleetFlags(fs, 2, 10)
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -93,6 +97,17 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 				fmt.Fprintf(stdout, "%6d s: %d events accepted, %d rejected, %d retries\n", s, c.Accepted, c.Rejected, c.Retries)
 			}
 		}
+	}
+	if *signaling != "" && *rate > 0 {
+		live, err := publish.Start(publish.Config{ //nolint:contextcheck // it runs until Close, after ctx, so that viewers are told
+			URL: *signaling, Site: telemetry.SiteID(fc.Site), Token: tokens.Get, Network: gateway.Network{Loopback: true},
+			Logger: slog.New(slog.NewJSONHandler(stdout, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		}, gateways)
+		if err != nil {
+			return err
+		}
+		defer live.Close() //nolint:errcheck // its connections end in any case
+		cfg.Live = live.Live
 	}
 	var describing sync.WaitGroup
 	background, stop := context.WithCancel(ctx)

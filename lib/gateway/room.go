@@ -1,0 +1,147 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/rtc"
+)
+
+// absentFor is how long the connections of a peer that is in no list of the service go on: after a
+// failure of the service its peers come back one by one, and their connections need it not.
+const absentFor = (rtc.GraceSeconds + 15) * time.Second
+
+// room is what the publisher knows of its peers. Only run uses it.
+type room struct {
+	viewers map[viewerID]*viewer
+	absent  map[rtc.PeerID]time.Time // since when a peer with connections was not listed
+}
+
+// run handles what the service sends, until ctx ends, and then closes the viewers. When the service
+// is lost for good the connections go on.
+func (p *Publisher) run(ctx context.Context) {
+	defer close(p.done)
+	r := room{viewers: make(map[viewerID]*viewer), absent: make(map[rtc.PeerID]time.Time)}
+	messages := p.signaling.Messages()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case m, ok := <-messages:
+			if !ok {
+				messages = nil
+				continue
+			}
+			p.handle(ctx, &r, m)
+		case <-tick.C:
+			r.sweep()
+		}
+	}
+	for _, v := range r.viewers {
+		<-v.done // their context is this one's child
+	}
+}
+
+// sweep forgets closed viewers and closes those whose peer stays away.
+func (r *room) sweep() {
+	maps.DeleteFunc(r.viewers, func(_ viewerID, v *viewer) bool { return closed(v) })
+	for peer, since := range r.absent {
+		if time.Since(since) > absentFor {
+			r.end(peer, errPeerGone)
+		}
+	}
+}
+
+func closed(v *viewer) bool {
+	select {
+	case <-v.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// end closes the connections of a peer.
+func (r *room) end(peer rtc.PeerID, cause error) {
+	delete(r.absent, peer)
+	for id, v := range r.viewers {
+		if id.peer == peer {
+			v.end(cause)
+		}
+	}
+}
+
+func (p *Publisher) handle(ctx context.Context, r *room, m rtc.Message) {
+	switch m := m.(type) {
+	case rtc.Joined:
+		r.joined(m)
+	case rtc.Presence:
+		switch m.State {
+		case rtc.StateLeft:
+			r.end(m.Peer, errLeft)
+		case rtc.StateBack, rtc.StateJoined:
+			delete(r.absent, m.Peer)
+		case rtc.StateLost: // its connections go on
+		}
+	case rtc.Left:
+		if m.Re == "" {
+			for _, v := range r.viewers {
+				v.end(errRightLost)
+			}
+		}
+	case rtc.Offer:
+		if v := p.viewer(ctx, r, viewerID{m.From, m.Connection}); v != nil {
+			v.post(func() { v.onOffer(m.SDP) })
+		}
+	case rtc.Answer:
+		if v := r.viewers[viewerID{m.From, m.Connection}]; v != nil {
+			v.post(func() { v.onAnswer(m.SDP) })
+		}
+	case rtc.Candidate:
+		// A candidate that overtook its offer belongs to a connection to come.
+		if v := p.viewer(ctx, r, viewerID{m.From, m.Connection}); v != nil {
+			v.post(func() { v.onCandidate(m) })
+		}
+	case rtc.Bye:
+		if v := r.viewers[viewerID{m.From, m.Connection}]; v != nil {
+			v.end(errBye)
+		}
+	}
+}
+
+// joined compares the list of the room with the connections.
+func (r *room) joined(m rtc.Joined) {
+	for id := range r.viewers {
+		listed := slices.ContainsFunc(m.Peers, func(i rtc.PeerInfo) bool { return i.Peer == id.peer })
+		if _, waiting := r.absent[id.peer]; !listed && !waiting {
+			r.absent[id.peer] = time.Now()
+		} else if listed {
+			delete(r.absent, id.peer)
+		}
+	}
+}
+
+var errTooMany = errors.New("the gateway has as many viewers as it may have")
+
+// viewer returns the viewer of that connection, a new one if there is none and room for it.
+func (p *Publisher) viewer(ctx context.Context, r *room, id viewerID) *viewer {
+	if v := r.viewers[id]; v != nil && v.ctx.Err() == nil {
+		return v
+	}
+	r.sweep()
+	if len(r.viewers) >= p.maxViewers {
+		p.metrics.turnedAway.Inc()
+		if err := p.signaling.Send(rtc.Bye{To: id.peer, Connection: id.connection, Reason: errTooMany.Error()}); err != nil {
+			p.log.Warn("send bye", "error", err)
+		}
+		return nil
+	}
+	v := newViewer(ctx, p, id)
+	r.viewers[id] = v
+	go v.run()
+	return v
+}
