@@ -126,6 +126,13 @@ func Rules() []Rule {
 		{Path: "signaling/hub", Internal: []string{
 			telemetry, "lib/denylist", "lib/problem", "lib/rtc", "lib/token", "lib/turn",
 		}, External: []string{metrics, "github.com/gorilla/websocket"}},
+		// Its port's implementations, in one task and over Redis.
+		{Path: "signaling/relay", Internal: []string{telemetry, "lib/rtc", "signaling/hub"}, External: []string{
+			"github.com/redis/go-redis", metrics,
+		}},
+		{Path: "signaling/relay/relaytest", Tests: true, Internal: []string{
+			telemetry, "lib/eventually", "lib/rtc", "signaling/hub",
+		}, External: []string{"github.com/google/go-cmp/cmp"}},
 		// What an edge gateway links.
 		{Path: "lib/gateway/video", External: []string{
 			"github.com/bluenviron/mediacommon", metrics, "github.com/pion/",

@@ -144,7 +144,8 @@ func TestFaults(t *testing.T) {
 }
 
 func TestClusterIsOneOfTwoServers(t *testing.T) {
-	address := strings.TrimPrefix(strings.TrimSuffix(redistest.Cluster(t), "/0?cluster=true"), "redis://")
+	url, _ := redistest.Cluster(t)
+	address := strings.TrimPrefix(strings.TrimSuffix(url, "/0?cluster=true"), "redis://")
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)

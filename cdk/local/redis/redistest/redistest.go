@@ -151,8 +151,9 @@ func command(address string, arguments ...string) (string, error) {
 	return strings.TrimSuffix(string(answer[:n]), "\r\n"), err
 }
 
-// Cluster starts a cluster of two servers, which share the slots, and returns its URL.
-func Cluster(tb testing.TB) (url string) {
+// Cluster starts a cluster of two servers, which share the slots, and returns its URL and
+// what empties it.
+func Cluster(tb testing.TB) (url string, flush func()) {
 	tb.Helper()
 	arguments := []string{"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", "0"}
 	first, second := Start(tb, arguments...), Start(tb, arguments...)
@@ -180,5 +181,12 @@ func Cluster(tb testing.TB) (url string) {
 			return nil
 		})
 	}
-	return first.URL() + "?cluster=true"
+	return first.URL() + "?cluster=true", func() {
+		tb.Helper()
+		for _, server := range []*Server{first, second} {
+			if got := server.Command("FLUSHALL"); got != "+OK" {
+				tb.Fatalf("FLUSHALL: %s", got)
+			}
+		}
+	}
 }
