@@ -67,6 +67,7 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 	truth := fs.String("truth", "", "file to write the faults of the machines to, as JSON")
 	described := fs.Bool("describe", true, "create the site and set the metrics' units through the API, as the first account")
 	signaling := fs.String("signaling", "", "URL of the signaling service, to show the fleet live; \"\" does not")
+	withVideo := fs.Bool("video", true, "with -signaling, show a test pattern as the camera of each machine")
 	fc := fleetFlags(fs, 2, 10)
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -101,6 +102,7 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 	if *signaling != "" && *rate > 0 {
 		live, err := publish.Start(publish.Config{ //nolint:contextcheck // it runs until Close, after ctx, so that viewers are told
 			URL: *signaling, Site: telemetry.SiteID(fc.Site), Token: tokens.Get, Network: gateway.Network{Loopback: true},
+			Video:  *withVideo,
 			Logger: slog.New(slog.NewJSONHandler(stdout, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		}, gateways)
 		if err != nil {

@@ -44,7 +44,7 @@ func Rules() []Rule {
 		// What an edge gateway links for the live path: a publisher, and a client of the signaling service.
 		{Path: "lib/gateway/signal", Internal: []string{telemetry, "lib/rtc"}, External: []string{"github.com/gorilla/websocket"}},
 		{Path: "lib/gateway/gatewaytest", Internal: []string{telemetry, "lib/rtc"}, External: []string{"github.com/pion/"}},
-		{Path: "lib/gateway", Internal: []string{telemetry, "lib/rtc"}, External: []string{"github.com/pion/", metrics}},
+		{Path: "lib/gateway", Internal: []string{telemetry, "lib/rtc", "lib/gateway/video"}, External: []string{"github.com/pion/", metrics}},
 
 		// Use-cases.
 		{Path: "lib/ingest", Internal: []string{
@@ -180,7 +180,9 @@ func Rules() []Rule {
 		{Path: "loadtest/glass", Internal: []string{
 			"lib/gateway/testpattern", "lib/gateway/video", "lib/gateway/whip", "loadtest/drive",
 		}, External: []string{"github.com/pion/webrtc"}},
-		{Path: "loadtest/publish", Internal: []string{"loadtest/fleet", telemetry, "lib/gateway", "lib/gateway/signal"}},
+		{Path: "loadtest/publish", Internal: []string{
+			"loadtest/fleet", telemetry, "lib/gateway", "lib/gateway/signal", "lib/gateway/testpattern", "lib/gateway/video",
+		}},
 		{Path: "loadtest", Internal: []string{"loadtest/...", "cdk/local/stackfile", telemetry, "lib/token", "lib/gateway"}},
 		{Path: "loadtest/...", Internal: []string{"loadtest/...", "cdk/local/stackfile", telemetry, "lib/token"}},
 

@@ -6,6 +6,7 @@ import (
 	"math"
 	"unicode/utf8"
 
+	"github.com/insighthub/insighthub/lib/gateway/video"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
@@ -100,22 +101,13 @@ func checkDevices(r request) error {
 	return nil
 }
 
-// CameraInfo describes a camera to viewers.
-type CameraInfo struct {
-	Name   string `json:"name"`
-	Codec  string `json:"codec"`
-	Width  int    `json:"width"`
-	Height int    `json:"height"`
-	FPS    int    `json:"fps"`
-}
-
 type ready struct {
 	Type         string                 `json:"type"`
 	Gateway      telemetry.GatewayID    `json:"gateway"`
 	Version      int                    `json:"version"`
 	Devices      []telemetry.DeviceName `json:"devices"`       // the first maxDevices
 	DevicesTotal int                    `json:"devices_total"` // of the gateway
-	Cameras      []CameraInfo           `json:"cameras"`
+	Cameras      []video.Info           `json:"cameras"`
 }
 
 type historyDone struct {
@@ -148,4 +140,5 @@ type Stats struct {
 type statsMessage struct {
 	Type string `json:"type"`
 	Stats
+	Video *video.Stats `json:"video,omitempty"`
 }

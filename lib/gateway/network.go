@@ -42,7 +42,7 @@ const (
 	// usual doubling up to 60 s a channel stays silent after a cut for as long as the cut was.
 	retransmitAfter = 500 * time.Millisecond
 	// minCongestionWindow is more than a live channel ever has in flight.
-	minCongestionWindow = 64 << 10
+	minCongestionWindow = 256 << 10
 	dtlsRetransmit      = 250 * time.Millisecond
 )
 

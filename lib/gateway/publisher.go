@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/insighthub/insighthub/lib/gateway/video"
 	"github.com/insighthub/insighthub/lib/rtc"
 	"github.com/insighthub/insighthub/lib/telemetry"
 )
@@ -33,8 +34,9 @@ type Config struct {
 	Gateway   telemetry.GatewayID
 	Signaling Signaling
 	Network   Network
-	// Cameras are what viewers may watch; nil: none.
-	Cameras Cameras
+	// Cameras are what viewers may watch; nil: none. They are the caller's, who closes them after the
+	// Publisher.
+	Cameras *video.Cameras
 
 	// MaxViewers bounds the peer connections, 32 by default.
 	MaxViewers int
@@ -57,7 +59,7 @@ type Publisher struct {
 	gateway       telemetry.GatewayID
 	signaling     Signaling
 	network       Network
-	cameras       Cameras
+	cameras       *video.Cameras
 	maxViewers    int
 	maxAge        time.Duration
 	historyLength time.Duration

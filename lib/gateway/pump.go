@@ -22,7 +22,7 @@ const (
 	// once, because the congestion window is never smaller (see settings): what waits, waits in
 	// the queue, where a newer reading replaces it. Browsers acknowledge every second packet or after
 	// 200 ms, so a smaller window would stop the flow at moderate rates.
-	liveWindowBytes = 32 << 10
+	liveWindowBytes = 128 << 10
 	// maxFrameEvents bounds the events of a frame that a pump merges.
 	maxFrameEvents = 600
 	// maxQueuedEvents bounds a viewer's queue, unless the gateway has more series.
@@ -40,7 +40,7 @@ type counters struct {
 // pump brings published blocks to one viewer's live channel. push may be called by any goroutine,
 // run is one.
 type pump struct {
-	channel   channel
+	channel   channel // set before run
 	clock     func() time.Time
 	heartbeat time.Duration
 	onRefused func(error)
@@ -64,13 +64,13 @@ type pump struct {
 	next    time.Time // not before
 }
 
-func newPump(ch channel, clock func() time.Time, heartbeat, maxAge time.Duration) (*pump, error) {
+func newPump(clock func() time.Time, heartbeat, maxAge time.Duration) (*pump, error) {
 	e, err := newEncoder()
 	if err != nil {
 		return nil, err
 	}
 	return &pump{
-		channel: ch, clock: clock, heartbeat: heartbeat, maxAge: telemetry.Micros(maxAge.Microseconds()),
+		clock: clock, heartbeat: heartbeat, maxAge: telemetry.Micros(maxAge.Microseconds()),
 		queue: queue{maxEvents: maxQueuedEvents}, wake: make(chan struct{}, 1), encoder: e, onRefused: func(error) {},
 	}, nil
 }

@@ -95,7 +95,7 @@ func (p *Publisher) handle(ctx context.Context, r *room, m rtc.Message) {
 		}
 	case rtc.Offer:
 		if v := p.viewer(ctx, r, viewerID{m.From, m.Connection}); v != nil {
-			v.post(func() { v.onOffer(m.SDP) })
+			v.post(func() { v.onOffer(m.SDP) }) //nolint:contextcheck // a camera lives longer than the viewer that starts it
 		}
 	case rtc.Answer:
 		if v := r.viewers[viewerID{m.From, m.Connection}]; v != nil {

@@ -3,47 +3,28 @@ package gateway
 import (
 	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/insighthub/insighthub/lib/gateway/video"
 )
 
-// Cameras are what viewers may watch.
-type Cameras interface {
-	// Infos returns the cameras of now.
-	Infos() []CameraInfo
-	// Prepare registers codecs and interceptors of a new peer connection, and returns the function that
-	// adds its track; that is called between the viewer's first offer with video and the answer.
-	Prepare(*webrtc.MediaEngine, *interceptor.Registry) (func(*webrtc.PeerConnection) (View, error), error)
-}
-
-// View is what one viewer watches.
-type View interface {
-	// Show switches to a camera; "" shows none.
-	Show(name string) error
-	Close() error
-}
-
-type videoTrack = View
-
-// prepareVideo registers what the peer connection can receive and send.
+// prepareVideo registers what the peer connection can send.
 func (v *viewer) prepareVideo(m *webrtc.MediaEngine, r *interceptor.Registry) error {
 	if v.p.cameras == nil {
 		return m.RegisterDefaultCodecs() // to answer an offer of video with none
 	}
-	attach, err := v.p.cameras.Prepare(m, r)
-	v.attach = attach
+	var err error
+	v.bandwidth, err = video.Register(m, r)
 	return err
 }
 
 // attachVideo adds the track for the cameras once the viewer has offered to receive video.
 func (v *viewer) attachVideo() error {
-	if v.video != nil || v.attach == nil || !offersVideo(v.pc) {
+	if v.video != nil || v.p.cameras == nil || !offersVideo(v.pc) {
 		return nil
 	}
-	view, err := v.attach(v.pc)
-	if err != nil {
-		return err
-	}
-	v.video = view
-	return nil
+	var err error
+	v.video, err = v.p.cameras.Attach(v.pc, v.bandwidth)
+	return err
 }
 
 func offersVideo(pc *webrtc.PeerConnection) bool {
@@ -57,7 +38,7 @@ func offersVideo(pc *webrtc.PeerConnection) bool {
 
 func (v *viewer) showCamera(r request) error {
 	if v.video == nil {
-		return controlErrorf(codeNoVideo, r.ID, "the connection has no video: offer a recvonly transceiver")
+		return controlErrorf(codeNoVideo, r.ID, "no video: the gateway has no camera, or the offer no recvonly transceiver")
 	}
 	name := ""
 	if r.Name != nil {
@@ -70,9 +51,9 @@ func (v *viewer) showCamera(r request) error {
 	return nil
 }
 
-func (p *Publisher) cameraInfos() []CameraInfo {
+func (p *Publisher) cameraInfos() []video.Info {
 	if p.cameras == nil {
-		return []CameraInfo{}
+		return []video.Info{}
 	}
 	return p.cameras.Infos()
 }

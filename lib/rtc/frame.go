@@ -21,15 +21,17 @@ const (
 	FrameHistory       FrameKind = 16
 )
 
-// The negotiated data channels: both sides create them with these ids, so no message opens them.
+// The data channels. Control and history are negotiated: both sides create them with these ids, and
+// no message opens them; they are ordered and reliable. The live channel is opened by the viewer,
+// unordered and without retransmission, since pion takes those settings only from the message that
+// opens a channel.
 const (
-	ControlChannel = 0 // label "control", ordered, reliable: JSON text
-	LiveChannel    = 1 // label "live", unordered, no retransmission: frames
-	HistoryChannel = 2 // label "history", ordered, reliable: frames
+	ControlChannel = 0 // JSON text
+	HistoryChannel = 2 // frames
 
 	ControlLabel = "control"
-	LiveLabel    = "live"
 	HistoryLabel = "history"
+	LiveLabel    = "live" // frames
 )
 
 // Sizes of frames, in bytes.

@@ -17,6 +17,14 @@ const (
 	Down
 )
 
+// String returns the state as people call it.
+func (s State) String() string {
+	if s > Down {
+		return "unknown"
+	}
+	return [...]string{Running: "running", Idle: "idle", Setup: "setup", Down: "down"}[s]
+}
+
 // Metric is the index of a metric.
 type Metric uint8
 

@@ -5,11 +5,15 @@ package publish
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/gateway"
 	"github.com/insighthub/insighthub/lib/gateway/signal"
+	"github.com/insighthub/insighthub/lib/gateway/testpattern"
+	"github.com/insighthub/insighthub/lib/gateway/video"
 	"github.com/insighthub/insighthub/lib/telemetry"
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
@@ -22,7 +26,9 @@ type Config struct {
 	// Token returns the access token of a gateway.
 	Token   func(ctx context.Context, gateway string) (string, error)
 	Network gateway.Network
-	Logger  *slog.Logger
+	// Video also shows the test pattern of each machine as its camera.
+	Video  bool
+	Logger *slog.Logger
 }
 
 // Fleet publishes gateways.
@@ -35,6 +41,8 @@ type Fleet struct {
 type part struct {
 	client    *signal.Client
 	publisher *gateway.Publisher
+	cameras   *video.Cameras
+	states    []atomic.Uint32 // of the machines, for the pictures
 	batch     telemetry.Batch
 	read      []telemetry.Micros
 }
@@ -60,13 +68,43 @@ func start(c Config, g *fleet.Gateway) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	publisher, err := gateway.New(gateway.Config{
-		Gateway: telemetry.GatewayID(g.ID), Signaling: client, Network: c.Network, Logger: c.Logger,
-	})
-	if err != nil {
-		return nil, errors.Join(err, client.Close())
+	p := &part{client: client, cameras: video.NewCameras(video.Config{Logger: c.Logger}), states: make([]atomic.Uint32, len(g.Machines))}
+	if c.Video {
+		err = p.addCameras(g)
 	}
-	return &part{client: client, publisher: publisher}, nil
+	if err == nil {
+		p.publisher, err = gateway.New(gateway.Config{
+			Gateway: telemetry.GatewayID(g.ID), Signaling: client, Network: c.Network, Cameras: p.cameras, Logger: c.Logger,
+		})
+	}
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	return p, nil
+}
+
+// addCameras makes each machine's test pattern a camera of its name. It is encoded while it is watched.
+func (p *part) addCameras(g *fleet.Gateway) error {
+	for i, m := range g.Machines {
+		source, err := testpattern.NewSource(testpattern.Config{
+			Name: m.Name(), State: func() string { return fleet.State(p.states[i].Load()).String() },
+		})
+		if err == nil {
+			err = p.cameras.Add(source)
+		}
+		if err != nil {
+			return fmt.Errorf("camera of %s: %w", m.Name(), err)
+		}
+	}
+	return nil
+}
+
+func (p *part) close() error {
+	var err error
+	if p.publisher != nil {
+		err = p.publisher.Close()
+	}
+	return errors.Join(err, p.cameras.Close(), p.client.Close())
 }
 
 // Live publishes a gateway's samples of a time; it is drive.Config's Live.
@@ -79,6 +117,9 @@ func (f *Fleet) Live(g *fleet.Gateway, at time.Time, values []int64) {
 	p.batch.Reset()
 	p.read = p.read[:0]
 	for i, milli := range values {
+		if i%len(metrics) == int(fleet.StateCode) {
+			p.states[i/len(metrics)].Store(uint32(milli / 1000))
+		}
 		p.batch.Append(telemetry.Event{
 			Device: telemetry.DeviceName(g.Machines[i/len(metrics)].Name()), Metric: telemetry.MetricName(metrics[i%len(metrics)]),
 			Time: telemetry.MicrosOf(at), Value: float64(milli) / 1000,
@@ -103,7 +144,7 @@ func (f *Fleet) Stats() map[string]map[string]gateway.Stats {
 func (f *Fleet) Close() error {
 	var errs []error
 	for _, p := range f.parts {
-		errs = append(errs, p.publisher.Close(), p.client.Close())
+		errs = append(errs, p.close())
 	}
 	return errors.Join(errs...)
 }

@@ -102,9 +102,9 @@ func NewViewer(t TB, room *Room, o Options) *Viewer {
 		quit: make(chan struct{}), done: make(chan struct{}), decoder: decoder,
 		past: make(map[uint32][]telemetry.Event), lasts: make(map[uint32]int),
 	}
-	v.Control = v.channel(t, rtc.ControlLabel, rtc.ControlChannel, false)
-	v.Live = v.channel(t, rtc.LiveLabel, rtc.LiveChannel, true)
-	v.History = v.channel(t, rtc.HistoryLabel, rtc.HistoryChannel, false)
+	v.Control = v.channel(t, rtc.ControlLabel, rtc.ControlChannel)
+	v.Live = v.live(t)
+	v.History = v.channel(t, rtc.HistoryLabel, rtc.HistoryChannel)
 	if o.Video {
 		if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{
 			Direction: webrtc.RTPTransceiverDirectionRecvonly,
@@ -134,13 +134,20 @@ func NewViewer(t TB, room *Room, o Options) *Viewer {
 	return v
 }
 
-func (v *Viewer) channel(t TB, label string, id uint16, lossy bool) *webrtc.DataChannel {
-	negotiated, ordered, none := true, !lossy, uint16(0)
-	init := &webrtc.DataChannelInit{Negotiated: &negotiated, ID: &id, Ordered: &ordered}
-	if lossy {
-		init.MaxRetransmits = &none
+func (v *Viewer) channel(t TB, label string, id uint16) *webrtc.DataChannel {
+	t.Helper()
+	negotiated := true
+	ch, err := v.PC.CreateDataChannel(label, &webrtc.DataChannelInit{Negotiated: &negotiated, ID: &id})
+	if err != nil {
+		t.Fatal(err)
 	}
-	ch, err := v.PC.CreateDataChannel(label, init)
+	return ch
+}
+
+func (v *Viewer) live(t TB) *webrtc.DataChannel {
+	t.Helper()
+	ordered, none := false, uint16(0)
+	ch, err := v.PC.CreateDataChannel(rtc.LiveLabel, &webrtc.DataChannelInit{Ordered: &ordered, MaxRetransmits: &none})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +271,7 @@ func (v *Viewer) onControl(m webrtc.DataChannelMessage) {
 
 func (v *Viewer) onLive(m webrtc.DataChannelMessage) {
 	arrived := time.Now()
-	readings, err := v.live(m.Data, arrived)
+	readings, err := v.readLive(m.Data, arrived)
 	if err != nil {
 		v.mu.Lock()
 		v.faults = append(v.faults, err)
@@ -277,7 +284,7 @@ func (v *Viewer) onLive(m webrtc.DataChannelMessage) {
 	}
 }
 
-func (v *Viewer) live(frame []byte, arrived time.Time) ([]Reading, error) {
+func (v *Viewer) readLive(frame []byte, arrived time.Time) ([]Reading, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.lastFrame = arrived
