@@ -179,6 +179,14 @@ bench-api: local ## Measure the API's latency at 200 reads/s over ten million ev
 ledger: local ## Follow events through the cloud and to a browser, and print where the time goes (about 3 minutes)
 	@build/local/loadtest ledger -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(LEDGER_ARGS)
 
+.PHONY: bench-live
+bench-live: local build/local/web/bench/.built $(CHROMIUM)/.stamp ## Measure the live path in a browser beside a WebSocket relay (about 7 minutes; LIVE_ARGS='-drift 1h')
+	@build/local/loadtest live $(LIVE_ARGS)
+
+build/local/web/bench/.built: $(WASM) web/node_modules/installed $(shell find web/src web/bench -name '*.ts' -o -name '*.html')
+	$(SAY) "Building the page of the bench"
+	@cd web && npx vite build --config bench/vite.config.ts && touch ../$@
+
 .PHONY: fuzz-api
 fuzz-api: local ## Send mutated requests to every operation of the contract, and each as every caller (about 5 minutes; FUZZ_ARGS='-seed 2')
 	@build/local/loadtest fuzz-api -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(FUZZ_ARGS)

@@ -5,6 +5,8 @@
 //	loadtest bench      measures a stack of its own against the yardstick
 //	loadtest api        measures reads of the API with ten million stored events
 //	loadtest ledger     follows events through the cloud and to a browser, and prints where the time goes
+//	loadtest live       measures the live path from a gateway to a browser, and a WebSocket relay beside it
+//	loadtest live-relay, live-gateway  run that relay, and a gateway that can be killed
 //	loadtest flood      measures what a flood of garbage costs those who use the platform
 //	loadtest outage     stops the Prometheus of a stack of its own for five minutes
 //	loadtest camera     serves cameras by WHEP and takes them by WHIP, to try players and encoders
@@ -46,8 +48,8 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	commands := map[string]func(context.Context, []string, io.Writer) error{
 		"simulate": simulate, "replay": replayFiles, "bench": benchPipeline, "api": benchAPI, "flood": benchFlood, "outage": testOutage,
-		"ledger": printLedger, "camera": serveCameras, "video": measureVideo, "starts": printStarts, "token": printToken,
-		"fuzz-api": fuzzAPI,
+		"ledger": printLedger, "live": benchLive, "live-relay": runRelay, "live-gateway": runGateway, "camera": serveCameras,
+		"video": measureVideo, "starts": printStarts, "token": printToken, "fuzz-api": fuzzAPI,
 		"k6": func(ctx context.Context, args []string, stdout io.Writer) error {
 			return runK6(ctx, args, stdout, os.Getenv)
 		},

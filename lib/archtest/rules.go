@@ -180,6 +180,10 @@ func Rules() []Rule {
 		{Path: "loadtest/glass", Internal: []string{
 			"lib/gateway/testpattern", "lib/gateway/video", "lib/gateway/whip", "loadtest/drive",
 		}, External: []string{"github.com/pion/webrtc"}},
+		{Path: "loadtest/live/relay", Internal: []string{telemetry, "lib/rtc"}, External: []string{"github.com/gorilla/websocket"}},
+		{Path: "loadtest/live", Internal: []string{
+			"loadtest/...", telemetry, "lib/token", "lib/gateway", "lib/gateway/signal",
+		}, External: []string{metrics}},
 		{Path: "loadtest/publish", Internal: []string{
 			"loadtest/fleet", telemetry, "lib/gateway", "lib/gateway/signal", "lib/gateway/testpattern", "lib/gateway/video",
 		}},

@@ -1,0 +1,169 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/insighthub/insighthub/loadtest/cputime"
+	"github.com/insighthub/insighthub/loadtest/live/delay"
+	"github.com/insighthub/insighthub/loadtest/live/relay"
+	"github.com/insighthub/insighthub/loadtest/localstack"
+)
+
+// way is one of those that are compared.
+type way struct {
+	name      string
+	transport transport
+	sink      sink
+	roots     map[int]string // processes of this way only
+	totals    *totals
+	cpu       map[string]float64 // seconds
+	seconds   float64
+}
+
+// compare views over each way in turn, several times, so that what else the machine does meets
+// all of them.
+func (b *bench) compare(ctx context.Context) error {
+	peer, err := b.peer(ctx, gatewayName)
+	if err != nil {
+		return err
+	}
+	ways := []*way{{name: "peer connection", transport: peer, sink: b.publisher.Publish, totals: newTotals(), cpu: map[string]float64{}}}
+	for _, each := range []time.Duration{0, b.cfg.Each} {
+		w, err := b.startRelay(ctx, each)
+		if err != nil {
+			return err
+		}
+		ways = append(ways, w)
+	}
+	for round := range b.cfg.Rounds {
+		for i := range ways {
+			w := ways[(round+i)%len(ways)]
+			if err := b.once(ctx, w); err != nil {
+				return fmt.Errorf("%s: %w", w.name, err)
+			}
+			p := w.totals.stages["total"].Percentiles()
+			b.logf("round %d, %s: so far p50 %.2f, p95 %.2f, p99 %.2f, max %.2f ms", round+1, w.name, p.P50, p.P95, p.P99, p.Max)
+		}
+	}
+	r := &b.report
+	r.Peer, r.Near, r.Far = ways[0].totals, ways[1].totals, ways[2].totals
+	r.Scored, r.RelayScored = r.Peer.stages["total"].Percentiles(), r.Far.stages["total"].Percentiles()
+	r.CPU = make(map[string]map[string]float64)
+	for _, w := range ways {
+		r.CPU[w.name] = make(map[string]float64)
+		for part, s := range w.cpu {
+			r.CPU[w.name][part] = s / w.seconds
+		}
+	}
+	return nil
+}
+
+// once views once over a way.
+func (b *bench) once(ctx context.Context, w *way) error {
+	roots := map[int]string{
+		os.Getpid(): "gateway and bench", b.browser.PID(): "chromium", b.signaling.PID(): "signaling",
+	}
+	maps.Copy(roots, w.roots)
+	before, err := cputime.ByPart(roots)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	b.source.direct(w.sink)
+	report, err := b.view(ctx, w.transport, b.cfg.Warm, b.cfg.Phase)
+	events, problem := b.source.end()
+	if err = errors.Join(err, problem); err != nil {
+		return err
+	}
+	w.seconds += time.Since(start).Seconds()
+	after, err := cputime.ByPart(roots)
+	if err != nil {
+		return err
+	}
+	for part, s := range after {
+		w.cpu[part] += s - before[part]
+	}
+	if least := int64(0.9 * float64(b.cfg.Rate) * (b.cfg.Warm + b.cfg.Phase).Seconds()); events < least {
+		return fmt.Errorf("the source read only %d events, want %d at least: the machine is too busy", events, least)
+	}
+	return w.totals.add(report)
+}
+
+// startRelay starts the relay as a process of its own, with a delaying proxy before it if the
+// delay is not zero, and connects the gateway to it. Gateway and page go through the proxy.
+func (b *bench) startRelay(ctx context.Context, each time.Duration) (*way, error) {
+	addr, err := freeAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name := "relay"
+	if each > 0 {
+		name = fmt.Sprintf("relay, %v each way", each)
+	}
+	log := filepath.Join(b.cfg.Logs, fmt.Sprintf("relay-%v.log", each))
+	process, err := localstack.StartProgram(ctx, log, b.cfg.Self, "live-relay", "-listen", addr)
+	if err != nil {
+		return nil, err
+	}
+	b.later(process.Stop)
+	if err := waitFor(ctx, addr); err != nil {
+		return nil, fmt.Errorf("relay, see %s: %w", log, err)
+	}
+	if each > 0 {
+		proxy, err := delay.Start(ctx, "127.0.0.1:0", addr, each)
+		if err != nil {
+			return nil, err
+		}
+		b.later(proxy.Close)
+		addr = proxy.Addr()
+	}
+	publisher, err := relay.Dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	b.later(publisher.Close)
+	return &way{
+		name: name, transport: transport{Kind: "relay", URL: "ws://" + addr + relay.ViewPath}, sink: publisher.Publish,
+		roots: map[int]string{process.PID(): "relay"}, totals: newTotals(), cpu: make(map[string]float64),
+	}, nil
+}
+
+func freeAddress(ctx context.Context) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// waitFor waits until something accepts connections at the address.
+func waitFor(ctx context.Context, addr string) error {
+	var d net.Dialer
+	for deadline := time.Now().Add(time.Minute); ; {
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err == nil {
+			return c.Close()
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// browserName returns the browser of a User-Agent header, as in HeadlessChrome/150.0.0.0.
+func browserName(agent string) string {
+	if found := regexp.MustCompile(`[A-Za-z]*Chrom[a-z]*/[0-9.]+`).FindString(agent); found != "" {
+		return found
+	}
+	return agent
+}

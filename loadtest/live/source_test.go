@@ -1,0 +1,52 @@
+package live
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/insighthub/insighthub/lib/telemetry"
+)
+
+// The source reads all series at its rate, with the time at which it read them, which grows for
+// each series; and says how many it sent, and what the sink did not take.
+func TestSource(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := newSource(t.Context(), "bench", 1, 10, 10_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.close()
+		reads, series, last := 0, map[string]bool{}, telemetry.Micros(0)
+		broken := errors.New("broken")
+		start := time.Now()
+		s.direct(func(b *telemetry.Batch, read []telemetry.Micros) error {
+			now := telemetry.MicrosOf(time.Now())
+			if b.Len() != 100 || len(read) != 100 {
+				t.Errorf("got %d events and %d times, want 100", b.Len(), len(read))
+			}
+			for i := range b.Len() {
+				e := b.Event(i)
+				if series[string(e.Device)+"."+string(e.Metric)] = true; read[i] != now || e.Time != now || now <= last {
+					t.Errorf("event %d: time %d, read at %d, want both %d, after %d", i, e.Time, read[i], now, last)
+				}
+			}
+			last = now
+			if reads++; reads == 50 {
+				return broken
+			}
+			return nil
+		})
+		time.Sleep(time.Until(start.Add(time.Second - time.Millisecond)))
+		events, err := s.end()
+		if events != 10_000 || !errors.Is(err, broken) || len(series) != 100 {
+			t.Errorf("got %d events of %d series in a second, error %v; want 10,000 of 100, and that of the sink", events, len(series), err)
+		}
+		s.direct(nil)
+		time.Sleep(time.Second)
+		if events, err := s.end(); events != 0 || err != nil {
+			t.Errorf("without a sink: got %d events, %v", events, err)
+		}
+	})
+}
