@@ -146,6 +146,8 @@ func Rules() []Rule {
 			"lib/gateway/video", "lib/gateway/video/rtpin", "lib/problem",
 		}, External: []string{"github.com/pion/"}},
 
+		{Path: "signaling", Internal: []string{"lib/...", "signaling/hub", "signaling/relay"}, External: []string{sdk, metrics}},
+
 		// Deployment, and the local stack.
 		{Path: "cdk/config"},
 		{Path: "cdk/constructs", Internal: []string{"cdk/config"}, External: []string{"*"}},

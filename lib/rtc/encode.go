@@ -25,6 +25,8 @@ func Encode(m Message) ([]byte, error) {
 	} else {
 		text[head] = ','
 	}
+	// Of its exact size: the service remembers messages.
+	text = append(make([]byte, 0, len(text)), text...)
 	if len(text) > MaxMessageBytes {
 		return nil, Errorf(MessageTooBig, "the message has %d bytes, at most %d are allowed", len(text), MaxMessageBytes)
 	}

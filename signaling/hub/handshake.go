@@ -149,8 +149,9 @@ func matches(allowed, origin string) bool {
 	return ok && port != "" && strings.Trim(port, "0123456789") == ""
 }
 
-// validOrigins returns what is wrong with the allowed origins.
-func validOrigins(origins []string) error {
+// CheckOrigins returns what is wrong with the Origins of a Config, or nil. The error wraps
+// telemetry.ErrInvalid.
+func CheckOrigins(origins []string) error {
 	for _, o := range origins {
 		plain := o
 		if before, ok := strings.CutSuffix(o, ":*"); ok {

@@ -133,11 +133,11 @@ var _ Events = (*Hub)(nil)
 
 // New returns a running Hub. The error wraps telemetry.ErrInvalid for a bad configuration.
 func New(config Config) (*Hub, error) {
-	if len(config.TicketKey) < minTicketKey {
+	if len(config.TicketKey) < MinTicketKey {
 		return nil, fmt.Errorf("%w: the key of tickets has %d bytes, want at least %d",
-			telemetry.ErrInvalid, len(config.TicketKey), minTicketKey)
+			telemetry.ErrInvalid, len(config.TicketKey), MinTicketKey)
 	}
-	if err := validOrigins(config.Origins); err != nil {
+	if err := CheckOrigins(config.Origins); err != nil {
 		return nil, err
 	}
 	config.setDefaults()
@@ -178,7 +178,6 @@ const (
 	readBuffer   = 512
 	writeBuffer  = 1024
 	smallMessage = 2 << 10
-	minTicketKey = 16
 )
 
 func (c *Config) setDefaults() {

@@ -29,8 +29,9 @@ type outbox struct {
 	waiting, waitingBytes int
 
 	// seq is that of the last numbered message.
-	seq       int64
-	kept      []entry
+	seq int64
+	// kept are the last numbered messages, up to seq.
+	kept      []kept
 	keptBytes int
 	// next is the outbox of the session that has resumed this one.
 	next *outbox
@@ -42,7 +43,12 @@ type entry struct {
 	data []byte
 	// seq is 0 for messages without a number.
 	seq int64
-	at  time.Time
+}
+
+// kept is a numbered message that a resume may ask for.
+type kept struct {
+	data []byte
+	at   int64 // when it was sent, in nanoseconds since the Unix epoch
 }
 
 func (e *entry) frame() []byte {
@@ -81,16 +87,15 @@ func (o *outbox) send(t rtc.Type, data []byte, numbered bool) {
 	if numbered {
 		o.seq++
 		e.seq = o.seq
-		o.keep(e)
+		o.keep(data)
 	}
 	o.push(e)
 }
 
 // keep remembers a numbered message. Callers hold mu.
-func (o *outbox) keep(e entry) {
-	e.at = o.hub.config.Now()
-	o.kept = append(o.kept, e)
-	o.keptBytes += len(e.data)
+func (o *outbox) keep(data []byte) {
+	o.kept = append(o.kept, kept{data, o.hub.config.Now().UnixNano()})
+	o.keptBytes += len(data)
 	drop := 0
 	for len(o.kept)-drop > rtc.MaxKept || o.keptBytes > rtc.MaxKeptBytes {
 		o.keptBytes -= len(o.kept[drop].data)
@@ -120,7 +125,7 @@ func (o *outbox) forgetBefore(t time.Time) {
 		return
 	}
 	n := 0
-	for n < len(o.kept) && o.kept[n].at.Before(t) {
+	for n < len(o.kept) && o.kept[n].at < t.UnixNano() {
 		o.keptBytes -= len(o.kept[n].data)
 		n++
 	}
@@ -264,10 +269,7 @@ func (o *outbox) resume(earlier *outbox, received int64, welcome func(resumed bo
 	earlier.next = o
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	first := earlier.seq + 1 // the first that is kept
-	if len(earlier.kept) > 0 {
-		first = earlier.kept[0].seq
-	}
+	first := earlier.seq - int64(len(earlier.kept)) + 1 // the first that is kept
 	resumed = received >= first-1 && received <= earlier.seq
 	if resumed {
 		o.seq, o.kept, o.keptBytes = earlier.seq, earlier.kept, earlier.keptBytes
@@ -279,9 +281,9 @@ func (o *outbox) resume(earlier *outbox, received int64, welcome func(resumed bo
 	}
 	o.hub.metrics.sent.WithLabelValues("welcome").Inc()
 	o.push(entry{kind: websocket.TextMessage, data: data})
-	for _, e := range o.kept {
-		if e.seq > received {
-			o.push(e)
+	for i, k := range o.kept {
+		if seq := first + int64(i); seq > received {
+			o.push(entry{kind: websocket.TextMessage, data: k.data, seq: seq})
 		}
 	}
 	return resumed
