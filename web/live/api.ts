@@ -17,9 +17,9 @@ export class ApiError extends Error {
   }
 }
 
-/** Reads the configuration beside the page. */
-export async function readConfig(): Promise<PageConfig> {
-  const config = (await request(new URL('config.json', document.baseURI), {})) as Partial<PageConfig>
+/** Reads the configuration of the pages, relative to this one. */
+export async function readConfig(path = 'config.json'): Promise<PageConfig> {
+  const config = (await request(new URL(path, document.baseURI), {})) as Partial<PageConfig>
   if (typeof config.signaling !== 'string') throw new ApiError(0, 'config.json has no member "signaling"')
   return { signaling: config.signaling, api: typeof config.api === 'string' ? config.api : '' }
 }
