@@ -199,6 +199,9 @@ func Rules() []Rule {
 
 		// Support of the browser's tests.
 		{Path: "web/test/records", Internal: []string{telemetry}},
+		{Path: "web/test/gateway", Internal: []string{
+			telemetry, "lib/anomaly", "lib/gateway/...", "lib/token", "loadtest/localsignaling",
+		}},
 
 		// The contract, served by the API. contracttest checks responses against it: only test support imports it.
 		{Path: "docs"},

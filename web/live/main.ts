@@ -10,6 +10,10 @@ const live = {
   get state() {
     return page.shown?.state
   },
+  /** How many connections to the gateway were made. */
+  get connections() {
+    return page.shown?.viewer.connections
+  },
   get channelInWorker() {
     return page.shown?.feed.transferred
   },

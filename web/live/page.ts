@@ -32,7 +32,11 @@ class Shown {
         this.cameras = cameras
         changed()
       },
-      ontrack: ({ track }) => this.#play(track),
+      ontrack: ({ track, receiver }) => {
+        // A picture is shown as soon as it is decoded.
+        if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0
+        this.#play(track)
+      },
       onerror: problem,
     })
     this.feed.ready().catch(problem)

@@ -3,10 +3,13 @@ import { LiveError } from './error.ts'
 /** The first byte of a frame. docs/LIVE.md has the layouts; all numbers are little endian. */
 export const frameKind = { live: 1, clockRequest: 2, clockResponse: 3, heartbeat: 4, history: 16 } as const
 
-/** The negotiated data channels, as lib/rtc has them. */
+/**
+ * The data channels, as lib/rtc has them. The reliable ones are negotiated; live is opened by the viewer, whose message
+ * tells the gateway's side that it is unreliable: pion takes a negotiated channel for a reliable one.
+ */
 export const channels = {
   control: { label: 'control', init: { negotiated: true, id: 0, ordered: true } },
-  live: { label: 'live', init: { negotiated: true, id: 1, ordered: false, maxRetransmits: 0 } },
+  live: { label: 'live', init: { ordered: false, maxRetransmits: 0 } },
   history: { label: 'history', init: { negotiated: true, id: 2, ordered: true } },
 } as const satisfies Record<string, { label: string; init: RTCDataChannelInit }>
 

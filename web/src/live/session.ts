@@ -42,7 +42,8 @@ export class LiveSession {
           send: (frame) => this.#send(frame),
           onliveness: (liveness) => this.#post({ kind: 'liveness', connection: this.#connection, liveness }),
         })
-        // A connection may have come meanwhile.
+        // A connection and a trace may have come meanwhile.
+        if (this.#trace !== undefined) this.#record()
         if (this.#connection >= 0) this.#pipeline.start()
         return this.#post({ kind: 'loaded', id: request.id, threshold: pool.threshold, limit: pool.limit })
       }
@@ -128,19 +129,23 @@ export class LiveSession {
     return stats
   }
 
-  /** Responds with the next scored events, once there are as many. */
+  /** Responds with the next scored events, once there are as many. Before the detector is loaded: with the first ones. */
   #startTrace(id: number, want: number): void {
-    const pipeline = this.#pipeline
-    if (pipeline === undefined) throw new Error('the detector is not loaded')
     if (this.#trace !== undefined) throw new Error('one trace at a time')
     if (!(want >= 1 && want <= 1e6)) throw new Error(`a trace of ${want} events: want 1 to 1000000`)
-    const trace: { id: number; events: ScoredEvent[]; want: number } = { id, events: [], want }
-    this.#trace = trace
+    this.#trace = { id, events: [], want }
+    this.#record()
+  }
+
+  #record(): void {
+    const pipeline = this.#pipeline
+    const trace = this.#trace
+    if (pipeline === undefined || trace === undefined) return
     pipeline.onevent = (event) => {
-      if (trace.events.push(event) < want) return
+      if (trace.events.push(event) < trace.want) return
       pipeline.onevent = undefined
       this.#trace = undefined
-      this.#post({ kind: 'trace', id, events: trace.events })
+      this.#post({ kind: 'trace', id: trace.id, events: trace.events })
     }
   }
 

@@ -99,6 +99,7 @@ export class LiveViewer {
   #attempt: Attempt | undefined
   #timer: Timer | undefined
   #failures = 0
+  #connections = 0
   #statsWaiting: ((counters: Record<string, unknown>) => void)[] = []
   #devices: readonly string[] | null
   #maxHz: number | undefined
@@ -122,6 +123,11 @@ export class LiveViewer {
 
   get state(): ViewerState {
     return this.#state
+  }
+
+  /** How many connections were made: more than one if the first was given up. */
+  get connections(): number {
+    return this.#connections
   }
 
   /** The present peer connection, for its statistics. */
@@ -169,6 +175,7 @@ export class LiveViewer {
       if (this.#state !== 'connecting') this.#setState('lost', 'the gateway is not present')
       return // until it appears
     }
+    this.#connections++
     let number = -1
     let control: RTCDataChannel | undefined
     const history = new HistoryRequests()

@@ -13,7 +13,9 @@ feed.onliveness = (_, l) => void liveness.push(l)
 class Gateway {
   readonly #pc = new RTCPeerConnection()
   readonly #viewer: RTCPeerConnection
-  readonly #channel: RTCDataChannel
+  readonly #open: Promise<void>
+  #channel!: RTCDataChannel
+  #timer: ReturnType<typeof setInterval> | undefined
   readonly connection: number
   #seq = 0
 
@@ -22,23 +24,32 @@ class Gateway {
     this.#viewer = viewer
     this.#pc.onicecandidate = ({ candidate }) => void (candidate && viewer.addIceCandidate(candidate))
     viewer.onicecandidate = ({ candidate }) => void (candidate && this.#pc.addIceCandidate(candidate))
-    this.#channel = this.#pc.createDataChannel(channels.live.label, channels.live.init)
-    this.#channel.binaryType = 'arraybuffer'
-    this.#channel.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => {
-      const t1 = nowMicros() + clockAhead
-      const request = decodeFrame(new Uint8Array(data))
-      if (request?.kind === 'clock request') this.#channel.send(encodeClock(request.id, request.t0, { t1, t2: nowMicros() + clockAhead }))
-    }
+    this.#open = new Promise((resolve) => {
+      this.#pc.ondatachannel = ({ channel }) => {
+        if (channel.label !== channels.live.label || channel.ordered || channel.maxRetransmits !== 0) throw new Error('not the live channel')
+        this.#channel = channel
+        channel.binaryType = 'arraybuffer'
+        channel.onmessage = ({ data }: MessageEvent<ArrayBuffer>) => this.#respond(data)
+        if (channel.readyState === 'open') resolve()
+        else channel.onopen = () => resolve()
+      }
+    })
     this.connection = feed.attach(viewer)
   }
 
+  #respond(data: ArrayBuffer): void {
+    const t1 = nowMicros() + clockAhead
+    const request = decodeFrame(new Uint8Array(data))
+    if (request?.kind === 'clock request') this.#channel.send(encodeClock(request.id, request.t0, { t1, t2: nowMicros() + clockAhead }))
+  }
+
   async connect(): Promise<void> {
-    const open = new Promise((resolve) => (this.#channel.onopen = resolve))
     await this.#viewer.setLocalDescription()
     await this.#pc.setRemoteDescription(this.#viewer.localDescription!)
     await this.#pc.setLocalDescription()
     await this.#viewer.setRemoteDescription(this.#pc.localDescription!)
-    await open
+    await this.#open
+    this.#timer = setInterval(() => this.beat(), 500)
   }
 
   send(readings: Reading[], age = 500): void {
@@ -55,6 +66,7 @@ class Gateway {
   }
 
   close(): void {
+    clearInterval(this.#timer)
     this.#pc.close()
     this.#viewer.close()
   }
