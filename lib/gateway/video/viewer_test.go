@@ -9,6 +9,7 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtph264"
 	"github.com/pion/interceptor"
 	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/insighthub/insighthub/lib/eventually"
@@ -31,9 +32,12 @@ type peer struct {
 	viewer *video.Viewer
 	far    *webrtc.PeerConnection
 
-	mu     sync.Mutex
-	frames []received
-	ssrc   webrtc.SSRC
+	mu      sync.Mutex
+	frames  []received
+	ssrc    webrtc.SSRC
+	packets map[uint8]int // by payload type
+	ssrcs   map[uint32]uint16
+	gaps    int
 }
 
 type received struct {
@@ -44,7 +48,15 @@ type received struct {
 // connect makes a peer connection that asks for video of the cameras; configure changes the viewer's media engine.
 func connect(t *testing.T, cams *video.Cameras, register func(*webrtc.MediaEngine, *interceptor.Registry) error) *peer {
 	t.Helper()
-	p := &peer{t: t}
+	return connectWith(t, cams, register, func(*interceptor.Registry) {})
+}
+
+// connectWith also changes the gateway's interceptors.
+func connectWith(
+	t *testing.T, cams *video.Cameras, register func(*webrtc.MediaEngine, *interceptor.Registry) error, change func(*interceptor.Registry),
+) *peer {
+	t.Helper()
+	p := &peer{t: t, ssrcs: map[uint32]uint16{}}
 	media, registry := &webrtc.MediaEngine{}, &interceptor.Registry{}
 	if err := register(media, registry); err != nil {
 		t.Fatal(err)
@@ -62,6 +74,7 @@ func connect(t *testing.T, cams *video.Cameras, register func(*webrtc.MediaEngin
 	if err != nil {
 		t.Fatal(err)
 	}
+	change(registry)
 	p.far = newPC(t, media, registry)
 	offer := gathered(t, p.pc, func() (webrtc.SessionDescription, error) { return p.pc.CreateOffer(nil) })
 	if err := p.far.SetRemoteDescription(offer); err != nil {
@@ -117,6 +130,7 @@ func (p *peer) read(track *webrtc.TrackRemote) {
 		if err != nil {
 			return
 		}
+		p.count(packet)
 		if codec := track.Codec().MimeType; codec != webrtc.MimeTypeH264 {
 			continue
 		}
@@ -130,6 +144,32 @@ func (p *peer) read(track *webrtc.TrackRemote) {
 			p.mu.Unlock()
 		}
 	}
+}
+
+func (p *peer) count(packet *rtp.Packet) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.packets == nil {
+		p.packets = map[uint8]int{}
+	}
+	p.packets[packet.PayloadType]++
+	if next, seen := p.ssrcs[packet.SSRC]; seen && next != packet.SequenceNumber {
+		p.gaps++
+	}
+	p.ssrcs[packet.SSRC] = packet.SequenceNumber + 1
+}
+
+// packetsOf returns how many packets of a codec came.
+func (p *peer) packetsOf(mime string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, c := range p.pc.GetReceivers()[0].GetParameters().Codecs {
+		if c.MimeType == mime {
+			n += p.packets[uint8(c.PayloadType)]
+		}
+	}
+	return n
 }
 
 func (p *peer) received() []received {
@@ -190,6 +230,7 @@ func newCameras(t *testing.T, sources ...video.Source) *video.Cameras {
 }
 
 func TestViewerBeginsWithAKeyFrame(t *testing.T) {
+	t.Parallel()
 	cams := newCameras(t, pattern(t, "press-01"))
 	p := connect(t, cams, registerViewer)
 	if err := p.viewer.Show("press-01"); err != nil {
@@ -211,6 +252,7 @@ func TestViewerBeginsWithAKeyFrame(t *testing.T) {
 }
 
 func TestKeyFramesOnRequest(t *testing.T) {
+	t.Parallel()
 	for name, request := range map[string]func(ssrc uint32) rtcp.Packet{
 		"PLI": func(ssrc uint32) rtcp.Packet { return &rtcp.PictureLossIndication{MediaSSRC: ssrc} },
 		"FIR": func(ssrc uint32) rtcp.Packet {

@@ -114,7 +114,7 @@ func (s *Server) open(
 	} else {
 		err = video.RegisterIngest(media, registry)
 	}
-	if err != nil {
+	if err = errors.Join(err, registerAudio(media)); err != nil {
 		return nil, "", err
 	}
 	api := webrtc.NewAPI(
@@ -152,6 +152,17 @@ func (s *Server) open(
 		return made, "", &rejection{http.StatusServiceUnavailable, "The gateway is closing.", video.ErrClosed}
 	}
 	return made, answer, nil
+}
+
+// registerAudio lets offers have audio, which is answered and not used: pion rejects a section without a=mid, and clients made with it fail
+// at an answer that rejects their audio.
+func registerAudio(media *webrtc.MediaEngine) error {
+	return media.RegisterCodec(webrtc.RTPCodecParameters{
+		RTPCodecCapability: webrtc.RTPCodecCapability{
+			MimeType: webrtc.MimeTypeOpus, ClockRate: 48_000, Channels: 2, SDPFmtpLine: "minptime=10;useinbandfec=1",
+		},
+		PayloadType: 111,
+	}, webrtc.RTPCodecTypeAudio)
 }
 
 // show starts the player's camera, if the player takes its codec.

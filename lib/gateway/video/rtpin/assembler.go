@@ -10,6 +10,7 @@ import (
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtph264"
 	"github.com/bluenviron/gortsplib/v5/pkg/format/rtpvp8"
 	"github.com/pion/rtp"
+	"github.com/pion/rtp/codecs"
 
 	"github.com/insighthub/insighthub/lib/gateway/video"
 )
@@ -39,9 +40,9 @@ type Assembler struct {
 	broken bool      // until a key frame
 	first  time.Time // when the first packet of the frame came
 	prefix [][]byte  // units that came before their picture
-	// Packets of the timestamp skipped are passed over; with skipAny, that of the next packet.
-	skipping, skipAny bool
-	skipped           uint32
+	// skipping: packets are passed over until a key frame begins.
+	skipping bool
+	inBand   bool // H.264 parameter sets come in the stream
 }
 
 type held struct {
@@ -54,7 +55,7 @@ func NewAssembler(codec video.Codec, lost func()) *Assembler {
 	if lost == nil {
 		lost = func() {}
 	}
-	a := &Assembler{codec: codec, lost: lost, held: map[uint16]held{}, broken: true}
+	a := &Assembler{codec: codec, lost: lost, held: map[uint16]held{}, broken: true, skipping: true}
 	a.reset()
 	return a
 }
@@ -103,8 +104,7 @@ func (a *Assembler) Push(p *rtp.Packet, at time.Time) []*video.Frame {
 
 // gap notes that packets are lost. The next may be the rest of a frame.
 func (a *Assembler) gap() {
-	a.broken = true
-	a.skipping, a.skipAny = true, true
+	a.broken, a.skipping = true, true
 	a.prefix = nil
 	a.reset()
 }
@@ -141,10 +141,7 @@ func (a *Assembler) take(h held) *video.Frame {
 		return nil // a probe, or padding
 	}
 	if a.skipping {
-		// The rest of a frame that lost its beginning.
-		if h.packet.Timestamp == a.skipped || a.skipAny {
-			a.skipped, a.skipAny = h.packet.Timestamp, false
-			a.skipping = !h.packet.Marker
+		if !a.startsKeyFrame(h.packet.Payload) {
 			return nil
 		}
 		a.skipping = false
@@ -158,7 +155,6 @@ func (a *Assembler) take(h held) *video.Frame {
 			return nil
 		}
 		a.gap()
-		a.skipping, a.skipAny, a.skipped = !h.packet.Marker, false, h.packet.Timestamp
 		return nil
 	}
 	first := a.first
@@ -175,8 +171,6 @@ func (a *Assembler) take(h held) *video.Frame {
 			a.prefix = slices.Clip(units)
 		}
 		return nil
-	case !startsPicture(f):
-		a.broken = true
 	case f.Key:
 		a.broken = false
 	}
@@ -198,15 +192,45 @@ func needsMore(err error) bool {
 	return errors.Is(err, rtph264.ErrMorePacketsNeeded) || errors.Is(err, rtpvp8.ErrMorePacketsNeeded)
 }
 
-// startsPicture reports whether the first slice of an H.264 frame begins with the first macroblock: a one in ue(v) is a zero.
-func startsPicture(f *video.Frame) bool {
-	if f.Codec != video.H264 {
-		return true
+// The types of RFC 6184 with which a picture can begin.
+const (
+	typeIDR   = 5
+	typeSPS   = 7
+	typeAUD   = 9
+	typeSTAPA = 24
+	typeFUA   = 28
+)
+
+// startsKeyFrame reports whether a key frame may begin with the packet: with its parameter sets if the stream carries them, as those that
+// are known may be of another one.
+func (a *Assembler) startsKeyFrame(payload []byte) bool {
+	if a.codec == video.VP8 {
+		var p codecs.VP8Packet
+		_, err := p.Unmarshal(payload)
+		return err == nil && p.S == 1 && p.PID == 0 && len(p.Payload) > 0 && p.Payload[0]&1 == 0
 	}
-	for _, u := range f.Units {
-		if t := u[0] & 0x1F; t == 1 || t == 2 || t == 5 {
-			return len(u) > 1 && u[1]&0x80 != 0
+	unit, begins := payload, true
+	switch payload[0] & 0x1F {
+	case typeSTAPA:
+		if len(payload) < 4 {
+			return false
 		}
+		unit = payload[3:]
+	case typeFUA:
+		if len(payload) < 3 {
+			return false
+		}
+		begins = payload[1]&0x80 != 0
+		unit = payload[1:]
+	}
+	switch unit[0] & 0x1F {
+	case typeSPS:
+		a.inBand = true
+		return begins
+	case typeAUD:
+		return begins
+	case typeIDR:
+		return begins && !a.inBand && len(unit) > 1 && unit[1]&0x80 != 0 // first_mb_in_slice is 0
 	}
 	return false
 }
