@@ -25,6 +25,9 @@ export interface LinkHandlers {
 
 type Timer = ReturnType<typeof setTimeout>
 
+/** A close code of applications (RFC 6455, 7.4.2), for a socket whose session goes on. */
+const resumable = 4000
+
 /** One WebSocket to the service, with its timers; it ends once, and nothing comes after its end. */
 export class Link {
   readonly #socket: Socket
@@ -100,8 +103,11 @@ export class Link {
     this.#handlers.closed(cause, code)
   }
 
-  /** Ends the link without a call of closed. */
-  close(): void {
+  /**
+   * Ends the link without a call of closed. The service takes the code 1000 for the end of the session; with any other the
+   * session can be resumed.
+   */
+  close(code = resumable): void {
     if (this.#ended) return
     this.#ended = true
     for (const timer of this.#timers) clearTimeout(timer)
@@ -109,7 +115,7 @@ export class Link {
     const socket = this.#socket
     // A dead server never completes the close: nobody waits for it.
     socket.onopen = socket.onmessage = socket.onclose = null
-    socket.close(1000)
+    socket.close(code)
   }
 
   #receive(data: unknown): void {

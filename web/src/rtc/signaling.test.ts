@@ -244,7 +244,7 @@ describe('a lost connection', () => {
     await vi.advanceTimersByTimeAsync(4999)
     expect(client.state).toBe('online')
     await vi.advanceTimersByTimeAsync(1)
-    expect([client.state, dead.closed]).toEqual(['offline', true])
+    expect([client.state, dead.code]).toEqual(['offline', 4000])
     await vi.advanceTimersByTimeAsync(timing.backoffFirst)
     expect(FakeSocket.all.length).toBe(2)
   })
@@ -310,7 +310,7 @@ describe('move', () => {
     client.send('p2', { type: 'bye', connection: 'b' })
     expect(old.types()).toEqual(['hello', 'bye'])
     last().reply(welcome({ resumed: true }))
-    expect(old.closed).toBe(true)
+    expect(old.code, 'of a session that goes on').toBe(4000)
     last().reply({ type: 'bye', seq: 2, from: 'p2', connection: 'a' }) // hello said 1
     last().reply({ type: 'bye', seq: 3, from: 'p2', connection: 'c' })
     expect(of('signal').map(({ connection }) => connection)).toEqual(['a', 'c'])
@@ -439,7 +439,7 @@ describe('the end', () => {
     last().reply({ type: 'joined', re: last().find('join')[0]!.id!, seq: 1, site: 'berlin', peers: [] })
     client.close()
     expect(last().types()).toEqual(['hello', 'join', 'leave'])
-    expect(last().closed).toBe(true)
+    expect(last().code, 'of a session that has ended').toBe(1000)
   })
 })
 

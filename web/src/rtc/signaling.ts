@@ -166,6 +166,7 @@ export class SignalingClient extends Emitter<SignalingEvents> {
   close(): void {
     for (const site of this.#rooms) this.#link?.send({ type: 'leave', site })
     this.#rooms.clear()
+    this.#link?.close(1000)
     this.#end(new SignalingError('closed', 'the signaling client was closed'))
     this.forgetListeners()
   }

@@ -8,7 +8,7 @@ export interface Sink {
 }
 
 /** Files up to this size are assembled without the disk. */
-const memoryLimit = 32 << 20
+const memoryLimit = 2 << 20
 
 const folder = 'insighthub-share'
 

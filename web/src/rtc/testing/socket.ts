@@ -16,6 +16,7 @@ export class FakeSocket implements Socket {
   onerror: ((event: Event) => void) | null = null
   readonly sent: ClientMessage[] = []
   closed = false
+  code: number | undefined
 
   constructor(url: string, protocols: string[]) {
     this.url = url
@@ -31,8 +32,9 @@ export class FakeSocket implements Socket {
     this.sent.push(JSON.parse(text) as ClientMessage)
   }
 
-  close(): void {
+  close(code?: number): void {
     this.closed = true
+    this.code = code
     this.readyState = 3
   }
 
