@@ -97,7 +97,10 @@ export class MachineView {
         this.#marked.set(line.index, now + markMillis)
         line.tr.classList.add('anomalous')
       }
-      if (line.index === this.#chosen) this.#chart.add({ time: look.time[i]!, value: look.value[i]!, anomalous })
+      if (line.index !== this.#chosen) continue
+      // The anomaly can be an event before the newest.
+      if (anomalous) this.#chart.add({ time: look.peakTime[i]!, value: look.peakValue[i]!, anomalous })
+      this.#chart.add({ time: look.time[i]!, value: look.value[i]!, anomalous: false })
     }
     for (const [index, until] of this.#marked) {
       if (now < until) continue

@@ -14,6 +14,9 @@ const live = {
   get connections() {
     return page.shown?.viewer.connections
   },
+  get connectionState() {
+    return page.shown?.viewer.pc?.connectionState
+  },
   get channelInWorker() {
     return page.shown?.feed.transferred
   },

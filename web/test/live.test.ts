@@ -81,7 +81,7 @@ describe.skipIf(executablePath === undefined)('the page of the live path, with a
     const native = await stack.order('score', events.map(({ device, metric, time, value }) => ({ device, metric, time, value: bits(value) })))
     expect(events.map(({ score, anomalous }) => ({ score: bits(score), anomalous }))).toEqual(native)
     expect(events.some(({ anomalous }) => anomalous)).toBe(true)
-    expect(new Set(events.map(({ score }) => score)).size).toBeGreaterThan(100)
+    expect(new Set(events.map(({ score }) => score)).size).toBeGreaterThan(20)
   })
 
   test('history is what the gateway read, up to the newest', async () => {
@@ -135,6 +135,7 @@ describe.skipIf(executablePath === undefined)('the page of the live path, with a
     const before = await connections()
     await stack.order('gateway/stop')
     await state('lost')
+    console.log(`when it is lost, connectionState is ${await page.evaluate(() => window.live.connectionState)}`)
     expect(await text('#state')).toBe('Lost: trying to get it back')
     await stack.order('gateway/continue')
     await state('live')

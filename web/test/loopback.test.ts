@@ -34,6 +34,10 @@ describe.skipIf(executablePath === undefined)('the feed and its worker in Chromi
     expect(await page.evaluate(() => window.loopback.liveness)).toEqual(['live'])
   })
 
+  test('later than right after it was made, no channel can be transferred', async () => {
+    expect(await page.evaluate(() => window.loopback.late())).toBe('DataCloneError')
+  })
+
   test('frames are scored in the worker and looked at by the page', async () => {
     const first = await page.evaluate(() => window.loopback.send(20, 16))
     expect(first.names).toEqual([0, 1, 2, 3, 4, 5, 6, 7].map((i) => `m-${i}/temperature`))

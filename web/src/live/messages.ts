@@ -39,8 +39,10 @@ export interface Look {
   quality: Uint8Array<ArrayBuffer>
   /** NaN where it is not scored. */
   score: Float64Array<ArrayBuffer>
-  /** The greatest score since the last look, and all anomalous events so far. */
+  /** The greatest score since the last look, the event that has it, and all anomalous events so far. */
   peak: Float64Array<ArrayBuffer>
+  peakTime: Float64Array<ArrayBuffer>
+  peakValue: Float64Array<ArrayBuffer>
   anomalies: Float64Array<ArrayBuffer>
   /** When the gateway's program read the event, by this machine's clock in µs; NaN while the offset is not known. */
   read: Float64Array<ArrayBuffer>

@@ -27,9 +27,11 @@ export interface Series {
   quality: number
   /** Its score in [0,1]; NaN where it is not scored: bad quality, not finite, or more series than detectors. */
   score: number
-  /** Anomalous events so far, and the greatest score since the last look. */
+  /** Anomalous events so far; the greatest score since the last look, and the event that has it. */
   anomalies: number
   peak: number
+  peakTime: number
+  peakValue: number
   events: number
   /** When the gateway's program read the newest event, by our clock in µs; NaN while the offset is not known. */
   read: number
@@ -252,7 +254,11 @@ export class LivePipeline {
     const anomalous = detector.step(events.times, events.values, i)
     const score = detector.score
     series.score = score
-    if (score > series.peak) series.peak = score
+    if (score >= series.peak) {
+      series.peak = score
+      series.peakTime = time
+      series.peakValue = value
+    }
     if (anomalous) {
       series.anomalies++
       this.#options.onanomaly?.(series)
@@ -278,7 +284,7 @@ export class LivePipeline {
     if (this.series.length === maxSeries) return undefined
     const series: Series = {
       index: this.series.length, device, metric, time: -Infinity, value: NaN, quality: quality.good, score: NaN, anomalies: 0,
-      peak: 0, events: 0, read: NaN, changed: false, detector: this.#options.detectors.detector(),
+      peak: 0, peakTime: NaN, peakValue: NaN, events: 0, read: NaN, changed: false, detector: this.#options.detectors.detector(),
     }
     this.series.push(series)
     let ofDevice = this.#byName.get(device)

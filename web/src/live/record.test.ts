@@ -70,7 +70,7 @@ describe('records', () => {
 
   test('are accepted and rejected as by Go: random ones', () => {
     const seed = process.env['RECORDS_SEED'] ?? String(Math.floor(Math.random() * 1e9))
-    const count = process.env['RECORDS'] ?? '6000'
+    const count = process.env['RECORDS'] ?? '3000'
     console.log(`RECORDS_SEED=${seed} RECORDS=${count}`)
     const out = execFileSync('go', ['run', './web/test/records', count, seed], { cwd: root, maxBuffer: 1 << 30 })
     const { valid, invalid } = compare(lines(out.toString()))

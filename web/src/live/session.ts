@@ -108,14 +108,15 @@ export class LiveSession {
       created,
       index: Uint32Array.from(changed, (s) => s.index),
       time: column((s) => s.time), value: column((s) => s.value), quality: Uint8Array.from(changed, (s) => s.quality),
-      score: column((s) => s.score), peak: column((s) => s.peak), anomalies: column((s) => s.anomalies), read: column((s) => s.read),
+      score: column((s) => s.score), peak: column((s) => s.peak), peakTime: column((s) => s.peakTime), peakValue: column((s) => s.peakValue),
+      anomalies: column((s) => s.anomalies), read: column((s) => s.read),
     }
     for (const series of changed) {
       series.changed = false
       series.peak = 0
     }
-    const { index, time, value, quality, score, peak, anomalies, read } = look
-    this.#post({ kind: 'look', id, ...look }, [index, time, value, quality, score, peak, anomalies, read].map(({ buffer }) => buffer))
+    const { created: _, ...columns } = look
+    this.#post({ kind: 'look', id, ...look }, Object.values(columns).map(({ buffer }) => buffer))
   }
 
   #stats(reset: boolean): LiveStats {

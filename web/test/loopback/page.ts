@@ -89,6 +89,22 @@ let gateway: Gateway | undefined
 const page = {
   liveness,
   transferred: () => feed.transferred,
+
+  /** What happens when a channel is given to a worker later than right after it was made. */
+  async late(): Promise<string> {
+    const pc = new RTCPeerConnection()
+    const channel = pc.createDataChannel('late', { negotiated: true, id: 5 })
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    const { port1 } = new MessageChannel()
+    try {
+      port1.postMessage(channel, [channel as unknown as Transferable])
+      return 'transferred'
+    } catch (cause) {
+      return (cause as DOMException).name
+    } finally {
+      pc.close()
+    }
+  },
   stats: (reset = false) => feed.stats(reset),
 
   /** Connects a new gateway, after which the clock is known. */
