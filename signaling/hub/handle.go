@@ -299,6 +299,10 @@ func (s *session) join(m rtc.Join) *rtc.Error {
 		return rtc.Errorf(rtc.Forbidden, "the token does not grant that site, or there is none")
 	}
 	if fault := s.denied(r); fault != nil {
+		if fault.Code == rtc.Unauthorized {
+			s.hub.accessEnded(s, fault.Code)
+			return nil
+		}
 		return fault
 	}
 	if !slices.Contains(s.rooms, m.Site) && len(s.rooms) >= s.hub.config.Limits.Rooms {

@@ -126,27 +126,43 @@ func (h *Hub) newSession(conn *websocket.Conn, address string) *session {
 	s.seen.Store(now.UnixNano())
 	s.pinged.Store(now.UnixNano())
 	s.out.init(h, conn)
+	s.prepare()
 	return s
 }
 
-// run reads the socket until it ends.
+// run reads the socket until it ends. While the client is silent its stack is all that the
+// session has of one: it calls nothing that needs more, and leaves what does to others.
 func (s *session) run() {
-	defer s.hub.wg.Done()
+	for {
+		kind, r, err := s.conn.NextReader()
+		if err != nil {
+			go s.finish(err)
+			return
+		}
+		handled := make(chan error)
+		go func() { handled <- s.message(kind, r) }()
+		if err := <-handled; err != nil {
+			go s.finish(err)
+			return
+		}
+	}
+}
+
+// prepare sets what happens when control frames come.
+func (s *session) prepare() {
 	s.conn.SetPongHandler(func(string) error { return s.frame() })
 	s.conn.SetPingHandler(func(data string) error {
 		s.out.control(websocket.PongMessage, []byte(data))
 		return s.frame()
 	})
 	s.conn.SetCloseHandler(func(code int, _ string) error {
-		// The close is answered by the writer, after what waits.
+		// The writer responds, after what waits.
 		s.out.mu.Lock()
 		defer s.out.mu.Unlock()
 		s.out.push(entry{kind: websocket.CloseMessage, data: closeReply(code)})
 		s.out.ending = true
 		return nil
 	})
-	err := s.read()
-	s.finish(err)
 }
 
 func closeReply(code int) []byte {
@@ -169,26 +185,6 @@ func (s *session) frame() error {
 	return nil
 }
 
-// read handles messages until the socket ends; the error says how.
-func (s *session) read() error {
-	for {
-		kind, r, err := s.conn.NextReader()
-		if err != nil {
-			return err
-		}
-		s.seen.Store(s.hub.config.Now().UnixNano())
-		if s.ending() {
-			if _, err := io.Copy(io.Discard, r); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := s.message(kind, r); err != nil {
-			return err
-		}
-	}
-}
-
 func (s *session) ending() bool {
 	s.out.mu.Lock()
 	defer s.out.mu.Unlock()
@@ -197,24 +193,30 @@ func (s *session) ending() bool {
 
 // message reads and handles one message. The error is that of the socket.
 func (s *session) message(kind int, r io.Reader) error {
+	now := s.hub.config.Now
+	s.seen.Store(now().UnixNano())
+	if s.ending() {
+		_, err := io.Copy(io.Discard, r)
+		return err
+	}
 	buffer := s.hub.buffers.Get().(*[]byte) // the pool has nothing else
 	raw, err := readUpTo(r, (*buffer)[:0], rtc.MaxMessageBytes+1)
 	if err != nil {
 		return err
 	}
-	start := s.hub.config.Now()
+	start := now()
 	s.seen.Store(start.UnixNano())
 	if fault := s.handle(kind, raw, start); fault != nil {
 		s.fault(fault)
 	}
-	s.hub.metrics.handling.Observe(s.hub.config.Now().Sub(start).Seconds())
-	const largest = 16 << 10 // of the buffers that are kept
+	s.hub.metrics.handling.Observe(now().Sub(start).Seconds())
+	if len(raw) > rtc.MaxMessageBytes {
+		_, err = io.Copy(io.Discard, r)
+	}
+	const largest = 16 << 10 // of the buffers that are used again
 	if cap(raw) <= largest {
 		*buffer = raw[:0]
 		s.hub.buffers.Put(buffer)
-	}
-	if len(raw) > rtc.MaxMessageBytes {
-		_, err = io.Copy(io.Discard, r)
 	}
 	return err
 }
@@ -250,6 +252,7 @@ func (s *session) fault(fault *rtc.Error) {
 // finish ends the session's part that belongs to the socket.
 func (s *session) finish(err error) {
 	h := s.hub
+	defer h.wg.Done()
 	byClient := closeCode(err) != websocket.CloseAbnormalClosure
 	s.out.detach(s.conn, byClient)
 	byService := s.out.ended()
