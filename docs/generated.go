@@ -4,7 +4,7 @@ package docs
 
 // The ETags of the documents, and the Content-Security-Policy of Page.
 const (
-	ContractTag = `"6aa63a5c86084816145fc960b75c9021"`
-	PageTag     = `"c9713eb7903494dbb17316cf1cb6a94d"`
+	ContractTag = `"3f2b98cb6e1d74bb49626dc109ca9aa4"`
+	PageTag     = `"d9432292e28750894d3e374c7451fece"`
 	PagePolicy  = "default-src 'none'; style-src 'sha256-4uWmzunF1B56FtGqleiKq1lhvJY5CgJnHYM0hGHqrBY='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/insighthub/insighthub/lib/directory"
 	"github.com/insighthub/insighthub/lib/turn"
@@ -23,13 +22,6 @@ type ICE struct {
 	// Secret is shared with the TURN servers.
 	Secret []byte
 }
-
-// How long a peer may allocate relays with its credentials. A gateway asks before each
-// connection, by itself; a page asks once and restarts ICE with what it has.
-const (
-	iceLifetime        = time.Hour
-	iceGatewayLifetime = 10 * time.Minute
-)
 
 func (h *Handler) consoleRoutes() []route {
 	return []route{
@@ -77,17 +69,13 @@ type iceServer struct {
 // getICEServers responds in the form of RTCConfiguration.iceServers, with credentials of the
 // caller's own that expire.
 func (h *Handler) getICEServers(c *call) error {
-	lifetime := iceLifetime
-	if c.caller.Role == directory.GatewayRole {
-		lifetime = iceGatewayLifetime
-	}
 	servers := []iceServer{}
 	if len(h.config.ICE.STUN) > 0 {
 		servers = append(servers, iceServer{URLs: h.config.ICE.STUN})
 	}
 	if len(h.config.ICE.TURN) > 0 && len(h.config.ICE.Secret) > 0 {
-		name, password := turn.Credential(h.config.ICE.Secret, c.caller.Subject, c.now.Add(lifetime))
+		name, password := turn.Credential(h.config.ICE.Secret, c.caller.Subject, c.now.Add(turn.Lifetime))
 		servers = append(servers, iceServer{h.config.ICE.TURN, name, password})
 	}
-	return c.respondUncached(http.StatusOK, map[string]any{"ice_servers": servers, "expires_in": int(lifetime.Seconds())})
+	return c.respondUncached(http.StatusOK, map[string]any{"ice_servers": servers, "expires_in": int(turn.Lifetime.Seconds())})
 }

@@ -14,6 +14,11 @@ import (
 	"time"
 )
 
+// Lifetime is how long a peer, a person's as a gateway's, may allocate relays with one
+// credential. It is short because a credential cannot be revoked: peers request one before
+// each connection and before each ICE restart.
+const Lifetime = 10 * time.Minute
+
 const (
 	// maxUserBytes keeps the user name below the 508 bytes that RFC 8489 (14.3) allows.
 	maxUserBytes = 128
