@@ -22,6 +22,8 @@ import (
 //   - AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, required, and
 //     AWS_SESSION_TOKEN. Lambda sets them once for the lifetime of an execution
 //     environment;
+//   - or, in a container of ECS, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: the credentials of
+//     the task's role are fetched, and again before they expire;
 //   - AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE>, both optional, which replace the
 //     region's endpoints, unless
 //     AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is "true".
@@ -39,20 +41,27 @@ func Load(getenv func(string) string) (aws.Config, error) {
 		return ""
 	}
 	region := first("AWS_REGION", "AWS_DEFAULT_REGION")
-	credentials := aws.Credentials{
-		AccessKeyID:     first("AWS_ACCESS_KEY_ID"),
-		SecretAccessKey: first("AWS_SECRET_ACCESS_KEY"),
-		SessionToken:    getenv("AWS_SESSION_TOKEN"),
-		Source:          "environment",
+	var provider aws.CredentialsProvider
+	if path := getenv(containerURI); path != "" && getenv("AWS_ACCESS_KEY_ID") == "" {
+		if !strings.HasPrefix(path, "/") {
+			problems = append(problems, fmt.Errorf("%s: not a path that starts with a slash", containerURI))
+		}
+		provider = newContainerCredentials(containerHost, path)
+	} else {
+		credentials := aws.Credentials{
+			AccessKeyID:     first("AWS_ACCESS_KEY_ID"),
+			SecretAccessKey: first("AWS_SECRET_ACCESS_KEY"),
+			SessionToken:    getenv("AWS_SESSION_TOKEN"),
+			Source:          "environment",
+		}
+		provider = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, nil })
 	}
 	if len(problems) > 0 {
 		return aws.Config{}, fmt.Errorf("aws configuration: %w", errors.Join(problems...))
 	}
 	return aws.Config{
-		Region: region,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return credentials, nil
-		}),
+		Region:        region,
+		Credentials:   provider,
 		HTTPClient:    NewHTTPClient(),
 		ConfigSources: []any{endpoints{getenv}},
 	}, nil
