@@ -12,6 +12,7 @@ TIMESCALE  := .local/timescale
 PGLITE     := lib/timescale/testdata/pglite
 PROMETHEUS := .local/prometheus
 REDIS      := .local/redis
+COTURN     := .local/coturn
 TINYGO     := .local/tinygo
 QEMU       := .local/qemu
 CHROMIUM   := .local/chromium
@@ -22,7 +23,7 @@ SDK_JS     := @aws-sdk/client-kinesis@3.1143.0
 sources     = $(shell find $(1) -name '*.go' -o -name '*.sql' -o -name '*.sh' | grep -v -e node_modules -e _test.go) go.mod go.sum
 # cdk/local/stackfile and what it imports are read by functions/audit and the load generator too.
 LIB_FILES  := $(call sources,lib cdk/local/stackfile cdk/local/atomicfile)
-LAMBDA_GO  := go build -tags lambda.norpc -ldflags='github.com/insighthub/insighthub/functions/...=-s -w -buildid='
+LAMBDA_GO  := go build -tags lambda.norpc -ldflags='github.com/insighthub/insighthub/functions/...=-s -w -buildid=' -ldflags='github.com/insighthub/insighthub/signaling=-s -w -buildid='
 GOLANGCI   := .bin/golangci-lint
 GOLANGCI_V := v2.15.0
 
@@ -59,7 +60,7 @@ run: ## Run the whole stack with a simulated fleet; FLEET= runs it without one
 	@build/local/insighthub-local -assembly $(ASSEMBLY) -stage $(STAGE) -state $(STATE) -http $(HTTP) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) -and "$(FLEET)"
 
 .PHONY: local
-local: $(ASSEMBLY)/manifest.json build/local/.built $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(REDIS)/.stamp
+local: $(ASSEMBLY)/manifest.json build/local/.built $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(REDIS)/.stamp $(COTURN)/.stamp
 
 # The stack serves the pages once they are there: on a new machine their detector's compiler is built first, for minutes.
 .PHONY: pages
@@ -246,19 +247,20 @@ build: ## Build the functions (arm64 for Lambda, and for this machine) and the t
 	@$(MAKE) $(JOBS) build/lambda/.built build/local/.built
 
 # One go build for all programs: two at the same time would each compile what they share. bin/ keeps the
-# programs that the next build compares with; each function has a folder of its own, as the CDK wants it.
-LOCAL_FILES = $(LIB_FILES) $(call sources,functions docs cdk loadtest) docs/openapi.yaml docs/api.html
+# programs that the next build compares with; each function and service has a folder of its own, as the CDK wants it.
+LOCAL_FILES = $(LIB_FILES) $(call sources,functions docs cdk loadtest signaling) docs/openapi.yaml docs/api.html signaling/Dockerfile
 place       = mkdir -p "$(2)/$$program" && ln -f "$(1)/$$program" "$(2)/$$program/bootstrap"
+place_image = cp signaling/Dockerfile "$(1)/signaling/"
 
-build/lambda/.built: $(LIB_FILES) $(call sources,functions docs) docs/openapi.yaml docs/api.html
-	$(SAY) "Building the functions for Lambda (arm64)"
-	@GOOS=linux GOARCH=arm64 $(LAMBDA_GO) -o build/lambda/bin/ ./functions/...
-	@for program in $$(ls build/lambda/bin); do $(call place,build/lambda/bin,build/lambda); done && touch $@
+build/lambda/.built: $(LIB_FILES) $(call sources,functions docs signaling) docs/openapi.yaml docs/api.html signaling/Dockerfile
+	$(SAY) "Building the functions for Lambda, and the services for Fargate (arm64)"
+	@GOOS=linux GOARCH=arm64 $(LAMBDA_GO) -o build/lambda/bin/ ./functions/... ./signaling
+	@for program in $$(ls build/lambda/bin); do $(call place,build/lambda/bin,build/lambda); done && $(call place_image,build/lambda) && touch $@
 
 build/local/.built: $(LOCAL_FILES)
 	$(SAY) "Building the functions for this machine, the local stack, the load generator and the CDK app (the first time takes minutes)"
-	@$(LAMBDA_GO) -o build/local/bin/ ./functions/... ./cdk/local ./loadtest ./cdk
-	@for program in $$(ls functions); do $(call place,build/local/bin,build/local/functions); done
+	@$(LAMBDA_GO) -o build/local/bin/ ./functions/... ./signaling ./cdk/local ./loadtest ./cdk
+	@for program in $$(ls functions) signaling; do $(call place,build/local/bin,build/local/functions); done && $(call place_image,build/local/functions)
 	@cd build/local && ln -f bin/local insighthub-local && ln -f bin/loadtest loadtest && ln -f bin/cdk cdk && touch .built
 
 build/local/insighthub-local build/local/loadtest build/local/cdk: build/local/.built ;
@@ -294,7 +296,7 @@ $(ASSEMBLY)/manifest.json: $(SYNTH_FILES) build/local/.built
 
 .PHONY: tools
 tools: ## Install what the tests and linters need
-	@$(MAKE) $(JOBS) $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(REDIS)/.stamp $(TINYGO)/.stamp $(QEMU)/.stamp $(CHROMIUM)/.stamp \
+	@$(MAKE) $(JOBS) $(GOLANGCI) $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp $(REDIS)/.stamp $(COTURN)/.stamp $(TINYGO)/.stamp $(QEMU)/.stamp $(CHROMIUM)/.stamp \
 		cdk/node_modules/installed $(PGLITE)/node_modules/installed web/node_modules/installed
 
 $(TIMESCALE)/.stamp: cdk/local/postgres/install.sh
@@ -302,6 +304,9 @@ $(TIMESCALE)/.stamp: cdk/local/postgres/install.sh
 
 $(REDIS)/.stamp: cdk/local/redis/install.sh
 	@cdk/local/redis/install.sh $(REDIS) && touch $@
+
+$(COTURN)/.stamp: cdk/local/coturn/install.sh
+	@cdk/local/coturn/install.sh $(COTURN) && touch $@
 
 # Checked each time: a newer server may be on the PATH.
 .PHONY: FORCE

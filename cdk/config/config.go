@@ -57,6 +57,7 @@ type Stage struct {
 	Retention  Retention
 	API        API
 	Audit      Audit
+	Live       Live
 	Tokens     Tokens
 	Database   Database
 	Network    Network

@@ -119,6 +119,7 @@ func dev() Stage {
 			VolumeGiB: 50, VolumeIOPS: 3000, VolumeMBps: 125,
 		},
 		Network:    Network{CIDR: "10.40.0.0/20", Egress: NATInstance, NATImage: firstImage},
+		Live:       defaultLive("10.44.0.0/20"),
 		Monitoring: Monitoring{RetentionDays: 30},
 		Log:        Log{Level: Info, RetentionDays: 7},
 	}
@@ -157,6 +158,7 @@ func staging() Stage {
 	s.Database.VolumeGiB, s.Database.VolumeIOPS, s.Database.VolumeMBps = 100, 3000, 125
 	s.Database.BackupDays = 3
 	s.Network = Network{CIDR: "10.41.0.0/20", Egress: NATInstance, NATImage: firstImage}
+	s.Live.CIDR = "10.45.0.0/20"
 	return s
 }
 
@@ -193,6 +195,12 @@ func prod() Stage {
 		VolumeGiB: 1000, VolumeIOPS: 6000, VolumeMBps: 500, BackupDays: 35,
 	}
 	s.Network = Network{CIDR: "10.42.0.0/20", Egress: NATGateway}
+	s.Live = defaultLive("10.46.0.0/20")
+	// Two tasks, so that one can end; half of what each could hold, so that the other has room.
+	s.Live.Signaling = Signaling{Task: Task{CPU: 512, MemoryMB: 1024}, MinTasks: 2, MaxTasks: 10, Connections: 10000}
+	s.Live.Valkey = Valkey{NodeType: "cache.t4g.small", Nodes: 2}
+	s.Live.Turn.Task, s.Live.Turn.Tasks = Task{CPU: 1024, MemoryMB: 2048}, 2
+	s.Live.Turn.TotalQuota = 4000
 	s.Audit.Lock = Lock{Mode: Compliance, Days: 365}
 	s.Audit.TrailMonths = 13
 	s.Retention.AccessDays = 400 // a year's audit, and a month to hold it

@@ -65,6 +65,7 @@ func (s Stage) Validate() error {
 	}
 	p.in("network", s.Network.problems(s.Database.HasInstance()))
 	p.in("monitoring", s.Monitoring.problems())
+	p.in("live", s.Live.problems())
 	p.in("log", s.Log.problems())
 	if err := errors.Join(p...); err != nil {
 		return fmt.Errorf("stage %q: %w", s.Name, err)

@@ -146,7 +146,11 @@ func (f GoFunction) Allow(actions []string, resources ...*string) {
 // AllowAll allows the function the actions on the resources of a list whose elements are
 // known at the deployment only.
 func (f GoFunction) AllowAll(actions []string, resources *[]*string) {
-	f.Role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
+	allowAll(f.Role, actions, resources)
+}
+
+func allowAll(role awsiam.Role, actions []string, resources *[]*string) {
+	role.AddToPolicy(awsiam.NewPolicyStatement(&awsiam.PolicyStatementProps{
 		Actions:   jsii.Strings(actions...),
 		Resources: resources,
 	}))

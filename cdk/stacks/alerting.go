@@ -128,6 +128,7 @@ func (p Platform) watch(stage config.Stage) {
 	p.Telemetry.watch(alarms(p.Telemetry.Stack), p.Data, stage)
 	p.API.watch(alarms(p.API.Stack), stage)
 	p.Audit.watch(alarms(p.Audit.Stack), stage)
+	p.Signaling.watch(alarms(p.Signaling.Stack), stage)
 	p.Telemetry.notifyCritical(p.Monitoring.Topic)
 	p.API.watchKeys(p.Monitoring.Topic)
 }

@@ -97,15 +97,22 @@ func checkWatched(t *testing.T, a assembly, s config.Stage) {
 		}
 	}
 	for kind, names := range map[string][]string{
-		"AWS::SQS::Queue":                    {"ApproximateNumberOfMessagesVisible"},
-		"AWS::Kinesis::Stream":               {"PutRecords.ThrottledRecords", "ReadProvisionedThroughputExceeded"},
-		"AWS::EC2::Instance":                 {"StatusCheckFailed_System", "StatusCheckFailed_Instance"},
-		"AWS::EC2::NatGateway":               {"ErrorPortAllocation"},
-		"AWS::ApiGatewayV2::Api":             {"5xx", "Latency"},
-		"AWS::AutoScaling::AutoScalingGroup": {"StatusCheckFailed", "CPUUtilization"},
+		"AWS::SQS::Queue":                           {"ApproximateNumberOfMessagesVisible"},
+		"AWS::Kinesis::Stream":                      {"PutRecords.ThrottledRecords", "ReadProvisionedThroughputExceeded"},
+		"AWS::EC2::Instance":                        {"StatusCheckFailed_System", "StatusCheckFailed_Instance"},
+		"AWS::EC2::NatGateway":                      {"ErrorPortAllocation"},
+		"AWS::ApiGatewayV2::Api":                    {"5xx", "Latency"},
+		"AWS::AutoScaling::AutoScalingGroup":        {"StatusCheckFailed", "CPUUtilization"},
+		"AWS::ElastiCache::ReplicationGroup":        {"EngineCPUUtilization", "DatabaseMemoryUsagePercentage"},
+		"AWS::ECS::Service":                         {"CPUUtilization", "MemoryUtilization"},
+		"AWS::ElasticLoadBalancingV2::LoadBalancer": {"HealthyHostCount"},
 	} {
 		found := a.ofType(kind)
-		if len(found) == 0 && kind != "AWS::EC2::Instance" && kind != "AWS::EC2::NatGateway" {
+		live := kind == "AWS::ECS::Service" || strings.HasPrefix(kind, "AWS::ElasticLoadBalancingV2::")
+		if live != (s.Live.Deployed() && live) && len(found) > 0 {
+			t.Errorf("%s without a domain", kind)
+		}
+		if len(found) == 0 && kind != "AWS::EC2::Instance" && kind != "AWS::EC2::NatGateway" && live == s.Live.Deployed() {
 			t.Errorf("no %s", kind)
 		}
 		for _, r := range found {

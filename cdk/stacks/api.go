@@ -67,7 +67,7 @@ func NewAPI(scope cdkconstructs.Construct, props Props, data Data, telemetry Tel
 	})
 	data.allowPublishNames(a.Resources)
 	data.allowPublishDenials(a.Resources)
-	a.addICE(stage.API.ICE)
+	a.addICE(stage, data)
 	a.Resources.Allow([]string{"s3:PutObject", "s3:GetObject", "s3:AbortMultipartUpload"},
 		data.Exports.ArnForObjects(jsii.String("exports/*")))
 	a.addRefusals(props, data)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -63,6 +64,7 @@ func (a Assembly) Synthesise() error {
 	}
 	for _, stage := range stages {
 		a.addAlarmTarget(app, &stage)
+		a.addDomain(app, &stage)
 		if concurrency != "" {
 			if stage.AccountConcurrency, err = strconv.Atoi(concurrency); err != nil {
 				return fmt.Errorf("account-concurrency %q: want a number", concurrency)
@@ -79,15 +81,31 @@ func (a Assembly) Synthesise() error {
 // addAlarmTarget adds whom alarms notify to a stage. It is not part of the repository: it is
 // a person's address, or depends on the account.
 func (a Assembly) addAlarmTarget(app awscdk.App, stage *config.Stage) {
-	context := func(name string) string {
-		value, _ := app.Node().TryGetContext(jsii.String(name)).(string)
-		return value
-	}
-	stage.AlarmEmail = cmp.Or(stage.AlarmEmail, context("alarmEmail"), a.Getenv("INSIGHTHUB_ALARM_EMAIL"))
-	stage.AlarmTopicARN = cmp.Or(stage.AlarmTopicARN, context("alarmTopic"), a.Getenv("INSIGHTHUB_ALARM_TOPIC"))
+	stage.AlarmEmail = cmp.Or(stage.AlarmEmail, contextValue(app, "alarmEmail"), a.Getenv("INSIGHTHUB_ALARM_EMAIL"))
+	stage.AlarmTopicARN = cmp.Or(stage.AlarmTopicARN, contextValue(app, "alarmTopic"), a.Getenv("INSIGHTHUB_ALARM_TOPIC"))
 	if stage.AlarmEmail == "" && stage.AlarmTopicARN == "" && stage.Name == config.Dev {
 		awscdk.Annotations_Of(app).AddInfo(jsii.String("stage dev: alarms notify nobody; set INSIGHTHUB_ALARM_EMAIL (docs/DEPLOYMENT.md)"))
 	}
+}
+
+// addDomain adds the names of the live path to a stage. Of several stages each has its own
+// below the given one, such as staging.live.example.com.
+func (a Assembly) addDomain(app awscdk.App, stage *config.Stage) {
+	domain := cmp.Or(contextValue(app, "domain"), a.Getenv("INSIGHTHUB_DOMAIN"))
+	zone := cmp.Or(contextValue(app, "hostedZone"), a.Getenv("INSIGHTHUB_HOSTED_ZONE"))
+	if stage.Live.Domain != "" || domain == "" && zone == "" {
+		return
+	}
+	stage.Live.Domain, stage.Live.HostedZoneID = domain, zone
+	if domain != "" && stage.Name != config.Prod {
+		stage.Live.Domain = string(stage.Name) + "." + domain
+	}
+}
+
+// contextValue returns a value of the CDK's context, or "".
+func contextValue(app awscdk.App, name string) string {
+	value, _ := app.Node().TryGetContext(jsii.String(name)).(string)
+	return value
 }
 
 func (a Assembly) appProps() (*awscdk.AppProps, error) {
@@ -136,11 +154,17 @@ func Functions() []string {
 	return []string{"access", "api", "audit", "authorizer", "bridge", "clock", "detect", "ingest", "migrate", "refusals", "rollup", "store"}
 }
 
+// signalingProgram is the folder of the service's program.
+const signalingProgram = "signaling"
+
+// Services returns the names of the programs that run as services.
+func Services() []string { return []string{signalingProgram} }
+
 // checkFunctions returns an error with the names of all functions that are not built;
 // the CDK would report only the first.
 func checkFunctions(dir string) error {
 	var missing []string
-	for _, name := range Functions() {
+	for _, name := range slices.Concat(Functions(), Services()) {
 		if _, err := os.Stat(filepath.Join(dir, name, "bootstrap")); errors.Is(err, fs.ErrNotExist) {
 			missing = append(missing, name)
 		}

@@ -39,6 +39,8 @@ type Data struct {
 	Rollup constructs.GoFunction
 	// Exports holds exported files for a day.
 	Exports awss3.Bucket
+	// TurnSecret is shared with the TURN servers of the stage's own.
+	TurnSecret awssecretsmanager.ISecret
 	// AdminSecret is the password of the first account.
 	AdminSecret awssecretsmanager.ISecret
 
@@ -89,6 +91,7 @@ func NewData(scope cdkconstructs.Construct, props Props) Data {
 		},
 		RemovalPolicy: constructs.RemovalPolicy(stage.Removal),
 	})
+	d.TurnSecret = newTurnSecret(stack, stage)
 	d.addRoleSecrets(stage)
 	d.addMigrate(props)
 	d.addRollup(props)
@@ -231,7 +234,7 @@ const deniedTokens = "access/denied.json"
 
 // allowReadDenials lets a function read the deny list. Listing makes S3 respond 404 in place
 // of 403 before the list exists.
-func (d Data) allowReadDenials(f constructs.GoFunction) {
+func (d Data) allowReadDenials(f program) {
 	f.Allow([]string{"s3:GetObject"}, d.States.ArnForObjects(jsii.String(deniedTokens)))
 	f.Allow([]string{"s3:ListBucket"}, d.States.BucketArn())
 }
@@ -240,6 +243,12 @@ func (d Data) allowReadDenials(f constructs.GoFunction) {
 func (d Data) allowPublishDenials(f constructs.GoFunction) {
 	f.Allow([]string{"s3:GetObject", "s3:PutObject"}, d.States.ArnForObjects(jsii.String(deniedTokens)))
 	f.Allow([]string{"s3:ListBucket"}, d.States.BucketArn())
+}
+
+// program is a function or a task.
+type program interface {
+	Allow(actions []string, resources ...*string)
+	AllowAll(actions []string, resources *[]*string)
 }
 
 // privateBucket returns the properties that all buckets have in common.

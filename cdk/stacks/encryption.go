@@ -19,7 +19,9 @@ func (p Platform) encrypt(stage config.Stage, functions []constructs.GoFunction)
 		return
 	}
 	key := newStageKey(p.Monitoring.Stack, stage)
-	for _, stack := range []awscdk.Stack{p.Data.Stack, p.Monitoring.Stack, p.Telemetry.Stack, p.API.Stack, p.Audit.Stack} {
+	for _, stack := range []awscdk.Stack{
+		p.Data.Stack, p.Monitoring.Stack, p.Telemetry.Stack, p.API.Stack, p.Audit.Stack, p.Signaling.Stack,
+	} {
 		for _, c := range *stack.Node().FindAll(cdkconstructs.ConstructOrder_PREORDER) {
 			if resource, ok := c.(awscdk.CfnResource); ok {
 				for property, value := range encryptionOf(*resource.CfnResourceType(), stage, key.KeyArn()) {
@@ -32,6 +34,10 @@ func (p Platform) encrypt(stage config.Stage, functions []constructs.GoFunction)
 	use := []string{"kms:Decrypt", "kms:GenerateDataKey"}
 	for _, f := range functions {
 		f.Allow(use, key.KeyArn())
+	}
+	for _, task := range p.Signaling.tasks {
+		task.Allow(use, key.KeyArn())
+		task.AllowAgent(use, key.KeyArn())
 	}
 	if p.Data.database == nil {
 		return
@@ -55,6 +61,8 @@ func encryptionOf(kind string, stage config.Stage, key *string) map[string]any {
 		return map[string]any{"KmsMasterKeyId": key}
 	case "AWS::SecretsManager::Secret", "AWS::Logs::LogGroup":
 		return map[string]any{"KmsKeyId": key}
+	case "AWS::ElastiCache::ReplicationGroup":
+		// Nothing in it outlives the sessions; another key would replace it.
 	case "AWS::EC2::Volume":
 		if stage.Database.CustomerKey {
 			return map[string]any{"KmsKeyId": key}

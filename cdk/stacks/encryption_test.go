@@ -45,6 +45,15 @@ func TestCustomerKey(t *testing.T) {
 	for _, p := range a.ofType("AWS::IAM::Policy") {
 		policies[p.ID] = text(p.Properties)
 	}
+	for _, role := range []string{"Signaling/ServiceRole", "Signaling/ServiceAgent", "Signaling/TurnServerAgent"} {
+		may := false
+		for policy, document := range policies {
+			may = may || strings.HasPrefix(policy, role) && strings.Contains(document, `"kms:Decrypt","kms:GenerateDataKey"`)
+		}
+		if !may {
+			t.Errorf("%s may not use the key", role)
+		}
+	}
 	for name, f := range a.functions() {
 		prefix, _, _ := strings.Cut(f.ID, "Function")
 		may := false

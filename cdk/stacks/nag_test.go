@@ -87,6 +87,30 @@ func acceptedFindings() []accepted {
 			"it is the first password of one account, whose owner changes it; rotating the secret would not change the account",
 		},
 		{
+			`AwsSolutions-SMG4`, `(Data/TurnSecret|Signaling/(TicketKey|ValkeyPassword))/Resource`,
+			"docs/RUNBOOK.md has how it is replaced: the tasks that share it are started anew with it, all at once",
+		},
+		{
+			`AwsSolutions-IAM5\[Resource::\*\]`, `Signaling/(Service|TurnServer)/Agent/DefaultPolicy/Resource`,
+			"ecr:GetAuthorizationToken supports no narrower resource; checkPrivileges rejects others",
+		},
+		{
+			`AwsSolutions-ECS2`, `Signaling/Service/Definition/Resource`,
+			"addresses and limits; secrets are named by their ARNs, and read by the program",
+		},
+		{
+			`AwsSolutions-EC23`, `Signaling/(Front|TurnFront|Turn)Group/Resource`,
+			"browsers and gateways connect from anywhere: to TLS, to TURN, and peers to the ports of relays",
+		},
+		{
+			`AwsSolutions-ELB2`, `Signaling/(Front|TurnFront)/Resource`,
+			"the service and the TURN servers log each session, with its address and its subject; a connection lasts for hours",
+		},
+		{
+			`AwsSolutions-AEC4`, `Signaling/Valkey`,
+			"dev has one task and one node",
+		},
+		{
 			`AwsSolutions-APIG4`, `Api/Http/(POST|GET|ANY)--(v1--(login|refresh|logout|token)|.well-known--.*|openapi.yaml|docs)/Resource`,
 			"callers that request a token have none yet; the keys and the documentation are public",
 		},

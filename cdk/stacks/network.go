@@ -5,7 +5,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsdlm"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsec2"
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsiam"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awslogs"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/insighthub/insighthub/cdk/config"
@@ -24,20 +23,10 @@ func (d *Data) newDatabaseNetwork(stage config.Stage) *constructs.Network {
 			{Name: jsii.String("Public"), SubnetType: awsec2.SubnetType_PUBLIC, MapPublicIpOnLaunch: jsii.Bool(false)},
 			{Name: jsii.String("Private"), SubnetType: awsec2.SubnetType_PRIVATE_WITH_EGRESS},
 		},
+		AvailabilityZones: zonesOf(stack, stage),
 		GatewayEndpoints: &map[string]*awsec2.GatewayVpcEndpointOptions{
 			"S3": {Service: awsec2.GatewayVpcEndpointAwsService_S3()},
 		},
-	}
-	if zones := stage.AvailabilityZones; len(zones) > 0 {
-		p.AvailabilityZones = jsii.Strings(zones...)
-	} else {
-		// By name: the list that Fn::GetAZs returns can change, and a subnet or volume whose
-		// zone changes is replaced, the volume by an empty one.
-		zones := make([]*string, len(stage.Zones))
-		for i, letter := range stage.Zones {
-			zones[i] = jsii.String(*stack.Region() + letter)
-		}
-		p.AvailabilityZones = &zones
 	}
 	if stage.Network.Egress == config.NATInstance {
 		d.nat = awsec2.NatProvider_InstanceV2(&awsec2.NatInstanceProps{
@@ -62,13 +51,7 @@ func (d *Data) newDatabaseNetwork(stage config.Stage) *constructs.Network {
 		own := awsec2.Peer_Ipv4(vpc.VpcCidrBlock())
 		d.nat.Connections().AllowFrom(own, awsec2.Port_AllTraffic(), jsii.String("The private subnets"))
 	}
-	vpc.AddFlowLog(jsii.String("Refused"), &awsec2.FlowLogOptions{
-		TrafficType: awsec2.FlowLogTrafficType_REJECT,
-		Destination: awsec2.FlowLogDestination_ToCloudWatchLogs(awslogs.NewLogGroup(stack, jsii.String("FlowLogs"), &awslogs.LogGroupProps{
-			Retention:     constructs.LogRetention(stage.Log.RetentionDays),
-			RemovalPolicy: awscdk.RemovalPolicy_DESTROY,
-		}), nil),
-	})
+	addFlowLog(stack, vpc, stage)
 
 	client := awsec2.NewSecurityGroup(stack, jsii.String("DatabaseClient"), &awsec2.SecurityGroupProps{
 		Vpc:              vpc,

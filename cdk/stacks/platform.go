@@ -16,7 +16,8 @@ import (
 // Props are the properties of every stack.
 type Props struct {
 	Stage config.Stage
-	// Functions is a directory that contains one for each function, with its bootstrap.
+	// Functions is a directory that contains one for each function, with its bootstrap, and
+	// one for each service, with its Dockerfile too.
 	Functions string
 	// Rules contains the Prometheus rule files, *.yaml.
 	Rules fs.FS
@@ -29,6 +30,7 @@ type Platform struct {
 	Telemetry  Telemetry
 	API        API
 	Audit      Audit
+	Signaling  Signaling
 }
 
 // StageTag is the tag with the stage's name, on every resource and on every stack in
@@ -53,6 +55,9 @@ func NewPlatform(scope cdkconstructs.Construct, props Props) (Platform, error) {
 	p.Telemetry = NewTelemetry(scope, props, p.Data)
 	p.API = NewAPI(scope, props, p.Data, p.Telemetry)
 	p.Audit = NewAudit(scope, props, p.Data, p.API)
+	if p.Signaling, err = NewSignaling(scope, props, p.Data, p.API); err != nil {
+		return Platform{}, err
+	}
 	functions := []constructs.GoFunction{
 		p.Data.Migrate, p.Data.Rollup, p.Telemetry.Store, p.Telemetry.Bridge, p.Telemetry.Detect, p.Telemetry.Clock,
 		p.API.Ingest, p.API.Authorizer, p.API.Access, p.API.Resources, p.API.Refusals, p.Audit.Function,

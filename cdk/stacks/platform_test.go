@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,7 +40,9 @@ type resource struct {
 type assembly struct {
 	// Deployment is the stacks with their whole names.
 	Deployment upgrade.Deployment
-	// Raw are the templates by stack: Data, Monitoring, Telemetry, Api, Audit.
+	// Dir is its folder.
+	Dir string
+	// Raw are the templates by stack: Data, Monitoring, Telemetry, Api, Audit, Signaling.
 	Raw map[string]string
 	// After are, by stack, those that are deployed before it.
 	After map[string][]string
@@ -96,11 +99,16 @@ func synthesiseWith(t *testing.T, stage config.Stage, checks ...awscdk.IAspect) 
 func builtFunctions(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range stacks.Functions() {
+	for _, name := range slices.Concat(stacks.Functions(), stacks.Services()) {
 		if err := os.MkdirAll(filepath.Join(dir, name), 0o750); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, name, "bootstrap"), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range stacks.Services() {
+		if err := os.WriteFile(filepath.Join(dir, name, "Dockerfile"), []byte("FROM scratch\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,7 +133,7 @@ func readAssembly(t *testing.T, dir string) assembly {
 	if len(manifest.Missing) > 0 {
 		t.Errorf("the assembly needs lookups in an account: %v", manifest.Missing)
 	}
-	a := assembly{Raw: map[string]string{}, After: map[string][]string{}}
+	a := assembly{Dir: dir, Raw: map[string]string{}, After: map[string][]string{}}
 	for name, artifact := range manifest.Artifacts {
 		if artifact.Type != "aws:cloudformation:stack" {
 			continue
@@ -217,6 +225,9 @@ func stage(t *testing.T, name config.StageName) config.Stage {
 		t.Fatal(err)
 	}
 	found[0].AlarmEmail = "operations@example.com"
+	if name != config.Dev { // dev has no live path in AWS
+		found[0].Live.Domain, found[0].Live.HostedZoneID = "live.example.com", "Z0123456789ABCDEFGHIJ"
+	}
 	return found[0]
 }
 

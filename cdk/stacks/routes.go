@@ -6,7 +6,6 @@ import (
 	"github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2"
 	authorizers "github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2authorizers"
 	integrations "github.com/aws/aws-cdk-go/awscdk/v2/awsapigatewayv2integrations"
-	"github.com/aws/aws-cdk-go/awscdk/v2/awssecretsmanager"
 	"github.com/aws/jsii-runtime-go"
 
 	"github.com/insighthub/insighthub/cdk/config"
@@ -112,17 +111,17 @@ func (a *API) addRoutes(stage config.Stage) {
 }
 
 // addICE configures the STUN and TURN servers that the API names to WebRTC peers.
-func (a *API) addICE(ice config.ICE) {
+func (a *API) addICE(stage config.Stage, data Data) {
+	ice := iceServers(stage, data.TurnSecret)
 	add := func(variable, value string) {
 		if value != "" {
 			a.Resources.AddEnvironment(jsii.String(variable), jsii.String(value), nil)
 		}
 	}
-	add("ICE_STUN", strings.Join(ice.STUN, " "))
-	add("ICE_TURN", strings.Join(ice.TURN, " "))
-	add("TURN_SECRET_ARN", ice.SecretARN)
-	if ice.SecretARN != "" {
-		secret := awssecretsmanager.Secret_FromSecretCompleteArn(a.Stack, jsii.String("Turn"), jsii.String(ice.SecretARN))
-		secret.GrantRead(a.Resources.Role, nil)
+	add("ICE_STUN", strings.Join(ice.stun, " "))
+	add("ICE_TURN", strings.Join(ice.turn, " "))
+	if ice.secret != nil {
+		add("TURN_SECRET_ARN", *ice.secret)
 	}
+	data.allowTurnSecret(a.Stack, stage, a.Resources.Role)
 }

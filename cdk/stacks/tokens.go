@@ -73,12 +73,18 @@ func (t Tokens) publish(stack awscdk.Stack, stage config.Stage, list string) {
 }
 
 // importTokens returns the published keys for a function in another stack that signs.
-func importTokens(stack awscdk.Stack, stage config.Stage) (list *string, allowSign func(constructs.GoFunction)) {
-	arns := readList(stack, stage, "SigningKeyArns")
-	return read(stack, stage, "SigningKeys"), func(f constructs.GoFunction) {
-		f.AllowAll([]string{"kms:GetPublicKey"}, arns)
-		f.Allow([]string{"kms:Sign"}, awscdk.Fn_Select(jsii.Number(0), arns))
+func importTokens(stack awscdk.Stack, stage config.Stage) (list *string, allowSign func(program)) {
+	list, allowVerify := importPublicKeys(stack, stage)
+	return list, func(f program) {
+		allowVerify(f)
+		f.Allow([]string{"kms:Sign"}, awscdk.Fn_Select(jsii.Number(0), readList(stack, stage, "SigningKeyArns")))
 	}
+}
+
+// importPublicKeys returns the published keys for a program in another stack that verifies.
+func importPublicKeys(stack awscdk.Stack, stage config.Stage) (list *string, allowVerify func(program)) {
+	arns := readList(stack, stage, "SigningKeyArns")
+	return read(stack, stage, "SigningKeys"), func(f program) { f.AllowAll([]string{"kms:GetPublicKey"}, arns) }
 }
 
 func trustedIssuers(list []config.TrustedIssuer) string {

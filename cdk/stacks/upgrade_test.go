@@ -127,7 +127,19 @@ func documentedChanges() []change {
 				}
 			},
 			func(s *config.Stage) { s.API.ICE = config.ICE{} },
+		}, problems: []string{"data removed: Signaling/TurnServerLogs*"}},
+		{name: "domain of the live path", steps: []func(*config.Stage){
+			func(s *config.Stage) { s.Live.Domain, s.Live.HostedZoneID = "", "" },
+			func(s *config.Stage) {
+				s.Live.Domain, s.Live.HostedZoneID = "plant.example.com", "Z9876543210ABCDEFGHIJ"
+			},
 		}},
+		{name: "no TURN servers", steps: []func(*config.Stage){
+			func(s *config.Stage) { s.Live.Turn = config.Turn{} },
+		}, problems: []string{"data removed: Signaling/TurnServerLogs*"}},
+		one("tasks of the live path", func(s *config.Stage) {
+			s.Live.Signaling.MaxTasks, s.Live.Signaling.MemoryMB, s.Live.Valkey.Nodes, s.Live.Turn.Tasks = 20, 2048, 3, 4
+		}),
 		{name: "alarm target", steps: []func(*config.Stage){
 			func(s *config.Stage) { s.AlarmEmail = "others@example.com" },
 			func(s *config.Stage) { s.AlarmTopicARN = "arn:aws:sns:eu-central-1:123456789012:incidents" },
@@ -169,6 +181,8 @@ func documentedChanges() []change {
 		{name: "other zones", steps: []func(*config.Stage){func(s *config.Stage) { s.Zones = []string{"b", "c"} }}, problems: []string{
 			"data replaced: Data/VpcP*Subnet?Subnet*", "name in use: Data/VpcP*Subnet?Subnet*",
 			"data replaced: Data/DatabaseData*", "export in use: Data/*Subnet*",
+			"data replaced: Signaling/VpcPublicSubnet*", "name in use: Signaling/VpcPublicSubnet*",
+			"data replaced: Signaling/VpcIsolatedSubnet*", "name in use: Signaling/VpcIsolatedSubnet*",
 		}},
 	}
 }
