@@ -44,6 +44,9 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&cfg.Database, "database", "", "DSN of a running TimescaleDB or PostgreSQL; if empty, the stack starts one")
 	flags.StringVar(&cfg.Timescale, "timescale", ".local/timescale", "folder of the unpacked PostgreSQL")
 	flags.StringVar(&cfg.Prometheus, "prometheus", ".local/prometheus", "folder of the unpacked Prometheus")
+	flags.StringVar(&cfg.Coturn, "coturn", ".local/coturn", "folder of the unpacked coturn")
+	flags.StringVar(&cfg.Redis, "redis", ".local/redis", "folder of the unpacked redis-server")
+	flags.StringVar(&cfg.Live, "live", "build/local/web/live", "folder of the built page of the live path, served under /live/")
 	flags.StringVar(&cfg.PrometheusHTTP, "prometheus-http", "",
 		"address of Prometheus (default 127.0.0.1:9090, or a free port if that is in use)")
 	flags.StringVar(&cfg.Functions, "functions", "build/local/functions", "folder of the functions' binaries, NAME/bootstrap")

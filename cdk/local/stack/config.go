@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/template"
 )
 
 // Config of a Stack.
@@ -25,6 +27,11 @@ type Config struct {
 	Timescale string
 	// Prometheus is the folder of the unpacked Prometheus, for stages with a workspace.
 	Prometheus string
+	// Coturn and Redis are the folders of the unpacked servers, for stages with a live path.
+	Coturn, Redis string
+	// Live is the folder of the built page of the live path, which may be built later; if empty, no
+	// page is served.
+	Live string
 	// PrometheusHTTP is the address of Prometheus; default 127.0.0.1:9090, or a free port
 	// if that is in use.
 	PrometheusHTTP string
@@ -89,6 +96,26 @@ func (c Config) path(elements ...string) string {
 
 func (c Config) binary(program string) string {
 	return filepath.Join(c.Functions, program, "bootstrap")
+}
+
+func (c Config) redis() string { return filepath.Join(c.Redis, "bin", "redis-server") }
+
+// installed is a program that a plan needs.
+type installed struct{ name, file string }
+
+// programs returns the programs of the live path that a plan needs.
+func (c Config) programs(plan *template.Plan) (all []installed) {
+	if len(plan.Caches) > 0 {
+		all = append(all, installed{"redis-server", c.redis()})
+	}
+	for _, t := range plan.Tasks {
+		if t.Program == turnProgram {
+			all = append(all, installed{"coturn", filepath.Join(c.Coturn, "bin", "turnserver")})
+		} else {
+			all = append(all, installed{t.Program, c.binary(t.Program)})
+		}
+	}
+	return all
 }
 
 func (c Config) prometheus() string { return filepath.Join(c.Prometheus, "bin", "prometheus") }

@@ -21,7 +21,9 @@ func (s *Stack) startFront(ctx context.Context, l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		if i > 0 {
+		if i == 0 {
+			handler = s.page(handler)
+		} else {
 			if l, err = s.listen(ctx, "127.0.0.1:0"); err != nil {
 				return err
 			}

@@ -55,8 +55,16 @@ const (
 	signQueries = "PROMETHEUS_SIGV4"
 )
 
-// environment returns the template's variables and the addresses of the emulators.
+// environment returns a function's variables and the addresses of the emulators.
 func (s *Stack) environment(f template.Function) []string {
+	env := maps.Clone(f.Env)
+	s.localICE(env, "ICE_STUN", "ICE_TURN")
+	return s.environmentOf(env)
+}
+
+// environmentOf returns variables of the template with local values, and the addresses of the
+// emulators.
+func (s *Stack) environmentOf(variables map[string]string) []string {
 	env := []string{
 		"AWS_REGION=" + s.plan.Region,
 		"AWS_ACCESS_KEY_ID=local",
@@ -68,8 +76,8 @@ func (s *Stack) environment(f template.Function) []string {
 		"AWS_ENDPOINT_URL_EVENTBRIDGE=" + s.endpoints.events,
 		"AWS_S3_PATH_STYLE=true",
 	}
-	for _, k := range slices.Sorted(maps.Keys(f.Env)) {
-		v := f.Env[k]
+	for _, k := range slices.Sorted(maps.Keys(variables)) {
+		v := variables[k]
 		if own, ok := s.secretARNs[v]; ok {
 			v = own
 		}

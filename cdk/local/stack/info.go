@@ -71,6 +71,15 @@ func (s *Stack) pids() stackfile.PIDs {
 	if s.prometheus != nil {
 		pids.Prometheus = s.prometheus.pid()
 	}
+	if s.live.redis != nil {
+		pids.Redis = s.live.redis.pid()
+	}
+	if s.live.turn != nil {
+		pids.Coturn = s.live.turn.pid()
+	}
+	if s.live.signaling != nil {
+		pids.Signaling = s.live.signaling.pid()
+	}
 	for _, f := range s.functions {
 		pids.Functions[f.plan.Program] = f.Stats().PIDs
 	}
@@ -92,6 +101,9 @@ func (s *Stack) printUsage(ctx context.Context) error {
 	if s.info.AdminPassword != "" {
 		s.printf("  log in          curl -sS %s/v1/login -H 'Content-Type: application/json' -d '%s'",
 			s.info.HTTP, fmt.Sprintf(`{"name":%q,"password":%q}`, s.info.AdminName, s.info.AdminPassword))
+	}
+	if s.info.Live != "" {
+		s.printf("  live page       %s", s.info.Live)
 	}
 	psql := "psql"
 	if s.cfg.Timescale != "" {

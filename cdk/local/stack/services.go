@@ -116,6 +116,7 @@ func (s *Stack) startSecrets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.secrets = store
 	for _, planned := range s.plan.Secrets {
 		var arn string
 		if planned.Value != "" {

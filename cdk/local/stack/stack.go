@@ -13,6 +13,7 @@ import (
 	"github.com/insighthub/insighthub/cdk/local/events"
 	"github.com/insighthub/insighthub/cdk/local/eventsource"
 	"github.com/insighthub/insighthub/cdk/local/kinesis"
+	"github.com/insighthub/insighthub/cdk/local/secrets"
 	"github.com/insighthub/insighthub/cdk/local/stackfile"
 	"github.com/insighthub/insighthub/cdk/local/template"
 )
@@ -30,6 +31,8 @@ type Stack struct {
 	mappings    []*eventsource.Mapping
 	database    *database // nil if the user has their own
 	prometheus  *metrics  // nil if the stage has no workspace
+	live        live
+	secrets     *secrets.Store
 	objects     *awss3.Client
 	endpoints   endpoints
 	events      *events.Server    // nil if the plan has no bus
@@ -89,7 +92,7 @@ func Start(ctx context.Context, cfg Config) (_ *Stack, err error) {
 	})
 	for _, step := range []func(context.Context) error{
 		s.startDatabase, s.startPrometheus, s.startSecrets, s.startKeys, s.startObjects, s.startEvents, s.startStream,
-		s.startAllFunctions, s.runTriggers, s.startMappings,
+		s.startLive, s.startAllFunctions, s.runTriggers, s.startMappings,
 		func(ctx context.Context) error { return s.startFront(ctx, front) },
 		s.startSchedules, s.publish, s.startCommand,
 	} {
@@ -149,7 +152,7 @@ func (s *Stack) onClose(what string, f func(context.Context) error) {
 
 // Close stops all parts in the reverse order of their start: the command, the API
 // (requests in flight are completed), the mappings (batches in flight are completed), the
-// functions, the stream (it is saved), Prometheus, the database.
+// functions, the live path, the stream (it is saved), Prometheus, the database.
 func (s *Stack) Close(ctx context.Context) error {
 	var problems []error
 	for len(s.closers) > 0 {
@@ -203,6 +206,11 @@ func readPlan(cfg Config) (*template.Plan, error) {
 	if len(plan.Workspaces) > 0 {
 		if _, err := os.Stat(cfg.prometheus()); err != nil {
 			return nil, fmt.Errorf("local stack: Prometheus is not installed in %s; run `make tools`: %w", cfg.Prometheus, err)
+		}
+	}
+	for _, program := range cfg.programs(plan) {
+		if _, err := os.Stat(program.file); err != nil {
+			return nil, fmt.Errorf("local stack: %s is not installed; run `make tools`: %w", program.name, err)
 		}
 	}
 	for _, f := range plan.Functions {

@@ -38,6 +38,13 @@ type Info struct {
 	Objects    string            `json:"objects,omitempty"`
 	Buckets    map[string]string `json:"buckets,omitempty"`
 	Prometheus string            `json:"prometheus,omitempty"` // URL; empty where the stage has no workspace
+	// Signaling is the WebSocket URL of the signaling service, Turn the URIs of the TURN server,
+	// Redis the URL of the server over which signaling's tasks relay, and Live the URL of the page
+	// of the live path; each is empty where the stage has none.
+	Signaling string   `json:"signaling,omitempty"`
+	Turn      []string `json:"turn,omitempty"`
+	Redis     string   `json:"redis,omitempty"`
+	Live      string   `json:"live,omitempty"`
 	// KMS is the URL of the KMS emulator, SigningKey the ARN of the key in it that signs
 	// tokens, with the issuer and the audience that these tokens name.
 	KMS        string `json:"kms,omitempty"`
@@ -55,6 +62,7 @@ type Info struct {
 // PIDs are the process ids of the parts of a stack; 0 where a part does not run.
 type PIDs struct {
 	Local, Postgres, Prometheus int
+	Signaling, Coturn, Redis    int
 	Functions                   map[string][]int // by program, such as "store"
 }
 
@@ -63,7 +71,18 @@ const (
 	localKey      = "local"
 	postgresKey   = "postgres"
 	prometheusKey = "prometheus"
+	signalingKey  = "signaling"
+	coturnKey     = "coturn"
+	redisKey      = "redis"
 )
+
+// servers returns the single processes by their keys.
+func (p *PIDs) servers() map[string]*int {
+	return map[string]*int{
+		localKey: &p.Local, postgresKey: &p.Postgres, prometheusKey: &p.Prometheus,
+		signalingKey: &p.Signaling, coturnKey: &p.Coturn, redisKey: &p.Redis,
+	}
+}
 
 // MarshalJSON writes one object: a number for each server, a list for each function.
 func (p PIDs) MarshalJSON() ([]byte, error) {
@@ -71,9 +90,9 @@ func (p PIDs) MarshalJSON() ([]byte, error) {
 	for program, pids := range p.Functions {
 		object[program] = pids
 	}
-	for key, pid := range map[string]int{localKey: p.Local, postgresKey: p.Postgres, prometheusKey: p.Prometheus} {
-		if pid != 0 {
-			object[key] = pid
+	for key, pid := range p.servers() {
+		if *pid != 0 {
+			object[key] = *pid
 		}
 	}
 	return json.Marshal(object)
@@ -86,7 +105,7 @@ func (p *PIDs) UnmarshalJSON(raw []byte) error {
 		return err
 	}
 	*p = PIDs{}
-	servers := map[string]*int{localKey: &p.Local, postgresKey: &p.Postgres, prometheusKey: &p.Prometheus}
+	servers := p.servers()
 	for key, value := range object {
 		if pid, ok := servers[key]; ok {
 			if err := json.Unmarshal(value, pid); err != nil {

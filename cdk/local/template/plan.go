@@ -34,6 +34,8 @@ type Plan struct {
 	// Workspaces has at most one: there is one Prometheus server.
 	Workspaces []Workspace
 	RuleGroups []RuleGroups
+	Tasks      []Task
+	Caches     []Cache
 	Skipped    []Skipped
 }
 

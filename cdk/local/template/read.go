@@ -28,6 +28,7 @@ func Read(dir, stage string) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	all.dir = dir
 	p := &Plan{Region: list[0].region, Account: list[0].account}
 	for _, s := range list {
 		p.Stacks = append(p.Stacks, s.name)
@@ -89,6 +90,10 @@ func (p *Plan) add(r *resolver, id string) error {
 		p.addWorkspace(f)
 	case ruleGroupsType:
 		p.addRuleGroups(f)
+	case taskType:
+		p.addTask(f, res)
+	case valkeyType:
+		p.Caches = append(p.Caches, Cache{f.id})
 	default:
 		p.skip(f.id, res.Type)
 	}

@@ -49,6 +49,7 @@ func (r *resolver) leave() { r.depth-- }
 
 // stacks are those that can import each other's exports.
 type stacks struct {
+	dir     string // of the assembly
 	list    []*stack
 	exports map[string]export
 }
