@@ -37,6 +37,11 @@ export class DetectorPool {
     return this.#used
   }
 
+  /** Instances of the module so far. */
+  get instances(): number {
+    return this.#instances.length
+  }
+
   /** A detector for a new series, or undefined when the limit is reached. */
   detector(): Detector | undefined {
     if (this.#used === this.limit) return undefined

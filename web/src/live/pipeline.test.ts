@@ -98,9 +98,9 @@ describe('the pipeline', () => {
     p.receive(liveFrame(3, now, 0, [reading(7, 70)]))
     p.receive(liveFrame(2, now, 0, [reading(6, 60)]))
     expect(p.series[0]).toMatchObject({ value: 70, events: 2 })
-    p.receive(liveFrame(4, now, 0, [{ ...reading(8, 80), quality: 2 }, reading(9, NaN)]))
+    p.receive(liveFrame(4, now, 0, [{ ...reading(8, 80), quality: 2 }, reading(9, NaN), reading(9, 90)]))
     expect(p.series[0]).toMatchObject({ value: NaN, score: NaN })
-    expect(p.counters).toMatchObject({ late: 1, bad: 2, lost: 0, frames: 4, events: 5 })
+    expect(p.counters).toMatchObject({ late: 2, bad: 2, lost: 0, frames: 4, events: 6 })
   })
 
   test('counts lost frames, also where the numbers wrap', () => {
@@ -110,12 +110,14 @@ describe('the pipeline', () => {
   })
 
   test('more series than one instance has slots, and than the limit', () => {
-    const p = pipeline({ limit: 300 })
+    const detectors = new DetectorPool(module, 300)
+    const p = pipeline({ detectors })
     const all = Array.from({ length: 320 }, (_, i) => reading(1, i, `m-${i}`))
     p.receive(liveFrame(1, now, 0, all))
     expect(p.series.length).toBe(320)
     expect(p.series.filter(({ detector }) => detector !== undefined).length).toBe(300)
     expect(p.counters.unscored).toBe(20)
+    expect({ used: detectors.used, instances: detectors.instances }).toEqual({ used: 300, instances: 2 })
     expect(p.series[319]).toMatchObject({ value: 319, score: NaN })
     expect(p.series[299]).toMatchObject({ score: 0 })
   })

@@ -104,6 +104,28 @@ describe('records', () => {
     }
   })
 
+  test.each<[string, number, bigint[], string | number[]]>([
+    ['2^53 - 1 is the greatest decimal', 1, [2n ** 54n - 2n], [2 ** 53 - 1]],
+    ['2^53 is too great', 1, [2n ** 54n], 'decimals: event 0: not within'],
+    ['-2^53 is too small', 1, [2n ** 54n - 1n], 'decimals: event 0: not within'],
+    ['-(2^53 - 1) is the least decimal', 1, [2n ** 54n - 3n], [-(2 ** 53 - 1)]],
+    ['differences to 2^53', 17, [2n ** 54n - 2n, 2n], 'decimals: event 1: not within'],
+    ['differences from the greatest to the least', 17, [2n ** 54n - 2n, 2n ** 55n - 5n], [2 ** 53 - 1, -(2 ** 53 - 1)]],
+    ['a difference of 64 bits', 17, [2n, 2n ** 64n - 1n], 'decimals: event 1: not within'],
+    ['wraps at 64 bits as in Go', 1, [2n ** 64n - 2n], 'decimals: event 0: not within'],
+  ])('%s', (_, scale, decimals, want) => {
+    const varint = (v: bigint): number[] => (v < 128n ? [Number(v)] : [Number(v & 127n) | 128, ...varint(v >> 7n)])
+    const packed = (field: number, bytes: number[]) => [...varint(BigInt(field << 3 | 2)), bytes.length, ...bytes]
+    const zeros = decimals.map(() => 0)
+    const record = new Uint8Array([
+      1, 0, ...packed(5, [100]), ...packed(6, [109]), ...packed(7, [0]), ...packed(8, [0]), ...packed(9, zeros), ...packed(11, zeros),
+      ...packed(16, [scale]), ...packed(17, decimals.flatMap(varint)),
+    ])
+    const decode = () => [...new RecordDecoder().decode(record).values]
+    if (typeof want === 'string') expect(decode).toThrow(want)
+    else expect(decode()).toEqual(want)
+  })
+
   test('limits hold', () => {
     const name = (field: number, text: string) => [field << 3 | 2, text.length, ...Buffer.from(text)]
     const record = (...fields: number[][]) => new Uint8Array([1, 0, ...fields.flat()])

@@ -139,6 +139,8 @@ describe('the feed and its session', () => {
     expect(look.anomalies[0]).toBe(1)
     expect([look.peakTime[0], look.peakValue[0]]).toEqual([1e15 + 390, ((390 * 7919) % 13) + 500])
     expect((await feed.look()).index.length).toBe(0)
+    await session.handle({ kind: 'frame', connection: 0, data: liveFrame(401, 1, 0, [reading(400, 5)]) })
+    expect((await feed.look()).peak[0]!).toBeLessThan(threshold)
     feed.close()
   })
 })
