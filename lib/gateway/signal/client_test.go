@@ -412,27 +412,46 @@ func TestTokenRenewal(t *testing.T) {
 	}
 }
 
-// TestMove: the next socket is opened after the delay, and the session resumed there.
+// TestMove: the next socket is opened after the delay; the old one is read until the room is joined
+// there, and then closed without leaving.
 func TestMove(t *testing.T) {
+	var closed atomic.Int64
 	s := &service{script: func(n int, p *peer) {
 		if n == 1 {
 			p.greet(time.Hour)
 			p.write(rtc.Move{Seq: 2, DelayMS: 2000, Reconnect: true})
-		} else {
-			hello := p.read().(rtc.Hello)
-			if hello.Resume == nil || hello.Resume.Received != 2 {
-				t.Errorf("got resume %+v", hello.Resume)
+			time.Sleep(2500 * time.Millisecond) // the new socket is open, and its room not joined
+			p.write(rtc.Bye{Seq: 3, From: "a", Connection: "late"})
+			_, _, err := p.conn.ReadMessage()
+			if c, ok := errors.AsType[*websocket.CloseError](err); ok {
+				closed.Store(int64(c.Code))
 			}
-			p.welcome(time.Hour, true)
+			return
 		}
+		hello, _ := p.read().(rtc.Hello)
+		if hello.Resume == nil || hello.Resume.Received != 2 {
+			t.Errorf("got resume %+v", hello.Resume)
+		}
+		p.welcome(time.Hour, false)
+		join, _ := p.read().(rtc.Join)
+		time.Sleep(time.Second)
+		if closed.Load() != 0 {
+			t.Error("the old socket was closed before the room was joined")
+		}
+		p.write(rtc.Joined{Re: join.ID, Seq: 1, Site: join.Site, Peers: []rtc.PeerInfo{}})
 		for p.read() != nil {
 		}
 	}}
 	under(t, s, nil, func(t *testing.T, c *Client) {
 		t.Helper()
 		next[rtc.Joined](t, c)
-		if w := next[rtc.Welcome](t, c); !w.Resumed {
-			t.Errorf("got %+v", w)
+		if m := next[rtc.Bye](t, c); m.Connection != "late" {
+			t.Errorf("got %+v", m)
+		}
+		next[rtc.Joined](t, c)
+		time.Sleep(time.Second)
+		if code := closed.Load(); code != closeMoved {
+			t.Errorf("the old socket was closed with %d, want %d", code, closeMoved)
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()

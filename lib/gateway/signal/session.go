@@ -21,6 +21,8 @@ const (
 	stopWait = time.Minute
 	// rejoinAfter is the wait before a room is tried again that was not granted, or not any more.
 	rejoinAfter = 30 * time.Second
+	// closeMoved closes a socket without leaving the rooms; 1000 would.
+	closeMoved = 4000
 	// minRenewal is the least time between two renewals of the token.
 	minRenewal = 5 * time.Second
 )
@@ -38,7 +40,7 @@ func (c *Client) run(ctx context.Context) {
 	defer close(c.done)
 	defer close(c.out)
 	var s state
-	var next *socket // already open, by a move
+	var next, old *socket // by a move: already open, and to be closed when next has taken over
 	for ctx.Err() == nil {
 		began := time.Now()
 		var err error
@@ -47,13 +49,13 @@ func (c *Client) run(ctx context.Context) {
 		}
 		action := rtc.Reconnect
 		if err == nil {
-			var moved *socket
-			moved, err = c.serve(ctx, &s, next)
-			next = moved
-			action = actionAfter(err)
-		}
-		if next != nil {
-			continue
+			served := next
+			next, err = c.serve(ctx, &s, served, old)
+			action, old = actionAfter(err), nil
+			if next != nil {
+				old = served
+				continue
+			}
 		}
 		if ctx.Err() != nil {
 			return
@@ -117,8 +119,9 @@ type session struct {
 	*Client
 	*state
 	socket   *socket
+	old      *socket // still open after a move; nil: none
 	welcomed bool
-	renewal  string // id of the token message on its way
+	resumed  bool
 	joins    map[string]telemetry.SiteID
 	rejoin   []telemetry.SiteID // rooms to be tried again
 	pace     pace
@@ -131,10 +134,11 @@ type dialed struct {
 	err    error
 }
 
-// serve speaks on the socket until it fails; with a successor if the service asked to move.
-func (c *Client) serve(ctx context.Context, st *state, socket *socket) (moved *socket, err error) {
-	s := &session{Client: c, state: st, socket: socket, joins: make(map[string]telemetry.SiteID)}
-	defer s.end()
+// serve speaks on the socket until it fails and then closes it; or until a successor is open to which
+// the service asked to move. old is the predecessor, which is read and left open until the rooms are joined.
+func (c *Client) serve(ctx context.Context, st *state, socket, old *socket) (moved *socket, err error) {
+	s := &session{Client: c, state: st, socket: socket, old: old, joins: make(map[string]telemetry.SiteID)}
+	defer func() { s.end(moved != nil) }()
 	if err := s.hello(ctx); err != nil {
 		return nil, err
 	}
@@ -146,9 +150,9 @@ func (c *Client) serve(ctx context.Context, st *state, socket *socket) (moved *s
 	}
 	for {
 		out, head := c.head(st)
-		incoming := socket.incoming
+		incoming, before := socket.incoming, s.before()
 		if len(st.unread) >= maxUnread {
-			incoming = nil // the service sees a slow reader
+			incoming, before = nil, nil // the service sees a slow reader
 		}
 		select {
 		case <-ctx.Done():
@@ -168,6 +172,8 @@ func (c *Client) serve(ctx context.Context, st *state, socket *socket) (moved *s
 			if err := s.handle(m, renew, move); err != nil {
 				return nil, err
 			}
+		case raw, ok := <-before:
+			s.fromOld(raw, ok)
 		case <-c.wake:
 		case <-send.C:
 		case <-ping.C:
@@ -198,9 +204,9 @@ func (c *Client) serve(ctx context.Context, st *state, socket *socket) (moved *s
 				move.Reset(c.backoff(0))
 				continue
 			}
-			socket.close(websocket.CloseNormalClosure)
 			return d.socket, errMoved
 		}
+		s.leaveOld()
 		wait, err := s.flush()
 		if err != nil {
 			return nil, err
@@ -211,9 +217,52 @@ func (c *Client) serve(ctx context.Context, st *state, socket *socket) (moved *s
 	}
 }
 
-// end closes the socket and fails the requests that were on their way.
-func (s *session) end() {
-	s.socket.shut()
+// before returns what comes on the socket before a move.
+func (s *session) before() <-chan []byte {
+	if s.old == nil {
+		return nil
+	}
+	return s.old.incoming
+}
+
+// fromOld handles what still comes on the socket before a move: what peers said. Its numbers are
+// those of another session, unless this one was resumed, which has all of it again.
+func (s *session) fromOld(raw []byte, ok bool) {
+	if !ok {
+		s.old.shut()
+		s.old = nil
+		return
+	}
+	m, err := rtc.DecodeServer(raw)
+	if err != nil {
+		return
+	}
+	switch m.(type) {
+	case rtc.Offer, rtc.Answer, rtc.Candidate, rtc.Bye, rtc.Presence:
+		if !s.welcomed || !s.resumed {
+			s.unread = append(s.unread, m)
+		}
+	}
+}
+
+// leaveOld closes the socket before a move once the rooms are joined: before that, the others would
+// see this peer lost.
+func (s *session) leaveOld() {
+	if s.old != nil && s.welcomed && len(s.joins) == 0 {
+		s.old.close(closeMoved)
+		s.old.shut()
+		s.old = nil
+	}
+}
+
+// end fails the requests that were on their way, and closes the socket unless it goes on as the old one.
+func (s *session) end(moved bool) {
+	if !moved {
+		s.socket.shut()
+	}
+	if s.old != nil {
+		s.old.shut()
+	}
 	for _, id := range s.sent {
 		s.respond(id, nil)
 	}
@@ -304,10 +353,9 @@ func (s *session) welcome(m rtc.Welcome, renew *time.Timer) error {
 	s.ticket = m.Ticket
 	renew.Reset(max(minRenewal, time.Duration(m.TokenExpiresMS-m.ServerTimeMS)*time.Millisecond*2/3))
 	if s.welcomed {
-		s.renewal = ""
-		return nil
+		return nil // the response to a new token
 	}
-	s.welcomed = true
+	s.welcomed, s.resumed = true, m.Resumed
 	s.pace.perSecond = m.Limits.MessagesPerSecond
 	s.mu.Lock()
 	if s.self != "" && s.self != m.Peer {
