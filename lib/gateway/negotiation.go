@@ -20,28 +20,42 @@ func (v *viewer) restart() {
 }
 
 func (v *viewer) offer(options *webrtc.OfferOptions) {
-	v.sending.Lock()
-	defer v.sending.Unlock()
 	sdp, err := v.pc.CreateOffer(options)
 	if err == nil {
-		err = v.pc.SetLocalDescription(sdp)
+		err = v.describe(sdp, rtc.Offer{To: v.id.peer, Connection: v.id.connection, SDP: sdp.SDP})
 	}
 	if err != nil {
 		v.log.Warn("offer", "error", err)
 		return
 	}
 	v.offered = time.Now()
-	v.send(rtc.Offer{To: v.id.peer, Connection: v.id.connection, SDP: sdp.SDP})
 }
 
-// rollback withdraws an offer that nobody answers, so that the viewer's is accepted again.
-func (v *viewer) rollback() {
-	v.offered = time.Time{}
-	if v.pc.SignalingState() != webrtc.SignalingStateHaveLocalOffer {
-		return
+// describe sets the local description and sends its message. Candidates are sent after it: pion
+// reports them from other goroutines, and from within SetLocalDescription.
+func (v *viewer) describe(sdp webrtc.SessionDescription, m rtc.Message) error {
+	v.sending.Lock()
+	v.holding = true
+	v.sending.Unlock()
+	err := v.pc.SetLocalDescription(sdp)
+	if err == nil {
+		v.send(m)
 	}
-	if err := v.pc.SetLocalDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeRollback}); err != nil {
-		v.end(errFailed)
+	v.sending.Lock()
+	defer v.sending.Unlock()
+	for _, c := range v.held {
+		v.send(c)
+	}
+	v.held, v.holding = nil, false
+	return err
+}
+
+// repeat sends the open offer again, with the candidates so far: the viewer may not have got it. pion
+// can withdraw no offer (it rejects every rollback), so what was offered must be answered.
+func (v *viewer) repeat() {
+	if local := v.pc.PendingLocalDescription(); local != nil {
+		v.offered = time.Now()
+		v.send(rtc.Offer{To: v.id.peer, Connection: v.id.connection, SDP: local.SDP})
 	}
 }
 
@@ -54,10 +68,11 @@ func (v *viewer) refreshServers() {
 }
 
 // onOffer answers the viewer's offer. While an offer of the gateway is open, it is ignored: the
-// gateway is the impolite peer, and the viewer answers the gateway's.
+// gateway is the impolite peer, and the viewer answers the gateway's, which it may not have got yet.
 func (v *viewer) onOffer(sdp string) {
 	if v.pc != nil && v.pc.SignalingState() != webrtc.SignalingStateStable {
 		v.log.Info("ignore an offer while the gateway's own is open")
+		v.repeat()
 		return
 	}
 	ufrags := rtc.Ufrags(sdp)
@@ -87,18 +102,14 @@ func (v *viewer) onOffer(sdp string) {
 }
 
 func (v *viewer) answer() {
-	v.sending.Lock()
-	defer v.sending.Unlock()
 	answer, err := v.pc.CreateAnswer(nil)
 	if err == nil {
-		err = v.pc.SetLocalDescription(answer)
+		err = v.describe(answer, rtc.Answer{To: v.id.peer, Connection: v.id.connection, SDP: answer.SDP})
 	}
 	if err != nil {
 		v.log.Warn("answer", "error", err)
 		v.end(errFailed)
-		return
 	}
-	v.send(rtc.Answer{To: v.id.peer, Connection: v.id.connection, SDP: answer.SDP})
 }
 
 func (v *viewer) onAnswer(sdp string) {
@@ -109,7 +120,7 @@ func (v *viewer) onAnswer(sdp string) {
 	v.offered = time.Time{}
 	if err := v.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: sdp}); err != nil {
 		v.log.Info("reject an answer", "error", err)
-		v.rollback()
+		v.repeat()
 		return
 	}
 	v.setUfrags(rtc.Ufrags(sdp))
@@ -157,8 +168,6 @@ func (v *viewer) addCandidate(c *rtc.Candidate) {
 }
 
 func (v *viewer) onLocalCandidate(c *webrtc.ICECandidate) {
-	v.sending.Lock()
-	defer v.sending.Unlock()
 	m := rtc.Candidate{To: v.id.peer, Connection: v.id.connection}
 	if local := v.pc.PendingLocalDescription(); local != nil {
 		m.UsernameFragment = firstUfrag(local.SDP)
@@ -168,6 +177,12 @@ func (v *viewer) onLocalCandidate(c *webrtc.ICECandidate) {
 	if c != nil {
 		init := c.ToJSON()
 		m.Candidate, m.SDPMid, m.SDPMLineIndex = &init.Candidate, init.SDPMid, init.SDPMLineIndex
+	}
+	v.sending.Lock()
+	defer v.sending.Unlock()
+	if v.holding {
+		v.held = append(v.held, m)
+		return
 	}
 	v.send(m)
 }

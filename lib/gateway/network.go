@@ -34,8 +34,8 @@ func NewUDPMux(conn net.PacketConn) ice.UDPMux { return webrtc.NewICEUDPMux(nil,
 const (
 	// After disconnectedAfter without a packet the path counts as disconnected, and after failedAfter
 	// more as failed. pion's own times are 5 s and 25 s.
-	disconnectedAfter = 3 * time.Second
-	failedAfter       = 9 * time.Second
+	disconnectedAfter = 2 * time.Second
+	failedAfter       = 10 * time.Second
 	keepAlive         = 500 * time.Millisecond
 
 	// A lost packet is sent again after at most retransmitAfter, whatever happened before: with the

@@ -25,14 +25,13 @@ const (
 	inboxSize = 256
 	// maxEarlyCandidates are remembered until their description comes.
 	maxEarlyCandidates = 64
-	// restartAfter is how long the gateway leaves the restart of a disconnected path to the viewer,
-	// which acts after 2 s.
-	restartAfter = 5 * time.Second
+	// restartAfter is how long a path is left to recover by itself. A viewer in Chromium, which sees
+	// the failure after 6 s, acts later.
+	restartAfter = time.Second
 	// giveUpAfter ends a connection that has failed, or was not made, for so long.
 	giveUpAfter = 20 * time.Second
-	// answerTimeout is how long an offer of the gateway waits for its answer; it then yields to the
-	// viewer's.
-	answerTimeout = 5 * time.Second
+	// answerTimeout is how long an offer of the gateway waits for its answer before it is sent again.
+	answerTimeout = 3 * time.Second
 	iceTimeout    = 5 * time.Second
 )
 
@@ -65,7 +64,9 @@ type viewer struct {
 	restarts atomic.Uint64
 	devices  int // sent in ready
 
-	sending sync.Mutex // an answer or offer goes before its candidates
+	sending sync.Mutex // guards what follows; an answer or offer goes before its candidates
+	holding bool
+	held    []rtc.Candidate
 }
 
 var (
@@ -109,7 +110,7 @@ func (v *viewer) call(f func()) {
 // run owns the viewer until it is closed.
 func (v *viewer) run() {
 	defer close(v.done)
-	tick := time.NewTicker(500 * time.Millisecond)
+	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for v.ctx.Err() == nil {
 		select {
@@ -175,7 +176,7 @@ func (v *viewer) check() {
 	case webrtc.PeerConnectionStateConnected, webrtc.PeerConnectionStateClosed:
 	}
 	if !v.offered.IsZero() && time.Since(v.offered) > answerTimeout {
-		v.rollback()
+		v.repeat()
 	}
 }
 

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,7 @@ type lan struct {
 	cut    atomic.Bool
 	loss   atomic.Int64 // one of so many packets is lost; 0: none
 	packet atomic.Int64
+	gone   atomic.Bool // nothing reaches or leaves gatewayIP
 }
 
 func newLAN(t *testing.T, delay time.Duration) *lan {
@@ -41,8 +43,10 @@ func newLAN(t *testing.T, delay time.Duration) *lan {
 		t.Fatal(err)
 	}
 	l.router = router
-	router.AddChunkFilter(func(vnet.Chunk) bool {
-		if l.cut.Load() {
+	router.AddChunkFilter(func(c vnet.Chunk) bool {
+		from, to := c.SourceAddr().String(), c.DestinationAddr().String()
+		atGateway := strings.HasPrefix(from, gatewayIP+":") || strings.HasPrefix(to, gatewayIP+":")
+		if l.cut.Load() || l.gone.Load() && atGateway {
 			return false
 		}
 		n := l.loss.Load()
@@ -106,15 +110,13 @@ func feed(t *testing.T, p *gateway.Publisher, n int, interval time.Duration) (st
 }
 
 // pair is a gateway and a subscribed viewer on a virtual network.
-func pair(t *testing.T, l *lan, c gateway.Config, o gatewaytest.Options) (*gatewaytest.Room, *gateway.Publisher, *gatewaytest.Viewer) {
+func pair(t *testing.T, l *lan) (*gatewaytest.Room, *gateway.Publisher, *gatewaytest.Viewer) {
 	t.Helper()
 	room := gatewaytest.NewRoom()
-	c.Signaling = room
-	c.Network.Net = l.host(t, gatewayIP)
-	o.Settings = settingsOf(l.host(t, viewerIP))
+	network, settings := gateway.Network{Net: l.host(t, gatewayIP)}, settingsOf(l.host(t, viewerIP))
 	l.start(t)
-	p := start(t, c)
-	v := gatewaytest.NewViewer(t, room, o)
+	p := start(t, gateway.Config{Signaling: room, Network: network})
+	v := gatewaytest.NewViewer(t, room, gatewaytest.Options{Settings: settings})
 	connect(t, v)
 	subscribe(t, v, map[string]any{"devices": nil})
 	return room, p, v
@@ -133,7 +135,7 @@ func oldest(readings []gatewaytest.Reading, from int) (age time.Duration) {
 func TestLoss(t *testing.T) {
 	t.Parallel()
 	l := newLAN(t, 5*time.Millisecond)
-	_, p, v := pair(t, l, gateway.Config{}, gatewaytest.Options{})
+	_, p, v := pair(t, l)
 	l.loss.Store(5)
 	stop := feed(t, p, 10, 10*time.Millisecond)
 	eventually.True(t, "300 frames", func() bool { return len(v.Seqs()) >= 300 })
@@ -160,7 +162,7 @@ func TestLoss(t *testing.T) {
 func TestCut(t *testing.T) {
 	t.Parallel()
 	l := newLAN(t, 5*time.Millisecond)
-	_, p, v := pair(t, l, gateway.Config{}, gatewaytest.Options{})
+	_, p, v := pair(t, l)
 	stop := feed(t, p, 50, 5*time.Millisecond) // 10,000 events/s
 	eventually.True(t, "readings", func() bool { return len(v.Readings()) > 5000 })
 	l.cut.Store(true)

@@ -38,8 +38,9 @@ const (
 const (
 	// MaxFrameBytes bounds every frame: Chromium announces a=max-message-size:262144.
 	MaxFrameBytes = 256 << 10
-	// LiveFrameBytes is what a sender of live frames aims at, at most.
-	LiveFrameBytes = 16 << 10
+	// LiveFrameBytes is what a sender of live frames aims at, at most: such a frame is one packet of
+	// pion's SCTP (1,200 bytes with its headers), so that a lost packet loses one frame and no other.
+	LiveFrameBytes = 1150
 	// MaxHistoryFrameBytes bounds a history frame.
 	MaxHistoryFrameBytes = 64 << 10
 

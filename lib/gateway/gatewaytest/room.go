@@ -16,6 +16,7 @@ const GatewayPeer rtc.PeerID = "gateway"
 type Room struct {
 	mu      sync.Mutex
 	down    bool // the service is gone: messages are lost
+	mute    bool // the gateway's messages are lost
 	gateway chan rtc.Message
 	viewers map[rtc.PeerID]*Viewer
 	servers []rtc.ICEServer
@@ -36,7 +37,7 @@ func (r *Room) Send(m rtc.Message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sent = append(r.sent, m)
-	if r.down {
+	if r.down || r.mute {
 		return nil
 	}
 	switch m := m.(type) {
@@ -93,6 +94,13 @@ func (r *Room) SetServers(servers ...rtc.ICEServer) {
 func (r *Room) SetDown(down bool) {
 	r.mu.Lock()
 	r.down = down
+	r.mu.Unlock()
+}
+
+// SetMute loses the gateway's messages from now on, or no more.
+func (r *Room) SetMute(mute bool) {
+	r.mu.Lock()
+	r.mute = mute
 	r.mu.Unlock()
 }
 

@@ -42,7 +42,8 @@ type Options struct {
 	Discard bool
 }
 
-// Viewer is a polite peer with the three channels, by pion.
+// Viewer is a peer with the three channels, by pion. It must not offer while the gateway does: pion cannot
+// roll an offer back.
 type Viewer struct {
 	ID         rtc.PeerID
 	Connection rtc.ConnectionID
@@ -202,10 +203,8 @@ func (v *Viewer) handle(m rtc.Message) error {
 		}
 		return v.describe(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: m.SDP})
 	case rtc.Offer:
-		if v.PC.SignalingState() == webrtc.SignalingStateHaveLocalOffer { // the polite peer gives way
-			if err := v.PC.SetLocalDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeRollback}); err != nil {
-				return err
-			}
+		if v.PC.SignalingState() != webrtc.SignalingStateStable {
+			return nil // a polite peer would roll its offer back, which pion cannot
 		}
 		if err := v.describe(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: m.SDP}); err != nil {
 			return err
