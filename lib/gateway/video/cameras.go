@@ -1,12 +1,14 @@
 package video
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pion/webrtc/v4"
 	"github.com/prometheus/client_golang/prometheus"
@@ -97,6 +99,24 @@ func (c *Cameras) Info(name string) (info Info, ok bool) {
 		return Info{}, false
 	}
 	return cam.describe(), true
+}
+
+// Await describes one camera as soon as its codec and profile are known, which for some takes a key frame, so somebody must watch it.
+// When ctx ends first it returns what is known.
+func (c *Cameras) Await(ctx context.Context, name string) Info {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		info, ok := c.Info(name)
+		if !ok || info.Codec == VP8 || info.Codec == H264 && info.Profile != "" {
+			return info
+		}
+		select {
+		case <-ctx.Done():
+			return info
+		case <-ticker.C:
+		}
+	}
 }
 
 func (c *Cameras) camera(name string) *camera {

@@ -266,7 +266,9 @@ func (v *Viewer) send(c *camera, q queued) {
 	info := c.describe()
 	payloadType, ok := choose(b.formats, q.frame.Codec, info.Profile)
 	if !ok {
-		v.count(c, "unsupported", func(s *Stats) { s.Unsupported++ })
+		if v.count(c, "unsupported", func(s *Stats) { s.Unsupported++ }).Unsupported == 1 {
+			c.log.Warn("the viewer does not accept the camera's codec", "codec", info.Codec, "profile", info.Profile)
+		}
 		return
 	}
 	timestamp := v.track.stamp(q.at)
@@ -341,11 +343,12 @@ func (v *Viewer) rate() float64 {
 	return max(paceFactor*float64(v.bandwidth.Bits()), paceBits)
 }
 
-func (v *Viewer) count(c *camera, result string, update func(*Stats)) {
-	v.mu.Lock()
-	update(&v.stats)
-	v.mu.Unlock()
+func (v *Viewer) count(c *camera, result string, update func(*Stats)) Stats {
 	v.cameras.metrics.frames.WithLabelValues(c.name, result).Inc()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	update(&v.stats)
+	return v.stats
 }
 
 // adapt chooses the level from the bandwidth, every adaptEvery.

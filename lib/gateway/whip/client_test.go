@@ -138,7 +138,14 @@ func newClient(t *testing.T, g *gateway) *client {
 // offer makes the local description, with or without its candidates.
 func (c *client) offer(options *webrtc.OfferOptions, candidates bool) string {
 	c.t.Helper()
-	gathered := webrtc.GatheringCompletePromise(c.pc)
+	// Not GatheringCompletePromise: at a restart it is kept already.
+	gathered := make(chan struct{})
+	var once sync.Once
+	c.pc.OnICECandidate(func(candidate *webrtc.ICECandidate) {
+		if candidate == nil {
+			once.Do(func() { close(gathered) })
+		}
+	})
 	offer, err := c.pc.CreateOffer(options)
 	if err != nil {
 		c.t.Fatal(err)

@@ -103,8 +103,7 @@ func (s *Server) open(
 	if err := checkOffer(offer, action); err != nil {
 		return nil, "", err
 	}
-	info, known := s.config.Cameras.Info(camera)
-	if action == View && !known {
+	if _, known := s.config.Cameras.Info(camera); action == View && !known {
 		return nil, "", &rejection{http.StatusNotFound, "There is no camera of this name.", video.ErrUnknownCamera}
 	}
 	media, registry := &webrtc.MediaEngine{}, &interceptor.Registry{}
@@ -129,6 +128,7 @@ func (s *Server) open(
 			made.close("it was rejected")
 		}
 	}()
+	gathered := made.gathered()
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: offer}); err != nil {
 		return made, "", &rejection{http.StatusBadRequest, "The offer is not a valid session description.", err}
 	}
@@ -139,12 +139,12 @@ func (s *Server) open(
 	} else if err := made.publish(); err != nil {
 		return made, "", err
 	}
-	answer, err = made.answer(ctx)
+	answer, err = made.answer(ctx, gathered)
 	if err != nil {
 		return made, "", err
 	}
 	if action == View {
-		if err := made.show(info); err != nil { //nolint:contextcheck // a source outlives the request
+		if err := made.show(ctx); err != nil {
 			return made, "", err
 		}
 	}
@@ -166,26 +166,44 @@ func registerAudio(media *webrtc.MediaEngine) error {
 }
 
 // show starts the player's camera, if the player takes its codec.
-func (s *session) show(info video.Info) error {
+func (s *session) show(ctx context.Context) error {
+	err := s.viewer.Show(s.camera) //nolint:contextcheck // a source outlives the request
+	if errors.Is(err, video.ErrUnknownCamera) {
+		return &rejection{http.StatusNotFound, "There is no camera of this name.", err}
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+	defer cancel()
+	info := s.server.config.Cameras.Await(ctx, s.camera)
 	for _, t := range s.pc.GetTransceivers() {
 		if t.Sender() != nil && t.Kind() == webrtc.RTPCodecTypeVideo && !video.Accepts(t.Sender().GetParameters().Codecs, info) {
 			return &rejection{http.StatusUnprocessableEntity, "The offer does not accept the camera's codec or profile.", video.ErrCodec}
 		}
 	}
-	err := s.viewer.Show(s.camera)
-	if errors.Is(err, video.ErrUnknownCamera) {
-		return &rejection{http.StatusNotFound, "There is no camera of this name.", err}
-	}
-	return err
+	return nil
+}
+
+// gathered returns a channel that is closed when all candidates of the next ICE session are known. Call it before the remote offer is
+// set: a restart gathers from there on, and pion's own promise is kept already then, by the session before.
+func (s *session) gathered() <-chan struct{} {
+	done := make(chan struct{})
+	var once sync.Once
+	s.pc.OnICECandidate(func(c *webrtc.ICECandidate) {
+		if c == nil {
+			once.Do(func() { close(done) })
+		}
+	})
+	return done
 }
 
 // answer makes the answer to the remote offer, with the candidates that are found in gatherTimeout.
-func (s *session) answer(ctx context.Context) (string, error) {
+func (s *session) answer(ctx context.Context, gathered <-chan struct{}) (string, error) {
 	answer, err := s.pc.CreateAnswer(nil)
 	if err != nil {
 		return "", &rejection{http.StatusUnprocessableEntity, "The offer cannot be answered.", err}
 	}
-	gathered := webrtc.GatheringCompletePromise(s.pc)
 	if err := s.pc.SetLocalDescription(answer); err != nil {
 		return "", &rejection{http.StatusUnprocessableEntity, "The offer cannot be answered.", err}
 	}
@@ -307,12 +325,13 @@ func (s *session) restart(w http.ResponseWriter, r *http.Request, f fragment, of
 		fail(w, http.StatusBadRequest, "An ICE restart needs a=ice-ufrag and a=ice-pwd.")
 		return
 	}
+	gathered := s.gathered()
 	renewed := webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: f.renew(offer)}
 	if err := s.pc.SetRemoteDescription(renewed); err != nil {
 		fail(w, http.StatusUnprocessableEntity, "ICE cannot be restarted with this fragment.")
 		return
 	}
-	answer, err := s.answer(r.Context())
+	answer, err := s.answer(r.Context(), gathered)
 	if err != nil {
 		fail(w, http.StatusUnprocessableEntity, "ICE cannot be restarted with this fragment.")
 		return

@@ -47,7 +47,9 @@ const (
 	gatherTimeout = 3 * time.Second
 	// startTimeout ends a session that never connects.
 	startTimeout = 30 * time.Second
-	retryAfter   = 5 // seconds
+	// describeTimeout is the longest that a response waits for a camera's first key frame, which says whether the player can decode it.
+	describeTimeout = 2 * time.Second
+	retryAfter      = 5 // seconds
 )
 
 // Config of a Server. Cameras and Authorize are required.

@@ -14,6 +14,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/insighthub/insighthub/lib/eventually"
+	"github.com/insighthub/insighthub/lib/gateway/video"
 	"github.com/insighthub/insighthub/lib/gateway/whip"
 )
 
@@ -67,6 +68,50 @@ func TestPublishedCameraIsViewed(t *testing.T) {
 	}
 	// The name is free again.
 	newClient(t, g).publish("dome")
+}
+
+// silent is a camera whose profile is not known before it runs: high, which pion's default codecs have and this player does not.
+type silent struct{}
+
+func (silent) Info() video.Info { return video.Info{Name: "high", Codec: video.H264} }
+
+func (silent) Run(ctx context.Context, deliver func(*video.Frame)) error {
+	f, _ := video.NewFrame(video.H264, [][]byte{{0x67, 100, 0, 31}, {0x68, 1}, {0x65, 0x88}}, time.Now())
+	deliver(f)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestPlayerWithoutTheCamerasProfileIsTold(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil)
+	if err := g.cams.Add(silent{}); err != nil {
+		t.Fatal(err)
+	}
+	media := &webrtc.MediaEngine{}
+	if err := media.RegisterCodec(webrtc.RTPCodecParameters{RTPCodecCapability: webrtc.RTPCodecCapability{
+		MimeType: webrtc.MimeTypeH264, ClockRate: 90_000, SDPFmtpLine: "packetization-mode=1;profile-level-id=42e01f",
+	}, PayloadType: 102}, webrtc.RTPCodecTypeVideo); err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, g)
+	var err error
+	c.pc, err = webrtc.NewAPI(webrtc.WithSettingEngine(loopback()), webrtc.WithMediaEngine(media)).NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.pc.Close() })
+	if _, err := c.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo); err != nil {
+		t.Fatal(err)
+	}
+	offer := c.offer(nil, true)
+	response, text := g.do(http.MethodPost, "/whep/high", offer)
+	if response.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(text, "profile") {
+		t.Errorf("%s %s", response.Status, text)
+	}
+	if response, text = g.do(http.MethodPost, "/whep/press-01", offer); response.StatusCode != http.StatusCreated {
+		t.Errorf("%s %s", response.Status, text)
+	}
 }
 
 func TestTrickledCandidates(t *testing.T) {
