@@ -40,12 +40,16 @@ func ByPart(roots map[int]string) (map[string]float64, error) {
 	return out, nil
 }
 
-// partOf walks up to the nearest root and names the part that p belongs to, or "".
+// partOf walks up to the nearest root and names the part that p belongs to, or "". The
+// processes of a browser are told apart by their kind.
 func partOf(all map[int]process, p process, roots map[int]string) string {
 	for q, ok := p, true; ok; q, ok = all[q.parent] {
 		if part, isRoot := roots[q.pid]; isRoot {
 			if name := functionName(p.pid); name != "" {
 				return name
+			}
+			if kind := kindOf(p.pid); kind != "" {
+				return part + ", " + kind
 			}
 			return part
 		}
@@ -65,6 +69,27 @@ func functionName(pid int) string {
 		}
 	}
 	return ""
+}
+
+// kindOf returns the kind of a process of Chromium, such as renderer, or the service that it
+// runs, such as network; "" for other processes.
+func kindOf(pid int) string {
+	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if err != nil {
+		return ""
+	}
+	kind := ""
+	// A process that a zygote has forked has blanks between its arguments.
+	for argument := range bytes.FieldsFuncSeq(raw, func(r rune) bool { return r == 0 || r == ' ' }) {
+		if value, ok := bytes.CutPrefix(argument, []byte("--type=")); ok && kind == "" {
+			kind = string(value)
+		}
+		if value, ok := bytes.CutPrefix(argument, []byte("--utility-sub-type=")); ok {
+			service, _, _ := bytes.Cut(value, []byte("."))
+			kind = string(service)
+		}
+	}
+	return kind
 }
 
 func processes() (map[int]process, error) {

@@ -38,3 +38,29 @@ func TestByPart(t *testing.T) {
 		return nil
 	})
 }
+
+// TestKinds tells the processes of a browser apart, however their arguments are separated.
+func TestKinds(t *testing.T) {
+	for want, arguments := range map[string][]string{
+		"renderer": {"--type=renderer --enable-features=a"},
+		"network":  {"--type=utility", "--utility-sub-type=network.mojom.NetworkService"},
+		"":         {"--kind=other"},
+	} {
+		cmd := exec.Command("sh", append([]string{"-c", "while :; do :; done", "sh"}, arguments...)...)
+		cmd.Env = []string{"PATH=/usr/bin:/bin"}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually.NoError(t, "the process has its arguments", func() error {
+			if got := kindOf(cmd.Process.Pid); got != want {
+				return fmt.Errorf("got kind %q, want %q", got, want)
+			}
+			return nil
+		})
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	if got := kindOf(-1); got != "" {
+		t.Errorf("no process: got %q", got)
+	}
+}
