@@ -177,7 +177,7 @@ bench-api: local ## Measure the API's latency at 200 reads/s over ten million ev
 	@build/local/loadtest api -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(API_BENCH_ARGS)
 
 .PHONY: ledger
-ledger: local ## Follow events through the cloud and to a browser, and print where the time goes (about 3 minutes)
+ledger: local build/local/web/bench/.built $(CHROMIUM)/.stamp ## Follow events through the cloud and to a browser, and print where the time goes (about 3 minutes)
 	@build/local/loadtest ledger -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(LEDGER_ARGS)
 
 .PHONY: bench-live

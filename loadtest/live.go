@@ -12,19 +12,24 @@ import (
 	"github.com/insighthub/insighthub/loadtest/live/relay"
 )
 
+// liveFlags declares the flags of all that view a gateway in a browser.
+func liveFlags(fs *flag.FlagSet, c *live.Config) {
+	fs.StringVar(&c.Page, "page", "build/local/web/bench", "folder of the bench's page")
+	fs.StringVar(&c.Chromium, "chromium", ".local/chromium/bin/chromium", "program of the browser")
+	fs.StringVar(&c.Signaling, "signaling", "build/local/functions/signaling/bootstrap", "program of the signaling service")
+	fs.Uint64Var(&c.Seed, "seed", 1, "seed of the machines")
+	fs.IntVar(&c.Machines, "machines", 10, "machines behind the gateway, 10 metrics each")
+	fs.IntVar(&c.Rate, "rate", 10_000, "events per second of the gateway")
+}
+
 // benchLive measures the live path.
 func benchLive(ctx context.Context, args []string, stdout io.Writer) error {
 	fs := flag.NewFlagSet("live", flag.ContinueOnError)
 	cfg := live.Config{Stdout: stdout}
-	fs.StringVar(&cfg.Page, "page", "build/local/web/bench", "folder of the bench's page")
-	fs.StringVar(&cfg.Chromium, "chromium", ".local/chromium/bin/chromium", "program of the browser")
-	fs.StringVar(&cfg.Signaling, "signaling", "build/local/functions/signaling/bootstrap", "program of the signaling service")
+	liveFlags(fs, &cfg)
 	fs.StringVar(&cfg.Turnserver, "turnserver", ".local/coturn/bin/turnserver", "program of the TURN server")
 	fs.StringVar(&cfg.Out, "out", "build/bench", "folder for live.json")
 	fs.StringVar(&cfg.Logs, "logs", "build/bench/live", "folder for the logs and live.md")
-	fs.Uint64Var(&cfg.Seed, "seed", 1, "seed of the machines")
-	fs.IntVar(&cfg.Machines, "machines", 10, "machines behind the gateway, 10 metrics each, which are read together")
-	fs.IntVar(&cfg.Rate, "rate", 10_000, "events per second")
 	fs.DurationVar(&cfg.Each, "each", 10*time.Millisecond, "delay of each way to the cloud, in the comparison")
 	fs.IntVar(&cfg.Rounds, "rounds", 3, "rounds of the comparison")
 	fs.DurationVar(&cfg.Warm, "warm", 3*time.Second, "time before each measured phase")

@@ -198,7 +198,7 @@ func exposedStages(ctx context.Context, server kpicheck.Server, d time.Duration)
 				fmt.Fprintf(&text, " p%g %.1f ms", 100*q, value)
 			}
 		}
-		out = append(out, text.String()+" (interpolated in its buckets).")
+		out = append(out, text.String()+" (interpolated in its buckets, with the warm-up).")
 	}
 	return out, nil
 }

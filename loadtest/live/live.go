@@ -27,7 +27,7 @@ import (
 // Config of a run.
 type Config struct {
 	Page string // folder of the built page
-	// Programs. Self is this one, which runs the relay, and the gateway that is killed, as
+	// Programs; without a Turnserver nothing is relayed. Self is this one, which runs the relay, and the gateway that is killed, as
 	// processes of their own.
 	Chromium, Signaling, Turnserver, Self string
 	// Out is the folder of live.json; Logs that of everything else.
@@ -114,10 +114,14 @@ func (b *bench) start(ctx context.Context) error {
 		return err
 	}
 	b.later(b.page.Close)
-	if b.turn, err = turnserver.Start(ctx, c.Turnserver, c.Logs); err != nil {
-		return err
+	environment := make(map[string]string)
+	if c.Turnserver != "" {
+		if b.turn, err = turnserver.Start(ctx, c.Turnserver, c.Logs); err != nil {
+			return err
+		}
+		b.later(b.turn.Stop)
+		environment["TURN_URLS"], environment["TURN_SECRET"] = b.turn.URL(), b.turn.Secret
 	}
-	b.later(b.turn.Stop)
 	log, err := os.Create(filepath.Join(c.Logs, "signaling.log"))
 	if err != nil {
 		return err
@@ -125,7 +129,7 @@ func (b *bench) start(ctx context.Context) error {
 	b.later(log.Close)
 	if b.signaling, err = localsignaling.Start(ctx, localsignaling.Config{
 		Binary: c.Signaling, Origins: []string{b.page.Origin()}, Logs: log,
-		Environment: map[string]string{"TURN_URLS": b.turn.URL(), "TURN_SECRET": b.turn.Secret},
+		Environment: environment,
 	}); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/insighthub/insighthub/lib/eventually"
 	"github.com/insighthub/insighthub/loadtest/live/lossy"
@@ -83,6 +84,7 @@ func TestMove(t *testing.T) {
 		_, _, err := c.ReadFrom(make([]byte, 1))
 		got <- err
 	}()
+	time.Sleep(50 * time.Millisecond) // so that it waits, very likely
 	before := c.LocalAddr().String()
 	if err := c.Move(); err != nil {
 		t.Fatal(err)

@@ -96,6 +96,9 @@ func TestRelay(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []telemetry.Micros{now + telemetry.Micros(2*i), now + telemetry.Micros(2*i+1)}
+		if received := telemetry.MicrosOf(time.Now()); live.Sent < now || live.Sent > received {
+			t.Errorf("frame %d: sent at %d, want between %d and %d", i+1, live.Sent, now, received)
+		}
 		if diff := cmp.Diff(want, got.Time); diff != "" || live.Seq != uint32(i+1) {
 			t.Fatalf("frame %d has seq %d and times (-want +got):\n%s", i+1, live.Seq, diff)
 		}
