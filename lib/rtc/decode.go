@@ -163,6 +163,9 @@ func (d *decoder) object(v reflect.Value, all []member, where string) *Error {
 		if err := d.value(v.Field(i), at, path); err != nil {
 			return err
 		}
+		if described.Name == "seq" && v.Field(i).IsZero() {
+			return Errorf(InvalidMessage, `member "seq" must be an integer from 1`)
+		}
 	}
 	return nil
 }

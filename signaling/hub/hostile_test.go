@@ -295,7 +295,7 @@ func TestSlowReader(t *testing.T) {
 	s := start(t, func(c *hub.Config) {
 		c.Limits.Rate = 100_000
 		c.Limits.QueueBytes = 256 << 10
-		c.Times.Write = time.Minute
+		c.Times.Write, c.Times.Linger = time.Minute, time.Minute // on a busy machine
 	})
 	viewer, machine := pair(s)
 	other := s.hello(person("bert", "plant-1"))

@@ -357,3 +357,5 @@ func (c *client) close(code int) {
 		c.t.Fatal(err)
 	}
 }
+
+func quietLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
