@@ -142,6 +142,31 @@ describe('the pipeline', () => {
     expect(p.counters).toMatchObject({ invalid: 5, skipped: 1, frames: 1, events: 1 })
   })
 
+  test('no bytes do harm: frames that are damaged in any way', () => {
+    const p = pipeline()
+    let state = Number(process.env['FRAMES_SEED'] ?? 1)
+    const random = (n: number) => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 8) % n
+    const examples = [
+      liveFrame(1, now, 5, [reading(1), reading(2, 5, 'b')]), heartbeat(1, now), encodeClock(1, 5, { t1: 6, t2: 7 }).buffer, encodeClock(2, 5).buffer,
+    ]
+    let handled = 0
+    for (let i = 0; i < 20_000; i++) {
+      const bytes = new Uint8Array(examples[random(examples.length)]!.slice(0))
+      for (let n = random(4); n > 0; n--) bytes[random(bytes.length)] = random(256)
+      const cut = random(5) === 0 ? bytes.slice(0, random(bytes.length + 1)) : bytes
+      p.receive(cut.buffer)
+      handled++
+    }
+    const { frames, heartbeats, invalid, skipped } = p.counters
+    expect(invalid).toBeGreaterThan(1000)
+    expect(frames).toBeGreaterThan(1000)
+    expect(frames + heartbeats + invalid + skipped).toBeLessThanOrEqual(handled)
+    for (const series of p.series) expect(Number.isNaN(series.score) || (series.score >= 0 && series.score <= 1)).toBe(true)
+    const before = p.counters.events
+    p.receive(liveFrame(9, now, 0, [reading(1e9, 1, 'after')]))
+    expect(p.counters.events).toBe(before + 1)
+  })
+
   test('says when the gateway is silent: stale after 1.5 s, lost after 3 s, live with the next frame', () => {
     const seen: Liveness[] = []
     const p = pipeline({ silent: true, onliveness: (l) => seen.push(l) })
