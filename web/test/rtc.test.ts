@@ -74,7 +74,14 @@ describe.skipIf(executablePath === undefined)('peers in Chromium', () => {
   })
 
   test('end when their peer has left the room', async () => {
-    expect(await run('dead')).toEqual(['interrupted', 'closed access_ended'])
+    // The channel of a closed page is closed at once, its connection only missed.
+    expect(await run('dead')).toEqual(['channel closed', 'interrupted', 'closed access_ended'])
+  })
+
+  test('find Chromium as docs/LIVE.md has it', async () => {
+    expect(await run('facts')).toEqual({
+      unknownGeneration: 'accepted', added: 0, beforeDescription: 'InvalidStateError', end: 'accepted', got: 'replaced', withoutTrack: [], inactive: ['mute'],
+    })
   })
 
   test('end when the other side rejects them', async () => {

@@ -113,7 +113,9 @@ export class CallView {
     const li = make('li')
     const name = make('span', { class: 'who' })
     name.textContent = `${new Date(sent).toLocaleTimeString()} ${who}: `
-    li.append(name, text)
+    const line = make('bdi') // characters that turn the direction of writing end with the line
+    line.textContent = text
+    li.append(name, line)
     this.#log.append(li)
     while (this.#log.childElementCount > lines) this.#log.firstElementChild!.remove()
     this.#log.scrollTop = this.#log.scrollHeight

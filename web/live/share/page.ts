@@ -75,6 +75,7 @@ export class Page {
       const texts = { idle: 'Not connected', connecting: 'Connecting', online: 'Connected', offline: 'Service unavailable, reconnecting', closed: `Ended: ${reason?.message}` }
       this.#state(texts[state], { online: 'live', connecting: 'stale', offline: 'stale', closed: 'ended', idle: 'none' }[state])
     })
+    client.on('welcome', () => this.#people())
     client.on('error', ({ message }) => this.#problem(message))
     for (const kind of ['joined', 'lost', 'back', 'left'] as const) sharing.roster.on(kind, () => this.#people())
     sharing.on('call', (call) => this.#call(call))
@@ -117,6 +118,8 @@ export class Page {
       return li
     }))
     element('nobody', 'p').hidden = members.length > 0
+    const me = this.#client?.welcome
+    setText(element('me', 'p'), me === undefined ? '' : `You are ${title(me)}`)
   }
 
   #call(call: Call): void {
@@ -199,6 +202,6 @@ export class Page {
 }
 
 /** An account can be there several times. */
-function title({ name, peer }: Member): string {
+function title({ name, peer }: Pick<Member, 'name' | 'peer'>): string {
   return `${name} (${peer.slice(0, 4)})`
 }

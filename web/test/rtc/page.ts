@@ -207,13 +207,48 @@ const scenarios = {
   async dead() {
     const { peer, other, wire } = await pair()
     const states: string[] = []
+    channels.get(peer.pc)!.onclose = () => states.push('channel closed')
     peer.on('state', ({ state, reason }) => states.push(reason === undefined ? state : `${state} ${reason}`))
     wire.filter = () => []
     other.pc.close()
-    await until('interrupted', () => states.length > 0)
+    await until('interrupted', () => states.length > 1)
     wire.ends.get('a')!.emit('peer', { type: 'peer', seq: 1, site: 'berlin', peer: 'b', kind: 'person', name: 'b', polite: true, state: 'left', reason: 'access_ended' })
     await until('closed', () => peer.state === 'closed')
     return states
+  },
+
+  /** What Chromium does with what this code keeps from it. */
+  async facts() {
+    const { peer, other } = await pair()
+    const attempt = (candidate: RTCIceCandidateInit, pc = other.pc) => pc.addIceCandidate(candidate).then(() => 'accepted', (cause: Error) => cause.name)
+    const unknown = { candidate: 'candidate:9 1 udp 1 127.0.0.1 50007 typ host ufrag nope', sdpMid: '0', usernameFragment: 'nope' }
+    const remote = async () => [...await other.pc.getStats()].filter(([, { type }]) => type === 'remote-candidate').length
+    const before = await remote()
+    const closed = new RTCPeerConnection()
+    const result = {
+      unknownGeneration: await attempt(unknown), added: (await remote()) - before,
+      beforeDescription: await attempt(unknown, closed), end: await attempt({ candidate: '', sdpMid: '0' }),
+    }
+    closed.close()
+    const canvas = document.createElement('canvas')
+    const context = canvas.getContext('2d')!
+    const painting = setInterval(() => context.fillRect(Math.random() * 100, 0, 9, 9), 20)
+    const events: string[] = []
+    let shown = false
+    other.on('track', ({ track }) => {
+      track.onunmute = () => (shown = true)
+      track.onmute = () => events.push('mute')
+      track.onended = () => events.push('ended')
+    })
+    const sender = peer.pc.addTransceiver(canvas.captureStream(20).getVideoTracks()[0]!, { direction: 'sendonly' })
+    await until('shown', () => shown && negotiated(peer, other))
+    await sender.sender.replaceTrack(null)
+    const got = await echo(peer, other, 'replaced')
+    const withoutTrack = [...events]
+    sender.direction = 'inactive'
+    await until('inactive', () => events.length > 0 && negotiated(peer, other))
+    clearInterval(painting)
+    return { ...result, got, withoutTrack, inactive: events }
   },
 
   /** A side that nobody accepts for. */
