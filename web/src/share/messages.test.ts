@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { ShareError } from './error.ts'
+import { codes, ShareError } from './error.ts'
 import { decode, fileName, limits, type ShareMessage } from './messages.ts'
 
 const on = { owner: 'sender', kind: 'screen' } as const
@@ -90,4 +91,12 @@ test.each([
 test('the type of a file is one', () => {
   const mime = (m: string) => (decode(JSON.stringify({ ...valid[4], mime: m })) as { mime: string }).mime
   expect([mime('image/svg+xml'), mime('text/html; charset=x'), mime('')]).toEqual(['image/svg+xml', 'application/octet-stream', 'application/octet-stream'])
+})
+
+test('docs/SHARING.md has each message and each code', () => {
+  const text = readFileSync(new URL('../../../docs/SHARING.md', import.meta.url), 'utf8')
+  const examples = [...text.matchAll(/```json\n([^`]*)```/g)].flatMap(([, block]) => block!.trim().split('\n'))
+  for (const example of examples) expect(decode(example), example).toEqual(JSON.parse(example))
+  expect(examples.map((example) => decode(example)!.type).sort()).toEqual(valid.map(({ type }) => type).sort())
+  for (const code of codes) expect(text).toContain(`\`${code}\``)
 })
