@@ -195,7 +195,7 @@ export class Page {
   }
 
   async #try(f: () => Promise<void>): Promise<void> {
-    element('problem', 'p').hidden = true
+    this.#problem(undefined)
     try {
       await f()
     } catch (cause) {
@@ -203,9 +203,11 @@ export class Page {
     }
   }
 
-  #problem(cause: Error): void {
+  /** Says what is wrong; undefined: nothing any more. */
+  #problem(cause: Error | undefined): void {
     const problem = element('problem', 'p')
-    problem.hidden = false
-    setText(problem, cause instanceof ApiError && cause.status === 0 ? `${cause.message}.` : cause.message)
+    problem.hidden = cause === undefined
+    const text = cause?.message ?? ''
+    setText(problem, cause instanceof ApiError && cause.status === 0 ? `${text}.` : text)
   }
 }

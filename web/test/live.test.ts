@@ -61,6 +61,7 @@ describe.skipIf(executablePath === undefined)('the page of the live path, with a
     await state('live')
     expect(await text('#state')).toBe('Live')
     expect(await page.locator('#problem').isVisible()).toBe(false)
+    expect(await page.locator('#problem').textContent()).toBe('')
     expect(await page.locator('#gateway').inputValue()).toBe(stack.gateway)
     expect(await page.locator('#machine').inputValue()).toBe('press-01')
     await page.waitForFunction(() => document.querySelectorAll('#values tr').length === 4)
