@@ -66,8 +66,9 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 		"afterwards compare the acknowledged events with the stored ones; fails if an event is lost or duplicated")
 	truth := fs.String("truth", "", "file to write the faults of the machines to, as JSON")
 	described := fs.Bool("describe", true, "create the site and set the metrics' units through the API, as the first account")
-	signaling := fs.String("signaling", "", "URL of the signaling service, to show the fleet live; \"\" does not")
-	withVideo := fs.Bool("video", true, "with -signaling, show a test pattern as the camera of each machine")
+	live := fs.Bool("live", true, "show the fleet live, if the stack has a signaling service and -rate is not 0")
+	signaling := fs.String("signaling", "", "URL of the signaling service; by default that of the stack")
+	withVideo := fs.Bool("video", true, "with -live, show a test pattern as the camera of each machine")
 	fc := fleetFlags(fs, 2, 10)
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -99,17 +100,17 @@ func simulate(ctx context.Context, args []string, stdout io.Writer) error {
 			}
 		}
 	}
-	if *signaling != "" && *rate > 0 {
-		live, err := publish.Start(publish.Config{ //nolint:contextcheck // it runs until Close, after ctx, so that viewers are told
-			URL: *signaling, Site: telemetry.SiteID(fc.Site), Token: tokens.Get, Network: gateway.Network{Loopback: true},
+	if url := cmp.Or(*signaling, stack.Signaling); *live && url != "" && *rate > 0 {
+		shown, err := publish.Start(publish.Config{ //nolint:contextcheck // it runs until Close, after ctx, so that viewers are told
+			URL: url, Site: telemetry.SiteID(fc.Site), Token: tokens.Get, Network: gateway.Network{Loopback: true},
 			Video:  *withVideo,
 			Logger: slog.New(slog.NewJSONHandler(stdout, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		}, gateways)
 		if err != nil {
 			return err
 		}
-		defer live.Close() //nolint:errcheck // its connections end in any case
-		cfg.Live = live.Live
+		defer shown.Close() //nolint:errcheck // its connections end in any case
+		cfg.Live = shown.Live
 	}
 	var describing sync.WaitGroup
 	background, stop := context.WithCancel(ctx)

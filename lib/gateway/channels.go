@@ -66,8 +66,7 @@ func (v *viewer) onDataChannel(d *webrtc.DataChannel) {
 	d.OnMessage(v.onLive(d))
 	d.OnOpen(func() {
 		v.call(func() {
-			v.pump.channel = d
-			v.workers.Go(func() { v.pump.run(v.ctx) })
+			v.workers.Go(func() { v.pump.run(v.ctx, d) })
 		})
 	})
 }

@@ -141,11 +141,15 @@ func (p *Publisher) Publish(b *telemetry.Batch, read []telemetry.Micros) error {
 	}
 	p.history.push(block, now)
 	for _, pump := range p.pumps {
-		pump.push(block)
+		pump.push(block, len(p.pumps) <= maxAtOnce)
 	}
 	p.metrics.published.Add(float64(block.len()))
 	return nil
 }
+
+// maxAtOnce is the number of viewers up to which Publish sends by itself; with more their goroutines
+// share the processors.
+const maxAtOnce = 4
 
 // Close closes all connections and waits until everything has ended. The Signaling is the caller's.
 func (p *Publisher) Close() error {

@@ -40,7 +40,6 @@ type counters struct {
 // pump brings published blocks to one viewer's live channel. push may be called by any goroutine,
 // run is one.
 type pump struct {
-	channel   channel // set before run
 	clock     func() time.Time
 	heartbeat time.Duration
 	onRefused func(error)
@@ -55,7 +54,8 @@ type pump struct {
 
 	wake chan struct{}
 
-	// Of run.
+	sending sync.Mutex // guards what follows; taken before mu
+	channel channel    // nil: not open yet
 	encoder *encoder
 	events  columns
 	frame   []byte
@@ -75,14 +75,22 @@ func newPump(clock func() time.Time, heartbeat, maxAge time.Duration) (*pump, er
 	}, nil
 }
 
-// push hands a block over; it never waits for the viewer.
-func (p *pump) push(b *block) {
+// push hands a block over; it never waits for the viewer. With atOnce it is sent by the caller if run
+// is idle and the channel has room, which saves waking a goroutine; Send only puts it into a buffer.
+func (p *pump) push(b *block, atOnce bool) {
 	p.mu.Lock()
 	if p.subscribed {
 		p.queue.push(b)
 	}
 	p.mu.Unlock()
-	p.signal()
+	if atOnce && p.sending.TryLock() {
+		wait := p.send()
+		p.sending.Unlock()
+		if wait == 0 {
+			return
+		}
+	}
+	p.signal() // run sends, or waits for the time
 }
 
 // signal wakes run.
@@ -116,14 +124,20 @@ func (p *pump) unsubscribe() {
 
 // run sends until ctx ends. It sends at once while the channel has room, so an event waits for no
 // timer; events are merged into larger frames only while the channel has none.
-func (p *pump) run(ctx context.Context) {
+func (p *pump) run(ctx context.Context, ch channel) {
+	p.sending.Lock()
+	p.channel = ch
+	p.sending.Unlock()
 	beat := time.NewTicker(p.heartbeat)
 	defer beat.Stop()
 	due := time.NewTimer(time.Hour)
 	defer due.Stop()
 	p.beat()
 	for {
-		if wait := p.send(); wait > 0 {
+		p.sending.Lock()
+		wait := p.send()
+		p.sending.Unlock()
+		if wait > 0 {
 			due.Reset(wait)
 		}
 		select {
@@ -138,7 +152,7 @@ func (p *pump) run(ctx context.Context) {
 }
 
 // send sends what waits while there is room. It returns the time after which it is to be called
-// again without another reason, or 0.
+// again without another reason, or 0. The caller has the lock sending.
 func (p *pump) send() time.Duration {
 	for p.hasRoom() {
 		p.mu.Lock()
@@ -158,9 +172,11 @@ func (p *pump) send() time.Duration {
 	return 0
 }
 
-func (p *pump) hasRoom() bool { return p.channel.BufferedAmount() < liveWindowBytes }
+func (p *pump) hasRoom() bool {
+	return p.channel != nil && p.channel.BufferedAmount() < liveWindowBytes
+}
 
-// sendNext sends the next frames; it is called with the lock and releases it.
+// sendNext sends the next frames; it is called with both locks and releases mu.
 func (p *pump) sendNext() {
 	now, s := telemetry.MicrosOf(p.clock()), p.selection
 	devices, metrics := p.queue.devices, p.queue.metrics
@@ -212,6 +228,8 @@ func (p *pump) refuse(events int, err error) {
 
 // beat sends a heartbeat, unless the channel is stuck: a late heartbeat says nothing.
 func (p *pump) beat() {
+	p.sending.Lock()
+	defer p.sending.Unlock()
 	if !p.hasRoom() {
 		return
 	}

@@ -18,6 +18,10 @@ import (
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
 
+// historyBytes bounds the history of each gateway: a minute of 2,000 events/s, and many gateways are in
+// this process.
+const historyBytes = 5 << 20
+
 // Config configures Start.
 type Config struct {
 	// URL of the signaling service.
@@ -75,6 +79,7 @@ func start(c Config, g *fleet.Gateway) (*part, error) {
 	if err == nil {
 		p.publisher, err = gateway.New(gateway.Config{
 			Gateway: telemetry.GatewayID(g.ID), Signaling: client, Network: c.Network, Cameras: p.cameras, Logger: c.Logger,
+			HistoryBytes: historyBytes,
 		})
 	}
 	if err != nil {
