@@ -38,6 +38,7 @@ func benchLive(ctx context.Context, args []string, stdout io.Writer) error {
 	fs.DurationVar(&cfg.Video, "video", 20*time.Second, "how long the video is measured; 0 leaves it out")
 	fs.DurationVar(&cfg.LossFor, "loss", time.Minute, "how long a view loses 20 % of its packets; 0 leaves out all faults")
 	fs.DurationVar(&cfg.Drift, "drift", 0, "length of one long view, as in 1h")
+	fs.BoolVar(&cfg.Check, "check", false, "fail if a goal is missed")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"time"
 
 	"github.com/insighthub/insighthub/loadtest/cputime"
+	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/live/delay"
 	"github.com/insighthub/insighthub/loadtest/live/relay"
 	"github.com/insighthub/insighthub/loadtest/localstack"
@@ -124,6 +127,11 @@ func (b *bench) startRelay(ctx context.Context, each time.Duration) (*way, error
 		}
 		b.later(proxy.Close)
 		addr = proxy.Addr()
+		round, err := roundTrip(ctx, addr)
+		if err != nil {
+			return nil, err
+		}
+		b.report.note("A request through the delaying proxy and its response take %.2f ms at the median.", round.P50)
 	}
 	publisher, err := relay.Dial(ctx, addr)
 	if err != nil {
@@ -134,6 +142,31 @@ func (b *bench) startRelay(ctx context.Context, each time.Duration) (*way, error
 		name: name, transport: transport{Kind: "relay", URL: "ws://" + addr + relay.ViewPath}, sink: publisher.Publish,
 		roots: map[int]string{process.PID(): "relay"}, totals: newTotals(), cpu: make(map[string]float64),
 	}, nil
+}
+
+// roundTrip measures requests to the relay on a connection that is open.
+func roundTrip(ctx context.Context, addr string) (drive.Percentiles, error) {
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: time.Minute}
+	var samples []drive.Sample
+	for range 50 {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/", http.NoBody)
+		if err != nil {
+			return drive.Percentiles{}, err
+		}
+		start := time.Now()
+		resp, err := client.Do(req)
+		if err != nil {
+			return drive.Percentiles{}, err
+		}
+		_, err = io.Copy(io.Discard, resp.Body)
+		if err = errors.Join(err, resp.Body.Close()); err != nil {
+			return drive.Percentiles{}, err
+		}
+		samples = append(samples, drive.Sample{Latency: time.Since(start), Weight: 1})
+	}
+	return drive.PercentilesOf(samples), nil
 }
 
 func freeAddress(ctx context.Context) (string, error) {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/insighthub/insighthub/lib/gateway"
@@ -47,7 +48,9 @@ type Config struct {
 	// Video is how long the video is measured; 0 leaves it out.
 	Video time.Duration
 	// Drift is the length of one long view; 0 leaves it out.
-	Drift  time.Duration
+	Drift time.Duration
+	// Check makes a missed goal an error.
+	Check  bool
 	Stdout io.Writer
 }
 
@@ -86,7 +89,13 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	b.report.Print(f)
-	return f.Close()
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if missed := b.report.missed(); cfg.Check && len(missed) > 0 {
+		return fmt.Errorf("%d goals are missed: %s", len(missed), strings.Join(missed, "; "))
+	}
+	return nil
 }
 
 func (b *bench) measure(ctx context.Context) error {

@@ -255,7 +255,32 @@ func (r *Report) printMinutes(w io.Writer) {
 ## Drift
 One view of %d minutes. Median of each minute, read → scored: %.2f to %.2f ms, slope %+.3f ms an hour; offset of the browser's clock
 to the gateway's: %.2f to %.2f ms, slope %+.3f ms an hour.
+
+| minute | events | p50 ms | p99 ms | offset ms | its error |
+| ---: | ---: | ---: | ---: | ---: | ---: |
 `, len(p50), slices.Min(p50), slices.Max(p50), slope(p50)*60, slices.Min(offset), slices.Max(offset), slope(offset)*60)
+	for i, m := range r.Minutes {
+		fmt.Fprintf(w, "| %d | %d | %s | %s | %s | %s |\n", i+1, m.Events, milli(m.P50), milli(m.P99), milli(m.Offset), milli(m.Error))
+	}
+}
+
+// milli writes µs, if they are known, as ms.
+func milli(micros *float64) string {
+	if micros == nil {
+		return "?"
+	}
+	return fmt.Sprintf("%.2f", *micros/1000)
+}
+
+// missed returns the goals that were not met.
+func (r *Report) missed() []string {
+	var out []string
+	for _, g := range r.goals() {
+		if !g.met {
+			out = append(out, fmt.Sprintf("%s: %s, want %s", g.what, g.got, g.want))
+		}
+	}
+	return out
 }
 
 // slope is that of the least-squares line, for each step; 0 for less than two values.

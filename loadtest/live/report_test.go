@@ -64,6 +64,9 @@ func TestGoals(t *testing.T) {
 	video, signaling = p(40.1), Signaling{19_999, 12_001, p(5)}
 	r.Scored, r.RelayScored, r.Connect, r.ConnectsOK = p(15), p(29.9), Connect{Half{1, 700}, Half{1, 2000}}, 99
 	r.Near, r.Faults[0].met = totalsOf(t, 12_000), false
+	if missed := r.missed(); len(missed) != len(r.goals()) || !strings.Contains(missed[0], "15.00 ms, want < 3 ms") {
+		t.Errorf("got missed goals %q, want all", missed)
+	}
 	for _, g := range r.goals() {
 		if g.met {
 			t.Errorf("%s: %s, met, want it missed: the goal is %s", g.what, g.got, g.want)
@@ -103,7 +106,7 @@ func TestPrint(t *testing.T) {
 		"M, commit c, d, b", "10000 events/s of 100 series, which are read together every 10ms; 3 rounds of 1s",
 		"| peer connection | **read → scored** | 1.00 | 1.00 | 1.00 | 1.00 |", "| relay, 1ms each way | sent → received | 3.00 |",
 		"| chromium | 0.40 | 0.50 |", "1 of 2 succeeded. Candidates in use: 1 × host/host.", "- failed: attempt 2: why", "- a note",
-		"slope +30.000 ms an hour", "slope +15.000 ms an hour",
+		"slope +30.000 ms an hour", "slope +15.000 ms an hour", "| 2 | 0 | 1.50 | ? | 0.25 | ? |",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got\n%s\nwant %q in it", out.String(), want)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/live/delay"
+	"github.com/insighthub/insighthub/loadtest/live/relay"
 )
 
 // The source reads all series at its rate, with the time at which it read them, which grows for
@@ -49,4 +51,29 @@ func TestSource(t *testing.T) {
 			t.Errorf("without a sink: got %d events, %v", events, err)
 		}
 	})
+}
+
+// A relay behind the proxy is twice the delay away.
+func TestRoundTrip(t *testing.T) {
+	const each = 20 * time.Millisecond
+	s, err := relay.Start(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	proxy, err := delay.Start(t.Context(), "127.0.0.1:0", s.Addr(), each)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = proxy.Close() }()
+	p, err := roundTrip(t.Context(), proxy.Addr())
+	if least := float64(2*each) / float64(time.Millisecond); err != nil || p.P50 < least {
+		t.Errorf("got %+v, %v; want %v ms or more", p, err, least)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := roundTrip(t.Context(), s.Addr()); err == nil {
+		t.Error("without a relay: want an error")
+	}
 }
