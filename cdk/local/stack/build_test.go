@@ -52,7 +52,7 @@ func (b *builder) build() {
 	b.functions, b.local, b.loadtest = b.dir, filepath.Join(bin, "local"), filepath.Join(bin, "loadtest")
 	const module = "github.com/insighthub/insighthub/"
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-tags", "lambda.norpc", "-o", bin+"/",
-		module+"functions/...", module+"cdk/local", module+"loadtest")
+		module+"functions/...", module+"signaling", module+"cdk/local", module+"loadtest")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		b.err = fmt.Errorf("build the programs: %w\n%s", err, out)
