@@ -3,10 +3,19 @@ import { element, setOptions, setText } from './dom.ts'
 import { MachineView } from './machine.ts'
 import { Numbers } from './numbers.ts'
 import { LiveFeed, LiveViewer, VideoMeter, type Camera, type ViewerState } from '../src/live/index.ts'
-import { Connections, SignalingClient } from '../src/rtc/index.ts'
+import { Connections, SignalingClient, SignalingError } from '../src/rtc/index.ts'
 
 const stateTexts: Record<ViewerState, string> = {
   connecting: 'Connecting', live: 'Live', stale: 'Stale: no data at the moment', lost: 'Lost: trying to get it back', ended: 'Ended',
+}
+
+/** The token for signaling, which stops asking once the login has ended. */
+async function tokenOf(login: Login, renew: boolean): Promise<string> {
+  try {
+    return await login.token(renew)
+  } catch (cause) {
+    throw cause instanceof ApiError && cause.status === 401 ? new SignalingError('unauthorized', 'The login has ended. Log in again.') : cause
+  }
 }
 
 /** What one gateway shows. */
@@ -20,11 +29,12 @@ class Shown {
   cameras: Camera[] = []
   state: ViewerState = 'connecting'
 
-  constructor(connections: Connections, gateway: string, changed: () => void, problem: (cause: Error) => void) {
+  constructor(connections: Connections, gateway: string, changed: () => void, problem: (cause: Error | undefined) => void) {
     this.viewer = new LiveViewer({
       connections, feed: this.feed, gateway, devices: [], video: true,
       onstate: (state) => {
         this.state = state
+        if (state === 'live') problem(undefined)
         changed()
       },
       onready: ({ devices, cameras }) => {
@@ -112,10 +122,10 @@ export class Page {
     element('login', 'form').hidden = true
     element('choices', 'div').hidden = element('logout', 'button').hidden = false
     if (sites.length === 0) throw new Error('This account may see no site. An administrator can grant one.')
-    const client = new SignalingClient({ url: config.signaling, token: (renew) => login.token(renew) })
+    const client = new SignalingClient({ url: config.signaling, token: (renew) => tokenOf(login, renew) })
     this.#client = client
     client.on('state', ({ state, reason }) => {
-      if (state === 'closed' && reason !== undefined) this.#problem(new Error(`The signaling service ended the session: ${reason.message}`))
+      if (state === 'closed' && reason !== undefined) this.#problem(new Error(`The session has ended: ${reason.message}`))
     })
     const connections = new Connections(client)
     this.#connections = connections

@@ -52,6 +52,7 @@ describe.skipIf(executablePath === undefined)('the page of the live path, with a
         const traced = window.live.trace(8000)
         if (traced === undefined) return
         clearInterval(timer)
+        traced.catch(() => {}) // the test that waits for it may be left out
         ;(window as unknown as { traced: unknown }).traced = traced
       }, 1)
     })
@@ -154,6 +155,25 @@ describe.skipIf(executablePath === undefined)('the page of the live path, with a
     await state('live')
     await page.waitForFunction((n) => window.live.stats()!.then(({ counters }) => counters.events > n), events)
     console.log(`lost after ${lost.toFixed(1)} s, back ${((performance.now() - restart) / 1000).toFixed(1)} s after its start`)
+  })
+
+  test('when the right to see it ends, so does what runs', async () => {
+    const other = await browser.newPage()
+    other.setDefaultTimeout(120_000)
+    await other.goto(`${stack.origin}/live/`)
+    await other.fill('#name', 'brief')
+    await other.fill('#password', 'right')
+    await other.keyboard.press('Enter')
+    await other.waitForFunction(() => window.live.state === 'live')
+    await other.waitForFunction(() => window.live.state === 'ended')
+    expect(await other.locator('#state').innerText()).toBe('Ended')
+    expect(await other.locator('#problem').innerText()).toContain('Log in again')
+    const events = async () => (await other.evaluate(() => window.live.stats()))!.counters.events
+    const before = await events()
+    await other.waitForTimeout(2_000)
+    expect(await events()).toBe(before)
+    await other.close()
+    expect(await page.evaluate(() => window.live.state)).toBe('live')
   })
 
   test('logging out forgets everything', async () => {

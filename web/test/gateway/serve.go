@@ -77,7 +77,7 @@ func (s *server) handler(pages string) http.Handler {
 		writeJSON(w, map[string]string{"signaling": s.signaling.URL(), "api": ""})
 	})
 	mux.HandleFunc("POST /v1/login", s.login)
-	mux.HandleFunc("POST /v1/refresh", s.tokens)
+	mux.HandleFunc("POST /v1/refresh", s.refresh)
 	mux.HandleFunc("POST /v1/logout", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("GET /v1/sites", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, map[string]any{"items": []map[string]string{{"name": string(site), "title": "Plant 1"}}})
@@ -117,24 +117,46 @@ func try(f func(context.Context) error) http.HandlerFunc {
 func (s *server) login(w http.ResponseWriter, r *http.Request) {
 	var body struct{ Name, Password string }
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || body.Password == "wrong" {
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = io.WriteString(w, `{"type":"about:blank","title":"Unauthorized","status":401,"detail":"The name or the password is wrong."}`)
+		unauthorized(w)
 		return
 	}
-	s.tokens(w, r)
+	if body.Name == "brief" {
+		s.tokens(w, r, briefly, "ihr_brief")
+		return
+	}
+	s.tokens(w, r, 10*time.Minute, "ihr_test")
 }
 
-func (s *server) tokens(w http.ResponseWriter, r *http.Request) {
+// briefly is the lifetime of the token of the person "brief", who gets no other.
+const briefly = 20 * time.Second
+
+func (s *server) refresh(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		RefreshToken string `json:"refresh_token"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil || body.RefreshToken != "ihr_test" {
+		unauthorized(w)
+		return
+	}
+	s.tokens(w, r, 10*time.Minute, "ihr_test")
+}
+
+func unauthorized(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusUnauthorized)
+	_, _ = io.WriteString(w, `{"type":"about:blank","title":"Unauthorized","status":401,"detail":"The name or the password is wrong."}`)
+}
+
+func (s *server) tokens(w http.ResponseWriter, r *http.Request, ttl time.Duration, refresh string) {
 	access, err := s.signaling.Token(r.Context(), token.Identity{
 		Subject: "1b671a64-40d5-491e-99b0-da01ff1f3341", Grants: map[telemetry.SiteID]token.Role{site: token.Viewer},
-	}, 10*time.Minute)
+	}, ttl)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
 	writeJSON(w, map[string]any{
-		"access_token": access, "token_type": "Bearer", "expires_in": 600, "refresh_token": "ihr_test", "refresh_expires_in": 43200,
+		"access_token": access, "token_type": "Bearer", "expires_in": int(ttl.Seconds()), "refresh_token": refresh, "refresh_expires_in": 43200,
 	})
 }
 
