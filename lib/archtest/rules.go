@@ -186,6 +186,9 @@ func Rules() []Rule {
 		{Path: "loadtest/live", Internal: []string{
 			"loadtest/...", telemetry, "lib/token", "lib/gateway", "lib/gateway/signal",
 		}, External: []string{metrics}},
+		{Path: "loadtest/signaling", Internal: []string{
+			telemetry, "lib/rtc", "lib/token", "loadtest/drive", "loadtest/localsignaling",
+		}, External: []string{"github.com/gorilla/websocket"}},
 		{Path: "loadtest/publish", Internal: []string{
 			"loadtest/fleet", telemetry, "lib/gateway", "lib/gateway/signal", "lib/gateway/testpattern", "lib/gateway/video",
 		}},

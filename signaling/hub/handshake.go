@@ -32,6 +32,11 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, status, detail)
 		return
 	}
+	h.accept(w, r, address) //nolint:contextcheck // the session lives longer than the request
+}
+
+// accept makes a session of a request that was let in.
+func (h *Hub) accept(w http.ResponseWriter, r *http.Request, address string) {
 	conn, err := h.upgrade.Upgrade(w, r, nil)
 	if err != nil {
 		h.admission.greeted(address)
@@ -53,7 +58,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.wg.Add(1)
 	h.mu.Unlock()
 	// A goroutine of its own, so that the stack and the buffers of the request are free.
-	go s.run() //nolint:contextcheck // it lives longer than the request
+	go s.run()
 }
 
 // check returns why a request is rejected, status 0 if it is not.

@@ -103,6 +103,9 @@ type Hub struct {
 	tickets ticketKey
 	upgrade websocket.Upgrader
 	buffers sync.Pool // *[]byte of messages
+	// handle handles a message. The conformance tests replace it by an echo, so that all
+	// around it is what the service has.
+	handle func(s *session, kind int, raw []byte, now time.Time) *rtc.Error
 
 	// ctx ends with Close; what runs for sessions uses it.
 	ctx      context.Context //nolint:containedctx // the lifetime of the hub's goroutines
@@ -152,7 +155,7 @@ func New(config Config) (*Hub, error) {
 		ctx: ctx, cancel: cancel, verifying: make(chan struct{}, verifyAtOnce),
 		admission: newAdmission(config.Limits),
 		sessions:  make(map[rtc.PeerID]*session), parked: make(map[*session]struct{}),
-		rooms: make(map[telemetry.SiteID]map[rtc.PeerID]*session),
+		rooms: make(map[telemetry.SiteID]map[rtc.PeerID]*session), handle: (*session).handle,
 	}
 	for i := range h.sockets {
 		h.sockets[i] = make(map[*session]struct{})

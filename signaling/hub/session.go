@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -148,6 +149,26 @@ func (s *session) run() {
 	}
 }
 
+// malformed reports whether the library has rejected a frame and sent a close.
+func malformed(err error) bool {
+	if _, closed := errors.AsType[*websocket.CloseError](err); closed {
+		return false
+	}
+	_, network := errors.AsType[net.Error](err)
+	return !network && !errors.Is(err, io.EOF) && !errors.Is(err, errFlood)
+}
+
+// linger ends the service's side of the connection and reads what the client has sent
+// already: TCP would reset the connection otherwise, and the client might not see why.
+func (s *session) linger() {
+	const most = 1 << 20
+	if half, ok := s.conn.NetConn().(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	_ = s.conn.NetConn().SetReadDeadline(s.hub.config.Now().Add(s.hub.config.Times.Linger))
+	_, _ = io.CopyN(io.Discard, s.conn.NetConn(), most)
+}
+
 // prepare sets what happens when control frames come.
 func (s *session) prepare() {
 	s.conn.SetPongHandler(func(string) error { return s.frame() })
@@ -206,7 +227,7 @@ func (s *session) message(kind int, r io.Reader) error {
 	}
 	start := now()
 	s.seen.Store(start.UnixNano())
-	if fault := s.handle(kind, raw, start); fault != nil {
+	if fault := s.hub.handle(s, kind, raw, start); fault != nil {
 		s.fault(fault)
 	}
 	s.hub.metrics.handling.Observe(now().Sub(start).Seconds())
@@ -251,6 +272,9 @@ func (s *session) fault(fault *rtc.Error) {
 
 // finish ends the session's part that belongs to the socket.
 func (s *session) finish(err error) {
+	if malformed(err) {
+		s.linger()
+	}
 	h := s.hub
 	defer h.wg.Done()
 	byClient := closeCode(err) != websocket.CloseAbnormalClosure
