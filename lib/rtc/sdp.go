@@ -84,7 +84,7 @@ next:
 				continue next
 			}
 		}
-		all = append(all, value)
+		all = append(all, strings.Clone(value)) // not the whole description
 	}
 	return all
 }

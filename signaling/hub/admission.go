@@ -22,7 +22,9 @@ const subjectSessions = 4
 // subject is what the sessions of one account or gateway share.
 type subject struct {
 	sessions int
-	bucket   bucket
+	// lost are those that may be resumed.
+	lost   int
+	bucket bucket
 }
 
 func newAdmission(limits Limits) admission {
@@ -70,9 +72,38 @@ func (a *admission) close(name string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if s := a.subjects[name]; s != nil {
-		if s.sessions--; s.sessions <= 0 {
-			delete(a.subjects, name)
-		}
+		s.sessions--
+		a.forget(name, s)
+	}
+}
+
+// park counts a session that may be resumed; false if the subject has as many already: who
+// opens and drops sockets must not fill the memory.
+func (a *admission) park(name string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.subjects[name]
+	if s == nil || s.lost >= a.limits.PerSubject {
+		return false
+	}
+	s.lost++
+	return true
+}
+
+// unpark ends what park began.
+func (a *admission) unpark(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.subjects[name]; s != nil {
+		s.lost--
+		a.forget(name, s)
+	}
+}
+
+// forget drops a subject without sessions. Callers hold mu.
+func (a *admission) forget(name string, s *subject) {
+	if s.sessions <= 0 && s.lost <= 0 {
+		delete(a.subjects, name)
 	}
 }
 

@@ -33,7 +33,16 @@ func (h *Hub) remove(s *session) {
 	if h.sessions[s.id] == s {
 		delete(h.sessions, s.id)
 	}
+	h.unpark(s)
+}
+
+// unpark takes a session from those that may be resumed. Callers hold mu.
+func (h *Hub) unpark(s *session) {
+	if _, ok := h.parked[s]; !ok {
+		return
+	}
 	delete(h.parked, s)
+	h.admission.unpark(s.rights.Load().subject)
 	h.metrics.lost.Set(float64(len(h.parked)))
 }
 

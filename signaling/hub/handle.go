@@ -219,11 +219,11 @@ func (s *session) verify(text string) (*rights, *rtc.Error) {
 	h := s.hub
 	select {
 	case h.verifying <- struct{}{}:
-		defer func() { <-h.verifying }()
 	case <-h.ctx.Done():
 		return nil, rtc.Errorf(rtc.GoingAway, "the service stops")
 	}
 	claims, err := h.config.Verifier.Verify(h.ctx, text)
+	<-h.verifying
 	var rejected *token.RejectionError
 	switch {
 	case errors.As(err, &rejected):

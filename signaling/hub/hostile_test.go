@@ -295,7 +295,8 @@ func TestSlowReader(t *testing.T) {
 	s := start(t, func(c *hub.Config) {
 		c.Limits.Rate = 100_000
 		c.Limits.QueueBytes = 256 << 10
-		c.Times.Write, c.Times.Linger = time.Minute, time.Minute // on a busy machine
+		// On a busy machine nothing else may end it first.
+		c.Times.Write, c.Times.Linger, c.Times.Dead = time.Minute, time.Minute, time.Hour
 	})
 	viewer, machine := pair(s)
 	other := s.hello(person("bert", "plant-1"))
@@ -338,8 +339,8 @@ func TestSlowReader(t *testing.T) {
 func TestStuckReader(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(c *hub.Config) {
-		c.Limits.Rate = 100_000
-		c.Times.Write = 50 * time.Millisecond
+		c.Limits.Rate, c.Limits.QueueBytes = 100_000, 1<<40
+		c.Times.Write, c.Times.Dead = 50*time.Millisecond, time.Hour
 	})
 	viewer, machine := pair(s)
 	large := strings.Replace(description, "s=-", "s="+strings.Repeat("x", 60_000), 1)

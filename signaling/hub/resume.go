@@ -131,8 +131,7 @@ func (s *session) begin(old *session, id rtc.PeerID, r *rights, re string, recei
 // know of that. Callers hold mu of both and hub.mu.
 func (s *session) adopt(old *session, re string, received int64) (announced bool) {
 	h := s.hub
-	delete(h.parked, old)
-	h.metrics.lost.Set(float64(len(h.parked)))
+	h.unpark(old)
 	whole := old.fate != taken
 	if !whole {
 		received = -1

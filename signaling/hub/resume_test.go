@@ -171,6 +171,7 @@ func TestOtherTask(t *testing.T) {
 	machine.quiet()
 
 	// And back to the first, although that one remembers the session.
+	again.seq = 1 // a number that the first task has sent, too
 	third := again.resume(first, person("anna", "plant-1"))
 	if third.welcome.Resumed {
 		t.Fatalf("got %+v", third.welcome)
@@ -218,5 +219,27 @@ func TestClose(t *testing.T) {
 		if n := s.metric(t, "insighthub_signaling_"+name); n != 0 {
 			t.Errorf("%s: %v are left", name, n)
 		}
+	}
+}
+
+// TestParkedSessionsAreLimited: who opens and drops sockets fills no memory.
+func TestParkedSessionsAreLimited(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(c *hub.Config) { c.Limits.PerSubject = 3 })
+	machine := s.hello(gateway("gw-1"))
+	machine.join("plant-1")
+	for i := range 5 {
+		c := s.hello(person("anna", "plant-1"))
+		c.join("plant-1")
+		machine.expectPeer(c, rtc.StateJoined, "")
+		c.drop()
+		if i < 3 {
+			machine.expectPeer(c, rtc.StateLost, "")
+		} else {
+			machine.expectPeer(c, rtc.StateLeft, rtc.PeerLost)
+		}
+	}
+	if n := s.metric(t, "insighthub_signaling_lost_sessions"); n != 3 {
+		t.Errorf("%v sessions are remembered, want 3", n)
 	}
 }

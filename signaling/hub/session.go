@@ -301,6 +301,9 @@ func (s *session) finish(err error) {
 			s.fate = leaving
 		}
 	}
+	if known && !closed && s.fate != leaving && !h.admission.park(s.rights.Load().subject) {
+		s.fate, s.reason = leaving, rtc.PeerLost
+	}
 	fate, reason := s.fate, s.reason
 	h.mu.Unlock()
 	h.metrics.sockets.Dec()
@@ -327,9 +330,13 @@ func (s *session) finish(err error) {
 	h.mu.Lock()
 	s.announced = fate == lost || fate == taken
 	s.parked = h.config.Now()
-	if fate == leaving {
+	switch {
+	case s.fate == leaving && fate != leaving: // its right has ended meanwhile
+		h.admission.unpark(s.rights.Load().subject)
 		h.remove(s)
-	} else {
+	case fate == leaving:
+		h.remove(s)
+	default:
 		h.parked[s] = struct{}{}
 		h.metrics.lost.Set(float64(len(h.parked)))
 	}
