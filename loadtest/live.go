@@ -38,6 +38,8 @@ func benchLive(ctx context.Context, args []string, stdout io.Writer) error {
 	fs.DurationVar(&cfg.Video, "video", 20*time.Second, "how long the video is measured; 0 leaves it out")
 	fs.DurationVar(&cfg.LossFor, "loss", time.Minute, "how long a view loses 20 % of its packets; 0 leaves out all faults")
 	fs.DurationVar(&cfg.Drift, "drift", 0, "length of one long view, as in 1h")
+	fs.StringVar(&cfg.SignalingResults, "signaling-results", "build/bench/signaling.json",
+		"results of loadtest signaling, which are taken over; left out where the file is missing")
 	fs.BoolVar(&cfg.Check, "check", false, "fail if a goal is missed")
 	if err := fs.Parse(args); err != nil {
 		return err

@@ -49,6 +49,8 @@ type Config struct {
 	Video time.Duration
 	// Drift is the length of one long view; 0 leaves it out.
 	Drift time.Duration
+	// SignalingResults is the signaling.json of loadtest signaling; it may be missing.
+	SignalingResults string
 	// Check makes a missed goal an error.
 	Check  bool
 	Stdout io.Writer
@@ -102,7 +104,7 @@ func (b *bench) measure(ctx context.Context) error {
 	if err := b.describe(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context) error{b.compare, b.connect, b.video, b.faults, b.drift} {
+	for _, step := range []func(context.Context) error{b.compare, b.connect, b.video, b.faults, b.drift, b.signalingLoad} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -251,14 +251,17 @@ func (r *Report) printMinutes(w io.Writer) {
 	if len(p50) == 0 {
 		return
 	}
+	medians, mediansError := slope(p50)
+	offsets, offsetsError := slope(offset)
 	fmt.Fprintf(w, `
 ## Drift
-One view of %d minutes. Median of each minute, read → scored: %.2f to %.2f ms, slope %+.3f ms an hour; offset of the browser's clock
-to the gateway's: %.2f to %.2f ms, slope %+.3f ms an hour.
+One view of %d minutes. Median of each minute, read → scored: %.2f to %.2f ms, slope %+.3f ± %.3f ms an hour; offset of the browser's clock
+to the gateway's: %.2f to %.2f ms, slope %+.3f ± %.3f ms an hour (± one standard error).
 
 | minute | events | p50 ms | p99 ms | offset ms | its error |
 | ---: | ---: | ---: | ---: | ---: | ---: |
-`, len(p50), slices.Min(p50), slices.Max(p50), slope(p50)*60, slices.Min(offset), slices.Max(offset), slope(offset)*60)
+`, len(p50), slices.Min(p50), slices.Max(p50), 60*medians, 60*mediansError,
+		slices.Min(offset), slices.Max(offset), 60*offsets, 60*offsetsError)
 	for i, m := range r.Minutes {
 		fmt.Fprintf(w, "| %d | %d | %s | %s | %s | %s |\n", i+1, m.Events, milli(m.P50), milli(m.P99), milli(m.Offset), milli(m.Error))
 	}
@@ -283,8 +286,9 @@ func (r *Report) missed() []string {
 	return out
 }
 
-// slope is that of the least-squares line, for each step; 0 for less than two values.
-func slope(y []float64) float64 {
+// slope is that of the least-squares line, for each step, with its standard error; 0 for less than
+// two values, and an error of 0 for less than three.
+func slope(y []float64) (b, standardError float64) {
 	n := float64(len(y))
 	var sx, sy, sxx, sxy float64
 	for i, v := range y {
@@ -293,7 +297,16 @@ func slope(y []float64) float64 {
 	}
 	d := n*sxx - sx*sx
 	if d == 0 || math.IsNaN(d) {
-		return 0
+		return 0, 0
 	}
-	return (n*sxy - sx*sy) / d
+	b = (n*sxy - sx*sy) / d
+	if n < 3 {
+		return b, 0
+	}
+	a, rest := (sy-b*sx)/n, 0.0
+	for i, v := range y {
+		e := v - a - b*float64(i)
+		rest += e * e
+	}
+	return b, math.Sqrt(rest / (n - 2) * n / d)
 }

@@ -106,7 +106,7 @@ func TestPrint(t *testing.T) {
 		"M, commit c, d, b", "10000 events/s of 100 series, which are read together every 10ms; 3 rounds of 1s",
 		"| peer connection | **read → scored** | 1.00 | 1.00 | 1.00 | 1.00 |", "| relay, 1ms each way | sent → received | 3.00 |",
 		"| chromium | 0.40 | 0.50 |", "1 of 2 succeeded. Candidates in use: 1 × host/host.", "- failed: attempt 2: why", "- a note",
-		"slope +30.000 ms an hour", "slope +15.000 ms an hour", "| 2 | 0 | 1.50 | ? | 0.25 | ? |",
+		"slope +30.000 ± 0.000 ms an hour", "slope +15.000 ± 0.000 ms an hour", "| 2 | 0 | 1.50 | ? | 0.25 | ? |",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got\n%s\nwant %q in it", out.String(), want)
@@ -116,11 +116,19 @@ func TestPrint(t *testing.T) {
 
 func TestSlope(t *testing.T) {
 	for _, c := range []struct {
-		y    []float64
-		want float64
-	}{{nil, 0}, {[]float64{5}, 0}, {[]float64{5, 5, 5}, 0}, {[]float64{1, 3, 5}, 2}, {[]float64{0, 1, 0, 1}, 0.2}} {
-		if got := slope(c.y); math.Abs(got-c.want) > 1e-12 {
-			t.Errorf("%v: got %v, want %v", c.y, got, c.want)
+		y                   []float64
+		want, standardError float64
+	}{
+		{nil, 0, 0},
+		{[]float64{5}, 0, 0},
+		{[]float64{5, 7}, 2, 0},
+		{[]float64{5, 5, 5}, 0, 0},
+		{[]float64{1, 3, 5}, 2, 0},
+		{[]float64{0, 1, 0, 1}, 0.2, math.Sqrt(0.08)}, // residuals −0.2, 0.6, −0.6, 0.2: 0.8 / 2 / 5
+	} {
+		got, standardError := slope(c.y)
+		if math.Abs(got-c.want) > 1e-12 || math.Abs(standardError-c.standardError) > 1e-12 {
+			t.Errorf("%v: got %v ± %v, want %v ± %v", c.y, got, standardError, c.want, c.standardError)
 		}
 	}
 }
