@@ -181,7 +181,8 @@ ledger: local build/local/web/bench/.built $(CHROMIUM)/.stamp ## Follow events t
 	@build/local/loadtest ledger -assembly $(ASSEMBLY) -timescale $(TIMESCALE) -prometheus $(PROMETHEUS) $(LEDGER_ARGS)
 
 .PHONY: bench-live
-bench-live: local build/local/web/bench/.built $(CHROMIUM)/.stamp ## Measure the live path in a browser beside a WebSocket relay (about 7 minutes; LIVE_ARGS='-drift 1h')
+bench-live: local build/local/web/bench/.built $(CHROMIUM)/.stamp ## Measure signaling with 20,000 connections, then the live path in a browser beside a relay (about 10 minutes; LIVE_ARGS='-drift 1h')
+	@build/local/loadtest signaling $(SIGNALING_ARGS)
 	@build/local/loadtest live $(LIVE_ARGS)
 
 build/local/web/bench/.built: $(WASM) web/node_modules/installed $(shell find web/src web/bench -name '*.ts' -o -name '*.html')
