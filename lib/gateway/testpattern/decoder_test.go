@@ -77,6 +77,7 @@ type decoder struct {
 	reference  [3][]int
 	pcm        []bool // of the picture being decoded: macroblocks with 16 coefficients in each block
 	frameNum   int
+	idrID      int
 }
 
 func (d *decoder) sequence(unit []byte) {
@@ -115,7 +116,11 @@ func (d *decoder) slice(unit []byte) {
 	frameNum := r.bits(8)
 	if idr {
 		d.frameNum = 0
-		r.unsigned()
+		if id := r.unsigned() + 1; id == d.idrID {
+			d.t.Fatal("two IDR pictures in a row of one idr_pic_id")
+		} else {
+			d.idrID = id
+		}
 		r.bits(2)
 	} else {
 		if want := (d.frameNum + 1) % 256; frameNum != want {
@@ -325,6 +330,7 @@ func TestDecodedPicturesAreTheDrawnOnes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ width, height, frames, key, every int }{
 		{640, 360, 60, 31, 1},
+		{320, 240, 3, 1, 1}, // IDR after IDR
 		{330, 242, 60, 30, 1},
 		{320, 160, 600, 0, 50}, // frame_num wraps
 	} {
@@ -351,6 +357,14 @@ func TestDecodedPicturesAreTheDrawnOnes(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestUnitsHoldNoStartCode(t *testing.T) {
+	t.Parallel()
+	payload := []byte{0, 0, 0, 0, 0, 1, 5, 0, 0, 2, 0, 0, 3, 0, 0, 4, 0, 0, 0, 0, 0, 0, 1, 0x80}
+	if got := newReader(nal(headerIDR, payload)).data; !slices.Equal(got, payload) { // it panics at a start code
+		t.Errorf("% x is read back as % x", payload, got)
 	}
 }
 

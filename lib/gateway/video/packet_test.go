@@ -131,6 +131,30 @@ func TestParameterSetsPrecedeEveryKeyFrame(t *testing.T) {
 	}
 }
 
+func TestTimestampsMoveForward(t *testing.T) {
+	t.Parallel()
+	start := time.UnixMicro(1_790_000_000_000_000)
+	var track track
+	first := track.stamp(start)
+	for i, c := range []struct {
+		after time.Duration
+		want  uint32 // after the first
+	}{
+		{time.Second, 90_000},
+		{time.Second, 90_001},
+		{0, 90_002},
+		{1001 * time.Millisecond, 90_090},
+		{13 * time.Hour, 13 * 3600 * 90_000}, // nothing was shown for longer than half of the timestamps
+		{20 * time.Hour, 20 * 3600 * 90_000 % (1 << 32)},
+		{time.Hour, 20*3600*90_000%(1<<32) + 1}, // the clock was set back
+		{time.Hour + time.Second, 20*3600*90_000%(1<<32) + 1 + 90_000},
+	} {
+		if got := track.stamp(start.Add(c.after)) - first; got != c.want {
+			t.Errorf("%d: the timestamp is %d after the first, want %d", i, got, c.want)
+		}
+	}
+}
+
 func TestFramesAreClassified(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

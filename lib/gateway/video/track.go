@@ -13,9 +13,10 @@ import (
 type track struct {
 	bound atomic.Pointer[binding]
 
-	sequence  uint16
-	timestamp uint32
-	started   bool
+	sequence uint16
+	ticks    int64 // the last RTP timestamp before it is cut to 32 bits
+	shift    int64 // ticks added to the clock's
+	started  bool
 }
 
 // binding is what the peer agreed to.
@@ -57,14 +58,18 @@ func (t *track) Unbind(webrtc.TrackLocalContext) error {
 	return nil
 }
 
-// stamp advances the RTP timestamp to a moment of the 90 kHz clock and returns it; it always moves forward.
+// stamp advances the RTP timestamp to a moment of the 90 kHz clock and returns it. It always moves forward; a clock that is set back by
+// more than 10 s goes on from there.
 func (t *track) stamp(at time.Time) uint32 {
-	ticks := uint32(at.UnixMicro() * 9 / 100)
-	if t.started && int32(ticks-t.timestamp) <= 0 {
-		ticks = t.timestamp + 1
+	ticks := at.UnixMicro()*9/100 + t.shift
+	if t.started && ticks <= t.ticks {
+		if t.ticks-ticks > 10*90_000 {
+			t.shift += t.ticks + 1 - ticks
+		}
+		ticks = t.ticks + 1
 	}
-	t.timestamp, t.started = ticks, true
-	return ticks
+	t.ticks, t.started = ticks, true
+	return uint32(ticks)
 }
 
 // write sends one RTP packet.

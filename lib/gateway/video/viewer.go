@@ -101,7 +101,7 @@ func (v *Viewer) Show(name string) error {
 		return nil
 	}
 	now := time.Now()
-	v.camera, v.queue, v.needsKey, v.asked, v.caughtUp, v.backlog = next, nil, true, now, time.Time{}, 0
+	v.camera, v.queue, v.needsKey, v.asked, v.caughtUp, v.backlog = next, nil, true, time.Time{}, time.Time{}, 0
 	v.adapter, v.decided = newAdapter(now), now
 	v.stats.Camera = name
 	v.mu.Unlock()
@@ -110,7 +110,7 @@ func (v *Viewer) Show(name string) error {
 	}
 	if next != nil {
 		next.add(v)
-		v.request(next, "start")
+		v.signal() // the pump asks for a key frame, now or as soon as the peer is connected
 	}
 	return nil
 }
@@ -308,10 +308,15 @@ func (v *Viewer) sleep(d time.Duration) bool {
 
 // lost notes that a frame did not leave: what follows cannot be decoded before a key frame.
 func (v *Viewer) lost(c *camera) {
+	ready := v.ready()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.camera == c {
 		v.needsKey, v.queue = true, nil
+		if !ready {
+			// Whatever was asked for went by.
+			v.asked, v.caughtUp = time.Time{}, time.Time{}
+		}
 	}
 	v.drop(c)
 }

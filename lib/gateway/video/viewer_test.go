@@ -48,12 +48,12 @@ type received struct {
 // connect makes a peer connection that asks for video of the cameras; configure changes the viewer's media engine.
 func connect(t *testing.T, cams *video.Cameras, register func(*webrtc.MediaEngine, *interceptor.Registry) error) *peer {
 	t.Helper()
-	return connectWith(t, cams, register, func(*interceptor.Registry) {})
+	return connectWith(t, cams, register)
 }
 
-// connectWith also changes the gateway's interceptors.
+// connectWith also adds interceptors to the gateway's, nearest to the network.
 func connectWith(
-	t *testing.T, cams *video.Cameras, register func(*webrtc.MediaEngine, *interceptor.Registry) error, change func(*interceptor.Registry),
+	t *testing.T, cams *video.Cameras, register func(*webrtc.MediaEngine, *interceptor.Registry) error, links ...interceptor.Factory,
 ) *peer {
 	t.Helper()
 	p := &peer{t: t, ssrcs: map[uint32]uint16{}}
@@ -70,11 +70,18 @@ func connectWith(
 	p.pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { p.read(track) })
 
 	media, registry = &webrtc.MediaEngine{}, &interceptor.Registry{}
+	for _, link := range links {
+		registry.Add(link)
+	}
 	bandwidth, err := video.Register(media, registry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	change(registry)
+	if len(links) > 0 {
+		if _, ok := links[0].(*slow); ok {
+			bandwidth = nil // its queue is to decide, not an estimate
+		}
+	}
 	p.far = newPC(t, media, registry)
 	offer := gathered(t, p.pc, func() (webrtc.SessionDescription, error) { return p.pc.CreateOffer(nil) })
 	if err := p.far.SetRemoteDescription(offer); err != nil {
@@ -200,8 +207,7 @@ func (p *peer) request(packet func(ssrc uint32) rtcp.Packet) {
 }
 
 func registerViewer(m *webrtc.MediaEngine, r *interceptor.Registry) error {
-	_, err := video.Register(m, r)
-	return err
+	return video.RegisterIngest(m, r) // with feedback for the gateway's bandwidth estimate, as browsers send it
 }
 
 func pattern(t *testing.T, name string) *testpattern.Source {
