@@ -156,7 +156,8 @@ func (s *server) tokens(w http.ResponseWriter, r *http.Request, ttl time.Duratio
 		return
 	}
 	writeJSON(w, map[string]any{
-		"access_token": access, "token_type": "Bearer", "expires_in": int(ttl.Seconds()), "refresh_token": refresh, "refresh_expires_in": 43200,
+		"access_token": access, "token_type": "Bearer", "expires_in": int(ttl.Seconds()),
+		"refresh_token": refresh, "refresh_expires_in": 43200,
 	})
 }
 
