@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type {} from '../live/share/main.ts'
@@ -193,7 +194,11 @@ describe.skipIf(executablePath === undefined)('two people in Chromium share', ()
     const small = random(1_000_000)
     expect(await transfer(ada, bob, '<b>plan<b>.html', small)).toBe(sha256(small))
     expect(await bob.locator('.file-line b').count()).toBe(0)
-    expect(await bob.locator('.file-line a').last().getAttribute('download')).toBe('_b_plan_b_.html')
+    const download = bob.waitForEvent('download')
+    await bob.locator('.file-line a').last().click()
+    const saved = await download
+    expect(saved.suggestedFilename()).toBe('_b_plan_b_.html')
+    expect(sha256(readFileSync(await saved.path()))).toBe(sha256(small))
     const large = random(3_000_000) // beyond what is assembled in memory
     expect(await transfer(bob, ada, 'log.bin', large)).toBe(sha256(large))
   })

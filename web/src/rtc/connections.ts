@@ -56,7 +56,8 @@ export class Connections extends Emitter<ConnectionsEvents> {
         if (state === 'closed' && reason?.code !== 'replaced') this.#closeAll(reason?.code ?? 'closed')
       }),
       this.roster.on('left', ({ member, reason }) => {
-        for (const peer of this.peers(member.peer)) peer.close(reason ?? 'left')
+        // There is nobody to say bye to.
+        for (const peer of this.peers(member.peer)) peer.receive({ type: 'bye', connection: peer.connection, reason: reason ?? 'left' })
       }),
     ]
   }

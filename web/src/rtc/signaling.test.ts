@@ -229,9 +229,19 @@ describe('a lost connection', () => {
   test('messages that wait are bounded, the oldest give way', async () => {
     const client = start()
     for (let i = 0; i < 1000; i++) client.send('p2', { type: 'bye', connection: `c${i}` })
-    await greet()
+    await greet({ limits: { message_bytes: 65_536, messages_per_second: 1000, rooms: 8 } })
     const byes = last().find('bye')
     expect([byes.length, byes.at(-1)!.connection]).toEqual([256, 'c999'])
+  })
+
+  test('of the descriptions that wait, only the newest of a connection goes', async () => {
+    const client = start()
+    client.send('p2', { type: 'offer', connection: 'a', sdp: 'old' })
+    client.send('p2', { type: 'offer', connection: 'b', sdp: 'other' })
+    client.send('p2', { type: 'candidate', connection: 'a', candidate: null })
+    client.send('p2', { type: 'offer', connection: 'a', sdp: 'new' })
+    await greet()
+    expect(last().sent.slice(1).map((m) => ('sdp' in m ? m.sdp : m.type))).toEqual(['other', 'candidate', 'new'])
   })
 
   test('a dead server is seen within 10 s, without waiting for its close', async () => {
@@ -293,6 +303,22 @@ describe('a lost connection', () => {
     client.retryNow()
     expect(FakeSocket.all.length).toBe(sockets + 2)
   })
+})
+
+test('a burst is spread over the rate that the service accepts, in order', async () => {
+  const client = await online()
+  for (let i = 0; i < 100; i++) client.send('p2', { type: 'candidate', connection: `c${i}`, candidate: null })
+  expect(last().find('candidate').length).toBe(40)
+  await vi.advanceTimersByTimeAsync(1000)
+  expect(last().find('candidate').length).toBe(80)
+  await vi.advanceTimersByTimeAsync(500)
+  expect(last().find('candidate').map(({ connection }) => connection)).toEqual(Array.from({ length: 100 }, (_, i) => `c${i}`))
+})
+
+test('a message that the service would close for is not sent', async () => {
+  const client = await online()
+  client.send('p2', { type: 'offer', connection: 'c', sdp: 'ü'.repeat(33_000) })
+  expect([last().types(), of('error').map(({ code }) => code)]).toEqual([['hello'], ['message_too_big']])
 })
 
 describe('move', () => {

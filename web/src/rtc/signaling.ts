@@ -2,8 +2,9 @@ import { Emitter } from './emitter.ts'
 import { SignalingError } from './error.ts'
 import { Link, type SocketConstructor } from './link.ts'
 import type { Incoming, Signal } from './messages.ts'
+import { Outbox } from './outbox.ts'
 import {
-  actionAfter, closes, type ErrorCode, type ICEServer, type LeaveReason, type PeerInfo, type ServerError, type ServerMessage, type ServerPresence, type ServerWelcome,
+  actionAfter, closes, maxMessageBytes, type ErrorCode, type ICEServer, type LeaveReason, type PeerInfo, type ServerError, type ServerMessage, type ServerPresence, type ServerWelcome,
 } from './protocol.ts'
 
 /**
@@ -58,9 +59,6 @@ export const timing = {
   renewRetry: 5_000,
 } as const
 
-/** Messages to other peers that wait for the connection; the oldest give way. */
-const backlogLimit = 256
-
 interface Request {
   message: object
   want: ServerMessage['type']
@@ -79,7 +77,7 @@ export class SignalingClient extends Emitter<SignalingEvents> {
   readonly #random: () => number
   readonly #rooms = new Set<string>()
   readonly #requests = new Map<string, Request>()
-  #backlog: object[] = []
+  readonly #outbox = new Outbox()
   #state: SignalingState = 'idle'
   #link: Link | undefined
   /** The connection that is to take over from #link, or the first one. */
@@ -154,12 +152,12 @@ export class SignalingClient extends Emitter<SignalingEvents> {
 
   /** Sends a message to another peer, after a reconnect if need be. Errors of it are events. */
   send(to: string, signal: Signal): void {
-    const { type, ...rest } = signal
-    const message = { type, to, ...rest }
-    if (this.#state === 'online' && this.#backlog.length === 0 && this.#link?.send(message) === true) return
     if (this.#state === 'closed') return
-    this.#backlog.push(message)
-    if (this.#backlog.length > backlogLimit) this.#backlog.shift()
+    const message = { to, ...signal }
+    const size = new TextEncoder().encode(JSON.stringify(message)).length
+    if (size > maxMessageBytes) { // the service would close the connection
+      this.emit('error', new SignalingError('message_too_big', `the ${signal.type} has ${size} bytes, at most ${maxMessageBytes} can be sent`))
+    } else this.#outbox.add(message)
   }
 
   /** Ends the session: the others in the rooms see this peer leave. */
@@ -254,9 +252,7 @@ export class SignalingClient extends Emitter<SignalingEvents> {
     for (const message of requested) link.send(message)
     this.#setState('online')
     this.emit('welcome', welcome)
-    const backlog = this.#backlog
-    this.#backlog = []
-    for (const message of backlog) link.send(message)
+    this.#outbox.start((message) => link.send(message), welcome.limits.messages_per_second)
   }
 
   #handle(link: Link, message: ServerMessage): void {
@@ -339,6 +335,7 @@ export class SignalingClient extends Emitter<SignalingEvents> {
     if (link === this.#next) this.#next = undefined
     if (link === this.#link) {
       this.#link = undefined
+      this.#outbox.stop()
       clearTimeout(this.#renewTimer)
       clearTimeout(this.#settledTimer)
     }
@@ -390,7 +387,7 @@ export class SignalingClient extends Emitter<SignalingEvents> {
     this.#next = this.#link = undefined
     this.#welcome = undefined
     this.#received = 0
-    this.#backlog = []
+    this.#outbox.clear()
     const requests = [...this.#requests.keys()]
     for (const id of requests) {
       const request = this.#requests.get(id)!

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import { Bucket } from '../rtc/bucket.ts'
 import { Board, boardLimits, placed, pointAt } from './annotations.ts'
-import { Bucket } from './bucket.ts'
 
 test('a stroke goes on with its id, each author has ids of his own', () => {
   const board = new Board()
