@@ -80,7 +80,7 @@ describe.skipIf(executablePath === undefined)('peers in Chromium', () => {
 
   test('find Chromium as docs/LIVE.md has it', async () => {
     expect(await run('facts')).toEqual({
-      unknownGeneration: 'accepted', added: 0, beforeDescription: 'InvalidStateError', end: 'accepted', got: 'replaced', withoutTrack: [], inactive: ['mute'],
+      unknownGeneration: 'accepted', used: true, pastGeneration: 'accepted', pastUsed: false, beforeDescription: 'InvalidStateError', end: 'accepted', got: 'replaced', withoutTrack: [], inactive: ['mute'],
     })
   })
 

@@ -222,14 +222,18 @@ const scenarios = {
     const { peer, other } = await pair()
     const attempt = (candidate: RTCIceCandidateInit, pc = other.pc) => pc.addIceCandidate(candidate).then(() => 'accepted', (cause: Error) => cause.name)
     const unknown = { candidate: 'candidate:9 1 udp 1 127.0.0.1 50007 typ host ufrag nope', sdpMid: '0', usernameFragment: 'nope' }
-    const remote = async () => [...await other.pc.getStats()].filter(([, { type }]) => type === 'remote-candidate').length
-    const before = await remote()
+    const used = async (port: number) => [...await other.pc.getStats()].some(([, report]) => report.type === 'remote-candidate' && report.port === port)
+    const first = ufrag(peer.pc.localDescription?.sdp)!
     const closed = new RTCPeerConnection()
     const result = {
-      unknownGeneration: await attempt(unknown), added: (await remote()) - before,
+      unknownGeneration: await attempt(unknown), used: await used(50007),
       beforeDescription: await attempt(unknown, closed), end: await attempt({ candidate: '', sdpMid: '0' }),
     }
     closed.close()
+    peer.restart()
+    await until('restarted', () => negotiated(peer, other) && ufrag(other.pc.remoteDescription?.sdp) !== first)
+    const pastGeneration = await attempt({ ...unknown, candidate: unknown.candidate.replace('50007', '50008').replace('nope', first), usernameFragment: first })
+    const pastUsed = await used(50008)
     const canvas = document.createElement('canvas')
     const context = canvas.getContext('2d')!
     const painting = setInterval(() => context.fillRect(Math.random() * 100, 0, 9, 9), 20)
@@ -248,7 +252,7 @@ const scenarios = {
     sender.direction = 'inactive'
     await until('inactive', () => events.length > 0 && negotiated(peer, other))
     clearInterval(painting)
-    return { ...result, got, withoutTrack, inactive: events }
+    return { ...result, pastGeneration, pastUsed, got, withoutTrack, inactive: events }
   },
 
   /** A side that nobody accepts for. */
