@@ -12,6 +12,7 @@
 //	loadtest camera     serves cameras by WHEP and takes them by WHIP, to try players and encoders
 //	loadtest video      measures the time from a frame of a camera to the frame decoded in Chromium
 //	loadtest signaling  measures the signaling service with 20,000 connections
+//	loadtest rtc-facts  prints what Chromium and pion do with data channels
 //	loadtest starts     prints the start times of the running stack's functions
 //	loadtest k6         runs the k6 scripts against a stack
 //	loadtest token      prints a development token of a gateway
@@ -51,6 +52,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		"simulate": simulate, "replay": replayFiles, "bench": benchPipeline, "api": benchAPI, "flood": benchFlood, "outage": testOutage,
 		"ledger": printLedger, "live": benchLive, "live-relay": runRelay, "live-gateway": runGateway, "camera": serveCameras,
 		"video": measureVideo, "starts": printStarts, "token": printToken, "fuzz-api": fuzzAPI, "signaling": measureSignaling,
+		"rtc-facts": printFacts,
 		"k6": func(ctx context.Context, args []string, stdout io.Writer) error {
 			return runK6(ctx, args, stdout, os.Getenv)
 		},

@@ -189,6 +189,7 @@ func Rules() []Rule {
 		{Path: "loadtest/signaling", Internal: []string{
 			telemetry, "lib/rtc", "lib/token", "loadtest/drive", "loadtest/localsignaling",
 		}, External: []string{"github.com/gorilla/websocket"}},
+		{Path: "loadtest/rtcfacts", Internal: []string{"loadtest/live/chromium"}, External: []string{"github.com/pion/webrtc"}},
 		{Path: "loadtest/publish", Internal: []string{
 			"loadtest/fleet", telemetry, "lib/gateway", "lib/gateway/signal", "lib/gateway/testpattern", "lib/gateway/video",
 		}},
