@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -60,7 +61,11 @@ func Cloud(ctx context.Context, cfg CloudConfig) (path Path, err error) {
 	if err != nil {
 		return Path{}, err
 	}
-	defer func() { err = errors.Join(err, proc.Stop()) }()
+	defer func() { // after a failure the state stays, for its logs
+		if err = errors.Join(err, proc.Stop()); err == nil {
+			err = os.RemoveAll(localstack.State(cfg.Out))
+		}
+	}()
 	return follow(ctx, cfg, stack)
 }
 
