@@ -120,7 +120,7 @@ func TestPeersOfAKilledTaskAreBackOnAnother(t *testing.T) {
 		// Its ticket is valid on the other task; what it missed is not known there.
 		again := connect(t, tasks[1], fmt.Sprintf("person-%d", i), &rtc.Resume{Ticket: c.welcome.Ticket, Received: 1})
 		if again.welcome.Peer != c.welcome.Peer || again.welcome.Resumed {
-			t.Errorf("got peer %s, resumed %v, want %s, which joins its rooms again", again.welcome.Peer, again.welcome.Resumed, c.welcome.Peer)
+			t.Errorf("got welcome %+v, want peer %s, which joins its rooms again", again.welcome, c.welcome.Peer)
 		}
 		again.join()
 		if !slices.Contains(again.others, watcher.welcome.Peer) {

@@ -30,7 +30,9 @@ func FuzzChange(f *testing.F) {
 }
 
 func FuzzMember(f *testing.F) {
-	for _, value := range []string{"task|1764534000000000|0|person|name", "t|1|1|gateway|", "t|1|1|gateway|a|b", "", "||||", "t|1|0", "|1|0|person|n"} {
+	for _, value := range []string{
+		"task|1764534000000000|0|person|name", "t|1|1|gateway|", "t|1|1|gateway|a|b", "", "||||", "t|1|0", "|1|0|person|n",
+	} {
 		f.Add("p1", value)
 	}
 	f.Fuzz(func(t *testing.T, id, value string) {
@@ -48,7 +50,8 @@ func FuzzMember(f *testing.F) {
 func TestDecodeResult(t *testing.T) {
 	skipped := 0
 	skip := func(error) { skipped++ }
-	res, err := decodeResult([]any{"7", []any{int64(1), int64(0)}, []any{"#", "7", "@", "5", "p1", "t|1|0|person|n", "p2", "unreadable"}}, -1, skip)
+	hash := []any{"#", "7", "@", "5", "p1", "t|1|0|person|n", "p2", "unreadable"}
+	res, err := decodeResult([]any{"7", []any{int64(1), int64(0)}, hash}, -1, skip)
 	if err != nil || res.version != 7 || res.count() != 1 || res.snapshot == nil || res.snapshot.created != 5 ||
 		len(res.snapshot.members) != 1 || skipped != 1 {
 		t.Errorf("got %+v, %v, skipped %d", res, err, skipped)
@@ -57,7 +60,8 @@ func TestDecodeResult(t *testing.T) {
 		t.Errorf("got %+v, %v, want no snapshot for one who knew version 7", res, err)
 	}
 	for _, bad := range []any{
-		nil, "x", []any{}, []any{"x", []any{}, []any{}}, []any{"1", 2, []any{}}, []any{"1", []any{}, []any{"#"}}, []any{"1", []any{}, []any{"@", "x"}},
+		nil, "x", []any{}, []any{"x", []any{}, []any{}}, []any{"1", 2, []any{}}, []any{"1", []any{}, []any{"#"}},
+		[]any{"1", []any{}, []any{"@", "x"}},
 	} {
 		if res, err := decodeResult(bad, 0, skip); err == nil {
 			t.Errorf("%v: got %+v, want an error", bad, res)
