@@ -54,6 +54,12 @@ func (c *testChannel) set(full bool, err error) {
 	c.mu.Unlock()
 }
 
+func (c *testChannel) heartbeats() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.beats
+}
+
 func (c *testChannel) seqs() []uint32 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +108,7 @@ func TestAtOnce(t *testing.T) {
 		publish(true)
 		publish(true)
 		time.Sleep(2 * time.Second)
-		if n, beats := len(ch.seqs()), ch.beats; n != 1 || beats != 1 {
+		if n, beats := len(ch.seqs()), ch.heartbeats(); n != 1 || beats != 1 {
 			t.Errorf("%d frames and %d heartbeats on a full channel, want the first of each", n, beats)
 		}
 		ch.set(false, nil)
@@ -160,8 +166,8 @@ func TestInterval(t *testing.T) {
 func TestHeartbeats(t *testing.T) {
 	running(t, func(_ *pump, ch *testChannel, _ func(bool)) {
 		time.Sleep(5100 * time.Millisecond)
-		if ch.beats != 11 {
-			t.Errorf("%d heartbeats in 5.1 s, want 11", ch.beats)
+		if n := ch.heartbeats(); n != 11 {
+			t.Errorf("%d heartbeats in 5.1 s, want 11", n)
 		}
 	})
 }
