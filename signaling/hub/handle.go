@@ -354,9 +354,9 @@ func (s *session) joined(m rtc.Join, others []Peer) {
 	}
 	s.out.reply(reply, true)
 	for _, p := range others[len(reply.Peers):] {
-		s.out.reply(s.presence(m.Site, p, Change{State: rtc.StateJoined}), true)
+		s.out.replyRoster(s.presence(m.Site, p, Change{State: rtc.StateJoined}))
 		if p.Lost {
-			s.out.reply(s.presence(m.Site, p, Change{State: rtc.StateLost}), true)
+			s.out.replyRoster(s.presence(m.Site, p, Change{State: rtc.StateLost}))
 		}
 	}
 }

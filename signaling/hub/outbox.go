@@ -25,8 +25,9 @@ type outbox struct {
 	// byService says that the service has closed, not the client.
 	byService bool
 	queue     []entry
-	// waiting and waitingBytes count what is not written yet, that of the writer included.
-	waiting, waitingBytes int
+	// waiting and waitingBytes count what is not written yet, that of the writer included, and
+	// rosterBytes the members of rooms apart from them.
+	waiting, waitingBytes, rosterBytes int
 
 	// seq is that of the last numbered message.
 	seq int64
@@ -43,6 +44,9 @@ type entry struct {
 	data []byte
 	// seq is 0 for messages without a number.
 	seq int64
+	// roster says that the message is one of those with the members of a room that was joined,
+	// of which there may be more than may wait otherwise.
+	roster bool
 }
 
 // kept is a numbered message that a resume may ask for.
@@ -64,26 +68,33 @@ func (o *outbox) init(h *Hub, conn *websocket.Conn) {
 }
 
 // reply adds a message; numbered says that a resume must not lose it.
-func (o *outbox) reply(m rtc.Message, numbered bool) {
+func (o *outbox) reply(m rtc.Message, numbered bool) { o.replyWith(m, numbered, false) }
+
+// replyRoster adds a numbered message with members of a room.
+func (o *outbox) replyRoster(m rtc.Message) { o.replyWith(m, true, true) }
+
+func (o *outbox) replyWith(m rtc.Message, numbered, roster bool) {
 	data, err := rtc.Encode(m)
 	if err != nil {
 		o.hub.log.Error("message cannot be encoded", "type", string(m.Type()), "error", err.Error())
 		return
 	}
-	o.send(m.Type(), data, numbered)
+	o.add(m.Type(), data, numbered, roster)
 }
 
 // send adds an encoded message, which must not change any more.
-func (o *outbox) send(t rtc.Type, data []byte, numbered bool) {
+func (o *outbox) send(t rtc.Type, data []byte, numbered bool) { o.add(t, data, numbered, false) }
+
+func (o *outbox) add(t rtc.Type, data []byte, numbered, roster bool) {
 	o.hub.metrics.sent.WithLabelValues(string(t)).Inc()
 	o.mu.Lock()
 	if next := o.next; next != nil {
 		o.mu.Unlock()
-		next.send(t, data, numbered)
+		next.add(t, data, numbered, roster)
 		return
 	}
 	defer o.mu.Unlock()
-	e := entry{kind: websocket.TextMessage, data: data}
+	e := entry{kind: websocket.TextMessage, data: data, roster: roster}
 	if numbered {
 		o.seq++
 		e.seq = o.seq
@@ -121,7 +132,7 @@ func (o *outbox) forget(n int) {
 func (o *outbox) forgetBefore(t time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.conn == nil || o.waiting > 0 {
+	if o.conn == nil || o.waiting > 0 || o.rosterBytes > 0 {
 		return
 	}
 	n := 0
@@ -145,17 +156,28 @@ func (o *outbox) push(e entry) {
 		return
 	}
 	limits := &o.hub.config.Limits
-	if o.waiting >= limits.Queue || o.waitingBytes+len(e.data) > limits.QueueBytes {
-		o.endLocked(rtc.Errorf(rtc.SlowReader, "%d messages of %d bytes waited to be read", o.waiting, o.waitingBytes), true)
+	full := o.waiting >= limits.Queue || o.waitingBytes+len(e.data) > limits.QueueBytes
+	if e.roster {
+		full = o.rosterBytes+len(e.data) > rosterShare*limits.QueueBytes
+	}
+	if full {
+		o.endLocked(rtc.Errorf(rtc.SlowReader, "%d messages of %d bytes waited to be read", o.waiting, o.waitingBytes+o.rosterBytes), true)
 		return
 	}
-	o.add(e)
+	o.enqueue(e)
 }
 
-func (o *outbox) add(e entry) {
+// rosterShare is how many times QueueBytes the members of rooms may take: some 50,000 of them.
+const rosterShare = 8
+
+func (o *outbox) enqueue(e entry) {
 	o.queue = append(o.queue, e)
-	o.waiting++
-	o.waitingBytes += len(e.data)
+	if e.roster {
+		o.rosterBytes += len(e.data)
+	} else {
+		o.waiting++
+		o.waitingBytes += len(e.data)
+	}
 	o.hub.metrics.queued.Add(float64(len(e.data)))
 	if !o.writing {
 		o.writing = true
@@ -185,9 +207,9 @@ func (o *outbox) endLocked(fault *rtc.Error, drop bool) {
 		o.queue = nil
 	}
 	if data, err := rtc.Encode(fault.Reply()); err == nil {
-		o.add(entry{kind: websocket.TextMessage, data: data})
+		o.enqueue(entry{kind: websocket.TextMessage, data: data})
 	}
-	o.add(entry{kind: websocket.CloseMessage, data: websocket.FormatCloseMessage(fault.Code.Info().Close, string(fault.Code))})
+	o.enqueue(entry{kind: websocket.CloseMessage, data: websocket.FormatCloseMessage(fault.Code.Info().Close, string(fault.Code))})
 	o.ending, o.byService = true, true
 }
 
@@ -200,8 +222,12 @@ func (o *outbox) ended() bool {
 
 // written counts an entry that does not wait any more. Callers hold mu.
 func (o *outbox) written(e entry) {
-	o.waiting--
-	o.waitingBytes -= len(e.data)
+	if e.roster {
+		o.rosterBytes -= len(e.data)
+	} else {
+		o.waiting--
+		o.waitingBytes -= len(e.data)
+	}
 	o.hub.metrics.queued.Sub(float64(len(e.data)))
 }
 

@@ -2,6 +2,7 @@ package hub_test
 
 import (
 	"context"
+	"strconv"
 	"sync"
 
 	"github.com/insighthub/insighthub/lib/rtc"
@@ -117,3 +118,17 @@ func (t *task) Send(_ context.Context, from, to rtc.PeerID, message []byte) erro
 }
 
 func (t *task) Close() error { return nil }
+
+// fill puts n peers of no task into a room.
+func (r *relays) fill(room telemetry.SiteID, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.rooms[room] == nil {
+		r.rooms[room] = make(map[rtc.PeerID]*entered)
+	}
+	for i := range n {
+		id := rtc.PeerID("pother" + strconv.Itoa(i))
+		p := hub.Peer{ID: id, Kind: rtc.Person, Name: "0b5e8a52-6d0f-4c0e-9a57-1f6d6c1f7c11", Lost: i%2 == 1}
+		r.rooms[room][id] = &entered{Peer: p, task: r.tasks[0]}
+	}
+}

@@ -204,3 +204,46 @@ func TestRoomsOfTokens(t *testing.T) {
 		}
 	}
 }
+
+// TestLargeRoom: who joins a room of more peers than one message holds, and than may wait for
+// a socket, gets all of them.
+func TestLargeRoom(t *testing.T) {
+	t.Parallel()
+	const peers = 3000
+	s := start(t, nil)
+	c := s.hello(person("anna", "plant-1"))
+	s.relays.fill("plant-1", peers)
+	lost := make(map[rtc.PeerID]bool)
+	for _, p := range c.join("plant-1") {
+		lost[p.Peer] = p.Lost
+	}
+	if len(lost) == peers {
+		t.Fatal("all peers were in one message: the test needs more")
+	}
+	for len(lost) < peers || lost["pother2999"] == false {
+		m := expect[rtc.Presence](c)
+		switch _, known := lost[m.Peer]; {
+		case m.State == rtc.StateJoined && !known:
+			lost[m.Peer] = false
+		case m.State == rtc.StateLost && known:
+			lost[m.Peer] = true
+		default:
+			t.Fatalf("got %+v", m)
+		}
+	}
+	n := 0
+	for _, is := range lost {
+		if is {
+			n++
+		}
+	}
+	if n > peers/2 {
+		t.Errorf("%d peers are lost, want at most %d", n, peers/2)
+	}
+	c.send(`{"type":"ping","id":"after"}`)
+	for {
+		if m, ok := c.next().(rtc.Pong); ok && m.Re == "after" {
+			break
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net"
@@ -67,7 +66,7 @@ func TestReconnectStorm(t *testing.T) {
 			Times: hub.Times{
 				Ping: time.Minute, Dead: 2 * time.Minute, Grace: 90 * time.Second, Sweep: 32 * time.Second, Denials: 10 * time.Minute,
 			},
-			Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Registerer: registry, Now: time.Now, Random: rand.Reader,
+			Log: slog.New(slog.DiscardHandler), Registerer: registry, Now: time.Now, Random: rand.Reader,
 		})
 		if err != nil {
 			t.Fatal(err)
