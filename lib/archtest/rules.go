@@ -44,7 +44,10 @@ func Rules() []Rule {
 		// What an edge gateway links for the live path: a publisher, and a client of the signaling service.
 		{Path: "lib/gateway/signal", Internal: []string{telemetry, "lib/rtc"}, External: []string{"github.com/gorilla/websocket"}},
 		{Path: "lib/gateway/gatewaytest", Internal: []string{telemetry, "lib/rtc"}, External: []string{"github.com/pion/"}},
-		{Path: "lib/gateway", Internal: []string{telemetry, "lib/rtc", "lib/gateway/video"}, External: []string{"github.com/pion/", metrics}},
+		{
+			Path: "lib/gateway", Internal: []string{telemetry, "lib/rtc", "lib/gateway/video"},
+			External: []string{"github.com/pion/", metrics},
+		},
 
 		// Use-cases.
 		{Path: "lib/ingest", Internal: []string{

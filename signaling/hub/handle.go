@@ -16,6 +16,9 @@ import (
 // handle handles one message and returns the error for the client.
 func (s *session) handle(kind int, raw []byte, now time.Time) *rtc.Error {
 	if kind != websocket.TextMessage {
+		if limit := s.limit(now, ""); limit != nil {
+			return limit
+		}
 		return s.early(rtc.Errorf(rtc.InvalidMessage, "a message is a text frame, not a binary one"))
 	}
 	m, err := rtc.DecodeClient(raw)

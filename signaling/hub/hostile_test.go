@@ -275,14 +275,36 @@ func TestControlFlood(t *testing.T) {
 			break
 		}
 	}
+	expectClose(viewer, rtc.TooManyMessages)
+	machine.expectPeer(viewer, rtc.StateLost, "")
+	machine.quiet()
+}
+
+// TestBinaryFlood: what is no message of the protocol counts as one.
+func TestBinaryFlood(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(c *hub.Config) { c.Limits.Rate, c.Limits.Burst = 10, 1 })
+	viewer, machine := pair(s)
+	for range 100 {
+		if viewer.conn.WriteMessage(websocket.BinaryMessage, []byte("x")) != nil {
+			break
+		}
+	}
+	invalid := 0
 	for {
 		m, err := viewer.read()
 		if err != nil {
+			if !websocket.IsCloseError(err, rtc.TooManyMessages.Info().Close) {
+				t.Errorf("got %v", err)
+			}
 			break
 		}
-		if e, ok := m.(rtc.ErrorMessage); ok && e.Code != rtc.TooManyMessages {
-			t.Errorf("got %+v", e)
+		if e, ok := m.(rtc.ErrorMessage); ok && e.Code == rtc.InvalidMessage {
+			invalid++
 		}
+	}
+	if invalid == 0 || invalid > 50 {
+		t.Errorf("%d messages were handled", invalid)
 	}
 	machine.expectPeer(viewer, rtc.StateLost, "")
 	machine.quiet()

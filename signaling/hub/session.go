@@ -155,7 +155,7 @@ func malformed(err error) bool {
 		return false
 	}
 	_, network := errors.AsType[net.Error](err)
-	return !network && !errors.Is(err, io.EOF) && !errors.Is(err, errFlood)
+	return !network && !errors.Is(err, io.EOF)
 }
 
 // linger ends the service's side of the connection and reads what the client has sent
@@ -171,10 +171,14 @@ func (s *session) linger() {
 
 // prepare sets what happens when control frames come.
 func (s *session) prepare() {
-	s.conn.SetPongHandler(func(string) error { return s.frame() })
+	s.conn.SetPongHandler(func(string) error {
+		s.frame()
+		return nil
+	})
 	s.conn.SetPingHandler(func(data string) error {
 		s.out.control(websocket.PongMessage, []byte(data))
-		return s.frame()
+		s.frame()
+		return nil
 	})
 	s.conn.SetCloseHandler(func(code int, _ string) error {
 		// The writer responds, after what waits.
@@ -193,17 +197,14 @@ func closeReply(code int) []byte {
 	return websocket.FormatCloseMessage(code, "")
 }
 
-var errFlood = errors.New("too many frames")
-
-// frame notes that a control frame came.
-func (s *session) frame() error {
+// frame notes that a control frame came. The reader goes on after too many, because the
+// client would not see the close on a connection that is reset.
+func (s *session) frame() {
 	now := s.hub.config.Now()
 	s.seen.Store(now.UnixNano())
 	if s.bucket.take(now) > 0 {
 		s.out.end(rtc.Errorf(rtc.TooManyMessages, "too many control frames"))
-		return errFlood
 	}
-	return nil
 }
 
 func (s *session) ending() bool {

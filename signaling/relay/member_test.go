@@ -60,7 +60,11 @@ func TestDecodeResult(t *testing.T) {
 		t.Errorf("got %+v, %v, want no snapshot for one who knew version 7", res, err)
 	}
 	for _, bad := range []any{
-		nil, "x", []any{}, []any{"x", []any{}, []any{}}, []any{"1", 2, []any{}}, []any{"1", []any{}, []any{"#"}},
+		nil, "x",
+		[]any{},
+		[]any{"x", []any{}, []any{}},
+		[]any{"1", 2, []any{}},
+		[]any{"1", []any{}, []any{"#"}},
 		[]any{"1", []any{}, []any{"@", "x"}},
 	} {
 		if res, err := decodeResult(bad, 0, skip); err == nil {
