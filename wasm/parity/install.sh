@@ -45,8 +45,8 @@ done
 
 debian_check
 case $release in
-12) suite=bookworm package=qemu-user-static ;;
-13) suite=trixie package=qemu-user ;;
+12) package=qemu-user-static ;;
+13) package=qemu-user ;;
 esac
 echo "unpacking QEMU's emulators from Debian's packages into $dir (63 MB, once)"
 debian_unpack "$suite" "$package"

@@ -41,11 +41,6 @@ for name in chromium chromium-browser google-chrome google-chrome-stable; do
 done
 
 debian_check
-case $release in
-12) suite=bookworm ;;
-13) suite=trixie ;;
-esac
-triplet=$(dpkg --print-architecture | sed 's/amd64/x86_64/; s/arm64/aarch64/')-linux-gnu
 
 echo "unpacking Chromium from Debian's packages into $dir (180 MB, once)"
 # Not needed by a browser without a window that nobody installs: the C library,
@@ -54,21 +49,8 @@ debian_unpack_whole "$suite" \
 	'libc6|libc-bin|libcrypt1|dpkg|tar|perl.*|libperl.*|debconf|adduser|passwd|login.*|libpam.*|xdg-utils|adwaita-icon-theme|hicolor-icon-theme|gtk-update-icon-cache|libgtk-3-(bin|common)|libllvm.*|libz3.*|libgl1-mesa-dri|mesa-.*|ucf|sensible-utils|systemd.*|procps|tzdata|openssl|ca-certificates|fonts-ipafont.*|.*-l10n' \
 	chromium fonts-dejavu-core
 
-mkdir libraries
-# shellcheck disable=SC2044 # names of libraries hold no blanks
-for library in $(find root -name '*.so*' -path "*/lib/$triplet/*"); do
-	case $(basename "$library") in
-	ld-linux* | libc.so* | libm.so*) ;;
-	*) ln -sf "../$library" libraries/ ;;
-	esac
-done
-cat >bin/chromium <<'TEXT'
-#!/bin/sh
-d=$(dirname "$(dirname "$(readlink -f "$0")")")
-export LD_LIBRARY_PATH="$d/libraries" FONTCONFIG_SYSROOT="$d/root"
-exec "$d/root/usr/lib/chromium/chromium" "$@"
-TEXT
-chmod 755 bin/chromium
+# shellcheck disable=SC2016 # the wrapper has the folder's name
+debian_wrap chromium usr/lib/chromium/chromium 'FONTCONFIG_SYSROOT="$d/root"'
 bin/chromium --version >/dev/null || instead 'Chromium does not run here'
 rm -rf root/usr/share/doc root/usr/share/man root/usr/share/locale root/var
 chmod -R go+rX .

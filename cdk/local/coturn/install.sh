@@ -42,11 +42,6 @@ if [ -n "$found" ] && usage "$found"; then
 fi
 
 debian_check
-case $release in
-12) suite=bookworm ;;
-13) suite=trixie ;;
-esac
-triplet=$(dpkg --print-architecture | sed 's/amd64/x86_64/; s/arm64/aarch64/')-linux-gnu
 
 echo "unpacking coturn from Debian's packages into $dir (10 MB, once)"
 # Not needed: the C library, which is this system's own, and what configures packages.
@@ -54,21 +49,7 @@ debian_unpack_whole "$suite" \
 	'libc6|libc-bin|libcrypt1|dpkg|tar|perl.*|libperl.*|debconf|adduser|passwd|login.*|libpam.*|libaudit.*|libcap-ng0|libselinux1|libsemanage.*|libsepol.*|sysvinit-utils|lsb-base|systemd.*|sqlite3|mysql-common|ucf|sensible-utils|openssl|ca-certificates|gcc-.*-base' \
 	coturn
 
-mkdir libraries
-# shellcheck disable=SC2044 # names of libraries hold no blanks
-for library in $(find root -name '*.so*' -path "*/lib/$triplet/*"); do
-	case $(basename "$library") in
-	ld-linux* | libc.so* | libm.so*) ;;
-	*) ln -sf "../$library" libraries/ ;;
-	esac
-done
-cat >bin/turnserver <<'TEXT'
-#!/bin/sh
-d=$(dirname "$(dirname "$(readlink -f "$0")")")
-export LD_LIBRARY_PATH="$d/libraries"
-exec "$d/root/usr/bin/turnserver" "$@"
-TEXT
-chmod 755 bin/turnserver
+debian_wrap turnserver usr/bin/turnserver
 usage bin/turnserver || instead 'coturn does not run here'
 rm -rf root/etc root/var root/usr/share
 chmod -R go+rX .

@@ -2,7 +2,8 @@
 # Unpacks packages of Debian into a folder of their own. Nothing is installed into
 # the system, root is not needed. An install.sh sources this file under set -e. It
 # has defined instead MESSAGE, which says what else the user can do and exits, and
-# dir, the folder to make; and calls in this order: stage, debian_unpack, publish.
+# dir, the folder to make; and calls in this order: stage, debian_check, debian_unpack or
+# debian_unpack_whole, perhaps debian_wrap, publish.
 
 # stage NAME makes dir absolute, and makes the staging folder $work/tree on the same
 # file system. publish renames it, so that dir never holds an incomplete tree.
@@ -23,8 +24,9 @@ publish() {
 	mv "$work/tree" "$dir"
 }
 
-# debian_check sets release to this Debian's number, 12 or 13, and keyring to the
-# file with the keys of its archive; on other systems it says what to do instead.
+# debian_check sets release to this Debian's number, 12 or 13, suite to its name, and
+# keyring to the file with the keys of its archive; on other systems it says what to do
+# instead.
 # shellcheck disable=SC2034 # release is for the caller
 debian_check() {
 	system=unknown
@@ -32,7 +34,8 @@ debian_check() {
 		system=$(. /etc/os-release && echo "${ID:-unknown} ${VERSION_ID:-}")
 	fi
 	case $system in
-	"debian 12" | "debian 13") release=${system#debian } ;;
+	"debian 12") release=12 suite=bookworm ;;
+	"debian 13") release=13 suite=trixie ;;
 	*) instead "this is $system, the packages fit Debian 12 and 13" ;;
 	esac
 	keyring=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -57,6 +60,30 @@ debian_unpack_whole() {
 	# shellcheck disable=SC2046 # names of packages hold no blanks
 	debian_fetch $(apt_get install --no-install-recommends --print-uris "$@" |
 		sed -nE "s/^[^ ]+ ([^_ ]+)_.*/\1/p" | grep -vxE "$without")
+}
+
+# debian_wrap NAME PROGRAM [ASSIGNMENT...] makes bin/NAME, which runs the unpacked PROGRAM
+# with the unpacked libraries, except for the C library, and with these variables. It finds
+# the tree, $d, from its own path, so that the folder may be moved. Called in $work/tree.
+debian_wrap() {
+	name=$1 program=$2
+	shift 2
+	triplet=$(dpkg --print-architecture | sed 's/amd64/x86_64/; s/arm64/aarch64/')-linux-gnu
+	mkdir libraries
+	# shellcheck disable=SC2044 # names of libraries hold no blanks
+	for library in $(find root -name '*.so*' -path "*/lib/$triplet/*"); do
+		case $(basename "$library") in
+		ld-linux* | libc.so* | libm.so*) ;;
+		*) ln -sf "../$library" libraries/ ;;
+		esac
+	done
+	cat >"bin/$name" <<-TEXT
+	#!/bin/sh
+	d=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")
+	export LD_LIBRARY_PATH="\$d/libraries"${1:+ $*}
+	exec "\$d/root/$program" "\$@"
+	TEXT
+	chmod 755 "bin/$name"
 }
 
 debian_source() {

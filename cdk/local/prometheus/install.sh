@@ -78,10 +78,6 @@ if [ -n "$server" ]; then
 fi
 
 debian_check
-case $release in
-12) suite=bookworm ;;
-13) suite=trixie ;;
-esac
 
 echo "unpacking Prometheus from Debian's packages into $dir (23 MB, once)"
 

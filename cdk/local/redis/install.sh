@@ -50,11 +50,6 @@ for name in redis-server valkey-server; do
 done
 
 debian_check
-case $release in
-12) suite=bookworm ;;
-13) suite=trixie ;;
-esac
-triplet=$(dpkg --print-architecture | sed 's/amd64/x86_64/; s/arm64/aarch64/')-linux-gnu
 
 echo "unpacking redis-server from Debian's packages into $dir (6 MB, once)"
 # The C library is this system's own; the rest that is left out configures packages or
@@ -63,21 +58,7 @@ debian_unpack_whole "$suite" \
 	'libc6|libc-bin|libcrypt1|gcc-.*-base|dpkg|tar|perl.*|libperl.*|debconf|adduser|passwd|login.*|libpam.*|lsb-base|sysvinit-utils|init-system-helpers|systemd.*|util-linux.*|procps|ca-certificates|openssl' \
 	redis-server
 
-mkdir libraries
-# shellcheck disable=SC2044 # names of libraries hold no blanks
-for library in $(find root -name '*.so*' -path "*/lib/$triplet/*"); do
-	case $(basename "$library") in
-	ld-linux* | libc.so* | libm.so*) ;;
-	*) ln -sf "../$library" libraries/ ;;
-	esac
-done
-cat >bin/redis-server <<'TEXT'
-#!/bin/sh
-d=$(dirname "$(dirname "$(readlink -f "$0")")")
-export LD_LIBRARY_PATH="$d/libraries"
-exec "$d/root/usr/bin/redis-server" "$@"
-TEXT
-chmod 755 bin/redis-server
+debian_wrap redis-server usr/bin/redis-server
 new_enough bin/redis-server || instead 'redis-server does not run here'
 rm -rf root/etc root/usr/share root/var
 chmod -R go+rX .
