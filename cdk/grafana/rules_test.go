@@ -13,20 +13,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/insighthub/insighthub/cdk/grafana"
+	"github.com/insighthub/insighthub/cdk/local/process/processtest"
 )
 
 const tree = "../../.local/prometheus"
 
 func needPrometheus(t *testing.T) {
 	t.Helper()
-	if _, err := os.Stat(tree + "/bin/prometheus"); err == nil {
-		return
-	}
-	const message = "Prometheus is not installed: run cdk/local/prometheus/install.sh .local/prometheus"
-	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
-		t.Fatal(message)
-	}
-	t.Skip(message)
+	processtest.NeedFile(t, tree+"/bin/prometheus", "run cdk/local/prometheus/install.sh .local/prometheus")
 }
 
 func promtool(t *testing.T, arguments ...string) {

@@ -164,7 +164,7 @@ func Rules() []Rule {
 		{Path: "cdk/local/lambda/..."},
 		{Path: "cdk/local/process"},
 		{Path: "cdk/local/process/processtest", Internal: []string{"lib/eventually"}},
-		{Path: "cdk/local/redis/redistest", Internal: []string{"cdk/local/redis", "lib/eventually"}},
+		{Path: "cdk/local/redis/redistest", Internal: []string{"cdk/local/process/processtest", "cdk/local/redis", "lib/eventually"}},
 		// Read by the load tests and the self-check, so it imports no emulator.
 		{Path: "cdk/local/stackfile", Internal: []string{"cdk/local/atomicfile", "lib/aws/config", "lib/aws/kms", "lib/token"}},
 		{Path: "cdk/local/...", Internal: []string{"cdk/local/...", telemetry, "lib/jsonscan", "lib/token"}, External: []string{"*"}},

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -44,8 +43,8 @@ type Config struct {
 
 // Server is a running server. Its methods may be called concurrently.
 type Server struct {
+	*process.Child
 	config    Config
-	process   *process.Child
 	temporary string
 	stop      sync.Mutex
 }
@@ -65,8 +64,8 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if config.Tree, err = filepath.Abs(config.Tree); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(config.Tree, "bin", "turnserver")); err != nil {
-		return nil, fmt.Errorf("coturn is not installed in %s; run cdk/local/coturn/install.sh %s: %w", config.Tree, config.Tree, err)
+	if _, err := process.Installed(filepath.Join(config.Tree, "bin", "turnserver"), "cdk/local/coturn/install.sh"); err != nil {
+		return nil, err
 	}
 	config.Address = cmp.Or(config.Address, "127.0.0.1")
 	config.Public = cmp.Or(config.Public, config.Address)
@@ -91,7 +90,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 
 func (s *Server) start(ctx context.Context, port int) (err error) {
 	if port == 0 {
-		if port, err = freePort(ctx, s.config.Address); err != nil {
+		if port, err = process.FreePort(ctx, s.config.Address); err != nil {
 			return err
 		}
 	}
@@ -101,20 +100,18 @@ func (s *Server) start(ctx context.Context, port int) (err error) {
 		return err
 	}
 	options := slices.Concat([]string{entry}, s.config.Options, s.local())
-	// The server outlives ctx; only Stop ends it.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/bin/sh", options...) //nolint:gosec // the project's own script
+	cmd := process.ServerCommand(ctx, s.config.Logs, "/bin/sh", options...)
 	cmd.Dir = s.config.Folder
 	cmd.Env = []string{
 		"PATH=" + filepath.Join(s.config.Tree, "bin") + ":/usr/bin:/bin", "TMPDIR=" + s.config.Folder, "TURN_SECRET=" + s.config.Secret,
 		"TURN_PRIVATE_ADDRESS=" + s.config.Address, "TURN_PUBLIC_ADDRESS=" + s.config.Public,
 	}
-	cmd.Stdout, cmd.Stderr = s.config.Logs, s.config.Logs
-	if s.process, err = process.Start(cmd, syscall.SIGKILL); err != nil {
+	if s.Child, err = process.Start(cmd, syscall.SIGKILL); err != nil {
 		return err
 	}
-	if err := s.awaitReady(ctx); err != nil {
-		s.process.Kill()
-		return err
+	if err := s.AwaitReady(ctx, func() bool { return s.responds(ctx) }); err != nil {
+		s.Kill()
+		return fmt.Errorf("%w; see its log", err)
 	}
 	return nil
 }
@@ -128,22 +125,7 @@ func (s *Server) local() []string {
 	}
 }
 
-// awaitReady returns when the server responds over UDP and accepts connections of TCP.
-func (s *Server) awaitReady(ctx context.Context) error {
-	for {
-		if s.responds(ctx) {
-			return nil
-		}
-		select {
-		case <-s.process.Exited():
-			return fmt.Errorf("it ended while starting (%w); its log says why", s.process.Err())
-		case <-ctx.Done():
-			return fmt.Errorf("it did not become ready: %w", ctx.Err())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
+// responds reports whether the server responds over UDP and accepts connections of TCP.
 func (s *Server) responds(ctx context.Context) bool {
 	var d net.Dialer
 	tcp, err := d.DialContext(ctx, "tcp", s.Addr())
@@ -174,18 +156,12 @@ func (s *Server) Addr() string {
 // Port returns the port at which it listens.
 func (s *Server) Port() int { return s.config.Port }
 
-// PID returns the id of the server's process.
-func (s *Server) PID() int { return s.process.PID() }
-
-// Exited returns a channel that is closed when the server has ended.
-func (s *Server) Exited() <-chan struct{} { return s.process.Exited() }
-
 // Stop ends the server, and with it what it relays.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Lock()
 	defer s.stop.Unlock()
-	if !s.process.End(ctx, syscall.SIGTERM) {
-		s.process.Kill()
+	if !s.End(ctx, syscall.SIGTERM) {
+		s.Kill()
 	}
 	return s.removeTemporary()
 }
@@ -195,24 +171,4 @@ func (s *Server) removeTemporary() error {
 		return nil
 	}
 	return os.RemoveAll(s.temporary)
-}
-
-// freePort returns a port that is free for TCP and for UDP.
-func freePort(ctx context.Context, address string) (int, error) {
-	var lc net.ListenConfig
-	for range attempts {
-		tcp, err := lc.Listen(ctx, "tcp", net.JoinHostPort(address, "0"))
-		if err != nil {
-			return 0, fmt.Errorf("find a free port: %w", err)
-		}
-		port := tcp.Addr().(*net.TCPAddr).Port
-		udp, err := lc.ListenPacket(ctx, "udp", tcp.Addr().String())
-		if err == nil {
-			err = udp.Close()
-		}
-		if err := errors.Join(err, tcp.Close()); err == nil {
-			return port, nil
-		}
-	}
-	return 0, errors.New("find a free port: none is free for TCP and UDP")
 }

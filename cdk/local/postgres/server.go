@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -54,9 +53,9 @@ type Config struct {
 
 // Server is a running server. Its methods may be called concurrently.
 type Server struct {
+	*process.Child
 	config   Config
 	password string
-	process  *process.Child
 	stop     sync.Mutex
 }
 
@@ -69,7 +68,7 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 			err = fmt.Errorf("start postgres on %s: %w", config.DataDir, err)
 		}
 	}()
-	config, err = config.withDefaults()
+	config, err = config.withDefaults(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -96,8 +95,8 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if err := s.launch(ctx, account); err != nil {
 		return nil, err
 	}
-	if err := s.awaitReady(ctx); err != nil {
-		return nil, errors.Join(err, s.Stop(ctx))
+	if err := s.AwaitReady(ctx, s.ready); err != nil {
+		return nil, errors.Join(fmt.Errorf("%w; see its log", err), s.Stop(ctx))
 	}
 	if err := s.ensureDatabase(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop(ctx))
@@ -110,38 +109,32 @@ func (s *Server) DSN() string {
 	return s.dsn(s.config.Database)
 }
 
-// PID returns the id of the server's main process.
-func (s *Server) PID() int { return s.process.PID() }
-
-// Exited returns a channel that is closed when the server has ended.
-func (s *Server) Exited() <-chan struct{} { return s.process.Exited() }
-
 // Stop ends the server: open transactions are rolled back, and a checkpoint is written. If
 // ctx ends first, the server ends at once, and recovers from its log at the next start.
 // Nothing committed is lost either way.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stop.Lock()
 	defer s.stop.Unlock()
-	if !s.process.End(ctx, syscall.SIGINT) {
+	if !s.End(ctx, syscall.SIGINT) {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		if !s.process.End(grace, syscall.SIGQUIT) {
-			s.process.Kill()
+		if !s.End(grace, syscall.SIGQUIT) {
+			s.Kill()
 		}
 	}
-	if err := s.process.Err(); err != nil {
+	if err := s.Err(); err != nil {
 		return fmt.Errorf("postgres ended: %w", err)
 	}
 	return nil
 }
 
-func (c Config) withDefaults() (Config, error) {
+func (c Config) withDefaults(ctx context.Context) (Config, error) {
 	var err error
 	if c.Tree, err = filepath.Abs(c.Tree); err != nil {
 		return c, err
 	}
-	if _, err := os.Stat(filepath.Join(c.Tree, "bin", "postgres")); err != nil {
-		return c, fmt.Errorf("postgresql is not installed in %s; run cdk/local/postgres/install.sh %s: %w", c.Tree, c.Tree, err)
+	if _, err := process.Installed(filepath.Join(c.Tree, "bin", "postgres"), "cdk/local/postgres/install.sh"); err != nil {
+		return c, err
 	}
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return c, err
@@ -150,49 +143,25 @@ func (c Config) withDefaults() (Config, error) {
 	c.SharedBuffersMB = cmp.Or(c.SharedBuffersMB, 1024)
 	c.Logs = cmp.Or(c.Logs, io.Discard)
 	if c.Port == 0 {
-		if c.Port, err = freePort(); err != nil {
+		if c.Port, err = process.FreePort(ctx, "127.0.0.1"); err != nil {
 			return c, err
 		}
 	}
 	return c, nil
 }
 
-func freePort() (int, error) {
-	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
-}
-
 func (s *Server) launch(ctx context.Context, account account) (err error) {
-	// The server outlives ctx; only Stop ends it.
-	program := filepath.Join(s.config.Tree, "bin", "postgres")
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, s.arguments()...) //nolint:gosec // the project's own tree
+	cmd := process.ServerCommand(ctx, s.config.Logs, filepath.Join(s.config.Tree, "bin", "postgres"), s.arguments()...)
 	cmd.Dir = s.config.DataDir
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}
-	cmd.Stdout, cmd.Stderr = s.config.Logs, s.config.Logs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account.credential()}
-	s.process, err = process.Start(cmd, syscall.SIGINT)
+	s.Child, err = process.Start(cmd, syscall.SIGINT)
 	return err
 }
 
-// awaitReady polls the state in the server's lock file, as pg_ctl does.
-func (s *Server) awaitReady(ctx context.Context) error {
-	for {
-		lock, err := readLockFile(s.config.DataDir)
-		if err == nil && lock.pid == s.process.PID() && lock.status == "ready" {
-			return nil
-		}
-		select {
-		case <-s.process.Exited():
-			return fmt.Errorf("the server ended while starting (%w); its log says why", s.process.Err())
-		case <-ctx.Done():
-			return fmt.Errorf("the server did not become ready: %w", ctx.Err())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+// ready reads the state in the server's lock file, as pg_ctl does.
+func (s *Server) ready() bool {
+	lock, err := readLockFile(s.config.DataDir)
+	return err == nil && lock.pid == s.PID() && lock.status == "ready"
 }
 
 func (s *Server) ensureDatabase(ctx context.Context) error {

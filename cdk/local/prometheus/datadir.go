@@ -2,15 +2,15 @@ package prometheus
 
 import (
 	"bytes"
-	"errors"
+	"cmp"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
+
+	"github.com/insighthub/insighthub/cdk/local/process"
 )
 
 // pidFile holds the id of the process that uses the data directory.
@@ -73,37 +73,17 @@ func predecessor(dataDir string) int {
 	return pid
 }
 
-// errPortInUse says that another process opened the port after it was selected.
-var errPortInUse = errors.New("the port is in use")
-
-// tail copies the log and stores its last errors, which say why a start failed.
-type tail struct {
-	to    io.Writer
-	mu    sync.Mutex
-	lines []string
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	for line := range strings.Lines(string(p)) {
+// explain adds the last errors of the server's log, which say why a start failed.
+func explain(err error, log string) error {
+	var lines []string
+	for line := range strings.Lines(log) {
 		if strings.Contains(line, "level=error") || strings.Contains(line, "level=ERROR") || strings.Contains(line, "error: ") {
-			t.lines = append(t.lines, strings.TrimSpace(line))
-			t.lines = t.lines[max(0, len(t.lines)-5):]
+			lines = append(lines, strings.TrimSpace(line))
 		}
 	}
-	t.mu.Unlock()
-	return t.to.Write(p)
-}
-
-func (t *tail) explain(err error) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	last := strings.Join(t.lines, "; ")
-	if last == "" {
-		last = "see its log"
-	}
+	last := cmp.Or(strings.Join(lines[max(0, len(lines)-5):], "; "), "see its log")
 	if strings.Contains(last, "address already in use") {
-		return fmt.Errorf("%w: %w: %s", errPortInUse, err, last)
+		return fmt.Errorf("%w: %w: %s", process.ErrPortInUse, err, last)
 	}
 	return fmt.Errorf("%w: %s", err, last)
 }

@@ -10,14 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -59,15 +57,10 @@ type Config struct {
 
 // Server is a running server. Its methods may be called concurrently.
 type Server struct {
-	config  Config
-	listen  string
-	process *process.Child
-	stop    sync.Mutex
+	*process.Child
+	config Config
+	listen string
 }
-
-// attempts limits how often Start selects a free port: another process may open it before
-// the server does.
-const attempts = 5
 
 // Start runs the server and returns when it is ready for writes and queries. It has the
 // samples of earlier servers on the folder, also after a crash. When this process ends,
@@ -82,22 +75,10 @@ func Start(ctx context.Context, config Config) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for attempt := 1; ; attempt++ {
-		s, err := start(ctx, config)
-		if err == nil {
-			return s, nil
-		}
-		if !errors.Is(err, errPortInUse) || attempt == attempts || !selectsPort(config.Listen) {
-			return nil, err
-		}
-	}
+	return process.OnPort(ctx, config.Listen, func(listen string) (*Server, error) { return start(ctx, config, listen) })
 }
 
-func start(ctx context.Context, config Config) (*Server, error) {
-	listen, err := resolve(ctx, config.Listen)
-	if err != nil {
-		return nil, err
-	}
+func start(ctx context.Context, config Config, listen string) (*Server, error) {
 	if err := process.WaitForPredecessor(ctx, func() int { return predecessor(config.DataDir) }); err != nil {
 		return nil, err
 	}
@@ -105,16 +86,16 @@ func start(ctx context.Context, config Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{config: config, listen: listen}
-	log := &tail{to: config.Logs}
+	log := process.NewLog(config.Logs)
 	if err := s.launch(ctx, log); err != nil {
 		return nil, err
 	}
 	if err := s.writePID(); err != nil {
 		return nil, errors.Join(err, s.Stop(ctx))
 	}
-	if err := s.awaitReady(ctx); err != nil {
+	if err := s.AwaitReady(ctx, func() bool { return s.Ready(ctx) }); err != nil {
 		_ = s.Stop(ctx)
-		return nil, log.explain(err)
+		return nil, explain(err, log.Tail())
 	}
 	return s, nil
 }
@@ -123,29 +104,17 @@ func start(ctx context.Context, config Config) (*Server, error) {
 // write is at URL()+"/api/v1/write".
 func (s *Server) URL() string { return "http://" + s.listen }
 
-// PID returns the server's process id.
-func (s *Server) PID() int { return s.process.PID() }
-
-// Exited returns a channel that is closed when the server has ended.
-func (s *Server) Exited() <-chan struct{} { return s.process.Exited() }
-
 // Stop ends the server after the requests in flight. If ctx ends first, it is killed; the
 // next start reads its write-ahead log either way.
 func (s *Server) Stop(ctx context.Context) error {
-	s.stop.Lock()
-	defer s.stop.Unlock()
-	if !s.process.End(ctx, syscall.SIGTERM) {
-		s.process.Kill()
-		return fmt.Errorf("prometheus did not end in time: %w", ctx.Err())
-	}
-	if err := s.process.Err(); err != nil {
-		return fmt.Errorf("prometheus ended: %w", err)
+	if err := s.Child.Stop(ctx, syscall.SIGTERM); err != nil {
+		return fmt.Errorf("prometheus %w", err)
 	}
 	return nil
 }
 
 // Reload makes the server reload its rule files.
-func (s *Server) Reload() error { return s.process.Signal(syscall.SIGHUP) }
+func (s *Server) Reload() error { return s.Signal(syscall.SIGHUP) }
 
 // Ready reports whether the server is ready for writes and queries.
 func (s *Server) Ready(ctx context.Context) bool {
@@ -164,16 +133,10 @@ func (s *Server) Ready(ctx context.Context) bool {
 
 func (c Config) withDefaults() (Config, error) {
 	var err error
-	if c.Binary, err = filepath.Abs(c.Binary); err != nil {
+	// Without links, the path leads to the tree with the server's web pages.
+	if c.Binary, err = process.Installed(c.Binary, "cdk/local/prometheus/install.sh"); err != nil {
 		return c, err
 	}
-	// Without links, the path leads to the tree with the server's web pages.
-	binary, err := filepath.EvalSymlinks(c.Binary)
-	if err != nil {
-		tree := filepath.Dir(filepath.Dir(c.Binary))
-		return c, fmt.Errorf("prometheus is not installed; run cdk/local/prometheus/install.sh %s: %w", tree, err)
-	}
-	c.Binary = binary
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return c, err
 	}
@@ -195,35 +158,18 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-func selectsPort(listen string) bool { return strings.HasSuffix(listen, ":0") }
-
-// resolve replaces port 0: the server could select a port itself, but does not report it.
-func resolve(ctx context.Context, listen string) (string, error) {
-	if !selectsPort(listen) {
-		return listen, nil
-	}
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", listen)
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	return l.Addr().String(), l.Close()
-}
-
 func (s *Server) launch(ctx context.Context, log io.Writer) error {
 	features, err := s.features(ctx)
 	if err != nil {
 		return err
 	}
-	// The server outlives ctx; only Stop ends it.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), s.config.Binary, s.arguments(features)...) //nolint:gosec // the caller names it
+	cmd := process.ServerCommand(ctx, log, s.config.Binary, s.arguments(features)...)
 	// The tree of install.sh has the web pages there; all other paths are absolute.
 	cmd.Dir = filepath.Join(filepath.Dir(s.config.Binary), "..", "..")
-	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC"}, s.config.Environment...)
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(cmd.Env, s.config.Environment...)
 	// Users wait for the functions and the database, not for the rules, which are evaluated
 	// every 15 s.
-	s.process, err = process.StartLowPriority(cmd, syscall.SIGTERM)
+	s.Child, err = process.StartLowPriority(cmd, syscall.SIGTERM)
 	return err
 }
 
@@ -258,19 +204,4 @@ func (s *Server) arguments(features []string) []string {
 		arguments = append(arguments, "--enable-feature="+strings.Join(features, ","))
 	}
 	return arguments
-}
-
-func (s *Server) awaitReady(ctx context.Context) error {
-	for {
-		if s.Ready(ctx) {
-			return nil
-		}
-		select {
-		case <-s.process.Exited():
-			return fmt.Errorf("the server ended while starting (%w)", s.process.Err())
-		case <-ctx.Done():
-			return fmt.Errorf("the server did not become ready: %w", ctx.Err())
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }

@@ -7,9 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os/exec"
 	"syscall"
-	"time"
 
 	"github.com/insighthub/insighthub/cdk/local/process"
 )
@@ -22,59 +20,61 @@ type serviceConfig struct {
 }
 
 // service is a running program that serves HTTP.
-type service struct{ process *process.Child }
+type service struct{ *process.Child }
 
 var _ server = (*service)(nil)
 
 // startService starts the program, and returns when it is ready for requests.
 func startService(ctx context.Context, config serviceConfig) (*service, error) {
-	// It outlives ctx; only Stop ends it.
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), config.binary) //nolint:gosec // the project's own program
+	cmd := process.ServerCommand(ctx, config.logs, config.binary)
 	cmd.Env = config.env
-	cmd.Stdout, cmd.Stderr = config.logs, config.logs
 	child, err := process.Start(cmd, syscall.SIGKILL)
 	if err != nil {
 		return nil, err
 	}
 	s := &service{child}
 	if err := s.awaitReady(ctx, "http://"+config.address+"/readyz"); err != nil {
-		s.process.Kill()
+		s.Kill()
 		return nil, err
 	}
 	return s, nil
 }
 
 func (s *service) awaitReady(ctx context.Context, url string) error {
-	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-		if err != nil {
-			return err
-		}
-		response, err := http.DefaultClient.Do(request)
-		if err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return nil
-			}
-			err = fmt.Errorf("%s: %s", url, response.Status)
-		}
-		select {
-		case <-s.process.Exited():
-			return fmt.Errorf("it ended while starting (%w); its log says why", s.process.Err())
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("it did not become ready: %w", ctx.Err()), err)
-		case <-time.After(10 * time.Millisecond):
-		}
+	var last error
+	err := s.AwaitReady(ctx, func() bool {
+		last = get(ctx, url)
+		return last == nil
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w; see its log", err), last)
 	}
+	return nil
 }
 
-func (s *service) PID() int                { return s.process.PID() }
-func (s *service) Exited() <-chan struct{} { return s.process.Exited() }
+// get fails unless the status of the response is 200.
+func get(ctx context.Context, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	if err := response.Body.Close(); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", url, response.Status)
+	}
+	return nil
+}
 
 // Stop lets the program drain; if ctx ends first, it is killed.
 func (s *service) Stop(ctx context.Context) error {
-	if !s.process.End(ctx, syscall.SIGTERM) {
-		s.process.Kill()
+	if !s.End(ctx, syscall.SIGTERM) {
+		s.Kill()
 		return fmt.Errorf("it did not end in time: %w", ctx.Err())
 	}
 	return nil

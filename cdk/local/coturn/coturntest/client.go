@@ -22,17 +22,7 @@ import (
 // INSIGHTHUB_TEST_REQUIRED is 1 or CI is true.
 func Tree(tb testing.TB) string {
 	tb.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			break
-		}
-		dir = filepath.Dir(dir)
-	}
-	tree := filepath.Join(dir, ".local", "coturn")
+	tree := processtest.Local(tb, "coturn")
 	processtest.NeedFile(tb, filepath.Join(tree, "bin", "turnserver"), "run cdk/local/coturn/install.sh .local/coturn")
 	return tree
 }

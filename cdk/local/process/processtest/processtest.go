@@ -1,10 +1,12 @@
-// Package processtest tests that a server ends with the process that started it. The
-// test binary plays that process: it starts itself as a host.
+// Package processtest finds the servers that tests run, and tests that a server ends with
+// the process that started it. The test binary plays that process: it starts itself as a
+// host.
 package processtest
 
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -72,14 +74,55 @@ func Alive(pid int) bool {
 	return err == nil && len(cmdline) > 0
 }
 
+// Local returns a path in .local of the module in which the test runs, where install.sh
+// scripts unpack servers.
+func Local(tb testing.TB, elements ...string) string {
+	tb.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return filepath.Join(append([]string{dir, ".local"}, elements...)...)
+		}
+		if dir == filepath.Dir(dir) {
+			tb.Fatal("the test runs outside of a module")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// Program returns the path of a server: that of the environment variable, else the one that
+// the script unpacks to .local/FOLDER/bin, else that of the PATH. Without any it does as
+// NeedFile.
+func Program(tb testing.TB, variable, folder, name, script string) string {
+	tb.Helper()
+	if path := os.Getenv(variable); path != "" {
+		return path
+	}
+	path := Local(tb, folder, "bin", name)
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	missing(tb, name+" is not installed: run "+script+" .local/"+folder+", or set "+variable+" to the server's path")
+	return ""
+}
+
 // NeedFile skips the test where a file of an installed server is missing, and fails it
 // where INSIGHTHUB_TEST_REQUIRED is 1 or CI is true. install says how to get it.
 func NeedFile(tb testing.TB, file, install string) {
 	tb.Helper()
-	if _, err := os.Stat(file); err == nil {
-		return
+	if _, err := os.Stat(file); err != nil {
+		missing(tb, file+" is missing: "+install)
 	}
-	message := file + " is missing: " + install
+}
+
+func missing(tb testing.TB, message string) {
+	tb.Helper()
 	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
 		tb.Fatal(message)
 	}

@@ -5,14 +5,12 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/insighthub/insighthub/cdk/local/process/processtest"
 	"github.com/insighthub/insighthub/cdk/local/redis"
 	"github.com/insighthub/insighthub/lib/eventually"
 )
@@ -22,41 +20,7 @@ import (
 // test is skipped, and fails if INSIGHTHUB_TEST_REQUIRED is 1 or CI is true.
 func Binary(tb testing.TB) string {
 	tb.Helper()
-	if path := os.Getenv("INSIGHTHUB_TEST_REDIS"); path != "" {
-		return path
-	}
-	if path := unpacked(); path != "" {
-		return path
-	}
-	if path, err := exec.LookPath("redis-server"); err == nil {
-		return path
-	}
-	const how = "redis-server is not installed: run cdk/local/redis/install.sh .local/redis, " +
-		"or set INSIGHTHUB_TEST_REDIS to the server's path"
-	if os.Getenv("CI") == "true" || os.Getenv("INSIGHTHUB_TEST_REQUIRED") == "1" {
-		tb.Fatal(how)
-	}
-	tb.Skip(how)
-	return ""
-}
-
-// unpacked returns the server in .local, "" if it is missing.
-func unpacked() string {
-	dir, err := os.Getwd()
-	if err != nil {
-		return ""
-	}
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-			continue
-		}
-		path := filepath.Join(dir, ".local", "redis", "bin", "redis-server")
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-		return ""
-	}
-	return ""
+	return processtest.Program(tb, "INSIGHTHUB_TEST_REDIS", "redis", "redis-server", "cdk/local/redis/install.sh")
 }
 
 // Server is a server with faults. Its methods are called from the test's goroutine.
