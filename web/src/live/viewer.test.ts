@@ -342,8 +342,8 @@ describe('control and history', () => {
     const { world, viewer, peer } = live()
     const control = peer.channel('control')
     const history = peer.channel('history')
-    const rejected = expect(viewer.history(60, ['nobody'])).rejects.toMatchObject({ code: 'gateway', message: 'unknown_device: nobody' })
-    control.onmessage!({ data: JSON.stringify({ type: 'error', code: 'unknown_device', message: 'nobody', id: 1 }) })
+    const rejected = expect(viewer.history(60, ['nobody'])).rejects.toMatchObject({ code: 'gateway', message: 'too_many_requests: wait' })
+    control.onmessage!({ data: JSON.stringify({ type: 'error', code: 'too_many_requests', message: 'wait', id: 1 }) })
     await rejected
     const damaged = expect(viewer.history(60, null)).rejects.toMatchObject({ code: 'record' })
     const bytes = new Uint8Array(frame(2, true, [1, 2]))
