@@ -146,7 +146,7 @@ func Rules() []Rule {
 		{Path: "lib/gateway/video/file", Internal: []string{"lib/gateway/video"}, External: []string{"github.com/pion/webrtc"}},
 		{Path: "lib/gateway/testpattern", Internal: []string{"lib/gateway/video"}},
 		{Path: "lib/gateway/whip", Internal: []string{
-			"lib/gateway/video", "lib/gateway/video/rtpin", "lib/problem",
+			telemetry, "lib/gateway/video", "lib/gateway/video/rtpin", "lib/problem",
 		}, External: []string{"github.com/pion/"}},
 
 		{Path: "signaling", Internal: []string{"lib/...", "signaling/hub", "signaling/relay"}, External: []string{sdk, metrics}},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -203,7 +204,7 @@ func (c *client) view(camera string, candidates bool) {
 			}
 		}
 	})
-	c.post("/whep/"+camera, c.offer(nil, candidates))
+	c.post("/whep/"+url.PathEscape(camera), c.offer(nil, candidates))
 }
 
 func (c *client) received() int {
@@ -238,7 +239,7 @@ func (c *client) publish(camera string) (sent func() []*video.Frame) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.post("/whip/"+camera, c.offer(nil, true))
+	c.post("/whip/"+url.PathEscape(camera), c.offer(nil, true))
 	go func() {
 		for {
 			packets, _, err := transceiver.Sender().ReadRTCP()

@@ -89,7 +89,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request, action Action, o
 	made.extend(until)
 	links(w.Header(), servers)
 	w.Header().Set("Content-Type", typeSDP)
-	w.Header().Set("Location", strings.TrimSuffix(r.URL.Path, "/")+"/"+made.id)
+	w.Header().Set("Location", strings.TrimSuffix(r.URL.EscapedPath(), "/")+"/"+made.id)
 	w.Header().Set("ETag", made.etag)
 	w.Header().Set("Accept-Patch", typeFragment)
 	w.WriteHeader(http.StatusCreated)

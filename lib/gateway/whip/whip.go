@@ -18,6 +18,7 @@ import (
 
 	"github.com/insighthub/insighthub/lib/gateway/video"
 	"github.com/insighthub/insighthub/lib/problem"
+	"github.com/insighthub/insighthub/lib/telemetry"
 )
 
 // Action is what a token is asked to permit.
@@ -124,6 +125,10 @@ func (s *Server) endpoint(w http.ResponseWriter, r *http.Request, action Action)
 	case http.MethodPost:
 		until, ok := s.authorized(w, r, action)
 		if !ok {
+			return
+		}
+		if err := telemetry.ValidName(r.PathValue("camera")); err != nil {
+			fail(w, http.StatusBadRequest, "The camera's name is not valid: "+err.Error()+".")
 			return
 		}
 		if offer, ok := body(w, r, typeSDP); ok {

@@ -20,9 +20,10 @@ import (
 
 func TestPublishedCameraIsViewed(t *testing.T) {
 	t.Parallel()
+	const dome = "dome 1/a" // escaped in paths
 	g := newGateway(t, nil)
 	encoder := newClient(t, g)
-	sent := encoder.publish("dome")
+	sent := encoder.publish(dome)
 	// One camera of a name.
 	second := newClient(t, g)
 	if _, err := second.pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{
@@ -30,11 +31,11 @@ func TestPublishedCameraIsViewed(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if response, text := g.do(http.MethodPost, "/whip/dome", second.offer(nil, true)); response.StatusCode != http.StatusConflict {
+	if response, text := g.do(http.MethodPost, "/whip/dome%201%2Fa", second.offer(nil, true)); response.StatusCode != http.StatusConflict {
 		t.Errorf("a second publisher: %s %s", response.Status, text)
 	}
 	player := newClient(t, g)
-	player.view("dome", true)
+	player.view(dome, true)
 	eventually.True(t, "frames", func() bool { return player.received() > 15 })
 
 	// The frames are those that were published, from a key frame on.
@@ -53,14 +54,14 @@ func TestPublishedCameraIsViewed(t *testing.T) {
 			t.Errorf("frame %d was not published", i)
 		}
 	}
-	if info, ok := g.cams.Info("dome"); !ok || info.Width != 320 || info.Height != 240 || info.Codec != "h264" {
+	if info, ok := g.cams.Info(dome); !ok || info.Width != 320 || info.Height != 240 || info.Codec != "h264" {
 		t.Errorf("camera %+v %v", info, ok)
 	}
 
 	if response, text := g.do(http.MethodDelete, encoder.session, ""); response.StatusCode != http.StatusOK {
 		t.Errorf("DELETE: %s %s", response.Status, text)
 	}
-	if _, ok := g.cams.Info("dome"); ok {
+	if _, ok := g.cams.Info(dome); ok {
 		t.Error("the camera is there after its session")
 	}
 	if response, _ := g.do(http.MethodDelete, encoder.session, ""); response.StatusCode != http.StatusNotFound {
@@ -279,6 +280,8 @@ func TestRejectedRequests(t *testing.T) {
 		"unknown camera":   {"POST", "/whep/press-02", good, nil, 404},
 		"no video":         {"POST", "/whep/press-01", offering(webrtc.RTPCodecTypeAudio, recvonly), nil, 422},
 		"wrong direction":  {"POST", "/whep/press-01", strings.ReplaceAll(good, "a=recvonly", "a=sendonly"), nil, 422},
+		"line feed":        {"POST", "/whip/cam%0A", good, nil, 400},
+		"long name":        {"POST", "/whip/" + strings.Repeat("n", 500), good, nil, 400},
 		"viewer publishes": {"POST", "/whip/dome", good, nil, 422},
 		"no common codec":  {"POST", "/whep/press-01", vp9, nil, 422},
 		"GET":              {"GET", "/whep/press-01", "", nil, 405},
