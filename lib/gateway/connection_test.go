@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -305,13 +306,63 @@ func TestTooManyViewers(t *testing.T) {
 		t.Errorf("got reason %q", reason)
 	}
 	room.ToGateway(rtc.Bye{From: "first", Connection: "c1"})
-	third := gatewaytest.NewViewer(t, room, gatewaytest.Options{ID: "third", Settings: viewerSettings()})
-	eventually.True(t, "room for a third", func() bool {
-		if len(third.Controls("ready")) == 0 && third.PC.SignalingState() == webrtc.SignalingStateStable {
-			third.Offer(false)
+	// The first one is still being closed, so others may be turned away before one is not.
+	var next *gatewaytest.Viewer
+	tried := 0
+	eventually.True(t, "room for another", func() bool {
+		if next != nil {
+			if _, turnedAway := next.Bye(); !turnedAway {
+				return len(next.Controls("ready")) > 0
+			}
 		}
-		return len(third.Controls("ready")) > 0
+		tried++
+		id := rtc.PeerID("other" + strconv.Itoa(tried))
+		next = gatewaytest.NewViewer(t, room, gatewaytest.Options{ID: id, Settings: viewerSettings()})
+		if err := next.Offer(false); err != nil {
+			t.Fatal(err)
+		}
+		return false
 	})
+}
+
+// TestPlacesOfOthers: neither a peer nor an account takes the places of the others.
+func TestPlacesOfOthers(t *testing.T) {
+	room := gatewaytest.NewRoom()
+	start(t, gateway.Config{Signaling: room, Network: loopback(), MaxViewers: 12})
+	greedy := []rtc.PeerID{"g1", "g2", "g3", "g4"}
+	for _, id := range greedy {
+		room.ToGateway(rtc.Presence{Site: "s", Peer: id, Kind: rtc.Person, Name: "greedy", State: rtc.StateJoined})
+	}
+	garbage := "candidate:1 1 udp 1 127.0.0.1 1 typ host"
+	for i := range 100 {
+		connection := rtc.ConnectionID("c" + strconv.Itoa(i))
+		room.ToGateway(rtc.Candidate{From: greedy[i%4], Connection: connection, Candidate: &garbage})
+	}
+	for i := range 6 {
+		room.ToGateway(rtc.Candidate{From: "loner", Connection: rtc.ConnectionID("c" + strconv.Itoa(i)), Candidate: &garbage})
+	}
+	other := gatewaytest.NewViewer(t, room, gatewaytest.Options{ID: "other", Settings: viewerSettings()})
+	connect(t, other)
+	rejected := 0
+	var gaveWay []rtc.ConnectionID
+	for _, m := range room.Sent() {
+		bye, ok := m.(rtc.Bye)
+		switch {
+		case !ok:
+		case bye.To == "loner" && strings.Contains(bye.Reason, "newer connection"):
+			gaveWay = append(gaveWay, bye.Connection)
+		case strings.Contains(bye.Reason, "the account has as many"):
+			rejected++
+		default:
+			t.Errorf("got %+v", bye)
+		}
+	}
+	if rejected != 100-6 {
+		t.Errorf("%d connections of the account were rejected, want all but 6", rejected)
+	}
+	if !slices.Equal(gaveWay, []rtc.ConnectionID{"c0", "c1"}) {
+		t.Errorf("%q gave way to newer connections, want the two oldest", gaveWay)
+	}
 }
 
 // TestTrickle: candidates that come before their description are used, those of an older generation

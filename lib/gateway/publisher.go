@@ -38,7 +38,8 @@ type Config struct {
 	// Publisher.
 	Cameras *video.Cameras
 
-	// MaxViewers bounds the peer connections, 32 by default.
+	// MaxViewers bounds the peer connections, 32 by default: at most 4 of one peer, and of one
+	// account half of all.
 	MaxViewers int
 	// MaxAge is how long a reading waits for a viewer's channel at most, unless it is the newest of its
 	// series; 200 ms by default.

@@ -18,13 +18,14 @@ const absentFor = (rtc.GraceSeconds + 15) * time.Second
 type room struct {
 	viewers map[viewerID]*viewer
 	absent  map[rtc.PeerID]time.Time // since when a peer with connections was not listed
+	names   map[rtc.PeerID]string    // accounts of the peers of the room
 }
 
 // run handles what the service sends, until ctx ends, and then closes the viewers. When the service
 // is lost for good the connections go on.
 func (p *Publisher) run(ctx context.Context) {
 	defer close(p.done)
-	r := room{viewers: make(map[viewerID]*viewer), absent: make(map[rtc.PeerID]time.Time)}
+	r := room{viewers: make(map[viewerID]*viewer), absent: make(map[rtc.PeerID]time.Time), names: make(map[rtc.PeerID]string)}
 	messages := p.signaling.Messages()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -80,8 +81,10 @@ func (p *Publisher) handle(ctx context.Context, r *room, m rtc.Message) {
 	case rtc.Joined:
 		r.joined(m)
 	case rtc.Presence:
+		r.names[m.Peer] = m.Name
 		switch m.State {
 		case rtc.StateLeft:
+			delete(r.names, m.Peer)
 			r.end(m.Peer, errLeft)
 		case rtc.StateBack, rtc.StateJoined:
 			delete(r.absent, m.Peer)
@@ -115,6 +118,10 @@ func (p *Publisher) handle(ctx context.Context, r *room, m rtc.Message) {
 
 // joined compares the list of the room with the connections.
 func (r *room) joined(m rtc.Joined) {
+	clear(r.names)
+	for _, i := range m.Peers {
+		r.names[i.Peer] = i.Name
+	}
 	for id := range r.viewers {
 		listed := slices.ContainsFunc(m.Peers, func(i rtc.PeerInfo) bool { return i.Peer == id.peer })
 		if _, waiting := r.absent[id.peer]; !listed && !waiting {
@@ -125,17 +132,57 @@ func (r *room) joined(m rtc.Joined) {
 	}
 }
 
-var errTooMany = errors.New("the gateway has as many viewers as it may have")
+var (
+	errTooMany       = errors.New("the gateway has as many viewers as it may have")
+	errTooManyOfPeer = errors.New("the peer has as many connections to the gateway as it may have")
+	errTooManyOfName = errors.New("the account has as many connections to the gateway as it may have")
+)
+
+// maxOfPeer bounds the connections of one peer: a page needs one, and a second one while it
+// connects anew.
+const maxOfPeer = 4
+
+// full returns why that connection finds no room, or nil. A peer's own connections that were
+// never made give way, the oldest first.
+func (r *room) full(id viewerID, maxViewers int) error {
+	r.sweep()
+	var ofPeer, ofName int
+	var idle *viewer
+	for other, v := range r.viewers {
+		if name, known := r.names[id.peer]; known && r.names[other.peer] == name {
+			ofName++
+		}
+		if other.peer != id.peer {
+			continue
+		}
+		ofPeer++
+		if !v.made.Load() && v.ctx.Err() == nil && (idle == nil || v.since.Before(idle.since)) {
+			idle = v
+		}
+	}
+	switch {
+	case ofPeer >= maxOfPeer && idle == nil:
+		return errTooManyOfPeer
+	case ofPeer >= maxOfPeer:
+		idle.end(errGaveWay)
+		<-idle.done
+		return nil
+	case len(r.viewers) >= maxViewers:
+		return errTooMany
+	case ofName >= max(maxOfPeer, maxViewers/2): // the others have the rest
+		return errTooManyOfName
+	}
+	return nil
+}
 
 // viewer returns the viewer of that connection, a new one if there is none and room for it.
 func (p *Publisher) viewer(ctx context.Context, r *room, id viewerID) *viewer {
 	if v := r.viewers[id]; v != nil && v.ctx.Err() == nil {
 		return v
 	}
-	r.sweep()
-	if len(r.viewers) >= p.maxViewers {
+	if reason := r.full(id, p.maxViewers); reason != nil {
 		p.metrics.turnedAway.Inc()
-		if err := p.signaling.Send(rtc.Bye{To: id.peer, Connection: id.connection, Reason: errTooMany.Error()}); err != nil {
+		if err := p.signaling.Send(rtc.Bye{To: id.peer, Connection: id.connection, Reason: reason.Error()}); err != nil {
 			p.log.Warn("send bye", "error", err)
 		}
 		return nil

@@ -45,6 +45,8 @@ type viewer struct {
 	ctx   context.Context //nolint:containedctx // the life of the viewer's goroutines
 	end   context.CancelCauseFunc
 	done  chan struct{} // closed when run has returned
+	since time.Time
+	made  atomic.Bool // the connection was made once
 
 	pc        *webrtc.PeerConnection
 	control   *webrtc.DataChannel
@@ -72,6 +74,7 @@ type viewer struct {
 var (
 	errBye       = errors.New("the viewer said bye")
 	errLeft      = errors.New("the viewer left the room")
+	errGaveWay   = errors.New("a newer connection of the same peer took its place")
 	errPeerGone  = errors.New("the viewer did not come back")
 	errFailed    = errors.New("the connection failed")
 	errStopped   = errors.New("the gateway stops")
@@ -83,7 +86,7 @@ func newViewer(ctx context.Context, p *Publisher, id viewerID) *viewer {
 	v := &viewer{
 		p: p, id: id, log: p.log.With("peer", string(id.peer), "connection", string(id.connection)),
 		inbox: make(chan func(), inboxSize), done: make(chan struct{}), requests: make(chan historyRequest, maxHistoryRequests),
-		changed: time.Now(),
+		since: time.Now(), changed: time.Now(),
 	}
 	v.ctx, v.end = context.WithCancelCause(ctx)
 	return v
@@ -207,6 +210,9 @@ func (v *viewer) onState(s webrtc.PeerConnectionState) {
 		return
 	}
 	v.state, v.changed = s, time.Now()
+	if s == webrtc.PeerConnectionStateConnected {
+		v.made.Store(true)
+	}
 	v.log.Info("connection state", "state", s.String())
 	switch s {
 	case webrtc.PeerConnectionStateFailed:
