@@ -19,7 +19,7 @@ func main() {
 	log := lambdahost.Logger(os.Getenv)
 	if os.Getenv("GOGC") == "" {
 		// Most of the heap is idle sessions, and memory is what limits their number.
-		const percent = 20
+		const percent = 60
 		debug.SetGCPercent(percent)
 	}
 	// The first signal drains; a second one ends the process.

@@ -107,8 +107,10 @@ func (s *Signaling) addService(props Props, data Data, api API, cluster awsecs.C
 	maps.Copy(environment, map[string]*string{
 		"LISTEN": jsii.String(fmt.Sprintf(":%d", signalingPort)),
 		// The service reads it, like the functions.
-		"AWS_REGION":     s.Stack.Region(),
-		"DRAIN_SECONDS":  seconds(drainTime),
+		"AWS_REGION":    s.Stack.Region(),
+		"DRAIN_SECONDS": seconds(drainTime),
+		// As in the image, whose environment the local stack does not read.
+		"GODEBUG":        jsii.String("adaptivestackstart=0"),
 		"ORIGINS":        s.origins(stage, api),
 		"SIGNING_KEYS":   keys,
 		"STATE_BUCKET":   data.States.BucketName(),

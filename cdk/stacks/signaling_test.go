@@ -39,6 +39,7 @@ func TestSignaling(t *testing.T) {
 	container, env := taskOf(t, a, "signaling")
 	for name, want := range map[string]string{
 		"LISTEN": ":8080", "DRAIN_SECONDS": "90", "MAX_SESSIONS": "20000", "TRUST_FORWARDED_FOR": "true",
+		"GODEBUG":   "adaptivestackstart=0",
 		"STUN_URLS": "stun:turn.live.example.com:3478",
 		"TURN_URLS": "turn:turn.live.example.com:3478?transport=udp turns:turn.live.example.com:443?transport=tcp",
 	} {

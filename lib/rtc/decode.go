@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/insighthub/insighthub/lib/jsonscan"
@@ -123,25 +124,37 @@ func (d *decoder) message(all []member) (Message, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	known := ClientMessages
+	known := clientTypes
 	if d.from == serverSide {
-		known = ServerMessages
+		known = serverTypes
 	}
-	for _, m := range known() {
-		if string(m.Type()) != name {
-			continue
-		}
-		v := reflect.ValueOf(m).Elem()
-		if err := d.object(v, all, ""); err != nil {
-			return nil, err
-		}
-		m = v.Interface().(Message) // its methods have value receivers
-		if err := check(m, d.from); err != nil {
-			return nil, err
-		}
-		return m, nil
+	t := known()[Type(name)]
+	if t == nil {
+		return nil, Errorf(UnknownType, "type %s is not one that a %s may send", quote(name), d.from)
 	}
-	return nil, Errorf(UnknownType, "type %s is not one that a %s may send", quote(name), d.from)
+	v := reflect.New(t).Elem()
+	if err := d.object(v, all, ""); err != nil {
+		return nil, err
+	}
+	m := v.Interface().(Message) // its methods have value receivers
+	if err := check(m, d.from); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+//nolint:gochecknoglobals // the structs of the messages of each side, made once
+var (
+	clientTypes = sync.OnceValue(func() map[Type]reflect.Type { return structsOf(ClientMessages()) })
+	serverTypes = sync.OnceValue(func() map[Type]reflect.Type { return structsOf(ServerMessages()) })
+)
+
+func structsOf(messages []Message) map[Type]reflect.Type {
+	out := make(map[Type]reflect.Type, len(messages))
+	for _, m := range messages {
+		out[m.Type()] = reflect.TypeOf(m).Elem()
+	}
+	return out
 }
 
 // object decodes members into the struct v.

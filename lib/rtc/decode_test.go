@@ -214,14 +214,14 @@ func TestServerRoundTrip(t *testing.T) {
 	}
 }
 
-// TestWithSeq: the service numbers a message that another task has encoded.
-func TestWithSeq(t *testing.T) {
+// TestAppendWithSeq: the service numbers a message that another task has encoded.
+func TestAppendWithSeq(t *testing.T) {
 	t.Parallel()
 	text, err := rtc.Encode(rtc.Bye{From: "q", Connection: "c"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := rtc.DecodeServer(rtc.WithSeq(text, 41))
+	got, err := rtc.DecodeServer(rtc.AppendWithSeq(nil, text, 41))
 	if diff := cmp.Diff(rtc.Message(rtc.Bye{Seq: 41, From: "q", Connection: "c"}), got); diff != "" || err != nil {
 		t.Error(diff, err)
 	}

@@ -172,7 +172,10 @@ func parseCandidate(text string) (ufrag string, err *Error) {
 			return "", Errorf(InvalidCandidate, "candidate has a character that is not printable ASCII at byte %d", i)
 		}
 	}
-	fields := strings.Split(strings.TrimSuffix(rest, " "), " ")
+	fields := make([]string, 0, 24) // not on the heap; those of browsers have 8 and some extensions
+	for field := range strings.SplitSeq(strings.TrimSuffix(rest, " "), " ") {
+		fields = append(fields, field)
+	}
 	if len(fields) < 8 || fields[6] != "typ" {
 		return "", Errorf(InvalidCandidate, "want candidate:foundation component transport priority address port typ type")
 	}

@@ -119,6 +119,7 @@ func (s *Server) run(ctx context.Context) error {
 	environment := map[string]string{
 		"LISTEN": s.address, "TOKEN_ISSUER": issuer, "TOKEN_AUDIENCE": audience, "JWKS_URL": s.jwks,
 		"ORIGINS": strings.Join(s.config.Origins, " "), "TICKET_KEY": s.ticket, "DRAIN_SECONDS": "0",
+		"GODEBUG": "adaptivestackstart=0", // as in the image
 	}
 	maps.Copy(environment, s.config.Environment)
 	// Not with the context: Stop and Kill end the process.

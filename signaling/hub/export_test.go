@@ -40,3 +40,17 @@ func Echo(h *Hub) http.Handler {
 		h.accept(w, r, address)
 	})
 }
+
+// Slots returns how many sockets there are, and how many of them the fullest slot has.
+func Slots(h *Hub) (sockets, fullest int) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	for _, slot := range h.sockets {
+		sockets += len(slot)
+		fullest = max(fullest, len(slot))
+	}
+	return sockets, fullest
+}
+
+// SweptTogether is sweptTogether, and the number of slots.
+func SweptTogether(open int64) (together, of int) { return sweptTogether(open), slots }

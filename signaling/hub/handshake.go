@@ -44,7 +44,7 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request, address string) {
 		return // gorilla has responded
 	}
 	s := h.newSession(conn, address)
-	s.slot = int(uint64(h.open.Add(1)) % slots)
+	h.open.Add(1)
 	h.mu.Lock()
 	if h.closed {
 		h.mu.Unlock()
@@ -54,6 +54,10 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request, address string) {
 		return
 	}
 	h.metrics.sockets.Inc()
+	// Each gets the next one: by the number of open sockets, those that come and go would
+	// gather in one slot.
+	h.lastSlot = (h.lastSlot + 1) % slots
+	s.slot = h.lastSlot
 	h.sockets[s.slot][s] = struct{}{}
 	h.wg.Add(1)
 	h.mu.Unlock()

@@ -125,6 +125,7 @@ type Hub struct {
 	closed bool
 	// sockets has all sessions with a socket, in slots that are looked at one after another.
 	sockets  [slots]map[*session]struct{}
+	lastSlot int
 	sessions map[rtc.PeerID]*session
 	// parked are those that have lost their socket.
 	parked map[*session]struct{}
@@ -177,10 +178,12 @@ func New(config Config) (*Hub, error) {
 }
 
 const (
-	slots        = 16
-	readBuffer   = 512
+	slots        = 256
+	readBuffer   = 256
 	writeBuffer  = 1024
 	smallMessage = 2 << 10
+	// largestBuffer is the capacity of those that are used again.
+	largestBuffer = 16 << 10
 )
 
 func (c *Config) setDefaults() {

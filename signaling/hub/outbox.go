@@ -55,11 +55,12 @@ type kept struct {
 	at   int64 // when it was sent, in nanoseconds since the Unix epoch
 }
 
-func (e *entry) frame() []byte {
+// frame returns the bytes of the frame; buffer may be used for them.
+func (e *entry) frame(buffer []byte) []byte {
 	if e.seq == 0 {
 		return e.data
 	}
-	return rtc.WithSeq(e.data, e.seq)
+	return rtc.AppendWithSeq(buffer, e.data, e.seq)
 }
 
 func (o *outbox) init(h *Hub, conn *websocket.Conn) {
@@ -237,13 +238,19 @@ func (o *outbox) write(conn *websocket.Conn) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	defer o.idle.Broadcast()
+	buffer := o.hub.buffers.Get().(*[]byte) // the pool has nothing else
+	defer o.hub.buffers.Put(buffer)
 	for len(o.queue) > 0 && o.conn != nil {
 		batch := o.queue
 		o.queue = nil
 		for i, e := range batch {
 			o.mu.Unlock()
 			_ = conn.SetWriteDeadline(o.hub.config.Now().Add(times.Write))
-			err := conn.WriteMessage(e.kind, e.frame())
+			frame := e.frame((*buffer)[:0])
+			err := conn.WriteMessage(e.kind, frame)
+			if e.seq != 0 && cap(frame) <= largestBuffer {
+				*buffer = frame[:0]
+			}
 			if e.kind == websocket.CloseMessage {
 				// The client has that long for its part; what it sends meanwhile is read, or
 				// TCP would reset the connection and the client might not see the close.

@@ -87,19 +87,28 @@ type rights struct {
 	subject string
 	kind    rtc.PeerKind
 	name    string
-	site    telemetry.SiteID // of a gateway
-	grants  map[telemetry.SiteID]token.Role
+	site    telemetry.SiteID   // of a gateway
+	grants  []telemetry.SiteID // at which a person has a role; a map would be ten times as large
 	expires time.Time
 	token   denylist.Token
 }
 
 func newRights(c *token.Claims) *rights {
 	r := &rights{
-		subject: c.Subject, kind: rtc.Person, name: c.Subject, grants: c.Grants, expires: c.Expires,
+		subject: c.Subject, kind: rtc.Person, name: c.Subject, expires: c.Expires,
 		token: denylist.Token{Subject: c.Subject, Session: c.Session, Version: c.Version, Issued: c.IssuedAt.Unix()},
 	}
 	if c.Gateway != "" {
-		r.kind, r.name, r.site, r.grants = rtc.Gateway, string(c.Gateway), c.Site, nil
+		r.kind, r.name, r.site = rtc.Gateway, string(c.Gateway), c.Site
+		return r
+	}
+	r.grants = make([]telemetry.SiteID, 0, len(c.Grants))
+	for site, role := range c.Grants {
+		switch role {
+		case token.Viewer, token.Operator, token.Admin:
+			r.grants = append(r.grants, site)
+		default:
+		}
 	}
 	return r
 }
@@ -110,14 +119,7 @@ func (r *rights) grant(site telemetry.SiteID) bool {
 	if r.kind == rtc.Gateway {
 		return site == r.site
 	}
-	for _, granted := range []telemetry.SiteID{site, token.EverySite} {
-		switch r.grants[granted] {
-		case token.Viewer, token.Operator, token.Admin:
-			return true
-		default:
-		}
-	}
-	return false
+	return slices.Contains(r.grants, site) || slices.Contains(r.grants, token.EverySite)
 }
 
 func (h *Hub) newSession(conn *websocket.Conn, address string) *session {
@@ -235,8 +237,7 @@ func (s *session) message(kind int, r io.Reader) error {
 	if len(raw) > rtc.MaxMessageBytes {
 		_, err = io.Copy(io.Discard, r)
 	}
-	const largest = 16 << 10 // of the buffers that are used again
-	if cap(raw) <= largest {
+	if cap(raw) <= largestBuffer {
 		*buffer = raw[:0]
 		s.hub.buffers.Put(buffer)
 	}
