@@ -193,6 +193,7 @@ func TestRetry(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			w.request(t, bad("192.0.2.9"))
 		}
+		synctest.Wait() // a request does not wait for an attempt that it finds running
 		if len(w.calls) != 6 || len(w.arrived) != 0 {
 			t.Fatalf("got %d attempts and %d reports, want 6 and 0", len(w.calls), len(w.arrived))
 		}
@@ -206,6 +207,7 @@ func TestRetry(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			w.request(t)
 		}
+		synctest.Wait()
 		if w.numbers() != "[2 5]" || w.arrived[0].ID == w.arrived[1].ID {
 			t.Errorf("got %s, want [2 5] with two ids", w.numbers())
 		}

@@ -27,6 +27,7 @@ type way struct {
 	sink      sink
 	roots     map[int]string // processes of this way only
 	totals    *totals
+	late      []drive.Sample
 	cpu       map[string]float64 // seconds
 	seconds   float64
 }
@@ -61,6 +62,9 @@ func (b *bench) compare(ctx context.Context) error {
 	r.Scored, r.RelayScored = r.Peer.stages["total"].Percentiles(), r.Far.stages["total"].Percentiles()
 	r.CPU = make(map[string]map[string]float64)
 	for _, w := range ways {
+		p := drive.PercentilesOf(w.late)
+		r.note("%s: values were read p50 %.2f, p99 %.2f, at most %.2f ms after their time. A value counts from when it was read, so this wait is in no latency.",
+			w.name, p.P50, p.P99, p.Max)
 		r.CPU[w.name] = make(map[string]float64)
 		for part, s := range w.cpu {
 			r.CPU[w.name][part] = s / w.seconds
@@ -82,10 +86,11 @@ func (b *bench) once(ctx context.Context, w *way) error {
 	start := time.Now()
 	b.source.direct(w.sink)
 	report, err := b.view(ctx, w.transport, b.cfg.Warm, b.cfg.Phase)
-	events, problem := b.source.end()
+	events, late, problem := b.source.end()
 	if err = errors.Join(err, problem); err != nil {
 		return err
 	}
+	w.late = append(w.late, late...)
 	w.seconds += time.Since(start).Seconds()
 	after, err := cputime.ByPart(roots)
 	if err != nil {

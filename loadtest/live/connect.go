@@ -96,7 +96,7 @@ func (b *bench) drift(ctx context.Context) error {
 	}
 	b.source.direct(b.publisher.Publish)
 	report, err := b.view(ctx, t, b.cfg.Warm, b.cfg.Drift)
-	if _, problem := b.source.end(); err == nil {
+	if _, _, problem := b.source.end(); err == nil {
 		err = problem
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/fleet"
 )
 
@@ -25,9 +26,9 @@ type source struct {
 
 	mu   sync.Mutex
 	to   sink
-	sent int64 // events
-	late time.Duration
-	err  error // the first of the sink
+	sent int64          // events
+	late []drive.Sample // how long after their time reads began
+	err  error          // the first of the sink
 }
 
 // newSource starts a source of about the given number of events per second.
@@ -53,16 +54,16 @@ func newSource(ctx context.Context, name string, seed uint64, machines, eventsPe
 func (s *source) direct(to sink) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.to, s.sent, s.err = to, 0, nil
+	s.to, s.sent, s.late, s.err = to, 0, nil, nil
 }
 
-// end sends nowhere from now on, and returns the number of events that were sent since direct
-// and the first error.
-func (s *source) end() (events int64, err error) {
+// end sends nowhere from now on, and returns the number of events that were sent since direct,
+// how long after their time the reads began, and the first error.
+func (s *source) end() (events int64, late []drive.Sample, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.to = nil
-	return s.sent, s.err
+	return s.sent, s.late, s.err
 }
 
 // close ends the source and waits.
@@ -88,6 +89,7 @@ func (s *source) run(ctx context.Context) {
 			s.mu.Unlock()
 			continue
 		}
+		s.late = append(s.late, drive.Sample{Latency: time.Since(due), Weight: 1})
 		b.Reset()
 		read = read[:0]
 		for _, m := range s.gateway.Machines {
@@ -102,7 +104,6 @@ func (s *source) run(ctx context.Context) {
 			s.err = err
 		}
 		s.sent += int64(b.Len())
-		s.late = max(s.late, time.Since(due))
 		s.mu.Unlock()
 	}
 }

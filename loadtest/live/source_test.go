@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/insighthub/insighthub/lib/telemetry"
+	"github.com/insighthub/insighthub/loadtest/drive"
 	"github.com/insighthub/insighthub/loadtest/live/delay"
 	"github.com/insighthub/insighthub/loadtest/live/relay"
 )
@@ -41,13 +42,18 @@ func TestSource(t *testing.T) {
 			return nil
 		})
 		time.Sleep(time.Until(start.Add(time.Second - time.Millisecond)))
-		events, err := s.end()
+		events, late, err := s.end()
+		if p := drive.PercentilesOf(late); len(late) != 100 || p.Max != 0 {
+			t.Errorf("%d reads were late by %+v, want 100 by nothing: the time is virtual", len(late), p)
+		}
 		if events != 10_000 || !errors.Is(err, broken) || len(series) != 100 {
 			t.Errorf("got %d events of %d series in a second, error %v; want 10,000 of 100, and that of the sink", events, len(series), err)
 		}
 		s.direct(nil)
 		time.Sleep(time.Second)
-		if events, err := s.end(); events != 0 || err != nil {
+		s.direct(nil)
+		time.Sleep(time.Second)
+		if events, _, err := s.end(); events != 0 || err != nil {
 			t.Errorf("without a sink: got %d events, %v", events, err)
 		}
 	})
