@@ -63,8 +63,8 @@ func (b *bench) compare(ctx context.Context) error {
 	r.CPU = make(map[string]map[string]float64)
 	for _, w := range ways {
 		p := drive.PercentilesOf(w.late)
-		r.note("%s: values were read p50 %.2f, p99 %.2f, at most %.2f ms after their time. A value counts from when it was read, so this wait is in no latency.",
-			w.name, p.P50, p.P99, p.Max)
+		r.note("%s: values were read p50 %.2f, p99 %.2f, at most %.2f ms after their time. "+
+			"A value counts from when it was read, so this wait is in no latency.", w.name, p.P50, p.P99, p.Max)
 		r.CPU[w.name] = make(map[string]float64)
 		for part, s := range w.cpu {
 			r.CPU[w.name][part] = s / w.seconds
