@@ -1,3 +1,5 @@
+//go:build autobahn
+
 package hub_test
 
 import (
@@ -17,7 +19,7 @@ var autobahn = flag.String("autobahn", "", "`program` wstest of the Autobahn sui
 // 64 KiB, which the protocol does not have, and compression, which the service does not offer.
 func TestAutobahn(t *testing.T) {
 	if *autobahn == "" {
-		t.Skip("run signaling/conformance/autobahn.sh, which installs the suite")
+		t.Fatal("run signaling/conformance/autobahn.sh, which installs the suite")
 	}
 	address := startEcho(t)
 	dir := t.TempDir()
