@@ -101,7 +101,7 @@ test-web: $(WASM) $(CHROMIUM)/.stamp web/node_modules/installed ## Run the brows
 test-race: $(TIMESCALE)/.stamp $(PROMETHEUS)/.stamp cdk/node_modules/installed $(PGLITE)/node_modules/installed ## Run the concurrent packages' tests under the race detector
 	$(SAY) "Testing under the race detector"
 	@INSIGHTHUB_TEST_REQUIRED=1 $(TESTDB) -- env CGO_ENABLED=1 \
-		go test -race -vet=off -timeout 30m ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/aws/kinesis/... ./lib/timescale/... ./loadtest/drive/...
+		go test -race -vet=off -timeout 30m ./cdk/local/eventsource/... ./cdk/local/kinesis/... ./cdk/local/lambda/... ./cdk/local/httpapi/... ./lib/aws/kinesis/... ./lib/timescale/... ./loadtest/drive/... ./signaling/hub ./lib/gateway/signal
 
 # Programs that start goroutines and processes, whose tests must not depend on the scheduler.
 CONCURRENT = $(filter-out %/stack %/testdata/echo,$(shell go list -f '{{.Dir}}' ./cdk/local/... ./lib/aws/kinesis ./lib/shardstate ./lib/lambda/... ./lib/stream))
